@@ -1,0 +1,1 @@
+"""A thin telephone server on the voicepipe SDK."""

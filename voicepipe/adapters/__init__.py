@@ -1,0 +1,1 @@
+"""One adapter a file; each registers itself by entry point and knows nothing of the others."""

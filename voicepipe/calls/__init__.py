@@ -1,0 +1,1 @@
+"""One call: listening, turn-taking, replying, playout."""

@@ -1,0 +1,1 @@
+"""Configuration: YAML text in, typed and located settings out. Opens nothing."""

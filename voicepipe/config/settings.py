@@ -1,0 +1,172 @@
+"""What a configuration file comes to: frozen, typed, with every reference resolved.
+
+The classes of the YAML's own sections (`turns`, `limits`, ...) are its documentation: a field's name, type,
+default, validator and docstring are what the operator may write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import field, frozen
+from attrs.validators import ge, gt, in_
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from voicepipe.components import Role
+    from voicepipe.errors import Location
+
+
+@frozen
+class BargeInSettings:
+    """When the caller's speech stops the reply."""
+
+    enabled: bool = True
+    """Whether it can at all."""
+    min_speech_ms: int = field(default=160, validator=ge(20))
+    """How long the caller must speak, in ms of audio."""
+    min_words: int = field(default=0, validator=ge(0))
+    """How many words the recogniser must have heard besides; 0: speech is enough."""
+
+
+@frozen
+class TurnsSettings:
+    """How turns are taken."""
+
+    end_of_turn_ms: int = field(default=600, validator=ge(100))
+    """Silence that ends the caller's turn, in ms."""
+    final_timeout_ms: int = field(default=1500, validator=ge(100))
+    """How long to wait for the recogniser's last word after that silence, in ms."""
+    barge_in: BargeInSettings = BargeInSettings()
+    """When the caller's speech stops the reply."""
+
+
+@frozen
+class StreamingSettings:
+    """How audio is streamed."""
+
+    lead_ms: int = field(default=40, validator=ge(0))
+    """How far ahead of real time speech is written, in ms. It can't be recalled, so it bounds barge-in."""
+
+
+@frozen
+class LimitsSettings:
+    """What no call may exceed."""
+
+    max_call_minutes: float = field(default=60.0, validator=gt(0))
+    """How long a call may last; then `goodbye` is said and it ends."""
+    idle_prompt_s: float = field(default=10.0, validator=gt(0))
+    """Silence after which the language model is asked to say something (its trigger is `Silence`), in s."""
+    idle_prompts: int = field(default=2, validator=ge(0))
+    """How many of those in a row; after the next such silence, `goodbye` is said and the call ends."""
+    no_audio_s: float = field(default=30.0, validator=gt(0))
+    """How long the transport may deliver nothing at all before the call is given up, in s."""
+    goodbye: str = "Goodbye."
+    """What is said when a limit ends the call."""
+
+
+@frozen
+class LoggingSettings:
+    """What is logged; takes effect at once, calls that are up included."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = field(
+        default="INFO", validator=in_(("DEBUG", "INFO", "WARNING", "ERROR"))
+    )
+    """The least severe record that is kept."""
+
+
+@frozen
+class TransferTo:
+    """Somebody else takes the call."""
+
+    transfer: str
+    """The number or extension; over AudioSocket the dialplan decides, and this is in the call's record."""
+
+
+@frozen
+class OnFailure:
+    """What the caller hears when a role has nothing left that works."""
+
+    say: str = "I'm sorry, something went wrong."
+    """The apology."""
+    then: Literal["dialplan", "hang_up"] | TransferTo = "dialplan"
+    """`dialplan`: back to the telephone system's own plan; `hang_up`; or `{transfer: ...}`."""
+
+
+@frozen
+class ComponentSettings:
+    """One alternative of a role: an adapter with its options."""
+
+    role: Role
+    """What it is used as."""
+    adapter: str
+    """The adapter's name."""
+    options: Any
+    """An instance of the adapter's options class, complete: files read, secrets resolved."""
+    name: str = field(eq=False)
+    """As the operator knows it: the name under `components:`, else the adapter's."""
+    where: Location = field(eq=False)
+    """Where it stands, for problems that show when it is opened."""
+    key: str = field(repr=False)
+    """Its identity in memory: equal keys are the same component. Covers secrets' values, so it is never shown."""
+
+
+@frozen
+class PipelineSettings:
+    """A pipeline with all that it needs."""
+
+    name: str
+    """Its key under `pipelines:`."""
+    stt: tuple[ComponentSettings, ...]
+    """Speech-to-text, in failover order; at least one."""
+    llm: tuple[ComponentSettings, ...]
+    """Language model, likewise."""
+    tts: tuple[ComponentSettings, ...]
+    """Text-to-speech, likewise."""
+    prompt: str = ""
+    """Instructions to the language model."""
+    greeting: str | None = None
+    """Said first; None: the model speaks first."""
+    tools: tuple[str, ...] = ()
+    """Names of the tools that the model may call."""
+    selectable: bool = False
+    """Opened although nothing leads here, for integrators that choose by name."""
+    on_failure: OnFailure = OnFailure()
+    """What the caller hears when a role has nothing left that works."""
+    turns: TurnsSettings = TurnsSettings()
+    """The file's `turns`, with the pipeline's own laid over them."""
+    streaming: StreamingSettings = StreamingSettings()
+    """The file's."""
+    limits: LimitsSettings = LimitsSettings()
+    """The file's."""
+
+    def role(self, role: Role) -> tuple[ComponentSettings, ...]:
+        """The alternatives of a role."""
+        return {"stt": self.stt, "llm": self.llm, "tts": self.tts}[role]
+
+
+@frozen
+class SetConfig:
+    """One pipeline set's file, read and resolved: everything that a version is built from."""
+
+    path: Path
+    """The YAML file, as the user named it."""
+    digest: str
+    """SHA-256 in hex over the normalised file, its files' hashes and its secrets' names; comments don't count."""
+    active_pipeline: str
+    """The pipeline that answers."""
+    pipelines: Mapping[str, PipelineSettings]
+    """By name, in the file's order; all are valid, the reachable ones get opened."""
+    logging: LoggingSettings
+    """Takes effect at once."""
+    files: tuple[Path, ...]
+    """Absolute paths of everything that was read, the YAML first: what a watcher watches."""
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """Names of the pipelines that calls can get, in the file's order."""
+        return tuple(
+            name for name, pipeline in self.pipelines.items() if name == self.active_pipeline or pipeline.selectable
+        )

@@ -1,0 +1,108 @@
+"""Every exception that voicepipe raises on purpose.
+
+    VoicepipeError
+    ├── ConfigError         theirs: what the files say can't be served; carries every problem with its place
+    ├── PipelineSetClosed   ours: the set no longer takes calls
+    ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
+    └── TransportError      theirs: the telephone side broke its protocol
+
+A cancelled task sees `trio.Cancelled` and nothing of these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@frozen(order=True)
+class Location:
+    """Where something stands in a file; lines and columns count from 1."""
+
+    file: Path = field(converter=Path)
+    """As the user named it, so that an editor or a terminal can open it."""
+    line: int = 1
+    """1 for the first line."""
+    column: int = 1
+    """1 for the first character of the line."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@frozen
+class Problem:
+    """One thing that is wrong with a configuration, said so that its author can mend it."""
+
+    where: Location
+    """The place to put the cursor."""
+    path: str
+    """Which setting, from the top: `pipelines.sales.tts.model`; empty for the file as a whole."""
+    message: str
+    """What is wrong, without the place."""
+    hint: str = ""
+    """What to do about it: the valid values, the likely spelling, the command to run."""
+
+    def __str__(self) -> str:
+        path = f" {self.path}:" if self.path else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.where}:{path} {self.message}{hint}"
+
+
+class VoicepipeError(Exception):
+    """What all of voicepipe's own exceptions have in common."""
+
+
+class ConfigError(VoicepipeError):
+    """A configuration that can't be served, with all its problems at once.
+
+    Attributes:
+        problems: in the order of their places; never empty.
+
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: problem.where))
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class PipelineSetClosed(VoicepipeError):  # noqa: N818 - like trio.ClosedResourceError's family: a state, not a fault
+    """The pipeline set is closing or closed, so no call can be pinned to it."""
+
+
+class ComponentError(VoicepipeError):
+    """A component could not do its work: the one exception that its callers see.
+
+    Attributes:
+        component: which one, as the operator knows it (`house_voice`, `vosk`); filled in by the SDK.
+        message: what happened.
+        retryable: whether the same request may succeed later without anybody changing anything.
+        answered: what the other side said, shortened; empty if it said nothing.
+        hint: what an operator can do about it.
+
+    """
+
+    def __init__(
+        self, message: str, *, component: str = "", retryable: bool = True, answered: str = "", hint: str = ""
+    ) -> None:
+        self.component, self.message, self.retryable = component, message, retryable
+        self.answered, self.hint = answered, hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        name = f"{self.component}: " if self.component else ""
+        answered = f"; answered: {self.answered}" if self.answered else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{name}{self.message}{answered}{hint}"
+
+
+class TransportError(VoicepipeError):
+    """The telephone side sent what its protocol forbids, or what can't be played; the message says what to change."""

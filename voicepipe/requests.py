@@ -1,0 +1,139 @@
+"""What components are asked, as frozen values: the other half of `events`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import field, frozen
+
+from voicepipe.audio import AudioFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@frozen
+class CallInfo:
+    """Who rings whom: all that is known when a call arrives."""
+
+    call_id: str = ""
+    """Unique; AudioSocket's UUID where there is one. Empty: the call makes one up."""
+    called: str = ""
+    """The number that was dialled, as the transport gives it; empty if unknown."""
+    caller: str = ""
+    """The number that dials; empty if unknown."""
+    listener: str = ""
+    """Which listener of the engine it came in by; empty for an integrator's own transport."""
+    variables: Mapping[str, str] = field(factory=dict)
+    """Whatever else the transport was told, by name."""
+
+
+@frozen
+class StreamInput:
+    """The audio that a speech-to-text component wants of a call."""
+
+    format: AudioFormat
+    """Rate and encoding; the call resamples."""
+    chunk_ms: int = 100
+    """How much audio to collect before `send`; while an utterance ends, frames come singly."""
+
+
+@frozen
+class Listen:
+    """What the caller is likely to say; a recogniser uses what it can of it."""
+
+    phrases: tuple[str, ...] = ()
+    """Expected words and phrases. Empty: anything."""
+    grammar: str | None = None
+    """A JSGF grammar, for recognisers that take one."""
+    language: str | None = None
+    """BCP 47 tag; None: the component's own setting."""
+
+
+@frozen
+class Message:
+    """One entry of the conversation so far, as it was really said and heard."""
+
+    role: Literal["caller", "agent", "tool"]
+    """Who."""
+    text: str
+    """What: of an interrupted reply only what was heard."""
+    interrupted: bool = False
+    """True if the caller cut it short."""
+
+
+@frozen
+class CallStarted:
+    """The call was answered and the model speaks first."""
+
+    info: CallInfo = CallInfo()
+    """Who rings whom."""
+
+
+@frozen
+class Utterance:
+    """The caller said something."""
+
+    text: str
+    """What the recogniser made of it; never empty."""
+    language: str | None = None
+    """Where the recogniser detects it."""
+    confidence: float | None = None
+    """0 to 1, or None."""
+
+
+@frozen
+class Dtmf:
+    """The caller pressed keys."""
+
+    digits: str
+    """Of `0123456789*#ABCD`, at least one."""
+
+
+@frozen
+class Silence:
+    """The caller has said nothing for a while."""
+
+    count: int
+    """1 for the first time in a row."""
+
+
+@frozen
+class ToolResults:
+    """The tools that the model called have ended."""
+
+    results: Mapping[str, str]
+    """By `ToolCall.id`: what the tool returned, as text."""
+
+
+Trigger = CallStarted | Utterance | Dtmf | Silence | ToolResults
+
+
+@frozen
+class Tool:
+    """A tool that the model may call in this reply."""
+
+    name: str
+    """As in `ToolCall.name`."""
+    description: str
+    """For the model: what it does and when to use it."""
+    parameters: Mapping[str, Any] = field(factory=dict)
+    """JSON Schema of the arguments."""
+
+
+@frozen
+class ReplyRequest:
+    """Everything that a language model gets for one reply."""
+
+    trigger: Trigger
+    """What it replies to; an utterance is also the last of `messages`."""
+    messages: tuple[Message, ...] = ()
+    """The conversation so far."""
+    prompt: str = ""
+    """The pipeline's instructions to the model."""
+    tools: tuple[Tool, ...] = ()
+    """What it may call."""
+    language: str | None = None
+    """The caller's, where known."""
+    state: Any = None
+    """What the last winning reply of this call left in `ReplyDone.state`; None at first."""

@@ -1,0 +1,1 @@
+"""Where calls come from: the Transport Protocol and its implementations."""
