@@ -17,12 +17,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import trio
 from attrs import frozen
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
-
-    import trio
 
     from voicepipe.audio import AudioFormat
     from voicepipe.events import ReplyEvent, SpeechEvent, TranscriptEvent
@@ -59,7 +58,7 @@ class TranscriptStream(Protocol):
         """Takes the next audio, in the stream's format: a chunk, or less while an utterance ends."""
 
     async def end_utterance(self) -> None:
-        """Finalises what was sent so far: exactly one final `Transcript`, empty or not, covers it. The stream goes on."""
+        """Finalises what was sent so far: one final `Transcript`, empty or not, covers the rest of it. The stream goes on."""
 
     async def listen_for(self, listen: Listen) -> None:
         """Expects other phrases from now on; components that can't do that do nothing."""
@@ -91,9 +90,7 @@ class TextToSpeech(Protocol):
     def output_for(self, call: AudioFormat) -> AudioFormat:
         """The format nearest to the call's that this component can give; pure."""
 
-    def open_stream(
-        self, output: AudioFormat, language: str | None
-    ) -> AbstractAsyncContextManager[SpeechStream]:
+    def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
         """A synthesis session for one reply; entering it connects."""
 
 

@@ -6,14 +6,12 @@ Everything that a speech-to-text stream reports is a `TranscriptEvent`, a langua
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from attrs import field, frozen
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from voicepipe.requests import Listen
+from voicepipe.requests import Listen
 
 
 @frozen

@@ -8,6 +8,8 @@ library: its `open` does.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
@@ -15,12 +17,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 from attrs import field, frozen
 
 from voicepipe.components import Component, Resources, Role
+from voicepipe.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Iterator
 
-    from voicepipe.errors import Problem
 
 ROLES: tuple[Role, ...] = get_args(Role)
 """In the order in which a caller's words pass them."""

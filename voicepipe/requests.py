@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from attrs import field, frozen
 
 from voicepipe.audio import AudioFormat
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @frozen

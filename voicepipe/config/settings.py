@@ -6,17 +6,15 @@ default, validator and docstring are what the operator may write.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, in_
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from voicepipe.components import Role
-    from voicepipe.errors import Location
+from voicepipe.components import Role
+from voicepipe.errors import Location
 
 
 @frozen

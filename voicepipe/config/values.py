@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 from attrs import field, frozen
 
@@ -18,7 +19,7 @@ class Secret(str):
     __slots__ = ("source",)
     source: str
 
-    def __new__(cls, value: str, source: str = "***") -> Secret:
+    def __new__(cls, value: str, source: str = "***") -> Self:
         """Makes text of `value` that shows itself as `source`: `${DEEPGRAM_API_KEY}`, or `***` for a literal."""
         secret = super().__new__(cls, value)
         secret.source = source

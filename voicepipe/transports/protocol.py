@@ -16,7 +16,7 @@ class CallSink(Protocol):
     """Where a transport delivers what happens; every method is synchronous, quick and does not raise."""
 
     def audio(self, audio: bytes | memoryview) -> None:
-        """The caller's next audio in the transport's format, usually 20 ms; the bytes are only valid during the call."""
+        """The caller's next audio in the transport's format, usually 20 ms; only valid while this runs."""
 
     def dtmf(self, digit: str) -> None:
         """The caller pressed a key: one of `0123456789*#ABCD`."""
@@ -56,7 +56,7 @@ class Transport(Protocol):
         """
 
     def write(self, audio: bytes | memoryview) -> bool:
-        """Sends one frame (20 ms, or less at the end) and never blocks; False: nothing was taken, wait and try again."""
+        """Sends one frame (20 ms, or less at the end) and never blocks; False: nothing was taken, try again later."""
 
     async def wait_writable(self) -> None:
         """Returns when `write` is worth trying again."""

@@ -1,0 +1,1 @@
+"""Voice pipelines for telephone lines: composed in YAML, changed while calls are up."""

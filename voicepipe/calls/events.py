@@ -1,0 +1,182 @@
+"""What a call tells its observer, synchronously and as it happens.
+
+Logs, metrics, records and the engine's SessionStore are observers, and an integrator's are as good as ours.
+An observer is called on the call's path: it must be quick, and it must not raise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from attrs import frozen
+
+from voicepipe.components import Role
+from voicepipe.errors import ComponentError
+from voicepipe.requests import CallInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+Outcome = Literal[
+    "caller_hung_up",
+    "agent_hung_up",
+    "transfer_requested",
+    "idle",
+    "max_length",
+    "no_audio",
+    "drained",
+    "failed",
+    "returned_to_dialplan",
+]
+"""How a call ended: by whom, or by which limit."""
+
+
+@frozen
+class ComponentLabel:
+    """A component as logs and records name it."""
+
+    name: str
+    """As the operator knows it: the name under `components:`, else the adapter's."""
+    adapter: str
+    """The adapter's name."""
+    model: str | None
+    """The model or voice, where the adapter has one."""
+
+
+@frozen
+class CallBegan:
+    """The call was answered."""
+
+    call_id: str
+    """Unique; what all further events of this call bear."""
+    at_s: float
+    """Seconds since the call began: 0."""
+    info: CallInfo
+    """Who rings whom."""
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """The snapshot that the call keeps until it ends."""
+    digest: str
+    """That snapshot's digest."""
+    pipeline: str
+    """The pipeline's name."""
+    stt: ComponentLabel
+    """Speech-to-text, the first alternative."""
+    llm: ComponentLabel
+    """Language model, likewise."""
+    tts: ComponentLabel
+    """Text-to-speech, likewise."""
+
+
+@frozen
+class SpeechDetected:
+    """The caller began to speak, as the call's own voice activity detection sees it."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    interrupts: bool
+    """True if it stopped a reply."""
+
+
+@frozen
+class Transcribed:
+    """The recogniser's words changed."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    text: str
+    """The utterance so far."""
+    final: bool
+    """False: it may still change."""
+
+
+@frozen
+class DtmfReceived:
+    """The caller pressed a key."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    digit: str
+    """One of `0123456789*#ABCD`."""
+
+
+@frozen
+class ReplyStarted:
+    """The first audio of a reply was written."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    turn: int
+    """Which turn, from 1."""
+    response_ms: float | None
+    """From the decision that the caller had finished to this audio, in ms; None: the reply answers nothing said."""
+
+
+@frozen
+class TurnEnded:
+    """One exchange is over."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    turn: int
+    """Which turn, from 1."""
+    trigger: Literal["call_started", "utterance", "dtmf", "silence", "tool_results", "announcement"]
+    """What was replied to; an announcement is what the call says by itself."""
+    heard: str
+    """What the caller said or pressed; empty for the other triggers."""
+    said: str
+    """What the caller heard of the reply."""
+    interrupted: bool
+    """True if the caller cut it short."""
+    response_ms: float | None
+    """As in `ReplyStarted`."""
+
+
+@frozen
+class ComponentFailed:
+    """A component did not do its work in this call."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    role: Role
+    """Which of the three."""
+    error: ComponentError
+    """What happened."""
+
+
+@frozen
+class CallEnded:
+    """The call is over: always the last event."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began: how long it lasted."""
+    outcome: Outcome
+    """How it ended."""
+    turns: int
+    """How many exchanges it had."""
+    detail: str = ""
+    """More about the outcome: the transfer's target, the transport's reason, the failure."""
+
+
+CallEvent = (
+    CallBegan | SpeechDetected | Transcribed | DtmfReceived | ReplyStarted | TurnEnded | ComponentFailed | CallEnded
+)
+
+Observer: TypeAlias = "Callable[[CallEvent], None]"
+"""What `open_call` takes."""
