@@ -58,7 +58,7 @@ class TranscriptStream(Protocol):
         """Takes the next audio, in the stream's format: a chunk, or less while an utterance ends."""
 
     async def end_utterance(self) -> None:
-        """Finalises what was sent so far: one final `Transcript`, empty or not, covers the rest of it. The stream goes on."""
+        """Finalises what was sent so far: one final `Transcript`, empty or not, covers its rest. The stream goes on."""
 
     async def listen_for(self, listen: Listen) -> None:
         """Expects other phrases from now on; components that can't do that do nothing."""
