@@ -6,10 +6,20 @@ companding (ITU-T G.711; RTP payload types 0 and 8 in RFC 3551).
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+import warnings
+from math import ceil, gcd
+from typing import Literal, Protocol
 
 from attrs import field, frozen
 from attrs.validators import gt, in_
+
+if sys.version_info >= (3, 13):
+    import audioop  # audioop-lts
+else:
+    with warnings.catch_warnings():  # it left the standard library in 3.13; until then importing it warns
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import audioop
 
 Encoding = Literal["pcm16", "mulaw", "alaw"]
 """`pcm16`: 16-bit signed little-endian; `mulaw`, `alaw`: G.711, a byte a sample."""
@@ -47,3 +57,136 @@ class AudioFormat:
 
     def __str__(self) -> str:
         return f"{self.encoding} at {self.rate} Hz"
+
+
+class Converter(Protocol):
+    """Turns a stream of audio from one format into another."""
+
+    def convert(self, audio: bytes) -> bytes:
+        """What the next piece comes to; whole samples in, whole samples out."""
+
+    def finish(self) -> bytes:
+        """What was held back, at the end of the stream."""
+
+
+def open_converter(source: AudioFormat, target: AudioFormat, *, live: bool) -> Converter | None:
+    """A converter between two formats, or None if they are the same and nothing needs to be done.
+
+    Args:
+        source: what goes in.
+        target: what comes out.
+        live: True for audio that comes in real time, where every 20 ms in must give 20 ms out at once; False for
+            speech that is made faster than real time, where the output may come in bursts.
+
+    """
+    if source == target:
+        return None
+    if source.rate == target.rate:
+        return _Chain(source, target, None)
+    resample = _LiveResampler(source.rate, target.rate) if live else _BurstResampler(source.rate, target.rate)
+    return _Chain(source, target, resample)
+
+
+def to_pcm16(audio: bytes, encoding: Encoding) -> bytes:
+    """Decodes to 16-bit linear; linear audio passes untouched."""
+    if encoding == "pcm16":
+        return audio
+    return audioop.ulaw2lin(audio, 2) if encoding == "mulaw" else audioop.alaw2lin(audio, 2)
+
+
+def from_pcm16(audio: bytes, encoding: Encoding) -> bytes:
+    """Encodes 16-bit linear audio; linear audio passes untouched."""
+    if encoding == "pcm16":
+        return audio
+    return audioop.lin2ulaw(audio, 2) if encoding == "mulaw" else audioop.lin2alaw(audio, 2)
+
+
+def level(linear: bytes | memoryview) -> int:
+    """How loud 16-bit linear audio is: the root mean square of its samples, 0 to 32767."""
+    return audioop.rms(linear, 2)
+
+
+class _Resampler(Protocol):
+    def convert(self, audio: bytes) -> bytes: ...
+    def finish(self) -> bytes: ...
+
+
+@frozen
+class _Chain:
+    """Decode, resample, encode: each step only where it is needed."""
+
+    source: AudioFormat
+    target: AudioFormat
+    resampler: _Resampler | None
+
+    def convert(self, audio: bytes) -> bytes:
+        linear = to_pcm16(audio, self.source.encoding)
+        if self.resampler is not None:
+            linear = self.resampler.convert(linear)
+        return from_pcm16(linear, self.target.encoding)
+
+    def finish(self) -> bytes:
+        return b"" if self.resampler is None else from_pcm16(self.resampler.finish(), self.target.encoding)
+
+
+class _BurstResampler:
+    """libsoxr's streaming resampler: the best quality, but its output comes in bursts."""
+
+    def __init__(self, source: int, target: int) -> None:
+        import soxr  # noqa: PLC0415 - brings numpy, 100 ms that a process with nothing to resample saves
+
+        self._stream = soxr.ResampleStream(source, target, 1, dtype="int16", quality="MQ")
+
+    def convert(self, audio: bytes) -> bytes:
+        return self._feed(audio, last=False)
+
+    def finish(self) -> bytes:
+        return self._feed(b"", last=True)
+
+    def _feed(self, audio: bytes, *, last: bool) -> bytes:
+        import numpy as np  # noqa: PLC0415
+
+        return bytes(self._stream.resample_chunk(np.frombuffer(audio, "<i2"), last=last).tobytes())
+
+
+class _LiveResampler:
+    """A polyphase FIR low-pass: 20 ms in give exactly 20 ms out, 2 ms late.
+
+    `up / down` is the ratio of the rates in lowest terms. Output sample n is the input, stuffed with zeros to
+    `up` times its rate, filtered, at position `n * down`; only the taps that meet an input sample are computed.
+    """
+
+    TAPS_A_PHASE = 32
+
+    def __init__(self, source: int, target: int) -> None:
+        import numpy as np  # noqa: PLC0415
+
+        divisor = gcd(source, target)
+        self._up, self._down = target // divisor, source // divisor
+        # Cut off at the lower of the two Nyquist frequencies; a lower target needs a longer filter for the same slope.
+        taps = self.TAPS_A_PHASE * max(1, ceil(self._down / self._up))
+        length = taps * self._up
+        cutoff = 0.92 / max(self._up, self._down)
+        n = np.arange(length) - (length - 1) / 2
+        kernel = np.sinc(n * cutoff) * cutoff * np.kaiser(length, 7.0)
+        kernel *= self._up / kernel.sum()
+        # Reversed, so that a window of input, oldest sample first, meets the taps as it lies.
+        self._phases = np.ascontiguousarray(kernel.reshape(taps, self._up).T[:, ::-1]).astype(np.float32)
+        self._held = np.zeros(taps - 1, np.float32)
+        self._position = 0  # of the next output sample, in stuffed samples after the first unconsumed input sample
+
+    def convert(self, audio: bytes) -> bytes:
+        import numpy as np  # noqa: PLC0415
+
+        fresh = np.frombuffer(audio, "<i2").astype(np.float32)
+        signal = np.concatenate((self._held, fresh))
+        positions = np.arange(self._position, len(fresh) * self._up, self._down)
+        self._position += len(positions) * self._down - len(fresh) * self._up
+        taps = self._phases.shape[1]
+        windows = np.lib.stride_tricks.sliding_window_view(signal, taps) if len(signal) >= taps else signal[:0, None]
+        out = np.einsum("ij,ij->i", windows[positions // self._up], self._phases[positions % self._up])
+        self._held = signal[len(signal) - (taps - 1) :]
+        return bytes(np.clip(np.rint(out), -32768, 32767).astype("<i2").tobytes())
+
+    def finish(self) -> bytes:
+        return b""  # a live stream has no end worth 2 ms

@@ -19,6 +19,8 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from voicepipe.components import Role
+
 
 @frozen(order=True)
 class Location:
@@ -47,6 +49,8 @@ class Problem:
     """What is wrong, without the place."""
     hint: str = ""
     """What to do about it: the valid values, the likely spelling, the command to run."""
+    source: str = field(default="", eq=False, repr=False)
+    """The line it stands in, secrets masked, for showing a caret below; empty if it is not known or too long."""
 
     def __str__(self) -> str:
         path = f" {self.path}:" if self.path else ""
@@ -83,6 +87,7 @@ class ComponentError(VoicepipeError):
 
     Attributes:
         component: which one, as the operator knows it (`house_voice`, `vosk`); filled in by the SDK.
+        role: what it was used as; filled in by the SDK.
         message: what happened.
         retryable: whether the same request may succeed later without anybody changing anything.
         answered: what the other side said, shortened; empty if it said nothing.
@@ -91,9 +96,16 @@ class ComponentError(VoicepipeError):
     """
 
     def __init__(
-        self, message: str, *, component: str = "", retryable: bool = True, answered: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        component: str = "",
+        role: Role | None = None,
+        retryable: bool = True,
+        answered: str = "",
+        hint: str = "",
     ) -> None:
-        self.component, self.message, self.retryable = component, message, retryable
+        self.component, self.role, self.message, self.retryable = component, role, message, retryable
         self.answered, self.hint = answered, hint
         super().__init__(message)
 

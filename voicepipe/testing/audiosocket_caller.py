@@ -1,0 +1,254 @@
+"""A caller behind an Asterisk, for tests, demonstrations and benchmarks: the other end of an AudioSocket."""
+
+from __future__ import annotations
+
+import wave
+from collections import deque
+from contextlib import asynccontextmanager
+from os import fspath
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+import numpy as np
+import trio
+from attrs import define, field
+
+from voicepipe.audio import FRAME_MS, AudioFormat
+from voicepipe.errors import TransportError
+from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.transports.audiosocket_wire import (
+    KIND_HANGUP,
+    KINDS,
+    RATES,
+    Decoder,
+    encode_audio,
+    encode_dtmf,
+    encode_uuid,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from os import PathLike
+
+JITTER_BUFFER_MS: Final = 40
+"""How much later than it comes a caller's telephone plays the first audio after a pause."""
+_LOOK_S: Final = 0.02
+
+
+@define(eq=False)
+class _Speech:
+    """Audio that waits to be sent, frame by frame."""
+
+    pcm: memoryview
+    sent: trio.Event = field(factory=trio.Event)
+
+
+@define(eq=False)
+class _Key:
+    """A key that waits to be pressed, or is held for so many more frames."""
+
+    digit: str
+    hold: int
+    sent: trio.Event = field(factory=trio.Event)
+
+
+class AudioSocketCaller:
+    """Somebody on the telephone: says what it is told to, is silent otherwise, and records both sides."""
+
+    def __init__(self, stream: trio.SocketStream, call_id: UUID, rate: int) -> None:
+        self.call_id, self.audio = call_id, AudioFormat(rate)
+        self.muted = False
+        """While true no silence is sent between what is said: so it is with a muted caller."""
+        self.hung_up = trio.Event()
+        """Set when the call is over, whoever ended it."""
+        self.how = ""
+        """How it ended: `0x00`, `fin` or `reset` from the agent's side, `caller`, or what the agent did wrong."""
+        self.arrivals: list[tuple[float, int]] = []
+        """When the agent's frames came, in s since the call began, and their bytes of audio."""
+        self._stream = stream
+        self._frame = self.audio.bytes_in(FRAME_MS)
+        self._began = trio.current_time()
+        self._queue: deque[_Speech | _Key] = deque()
+        self._said, self._heard = bytearray(), bytearray()
+        self._sending, self._broken = trio.Lock(), False
+        self._mark = 0  # what was heard up to here is no answer
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the call began, in s."""
+        return trio.current_time() - self._began
+
+    async def say(self, pcm: bytes) -> None:
+        """Speaks `pcm` (16-bit LE mono, in the call's rate) after what is being said; returns when it was sent.
+
+        A call that ends before that makes it return too.
+        """
+        if pcm:
+            await self._queue_up(_Speech(memoryview(pcm + bytes(-len(pcm) % self._frame))))
+
+    async def dtmf(self, digit: str, hold_ms: int = 100) -> None:
+        """Presses a key; while it is held no audio is sent, and when it is let go the digit is."""
+        await self._queue_up(_Key(digit, hold_ms // FRAME_MS))
+
+    async def _queue_up(self, item: _Speech | _Key) -> None:
+        if self.hung_up.is_set():
+            await trio.lowlevel.checkpoint()
+            return
+        self._queue.append(item)
+        await item.sent.wait()
+        self._mark = self._now()
+
+    async def agent_spoke(self, *, quiet_ms: int = 800, threshold: int = 300) -> bytes:
+        """What the agent says next, to 20 ms, once it has been quiet for `quiet_ms` after it.
+
+        Next is: after the caller last spoke, pressed a key, or waited here. `threshold` is the level (RMS over
+        20 ms, of 32,768) that counts as speech. If the call ends, what was said until then, which may be nothing.
+        """
+        quiet = self.audio.bytes_in(quiet_ms)
+        while True:
+            over, now = self.hung_up.is_set(), self._now()
+            until = len(self._heard) if over else min(now, len(self._heard))
+            loud = self._loud(self._mark, until, threshold)
+            if over or (loud and now - loud[1] >= quiet):
+                self._mark = now
+                return bytes(self._heard[slice(*loud)]) if loud else b""
+            await trio.sleep(_LOOK_S)
+
+    def _loud(self, start: int, end: int, threshold: int) -> tuple[int, int] | None:
+        """Where in what was heard the speech between two places begins and ends."""
+        frames = -(-(end - start) // self._frame)
+        if frames <= 0:
+            return None
+        pcm = bytes(self._heard[start:end]).ljust(frames * self._frame, b"\0")
+        samples = np.frombuffer(pcm, "<i2").astype(np.float32).reshape(frames, -1)
+        levels = np.sqrt((samples**2).mean(axis=1))
+        loud = np.flatnonzero(levels >= threshold)
+        return (start + int(loud[0]) * self._frame, start + int(loud[-1] + 1) * self._frame) if loud.size else None
+
+    def recording(self) -> tuple[bytes, bytes]:
+        """Both sides from the call's beginning on, the caller's first: as long as each other, and on one clock.
+
+        The agent's side is as the caller hears it: played in real time from when it comes, so a burst takes its time.
+        """
+        size = max(len(self._said), len(self._heard))
+        return bytes(self._said).ljust(size, b"\0"), bytes(self._heard).ljust(size, b"\0")
+
+    async def hang_up(self) -> None:
+        """Puts the receiver down: the connection closes without another word."""
+        self._end("caller")
+        await self._stream.aclose()
+
+    def _now(self) -> int:
+        return self.audio.bytes_in(self.seconds * 1000)
+
+    def _end(self, how: str) -> None:
+        if not self.hung_up.is_set():
+            self.how = how
+            self.hung_up.set()
+            for item in self._queue:
+                item.sent.set()
+
+    async def send(self) -> None:
+        """Sends a frame every 20 ms, as long as the call lasts."""
+        tick = 0
+        while not self.hung_up.is_set():
+            await trio.sleep_until(self._began + tick * FRAME_MS / 1000)
+            tick += 1
+            audio, message = self._next()
+            self._said += audio
+            if message:
+                async with self._sending:
+                    try:
+                        await self._stream.send_all(message)
+                    except trio.ClosedResourceError:
+                        return
+                    except trio.BrokenResourceError:
+                        self._broken = True
+                        return
+
+    def _next(self) -> tuple[bytes | memoryview, bytes]:
+        """What is said in the next 20 ms, and the message for it."""
+        silence = bytes(self._frame)
+        item = self._queue[0] if self._queue else None
+        if isinstance(item, _Key):
+            item.hold -= 1
+            if item.hold > 0:
+                return silence, b""
+            self._queue.popleft()
+            item.sent.set()
+            return silence, encode_dtmf(item.digit)
+        audio: bytes | memoryview = silence
+        if item is not None:
+            audio, item.pcm = item.pcm[: self._frame], item.pcm[self._frame :]
+            if not item.pcm:
+                self._queue.popleft()
+                item.sent.set()
+        elif self.muted:
+            return silence, b""
+        return audio, encode_audio(KINDS[self.audio.rate], audio)
+
+    async def receive(self) -> None:
+        """Listens to the agent until it hangs up."""
+        decoder = Decoder()
+        try:
+            async for data in self._stream:
+                for kind, payload in decoder.feed(data):
+                    if kind == KIND_HANGUP:
+                        self._end("0x00")
+                        await self._stream.aclose()
+                        return
+                    self._hear(kind, payload)
+            with trio.move_on_after(0.1):  # a reset is told only once: perhaps to who is sending just now
+                await self._sending.acquire()
+            self._end("reset" if self._broken else "fin")
+        except trio.BrokenResourceError:
+            self._end("reset")
+        except trio.ClosedResourceError:
+            self._end("caller")
+        except TransportError as error:
+            self._end(str(error))
+        await self._stream.aclose()
+
+    def _hear(self, kind: int, payload: memoryview) -> None:
+        if RATES.get(kind) != self.audio.rate:
+            raise TransportError(f"a frame of kind 0x{kind:02x} in a call at {self.audio.rate} Hz")
+        self.arrivals.append((self.seconds, len(payload)))
+        now = self._now()
+        if now > len(self._heard):
+            self._heard += bytes(now + self.audio.bytes_in(JITTER_BUFFER_MS) - len(self._heard))
+        self._heard += payload
+
+
+@asynccontextmanager
+async def open_audiosocket_call(
+    host: str = "127.0.0.1", port: int = 9092, *, call_id: UUID | None = None, rate: int = 8000
+) -> AsyncIterator[AudioSocketCaller]:
+    """A call as Asterisk makes one: the UUID, then audio every 20 ms on an absolute clock. Leaving hangs up.
+
+    Raises:
+        OSError: nobody listens there.
+
+    """
+    stream = await trio.open_tcp_stream(host, port)
+    async with stream, open_hidden_nursery() as nursery:
+        caller = AudioSocketCaller(stream, call_id or uuid4(), rate)
+        await stream.send_all(encode_uuid(caller.call_id))
+        nursery.start_soon(caller.send)
+        nursery.start_soon(caller.receive)
+        try:
+            yield caller
+        finally:
+            with trio.CancelScope(shield=True):  # closing a socket does not block
+                await caller.hang_up()
+            nursery.cancel_scope.cancel()
+
+
+def write_stereo_wav(path: str | PathLike[str], left: bytes, right: bytes, rate: int) -> None:
+    """Writes two sides of 16-bit LE mono PCM as one stereo file; the shorter is filled up with silence."""
+    size = max(len(left), len(right))
+    both = np.stack([np.frombuffer(side.ljust(size, b"\0"), "<i2") for side in (left, right)], axis=1)
+    with wave.open(fspath(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(both.tobytes())

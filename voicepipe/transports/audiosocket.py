@@ -1,0 +1,253 @@
+"""Listening for Asterisk's AudioSocket connections, each of which is a call."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack
+
+import trio
+from attrs import define, field
+from attrs.validators import ge, gt, in_
+
+from voicepipe.errors import TransportError
+from voicepipe.transports.audiosocket_transport import AudioSocketTransport
+from voicepipe.transports.audiosocket_wire import HANGUP, KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from voicepipe.requests import CallInfo
+
+__all__ = ["AudioSocketListener", "AudioSocketTransport", "open_audiosocket_listener", "serve_audiosocket"]
+
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted; Asterisk gives up after 2 s."""
+READ_BYTES: Final = 65_536
+"""The most that is read at once."""
+KEEP_ALIVE_S: Final = 0.75
+"""How often quiet calls are looked for, so that none is quiet for more than twice that; Asterisk allows 2.0 s."""
+NO_RESOURCES_S: Final = 0.1
+"""How long to wait when a connection could not be accepted for want of descriptors or memory."""
+LINGERING: Final = 64
+"""Connections beyond `max_connections` that are told to hang up and may close in peace; any more are cut off."""
+_MORE_FILES: Final = "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+
+Handler: TypeAlias = Callable[[AudioSocketTransport], Awaitable[None]]
+"""Holds one call, from its beginning until it is over."""
+OnRefused: TypeAlias = Callable[[str, TransportError], None]
+"""Takes `host:port` of a connection (empty if there was none yet) and why it was given up, with a hint."""
+OnCrash: TypeAlias = "Callable[[CallInfo, Exception], None]"
+"""Takes which call, and what its handler raised."""
+
+
+class _Options(TypedDict, total=False):
+    """The settings of `AudioSocketListener`, as keywords."""
+
+    listener: str
+    rate: int
+    max_connections: int
+    identify_timeout: float
+    on_refused: OnRefused | None
+    on_crash: OnCrash | None
+
+
+@define(eq=False)
+class AudioSocketListener:
+    """An open listening socket; made by `open_audiosocket_listener`."""
+
+    _socket: socket.socket
+    """Bound, listening, non-blocking."""
+    listener: str = "audiosocket"
+    """Its name in `CallInfo.listener`."""
+    rate: int = field(default=8000, validator=in_(KINDS))
+    """Hz of audio of kind 0x10, and of calls that begin without audio."""
+    max_connections: int = field(default=500, validator=ge(1))
+    """How many connections are served at once; further ones are told to hang up, so that their dialplan goes on."""
+    identify_timeout: float = field(default=5.0, validator=gt(0))
+    """How long a connection may take to say which call it is, in s."""
+    on_refused: OnRefused | None = None
+    """Told of each connection that was given up."""
+    on_crash: OnCrash | None = None
+    """Told of each handler that raised something else than `TransportError`; None: `serve` raises it."""
+    _buffer: memoryview = field(init=False, factory=lambda: memoryview(bytearray(READ_BYTES)))
+    _calls: set[AudioSocketTransport] = field(init=False, factory=set)
+    _sockets: int = field(init=False, default=0)
+    """Connections that are open."""
+    _serving: int = field(init=False, default=0)
+    """Those of them that are within `max_connections`."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it is bound to."""
+        host, port, *_ = self._socket.getsockname()
+        return host, port
+
+    @property
+    def calls(self) -> int:
+        """How many calls are up."""
+        return len(self._calls)
+
+    async def serve(self, handler: Handler) -> None:
+        """Runs `handler` for each call, in a task of its own; returns when `close` was called and no call is left.
+
+        A call is hung up when its handler returns or raises. A handler's `TransportError` ends its call only, and
+        goes to `on_refused`; any other exception likewise to `on_crash`, or, if there is none, is raised here, which
+        cancels the other calls.
+        """
+        async with trio.open_nursery() as upkeep:
+            upkeep.start_soon(self._keep_calls_alive)
+            async with trio.open_nursery() as connections:
+                await self._accept(handler, connections)
+            upkeep.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Accepts no more connections; the calls that are up go on."""
+        if self._socket.fileno() != -1:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    async def _keep_calls_alive(self) -> None:
+        while True:
+            await trio.sleep(KEEP_ALIVE_S)
+            for call in self._calls:
+                call.keep_alive()
+
+    async def _accept(self, handler: Handler, nursery: trio.Nursery) -> None:
+        exhausted = False
+        while self._socket.fileno() != -1:
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+                connection, peer = self._socket.accept()
+            except trio.ClosedResourceError:
+                return
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    if not exhausted:
+                        exhausted = True
+                        self._refuse("", TransportError(f"no call can be accepted: {error.strerror}; {_MORE_FILES}"))
+                    await trio.sleep(NO_RESOURCES_S)
+                continue  # else it is that connection's own trouble, such as being gone already
+            exhausted = False
+            connection.setblocking(False)
+            nursery.start_soon(self._hold, connection, _format_peer(*peer[:2]), handler, nursery)
+
+    async def _hold(self, connection: socket.socket, peer: str, handler: Handler, nursery: trio.Nursery) -> None:
+        """One connection from its first byte to its end."""
+        if self._sockets >= self.max_connections + LINGERING:
+            _cut_off(connection)
+            self._refuse(peer, self._crowded())
+            return
+        transport = AudioSocketTransport(connection, nursery, self._buffer, listener=self.listener, rate=self.rate)
+        self._sockets += 1
+        try:
+            if self._serving < self.max_connections:
+                await self._converse(transport, peer, handler)
+            else:
+                self._refuse(peer, self._crowded())
+        finally:
+            try:
+                await transport.hang_up()
+            finally:
+                self._sockets -= 1
+
+    async def _converse(self, transport: AudioSocketTransport, peer: str, handler: Handler) -> None:
+        self._serving += 1
+        try:
+            if await transport.answer(self.identify_timeout):
+                self._calls.add(transport)
+                await handler(transport)
+        except* TransportError as errors:
+            for refused in _leaves(errors):
+                self._refuse(peer, refused)
+        except* Exception as errors:
+            if self.on_crash is None:
+                raise
+            for crashed in _leaves(errors):
+                self.on_crash(transport.info, crashed)
+        finally:
+            self._calls.discard(transport)
+            self._serving -= 1
+
+    def _crowded(self) -> TransportError:
+        return TransportError(
+            f"{self.max_connections} connections are up already; raise max_connections if the machine can take more"
+        )
+
+    def _refuse(self, peer: str, why: TransportError) -> None:
+        if self.on_refused is not None:
+            self.on_refused(peer, why)
+
+
+Error = TypeVar("Error", bound=Exception)
+
+
+def _leaves(errors: ExceptionGroup[Error]) -> Iterator[Error]:
+    for error in errors.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _format_peer(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _cut_off(connection: socket.socket) -> None:
+    try:
+        connection.send(HANGUP)
+    except OSError:
+        pass
+    finally:
+        connection.close()
+
+
+@asynccontextmanager
+async def open_audiosocket_listener(
+    host: str = "127.0.0.1", port: int = 9092, **options: Unpack[_Options]
+) -> AsyncIterator[AudioSocketListener]:
+    """A listener that is bound and has yet to `serve`; port 0 takes a free one. Leaving closes it.
+
+    `options` are the fields of `AudioSocketListener`; of several addresses of a host, the first is used.
+
+    Raises:
+        OSError: it can't listen there.
+
+    """
+    (family, kind, proto, _, where), *_ = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    with socket.socket(family, kind, proto) as listening:
+        listener = AudioSocketListener(listening, **options)
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        try:
+            listening.bind(where)
+            listening.listen(BACKLOG)
+        except OSError as error:
+            raise OSError(error.errno, f"can't listen on {_format_peer(host, port)}: {error.strerror}") from None
+        try:
+            yield listener
+        finally:
+            listener.close()
+
+
+async def serve_audiosocket(
+    handler: Handler,
+    host: str = "127.0.0.1",
+    port: int = 9092,
+    *,
+    task_status: trio.TaskStatus[AudioSocketListener] = trio.TASK_STATUS_IGNORED,
+    **options: Unpack[_Options],
+) -> None:
+    """Listens and serves in one; reports the listener as started, for its `address` and `close`.
+
+    Raises:
+        OSError: it can't listen there.
+
+    """
+    async with open_audiosocket_listener(host, port, **options) as listener:
+        task_status.started(listener)
+        await listener.serve(handler)

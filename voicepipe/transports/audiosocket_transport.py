@@ -1,0 +1,298 @@
+"""One AudioSocket connection as the transport of a call."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final, Literal
+from uuid import UUID
+
+import trio
+from attrs import evolve
+
+from voicepipe.audio import FRAME_MS, AudioFormat
+from voicepipe.errors import TransportError
+from voicepipe.requests import CallInfo
+from voicepipe.transports.audiosocket_wire import (
+    DTMF_DIGITS,
+    HANGUP,
+    KIND_DTMF,
+    KIND_ERROR,
+    KIND_HANGUP,
+    KIND_UUID,
+    RATES,
+    AudioCheck,
+    Decoder,
+    encode_audio,
+)
+
+if TYPE_CHECKING:
+    from voicepipe.transports.protocol import CallSink, Capability
+
+FIRST_AUDIO_S: Final = 0.2
+"""How long a call waits for audio that tells its rate; a muted caller sends none."""
+GOODBYE_S: Final = 0.5
+"""How long a hang-up tries to send what is left, even when it is cancelled."""
+DRAIN_S: Final = 2.0
+"""How long a hang-up then waits for the other side to close."""
+
+
+class AudioSocketTransport:
+    """A caller behind Asterisk's AudioSocket; made by a listener, which hangs up when the call's handler returns.
+
+    Transferring is done by the dialplan: the leg ends, and what stands after AudioSocket() goes on.
+    """
+
+    pacing: Literal["ours"] = "ours"
+    can: frozenset[Capability] = frozenset({"transfer"})
+
+    def __init__(
+        self, connection: socket.socket, nursery: trio.Nursery, buffer: memoryview, *, listener: str, rate: int
+    ) -> None:
+        """Takes over a connected, non-blocking socket.
+
+        Nothing is read or written by itself. `buffer` is read into, and may be shared by all transports of a
+        thread: what is in it is used before the next `await`. `nursery` runs the completion of a frame that the
+        kernel took in part.
+        """
+        self.info = CallInfo(listener=listener)
+        self.audio = AudioFormat(rate)
+        self._socket, self._nursery, self._buffer = connection, nursery, buffer
+        self._decoder = Decoder()
+        self._check = AudioCheck(rate)
+        self._kind_out = self._check.kind
+        self._kind_in = -1  # no kind's number: until the audio is checked, each frame is looked at
+        self._early = _Early()
+        self._running = trio.CancelScope()
+        self._ending = ""  # how the other side went
+        self._over = False  # we hung up
+        self._closed = trio.Event()
+        self._unsent = b""
+        self._room: trio.Event | None = None  # somebody waits for room in the kernel's buffer
+        self._quiet = False
+
+    async def answer(self, identify_timeout: float) -> bool:
+        """Finds out which call this is and what its audio is; False: it closed without having sent a byte.
+
+        Raises:
+            TransportError: that was not Asterisk, or its audio can't be understood.
+
+        """
+        with trio.move_on_after(identify_timeout):
+            while not self.info.call_id and not self._ending:
+                self._deliver(await self._receive(), self._early)
+        if not self.info.call_id:
+            if self._decoder.midway:
+                raise TransportError("the connection began with half a frame; let only Asterisk connect here")
+            if not self._ending:
+                raise TransportError(f"no UUID within {identify_timeout:g} s; let only Asterisk connect here")
+            return False
+        with trio.move_on_after(FIRST_AUDIO_S):
+            while not self._check.settled and not self._ending:
+                self._deliver(await self._receive(), self._early)
+        self._check.fix()
+        self.audio = AudioFormat(self._check.rate)
+        return True
+
+    async def run(self, sink: CallSink) -> None:
+        """Delivers what comes in until the caller hangs up or `hang_up` was called; to be called once.
+
+        Raises:
+            TransportError: the other side broke the protocol, or its audio is none of the call's.
+
+        """
+        with self._running:
+            if not self._over:
+                self._early.replay(sink)
+            while not self._ending:
+                data = await self._receive()
+                if self._over:
+                    return
+                self._deliver(data, sink)
+            if not self._over:
+                sink.hung_up(self._ending)
+
+    async def _receive(self) -> memoryview:
+        """What has come, in the shared buffer; empty when the other side is gone."""
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                size = self._socket.recv_into(self._buffer)
+            except BlockingIOError:
+                continue
+            except OSError as error:  # a reset: Asterisk hung up with something of ours unread
+                self._ending = f"the caller hung up ({error.strerror})"
+                return self._buffer[:0]
+            if not size:
+                self._ending = "the caller hung up"
+            return self._buffer[:size]
+
+    def _deliver(self, data: memoryview, sink: CallSink) -> None:
+        self._quiet = False
+        for kind, payload in self._decoder.feed(data):
+            if kind == self._kind_in:
+                sink.audio(payload)
+            elif not self._other(kind, payload, sink):
+                return
+
+    def _other(self, kind: int, payload: memoryview, sink: CallSink) -> bool:
+        """Takes a frame that is not just more audio; False: it was the last."""
+        if kind == KIND_UUID and not self.info.call_id:
+            self.info = evolve(self.info, call_id=str(UUID(bytes=bytes(payload))))
+        elif kind == KIND_UUID or not self.info.call_id:
+            expected = (
+                "one more UUID in mid-call" if self.info.call_id else f"a frame of kind 0x{kind:02x} before any UUID"
+            )
+            raise TransportError(f"{expected}; let only Asterisk connect here")
+        elif kind in RATES:
+            self._check.see(kind, len(payload))
+            self._kind_out = self._check.kind
+            if self._check.settled:
+                self._kind_in = kind
+            sink.audio(payload)
+        elif kind == KIND_DTMF:
+            digit = chr(payload[0])
+            if digit in DTMF_DIGITS:  # Asterisk also reports fax tones and hook flashes as if they were keys
+                sink.dtmf(digit)
+        elif kind == KIND_HANGUP:
+            self._ending = "Asterisk ended the call"
+        elif kind == KIND_ERROR:
+            self._ending = f"Asterisk reported an error ({bytes(payload[:8]).hex(' ') or 'without a code'})"
+        return not self._ending
+
+    def write(self, audio: bytes | memoryview) -> bool:
+        """Sends one frame and never blocks; False: nothing was taken. When the call is over, frames go nowhere."""
+        if self._over:
+            return True
+        if self._unsent and not self._flush():
+            return False
+        message = encode_audio(self._kind_out, audio)
+        try:
+            sent = self._socket.send(message)
+        except BlockingIOError:
+            return False
+        except OSError:  # gone: reading finds that out too, and says so
+            return True
+        self._quiet = False
+        if sent != len(message):  # the rest has to follow at once, or Asterisk drops the call
+            self._unsent = message[sent:]
+            self._nursery.start_soon(self._finish_frame)
+        return True
+
+    def _flush(self) -> bool:
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._unsent = b""
+        return not self._unsent
+
+    async def _finish_frame(self) -> None:
+        while self._unsent and not self._flush():
+            await self._wait_room()
+
+    async def _wait_room(self) -> None:
+        """Waits for room in the kernel's buffer; trio lets one task do so, the others wait for that one."""
+        if self._room is not None:
+            await self._room.wait()
+            return
+        self._room = trio.Event()
+        try:
+            await trio.lowlevel.wait_writable(self._socket)
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            self._room.set()
+            self._room = None
+
+    async def wait_writable(self) -> None:
+        """Returns when `write` is worth trying again."""
+        if self._over:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._wait_room()
+
+    def keep_alive(self) -> None:
+        """Writes a frame of silence if nothing came or went since the last time this was called.
+
+        Asterisk's AudioSocket() drops a call after 2.0 s in which neither side sent anything.
+        """
+        if self._quiet:
+            self.write(bytes(self.audio.bytes_in(FRAME_MS)))
+        self._quiet = True
+
+    def clear(self) -> None:
+        """Not in `can`: Asterisk plays what it got, at once."""
+        raise NotImplementedError("AudioSocket can't take back what was written")
+
+    def mark(self, mark: int) -> None:
+        """Not in `can`: Asterisk reports nothing of what it played."""
+        raise NotImplementedError(f"AudioSocket doesn't tell when audio was heard, so there is no mark {mark}")
+
+    async def transfer(self, target: str) -> None:  # noqa: ARG002 - the dialplan knows where to
+        """Hangs up; the dialplan goes on after AudioSocket()."""
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """Ends the call: what was written, a hang-up frame, the end of our side, then the end of theirs.
+
+        Takes at most `GOODBYE_S + DRAIN_S`; when cancelled, the first of them. Harmless when the call has ended.
+        """
+        if self._over:
+            await self._closed.wait()
+            return
+        self._over = True
+        self._running.cancel()
+        try:
+            if not self._ending:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_S):
+                    self._unsent += HANGUP
+                    await self._finish_frame()
+                self._end_our_side()
+                # Closing with something unread would be a reset, which makes Asterisk drop the caller
+                with trio.move_on_after(DRAIN_S):
+                    while not self._ending:
+                        await self._receive()
+        finally:
+            self.close()
+
+    def _end_our_side(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:  # gone already
+            self._ending = "the caller hung up"
+
+    def close(self) -> None:
+        """Frees the socket whatever state it is in."""
+        self._over = True
+        if self._socket.fileno() != -1:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+            self._closed.set()
+
+
+class _Early:
+    """What came before the call had a sink; itself a `CallSink`."""
+
+    def __init__(self) -> None:
+        self._items: list[bytes | str] = []
+
+    def audio(self, audio: bytes | memoryview) -> None:
+        self._items.append(bytes(audio))
+
+    def dtmf(self, digit: str) -> None:
+        self._items.append(digit)
+
+    def heard(self, mark: int) -> None:
+        """Never called: AudioSocket has no marks."""
+
+    def hung_up(self, reason: str) -> None:
+        """Never called: `run` says it."""
+
+    def replay(self, sink: CallSink) -> None:
+        for item in self._items:
+            if isinstance(item, bytes):
+                sink.audio(item)
+            else:
+                sink.dtmf(item)
+        self._items.clear()

@@ -1,0 +1,226 @@
+"""AudioSocket's wire format without I/O: bytes in, frames out, and frames as bytes.
+
+A frame is `kind u8 | length u16 big-endian | payload`; payload audio is 16-bit little-endian mono. Asterisk
+connects, sends the call's UUID first, then a frame of audio about every 20 ms. The kinds and their numbers are
+those of Asterisk's `res_audiosocket.h`, of release 22.10.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from voicepipe.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+KIND_HANGUP: Final = 0x00
+"""The call is over; no payload."""
+KIND_UUID: Final = 0x01
+"""Which call this is; 16 bytes, the first frame of a connection."""
+KIND_DTMF: Final = 0x03
+"""The caller pressed a key; one ASCII character, sent when the key is released."""
+KIND_AUDIO: Final = 0x10
+"""Audio at 8 kHz; before Asterisk 20.17 and 22.7, audio of any codec whatever."""
+KIND_ERROR: Final = 0xFF
+"""Asterisk gives up; a byte or more of details."""
+
+RATES: Final = {
+    KIND_AUDIO: 8000,
+    0x11: 12000,
+    0x12: 16000,
+    0x13: 24000,
+    0x14: 32000,
+    0x15: 44100,
+    0x16: 48000,
+    0x17: 96000,
+    0x18: 192000,
+}
+"""Samples a second by kind."""
+KINDS: Final = {rate: kind for kind, rate in RATES.items()}
+"""The kind for a rate."""
+
+HEADER_BYTES: Final = 3
+MAX_PAYLOAD: Final = 16_192
+"""Bytes of the largest payload that Asterisk takes, and that we take: a second at 8 kHz, 42 ms at 192 kHz."""
+
+HANGUP: Final = b"\0\0\0"
+"""The frame that ends a call."""
+DTMF_DIGITS: Final = "0123456789*#ABCD"
+
+Frame: TypeAlias = "tuple[int, memoryview]"
+"""Kind and payload."""
+
+_LENGTHS: Final = {KIND_HANGUP: 0, KIND_UUID: 16, KIND_DTMF: 1}
+_HEADER: Final = Struct("!BH")
+_ONLY_ASTERISK: Final = "let only Asterisk's AudioSocket() or Dial(AudioSocket/...) connect here"
+
+
+class Decoder:
+    """Turns what one connection sent, however it was split, into its frames."""
+
+    __slots__ = ("_error", "_rest", "_wanted")
+
+    def __init__(self) -> None:
+        self._rest = bytearray()  # an incomplete frame
+        self._wanted = HEADER_BYTES  # how many bytes it takes to know more about it
+        self._error: TransportError | None = None
+
+    @property
+    def midway(self) -> bool:
+        """Whether the last frame is still incomplete."""
+        return bool(self._rest)
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Frame]:
+        """The frames that `data` completes, in order, as `(kind, payload)`.
+
+        Payloads are views of `data`, without a copy, unless the frame began in an earlier read. Audio frames
+        without a sample are left out: they say nothing. At most one incomplete frame is kept. Take all that is
+        given before you feed more.
+
+        Raises:
+            TransportError: that is not AudioSocket. The frames before it were given; nothing after it ever is.
+
+        """
+        if self._error is not None:
+            raise self._error
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._wanted:
+                return
+            data, self._rest = self._rest, bytearray()
+        view = memoryview(data)
+        start, end = 0, len(view)
+        while end - start >= HEADER_BYTES:
+            kind, size = view[start], view[start + 1] << 8 | view[start + 2]
+            if not 0x10 <= kind <= 0x18 or size & 1 or size > MAX_PAYLOAD:
+                self._check(kind, size)
+            payload = start + HEADER_BYTES
+            if end - payload < size:
+                break
+            start = payload + size
+            if size or kind not in RATES:
+                yield kind, view[payload:start]
+        if start != end:
+            self._rest += view[start:]
+            self._wanted = HEADER_BYTES
+            if end - start >= HEADER_BYTES:
+                self._wanted += view[start + 1] << 8 | view[start + 2]
+
+    def _check(self, kind: int, size: int) -> None:
+        """Raises what is wrong with a header, and remembers it."""
+        name = f"AudioSocket frame of kind 0x{kind:02x} with {size} bytes"
+        expected = _LENGTHS.get(kind)
+        if kind not in RATES and expected is None and kind != KIND_ERROR:
+            self._error = TransportError(f"{name}: there is no such kind; {_ONLY_ASTERISK}")
+        elif expected not in {None, size}:
+            self._error = TransportError(f"{name} instead of {expected}; {_ONLY_ASTERISK}")
+        elif size > MAX_PAYLOAD:
+            self._error = TransportError(f"{name}: at most {MAX_PAYLOAD} are taken; have the trunk send 20 ms packets")
+        elif kind in RATES and size & 1:
+            self._error = TransportError(
+                f"{name}, which is no whole number of 16-bit samples; if the dialplan says Dial(AudioSocket/...), "
+                "add the option c(slin)"
+            )
+        if self._error is not None:
+            raise self._error
+
+
+def encode_audio(kind: int, audio: bytes | memoryview) -> bytes:
+    """One whole audio frame, to be written at once: Asterisk drops a call whose payload comes in pieces.
+
+    Raises:
+        ValueError: no sample (Asterisk hangs up on that), half a sample, or more than it takes.
+
+    """
+    size = len(audio)
+    if size & 1 or not 0 < size <= MAX_PAYLOAD:
+        raise ValueError(f"{size} bytes are no AudioSocket payload: an even number from 2 to {MAX_PAYLOAD} is")
+    return _HEADER.pack(kind, size) + audio
+
+
+def encode_uuid(call: UUID) -> bytes:
+    """The frame with which Asterisk begins."""
+    return _HEADER.pack(KIND_UUID, 16) + call.bytes
+
+
+def encode_dtmf(digit: str) -> bytes:
+    """The frame with which Asterisk reports a key."""
+    return _HEADER.pack(KIND_DTMF, 1) + digit.encode("ascii")
+
+
+class AudioCheck:
+    """Finds out from a call's first audio what it is, and refuses what can't be understood.
+
+    The kind says the rate, except that `KIND_AUDIO` has been put on any codec: there the payloads' sizes must
+    be those of the expected rate. A short frame now and then is normal (a played file ends), so a size is
+    judged only when the first three frames all have it.
+    """
+
+    __slots__ = ("_fixed", "_sizes", "kind", "rate", "settled")
+
+    def __init__(self, rate: int) -> None:
+        """Expects `rate` Hz where the kind does not say it; a rate without a kind is a `ValueError`."""
+        if rate not in KINDS:
+            raise ValueError(f"AudioSocket has no audio at {rate} Hz: one of {', '.join(map(str, KINDS))}")
+        self.rate = rate
+        self.kind = KINDS[rate]
+        self.settled = False
+        self._fixed = False
+        self._sizes: list[int] = []
+
+    def fix(self) -> None:
+        """The call begins: from now on its rate can't change any more."""
+        self._fixed = True
+
+    def see(self, kind: int, size: int) -> None:
+        """Takes an audio frame's kind and payload size; afterwards `kind`, `rate` and `settled` are up to date.
+
+        Raises:
+            TransportError: this audio can't be understood, or is another than the call began with.
+
+        """
+        if self.settled or self._sizes:
+            if kind != self.kind:
+                raise TransportError(
+                    f"the audio changed from {RATES[self.kind]} Hz (kind 0x{self.kind:02x}) to {RATES[kind]} Hz "
+                    f"(kind 0x{kind:02x}) in mid-call; name one codec in the dialplan, such as c(slin)"
+                )
+            if self.settled:
+                return
+        elif kind != KIND_AUDIO and RATES[kind] != self.rate:
+            if self._fixed:
+                raise TransportError(
+                    f"the caller's audio is {RATES[kind]} Hz, but the call began without any and so at {self.rate} Hz; "
+                    f"set this listener's rate to {RATES[kind]}, or ask for {self.rate} Hz in the dialplan"
+                )
+            self.rate = RATES[kind]
+        self.kind = kind
+        self._sizes.append(size)
+        if kind != KIND_AUDIO or size == self._bytes_in_20_ms(self.rate) or len(self._sizes) == 3:
+            if len(set(self._sizes)) == 1 and kind == KIND_AUDIO:
+                self._judge(size)
+            self.settled = True
+            self._sizes.clear()
+
+    def _judge(self, size: int) -> None:
+        if size == self._bytes_in_20_ms(self.rate):
+            return
+        if size == 160:  # 20 ms of mu-law, A-law or G.722
+            raise TransportError(
+                "the caller's audio comes compressed, 160 bytes in 20 ms; "
+                "in the dialplan, add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"
+            )
+        for rate in 8000, 16000:  # what an older Asterisk labels as the other; more is also 30, 60, ... ms at 8 kHz
+            if size == self._bytes_in_20_ms(rate) != self._bytes_in_20_ms(self.rate):
+                raise TransportError(
+                    f"the caller's audio looks like {rate} Hz ({size} bytes in 20 ms), but {self.rate} Hz is expected; "
+                    f"set this listener's rate to {rate}, or, if the trunk sends {size * 500 // self.rate} ms packets, "
+                    "have it send 20 ms"
+                )
+
+    @staticmethod
+    def _bytes_in_20_ms(rate: int) -> int:
+        return rate // 50 * 2
