@@ -26,6 +26,7 @@ Outcome = Literal[
     "max_length",
     "no_audio",
     "drained",
+    "cancelled",
     "failed",
     "returned_to_dialplan",
 ]
@@ -119,7 +120,7 @@ class ReplyStarted:
     turn: int
     """Which turn, from 1."""
     response_ms: float | None
-    """From the decision that the caller had finished to this audio, in ms; None: the reply answers nothing said."""
+    """From the last of the caller's speech to this audio, endpointing included, in ms; None: nothing was said."""
 
 
 @frozen

@@ -1,0 +1,419 @@
+"""One call: its conversation, from answer to hang-up."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import trio
+from attrs import evolve
+
+from voicepipe.calls import turn_events as turns
+from voicepipe.calls.events import (
+    CallBegan,
+    CallEnded,
+    ComponentFailed,
+    DtmfReceived,
+    ReplyStarted,
+    SpeechDetected,
+    Transcribed,
+    TurnEnded,
+)
+from voicepipe.calls.listening import Listening
+from voicepipe.calls.playout import Playout
+from voicepipe.calls.replying import SpokenReply, speak
+from voicepipe.calls.tools import ending_of, offered_tools
+from voicepipe.calls.turn_events import Ending
+from voicepipe.calls.turns import TurnTaking
+from voicepipe.errors import ComponentError, TransportError
+from voicepipe.events import EndOfTurn, Transcript
+from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.requests import CallInfo, CallStarted, Dtmf, Message, ReplyRequest, Silence, Trigger, Utterance
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from typing import NoReturn
+
+    from voicepipe.calls.events import CallEvent, Observer
+    from voicepipe.calls.turn_events import Action, Event
+    from voicepipe.calls.vad import Edge
+    from voicepipe.events import TranscriptEvent
+    from voicepipe.pipelines.snapshot import Pipeline
+    from voicepipe.transports.protocol import Transport
+
+HANG_UP_S = 5.0
+"""How long a transport may take to end its call."""
+
+
+class _Exchange:
+    """The turn that is on: what was said to it, and its reply."""
+
+    def __init__(self, number: int, trigger: Trigger | None, reply: SpokenReply, spoken_at: float | None) -> None:
+        self.number, self.trigger, self.reply = number, trigger, reply
+        self.spoken_at = spoken_at
+        self.audible_at: float | None = None
+        self.committed = False
+
+    @property
+    def heard(self) -> str:
+        """What the caller said or pressed."""
+        match self.trigger:
+            case Utterance(text=text):
+                return text
+            case Dtmf(digits=digits):
+                return digits
+            case _:
+                return ""
+
+    @property
+    def response_ms(self) -> float | None:
+        """From the last of the caller's speech to the first audio of the reply, in ms."""
+        if self.spoken_at is None or self.audible_at is None:
+            return None
+        return (self.audible_at - self.spoken_at) * 1000
+
+
+class Call:
+    """One call on one pipeline; made by `open_call`.
+
+    It is also the sink of its transport: what comes in is dealt with synchronously, down to stopping the reply
+    when the caller speaks over it. Two tasks per call run beside that, for the recogniser and the timers, and
+    one for the reply while there is one.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, transport: Transport, observer: Observer | None, nursery: trio.Nursery
+    ) -> None:
+        settings = pipeline.settings
+        self.info: CallInfo = evolve(transport.info, call_id=transport.info.call_id or str(uuid4()))
+        """Who rings whom."""
+        self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
+        self._observer = observer
+        self._began = self._last_audio = trio.current_time()
+        self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure)
+        self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge)
+        self._playout = Playout(transport, pipeline.ticker, settings.streaming.lead_ms, nursery)
+        self._tools = offered_tools(settings.tools, transport.can)
+        self._messages: list[Message] = []
+        self._model_state: Any = None
+        self._partial = ""
+        self._exchange: _Exchange | None = None
+        self._exchanges = 0
+        self._armed = 0.0
+        self._rearm = trio.Event()
+        self._ending: Ending | None = None
+        self._over = trio.Event()
+
+    @property
+    def call_id(self) -> str:
+        """Unique; the transport's own where it has one."""
+        return self.info.call_id
+
+    def drain(self) -> None:
+        """Ends the call politely: after the reply that is on, with the configured goodbye."""
+        self._happened(turns.DrainAsked())
+
+    def hang_up(self) -> None:
+        """Ends the call at once."""
+        self._end(Ending("agent_hung_up"))
+
+    async def run(self) -> CallEnded:
+        """Holds the conversation until the call is over, however that comes; failures of components don't raise."""
+        label = self._pipeline
+        self._tell(
+            CallBegan(
+                call_id=self.call_id,
+                at_s=0.0,
+                info=self.info,
+                set=label.set,
+                version=label.version,
+                digest=label.digest,
+                pipeline=label.name,
+                stt=label.stt[0].label,
+                llm=label.llm[0].label,
+                tts=label.tts[0].label,
+            )
+        )
+        try:
+            self._nursery.start_soon(self._read)
+            self._nursery.start_soon(self._recognise)
+            self._nursery.start_soon(self._keep_time)
+            self._happened(turns.Answered(self._pipeline.settings.greeting))
+            await self._over.wait()
+        finally:
+            ended = self._finish()
+        return ended
+
+    # --- The transport's sink ------------------------------------------------------------------------------------
+
+    def audio(self, audio: bytes | memoryview) -> None:
+        """Takes the caller's next audio."""
+        self._last_audio = trio.current_time()
+        self._listening.hear(audio)
+
+    def dtmf(self, digit: str) -> None:
+        """Takes a key that the caller pressed."""
+        self._tell(DtmfReceived(self.call_id, self._at(), digit))
+        self._happened(turns.KeyPressed(digit))
+
+    def heard(self, mark: int) -> None:
+        """Takes a transport's word that audio was played; only transports that pace themselves give it."""
+
+    def hung_up(self, reason: str) -> None:
+        """Takes notice that the caller is gone."""
+        self._end(Ending("caller_hung_up", reason))
+
+    # --- The tasks of a call -------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            await self._transport.run(self)
+        except TransportError as error:
+            self._end(Ending("failed", str(error)))
+        else:
+            self._end(Ending("caller_hung_up"))
+
+    async def _recognise(self) -> None:
+        stt = self._pipeline.stt[0]
+        try:
+            await self._listening.run(stt.component, stt.who, self._on_transcript)
+        except ComponentError as error:
+            self._failed(error)
+
+    async def _keep_time(self) -> NoReturn:
+        patience = self._pipeline.settings.limits.no_audio_s
+        while True:
+            self._rearm = trio.Event()
+            self._armed = min(self._turns.deadline, self._last_audio + patience)
+            with trio.move_on_at(self._armed):
+                await self._rearm.wait()
+            now = trio.current_time()
+            if now >= self._last_audio + patience:
+                self._end(Ending("no_audio", f"nothing came for {patience:g} s"))
+            elif now >= self._turns.deadline:
+                self._do(self._turns.tick(now))
+
+    async def _reply(self, exchange: _Exchange) -> None:
+        reply = exchange.reply
+        try:
+            with reply.scope:
+                await speak(reply, self._pipeline, self._playout, self._transport.audio)
+                ending = self._ending_of(reply)
+        except ComponentError as error:
+            self._close_exchange(exchange, interrupted=True)
+            self._failed(error)
+            return
+        if not reply.scope.cancelled_caught:
+            self._commit(exchange)
+            self._close_exchange(exchange, interrupted=False)
+            self._happened(turns.ReplyEnded(ending))
+
+    # --- What happens, and what is done about it -----------------------------------------------------------------
+
+    def _happened(self, event: Event) -> None:
+        self._do(self._turns.handle(event, trio.current_time()))
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            if self._ending is not None:
+                return
+            match action:
+                case turns.Reply(trigger):
+                    self._start_reply(trigger)
+                case turns.Announce(text):
+                    self._start(SpokenReply(self._begin_playout(), request=None, announcement=text), trigger=None)
+                case turns.CancelReply(retracted):
+                    self._cancel_reply(retracted=retracted)
+                case turns.FinaliseTranscript():
+                    self._listening.finalise()
+                case turns.End(ending):
+                    self._end(ending)
+        if self._turns.deadline < self._armed:
+            self._rearm.set()
+
+    def _on_edge(self, edge: Edge) -> None:
+        if edge == "ended":
+            silent_ms = self._listening.silent_ms
+            self._happened(turns.SpeechEnded(silent_ms / 1000, self._listening.audio_ms - silent_ms))
+            return
+        if edge == "began":
+            self._happened(turns.SpeechBegan())
+        else:
+            speaking = self._turns.state == "speaking"
+            self._happened(turns.SpeechSustained())
+            interrupts = speaking and self._turns.state == "user_speaking"
+            self._tell(SpeechDetected(self.call_id, self._at(), interrupts))
+
+    def _on_transcript(self, event: TranscriptEvent) -> None:
+        if isinstance(event, Transcript):
+            if event.text:
+                self._tell(Transcribed(self.call_id, self._at(), event.text, event.final))
+            if not event.final:
+                self._happened(turns.Partial(event.text))
+                return
+            end_ms = event.audio_end_ms
+            audio_ms = None if end_ms is None else self._listening.call_ms(end_ms)
+            self._happened(turns.Final(event.text, event.language, event.confidence, audio_ms))
+        elif isinstance(event, EndOfTurn) and not event.eager:
+            self._happened(turns.EndOfTurn())
+
+    def _failed(self, error: ComponentError) -> None:
+        if self._ending is None:
+            self._tell(ComponentFailed(self.call_id, self._at(), error.role or "llm", error))
+            self._happened(turns.Failed(str(error)))
+
+    # --- Replies -------------------------------------------------------------------------------------------------
+
+    def _start_reply(self, trigger: Trigger) -> None:
+        if isinstance(trigger, CallStarted):
+            trigger = CallStarted(self.info)
+        elif isinstance(trigger, Utterance):
+            self._messages.append(Message("caller", trigger.text))
+        request = ReplyRequest(
+            trigger=trigger,
+            messages=tuple(self._messages),
+            prompt=self._pipeline.settings.prompt,
+            tools=self._tools,
+            language=trigger.language if isinstance(trigger, Utterance) else None,
+            state=self._model_state,
+        )
+        self._start(SpokenReply(self._begin_playout(), request), trigger)
+
+    def _begin_playout(self) -> int:
+        return self._playout.begin(self._on_audible)
+
+    def _start(self, reply: SpokenReply, trigger: Trigger | None) -> None:
+        spoken_at = self._turns.silent_since if isinstance(trigger, Utterance) else None
+        self._exchanges += 1
+        self._exchange = _Exchange(self._exchanges, trigger, reply, spoken_at)
+        self._nursery.start_soon(self._reply, self._exchange)
+
+    def _on_audible(self) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.audible_at = trio.current_time()
+            self._tell(ReplyStarted(self.call_id, self._at(), exchange.number, exchange.response_ms))
+            self._commit(exchange)
+            self._happened(turns.ReplyAudible())
+
+    def _commit(self, exchange: _Exchange) -> None:
+        """Keeps what the model wants kept, once its reply counts."""
+        done = exchange.reply.done
+        if done is not None and not exchange.committed:
+            exchange.committed = True
+            self._model_state = done.state
+            if done.listen is not None:
+                self._listening.expect(done.listen)
+
+    def _ending_of(self, reply: SpokenReply) -> Ending | None:
+        endings = []
+        for call in reply.tool_calls:
+            try:
+                endings.append(ending_of(call, self._tools))
+            except ComponentError as error:
+                error.component, error.role = self._pipeline.llm[0].label.name, "llm"
+                self._tell(ComponentFailed(self.call_id, self._at(), "llm", error))
+        return endings[-1] if endings else None
+
+    def _cancel_reply(self, *, retracted: bool) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if retracted:
+            # The utterance comes again as part of a longer one, and so does its place in the conversation.
+            self._exchange = None
+            self._exchanges -= 1
+            self._messages.pop()
+        else:
+            if exchange.audible_at is not None:
+                self._commit(exchange)
+            self._close_exchange(exchange, interrupted=True)
+        self._playout.drop()
+        exchange.reply.scope.cancel()
+
+    def _close_exchange(self, exchange: _Exchange, *, interrupted: bool) -> None:
+        """Keeps of the reply what was heard, and reports the turn."""
+        if self._exchange is not exchange:
+            return
+        self._exchange = None
+        said = exchange.reply.heard(self._playout.played_ms)
+        if said:
+            self._messages.append(Message("agent", said, interrupted))
+        self._tell(
+            TurnEnded(
+                call_id=self.call_id,
+                at_s=self._at(),
+                turn=exchange.number,
+                trigger=_trigger_name(exchange.trigger),
+                heard=exchange.heard,
+                said=said,
+                interrupted=interrupted,
+                response_ms=exchange.response_ms,
+            )
+        )
+
+    # --- The end -------------------------------------------------------------------------------------------------
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is None:
+            self._ending = ending
+            self._over.set()
+
+    def _finish(self) -> CallEnded:
+        """Stops everything, reports the last turn and the end."""
+        if self._exchange is not None:
+            self._close_exchange(self._exchange, interrupted=True)
+        self._playout.drop()
+        self._nursery.cancel_scope.cancel()
+        self._ending = self._ending or Ending("cancelled")
+        ended = CallEnded(self.call_id, self._at(), self._ending.outcome, self._exchanges, self._ending.detail)
+        self._tell(ended)
+        return ended
+
+    async def _leave(self) -> None:
+        """Ends the transport's side, in its own way."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + HANG_UP_S):
+            if self._ending is not None and self._ending.outcome == "transfer_requested":
+                await self._transport.transfer(self._ending.detail)
+            else:
+                await self._transport.hang_up()
+
+    def _at(self) -> float:
+        return trio.current_time() - self._began
+
+    def _tell(self, event: CallEvent) -> None:
+        if self._observer is not None:
+            self._observer(event)
+
+
+def _trigger_name(trigger: Trigger | None) -> Any:
+    names = {CallStarted: "call_started", Utterance: "utterance", Dtmf: "dtmf", Silence: "silence"}
+    return "announcement" if trigger is None else names[type(trigger)]
+
+
+@asynccontextmanager
+async def open_call(
+    pipeline: Pipeline, transport: Transport, *, observer: Callable[[CallEvent], None] | None = None
+) -> AsyncIterator[Call]:
+    """A call on a pipeline of a pinned snapshot; `await call.run()` holds the conversation.
+
+    Leaving it hangs up, if nobody has.
+
+    Args:
+        pipeline: from `snapshot.choose(...)`; keep the snapshot pinned until this is left.
+        transport: where the call's audio comes from and goes to.
+        observer: told everything that happens, synchronously.
+
+    """
+    call: Call | None = None
+    try:
+        async with open_hidden_nursery() as nursery:
+            call = Call(pipeline, transport, observer, nursery)
+            try:
+                yield call
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        if call is not None:
+            await call._leave()  # noqa: SLF001 - its other half

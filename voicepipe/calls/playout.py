@@ -1,0 +1,197 @@
+"""Playout: the one writer of a call's audio, on its 20 ms schedule."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from voicepipe.audio import FRAME_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicepipe.ticker import Ticker
+    from voicepipe.transports.protocol import Transport
+
+HIGH_WATER_MS = 2000
+"""Speech held ready, in ms; a reply that is made faster waits."""
+
+STALL_MS = 100
+"""How late a frame may be and still be caught up with; after a longer stall the schedule starts anew."""
+
+
+class Playout:
+    """Slices a reply's speech into frames and writes each when it is due.
+
+    A reply goes `begin`, `play` as often as there is audio, `finish`, `wait_played`; `drop` ends it at once. What
+    is written can't be recalled, so no more than `lead_ms` is ever written ahead of real time.
+
+    Args:
+        transport: where frames go.
+        ticker: the clock; a call's ticks cost nothing while it is silent.
+        lead_ms: how far ahead of real time frames are written.
+        nursery: where waiting for a transport that takes nothing goes on.
+
+    """
+
+    def __init__(self, transport: Transport, ticker: Ticker, lead_ms: int, nursery: trio.Nursery) -> None:
+        self._transport, self._ticker, self._nursery = transport, ticker, nursery
+        self._format = transport.audio
+        self._frame_bytes = self._format.bytes_in(FRAME_MS)
+        self._lead_s = max(lead_ms, FRAME_MS) / 1000
+        self._chunks: deque[memoryview] = deque()
+        self._offset = 0  # into the first chunk
+        self._buffered = 0  # bytes not written
+        self._written = 0  # bytes of this reply
+        self._frame: bytes | memoryview | None = None  # cut, but not taken by the transport
+        self._begun = 0  # replies so far: what belongs to an earlier one is dropped
+        self._finished = True
+        self._ticking = False
+        self._due = 0.0  # when the next frame begins to sound
+        self._room = trio.Event()
+        self._played = trio.Event()
+        self._on_audible: Callable[[], None] | None = None
+
+    @property
+    def played_ms(self) -> float:
+        """How much of the reply was written, in ms; what is written will be heard."""
+        return self._format.ms_in(self._written)
+
+    @property
+    def queued_ms(self) -> float:
+        """How much of the reply has come so far, written or not, in ms."""
+        return self._format.ms_in(self._written + self._buffered)
+
+    def begin(self, on_audible: Callable[[], None]) -> int:
+        """Starts a reply; the number that `play` must show, so that a dropped reply's audio can't be heard.
+
+        Args:
+            on_audible: called when the first frame is written.
+
+        """
+        self.drop()
+        self._begun += 1
+        self._written, self._finished, self._on_audible = 0, False, on_audible
+        self._played = trio.Event()
+        return self._begun
+
+    async def play(self, reply: int, audio: bytes) -> None:
+        """Takes the next audio of a reply, in the call's format; waits while enough is held ready."""
+        if reply != self._begun or self._finished:
+            return
+        if audio:
+            self._chunks.append(memoryview(audio))
+            self._buffered += len(audio)
+            self._start()
+        while reply == self._begun and self._format.ms_in(self._buffered) > HIGH_WATER_MS:
+            self._room = trio.Event()
+            await self._room.wait()
+
+    def finish(self, reply: int) -> None:
+        """Says that all of the reply has come."""
+        if reply == self._begun and not self._finished:
+            self._finished = True
+            if self._buffered:
+                self._start()
+            elif not self._ticking:
+                self._end()
+
+    async def wait_played(self, reply: int) -> None:
+        """Returns when the reply has been heard to its end, or was dropped."""
+        if reply == self._begun:
+            await self._played.wait()
+
+    def drop(self) -> None:
+        """Ends the reply at once: nothing more of it is written."""
+        self._ticker.remove(self)
+        self._ticking, self._finished = False, True
+        self._chunks.clear()
+        self._offset = self._buffered = 0
+        self._frame = None
+        self._begun += 1
+        self._end()
+
+    def tick(self, now: float) -> bool:
+        """Writes the frames that are due; False when nothing is left to do."""
+        if now - self._due > STALL_MS / 1000:
+            self._due = now
+        while self._due < now + self._lead_s:
+            frame = self._frame or self._cut()
+            if frame is None:
+                # At the end the last frame has yet to be heard; before it, `play` will start again.
+                if self._finished and now < self._due:
+                    return True
+                self._ticking = False
+                if self._finished:
+                    self._end()
+                return False
+            if not self._transport.write(frame):
+                self._frame, self._ticking = frame, False
+                self._nursery.start_soon(self._wait_writable, self._begun)
+                return False
+            self._frame = None
+            self._written += len(frame)
+            self._due += FRAME_MS / 1000
+            if self._on_audible is not None:
+                audible, self._on_audible = self._on_audible, None
+                audible()
+        return True
+
+    def _start(self) -> None:
+        """Begins or resumes ticking, with the first frame at once."""
+        if self._ticking or self._frame is not None:
+            return
+        if self._buffered < self._frame_bytes and not self._finished:
+            return
+        now = trio.current_time()
+        self._due = max(self._due, now)
+        self._ticking = True
+        if self.tick(now):
+            self._ticker.add(self)
+
+    def _cut(self) -> bytes | memoryview | None:
+        """The next frame: a view where one chunk holds it all, silence after the last sample."""
+        size = self._frame_bytes
+        if self._buffered < size and not (self._finished and self._buffered):
+            return None
+        head = self._chunks[0]
+        frame: bytes | memoryview
+        if len(head) - self._offset >= size:
+            frame = head[self._offset : self._offset + size]
+            self._offset += size
+            self._buffered -= size
+        else:
+            pieces = []
+            while size and self._chunks:
+                piece = self._chunks[0][self._offset : self._offset + size]
+                pieces.append(piece)
+                size -= len(piece)
+                self._buffered -= len(piece)
+                self._offset += len(piece)
+                self._next_chunk_if_spent()
+            frame = b"".join(pieces) + self._format.silence * (size // self._format.sample_bytes)
+        self._next_chunk_if_spent()
+        if self._format.ms_in(self._buffered) < HIGH_WATER_MS / 2:
+            self._room.set()
+        return frame
+
+    def _next_chunk_if_spent(self) -> None:
+        if self._chunks and self._offset == len(self._chunks[0]):
+            self._chunks.popleft()
+            self._offset = 0
+
+    async def _wait_writable(self, reply: int) -> None:
+        """The slow path: the transport takes nothing for now, so the schedule waits for it."""
+        await self._transport.wait_writable()
+        if reply == self._begun and self._frame is not None:
+            now = trio.current_time()
+            self._due = max(self._due, now)
+            self._ticking = True
+            if self.tick(now):
+                self._ticker.add(self)
+
+    def _end(self) -> None:
+        self._room.set()
+        self._played.set()

@@ -1,0 +1,194 @@
+"""What happens on a call, as turn-taking sees it, and what turn-taking wants done about it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from voicepipe.calls.events import Outcome
+from voicepipe.requests import Trigger
+
+
+@frozen
+class Ending:
+    """How the call is to end."""
+
+    outcome: Outcome
+    """As in the call's record."""
+    detail: str = ""
+    """More about it: the transfer's target, the failure."""
+
+
+# Events: what happened.
+
+
+@frozen
+class Answered:
+    """The call is up."""
+
+    greeting: str | None
+    """What is said first; None: the model speaks first."""
+
+
+@frozen
+class SpeechBegan:
+    """The caller began to speak (VAD)."""
+
+
+@frozen
+class SpeechSustained:
+    """The caller has spoken for as long as an interruption takes (VAD)."""
+
+
+@frozen
+class SpeechEnded:
+    """The caller has stopped speaking (VAD)."""
+
+    silent_s: float
+    """For how long already, in s."""
+    audio_ms: float
+    """Where the speech ended in the call's audio, in ms."""
+
+
+@frozen
+class Partial:
+    """The recogniser's guess so far."""
+
+    text: str
+    """Of the words since the last final."""
+
+
+@frozen
+class Final:
+    """Words that won't change."""
+
+    text: str
+    """Empty: there were none in what was finalised."""
+    language: str | None = None
+    """Where the recogniser detects it."""
+    confidence: float | None = None
+    """0 to 1, or None."""
+    audio_ms: float | None = None
+    """How far into the call's audio it reaches."""
+
+
+@frozen
+class EndOfTurn:
+    """The recogniser, which listens to the words, thinks that the caller has finished."""
+
+
+@frozen
+class KeyPressed:
+    """DTMF."""
+
+    digit: str
+    """Of `0123456789*#ABCD`."""
+
+
+@frozen
+class ReplyAudible:
+    """The first audio of the reply was written."""
+
+
+@frozen
+class ReplyEnded:
+    """The reply has been played to its end."""
+
+    ending: Ending | None = None
+    """What the model wants to happen then."""
+
+
+@frozen
+class Failed:
+    """A role has nothing left that works."""
+
+    detail: str
+    """For the record."""
+
+
+@frozen
+class DrainAsked:
+    """The call is to end politely, soon."""
+
+
+@frozen
+class EndOfTurnDue:
+    """Timer: the caller has been silent for `end_of_turn_ms`."""
+
+
+@frozen
+class FinalOverdue:
+    """Timer: the recogniser's last word has not come within `final_timeout_ms`."""
+
+
+@frozen
+class IdleDue:
+    """Timer: nobody has said anything for `idle_prompt_s`."""
+
+
+@frozen
+class MaxLengthDue:
+    """Timer: the call has lasted `max_call_minutes`."""
+
+
+Event = (
+    Answered
+    | SpeechBegan
+    | SpeechSustained
+    | SpeechEnded
+    | Partial
+    | Final
+    | EndOfTurn
+    | KeyPressed
+    | ReplyAudible
+    | ReplyEnded
+    | Failed
+    | DrainAsked
+    | EndOfTurnDue
+    | FinalOverdue
+    | IdleDue
+    | MaxLengthDue
+)
+Timer = EndOfTurnDue | FinalOverdue | IdleDue | MaxLengthDue
+
+
+# Actions: what to do.
+
+
+@frozen
+class Reply:
+    """Ask the language model, and speak what it says."""
+
+    trigger: Trigger
+    """What it replies to."""
+
+
+@frozen
+class Announce:
+    """Speak this text, without the language model."""
+
+    text: str
+    """What to say."""
+
+
+@frozen
+class CancelReply:
+    """Stop the reply at once: nothing more of it is written."""
+
+    retracted: bool
+    """True if the caller has not finished: what was replied to comes again, as part of a longer utterance."""
+
+
+@frozen
+class FinaliseTranscript:
+    """Ask the recogniser for its last word on what was said so far."""
+
+
+@frozen
+class End:
+    """End the call."""
+
+    ending: Ending
+    """How."""
+
+
+Action = Reply | Announce | CancelReply | FinaliseTranscript | End

@@ -1,0 +1,378 @@
+"""Turn-taking: what has happened on a call, in; what to do about it, out. No I/O, and no clock but the times passed in.
+
+The whole behaviour is the table `RULES`: one row for each event that means something in a state. A new rule is a
+new row and a case in its test; the table in the documentation is printed from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from voicepipe.calls.turn_events import (
+    Action,
+    Announce,
+    Answered,
+    CancelReply,
+    DrainAsked,
+    End,
+    Ending,
+    EndOfTurn,
+    EndOfTurnDue,
+    Event,
+    Failed,
+    Final,
+    FinaliseTranscript,
+    FinalOverdue,
+    IdleDue,
+    KeyPressed,
+    MaxLengthDue,
+    Partial,
+    Reply,
+    ReplyAudible,
+    ReplyEnded,
+    SpeechBegan,
+    SpeechEnded,
+    SpeechSustained,
+    Timer,
+)
+from voicepipe.config.settings import LimitsSettings, OnFailure, TransferTo, TurnsSettings
+from voicepipe.requests import CallStarted, Dtmf, Silence, Trigger, Utterance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+State = Literal["listening", "user_speaking", "endpointing", "thinking", "speaking", "closing"]
+"""
+`listening`: nobody speaks; `user_speaking`: the caller does; `endpointing`: the caller has stopped, perhaps for good;
+`thinking`: a reply was asked for and is not heard yet; `speaking`: it is heard; `closing`: last words, then the end.
+"""
+
+COVERED_MS = 20
+"""How far a final transcript may end before the end of speech and still cover it."""
+
+
+RULES: dict[tuple[State, type[Event]], Callable[[TurnTaking, Any, float], None]] = {}
+"""What each event does in each state; an event without a row does nothing."""
+
+
+def _rule(
+    event: type[Event], *states: State
+) -> Callable[[Callable[[TurnTaking, Any, float], None]], Callable[[TurnTaking, Any, float], None]]:
+    def register(rule: Callable[[TurnTaking, Any, float], None]) -> Callable[[TurnTaking, Any, float], None]:
+        for state in states:
+            if RULES.setdefault((state, event), rule) is not rule:
+                raise AssertionError(f"two rules for {event.__name__} while {state}")
+        return rule
+
+    return register
+
+
+class TurnTaking:
+    """The state of one call's conversation.
+
+    Args:
+        turns: when turns end and replies are interrupted.
+        limits: what the call may not exceed.
+        on_failure: what is said and done when a role fails.
+
+    """
+
+    def __init__(self, turns: TurnsSettings, limits: LimitsSettings, on_failure: OnFailure) -> None:
+        self.state: State = "listening"
+        """What the call is doing."""
+        self._turns, self._limits, self._on_failure = turns, limits, on_failure
+        self._actions: list[Action] = []
+        self._timers: dict[type[Timer], float] = {}
+        self._finals: list[Final] = []  # what the caller has said and nobody has replied to
+        self._answering: list[Final] = []  # what the reply that is not heard yet replies to
+        self._caller_speaks = False
+        self._silent_since = 0.0
+        self._speech_end_ms = 0.0
+        self._final_due = False
+        self._idle_prompts = 0
+        self._ending: Ending | None = None
+        self._draining = False
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` is due, on the clock of the times passed in; infinite if no timer runs."""
+        return min(self._timers.values(), default=float("inf"))
+
+    @property
+    def silent_since(self) -> float:
+        """When the caller was last heard to speak."""
+        return self._silent_since
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What to do about an event, in order."""
+        self._actions = []
+        self._apply(event, now)
+        return self._actions
+
+    def tick(self, now: float) -> list[Action]:
+        """What to do about the timers that have run out."""
+        self._actions = []
+        for timer, due in sorted(self._timers.items(), key=lambda item: item[1]):
+            if due <= now and self._timers.pop(timer, None) is not None:
+                self._apply(timer(), now)
+        return self._actions
+
+    def _apply(self, event: Event, now: float) -> None:
+        if isinstance(event, SpeechBegan):
+            self._caller_speaks = True
+        elif isinstance(event, SpeechEnded):
+            self._caller_speaks, self._silent_since = False, now - event.silent_s
+            self._speech_end_ms = event.audio_ms
+        if (rule := RULES.get((self.state, type(event)))) is not None:
+            rule(self, event, now)
+
+    # --- Listening to the caller ---------------------------------------------------------------------------------
+
+    @_rule(SpeechBegan, "listening", "endpointing")
+    def _listen_on(self, _event: SpeechBegan, _now: float) -> None:
+        """The caller has the floor."""
+        self._enter("user_speaking")
+
+    @_rule(SpeechEnded, "user_speaking")
+    def _await_end_of_turn(self, event: SpeechEnded, now: float) -> None:
+        """The turn ends if the silence lasts `end_of_turn_ms`."""
+        self._enter("endpointing")
+        self._timers[EndOfTurnDue] = now - event.silent_s + self._turns.end_of_turn_ms / 1000
+
+    @_rule(Final, "user_speaking", "speaking", "closing")
+    def _note(self, event: Final, _now: float) -> None:
+        """The words are kept for the reply."""
+        self._keep(event)
+
+    @_rule(Final, "listening")
+    def _heard_without_voice(self, event: Final, now: float) -> None:
+        """Words that voice activity detection missed are a turn like any other."""
+        if self._keep(event):
+            self._silent_since = now
+            self._enter("endpointing")
+            self._timers[EndOfTurnDue] = now + self._turns.end_of_turn_ms / 1000
+
+    @_rule(EndOfTurnDue, "endpointing")
+    def _end_turn(self, _event: EndOfTurnDue, now: float) -> None:
+        """The caller has finished: reply, after the recogniser's last word if that is still out."""
+        if self._is_covered():
+            self._reply_to_utterance()
+        else:
+            self._final_due = True
+            self._do(FinaliseTranscript())
+            self._timers[FinalOverdue] = now + self._turns.final_timeout_ms / 1000
+
+    @_rule(Final, "endpointing")
+    def _last_word(self, event: Final, now: float) -> None:
+        """The recogniser's last word, if it was waited for, ends the turn."""
+        self._keep(event)
+        if self._final_due:
+            self._conclude(now)
+
+    @_rule(FinalOverdue, "endpointing")
+    def _no_last_word(self, _event: FinalOverdue, now: float) -> None:
+        """Waiting is over: what is there counts."""
+        self._conclude(now)
+
+    @_rule(EndOfTurn, "user_speaking", "endpointing")
+    def _trust_recogniser(self, _event: EndOfTurn, _now: float) -> None:
+        """The recogniser knows from the words that the turn is over: no need to wait for silence."""
+        if self._finals:
+            self._reply_to_utterance()
+
+    @_rule(KeyPressed, "listening", "user_speaking", "endpointing")
+    def _answer_key(self, event: KeyPressed, _now: float) -> None:
+        """A key is replied to at once."""
+        self._finals.clear()
+        self._idle_prompts = 0
+        self._reply(Dtmf(event.digit))
+
+    @_rule(IdleDue, "listening")
+    def _prompt(self, _event: IdleDue, now: float) -> None:
+        """The model says something into the silence; after `idle_prompts` of those the call ends."""
+        self._idle_prompts += 1
+        if self._idle_prompts > self._limits.idle_prompts:
+            self._close(self._limits.goodbye, Ending("idle"), now)
+        else:
+            self._reply(Silence(self._idle_prompts))
+
+    # --- Replying ------------------------------------------------------------------------------------------------
+
+    @_rule(Answered, "listening")
+    def _begin(self, event: Answered, now: float) -> None:
+        """The greeting is said, or the model speaks first."""
+        self._timers[MaxLengthDue] = now + self._limits.max_call_minutes * 60
+        if event.greeting is None:
+            self._reply(CallStarted())
+        else:
+            self._enter("thinking")
+            self._do(Announce(event.greeting))
+
+    @_rule(ReplyAudible, "thinking")
+    def _be_heard(self, _event: ReplyAudible, _now: float) -> None:
+        """What was replied to is answered."""
+        self._answering = []
+        self._enter("speaking")
+
+    @_rule(SpeechSustained, "thinking")
+    def _caller_goes_on(self, _event: SpeechSustained, _now: float) -> None:
+        """The caller had not finished: the reply that nobody heard is thrown away, and both parts get one reply."""
+        self._retract()
+        self._enter("user_speaking")
+
+    @_rule(Final, "thinking")
+    def _late_words(self, event: Final, _now: float) -> None:
+        """Words that came after the turn was thought to be over belong to it."""
+        answering = bool(self._answering)
+        if self._keep(event) and answering:
+            self._retract()
+            self._reply_to_utterance()
+
+    @_rule(SpeechSustained, "speaking")
+    def _interrupt(self, _event: SpeechSustained, _now: float) -> None:
+        """Barge-in: the caller speaks, the reply stops."""
+        if self._turns.barge_in.enabled and not self._turns.barge_in.min_words:
+            self._do(CancelReply(retracted=False))
+            self._enter("user_speaking")
+
+    @_rule(Partial, "speaking")
+    def _interrupt_by_words(self, event: Partial, _now: float) -> None:
+        """Barge-in that waits for `min_words`."""
+        needed = self._turns.barge_in.min_words
+        if self._turns.barge_in.enabled and self._caller_speaks and 0 < needed <= len(event.text.split()):
+            self._do(CancelReply(retracted=False))
+            self._enter("user_speaking")
+
+    @_rule(KeyPressed, "thinking", "speaking")
+    def _interrupt_by_key(self, event: KeyPressed, now: float) -> None:
+        """A key interrupts whatever is said."""
+        self._do(CancelReply(retracted=False))
+        self._answering = []
+        self._answer_key(event, now)
+
+    @_rule(ReplyEnded, "thinking", "speaking")
+    def _give_floor(self, event: ReplyEnded, now: float) -> None:
+        """The caller's turn, or the end if the model wants it."""
+        self._answering = []
+        if event.ending is not None:
+            self._do(End(event.ending))
+        elif self._draining:
+            self._close(self._limits.goodbye, Ending("drained"), now)
+        elif self._caller_speaks:
+            self._enter("user_speaking")
+        elif self._finals:
+            self._enter("endpointing")
+            self._timers[EndOfTurnDue] = max(now, self._silent_since + self._turns.end_of_turn_ms / 1000)
+        else:
+            self._listen(now)
+
+    # --- Ending --------------------------------------------------------------------------------------------------
+
+    @_rule(Failed, "listening", "user_speaking", "endpointing", "thinking", "speaking")
+    def _apologise(self, event: Failed, now: float) -> None:
+        """An apology, then what `on_failure.then` says: never dead air."""
+        then = self._on_failure.then
+        if isinstance(then, TransferTo):
+            ending = Ending("transfer_requested", then.transfer)
+        else:
+            ending = Ending("failed" if then == "hang_up" else "returned_to_dialplan", event.detail)
+        self._close(self._on_failure.say, ending, now)
+
+    @_rule(MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking")
+    def _too_long(self, _event: MaxLengthDue, now: float) -> None:
+        """The call has reached its greatest length."""
+        self._close(self._limits.goodbye, Ending("max_length"), now)
+
+    @_rule(DrainAsked, "listening", "user_speaking", "endpointing")
+    def _drain(self, _event: DrainAsked, now: float) -> None:
+        """Goodbye."""
+        self._close(self._limits.goodbye, Ending("drained"), now)
+
+    @_rule(DrainAsked, "thinking", "speaking")
+    def _drain_later(self, _event: DrainAsked, _now: float) -> None:
+        """The reply may end first."""
+        self._draining = True
+
+    @_rule(ReplyEnded, "closing")
+    def _ended(self, _event: ReplyEnded, _now: float) -> None:
+        """The last words were said."""
+        self._end()
+
+    @_rule(Failed, "closing")
+    def _not_even_that(self, _event: Failed, _now: float) -> None:
+        """Not even the last words could be said."""
+        self._end()
+
+    # --- Steps that rules share ----------------------------------------------------------------------------------
+
+    def _do(self, action: Action) -> None:
+        self._actions.append(action)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._final_due = False
+        for timer in (EndOfTurnDue, FinalOverdue, IdleDue):
+            self._timers.pop(timer, None)
+
+    def _listen(self, now: float) -> None:
+        self._enter("listening")
+        self._timers[IdleDue] = now + self._limits.idle_prompt_s
+
+    def _reply(self, trigger: Trigger) -> None:
+        self._enter("thinking")
+        self._do(Reply(trigger))
+
+    def _keep(self, final: Final) -> bool:
+        if final.text:
+            self._finals.append(final)
+        return bool(final.text)
+
+    def _is_covered(self) -> bool:
+        """Whether everything that was said is in the finals already."""
+        if not self._finals:
+            return False
+        reaches = self._finals[-1].audio_ms
+        return reaches is not None and reaches + COVERED_MS >= self._speech_end_ms
+
+    def _conclude(self, now: float) -> None:
+        if self._finals:
+            self._reply_to_utterance()
+        else:
+            self._listen(now)  # a noise, not words
+
+    def _reply_to_utterance(self) -> None:
+        self._answering, self._finals = self._finals, []
+        self._idle_prompts = 0
+        last = self._answering[-1]
+        text = " ".join(final.text for final in self._answering)
+        self._reply(Utterance(text, last.language, last.confidence))
+
+    def _retract(self) -> None:
+        self._do(CancelReply(retracted=bool(self._answering)))
+        self._finals = self._answering + self._finals
+        self._answering = []
+
+    def _close(self, text: str, ending: Ending, _now: float) -> None:
+        if self.state in {"thinking", "speaking"}:
+            self._do(CancelReply(retracted=False))
+        self._enter("closing")
+        self._timers.clear()
+        self._ending = ending
+        if text:
+            self._do(Announce(text))
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._ending is not None:
+            self._do(End(self._ending))
+
+
+def rules_table() -> str:
+    """The table of rules in Markdown, a row for each state and event, as the documentation shows it."""
+    rows = ["| while | when | then |", "| --- | --- | --- |"]
+    for (state, event), rule in RULES.items():
+        when = (event.__doc__ or "").split("\n", 1)[0].removesuffix(".")
+        then = (rule.__doc__ or "").split("\n", 1)[0]
+        rows.append(f"| `{state}` | `{event.__name__}`: {when} | {then} |")
+    return "\n".join(rows)

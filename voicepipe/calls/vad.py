@@ -1,0 +1,80 @@
+"""Voice activity detection: when does the caller speak?
+
+WebRTC's detector judges single frames (1.5 us each); here its verdicts become edges: speech began, has lasted
+long enough to mean something, ended.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import webrtcvad
+
+from voicepipe.audio import FRAME_MS, AudioFormat, level, open_converter
+
+Edge = Literal["began", "sustained", "ended"]
+"""`began`: somebody speaks; `sustained`: for long enough to interrupt; `ended`: silence since `hangover_ms`."""
+
+ONSET_FRAMES = 3
+"""Voiced frames out of the last `WINDOW_FRAMES` that make a beginning: a click is shorter."""
+
+WINDOW_FRAMES = 5
+
+HANGOVER_FRAMES = 10
+"""Silent frames that make an end: the gap within a word is shorter."""
+
+MIN_LEVEL = 120
+"""RMS of 16-bit samples below which a frame is silence whatever it sounds like: about -49 dBFS, line noise."""
+
+AGGRESSIVENESS = 2
+"""WebRTC's own setting, 0 to 3: how readily a frame is taken for noise."""
+
+NATIVE_RATES = (8000, 16000, 32000, 48000)
+"""Rates in Hz that WebRTC's detector takes."""
+
+
+class VoiceActivity:
+    """The edges of speech in a call's audio.
+
+    Args:
+        audio: the call's format.
+        sustained_ms: how long speech must last, from its first voiced frame, to be `sustained`.
+
+    """
+
+    def __init__(self, audio: AudioFormat, sustained_ms: int) -> None:
+        rate = audio.rate if audio.rate in NATIVE_RATES else 16000
+        self._linear = AudioFormat(rate)
+        self._converter = open_converter(audio, self._linear, live=True)
+        self._vad = webrtcvad.Vad(AGGRESSIVENESS)
+        self._sustained_frames = max(ONSET_FRAMES, -(-sustained_ms // FRAME_MS))
+        self._recent = 0  # the verdicts on the last frames, a bit each
+        self._frames = 0  # since speech began
+        self._silent = 0  # in a row, while speaking
+        self.speaking = False
+        """Between `began` and `ended`."""
+        self.voiced = False
+        """Whether the latest frame was voice."""
+
+    @property
+    def silent_ms(self) -> int:
+        """How long it has been silent within or at the end of speech, in ms."""
+        return self._silent * FRAME_MS
+
+    def process(self, frame: bytes) -> Edge | None:
+        """Judges the next 20 ms; the edge that they make, if any."""
+        linear = frame if self._converter is None else self._converter.convert(frame)
+        self.voiced = voiced = level(linear) >= MIN_LEVEL and self._vad.is_speech(linear, self._linear.rate)
+        self._recent = (self._recent << 1 | voiced) & ((1 << WINDOW_FRAMES) - 1)
+        if not self.speaking:
+            if self._recent.bit_count() < ONSET_FRAMES:
+                return None
+            self.speaking, self._frames, self._silent = True, ONSET_FRAMES, 0
+            return "sustained" if self._frames >= self._sustained_frames else "began"
+        self._frames += 1
+        self._silent = 0 if voiced else self._silent + 1
+        if self._silent >= HANGOVER_FRAMES:
+            self.speaking, self._recent = False, 0
+            return "ended"
+        # Only voice sustains: a click and its hangover are not speech.
+        return "sustained" if voiced and self._frames == self._sustained_frames else None

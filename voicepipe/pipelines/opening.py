@@ -1,0 +1,134 @@
+"""From a configuration to opened components: all that a version needs, or every reason why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from voicepipe.calls.events import ComponentLabel
+from voicepipe.errors import ComponentError, ConfigError, Problem
+from voicepipe.pipelines.plan import reachable_components
+from voicepipe.pipelines.snapshot import (
+    Opened,
+    OpenedLanguageModel,
+    OpenedSpeechToText,
+    OpenedTextToSpeech,
+    Pipeline,
+    Snapshot,
+)
+from voicepipe.registry import ROLES
+
+if TYPE_CHECKING:
+    from voicepipe.components import Role
+    from voicepipe.config.settings import ComponentSettings, SetConfig
+    from voicepipe.pipelines.runtime import Runtime, SharedComponent
+    from voicepipe.registry import Registry
+
+AnyOpened = TypeVar("AnyOpened", bound=Opened)
+
+
+class Holding:
+    """The components that one version holds, by key."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.components: dict[str, SharedComponent] = {}
+        self.problems: dict[str, Problem] = {}
+        """Why a component isn't there, by key."""
+
+    async def open(self, config: SetConfig, registry: Registry, deadline_s: float) -> None:
+        """Holds everything that the configuration's calls can get, opening what nobody holds yet.
+
+        Raises:
+            ConfigError: a role of a reachable pipeline has nothing left that opens. What was opened is let go.
+
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                for settings in reachable_components(config):
+                    nursery.start_soon(self._hold, settings, registry, deadline_s)
+        except BaseException:
+            self.let_go()
+            raise
+        if fatal := self._fatal(config):
+            self.let_go()
+            raise ConfigError(fatal)
+
+    def let_go(self) -> None:
+        """Gives everything back."""
+        for shared in self.components.values():
+            self._runtime.let_go(shared)
+        self.components.clear()
+
+    async def _hold(self, settings: ComponentSettings, registry: Registry, deadline_s: float) -> None:
+        adapter = registry.get(settings.role, settings.adapter)
+        if adapter is None:
+            raise AssertionError(f"configuration names {settings.adapter!r}, which the registry lacks")
+        try:
+            with trio.fail_after(deadline_s):
+                self.components[settings.key] = await self._runtime.hold(settings, adapter)
+        except trio.TooSlowError:
+            error = ComponentError(f"did not open within {deadline_s:g} s", component=settings.name)
+        except ComponentError as failure:
+            error = failure
+        else:
+            return
+        answered = f"; answered: {error.answered}" if error.answered else ""
+        self.problems[settings.key] = Problem(
+            where=settings.where,
+            path=settings.path,
+            message=f"{settings.role} {settings.name} can't be opened: {error.message}{answered}",
+            hint=error.hint,
+        )
+
+    def _fatal(self, config: SetConfig) -> list[Problem]:
+        keys = {
+            component.key
+            for name in config.reachable
+            for role in ROLES
+            if all(component.key in self.problems for component in config.pipelines[name].role(role))
+            for component in config.pipelines[name].role(role)
+        }
+        return [self.problems[key] for key in keys]
+
+    def snapshot(self, config: SetConfig, registry: Registry, *, name: str, version: int) -> Snapshot:
+        """The version that these components make."""
+        return Snapshot(
+            set=name,
+            version=version,
+            digest=config.digest,
+            config=config,
+            pipelines={
+                pipeline: Pipeline(
+                    name=pipeline,
+                    set=name,
+                    version=version,
+                    digest=config.digest,
+                    settings=config.pipelines[pipeline],
+                    stt=self._opened(OpenedSpeechToText, config, registry, pipeline, "stt"),
+                    llm=self._opened(OpenedLanguageModel, config, registry, pipeline, "llm"),
+                    tts=self._opened(OpenedTextToSpeech, config, registry, pipeline, "tts"),
+                    ticker=self._runtime.ticker,
+                )
+                for pipeline in config.reachable
+            },
+        )
+
+    def _opened(
+        self, kind: type[AnyOpened], config: SetConfig, registry: Registry, pipeline: str, role: Role
+    ) -> tuple[AnyOpened, ...]:
+        """Those alternatives of a role that opened."""
+        make: Any = kind
+        return tuple(
+            make(label=label_for(settings, registry), settings=settings, component=shared.edge)
+            for settings in config.pipelines[pipeline].role(role)
+            if (shared := self.components.get(settings.key)) is not None
+        )
+
+
+def label_for(settings: ComponentSettings, registry: Registry) -> ComponentLabel:
+    """How logs and records name a component."""
+    adapter = registry.get(settings.role, settings.adapter)
+    model = adapter.model(settings.options) if adapter else None
+    return ComponentLabel(name=settings.name, adapter=settings.adapter, model=model)

@@ -1,0 +1,93 @@
+"""How a reload went, and what else a pipeline set tells its observer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from voicepipe.config.settings import LoggingSettings
+from voicepipe.errors import Problem
+from voicepipe.pipelines.plan import Plan
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """What every outcome of a reload tells."""
+
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """The version that serves now."""
+    trigger: str
+    """What asked for it: `start`, `signal`, `api`, ..."""
+    at: datetime
+    """When it ended, UTC."""
+    seconds: float
+    """How long it took."""
+
+
+@frozen(kw_only=True)
+class Applied(Attempt):
+    """A new version serves."""
+
+    digest: str
+    """Its digest."""
+    plan: Plan
+    """What changed."""
+    logging: LoggingSettings
+    """Its logging settings, which take effect at once."""
+
+
+@frozen(kw_only=True)
+class Unchanged(Attempt):
+    """The files say what is served already: no new version, nothing reopened."""
+
+    digest: str
+    """The serving digest."""
+
+
+@frozen(kw_only=True)
+class Rejected(Attempt):
+    """The files can't be served; the version before serves on."""
+
+    digest: str | None
+    """What was attempted; None if it could not be read that far."""
+    problems: tuple[Problem, ...] = field()
+    """Everything that is wrong, in order; never empty."""
+
+
+Outcome: TypeAlias = Applied | Unchanged | Rejected
+
+
+@frozen
+class Retired:
+    """The last call of a version that no longer serves has ended, and what only it used is being closed."""
+
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """The version that is gone."""
+
+
+@frozen
+class VersionRecord:
+    """One version in a set's history."""
+
+    version: int
+    """Its number."""
+    digest: str
+    """Its digest."""
+    active_pipeline: str
+    """The pipeline that answered."""
+    applied_at: datetime
+    """UTC."""
+    trigger: str
+    """What asked for it."""
+    plan: Plan
+    """What it changed."""
+    calls: int
+    """How many calls hold it now."""
+    state: str
+    """`serving`, `draining` (only calls hold it), `retired`."""

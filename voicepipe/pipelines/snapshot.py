@@ -1,0 +1,105 @@
+"""One version of a pipeline set, frozen: what a call reads, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from voicepipe.calls.events import ComponentLabel
+from voicepipe.components import LanguageModel, SpeechToText, TextToSpeech
+from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
+from voicepipe.edge import Who
+from voicepipe.ticker import Ticker
+
+if TYPE_CHECKING:
+    from voicepipe.requests import CallInfo
+
+
+@frozen
+class Opened:
+    """An opened component as a pipeline refers to it."""
+
+    label: ComponentLabel
+    """As logs and records name it."""
+    settings: ComponentSettings
+    """What it was opened with."""
+
+    @property
+    def who(self) -> Who:
+        """As errors name it."""
+        return Who(self.settings.role, self.settings.name)
+
+
+@frozen
+class OpenedSpeechToText(Opened):
+    """An opened speech-to-text."""
+
+    component: SpeechToText = field(repr=False)
+    """Behind its edge: raises nothing but `ComponentError`."""
+
+
+@frozen
+class OpenedLanguageModel(Opened):
+    """An opened language model."""
+
+    component: LanguageModel = field(repr=False)
+    """Behind its edge: raises nothing but `ComponentError`."""
+
+
+@frozen
+class OpenedTextToSpeech(Opened):
+    """An opened text-to-speech."""
+
+    component: TextToSpeech = field(repr=False)
+    """Behind its edge: raises nothing but `ComponentError`."""
+
+
+@frozen
+class Pipeline:
+    """A composition of opened components, ready for calls."""
+
+    name: str
+    """Its key under `pipelines:`."""
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """The snapshot that it belongs to."""
+    digest: str
+    """That snapshot's digest."""
+    settings: PipelineSettings = field(repr=False)
+    """As configured."""
+    stt: tuple[OpenedSpeechToText, ...]
+    """Speech-to-text, in failover order; at least one."""
+    llm: tuple[OpenedLanguageModel, ...]
+    """Language model, likewise."""
+    tts: tuple[OpenedTextToSpeech, ...]
+    """Text-to-speech, likewise."""
+    ticker: Ticker = field(repr=False)
+    """The clock of its calls' playout."""
+
+
+@frozen
+class Snapshot:
+    """One version of a pipeline set; pinned by a call, it stays as it is until the call lets go."""
+
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """Counts from 1."""
+    digest: str
+    """SHA-256 in hex of the sources; equal digests say the same."""
+    config: SetConfig = field(repr=False)
+    """What it was built from."""
+    pipelines: Mapping[str, Pipeline]
+    """By name: those that calls can get."""
+
+    @property
+    def active(self) -> Pipeline:
+        """The pipeline that answers when nothing else is said."""
+        return self.pipelines[self.config.active_pipeline]
+
+    def choose(self, info: CallInfo) -> Pipeline:  # noqa: ARG002 - routes by caller and called number will read it
+        """The pipeline for a call."""
+        return self.active

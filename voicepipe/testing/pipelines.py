@@ -1,0 +1,59 @@
+"""A pipeline made of components at hand, without a configuration file."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.calls.events import ComponentLabel
+from voicepipe.config.settings import ComponentSettings, PipelineSettings
+from voicepipe.errors import Location
+from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.pipelines.snapshot import OpenedLanguageModel, OpenedSpeechToText, OpenedTextToSpeech, Pipeline
+from voicepipe.ticker import Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
+
+
+def _settings(role: Role) -> ComponentSettings:
+    path = f"pipelines.test.{role}"
+    return ComponentSettings(
+        role=role, adapter="scripted", options=None, name=f"test_{role}", where=Location("test"), path=path, key=path
+    )
+
+
+@asynccontextmanager
+async def open_test_pipeline(
+    stt: SpeechToText, llm: LanguageModel, tts: TextToSpeech, **settings: Any
+) -> AsyncIterator[Pipeline]:
+    """A pipeline of these components, with its own playout clock.
+
+    Args:
+        stt: speech-to-text.
+        llm: language model.
+        tts: text-to-speech.
+        settings: fields of `PipelineSettings` other than those: `greeting`, `turns`, ...
+
+    """
+    stt_settings, llm_settings, tts_settings = _settings("stt"), _settings("llm"), _settings("tts")
+    label = ComponentLabel(name="test", adapter="scripted", model=None)
+    ticker = Ticker()
+    async with open_hidden_nursery() as nursery:
+        nursery.start_soon(ticker.run)
+        yield Pipeline(
+            name="test",
+            set="main",
+            version=1,
+            digest="0" * 64,
+            settings=PipelineSettings(
+                name="test", stt=(stt_settings,), llm=(llm_settings,), tts=(tts_settings,), **settings
+            ),
+            stt=(OpenedSpeechToText(label, stt_settings, stt),),
+            llm=(OpenedLanguageModel(label, llm_settings, llm),),
+            tts=(OpenedTextToSpeech(label, tts_settings, tts),),
+            ticker=ticker,
+        )
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,83 @@
+"""A voice for callers that are programs: text in, telephone audio out, spoken by espeak-ng."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from voicepipe.adapters import espeak
+from voicepipe.audio import AudioFormat, open_converter
+from voicepipe.components import Resources
+from voicepipe.edge import Edge, EdgedTextToSpeech, Who
+from voicepipe.events import SpeechAudio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voicepipe.components import TextToSpeech
+
+
+async def synthesise(tts: TextToSpeech, text: str, audio: AudioFormat) -> bytes:
+    """All the audio of a text, in the format of a call.
+
+    Raises:
+        ComponentError: the component failed.
+
+    """
+    output = tts.output_for(audio)
+    converter = open_converter(output, audio, live=False)
+    spoken = bytearray()
+    async with tts.open_stream(output, None) as stream:
+        await stream.send(text, 0)
+        await stream.finish()
+        while (event := await stream.receive()) is not None:
+            if isinstance(event, SpeechAudio):
+                spoken += converter.convert(event.audio) if converter else event.audio
+    return bytes(spoken + converter.finish() if converter else spoken)
+
+
+@frozen
+class Speaker:
+    """Somebody with a voice."""
+
+    tts: TextToSpeech
+    """What speaks."""
+    audio: AudioFormat
+    """How the speech is written."""
+
+    async def say(self, text: str) -> bytes:
+        """The text as speech: 16-bit LE mono PCM in the speaker's rate."""
+        return await synthesise(self.tts, text, self.audio)
+
+
+@asynccontextmanager
+async def open_speaker(
+    voice: str = "en-gb", *, words_per_minute: int = 160, rate: int = 8000
+) -> AsyncIterator[Speaker]:
+    """Starts an espeak-ng that speaks for a caller.
+
+    Args:
+        voice: language, and a variant if you like: `en-gb`, `en-us+f2`.
+        words_per_minute: how fast it speaks, 80 to 450.
+        rate: of the audio, in Hz.
+
+    Raises:
+        ComponentError: there is no such voice, or espeak-ng is not installed (`voicepipe[espeak]`).
+        ValueError: the speed is none that it can do.
+
+    """
+    options = espeak.EspeakOptions(voice=voice, words_per_minute=words_per_minute)
+    resources = Resources(component="speaker", threads=trio.CapacityLimiter(1))
+    who = Who("tts", "speaker")
+
+    def edged(component: Any) -> EdgedTextToSpeech:
+        tts = EdgedTextToSpeech(who)
+        tts.inner = component
+        return tts
+
+    async with Edge(who, partial(espeak.tts.open, options, resources), edged) as tts:
+        yield Speaker(tts, AudioFormat(rate))
