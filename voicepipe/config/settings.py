@@ -16,6 +16,9 @@ from attrs.validators import ge, gt, in_
 from voicepipe.components import Role
 from voicepipe.errors import Location
 
+TOOLS = ("hang_up", "transfer")
+"""The tools that every call has; an integrator's own come besides."""
+
 
 @frozen
 class BargeInSettings:
@@ -107,6 +110,8 @@ class ComponentSettings:
     """As the operator knows it: the name under `components:`, else the adapter's."""
     where: Location = field(eq=False)
     """Where it stands, for problems that show when it is opened."""
+    path: str = field(eq=False)
+    """The same from the top of the file: `pipelines.sales.tts`."""
     key: str = field(repr=False)
     """Its identity in memory: equal keys are the same component. Covers secrets' values, so it is never shown."""
 
@@ -127,8 +132,8 @@ class PipelineSettings:
     """Instructions to the language model."""
     greeting: str | None = None
     """Said first; None: the model speaks first."""
-    tools: tuple[str, ...] = ()
-    """Names of the tools that the model may call."""
+    tools: tuple[str, ...] = ("hang_up",)
+    """Names of the tools that the model may call; `[]` for none."""
     selectable: bool = False
     """Opened although nothing leads here, for integrators that choose by name."""
     on_failure: OnFailure = OnFailure()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -43,7 +44,7 @@ class File:
     shown: Path | None = field(default=None, eq=False)
     """As messages should name it: relative to where the user's own path for the YAML was; None: as `path`."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the content, in hex."""
         return sha256(self.content).hexdigest()

@@ -1,0 +1,151 @@
+"""A helper process: what would crash, block or hold state here works there, behind messages over pipes.
+
+A message is a header in network order (kind u8, request u32, size of the payload u32) and its payload. What
+kinds and payloads mean is between an adapter and its helper. A helper leaves when its standard input ends, so
+it never outlives this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import asynccontextmanager, suppress
+from math import inf
+from struct import Struct
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from voicepipe.errors import ComponentError
+from voicepipe.nurseries import open_hidden_nursery
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+HEADER = Struct("!BII")
+"""Kind, request, size of the payload in bytes."""
+
+LEAVE_S = 0.5
+"""How long a helper may take to leave before it is killed; also how long its last words are waited for."""
+
+LAST_WORDS = 2000
+"""How much of its standard error is kept, in bytes."""
+
+
+class HelperSink(Protocol):
+    """Where a helper's messages go; both methods are synchronous, quick and do not raise."""
+
+    def message(self, kind: int, request: int, payload: bytes) -> None:
+        """The helper says something."""
+
+    def ended(self, error: ComponentError) -> None:
+        """The helper ended though nobody asked it to; nothing comes after this."""
+
+
+class HelperProcess:
+    """A running helper."""
+
+    def __init__(self, process: trio.Process) -> None:
+        assert process.stdin  # noqa: S101 - for mypy: all three are pipes
+        assert process.stdout  # noqa: S101
+        assert process.stderr  # noqa: S101
+        self._process = process
+        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+        self._outbox, self._posted = trio.open_memory_channel[bytes](inf)  # callers bound what they ask for
+        self._last_words = bytearray()
+        self._spoken = trio.Event()
+        self.failure: ComponentError | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def post(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
+        """Sends a message; never blocks, and does nothing if the helper has ended."""
+        with suppress(trio.BrokenResourceError):
+            self._outbox.send_nowait(HEADER.pack(kind, request, len(payload)) + payload)
+
+    async def write(self) -> None:
+        """Hands on what is posted."""
+        async with self._posted:
+            with suppress(trio.BrokenResourceError):  # it ended, which `read` notices
+                async for message in self._posted:
+                    await self._stdin.send_all(message)
+
+    async def listen(self) -> None:
+        """Keeps the end of what it writes to standard error."""
+        async for said in self._stderr:
+            self._last_words += said
+            del self._last_words[:-LAST_WORDS]
+        self._spoken.set()
+
+    async def read(self, sink: HelperSink, scope: trio.CancelScope) -> None:
+        """Delivers its messages until it ends, then cancels the scope."""
+        received = bytearray()
+        async for data in self._stdout:
+            received += data
+            at = 0
+            while len(received) - at >= HEADER.size:
+                kind, request, size = HEADER.unpack_from(received, at)
+                end = at + HEADER.size + size
+                if len(received) < end:
+                    break
+                sink.message(kind, request, bytes(received[at + HEADER.size : end]))
+                at = end
+            del received[:at]
+        with trio.move_on_after(LEAVE_S):
+            await self._process.wait()
+            await self._spoken.wait()
+        self.failure = ComponentError(
+            f"the helper process ended by itself ({_how(self._process.returncode)})",
+            answered=self._last_words.decode(errors="replace").strip(),
+        )
+        sink.ended(self.failure)
+        scope.cancel()
+
+    async def end(self) -> None:
+        """Has it leave, or kills it; takes `LEAVE_S` at most and can't be cancelled."""
+        with trio.CancelScope(shield=True):
+            await self._stdin.aclose()
+            with trio.move_on_after(LEAVE_S):
+                await self._process.wait()
+            self._process.kill()
+            await self._process.wait()
+            await self._stdout.aclose()
+            await self._stderr.aclose()
+
+
+def _how(returncode: int | None) -> str:
+    if returncode is None:
+        return "its output is closed"
+    return f"exit status {returncode}" if returncode >= 0 else f"killed by signal {-returncode}"
+
+
+@asynccontextmanager
+async def open_helper_process(command: Sequence[str], sink: HelperSink) -> AsyncIterator[HelperProcess]:
+    """Runs a command as a helper until the context is left; it then has ended.
+
+    The helper gets a session of its own: a Ctrl-C at the terminal is for us, and we still need it to say goodbye.
+
+    Raises:
+        ComponentError: it can't be started; or it ended by itself, which cancels what runs in the context.
+
+    """
+    try:
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+    except OSError as error:
+        raise ComponentError(f"the helper process can't be started: {error}") from error
+    helper = HelperProcess(process)
+    try:
+        async with open_hidden_nursery() as nursery:
+            nursery.start_soon(helper.write)
+            nursery.start_soon(helper.listen)
+            nursery.start_soon(helper.read, sink, nursery.cancel_scope)
+            yield helper
+            nursery.cancel_scope.cancel()
+    finally:
+        await helper.end()
+    if helper.failure is not None:
+        raise helper.failure

@@ -1,0 +1,177 @@
+"""The files that a configuration names, each read once, within bounds.
+
+A reading of the configuration shares one `Files`, so that a file that changes meanwhile is one thing for all
+who name it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from voicepipe.config.values import Directory, File
+from voicepipe.documents import among
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Found = TypeVar("Found", File, Directory)
+
+MAX_BYTES = 16 << 20
+"""No prompt, script or secret comes near it; it keeps `/dev/zero` and its like out of memory."""
+MAX_ENTRIES = 10_000
+"""Files of a directory; a Vosk model has about 20."""
+
+
+class Unreadable(Exception):  # noqa: N818 - becomes a located Problem where the file is named
+    """A file can't be used; the text says why, `hint` what to do, and `names` what else is in its directory."""
+
+    def __init__(self, message: str, hint: str = "", *, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.hint, self.names = hint, names
+
+
+def read_file(path: Path) -> bytes:
+    """All of a regular file.
+
+    Raises:
+        Unreadable: there is none, it may not be read, or it is no regular file or too large.
+
+    """
+    try:
+        # A FIFO in the place of a file would block until somebody writes.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:  # ValueError: NUL in the path
+        raise Unreadable(_reason(error), names=_siblings(path)) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise Unreadable("is a directory, not a file", f"name a file in it: {among(_entries(path))}")
+        if not stat.S_ISREG(mode):
+            raise Unreadable("is not a regular file", "pipes and devices can't be read again at a reload")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise Unreadable(_reason(error)) from None
+    finally:
+        os.close(descriptor)
+    if len(content) > MAX_BYTES:
+        raise Unreadable(f"is larger than {MAX_BYTES >> 20} MiB", "is it the right file?")
+    return content
+
+
+class Files:
+    """Files and directories, found from where the configuration file is."""
+
+    def __init__(self, named: Path) -> None:
+        self._shown = named.parent
+        self.absolute = Path(os.path.abspath(named))  # noqa: PTH100 - resolve() would follow a ConfigMap's symlinks
+        """The configuration file itself."""
+        self._files: dict[Path, File | Unreadable] = {}
+        self._directories: dict[Path, Directory | Unreadable] = {}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Absolute paths of everything that was asked for, in that order."""
+        return (*self._files, *self._directories)
+
+    def file(self, text: str) -> File:
+        """A file that is there and not empty.
+
+        Raises:
+            Unreadable: see `read_file`; or it is empty.
+
+        """
+        path = self._absolute(text)
+        if path not in self._files:
+            try:
+                content = read_file(path)
+                found: File | Unreadable = File(path, content, self._shown / text)
+                if not content.strip():
+                    found = Unreadable("is empty", "write something into it, or remove the line that names it")
+            except Unreadable as error:
+                found = error
+            self._files[path] = found
+        return _or_raise(self._files[path])
+
+    def directory(self, text: str) -> Directory:
+        """A directory that is there and not empty.
+
+        Raises:
+            Unreadable: it is neither, or it has far too many files.
+
+        """
+        path = self._absolute(text)
+        if path not in self._directories:
+            try:
+                self._directories[path] = Directory(path, _fingerprint(path), self._shown / text)
+            except Unreadable as error:
+                self._directories[path] = error
+        return _or_raise(self._directories[path])
+
+    def _absolute(self, text: str) -> Path:
+        return Path(os.path.normpath(self.absolute.parent / text))
+
+
+def _or_raise(found: Found | Unreadable) -> Found:
+    if isinstance(found, Unreadable):
+        raise found
+    return found
+
+
+def _fingerprint(path: Path) -> str:
+    """SHA-256 over names, sizes and modification times of all files below a directory."""
+    if not path.is_dir():
+        if path.exists():
+            raise Unreadable("is a file, not a directory", "name the directory that it is in")
+        raise Unreadable("does not exist", names=_siblings(path))
+    digest = sha256()
+    count = 0
+    for name, status in _walk(path):
+        count += 1
+        if count > MAX_ENTRIES:
+            raise Unreadable(f"holds more than {MAX_ENTRIES:,} files", "is it the right directory?")
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    if not count:
+        raise Unreadable("holds no files", "is it the right directory?")
+    return digest.hexdigest()
+
+
+def _walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    def fail(error: OSError) -> None:
+        raise Unreadable(_reason(error)) from None
+
+    for parent, directories, names in os.walk(path, onerror=fail):
+        directories.sort()
+        for name in sorted(names):
+            at = Path(parent, name)
+            try:
+                yield str(at.relative_to(path)), at.stat()
+            except OSError as error:
+                raise Unreadable(f"holds {name}, which {_reason(error)}") from None
+
+
+def _siblings(path: Path) -> tuple[str, ...]:
+    return _entries(path.parent)
+
+
+def _entries(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(entry.name for entry in path.iterdir())[:200])
+    except (OSError, ValueError):
+        return ()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "does not exist"
+        case PermissionError():
+            return "may not be read by this user"
+        case OSError():
+            return f"can't be read: {error.strerror}"
+        case ValueError():
+            return "is no path"

@@ -1,0 +1,79 @@
+"""Identity: what makes two configurations, or two components, the same.
+
+The digest of a configuration may be shown, so secrets are in it as they are written (`${NAME}`), and `***`
+where the YAML holds the value itself. The key of a component never is, so it covers their values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any
+
+import attrs
+
+from voicepipe.config.interpolate import is_literal
+from voicepipe.config.values import Directory, File, Secret
+from voicepipe.documents.nodes import Mapping as MappingNode
+from voicepipe.documents.nodes import Node, Scalar, Sequence
+
+
+def identity(value: Any) -> Any:
+    """A value in normal form, secrets' values, files' contents and directories' fingerprints included."""
+    if isinstance(value, File):
+        return {"file": str(value.path), "sha256": value.digest}
+    if isinstance(value, Directory):
+        return {"directory": str(value.path), "fingerprint": value.fingerprint}
+    if isinstance(value, tuple):
+        return [identity(one) for one in value]
+    if isinstance(value, Mapping) or attrs.has(type(value)):
+        return {name: identity(one) for name, one in _fields(value)}
+    return str(value) if isinstance(value, str) else value
+
+
+def written(value: Any, node: Node | None) -> Any:
+    """A value in normal form as it may be shown: defaults filled in, secrets and paths as they are written.
+
+    Args:
+        value: what the node was structured to.
+        node: None where the value is a default.
+
+    """
+    if isinstance(node, Scalar):
+        return _written_scalar(value, node)
+    if isinstance(value, Mapping) or attrs.has(type(value)):
+        nodes = node.entries if isinstance(node, MappingNode) else {}
+        return written_fields(value, {name: at[1] for name, at in nodes.items()})
+    if isinstance(value, tuple):
+        items = node.items if isinstance(node, Sequence) else [None] * len(value)
+        return [written(one, at) for one, at in zip(value, items, strict=True)]
+    return str(value) if isinstance(value, str) else value
+
+
+def written_fields(value: Any, nodes: Mapping[str, Node]) -> dict[str, Any]:
+    """The fields of an attrs object, or the values of a mapping, in normal form."""
+    return {name: written(one, nodes.get(name)) for name, one in _fields(value)}
+
+
+def _written_scalar(value: Any, node: Scalar) -> Any:
+    if isinstance(value, File):
+        return {"file": node.text, "sha256": value.digest}
+    if isinstance(value, Directory):
+        return {"directory": node.text, "fingerprint": value.fingerprint}
+    if isinstance(value, Secret):
+        return {"secret": value.source}
+    if not is_literal(node.text):
+        return {"secret": node.text}
+    return str(value) if isinstance(value, str) else value
+
+
+def _fields(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return ((field.name, getattr(value, field.name)) for field in attrs.fields(type(value)))
+
+
+def sha256_of(normal: Any) -> str:
+    """SHA-256 in hex of a normal form; the order of keys doesn't count."""
+    return sha256(json.dumps(normal, sort_keys=True, default=repr).encode()).hexdigest()

@@ -1,0 +1,216 @@
+"""A pipeline set's file in, `SetConfig` out, or every problem at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from voicepipe.config.files import Files, Unreadable, read_file
+from voicepipe.config.keys import sha256_of, written
+from voicepipe.config.reading import (
+    SetReading,
+    directory_hook,
+    file_hook,
+    secret_hook,
+    set_reading,
+    tool_hook,
+)
+from voicepipe.config.references import REFERENCE, alternatives_hook, check_components
+from voicepipe.config.sections import (
+    Alternatives,
+    Definition,
+    Layer,
+    PipelineSection,
+    PromptFile,
+    SetFile,
+    ToolName,
+    TurnsLayer,
+)
+from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig, TurnsSettings
+from voicepipe.config.values import Directory, File, Secret
+from voicepipe.documents import Place, Refused, converter_with, did_you_mean, parse_document
+from voicepipe.documents.nodes import Mapping as MappingNode
+from voicepipe.documents.nodes import Node
+from voicepipe.errors import ConfigError, Location, Problem
+from voicepipe.registry import ROLES, Registry, installed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def load_config(
+    path: Path,
+    *,
+    registry: Registry | None = None,
+    environ: Mapping[str, str] | None = None,
+    tools: Iterable[str] = (),
+) -> SetConfig:
+    """What a pipeline set's file says, with its files read and its secrets resolved.
+
+    Opens no component. Blocks for as long as reading and parsing take: about a second for 1,000 pipelines.
+
+    Args:
+        path: the YAML file; messages name it so.
+        registry: the adapters that it may name; None: the installed ones.
+        environ: for `${NAME}`; None: the process's own.
+        tools: names that `tools:` may have besides the built-in ones.
+
+    Raises:
+        ConfigError: with every problem of the file and of the files it names.
+
+    """
+    path = Path(path)
+    files = Files(path)
+    try:
+        content = read_file(path)
+    except Unreadable as error:
+        there = [name for name in error.names if name.endswith((".yaml", ".yml"))]
+        hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
+        raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
+    document = parse_document(content, path)
+    reading = _Reading(
+        document.source,
+        registry=installed() if registry is None else registry,
+        environ=os.environ if environ is None else environ,
+        files=files,
+        tools=(*TOOLS, *tools),
+    )
+    return document.structure(SetConfig, reading)
+
+
+def _set_config(root: Place, _: Any) -> SetConfig:
+    """The whole file; what is wrong in one section keeps no other from being looked at."""
+    reading = set_reading(root)
+    entries = root.entries()
+    components, pipelines = (_entries_of(entries.get(name)) for name in ("components", "pipelines"))
+    reading.components.update(components)
+    try:
+        file = reading.structure(root, SetFile)
+    finally:
+        check_components(reading)
+        _check_active(root, entries, pipelines)
+    if reading.problems:
+        raise Refused
+    return _assembled(root, file)
+
+
+def _entries_of(place: Place | None) -> dict[str, Place]:
+    return place.entries() if place and isinstance(place.node, MappingNode) else {}
+
+
+def _check_active(root: Place, entries: Mapping[str, Place], pipelines: Mapping[str, Place]) -> None:
+    """Reports a set without pipelines, or one whose active pipeline is none of them."""
+    at, active = entries.get("pipelines"), entries.get("active_pipeline")
+    if at is None or not isinstance(at.node, MappingNode):
+        return
+    if not pipelines:
+        at.report("there are no pipelines", "a pipeline is a name, and below it `stt:`, `llm:` and `tts:`")
+    elif active is None:
+        if "default" not in pipelines:
+            hint = f"add `active_pipeline:` with one of {', '.join(pipelines)}"
+            message = 'there is no pipeline "default", and `active_pipeline` is left out'
+            root.report(message, hint, where=at.head, key="active_pipeline")
+    else:
+        try:
+            name = str(active.moved(set_reading(root).trial()).text())
+        except Refused:
+            return
+        if name not in pipelines:
+            active.report(f"there is no pipeline {active.given}", did_you_mean(name, pipelines, "pipelines"))
+
+
+def _assembled(root: Place, file: SetFile) -> SetConfig:
+    reading = set_reading(root)
+    nodes = {name: place.node for name, place in root.entries().items()}
+    places = _entries_of(root.entries().get("pipelines"))
+    pipelines: dict[str, PipelineSettings] = {}
+    normal: dict[str, Any] = {}
+    for name, section in file.pipelines.items():
+        turns, turns_node = file.turns, nodes.get("turns")
+        if section.turns:
+            turns_node = _laid_over(turns_node, section.turns.place.node)
+            turns = reading.structure(Place(reading, turns_node, places[name], "turns"), TurnsSettings)
+        pipelines[name] = _pipeline(name, section, file, turns)
+        of = {key: place.node for key, place in places[name].entries().items()}
+        own = {key: written(getattr(section, key), of.get(key)) for key in _OWN}
+        roles = {role: [one.written for one in getattr(section, role).components] for role in ROLES}
+        normal[name] = own | roles | {"turns": written(turns, turns_node)}
+    shared = {key: written(getattr(file, key), nodes.get(key)) for key in _SHARED}
+    return SetConfig(
+        path=reading.source.name,
+        digest=sha256_of(shared | {"pipelines": normal}),
+        active_pipeline=str(file.active_pipeline),
+        pipelines=pipelines,
+        logging=file.logging,
+        files=(reading.files.absolute, *reading.files.paths),
+    )
+
+
+_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure")
+_SHARED = ("active_pipeline", "streaming", "limits", "logging")
+
+
+def _pipeline(name: str, section: PipelineSection, file: SetFile, turns: TurnsSettings) -> PipelineSettings:
+    stt, llm, tts = (tuple(one.settings for one in getattr(section, role).components) for role in ROLES)
+    return PipelineSettings(
+        name=name,
+        stt=stt,
+        llm=llm,
+        tts=tts,
+        prompt=section.prompt.text if isinstance(section.prompt, PromptFile) else section.prompt,
+        greeting=section.greeting,
+        tools=tuple(map(str, section.tools)),
+        selectable=section.selectable,
+        on_failure=section.on_failure,
+        turns=turns,
+        streaming=file.streaming,
+        limits=file.limits,
+    )
+
+
+def _laid_over(base: Node | None, over: Node) -> Node:
+    """One mapping laid over another, level by level; what is no mapping is replaced."""
+    if not isinstance(base, MappingNode) or not isinstance(over, MappingNode):
+        return over
+    entries = dict(base.entries)
+    for name, (key, node) in over.entries.items():
+        entries[name] = (key, _laid_over(entries[name][1], node) if name in entries else node)
+    return MappingNode(entries, over.line, over.column)
+
+
+def _definition(place: Place, _: Any) -> Definition:
+    return Definition(place)
+
+
+def _layer(place: Place, _: Any) -> Layer:
+    place.entries()
+    return Layer(place)
+
+
+def _turns_layer(place: Place, _: Any) -> TurnsLayer:
+    place.reading.structure(place, TurnsSettings)
+    return TurnsLayer(place)
+
+
+class _Reading(SetReading):
+    converter = converter_with(
+        {
+            SetConfig: _set_config,
+            Alternatives: alternatives_hook,
+            Definition: _definition,
+            Layer: _layer,
+            TurnsLayer: _turns_layer,
+            ToolName: tool_hook,
+            Secret: secret_hook,
+            File: file_hook,
+            Directory: directory_hook,
+        }
+    )
+    nouns: ClassVar[Mapping[Any, str]] = {
+        **SetReading.nouns,
+        Alternatives: REFERENCE,
+        ToolName: "a tool's name",
+        Layer: "a mapping",
+        TurnsLayer: "a mapping",
+    }

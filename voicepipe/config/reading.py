@@ -1,0 +1,133 @@
+"""One reading of a configuration: `${...}` resolved, files read, and the types that plain documents don't have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
+
+from voicepipe.config.files import Files, Unreadable
+from voicepipe.config.interpolate import Unresolved, interpolate, is_literal
+from voicepipe.config.values import Directory, File, Secret
+from voicepipe.documents import Place, Reading, did_you_mean, likely, shown
+from voicepipe.documents.nodes import Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from voicepipe.config.sections import Resolved
+    from voicepipe.documents.places import Source
+    from voicepipe.errors import Problem
+    from voicepipe.registry import Registry
+
+
+class SetReading(Reading):
+    """What one reading of a pipeline set's file shares."""
+
+    nouns: ClassVar[Mapping[Any, str]] = {
+        **Reading.nouns,
+        Secret: "text",
+        File: "the path of a file",
+        Directory: "the path of a directory",
+    }
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        registry: Registry,
+        environ: Mapping[str, str],
+        files: Files,
+        tools: tuple[str, ...],
+    ) -> None:
+        super().__init__(source)
+        self.registry, self.environ, self.files, self.tools = registry, environ, files, tools
+        self.components: dict[str, Place] = {}
+        self.used: set[str] = set()
+        self.resolved: dict[tuple[Any, ...], Resolved | None] = {}
+        self.checked: dict[str, tuple[Problem, ...]] = {}
+
+    def text(self, place: Place, scalar: Scalar) -> str:
+        """The text with `${...}` resolved; then it is a `Secret`."""
+        if "$" not in scalar.text:
+            return scalar.text
+        try:
+            text = interpolate(scalar.text, self.environ, self._secret_file)
+        except Unresolved as error:
+            place.refuse(str(error), error.hint)
+        return text if is_literal(scalar.text) else Secret(text, scalar.text)
+
+    def literal(self, scalar: Scalar) -> bool:
+        """Whether there is no `${...}` in it."""
+        return is_literal(scalar.text)
+
+    def hides(self, of: Any) -> bool:
+        """Whether it is `Secret`, or may be."""
+        return of is Secret or Secret in get_args(of)
+
+    def _secret_file(self, path: str) -> str:
+        try:
+            content = self.files.file(path).content
+        except Unreadable as error:
+            raise Unresolved(f"the file {shown(path)} {error}", _nearby(path, error)) from None
+        try:
+            return content.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise Unresolved(f"the file {shown(path)} is not UTF-8", "a secret is text") from None
+
+
+def set_reading(place: Place) -> SetReading:
+    """The reading that a place of a configuration belongs to."""
+    if not isinstance(place.reading, SetReading):
+        raise TypeError("secrets, files and references are for configurations, not for other documents")
+    return place.reading
+
+
+def secret_hook(place: Place, _: Any) -> Secret:
+    """Text that is never shown, even where it stands in the YAML as it is."""
+    text = place.text()
+    if isinstance(text, Secret):
+        return text
+    if isinstance(place.node, Scalar):
+        place.reading.source.conceal(place.node)
+    return Secret(text)
+
+
+def file_hook(place: Place, _: Any) -> File:
+    """A file, read."""
+    text = place.text("the path of a file")
+    try:
+        return set_reading(place).files.file(text)
+    except Unreadable as error:
+        _unreadable(place, text, error)
+
+
+def directory_hook(place: Place, _: Any) -> Directory:
+    """A directory, with its fingerprint."""
+    text = place.text("the path of a directory")
+    try:
+        return set_reading(place).files.directory(text)
+    except Unreadable as error:
+        _unreadable(place, text, error)
+
+
+def tool_hook(place: Place, _: Any) -> Any:
+    """The name of a tool that is known."""
+    text, known = place.text(), set_reading(place).tools
+    if text not in known:
+        place.refuse(f"there is no tool {place.given}", did_you_mean(text, known, "tools"))
+    return str(text)
+
+
+def _unreadable(place: Place, path: str, error: Unreadable) -> NoReturn:
+    if not path:
+        place.refuse("the path is empty", "write it after the colon")
+    place.refuse(f"{place.given} {error}", _nearby(path if place.showable else "", error))
+
+
+def _nearby(path: str, error: Unreadable) -> str:
+    """A hint from the error, or from what else is in the directory."""
+    if error.hint:
+        return error.hint
+    name = path.rsplit("/", 1)[-1]
+    if guess := likely(name, error.names) if name else None:
+        return f"did you mean {shown(path.removesuffix(name) + guess)}?"
+    return "is the path right? relative ones start at the directory of the YAML file"

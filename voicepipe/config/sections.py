@@ -1,0 +1,145 @@
+"""The YAML file's own shape, section by section, before references are resolved.
+
+Like the sections in `settings`, these classes are the documentation of what the operator may write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from voicepipe.config.settings import (
+    ComponentSettings,
+    LimitsSettings,
+    LoggingSettings,
+    OnFailure,
+    StreamingSettings,
+    TurnsSettings,
+)
+from voicepipe.config.values import File
+from voicepipe.documents import Place
+
+
+class ToolName(str):
+    """A tool that is known."""
+
+    __slots__ = ()
+
+
+@frozen
+class Resolved:
+    """A component as it is used, and as the digest sees it."""
+
+    settings: ComponentSettings
+    """Files read, secrets resolved."""
+    written: Any
+    """The same in normal form, with secrets as they are written."""
+
+
+@frozen
+class Alternatives:
+    """What stands after `stt:`, `llm:` or `tts:`, in failover order."""
+
+    components: tuple[Resolved, ...]
+    """At least one."""
+
+
+@frozen
+class Definition:
+    """What stands after a name under `components:`; it means nothing until it is used."""
+
+    place: Place
+    """Where."""
+
+
+@frozen
+class Layer:
+    """A mapping that is laid over another."""
+
+    place: Place
+    """Where."""
+
+
+@frozen
+class TurnsLayer(Layer):
+    """A pipeline's `turns`."""
+
+
+@frozen
+class RoleOptions:
+    """Options by role, laid over those of the pipeline's references."""
+
+    stt: Layer | None = None
+    """For speech-to-text."""
+    llm: Layer | None = None
+    """For the language model."""
+    tts: Layer | None = None
+    """For text-to-speech."""
+
+
+def _is_text(_instance: Any, _field: Any, file: File) -> None:
+    try:
+        file.content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+
+
+@frozen
+class PromptFile:
+    """A prompt in a file of its own."""
+
+    file: File = field(validator=_is_text)
+    """Its path, from where the YAML file is."""
+
+    @property
+    def text(self) -> str:
+        """What the file holds, without space around it."""
+        return self.file.content.decode().strip()
+
+
+@frozen
+class PipelineSection:
+    """A named composition of speech-to-text, language model and text-to-speech."""
+
+    stt: Alternatives
+    """Speech-to-text: a component's or adapter's name, a mapping with `type:`, or a list of those to fail over."""
+    llm: Alternatives
+    """Language model, likewise."""
+    tts: Alternatives
+    """Text-to-speech, likewise."""
+    options: RoleOptions = field(default=RoleOptions())
+    """Options by role, laid over those of the references."""
+    prompt: str | PromptFile = ""
+    """Instructions to the language model: the text, or `{file: ...}`."""
+    greeting: str | None = None
+    """Said first; null: the model speaks first."""
+    tools: tuple[ToolName, ...] = (ToolName("hang_up"),)
+    """Names of the tools that the model may call; `[]` for none."""
+    selectable: bool = False
+    """Opened although nothing leads here, for integrators that choose by name."""
+    on_failure: OnFailure = field(default=OnFailure())
+    """What the caller hears when a role has nothing left that works."""
+    turns: TurnsLayer | None = None
+    """Laid over the file's."""
+
+
+@frozen
+class SetFile:
+    """A pipeline set's file."""
+
+    pipelines: Mapping[str, PipelineSection]
+    """By name."""
+    active_pipeline: str = "default"
+    """The pipeline that answers."""
+    components: Mapping[str, Definition] = field(factory=dict)
+    """Named once, used in several pipelines."""
+    turns: TurnsSettings = field(default=TurnsSettings())
+    """How turns are taken, unless a pipeline says otherwise."""
+    streaming: StreamingSettings = field(default=StreamingSettings())
+    """How audio is streamed."""
+    limits: LimitsSettings = field(default=LimitsSettings())
+    """What no call may exceed."""
+    logging: LoggingSettings = field(default=LoggingSettings())
+    """What is logged; takes effect at once."""

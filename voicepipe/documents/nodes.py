@@ -1,0 +1,72 @@
+"""What a YAML document is made of, each node with its place.
+
+Plain scalars stay text: what they mean is for the field that takes them to say.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+from attrs import define
+
+
+@define(eq=False)
+class Scalar:
+    """Text, with or without quotes."""
+
+    text: str
+    """Escapes and folding done; nothing else is interpreted."""
+    plain: bool
+    """Without quotes and not a block scalar."""
+    line: int
+    """Counts from 1."""
+    column: int
+    """Counts from 1."""
+    end_line: int
+    """Where it ends."""
+    end_column: int
+    """The first character that is no longer part of it."""
+    size: ClassVar[int] = 1
+    height: ClassVar[int] = 0
+
+    @property
+    def null(self) -> bool:
+        """Whether it stands for nothing at all."""
+        return self.plain and self.text in {"", "~", "null"}
+
+
+@define(eq=False)
+class Sequence:
+    """A list."""
+
+    items: list[Node]
+    """In order."""
+    line: int
+    """Counts from 1."""
+    column: int
+    """Counts from 1."""
+    size: int = 1
+    """Nodes in it and below, aliases written out."""
+    height: int = 1
+    """Levels in it and below."""
+
+
+@define(eq=False)
+class Mapping:
+    """Keys with their values."""
+
+    entries: dict[str, tuple[Scalar, Node]]
+    """By the key's text, in order: the key and the value."""
+    line: int
+    """Counts from 1."""
+    column: int
+    """Counts from 1."""
+    sound: bool = True
+    """False if something stands in it that can't be taken, so that nobody knows what is missing."""
+    size: int = 1
+    """Nodes in it and below, aliases written out."""
+    height: int = 1
+    """Levels in it and below."""
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping

@@ -1,0 +1,228 @@
+"""Bytes in, nodes out: the part of reading YAML that knows nothing of what the document is for.
+
+The parser's events are composed here rather than by PyYAML, because its C composer can neither be bounded
+(depth, size, aliases) nor asked which scalars were quoted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from voicepipe.documents.nodes import Mapping, Node, Scalar, Sequence
+from voicepipe.documents.words import path_of, shown
+from voicepipe.errors import ConfigError, Location, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 4 << 20
+"""A file of 1,000 pipelines has half a megabyte."""
+MAX_DEPTH = 64
+"""Levels of nesting; a configuration has six."""
+MAX_NODES = 200_000
+"""Keys and values, aliases written out; 1,000 pipelines have 50,000."""
+
+LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+"""As YAML 1.1 counts lines, and so the parser's marks."""
+UNPRINTABLE = re.compile(r"[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What may not stand in a YAML stream (YAML 1.1, c-printable)."""
+
+Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, or the pure one where PyYAML was built without it: 20 times slower, same events."""
+
+
+def read_text(content: bytes, name: Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        ConfigError: it is too large, not UTF-8, holds control characters, or nothing at all.
+
+    """
+    if len(content) > MAX_BYTES:
+        raise _refused(name, f"is larger than {MAX_BYTES >> 20} MiB", "split it, or move long texts to files")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        lines = LINE_BREAK.split(content[: error.start].decode())
+        message = f"is not UTF-8: byte 0x{content[error.start]:02x}"
+        raise _refused(name, message, "save the file as UTF-8", line=len(lines), column=len(lines[-1]) + 1) from None
+    text = text.removeprefix("\ufeff")
+    if found := UNPRINTABLE.search(text):
+        lines = LINE_BREAK.split(text[: found.start()])
+        message = f"holds the control character U+{ord(found[0]):04X}"
+        raise _refused(name, message, "remove it", line=len(lines), column=len(lines[-1]) + 1)
+    return text
+
+
+def compose(text: str, name: Path) -> tuple[Node, list[Problem]]:
+    """The root node, and what is wrong with the document but leaves its rest readable.
+
+    Raises:
+        ConfigError: a syntax error, an empty file, several documents, or more than the bounds above.
+
+    """
+    composer = _Composer(text, name)
+    try:
+        return composer.document(), composer.problems
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([*composer.problems, _syntax(error, text, name)]) from None
+    finally:
+        composer.parser.dispose()
+
+
+class _Composer:
+    """Turns the parser's events into nodes, depth first."""
+
+    def __init__(self, text: str, name: Path) -> None:
+        self.parser = Parser(text)
+        self.name = name
+        self.problems: list[Problem] = []
+        self._anchors: dict[str, Node | None] = {}
+        self._count = 0
+        self._keys: list[str | int] = []
+
+    def document(self) -> Node:
+        parser = self.parser
+        parser.get_event()  # the stream's start
+        if parser.check_event(yaml.StreamEndEvent):
+            raise _refused(self.name, "is empty", "write at least one line of `key: value`")
+        parser.get_event()  # the document's start
+        root = self._node(parser.get_event(), 0)
+        parser.get_event()  # the document's end
+        event: Any = parser.get_event()
+        if not isinstance(event, yaml.StreamEndEvent):
+            raise self._stop(event, "a second document begins here", "one file, one document: remove the `---`")
+        return root
+
+    def _node(self, event: Any, depth: int) -> Node:
+        mark = event.start_mark
+        line, column = mark.line + 1, mark.column + 1
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, depth)
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise self._stop(event, f"the file has more than {MAX_NODES:,} keys and values", "split it")
+        if event.tag is not None:
+            self._report(event, f"tags are not supported, so {shown(event.tag)} means nothing here", "remove the tag")
+        if isinstance(event, yaml.ScalarEvent):
+            end: Any = event.end_mark
+            plain = not event.style
+            node: Node = Scalar(event.value, plain, line, column, end.line + 1, end.column + 1)
+            if event.anchor is not None:
+                self._anchors[event.anchor] = node
+            return node
+        if depth == MAX_DEPTH:
+            raise self._stop(event, f"more than {MAX_DEPTH} levels of nesting", "no setting is that deep")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        if isinstance(event, yaml.SequenceStartEvent):
+            node = Sequence([], line, column)
+            self._sequence(node, depth + 1)
+        else:
+            node = Mapping({}, line, column)
+            self._mapping(node, depth + 1)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _sequence(self, into: Sequence, depth: int) -> None:
+        while not isinstance(event := self.parser.get_event(), yaml.SequenceEndEvent):
+            self._keys.append(len(into.items))
+            node = self._node(event, depth)
+            self._keys.pop()
+            into.items.append(node)
+            self._grow(into, node, event)
+
+    def _mapping(self, into: Mapping, depth: int) -> None:
+        entries = into.entries
+        while not isinstance(event := self.parser.get_event(), yaml.MappingEndEvent):
+            key = self._node(event, depth)
+            self._keys.append(key.text if isinstance(key, Scalar) else "?")
+            value_event = self.parser.get_event()
+            value = self._node(value_event, depth)
+            self._grow(into, value, value_event)
+            if not isinstance(key, Scalar) or key.null:
+                into.sound = False
+                self._report(event, "a key must be text", "for example `name: value`; quotes make text of anything")
+            elif key.text == "<<" and key.plain:
+                into.sound = False
+                self._report(event, "merge keys (`<<`) are not supported", "name it once and refer to the name")
+            elif (first := entries.get(key.text)) is not None:
+                again = f"{shown(key.text)} stands here again: it was set in line {first[0].line}"
+                self._report(event, again, "keep one of the two")
+            else:
+                if isinstance(value, Scalar) and not value.text and value.plain and value_event.anchor is None:
+                    value.line, value.column = key.line, key.column  # nothing has no place of its own
+                entries[key.text] = (key, value)
+            self._keys.pop()
+
+    def _alias(self, event: Any, depth: int) -> Node:
+        if event.anchor not in self._anchors:
+            anchor = shown("&" + event.anchor)
+            hint = f"write {anchor} before what it names; text that begins with * needs quotes"
+            raise self._stop(event, f"nothing is anchored as {anchor}", hint)
+        node = self._anchors[event.anchor]
+        if node is None:
+            raise self._stop(event, f"{shown('*' + event.anchor)} stands within itself", "write out what you mean")
+        if depth + node.height > MAX_DEPTH:
+            raise self._stop(event, f"more than {MAX_DEPTH} levels of nesting", "no setting is that deep")
+        return node
+
+    def _grow(self, parent: Sequence | Mapping, child: Node, event: Any) -> None:
+        parent.size += child.size
+        if parent.size > MAX_NODES:
+            message = f"the file has more than {MAX_NODES:,} keys and values with its aliases written out"
+            raise self._stop(event, message, "use fewer aliases")
+        if child.height >= parent.height:
+            parent.height = child.height + 1
+
+    def _report(self, event: Any, message: str, hint: str) -> None:
+        where = Location(self.name, event.start_mark.line + 1, event.start_mark.column + 1)
+        self.problems.append(Problem(where, path_of(self._keys), message, hint))
+
+    def _stop(self, event: Any, message: str, hint: str) -> ConfigError:
+        self._report(event, message, hint)
+        return ConfigError(self.problems)
+
+
+def _refused(name: Path, message: str, hint: str, *, line: int = 1, column: int = 1) -> ConfigError:
+    return ConfigError([Problem(Location(name, line, column), "", f"the file {message}", hint)])
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, name: Path) -> Problem:
+    """A syntax error in the parser's words, where its author would look for it."""
+    problem, context = error.problem or "can't be parsed", error.context
+    mark: Any = error.problem_mark
+    begun = error.context_mark
+    lines = LINE_BREAK.split(text)
+    message = f"not YAML: {problem}"
+    if context and begun is not None:
+        message += f", {context} that begins in line {begun.line + 1}"
+        if "end of stream" in problem or not "".join(lines[mark.line :]).strip():
+            mark = begun  # the end of the file is no help: what was not closed is
+    line = min(mark.line, len(lines) - 1) if mark else 0
+    column = min(mark.column, len(lines[line])) if mark else 0
+    return Problem(Location(name, line + 1, column + 1), "", message, _syntax_hint(problem, lines[line]))
+
+
+def _syntax_hint(problem: str, line: str) -> str:
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "indent with spaces, not tabs"
+    if "${" in line and "did not find expected ',' or" in problem:
+        return 'inside {...} and [...] put "${...}" into quotes'
+    hints = (hint for part, hint in _SYNTAX_HINTS.items() if part in problem)
+    return next(hints, "look at the indentation, and at the line before")
+
+
+_SYNTAX_HINTS = {
+    "<document start>": "everything in a file belongs to one mapping, of `key: value` lines",
+    "end of stream": "a quote or bracket is not closed",
+    "tab": "indent with spaces, not tabs",
+    "mapping values are not allowed": "text that holds `: ` needs quotes; keys of one mapping are indented alike",
+    "cannot start any token": "text that begins with a special character needs quotes",
+    "did not find expected ',' or": "a comma or a closing bracket is missing, or text in brackets needs quotes",
+    "escape": "a backslash is literal within 'single quotes'",
+}

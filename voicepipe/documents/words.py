@@ -1,0 +1,59 @@
+"""How problems are worded: values quoted so that nothing of them acts on a terminal, and likely spellings."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MOST = 12
+_DEEPEST = 12
+_PLAIN_KEY = re.compile(r"[\w+*-]+")
+
+
+def shown(text: str, most: int = 40) -> str:
+    """Text in quotes, shortened, with all that is not printable escaped."""
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut) + '"'
+
+
+@lru_cache(maxsize=256)
+def likely(word: str, known: tuple[str, ...]) -> str | None:
+    """Which of the known words was probably meant, or None."""
+    plain = {name.lower().replace("-", "_"): name for name in reversed(known)}
+    found = get_close_matches(word[:80].lower().replace("-", "_"), plain, n=1, cutoff=0.6)
+    return plain[found[0]] if found else None
+
+
+def among(known: Iterable[str]) -> str:
+    """The known words as a list to read, cut where it gets long."""
+    words = list(known)
+    more = f", and {len(words) - _MOST} more" if len(words) > _MOST else ""
+    return ", ".join(words[:_MOST]) + more
+
+
+def did_you_mean(word: str, known: Iterable[str], noun: str, guess: str | None = None) -> str:
+    """A hint for an unknown word: the likely one, and all there are: `did you mean "model"? options: model, rate`."""
+    words = tuple(known)
+    guess = guess or likely(word, words)
+    question = f"did you mean {shown(guess)}? " if guess else ""
+    return f"{question}{noun}: {among(words) or 'none'}"
+
+
+def path_of(keys: Iterable[str | int]) -> str:
+    """A way through a document as text: `pipelines.sales.tools[0]`."""
+    *way, last = ("", *keys)
+    parts = [_step(key) for key in way[1 : _DEEPEST + 1]]
+    if len(way) > _DEEPEST + 1:
+        parts.append("...")
+    return "".join((*parts, _step(last))).removeprefix(".")
+
+
+def _step(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{key}" if not key or _PLAIN_KEY.fullmatch(key) else f".{shown(key)}"
