@@ -1,0 +1,71 @@
+# Everything sets itself up: `make demo` and `make test` need Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+FILE ?= config/ai-agent.yaml
+BIN := .venv/bin
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve fuzz clean
+
+help:  ## Shows this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "voicepipe needs Python 3.11 or newer, and $(PYTHON) is not: try 'make PYTHON=python3.12 $(MAKECMDGOALS)'"; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { echo "On Debian and Ubuntu the venv module is a package of its own: apt install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/local: .venv/python pyproject.toml constraints.txt
+	@echo "Installing voicepipe with its embedded parts (once, about a minute)"
+	@$(BIN)/pip install --quiet --editable '.[local]'
+	@touch $@
+
+.venv/dev: .venv/local
+	@echo "Installing what tests and documentation need (once, about a minute)"
+	@$(BIN)/pip install --quiet --editable '.[local,dev,docs]'
+	@touch $@
+
+setup: .venv/dev  ## Installs everything into .venv
+
+demo: .venv/local  ## Places real calls over AudioSocket, reloads under them, and shows it
+	@$(BIN)/python -m examples.demo
+
+test: .venv/dev lint types  ## Lint, types and all tests
+	$(BIN)/pytest
+
+lint: .venv/dev  ## ruff: style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev  ## mypy, strict
+	$(BIN)/mypy
+
+check: .venv/local  ## Checks FILE (config/ai-agent.yaml) without starting anything
+	@$(BIN)/voicepipe check $(FILE)
+
+engine-run: .venv/local  ## Takes calls on 127.0.0.1:9092 with FILE
+	@exec $(BIN)/reference-engine run $(FILE)
+
+engine-reload: .venv/local  ## Has the running engine read its file again; shows what came of it
+	@$(BIN)/reference-engine reload
+
+engine-status: .venv/local  ## Shows what the running engine serves
+	@$(BIN)/reference-engine status
+
+docs: .venv/dev  ## Builds the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-serve: .venv/dev  ## Serves the documentation while you write it
+	$(BIN)/mkdocs serve
+
+fuzz: .venv/dev  ## Throws mutated bytes at the AudioSocket decoder for a minute
+	$(BIN)/python tests/fuzz/fuzz_audiosocket.py --seconds 60
+
+clean:  ## Removes what the other targets made
+	rm -rf .venv site demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
