@@ -1,0 +1,41 @@
+"""Asks a running engine over its control socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from reference_engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONNECT_S = 5.0
+"""How long the engine may take to accept; its answer may take longer than any limit, for models load slowly."""
+
+
+def ask(control: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON body of the engine's answer.
+
+    Raises:
+        EngineError: no engine is listening there, or it stopped before it answered.
+
+    """
+    transport = httpx.HTTPTransport(uds=str(control))
+    try:
+        with httpx.Client(
+            transport=transport,
+            base_url="http://engine",
+            timeout=httpx.Timeout(None, connect=CONNECT_S),
+            trust_env=False,  # a proxy for the web is not one for this socket
+        ) as client:
+            answer = client.request(method, path)
+            return answer.status_code, answer.json()
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise EngineError(
+            f"no engine is answering at {control} ({error}); "
+            "start one with `reference-engine run`, or say where it listens with --control"
+        ) from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise EngineError(f"the engine at {control} did not answer: {error or type(error).__name__}") from error

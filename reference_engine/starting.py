@@ -1,0 +1,69 @@
+"""`reference-engine run`: from the command line to the engine, and back to an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from reference_engine.engine import run_engine
+from reference_engine.errors import EngineError
+from reference_engine.lines import LineWriter
+from reference_engine.telemetry import adopt_standard_logging, open_log
+from voicepipe import ConfigError, PipelineSet, format_problems, problems_as_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reference_engine.engine import EngineSettings
+from reference_engine.telemetry import Log, LogFormat
+
+Error = TypeVar("Error", bound=BaseException)
+
+EX_CONFIG = 78
+"""From BSD's sysexits.h: something is wrong in a configuration file."""
+
+
+def start(settings: EngineSettings, log_format: LogFormat | None) -> int:
+    """Runs the engine until it is stopped, and returns the exit status; what keeps it from starting is reported."""
+    terminal = sys.stderr.isatty()
+    form = log_format or ("console" if terminal else "json")
+    sets: dict[str, PipelineSet] = {}
+
+    def level_of(name: str) -> str:
+        return sets[name].current.config.logging.level if name in sets else "INFO"
+
+    status = 1
+    with LineWriter(sys.stderr.fileno()) as lines:
+        log = open_log(lines, form, level_of, colours=terminal and not os.environ.get("NO_COLOR"))
+        adopt_standard_logging(log)
+        try:
+            status = 1 if trio.run(run_engine, settings, sets, log) else 0
+        except* ConfigError as errors:
+            status = EX_CONFIG
+            for error in _leaves(errors):
+                _report(error, log, form)
+        except* EngineError as errors:
+            for failed in _leaves(errors):
+                log.error("engine.failed", reason=str(failed))  # noqa: TRY400 - the reason is all there is to it
+    return status
+
+
+def _report(error: ConfigError, log: Log, form: LogFormat) -> None:
+    """The problems as `voicepipe check` shows them; a log that machines read has them too."""
+    count = len(error.problems)
+    reason = f"{count} {'problem' if count == 1 else 'problems'} in the configuration"
+    log.error(
+        "engine.failed", reason=reason, **{"problems": problems_as_data(error.problems)} if form == "json" else {}
+    )
+    sys.stdout.write(format_problems(error.problems, colour=sys.stdout.isatty()))
+
+
+def _leaves(errors: BaseExceptionGroup[Error]) -> Iterator[Error]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,76 @@
+"""How the engine stops: politely when it is first asked, at once when it is asked again, and in any case."""
+
+from __future__ import annotations
+
+import os
+import time
+from threading import Timer
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from reference_engine.answering import Answering
+    from reference_engine.sessions import SessionStore
+    from reference_engine.telemetry import Log
+    from voicepipe import AudioSocketListener
+
+GOODBYE_S = 5.0
+"""How long before the end of the drain the calls that are still up are told to say goodbye."""
+
+CLOSE_S = 10.0
+"""How long closing may take when no call is waited for any more; components have 5 s of it."""
+
+
+class Stopping:
+    """What a stop signal does, which depends on how far the engine has come.
+
+    Attributes:
+        cut_short: how many calls a second signal ended.
+
+    """
+
+    def __init__(self, everything: trio.CancelScope, sessions: SessionStore, log: Log, drain_s: float) -> None:
+        """Takes the scope around all that the engine does, and how long calls may go on, in seconds."""
+        self._everything, self._sessions, self._log, self._drain_s = everything, sessions, log, drain_s
+        self._asked = trio.Event()
+        self._serving = False
+        self._last_resort = Timer(CLOSE_S, _end_the_process, [log])
+        self._last_resort.daemon = True
+        self.cut_short = 0
+
+    async def watch(self, signals: AsyncIterator[int]) -> None:
+        """Acts on each signal: there is nothing to drain before calls are served, and nothing to wait for twice."""
+        async for _signal in signals:
+            if self._asked.is_set() or not self._serving:
+                self.cut_short = len(self._sessions)
+                self.end()
+            self._asked.set()
+
+    async def drain(self, listener: AudioSocketListener, answering: Answering, calls: trio.CancelScope) -> None:
+        """When it is asked for: takes no more calls, and lets those that are up end within the time they have."""
+        self._serving = True
+        await self._asked.wait()
+        listener.close()
+        self._log.info("engine.draining", calls=len(self._sessions), drain_s=self._drain_s)
+        calls.deadline = trio.current_time() + self._drain_s
+        await trio.sleep(self._drain_s - min(GOODBYE_S, self._drain_s))
+        answering.drain()
+
+    def end(self) -> None:
+        """Cancels everything, and sees to it that the process ends even if something can't be cancelled."""
+        self._everything.cancel()
+        if not self._last_resort.is_alive():
+            self._last_resort.start()
+
+    def ended(self) -> None:
+        """Everything has closed as it should."""
+        self._last_resort.cancel()
+
+
+def _end_the_process(log: Log) -> None:
+    log.error("engine.stuck", hint=f"something did not close within {CLOSE_S:g} s; the process ends without it")
+    time.sleep(0.2)  # for the log's own thread
+    os._exit(1)

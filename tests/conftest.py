@@ -1,0 +1,20 @@
+"""What tests in all directories share."""
+
+from __future__ import annotations
+
+import pytest
+from engine_process import engine_home, open_engine
+
+
+@pytest.fixture
+def home():
+    """A directory with a configuration for an engine in it."""
+    with engine_home() as directory:
+        yield directory
+
+
+@pytest.fixture
+async def engine(home):
+    """An engine that is ready, in a process of its own."""
+    async with open_engine(home) as running:
+        yield running

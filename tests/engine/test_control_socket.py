@@ -1,0 +1,74 @@
+"""Where the control socket may be, and whose it is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+
+import pytest
+
+from reference_engine.control.socket import claimed_socket, default_control_path
+from reference_engine.errors import EngineError
+
+
+@pytest.fixture
+def runtime(home, monkeypatch):
+    """The directory that the default is in."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
+    return home / "voicepipe"
+
+
+def test_the_default_is_this_user_s(runtime, monkeypatch):
+    assert default_control_path() == runtime / "control.sock"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert str(default_control_path()) == f"/tmp/voicepipe-{os.geteuid()}/control.sock"
+
+
+def test_the_default_s_directory_is_made_for_this_user_only(runtime):
+    for _again in range(2):
+        with claimed_socket(default_control_path()) as listening:
+            assert stat.S_IMODE(runtime.stat().st_mode) == 0o700
+            assert stat.S_IMODE(default_control_path().stat().st_mode) == 0o600
+            with socket.socket(socket.AF_UNIX) as asking:
+                asking.connect(str(default_control_path()))
+                listening.accept()[0].close()
+        assert not default_control_path().exists()
+
+
+def test_a_directory_that_others_can_write_to_is_not_trusted(runtime):
+    runtime.mkdir(mode=0o755)
+    with pytest.raises(EngineError, match=f"chmod 700 {runtime}"), claimed_socket(default_control_path()):
+        pass
+    runtime.rmdir()
+    runtime.symlink_to("/tmp")
+    with pytest.raises(EngineError, match="not a directory of this user"), claimed_socket(default_control_path()):
+        pass
+
+
+def test_what_stands_in_the_way_is_said(home):
+    (home / "file").write_text("")
+    for path, said in (
+        (home / "file", "is there already and is not a socket"),
+        (home / "nowhere" / "c.sock", "its directory must exist"),
+        (home / ("x" * 120), "too long"),
+    ):
+        with pytest.raises(EngineError, match=said), claimed_socket(path):
+            pass
+    assert (home / "file").exists()
+
+
+def test_a_socket_that_answers_is_left_alone(home):
+    path = home / "c.sock"
+    with claimed_socket(path):
+        with pytest.raises(EngineError, match="another engine is answering"), claimed_socket(path):
+            pass
+        assert path.is_socket()
+
+
+def test_a_file_that_was_replaced_meanwhile_is_not_removed(home):
+    path = home / "c.sock"
+    with claimed_socket(path):
+        path.rename(home / "old.sock")
+        path.write_text("somebody else's")
+    assert path.read_text() == "somebody else's"

@@ -1,0 +1,163 @@
+"""A real engine for tests: a process of its own, on a free port and a control socket of its own, with its log read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import trio
+from attrs import define, field
+
+CONFIG = Path(__file__).parents[1] / "config"
+
+QUICK = """\
+active_pipeline: default
+limits: {goodbye: "Bye."}
+pipelines:
+  default:
+    stt: {type: vosk, model: models/tiny-en}
+    llm: {type: scripted, script: scripts/reception.yaml}
+    tts: {type: espeak, voice: en-us}
+    greeting: "Hello."
+  night:
+    stt: {type: vosk, model: models/tiny-en}
+    llm: {type: scripted, script: scripts/reception.yaml}
+    tts: {type: espeak, voice: en-gb}
+    greeting: "Good night."
+"""
+"""Two pipelines whose greetings are short."""
+
+START_S = 30.0
+"""How long anything may take on a machine that does much else besides."""
+
+
+@define(eq=False)
+class EngineProcess:
+    """A running engine."""
+
+    process: trio.Process
+    home: Path
+    """The directory that it runs in."""
+    records: list = field(factory=list)
+    """What it has logged so far, parsed."""
+    _more: trio.Event = field(factory=trio.Event)
+
+    async def logged(self, event, *, after=0, **fields):
+        """The first record of that event, among those from index `after` on, that has these fields."""
+        with trio.fail_after(START_S):
+            while True:
+                for record in self.records[after:]:
+                    if record["event"] == event and fields.items() <= record.items():
+                        return record
+                await self._more.wait()
+
+    def count(self, event):
+        """How many records of that event there are."""
+        return sum(record["event"] == event for record in self.records)
+
+    @property
+    def port(self):
+        """Where its AudioSocket listens."""
+        (ready,) = [record for record in self.records if record["event"] == "engine.ready"]
+        return ready["listeners"][0]["port"]
+
+    @property
+    def control(self):
+        """Its control socket."""
+        return self.home / "c.sock"
+
+    @property
+    def yaml(self):
+        """Its configuration."""
+        return self.home / "ai-agent.yaml"
+
+    def edit(self, old, new):
+        """Replaces a text in its configuration, once."""
+        text = self.yaml.read_text()
+        assert text.count(old) == 1
+        self.yaml.write_text(text.replace(old, new))
+
+    async def ask(self, method, path):
+        """An answer of its control."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self.control))
+        async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=START_S) as client:
+            return await client.request(method, path)
+
+    async def command(self, *arguments):
+        """Runs `reference-engine` against it."""
+        return await run_command(*arguments, "--control", str(self.control), home=self.home)
+
+    async def ended(self):
+        """Its exit status, once it has ended and all of its log was read."""
+        with trio.fail_after(START_S):
+            return await self.process.wait()
+
+    async def read_log(self):
+        """Collects what it logs; each line must be a JSON object."""
+        rest = b""
+        with suppress(trio.ClosedResourceError):
+            async for data in self.process.stderr:
+                *lines, rest = (rest + data).split(b"\n")
+                self.records += map(json.loads, lines)
+                self._more.set()
+                self._more = trio.Event()
+        assert not rest
+
+
+@contextmanager
+def engine_home(yaml=QUICK):
+    """A directory with a configuration in it, whose path is short enough for a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="engine-") as directory:
+        home = Path(directory)
+        (home / "models").symlink_to(CONFIG / "models")
+        shutil.copytree(CONFIG / "scripts", home / "scripts")
+        (home / "ai-agent.yaml").write_text(yaml)
+        yield home
+
+
+def command_line(*arguments):
+    """The arguments of a `reference-engine` process of this Python."""
+    return [sys.executable, "-m", "reference_engine", *arguments]
+
+
+async def run_command(*arguments, home):
+    """Runs `reference-engine` to its end in a directory."""
+    with trio.fail_after(START_S):
+        return await trio.run_process(
+            command_line(*arguments), cwd=home, capture_stdout=True, capture_stderr=True, check=False
+        )
+
+
+@asynccontextmanager
+async def open_process(*arguments, home):
+    """A `reference-engine` process in a directory; killed when this is left, if it is still running."""
+    process = await trio.lowlevel.open_process(command_line(*arguments), cwd=home, stderr=subprocess.PIPE)
+    async with process.stderr:
+        try:
+            yield process
+        finally:
+            with trio.CancelScope(shield=True):
+                process.kill()
+                await process.wait()
+
+
+@asynccontextmanager
+async def open_engine(home, *arguments, ready=True):
+    """An engine that serves `ai-agent.yaml` of a directory; `ready` waits until it does."""
+    run = ["run", "ai-agent.yaml", "--audiosocket", "127.0.0.1:0", "--control", str(home / "c.sock")]
+    async with (
+        trio.open_nursery() as nursery,
+        open_process(*run, "--log-format", "json", *arguments, home=home) as process,
+    ):
+        engine = EngineProcess(process, home)
+        nursery.start_soon(engine.read_log)
+        if ready:
+            await engine.logged("engine.ready")
+        yield engine
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,126 @@
+"""F06: SIGTERM drains: no new calls, those that are up end or reach the deadline, exit 0; a second ends at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+
+import pytest
+import trio
+from engine_process import open_engine
+
+from voicepipe.testing.audiosocket_caller import open_audiosocket_call
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_with_no_call_up_it_ends_at_once(engine, stop):
+    began = trio.current_time()
+    engine.process.send_signal(stop)
+    assert await engine.ended() == 0
+    assert trio.current_time() - began < 10
+    await engine.logged("engine.stopped", calls_cut_short=0)
+    assert not engine.control.exists()
+
+
+async def test_a_call_that_is_up_goes_on_and_no_new_one_is_taken(engine):
+    async with open_audiosocket_call(port=engine.port) as caller:
+        await engine.logged("call.started")
+        engine.process.terminate()
+        assert (await engine.logged("engine.draining"))["calls"] == 1
+        with pytest.raises(OSError, match="all attempts to connect"):
+            await trio.open_tcp_stream("127.0.0.1", engine.port)
+        assert await caller.agent_spoke()
+        assert (await engine.ask("GET", "/healthz")).status_code == 200
+        assert not caller.hung_up.is_set()
+        await caller.hang_up()
+        assert await engine.ended() == 0
+    assert (await engine.logged("call.ended"))["outcome"] == "caller_hung_up"
+    await engine.logged("engine.stopped")
+
+
+async def test_before_the_deadline_it_says_goodbye(home):
+    async with open_engine(home, "--drain-seconds", "4") as engine, open_audiosocket_call(port=engine.port) as caller:
+        await engine.logged("call.turn", said="Hello.")
+        engine.process.terminate()
+        await caller.hung_up.wait()
+        assert await engine.ended() == 0
+        assert caller.how == "0x00"
+        goodbye = await engine.logged("call.turn", turn=2)
+        assert goodbye["said"] == "Bye."
+        assert (await engine.logged("call.ended"))["outcome"] == "drained"
+
+
+async def test_at_the_deadline_calls_are_hung_up(home):
+    (home / "ai-agent.yaml").write_text((home / "ai-agent.yaml").read_text().replace("Hello.", "Well, " * 50))
+    async with open_engine(home, "--drain-seconds", "0.5") as engine:
+        async with open_audiosocket_call(port=engine.port) as caller:
+            await engine.logged("call.started")
+            began = trio.current_time()
+            engine.process.terminate()
+            await caller.hung_up.wait()
+            assert caller.how == "0x00"
+        assert await engine.ended() == 0
+        assert 0.4 < trio.current_time() - began < 10
+        assert (await engine.logged("call.ended"))["outcome"] == "cancelled"
+
+
+async def test_a_second_signal_ends_at_once(engine):
+    async with open_audiosocket_call(port=engine.port) as caller:
+        await engine.logged("call.started")
+        engine.process.terminate()
+        await engine.logged("engine.draining")
+        began = trio.current_time()
+        engine.process.terminate()
+        await caller.hung_up.wait()
+        assert await engine.ended() == 1
+        assert trio.current_time() - began < 10
+    assert caller.how == "0x00"
+    await engine.logged("engine.stopped", calls_cut_short=1)
+
+
+async def test_during_the_start_there_is_nothing_to_drain(home):
+    async with open_engine(home, ready=False) as engine:
+        await engine.logged("engine.starting")
+        engine.process.terminate()
+        assert await engine.ended() == 0
+        await engine.logged("engine.stopped")
+        assert not engine.control.exists()
+
+
+async def test_a_client_of_the_control_that_does_not_read_holds_nothing_up(engine):
+    stuck = await trio.open_unix_socket(str(engine.control))
+    with trio.move_on_after(1):
+        with contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await stuck.send_all(b"GET /sets HTTP/1.1\r\nHost: engine\r\n\r\n" * 1000)
+    engine.process.terminate()
+    assert await engine.ended() == 0
+    await stuck.aclose()
+
+
+STUCK = """
+import sys, trio
+from reference_engine import stopping
+from reference_engine.lines import LineWriter
+from reference_engine.sessions import SessionStore
+from reference_engine.telemetry import open_log
+
+async def main(log):
+    with trio.CancelScope() as everything:
+        stopping.Stopping(everything, SessionStore(), log, 0.0).end()
+        with trio.CancelScope(shield=True):
+            await trio.sleep_forever()
+
+stopping.CLOSE_S = 0.2
+with LineWriter(sys.stderr.fileno()) as lines:
+    trio.run(main, open_log(lines, "json", lambda _set: "INFO"))
+"""
+
+
+async def test_what_can_t_be_cancelled_does_not_keep_the_process():
+    with trio.fail_after(20):
+        ended = await trio.run_process([sys.executable, "-c", STUCK], capture_stderr=True, check=False)
+    assert ended.returncode == 1
+    assert json.loads(ended.stderr)["event"] == "engine.stuck"
