@@ -27,7 +27,7 @@ def check(adapter: Adapter[Any], options: Any) -> Iterable[Problem]:
         problems = tuple(adapter.check(options))
     except ConfigError as error:
         problems = error.problems
-    except Exception as error:  # noqa: BLE001 - the edge of a component: its fault is a problem of who uses it
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a component: its fault is its user's problem
         hint = "this is a fault of the adapter; its author needs to know"
         return (Problem(NOWHERE, "", f"the check of adapter {adapter.name} failed: {type(error).__name__}", hint),)
     secrets = tuple(_secrets(options)) if problems else ()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from voicepipe.documents import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -52,7 +54,7 @@ def interpolate(text: str, environ: Mapping[str, str], read: Callable[[str], str
             return read(inner.removeprefix("file:"))
         if not (variable := _VARIABLE.fullmatch(inner)):
             hint = "write ${NAME}, ${NAME:-default} or ${file:/path}; $${ where a dollar and a brace are meant"
-            raise Unresolved(f"${{{inner}}} refers to nothing", hint)
+            raise Unresolved(f"{shown(found[0])} refers to nothing", hint)
         name, default = variable["name"], variable["default"]
         if set_to := environ.get(name):
             return set_to

@@ -8,12 +8,12 @@ from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import Place, Reading, did_you_mean, likely, shown
-from voicepipe.documents.nodes import Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voicepipe.config.sections import Resolved
+    from voicepipe.documents.nodes import Scalar
     from voicepipe.documents.places import Source
     from voicepipe.errors import Problem
     from voicepipe.registry import Registry
@@ -42,6 +42,7 @@ class SetReading(Reading):
         self.registry, self.environ, self.files, self.tools = registry, environ, files, tools
         self.components: dict[str, Place] = {}
         self.used: set[str] = set()
+        self.leaves: dict[tuple[Any, ...], list[Any]] = {}
         self.resolved: dict[tuple[Any, ...], Resolved | None] = {}
         self.checked: dict[str, tuple[Problem, ...]] = {}
 
@@ -60,8 +61,8 @@ class SetReading(Reading):
         return is_literal(scalar.text)
 
     def hides(self, of: Any) -> bool:
-        """Whether it is `Secret`, or may be."""
-        return of is Secret or Secret in get_args(of)
+        """Whether it is `Secret`, or may hold one."""
+        return of is Secret or any(map(self.hides, get_args(of)))
 
     def _secret_file(self, path: str) -> str:
         try:
@@ -84,11 +85,7 @@ def set_reading(place: Place) -> SetReading:
 def secret_hook(place: Place, _: Any) -> Secret:
     """Text that is never shown, even where it stands in the YAML as it is."""
     text = place.text()
-    if isinstance(text, Secret):
-        return text
-    if isinstance(place.node, Scalar):
-        place.reading.source.conceal(place.node)
-    return Secret(text)
+    return text if isinstance(text, Secret) else Secret(text)
 
 
 def file_hook(place: Place, _: Any) -> File:

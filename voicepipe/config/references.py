@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFERENCE = "a component, an adapter, a mapping with `type:`, or a list of those"
+
+MAX_ALTERNATIVES = 100
+MAX_TRAIL = 30
+"""More than anybody needs, and little enough for lists of lists that are made to explode."""
 
 
 @frozen
@@ -78,7 +83,7 @@ def resolve(place: Place, role: Role, layer: Place | None = None) -> Alternative
 
     """
     reading = set_reading(place)
-    leaves = list(_leaves(place, _Way(role)))
+    leaves = _limited(place, _leaves(place, _Way(role)))
     if layer and any(leaf.listed for leaf in leaves):
         hint = f"put them into the elements of the list: `- {{type: {leaves[0].adapter}, ...}}`"
         layer.refuse("options can't be laid over a list of alternatives", hint, where=layer.head)
@@ -105,7 +110,7 @@ def _fits_some_role(reading: SetReading, name: str, place: Place) -> None:
     trials: list[tuple[bool, int, SetReading]] = []
     for role in ROLES:
         trial = reading.trial()
-        leaves = list(_leaves(place.moved(trial), _Way(role, (name,), name)))
+        leaves = _limited(place.moved(trial), _leaves(place.moved(trial), _Way(role, (name,), name)))
         for leaf in leaves:
             _component(trial, leaf, role, None)
         if not trial.problems:
@@ -170,11 +175,27 @@ def _named(place: Place, way: _Way) -> Iterator[_Leaf]:
         yield _Leaf(place, target, way.name or target, way.listed)
         return
     reading.used.add(target)
+    if len(way.trail) == MAX_TRAIL:
+        place.refuse(f"leads through more than {MAX_TRAIL} components", "name an adapter sooner")
     if target in way.trail:
         circle = " -> ".join((*way.trail[way.trail.index(target) :], target))
         place.refuse(f"goes in a circle: {circle}", "let one of them name an adapter")
-    definition = reading.components[target].moved(reading)
-    yield from _leaves(definition, attrs.evolve(way, trail=(*way.trail, target), name=target))
+    flattened = way.role, target
+    if flattened not in reading.leaves:
+        definition = reading.components[target].moved(reading)
+        on = attrs.evolve(way, trail=(*way.trail, target), name=target, listed=False)
+        reading.leaves[flattened] = _limited(definition, _leaves(definition, on))
+    for leaf in reading.leaves[flattened]:
+        yield attrs.evolve(leaf, listed=leaf.listed or way.listed)
+
+
+def _limited(place: Place, leaves: Iterator[_Leaf]) -> list[_Leaf]:
+    """So many alternatives as can make sense, so that lists of lists don't explode."""
+    found = list(islice(leaves, MAX_ALTERNATIVES + 1))
+    if len(found) > MAX_ALTERNATIVES:
+        place.report(f"comes to more than {MAX_ALTERNATIVES} alternatives", "two or three are usual", where=place.head)
+        return []
+    return found
 
 
 def _check_adapter(place: Place, role: Role | None, name: str, *, or_component: bool = False) -> None:

@@ -96,7 +96,7 @@ class PromptFile:
     @property
     def text(self) -> str:
         """What the file holds, without space around it."""
-        return self.file.content.decode().strip()
+        return self.file.content.decode("utf-8-sig").strip()
 
 
 @frozen

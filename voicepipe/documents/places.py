@@ -129,6 +129,18 @@ class Place:
             reading.literal(self.node) and not reading.source.conceals(self.node)
         )
 
+    def conceal(self) -> None:
+        """Keeps all text that stands here, or below, out of messages; what refers to a secret may be seen."""
+        nodes = [self.node]
+        while nodes:
+            match nodes.pop():
+                case Scalar() as scalar if self.reading.literal(scalar):
+                    self.reading.source.conceal(scalar)
+                case Sequence(items=items):
+                    nodes += items
+                case Mapping(entries=entries):
+                    nodes += (value for _, value in entries.values())
+
     @property
     def sound(self) -> bool:
         """Whether all that stands here could be taken."""
@@ -160,7 +172,9 @@ class Place:
 
         """
         if not isinstance(self.node, Sequence):
-            hint = f"write [{self.node.text}]" if isinstance(self.node, Scalar) and not self.null else "write [a, b]"
+            node = self.node
+            shown = isinstance(node, Scalar) and not node.null and self.showable
+            hint = f"write [{node.text}]" if isinstance(node, Scalar) and shown else "write [a, b]"
             self.refuse(f"expected a list, got {self.given}", hint)
         return [Place(self.reading, node, self, index) for index, node in enumerate(self.node.items)]
 

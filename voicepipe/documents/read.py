@@ -18,12 +18,14 @@ from voicepipe.errors import ConfigError, Location, Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_BYTES = 4 << 20
+MAX_BYTES = 2 << 20
 """A file of 1,000 pipelines has half a megabyte."""
 MAX_DEPTH = 64
 """Levels of nesting; a configuration has six."""
-MAX_NODES = 200_000
-"""Keys and values, aliases written out; 1,000 pipelines have 50,000."""
+MAX_NODES = 100_000
+"""Keys and values, aliases written out; 1,000 pipelines have 40,000."""
+MAX_PROBLEMS = 1000
+"""After so many nobody reads on."""
 
 LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 """As YAML 1.1 counts lines, and so the parser's marks."""
@@ -181,11 +183,20 @@ class _Composer:
 
     def _report(self, event: Any, message: str, hint: str) -> None:
         where = Location(self.name, event.start_mark.line + 1, event.start_mark.column + 1)
+        if len(self.problems) == MAX_PROBLEMS:
+            raise ConfigError([*self.problems, too_many(where)])
         self.problems.append(Problem(where, path_of(self._keys), message, hint))
 
     def _stop(self, event: Any, message: str, hint: str) -> ConfigError:
         self._report(event, message, hint)
         return ConfigError(self.problems)
+
+
+def too_many(where: Location) -> Problem:
+    """What is said instead of the next problem."""
+    return Problem(
+        where, "", f"there are more than {MAX_PROBLEMS:,} problems: the rest is not shown", "begin at the top"
+    )
 
 
 def _refused(name: Path, message: str, hint: str, *, line: int = 1, column: int = 1) -> ConfigError:

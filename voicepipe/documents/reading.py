@@ -10,6 +10,7 @@ import attrs
 from attrs import evolve
 
 from voicepipe.documents.places import Place, Refused, Source
+from voicepipe.documents.read import MAX_PROBLEMS, too_many
 from voicepipe.documents.structure import PLAIN, UNIONS
 from voicepipe.documents.words import among, shown
 from voicepipe.errors import ConfigError, Location, Problem
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from voicepipe.documents.nodes import Scalar
 
 T = TypeVar("T")
-
-MAX_PROBLEMS = 1000
-"""After so many nobody reads on."""
 
 
 class _Enough(Exception):  # noqa: N818 - see MAX_PROBLEMS
@@ -73,9 +71,8 @@ class Reading:
         """Adds a problem, once."""
         if problem in self.problems or problem.where in self._unsound:
             return
-        if len(self.problems) == MAX_PROBLEMS:
-            message = f"there are more than {MAX_PROBLEMS:,} problems: the rest is not shown"
-            self.problems[Problem(problem.where, "", message, "begin at the top")] = None
+        if len(self.problems) >= MAX_PROBLEMS:
+            self.problems[too_many(problem.where)] = None
             raise _Enough
         self.problems[problem] = None
 
@@ -86,7 +83,7 @@ class Reading:
         self._unsound.update(problem.where for problem in self.problems)
 
     def hides(self, of: Any) -> bool:  # noqa: ARG002 - see above
-        """Whether values of a type are secrets."""
+        """Whether values of a type are secrets, or may hold some."""
         return False
 
     def trial(self) -> Self:

@@ -129,6 +129,7 @@ def _attrs(of: Any, converter: BaseConverter) -> Hook:
     """For an attrs class: keys are fields, and validators speak at the place of their field's value."""
     attrs.resolve_types(of)
     fields = {field.name: field for field in attrs.fields(of) if field.init}
+    secret: dict[str, bool] = {}
 
     def structure(place: Place, _: Any) -> Any:
         places = place.entries()
@@ -138,6 +139,10 @@ def _attrs(of: Any, converter: BaseConverter) -> Hook:
             if (field := fields.get(key)) is None:
                 continue
             child.default = field.default
+            if key not in secret:
+                secret[key] = place.reading.hides(field.type)
+            if secret[key]:
+                child.conceal()
             try:
                 values[key] = converter.get_structure_hook(field.type)(child, field.type)
             except Refused:
@@ -165,10 +170,9 @@ def _keys_fit(place: Place, places: Mapping[str, Place], fields: Mapping[str, An
         if guess in missing:
             missing.remove(guess)
         child = places[key]
-        if isinstance(child.node, Scalar) and any(
-            place.reading.hides(fields[name].type) for name in ((guess,) if guess else free)
-        ):
-            place.reading.source.conceal(child.node)
+        meant = guess or likely(key, tuple(fields))
+        if any(place.reading.hides(fields[name].type) for name in ((meant,) if meant else free)):
+            child.conceal()
         hint = did_you_mean(key, fields, place.noun, guess)
         child.report(f"unknown key {shown(key)}", hint, where=child.location(child.key_node or child.node))
     for name in missing if place.sound else ():
@@ -188,10 +192,10 @@ def _judge(of: Any, values: Mapping[str, Any], places: Mapping[str, Place]) -> b
             found = True
             place, message = places[field.name], _in_words(error, values[field.name])
             if isinstance(place.node, Scalar):
-                if not place.showable:
+                if not place.showable and str(values[field.name]):
                     message = message.replace(str(values[field.name]), place.given)
                 message += f", got {place.given}"
-            place.report(message, place.example(place.reading.describe(field.type)))
+            place.report(message, place.example("another value"))
     return found
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _MOST = 12
 _DEEPEST = 12
+_MANY = 100
 _PLAIN_KEY = re.compile(r"[\w+*-]+")
 
 
@@ -24,9 +25,22 @@ def shown(text: str, most: int = 40) -> str:
 @lru_cache(maxsize=256)
 def likely(word: str, known: tuple[str, ...]) -> str | None:
     """Which of the known words was probably meant, or None."""
-    plain = {name.lower().replace("-", "_"): name for name in reversed(known)}
-    found = get_close_matches(word[:80].lower().replace("-", "_"), plain, n=1, cutoff=0.6)
+    word = _plain(word[:80])
+    plain = _plain_forms(known)
+    near: Iterable[str] = plain
+    if len(plain) > _MANY:  # comparing with each would take seconds where many are misspelt
+        near = [one for one in plain if one[:1] == word[:1] and abs(len(one) - len(word)) <= 1][:_MANY]
+    found = get_close_matches(word, near, n=1, cutoff=0.6)
     return plain[found[0]] if found else None
+
+
+@lru_cache(maxsize=16)
+def _plain_forms(known: tuple[str, ...]) -> dict[str, str]:
+    return {_plain(name): name for name in reversed(known)}
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")
 
 
 def among(known: Iterable[str]) -> str:
