@@ -2,22 +2,26 @@
 
 An adapter is written by many hands over libraries of many habits. Here every exception becomes a
 `ComponentError`, groups are taken apart, `SystemExit` loses its sting, `trio.Cancelled` passes untouched, and
-the exceptions of the code inside an `async with` come out as they went in, even if the adapter has a nursery.
+the exceptions of the code inside an `async with` come out as they went in, even if the adapter has a nursery or
+swallows them. A component that dies takes its open streams with it: each ends with one `ComponentError`.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from math import inf
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
 from voicepipe.errors import ComponentError
+from voicepipe.nurseries import leaves_of, uncancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Iterator
     from types import TracebackType
 
     from voicepipe.audio import AudioFormat
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 S = TypeVar("S")
+U = TypeVar("U")
+P = ParamSpec("P")
 
 
 @frozen
@@ -37,43 +43,85 @@ class Who:
     """What it is used as."""
     name: str
     """As the operator knows it."""
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    conceal: Callable[[str], str] = field(default=str, eq=False, repr=False)
+    """Takes secrets out of what they say."""
 
 
 def settle(error: BaseException, who: Who) -> BaseException:
-    """The one exception that stands for what an adapter raised: Cancelled, KeyboardInterrupt or a ComponentError."""
-    leaves = list(_leaves(error))
-    for kind in (trio.Cancelled, KeyboardInterrupt, ComponentError):
+    """The one exception that stands for what an adapter raised: KeyboardInterrupt, Cancelled or a ComponentError.
+
+    It quotes no secret, nor does it lead to an exception that does.
+    """
+    leaves = list(leaves_of(error))
+    for kind in (KeyboardInterrupt, trio.Cancelled, ComponentError):
         for leaf in leaves:
             if isinstance(leaf, kind):
-                if isinstance(leaf, ComponentError):
-                    leaf.component, leaf.role = leaf.component or who.name, leaf.role or who.role
-                return leaf
+                return _concealed(leaf, who) if isinstance(leaf, ComponentError) else leaf
     first = leaves[0]
     said = f": {first}" if str(first) else ""
-    return ComponentError(f"{type(first).__name__}{said}", component=who.name, role=who.role)
+    failure = ComponentError(f"{type(first).__name__}{said}")
+    failure.__cause__ = error
+    return _concealed(failure, who)
 
 
-async def at_edge(who: Who, awaitable: Awaitable[T]) -> T:
-    """What the adapter's awaitable returns, or its failure as a `ComponentError`."""
+def _concealed(error: ComponentError, who: Who) -> ComponentError:
+    error.component, error.role = error.component or who.name, error.role or who.role
+    said = (error.message, error.answered, error.hint)
+    error.message, error.answered, error.hint = (who.conceal(str(text)) for text in said)
+    error.args = (error.message,)
+    if notes := getattr(error, "__notes__", None):
+        error.__notes__ = [who.conceal(str(note)) for note in notes]
+    if any(who.conceal(said) != said for led_to in _behind(error) for said in _said(led_to)):
+        # It would stand in every traceback.
+        error.__cause__ = error.__context__ = None
+    return error
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """All exceptions that a traceback shows besides this one."""
+    seen = {id(error)}
+    ahead: list[BaseException | None] = [error.__cause__, error.__context__]
+    while ahead:
+        one = ahead.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            ahead += [one.__cause__, one.__context__, *leaves_of(one)]
+
+
+def _said(error: BaseException) -> Iterator[str]:
+    """What a traceback shows of an exception."""
+    yield str(error)
+    yield from getattr(error, "__notes__", ())
+
+
+async def at_edge(who: Who, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the adapter's async function returns, or its failure as a `ComponentError`."""
     try:
-        return await awaitable
-    except (trio.Cancelled, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # noqa: BLE001 - this is the edge
+        return await function(*args, **kwargs)
+    except BaseException as error:
         settled = settle(error, who)
-        raise settled from (None if settled is error else error)
+        if settled is error:
+            raise
+    raise settled
 
 
-class Edge(AbstractAsyncContextManager[T], Generic[S, T]):
+def at_edge_sync(who: Who, function: Callable[[], T]) -> T:
+    """What the adapter's function returns, or its failure as a `ComponentError`."""
+    try:
+        return function()
+    except BaseException as error:
+        settled = settle(error, who)
+        if settled is error:
+            raise
+    raise settled
+
+
+class Edge(AbstractAsyncContextManager[T, None], Generic[S, T]):
     """An adapter's context manager with a clean edge.
+
+    Leaving it raises `ComponentError` if the adapter fails to leave, or if the adapter cut the body short by
+    cancelling it from within.
 
     Args:
         who: the component that errors name.
@@ -90,22 +138,41 @@ class Edge(AbstractAsyncContextManager[T], Generic[S, T]):
             self._inner = self._enter()
             return await self._inner.__aenter__()
 
-        return self._wrap(await at_edge(self._who, enter()))
+        return self._wrap(await at_edge(self._who, enter))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, body: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> None:
+        left = await self._leave(kind, body, traceback)
+        if trio.current_effective_deadline() == -inf:
+            # Cancelled from outside: what the adapter says about being interrupted is of no interest.
+            if body is None and left is not None:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        # A cancellation that doesn't come from outside is the adapter's, which cut the body short.
+        own = uncancelled(body)
+        if own is body is not None:
+            return
+        if own is not None:
+            raise own
+        if left is not None:
+            raise settle(left, self._who)
+        if body is not None:
+            raise ComponentError("ended by itself", component=self._who.name, role=self._who.role)
+
+    async def _leave(
+        self, kind: type[BaseException] | None, body: BaseException | None, traceback: TracebackType | None
+    ) -> BaseException | None:
+        """Leaves the adapter's context, and gives what comes out of it."""
         try:
-            # A nursery in the adapter that was cancelled swallows the cancellation that it caused in the body.
-            return bool(await self._inner.__aexit__(kind, body, traceback))
+            await self._inner.__aexit__(kind, body, traceback)
         except BaseException as error:  # noqa: BLE001 - this is the edge
-            theirs = {id(leaf) for leaf in _leaves(body)} if body is not None else set()
-            if any(id(leaf) in theirs for leaf in _leaves(error)):
-                return False
-            if body is not None and trio.current_effective_deadline() == float("-inf"):
-                return False  # cancelled from outside: what the adapter says about being interrupted is of no interest
-            settled = settle(error, self._who)
-            raise settled from (None if settled is error else error)
+            interrupts = [leaf for leaf in leaves_of(error) if isinstance(leaf, KeyboardInterrupt)]
+            if not interrupts:
+                return error
+        else:
+            return None
+        raise interrupts[0]
 
 
 class _Transcripts:
@@ -113,19 +180,19 @@ class _Transcripts:
         self._stream, self._who = stream, who
 
     async def send(self, audio: bytes) -> None:
-        await at_edge(self._who, self._stream.send(audio))
+        await at_edge(self._who, self._stream.send, audio)
 
     async def end_utterance(self) -> None:
-        await at_edge(self._who, self._stream.end_utterance())
+        await at_edge(self._who, self._stream.end_utterance)
 
     async def listen_for(self, listen: Listen) -> None:
-        await at_edge(self._who, self._stream.listen_for(listen))
+        await at_edge(self._who, self._stream.listen_for, listen)
 
     async def finish(self) -> None:
-        await at_edge(self._who, self._stream.finish())
+        await at_edge(self._who, self._stream.finish)
 
     async def receive(self) -> TranscriptEvent | None:
-        return await at_edge(self._who, self._stream.receive())
+        return await at_edge(self._who, self._stream.receive)
 
 
 class _Replies:
@@ -133,7 +200,7 @@ class _Replies:
         self._stream, self._who = stream, who
 
     async def receive(self) -> ReplyEvent | None:
-        return await at_edge(self._who, self._stream.receive())
+        return await at_edge(self._who, self._stream.receive)
 
 
 class _Speech:
@@ -141,26 +208,51 @@ class _Speech:
         self._stream, self._who = stream, who
 
     async def send(self, text: str, segment: int) -> None:
-        await at_edge(self._who, self._stream.send(text, segment))
+        await at_edge(self._who, self._stream.send, text, segment)
 
     async def finish(self) -> None:
-        await at_edge(self._who, self._stream.finish())
+        await at_edge(self._who, self._stream.finish)
 
     async def receive(self) -> SpeechEvent | None:
-        return await at_edge(self._who, self._stream.receive())
+        return await at_edge(self._who, self._stream.receive)
 
 
 class _Edged(Generic[T]):
-    """A component behind its edge; `inner` is None while it is down, and may be another one afterwards."""
+    """A component behind its edge; it is down until it is opened, and when it has died until it is opened again."""
 
     def __init__(self, who: Who) -> None:
         self._who = who
-        self.inner: T | None = None
+        self._component: T | None = None
+        self._streams: set[trio.CancelScope] = set()
 
-    def _up(self) -> T:
-        if self.inner is None:
-            raise ComponentError("is down and being reopened", component=self._who.name, role=self._who.role)
-        return self.inner
+    def up(self, component: T) -> None:
+        """Gives this component to all streams from now on."""
+        self._component = component
+
+    def down(self) -> None:
+        """Ends every open stream, and lets none open until it is up again."""
+        self._component = None
+        for stream in self._streams:
+            stream.cancel()
+
+    def _opened(self) -> T:
+        if self._component is None:
+            raise ComponentError("is down", component=self._who.name, role=self._who.role)
+        return self._component
+
+    @asynccontextmanager
+    async def _stream(
+        self, enter: Callable[[T], AbstractAsyncContextManager[S]], wrap: Callable[[S], U]
+    ) -> AsyncIterator[U]:
+        with trio.CancelScope() as scope:
+            self._streams.add(scope)
+            try:
+                async with Edge(self._who, lambda: enter(self._opened()), wrap) as stream:
+                    yield stream
+            finally:
+                self._streams.discard(scope)
+        if scope.cancelled_caught:
+            raise ComponentError("closed while in use", component=self._who.name, role=self._who.role)
 
 
 class EdgedSpeechToText(_Edged[SpeechToText]):
@@ -168,13 +260,12 @@ class EdgedSpeechToText(_Edged[SpeechToText]):
 
     def input_for(self, call: AudioFormat) -> StreamInput:
         """As the component's."""
-        return self._up().input_for(call)
+        return at_edge_sync(self._who, lambda: self._opened().input_for(call))
 
     def open_stream(self, stream_input: StreamInput, listen: Listen) -> AbstractAsyncContextManager[TranscriptStream]:
         """As the component's."""
-        return Edge(
-            self._who,
-            lambda: self._up().open_stream(stream_input, listen),
+        return self._stream(
+            lambda component: component.open_stream(stream_input, listen),
             lambda stream: _Transcripts(stream, self._who),
         )
 
@@ -184,7 +275,7 @@ class EdgedLanguageModel(_Edged[LanguageModel]):
 
     def respond(self, request: ReplyRequest) -> AbstractAsyncContextManager[ReplyStream]:
         """As the component's."""
-        return Edge(self._who, lambda: self._up().respond(request), lambda stream: _Replies(stream, self._who))
+        return self._stream(lambda component: component.respond(request), lambda stream: _Replies(stream, self._who))
 
 
 class EdgedTextToSpeech(_Edged[TextToSpeech]):
@@ -192,20 +283,17 @@ class EdgedTextToSpeech(_Edged[TextToSpeech]):
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
         """As the component's."""
-        return self._up().output_for(call)
+        return at_edge_sync(self._who, lambda: self._opened().output_for(call))
 
     def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
         """As the component's."""
-        return Edge(
-            self._who,
-            lambda: self._up().open_stream(output, language),
+        return self._stream(
+            lambda component: component.open_stream(output, language),
             lambda stream: _Speech(stream, self._who),
         )
 
 
-EdgedComponent = EdgedSpeechToText | EdgedLanguageModel | EdgedTextToSpeech
-
-EDGES: dict[str, type[EdgedComponent]] = {
+EDGES: dict[Role, type[_Edged[Any]]] = {
     "stt": EdgedSpeechToText,
     "llm": EdgedLanguageModel,
     "tts": EdgedTextToSpeech,

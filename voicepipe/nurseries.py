@@ -1,4 +1,4 @@
-"""A nursery that nobody outside can see."""
+"""A nursery that nobody outside can see, and what it takes to take exceptions out of groups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,24 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+
+
+def leaves_of(error: BaseException | None) -> Iterator[BaseException]:
+    """The exceptions of a group, at any depth; anything else as it is."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves_of(inner)
+    elif error is not None:
+        yield error
+
+
+def uncancelled(error: BaseException | None) -> BaseException | None:
+    """What is raised besides cancellations: the exception itself, what is left of a group, or None."""
+    if isinstance(error, BaseExceptionGroup):
+        cancelled, rest = error.split(trio.Cancelled)
+        return error if cancelled is None else rest
+    return None if isinstance(error, trio.Cancelled) else error
 
 
 @asynccontextmanager
@@ -26,6 +43,11 @@ async def open_hidden_nursery() -> AsyncIterator[trio.Nursery]:
                 body = error
                 raise
     except BaseExceptionGroup as group:
-        if body is not None and group.exceptions == (body,):
-            raise body from body.__cause__
-        raise
+        # Its tasks are cancelled when the body fails, or with it: what they have to say about that is nothing.
+        mine = {id(leaf) for leaf in leaves_of(body)}
+        if body is None or any(id(leaf) not in mine for leaf in leaves_of(uncancelled(group))):
+            raise
+        body = uncancelled(body) or body
+    else:
+        return
+    raise body

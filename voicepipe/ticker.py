@@ -61,5 +61,6 @@ class Ticker:
             await trio.sleep_until(slot * SLOT_S)
             due = self._slots[slot % SLOTS]
             for ticking in list(due):
-                if not ticking.tick(trio.current_time()):
+                # One that another's tick removed is not due.
+                if ticking in due and not ticking.tick(trio.current_time()):
                     due.pop(ticking, None)

@@ -20,6 +20,7 @@ from voicepipe.calls.events import (
     Transcribed,
     TurnEnded,
 )
+from voicepipe.calls.exchange import Exchange
 from voicepipe.calls.listening import Listening
 from voicepipe.calls.playout import Playout
 from voicepipe.calls.replying import SpokenReply, speak
@@ -29,7 +30,7 @@ from voicepipe.calls.turns import TurnTaking
 from voicepipe.errors import ComponentError, TransportError
 from voicepipe.events import EndOfTurn, Transcript
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.requests import CallInfo, CallStarted, Dtmf, Message, ReplyRequest, Silence, Trigger, Utterance
+from voicepipe.requests import CallInfo, CallStarted, Message, ReplyRequest, Trigger, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -44,34 +45,6 @@ if TYPE_CHECKING:
 
 HANG_UP_S = 5.0
 """How long a transport may take to end its call."""
-
-
-class _Exchange:
-    """The turn that is on: what was said to it, and its reply."""
-
-    def __init__(self, number: int, trigger: Trigger | None, reply: SpokenReply, spoken_at: float | None) -> None:
-        self.number, self.trigger, self.reply = number, trigger, reply
-        self.spoken_at = spoken_at
-        self.audible_at: float | None = None
-        self.committed = False
-
-    @property
-    def heard(self) -> str:
-        """What the caller said or pressed."""
-        match self.trigger:
-            case Utterance(text=text):
-                return text
-            case Dtmf(digits=digits):
-                return digits
-            case _:
-                return ""
-
-    @property
-    def response_ms(self) -> float | None:
-        """From the last of the caller's speech to the first audio of the reply, in ms."""
-        if self.spoken_at is None or self.audible_at is None:
-            return None
-        return (self.audible_at - self.spoken_at) * 1000
 
 
 class Call:
@@ -98,7 +71,7 @@ class Call:
         self._messages: list[Message] = []
         self._model_state: Any = None
         self._partial = ""
-        self._exchange: _Exchange | None = None
+        self._exchange: Exchange | None = None
         self._exchanges = 0
         self._armed = 0.0
         self._rearm = trio.Event()
@@ -194,17 +167,19 @@ class Call:
             elif now >= self._turns.deadline:
                 self._do(self._turns.tick(now))
 
-    async def _reply(self, exchange: _Exchange) -> None:
+    async def _reply(self, exchange: Exchange) -> None:
         reply = exchange.reply
         try:
             with reply.scope:
                 await speak(reply, self._pipeline, self._playout, self._transport.audio)
                 ending = self._ending_of(reply)
         except ComponentError as error:
-            self._close_exchange(exchange, interrupted=True)
-            self._failed(error)
+            if self._exchange is exchange:
+                self._close_exchange(exchange, interrupted=True)
+                self._failed(error)
             return
-        if not reply.scope.cancelled_caught:
+        # A reply that was dropped while it was only waiting to be heard ends here too, but it is not the turn any more.
+        if self._exchange is exchange:
             self._commit(exchange)
             self._close_exchange(exchange, interrupted=False)
             self._happened(turns.ReplyEnded(ending))
@@ -261,7 +236,7 @@ class Call:
     def _failed(self, error: ComponentError) -> None:
         if self._ending is None:
             self._tell(ComponentFailed(self.call_id, self._at(), error.role or "llm", error))
-            self._happened(turns.Failed(str(error)))
+            self._happened(turns.Failed(str(error), error.role or "llm"))
 
     # --- Replies -------------------------------------------------------------------------------------------------
 
@@ -286,7 +261,7 @@ class Call:
     def _start(self, reply: SpokenReply, trigger: Trigger | None) -> None:
         spoken_at = self._turns.silent_since if isinstance(trigger, Utterance) else None
         self._exchanges += 1
-        self._exchange = _Exchange(self._exchanges, trigger, reply, spoken_at)
+        self._exchange = Exchange(self._exchanges, trigger, reply, spoken_at)
         self._nursery.start_soon(self._reply, self._exchange)
 
     def _on_audible(self) -> None:
@@ -297,7 +272,7 @@ class Call:
             self._commit(exchange)
             self._happened(turns.ReplyAudible())
 
-    def _commit(self, exchange: _Exchange) -> None:
+    def _commit(self, exchange: Exchange) -> None:
         """Keeps what the model wants kept, once its reply counts."""
         done = exchange.reply.done
         if done is not None and not exchange.committed:
@@ -332,7 +307,7 @@ class Call:
         self._playout.drop()
         exchange.reply.scope.cancel()
 
-    def _close_exchange(self, exchange: _Exchange, *, interrupted: bool) -> None:
+    def _close_exchange(self, exchange: Exchange, *, interrupted: bool) -> None:
         """Keeps of the reply what was heard, and reports the turn."""
         if self._exchange is not exchange:
             return
@@ -345,7 +320,7 @@ class Call:
                 call_id=self.call_id,
                 at_s=self._at(),
                 turn=exchange.number,
-                trigger=_trigger_name(exchange.trigger),
+                trigger=exchange.trigger_name,
                 heard=exchange.heard,
                 said=said,
                 interrupted=interrupted,
@@ -369,6 +344,7 @@ class Call:
         self._ending = self._ending or Ending("cancelled")
         ended = CallEnded(self.call_id, self._at(), self._ending.outcome, self._exchanges, self._ending.detail)
         self._tell(ended)
+        self._observer = None  # the transport may still deliver something; this was the last event
         return ended
 
     async def _leave(self) -> None:
@@ -385,11 +361,6 @@ class Call:
     def _tell(self, event: CallEvent) -> None:
         if self._observer is not None:
             self._observer(event)
-
-
-def _trigger_name(trigger: Trigger | None) -> Any:
-    names = {CallStarted: "call_started", Utterance: "utterance", Dtmf: "dtmf", Silence: "silence"}
-    return "announcement" if trigger is None else names[type(trigger)]
 
 
 @asynccontextmanager

@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+MS_A_CHAR = 65.0
+"""How long a character of speech lasts, in ms, until a whole segment tells: about 150 words a minute."""
+
+FASTEST_MS_A_CHAR = 45.0
+"""The least that a character takes: less audio than that is not all of a segment."""
+
+
 @define
 class Segment:
     """One piece of a reply's text and its place in the reply's audio."""
@@ -28,19 +35,31 @@ class Segment:
 
 def heard_text(segments: Sequence[Segment], played_ms: float) -> str:
     """The words of a reply that were heard when `played_ms` of its audio had been played; whole words only."""
-    return " ".join(filter(None, (_heard_of(segment, played_ms) for segment in segments)))
+    pace = _ms_a_char(segments)
+    return " ".join(filter(None, (_heard_of(segment, played_ms, pace) for segment in segments)))
 
 
-def _heard_of(segment: Segment, played_ms: float) -> str:
+def _ms_a_char(segments: Sequence[Segment]) -> float:
+    spoken = [segment for segment in segments if segment.complete and segment.start_ms is not None]
+    chars = sum(len(segment.text) for segment in spoken)
+    return sum(segment.end_ms - (segment.start_ms or 0) for segment in spoken) / chars if chars else MS_A_CHAR
+
+
+def _heard_of(segment: Segment, played_ms: float, pace: float) -> str:
     if segment.start_ms is None or played_ms <= segment.start_ms:
         return ""
     if segment.complete and played_ms >= segment.end_ms:
         return segment.text
-    into_ms = played_ms - segment.start_ms
+    into_ms, lasts_ms = played_ms - segment.start_ms, segment.end_ms - segment.start_ms
     if segment.marks:
         chars = max((chars for at_ms, chars in segment.marks if at_ms <= into_ms), default=0)
+    elif segment.complete:
+        chars = int(len(segment.text) * into_ms / max(lasts_ms, 1.0))
+    elif into_ms >= lasts_ms >= len(segment.text) * FASTEST_MS_A_CHAR:
+        # Speech is made faster than it sounds: audio that has run out is all there was, if it is enough for the text.
+        return segment.text
     else:
-        chars = int(len(segment.text) * into_ms / max(segment.end_ms - segment.start_ms, 1.0))
+        chars = int(len(segment.text) * into_ms / max(lasts_ms, len(segment.text) * pace))
     return _whole_words(segment.text, chars)
 
 

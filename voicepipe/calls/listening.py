@@ -10,11 +10,13 @@ from voicepipe.audio import FRAME_MS, AudioFormat, open_converter
 from voicepipe.calls.ring import Ring
 from voicepipe.calls.vad import Edge, VoiceActivity
 from voicepipe.edge import settle
+from voicepipe.errors import ComponentError
 from voicepipe.events import Transcript
 from voicepipe.requests import Listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from voicepipe.components import SpeechToText, TranscriptStream
     from voicepipe.edge import Who
@@ -88,11 +90,11 @@ class Listening:
         self._finalise = True
         self._wake.set()
 
-    async def run(self, stt: SpeechToText, who: Who, on_event: Callable[[TranscriptEvent], None]) -> None:
+    async def run(self, stt: SpeechToText, who: Who, on_event: Callable[[TranscriptEvent], None]) -> NoReturn:
         """Feeds the recogniser and passes on what it says, until cancelled.
 
         Raises:
-            ComponentError: the recogniser failed.
+            ComponentError: the recogniser failed, or ended by itself.
 
         """
         wanted = stt.input_for(self._format)
@@ -105,7 +107,7 @@ class Listening:
                     if isinstance(event, Transcript) and event.final:
                         self._hurried = False
                     on_event(event)
-                nursery.cancel_scope.cancel()
+                raise ComponentError("ended while the call was on", component=who.name, role=who.role)
         except BaseExceptionGroup as group:
             raise settle(group, who) from None
 

@@ -40,7 +40,8 @@ class Playout:
         self._transport, self._ticker, self._nursery = transport, ticker, nursery
         self._format = transport.audio
         self._frame_bytes = self._format.bytes_in(FRAME_MS)
-        self._lead_s = max(lead_ms, FRAME_MS) / 1000
+        # Whole frames, less half of one: how late a tick happens to wake does not decide how many frames it writes.
+        self._lead_s = (max(lead_ms // FRAME_MS, 1) - 0.5) * FRAME_MS / 1000
         self._chunks: deque[memoryview] = deque()
         self._offset = 0  # into the first chunk
         self._buffered = 0  # bytes not written
@@ -49,6 +50,7 @@ class Playout:
         self._begun = 0  # replies so far: what belongs to an earlier one is dropped
         self._finished = True
         self._ticking = False
+        self._waiting = False  # for a transport that takes nothing
         self._due = 0.0  # when the next frame begins to sound
         self._room = trio.Event()
         self._played = trio.Event()
@@ -62,7 +64,7 @@ class Playout:
     @property
     def queued_ms(self) -> float:
         """How much of the reply has come so far, written or not, in ms."""
-        return self._format.ms_in(self._written + self._buffered)
+        return self._format.ms_in(self._written + len(self._frame or b"") + self._buffered)
 
     def begin(self, on_audible: Callable[[], None]) -> int:
         """Starts a reply; the number that `play` must show, so that a dropped reply's audio can't be heard.
@@ -93,10 +95,7 @@ class Playout:
         """Says that all of the reply has come."""
         if reply == self._begun and not self._finished:
             self._finished = True
-            if self._buffered:
-                self._start()
-            elif not self._ticking:
-                self._end()
+            self._start()
 
     async def wait_played(self, reply: int) -> None:
         """Returns when the reply has been heard to its end, or was dropped."""
@@ -129,7 +128,9 @@ class Playout:
                 return False
             if not self._transport.write(frame):
                 self._frame, self._ticking = frame, False
-                self._nursery.start_soon(self._wait_writable, self._begun)
+                if not self._waiting:
+                    self._waiting = True
+                    self._nursery.start_soon(self._wait_writable)
                 return False
             self._frame = None
             self._written += len(frame)
@@ -182,10 +183,11 @@ class Playout:
             self._chunks.popleft()
             self._offset = 0
 
-    async def _wait_writable(self, reply: int) -> None:
+    async def _wait_writable(self) -> None:
         """The slow path: the transport takes nothing for now, so the schedule waits for it."""
         await self._transport.wait_writable()
-        if reply == self._begun and self._frame is not None:
+        self._waiting = False
+        if self._frame is not None:
             now = trio.current_time()
             self._due = max(self._due, now)
             self._ticking = True

@@ -11,6 +11,7 @@ from voicepipe.audio import AudioFormat, open_converter
 from voicepipe.calls.heard import Segment, heard_text
 from voicepipe.calls.segmenting import Segmenter
 from voicepipe.edge import settle
+from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, SpeechAudio, TextDelta, ToolCall
 from voicepipe.requests import ReplyRequest
 
@@ -80,6 +81,9 @@ async def _write(reply: SpokenReply, pipeline: Pipeline, speech: SpeechStream) -
                 elif isinstance(event, ReplyDone):
                     reply.done = event
                     break
+            else:
+                who = pipeline.llm[0].who
+                raise ComponentError("ended before its reply did", component=who.name, role=who.role)
         await _send(reply, speech, segmenter.finish())
     await speech.finish()
 
@@ -102,10 +106,9 @@ async def _play(
                 segment.start_ms = playout.queued_ms
                 for earlier in reply.segments[: event.segment]:
                     earlier.complete = True
-            await playout.play(
-                reply.playout_reply, event.audio if converter is None else converter.convert(event.audio)
-            )
-            segment.end_ms = playout.queued_ms
+            speech_audio = event.audio if converter is None else converter.convert(event.audio)
+            segment.end_ms = playout.queued_ms + audio.ms_in(len(speech_audio))
+            await playout.play(reply.playout_reply, speech_audio)
         else:
             segment.marks.append((event.at_ms, event.chars))
     if converter is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from voicepipe.calls.events import Outcome
+from voicepipe.components import Role
 from voicepipe.requests import Trigger
 
 
@@ -103,6 +104,8 @@ class Failed:
 
     detail: str
     """For the record."""
+    role: Role = "llm"
+    """Which one."""
 
 
 @frozen
@@ -130,6 +133,11 @@ class MaxLengthDue:
     """Timer: the call has lasted `max_call_minutes`."""
 
 
+@frozen
+class LastWordsOverdue:
+    """Timer: the last words have not been said within `LAST_WORDS_S`."""
+
+
 Event = (
     Answered
     | SpeechBegan
@@ -147,8 +155,9 @@ Event = (
     | FinalOverdue
     | IdleDue
     | MaxLengthDue
+    | LastWordsOverdue
 )
-Timer = EndOfTurnDue | FinalOverdue | IdleDue | MaxLengthDue
+Timer = EndOfTurnDue | FinalOverdue | IdleDue | MaxLengthDue | LastWordsOverdue
 
 
 # Actions: what to do.

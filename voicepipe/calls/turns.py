@@ -25,6 +25,7 @@ from voicepipe.calls.turn_events import (
     FinalOverdue,
     IdleDue,
     KeyPressed,
+    LastWordsOverdue,
     MaxLengthDue,
     Partial,
     Reply,
@@ -49,6 +50,9 @@ State = Literal["listening", "user_speaking", "endpointing", "thinking", "speaki
 
 COVERED_MS = 20
 """How far a final transcript may end before the end of speech and still cover it."""
+
+LAST_WORDS_S = 30.0
+"""How long the last words may take, in s: a synthesiser that hangs does not keep the call."""
 
 
 RULES: dict[tuple[State, type[Event]], Callable[[TurnTaking, Any, float], None]] = {}
@@ -89,6 +93,7 @@ class TurnTaking:
         self._silent_since = 0.0
         self._speech_end_ms = 0.0
         self._final_due = False
+        self._words_due = False  # the caller spoke, and no final reaches that far
         self._idle_prompts = 0
         self._ending: Ending | None = None
         self._draining = False
@@ -122,7 +127,7 @@ class TurnTaking:
             self._caller_speaks = True
         elif isinstance(event, SpeechEnded):
             self._caller_speaks, self._silent_since = False, now - event.silent_s
-            self._speech_end_ms = event.audio_ms
+            self._speech_end_ms, self._words_due = event.audio_ms, True
         if (rule := RULES.get((self.state, type(event)))) is not None:
             rule(self, event, now)
 
@@ -175,9 +180,11 @@ class TurnTaking:
         self._conclude(now)
 
     @_rule(EndOfTurn, "user_speaking", "endpointing")
-    def _trust_recogniser(self, _event: EndOfTurn, _now: float) -> None:
+    def _trust_recogniser(self, _event: EndOfTurn, now: float) -> None:
         """The recogniser knows from the words that the turn is over: no need to wait for silence."""
         if self._finals:
+            if self._caller_speaks:
+                self._silent_since = now
             self._reply_to_utterance()
 
     @_rule(KeyPressed, "listening", "user_speaking", "endpointing")
@@ -255,12 +262,14 @@ class TurnTaking:
         """The caller's turn, or the end if the model wants it."""
         self._answering = []
         if event.ending is not None:
-            self._do(End(event.ending))
+            self._ending = event.ending
+            self._end()
         elif self._draining:
+            self._enter("listening")
             self._close(self._limits.goodbye, Ending("drained"), now)
         elif self._caller_speaks:
             self._enter("user_speaking")
-        elif self._finals:
+        elif self._finals or self._words_due:
             self._enter("endpointing")
             self._timers[EndOfTurnDue] = max(now, self._silent_since + self._turns.end_of_turn_ms / 1000)
         else:
@@ -276,6 +285,8 @@ class TurnTaking:
             ending = Ending("transfer_requested", then.transfer)
         else:
             ending = Ending("failed" if then == "hang_up" else "returned_to_dialplan", event.detail)
+        if event.role != "stt":
+            self._enter("listening")  # it was the reply that failed, so none is on
         self._close(self._on_failure.say, ending, now)
 
     @_rule(MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking")
@@ -294,14 +305,16 @@ class TurnTaking:
         self._draining = True
 
     @_rule(ReplyEnded, "closing")
-    def _ended(self, _event: ReplyEnded, _now: float) -> None:
-        """The last words were said."""
+    @_rule(LastWordsOverdue, "closing")
+    def _ended(self, _event: ReplyEnded | LastWordsOverdue, _now: float) -> None:
+        """The last words were said, or have had their time."""
         self._end()
 
     @_rule(Failed, "closing")
-    def _not_even_that(self, _event: Failed, _now: float) -> None:
-        """Not even the last words could be said."""
-        self._end()
+    def _not_even_that(self, event: Failed, _now: float) -> None:
+        """Not even the last words could be said; that nobody listens any more doesn't matter to them."""
+        if event.role != "stt":
+            self._end()
 
     # --- Steps that rules share ----------------------------------------------------------------------------------
 
@@ -323,18 +336,22 @@ class TurnTaking:
         self._do(Reply(trigger))
 
     def _keep(self, final: Final) -> bool:
+        if final.audio_ms is None or self._reaches_end_of_speech(final.audio_ms):
+            self._words_due = False
         if final.text:
             self._finals.append(final)
         return bool(final.text)
 
     def _is_covered(self) -> bool:
         """Whether everything that was said is in the finals already."""
-        if not self._finals:
-            return False
-        reaches = self._finals[-1].audio_ms
-        return reaches is not None and reaches + COVERED_MS >= self._speech_end_ms
+        reaches = self._finals[-1].audio_ms if self._finals else None
+        return reaches is not None and self._reaches_end_of_speech(reaches)
+
+    def _reaches_end_of_speech(self, audio_ms: float) -> bool:
+        return audio_ms + COVERED_MS >= self._speech_end_ms
 
     def _conclude(self, now: float) -> None:
+        self._words_due = False
         if self._finals:
             self._reply_to_utterance()
         else:
@@ -352,20 +369,24 @@ class TurnTaking:
         self._finals = self._answering + self._finals
         self._answering = []
 
-    def _close(self, text: str, ending: Ending, _now: float) -> None:
+    def _close(self, text: str, ending: Ending, now: float) -> None:
         if self.state in {"thinking", "speaking"}:
             self._do(CancelReply(retracted=False))
         self._enter("closing")
         self._timers.clear()
         self._ending = ending
         if text:
+            self._timers[LastWordsOverdue] = now + LAST_WORDS_S
             self._do(Announce(text))
         else:
             self._end()
 
     def _end(self) -> None:
+        self._enter("closing")
+        self._timers.clear()
         if self._ending is not None:
             self._do(End(self._ending))
+            self._ending = None
 
 
 def rules_table() -> str:

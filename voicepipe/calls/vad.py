@@ -47,7 +47,8 @@ class VoiceActivity:
         self._linear = AudioFormat(rate)
         self._converter = open_converter(audio, self._linear, live=True)
         self._vad = webrtcvad.Vad(AGGRESSIVENESS)
-        self._sustained_frames = max(ONSET_FRAMES, -(-sustained_ms // FRAME_MS))
+        self._sustained_frames = max(ONSET_FRAMES + 1, -(-sustained_ms // FRAME_MS))
+        self._sustained = False  # this speech, already
         self._recent = 0  # the verdicts on the last frames, a bit each
         self._frames = 0  # since speech began
         self._silent = 0  # in a row, while speaking
@@ -69,12 +70,15 @@ class VoiceActivity:
         if not self.speaking:
             if self._recent.bit_count() < ONSET_FRAMES:
                 return None
-            self.speaking, self._frames, self._silent = True, ONSET_FRAMES, 0
-            return "sustained" if self._frames >= self._sustained_frames else "began"
+            self.speaking, self._sustained, self._frames, self._silent = True, False, ONSET_FRAMES, 0
+            return "began"
         self._frames += 1
         self._silent = 0 if voiced else self._silent + 1
         if self._silent >= HANGOVER_FRAMES:
             self.speaking, self._recent = False, 0
             return "ended"
         # Only voice sustains: a click and its hangover are not speech.
-        return "sustained" if voiced and self._frames == self._sustained_frames else None
+        if voiced and self._frames >= self._sustained_frames and not self._sustained:
+            self._sustained = True
+            return "sustained"
+        return None

@@ -56,14 +56,15 @@ async def converse(caller: AudioSocketCaller, lines: Iterable[Line], tell: Calla
 
     """
     said = 0
-    for said, line in enumerate(lines):
+    for line in lines:
         await _listen(caller, tell)
         if caller.hung_up.is_set():
             return said
         tell(Spoke("caller", caller.seconds, caller.audio.ms_in(len(line.pcm)) / 1000, level(line.pcm), line.text))
         await caller.say(line.pcm)
+        said += 1
     await _listen(caller, tell)
-    return said + 1
+    return said
 
 
 async def _listen(caller: AudioSocketCaller, tell: Callable[[Spoke], None]) -> None:

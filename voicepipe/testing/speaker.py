@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import trio
 from attrs import frozen
 
 from voicepipe.adapters import espeak
 from voicepipe.audio import AudioFormat, open_converter
-from voicepipe.components import Resources
-from voicepipe.edge import Edge, EdgedTextToSpeech, Who
+from voicepipe.components import Resources, TextToSpeech
+from voicepipe.edge import Edge, Who
 from voicepipe.events import SpeechAudio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voicepipe.components import TextToSpeech
+    from voicepipe.components import Component
 
 
 async def synthesise(tts: TextToSpeech, text: str, audio: AudioFormat) -> bytes:
@@ -72,12 +72,9 @@ async def open_speaker(
     """
     options = espeak.EspeakOptions(voice=voice, words_per_minute=words_per_minute)
     resources = Resources(component="speaker", threads=trio.CapacityLimiter(1))
-    who = Who("tts", "speaker")
-
-    def edged(component: Any) -> EdgedTextToSpeech:
-        tts = EdgedTextToSpeech(who)
-        tts.inner = component
-        return tts
-
-    async with Edge(who, partial(espeak.tts.open, options, resources), edged) as tts:
+    async with Edge(Who("tts", "speaker"), partial(espeak.tts.open, options, resources), _speaks) as tts:
         yield Speaker(tts, AudioFormat(rate))
+
+
+def _speaks(component: Component) -> TextToSpeech:
+    return cast("TextToSpeech", component)

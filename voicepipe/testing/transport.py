@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from voicepipe.audio import FRAME_MS, AudioFormat
+from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
 from voicepipe.requests import CallInfo
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class MemoryTransport:
 
     def block(self) -> None:
         """Takes nothing from now on."""
-        self.blocked, self._unblocked = True, trio.Event()
+        if not self.blocked:
+            self.blocked, self._unblocked = True, trio.Event()
 
     def unblock(self) -> None:
         """Takes frames again."""
@@ -106,15 +108,15 @@ class MemoryTransport:
         await self._ready.wait()
         size, due = self.audio.bytes_in(FRAME_MS), trio.current_time()
         for start in range(0, len(audio), size):
+            due += FRAME_MS / 1000
+            await trio.sleep_until(due)
             if self.ended.is_set() or self._sink is None:
                 return
             self._sink.audio(audio[start : start + size])
-            due += FRAME_MS / 1000
-            await trio.sleep_until(due)
 
     async def say(self, ms: int) -> None:
         """The caller speaks: a voice-like sound that voice activity detection takes for speech."""
-        await self.send(voice(self.audio.rate, ms))
+        await self.send(from_pcm16(voice(self.audio.rate, ms), self.audio.encoding))
 
     async def be_silent(self, ms: int) -> None:
         """The caller sends silence."""
@@ -134,6 +136,7 @@ class MemoryTransport:
             self.ended.set()
 
 
+@cache
 def voice(rate: int, ms: int) -> bytes:
     """A sound with a voice's pitch, formants and syllables: 16-bit linear, `ms` long, at `rate` Hz."""
     samples = array("h")

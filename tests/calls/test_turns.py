@@ -1,0 +1,387 @@
+"""The table of turn-taking: what each row does, one case a row, and a few stories that cross rows."""
+
+import pytest
+from attrs import evolve, frozen
+
+from voicepipe.calls.turn_events import (
+    Announce,
+    Answered,
+    CancelReply,
+    DrainAsked,
+    End,
+    Ending,
+    EndOfTurn,
+    EndOfTurnDue,
+    Failed,
+    Final,
+    FinaliseTranscript,
+    FinalOverdue,
+    IdleDue,
+    KeyPressed,
+    LastWordsOverdue,
+    MaxLengthDue,
+    Partial,
+    Reply,
+    ReplyAudible,
+    ReplyEnded,
+    SpeechBegan,
+    SpeechEnded,
+    SpeechSustained,
+)
+from voicepipe.calls.turns import LAST_WORDS_S, RULES, TurnTaking, rules_table
+from voicepipe.config.settings import BargeInSettings, LimitsSettings, OnFailure, TransferTo, TurnsSettings
+from voicepipe.requests import CallStarted, Dtmf, Silence, Utterance
+
+TURNS = TurnsSettings(end_of_turn_ms=600, final_timeout_ms=1500)
+LIMITS = LimitsSettings(max_call_minutes=1, idle_prompt_s=10, idle_prompts=1, goodbye="Bye.")
+ON_FAILURE = OnFailure(say="Sorry.", then="dialplan")
+
+HELLO = Final("hello", "en", 0.9, audio_ms=3000)
+"""Reaches to the end of the speech below."""
+
+THINKING_FIRST = ((0, Answered("Hi.")),)
+SPEAKING_FIRST = (*THINKING_FIRST, (0.1, ReplyAudible()))
+LISTENING = (*SPEAKING_FIRST, (1, ReplyEnded()))
+USER_SPEAKING = (*LISTENING, (2, SpeechBegan()))
+ENDPOINTING = (*USER_SPEAKING, (3.2, SpeechEnded(0.2, 3000)))
+AWAITING_FINAL = (*ENDPOINTING, (3.6, "tick"))
+THINKING = (*AWAITING_FINAL, (3.7, HELLO))
+SPEAKING = (*THINKING, (4, ReplyAudible()))
+CLOSING = (*LISTENING, (2, DrainAsked()))
+PATHS = {
+    "answered": (),
+    "thinking_first": THINKING_FIRST,
+    "listening": LISTENING,
+    "prompted": (*LISTENING, (11, "tick"), (11.5, ReplyAudible()), (12, ReplyEnded())),
+    "user_speaking": USER_SPEAKING,
+    "user_speaking_with_words": (*USER_SPEAKING, (2.5, evolve(HELLO, audio_ms=2500))),
+    "endpointing": ENDPOINTING,
+    "endpointing_covered": (*ENDPOINTING, (3.3, HELLO)),
+    "awaiting_final": AWAITING_FINAL,
+    "awaiting_final_with_words": (
+        *USER_SPEAKING,
+        (2.5, evolve(HELLO, audio_ms=2500)),
+        *ENDPOINTING[-1:],
+        (3.6, "tick"),
+    ),
+    "thinking": THINKING,
+    "thinking_of_key": (*LISTENING, (2, KeyPressed("1"))),
+    "speaking": SPEAKING,
+    "speaking_over": (*SPEAKING, (4.5, SpeechBegan())),
+    "draining": (*SPEAKING, (4.5, DrainAsked())),
+    "closing": CLOSING,
+}
+
+
+def play(steps, turns=TURNS, limits=LIMITS, on_failure=ON_FAILURE):
+    """A conversation after these steps, and what the last of them asked for."""
+    taking = TurnTaking(turns, limits, on_failure)
+    actions = []
+    for now, event in steps:
+        actions = taking.tick(now) if event == "tick" else taking.handle(event, now)
+    return taking, actions
+
+
+@frozen
+class Case:
+    path: str
+    """Into which situation the call is brought first."""
+    event: object
+    """What happens then, or the timer that runs out."""
+    now: float
+    """When."""
+    actions: list
+    """What is to be done about it."""
+    state: str
+    """Afterwards."""
+    turns: TurnsSettings = TURNS
+
+
+HELLO_REPLY = Reply(Utterance("hello", "en", 0.9))
+MIN_WORDS = TurnsSettings(barge_in=BargeInSettings(min_words=2))
+NO_BARGE_IN = TurnsSettings(barge_in=BargeInSettings(enabled=False))
+RETRACT, CANCEL = CancelReply(retracted=True), CancelReply(retracted=False)
+SORRY, BYE = Announce("Sorry."), Announce("Bye.")
+
+CASES = [
+    # Answering.
+    Case("answered", Answered("Hi."), 0, [Announce("Hi.")], "thinking"),
+    Case("answered", Answered(None), 0, [Reply(CallStarted())], "thinking"),
+    # Listening.
+    Case("listening", SpeechBegan(), 2, [], "user_speaking"),
+    Case("listening", HELLO, 2, [], "endpointing"),
+    Case("listening", Final(""), 2, [], "listening"),
+    Case("listening", KeyPressed("5"), 2, [Reply(Dtmf("5"))], "thinking"),
+    Case("listening", IdleDue(), 11, [Reply(Silence(1))], "thinking"),
+    Case("prompted", IdleDue(), 22, [BYE], "closing"),
+    # The caller speaks.
+    Case("user_speaking", HELLO, 2.5, [], "user_speaking"),
+    Case("user_speaking", SpeechEnded(0.2, 3000), 3.2, [], "endpointing"),
+    Case("user_speaking", EndOfTurn(), 3, [], "user_speaking"),
+    Case("user_speaking_with_words", EndOfTurn(), 3, [HELLO_REPLY], "thinking"),
+    Case("user_speaking", KeyPressed("5"), 3, [Reply(Dtmf("5"))], "thinking"),
+    # The caller has stopped.
+    Case("endpointing", SpeechBegan(), 3.4, [], "user_speaking"),
+    Case("endpointing", HELLO, 3.4, [], "endpointing"),
+    Case("endpointing", EndOfTurnDue(), 3.6, [FinaliseTranscript()], "endpointing"),
+    Case("endpointing_covered", EndOfTurnDue(), 3.6, [HELLO_REPLY], "thinking"),
+    Case("endpointing_covered", EndOfTurn(), 3.4, [HELLO_REPLY], "thinking"),
+    Case("endpointing", EndOfTurn(), 3.4, [], "endpointing"),
+    Case("endpointing", KeyPressed("5"), 3.4, [Reply(Dtmf("5"))], "thinking"),
+    Case("awaiting_final", HELLO, 3.7, [HELLO_REPLY], "thinking"),
+    Case("awaiting_final", Final(""), 3.7, [], "listening"),
+    Case("awaiting_final", FinalOverdue(), 5.1, [], "listening"),
+    Case("awaiting_final", SpeechBegan(), 3.7, [], "user_speaking"),
+    Case("awaiting_final_with_words", FinalOverdue(), 5.1, [HELLO_REPLY], "thinking"),
+    # Thinking: the reply is not heard yet.
+    Case("thinking_first", ReplyAudible(), 1, [], "speaking"),
+    Case("thinking_first", SpeechSustained(), 1, [CANCEL], "user_speaking"),
+    Case("thinking", ReplyAudible(), 4, [], "speaking"),
+    Case("thinking", SpeechSustained(), 4, [RETRACT], "user_speaking"),
+    Case("thinking", Final("again"), 4, [RETRACT, Reply(Utterance("hello again"))], "thinking"),
+    Case("thinking", Final(""), 4, [], "thinking"),
+    Case("thinking_of_key", HELLO, 4, [], "thinking"),
+    Case("thinking_of_key", SpeechSustained(), 4, [CANCEL], "user_speaking"),
+    Case("thinking", KeyPressed("5"), 4, [CANCEL, Reply(Dtmf("5"))], "thinking"),
+    Case("thinking", ReplyEnded(), 4, [], "listening"),
+    # Speaking.
+    Case("speaking", Final("yes"), 4.5, [], "speaking"),
+    Case("speaking_over", SpeechSustained(), 4.6, [CANCEL], "user_speaking"),
+    Case("speaking_over", SpeechSustained(), 4.6, [], "speaking", NO_BARGE_IN),
+    Case("speaking_over", SpeechSustained(), 4.6, [], "speaking", MIN_WORDS),
+    Case("speaking_over", Partial("no"), 4.7, [], "speaking", MIN_WORDS),
+    Case("speaking_over", Partial("no wait"), 4.7, [CANCEL], "user_speaking", MIN_WORDS),
+    Case("speaking", Partial("no wait"), 4.7, [], "speaking", MIN_WORDS),
+    Case("speaking_over", Partial("no wait"), 4.7, [], "speaking"),
+    Case("speaking", KeyPressed("5"), 4.5, [CANCEL, Reply(Dtmf("5"))], "thinking"),
+    Case("speaking", ReplyEnded(), 6, [], "listening"),
+    Case("speaking_over", ReplyEnded(), 6, [], "user_speaking"),
+    Case("speaking", ReplyEnded(Ending("agent_hung_up")), 6, [End(Ending("agent_hung_up"))], "closing"),
+    Case("draining", ReplyEnded(), 6, [BYE], "closing"),
+    # Whatever is going on.
+    *(
+        Case(path, Failed("gone", "stt"), 6, [*cancelled, SORRY], "closing")
+        for path, cancelled in [
+            ("listening", []),
+            ("user_speaking", []),
+            ("endpointing", []),
+            ("thinking", [CANCEL]),
+            ("speaking", [CANCEL]),
+        ]
+    ),
+    *(
+        Case(path, MaxLengthDue(), 60, [*cancelled, BYE], "closing")
+        for path, cancelled in [
+            ("user_speaking", []),
+            ("thinking", [CANCEL]),
+            ("speaking", [CANCEL]),
+        ]
+    ),
+    Case("listening", DrainAsked(), 2, [BYE], "closing"),
+    Case("user_speaking", DrainAsked(), 3, [BYE], "closing"),
+    Case("endpointing", DrainAsked(), 3.3, [BYE], "closing"),
+    Case("thinking", DrainAsked(), 4, [], "thinking"),
+    Case("speaking", DrainAsked(), 4.5, [], "speaking"),
+    Case("thinking", Failed("gone", "llm"), 4, [SORRY], "closing"),
+    Case("speaking", Failed("gone", "tts"), 5, [SORRY], "closing"),
+    # Closing.
+    Case("closing", HELLO, 3, [], "closing"),
+    Case("closing", ReplyEnded(), 3, [End(Ending("drained"))], "closing"),
+    Case("closing", Failed("gone", "tts"), 3, [End(Ending("drained"))], "closing"),
+    Case("closing", Failed("gone", "stt"), 3, [], "closing"),
+    Case("closing", LastWordsOverdue(), 2 + LAST_WORDS_S, [End(Ending("drained"))], "closing"),
+]
+TIMERS = (EndOfTurnDue, FinalOverdue, IdleDue, MaxLengthDue, LastWordsOverdue)
+
+
+def max_length_while(state, now):
+    """A call of two seconds at most, in a state, when they are over."""
+    limits = evolve(LIMITS, max_call_minutes=now / 60)
+    paths = {"listening": LISTENING, "endpointing": ENDPOINTING}
+    return play((*paths[state], (now, "tick")), limits=limits)
+
+
+def title(case):
+    return f"{case.path}-{type(case.event).__name__}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=title)
+def test_row(case):
+    event = "tick" if isinstance(case.event, TIMERS) else case.event
+    taking, actions = play((*PATHS[case.path], (case.now, event)), case.turns)
+    assert (actions, taking.state) == (case.actions, case.state)
+    assert taking.deadline > case.now or event != "tick"
+
+
+@pytest.mark.parametrize(("state", "now"), [("listening", 2), ("endpointing", 3.4)])
+def test_the_greatest_length_ends_a_call_that_waits(state, now):
+    taking, actions = max_length_while(state, now)
+    assert (actions, taking.state) == ([BYE], "closing")
+
+
+def test_every_row_has_a_case():
+    rows = {(play(PATHS[case.path], case.turns)[0].state, type(case.event)) for case in CASES}
+    rows |= {("listening", MaxLengthDue), ("endpointing", MaxLengthDue)}
+    assert set(RULES) - rows == set()
+
+
+def test_a_timer_is_due_exactly_when_its_setting_says():
+    assert play(LISTENING)[0].deadline == 11
+    assert play(ENDPOINTING)[0].deadline == pytest.approx(3.6)  # 600 ms after the last of the speech
+    assert play(AWAITING_FINAL)[0].deadline == pytest.approx(5.1)
+    assert play(SPEAKING)[0].deadline == 60
+    assert play(CLOSING)[0].deadline == 2 + LAST_WORDS_S
+
+
+def test_before_its_time_a_timer_does_nothing():
+    taking, actions = play((*ENDPOINTING, (3.59, "tick")))
+    assert (actions, taking.state) == ([], "endpointing")
+
+
+def test_a_hang_over_longer_than_the_end_of_turn_ends_it_at_once():
+    taking, _ = play((*USER_SPEAKING, (3.2, SpeechEnded(0.2, 3000))), TurnsSettings(end_of_turn_ms=100))
+    assert taking.tick(3.2) == [FinaliseTranscript()]
+
+
+def test_what_was_said_in_parts_is_one_utterance():
+    _, actions = play(
+        (
+            *USER_SPEAKING,
+            (2.5, Final("I want", audio_ms=2500)),
+            (3, Final("an appointment", "en", 0.7, audio_ms=3000)),
+            (3.2, SpeechEnded(0.2, 3010)),
+            (3.6, "tick"),
+        )
+    )
+    assert actions == [Reply(Utterance("I want an appointment", "en", 0.7))]
+
+
+def test_a_final_that_stops_short_of_the_speech_does_not_cover_it():
+    _, actions = play((*USER_SPEAKING, (3, evolve(HELLO, audio_ms=2900)), (3.2, SpeechEnded(0.2, 3000)), (3.6, "tick")))
+    assert actions == [FinaliseTranscript()]
+
+
+def test_a_final_without_a_position_covers_nothing():
+    _, actions = play((*ENDPOINTING, (3.3, Final("hello")), (3.6, "tick")))
+    assert actions == [FinaliseTranscript()]
+
+
+def test_a_retracted_utterance_comes_again_with_the_rest():
+    taking, actions = play(
+        (
+            *THINKING,
+            (3.8, SpeechBegan()),
+            (3.9, SpeechSustained()),
+            (4.7, SpeechEnded(0.2, 4500)),
+            (5.1, "tick"),
+            (5.2, Final("world", audio_ms=4500)),
+        )
+    )
+    assert actions == [Reply(Utterance("hello world"))]
+    assert taking.state == "thinking"
+
+
+def test_a_noise_that_retracted_a_reply_brings_the_same_reply_again():
+    _, actions = play(
+        (
+            *THINKING,
+            (3.8, SpeechBegan()),
+            (3.9, SpeechSustained()),
+            (4.7, SpeechEnded(0.2, 4500)),
+            (5.1, "tick"),
+            (5.2, Final("", audio_ms=4500)),
+        )
+    )
+    assert actions == [HELLO_REPLY]
+
+
+def test_a_reply_that_was_heard_is_not_retracted():
+    taking, actions = play((*SPEAKING, (4.5, SpeechBegan()), (4.6, SpeechSustained()), (4.7, Final("wait"))))
+    assert actions == []
+    assert play((*SPEAKING, (4.5, SpeechBegan()), (4.6, SpeechSustained())))[1] == [CANCEL]
+    taking.handle(SpeechEnded(0.2, 5000), 5.2)
+    assert taking.tick(5.6) == [FinaliseTranscript()]
+    assert taking.handle(Final("", audio_ms=5000), 5.7) == [Reply(Utterance("wait"))]
+
+
+def test_speech_that_did_not_interrupt_is_answered_afterwards():
+    """Too short to interrupt, or not allowed to: a "yes" into the end of the question still counts."""
+    taking, actions = play(
+        (*SPEAKING, (4.5, SpeechBegan()), (4.7, SpeechSustained()), (5, SpeechEnded(0.2, 4800)), (5.2, ReplyEnded())),
+        NO_BARGE_IN,
+    )
+    assert (actions, taking.state, taking.deadline) == ([], "endpointing", pytest.approx(5.4))
+    assert taking.tick(5.4) == [FinaliseTranscript()]
+    assert taking.handle(Final("yes", audio_ms=4800), 5.5) == [Reply(Utterance("yes"))]
+
+
+def test_speech_that_the_recogniser_has_dealt_with_is_not_waited_for():
+    taking, _ = play(
+        (
+            *SPEAKING,
+            (4.5, SpeechBegan()),
+            (4.8, SpeechEnded(0.2, 4600)),
+            (4.9, Final("", audio_ms=4600)),
+            (6, ReplyEnded()),
+        )
+    )
+    assert taking.state == "listening"
+
+
+def test_words_over_a_reply_are_answered_when_it_has_ended():
+    taking, _ = play((*SPEAKING, (4.5, Final("yes", audio_ms=4400)), (6, ReplyEnded())))
+    assert taking.state == "endpointing"
+    assert taking.tick(6) == [Reply(Utterance("yes"))]
+
+
+def test_prompts_are_counted_until_the_caller_says_something():
+    limits = evolve(LIMITS, idle_prompts=2, max_call_minutes=10)
+    path = (*LISTENING, (11, "tick"), (12, ReplyEnded()))
+    taking, actions = play((*path, (22, "tick")), limits=limits)
+    assert actions == [Reply(Silence(2))]
+    taking, _ = play((*path, (13, KeyPressed("1")), (14, ReplyEnded())), limits=limits)
+    assert taking.tick(24) == [Reply(Silence(1))]
+
+
+@pytest.mark.parametrize(
+    ("then", "ending"),
+    [
+        ("dialplan", Ending("returned_to_dialplan", "gone")),
+        ("hang_up", Ending("failed", "gone")),
+        (TransferTo("100"), Ending("transfer_requested", "100")),
+    ],
+)
+def test_a_failure_ends_as_configured(then, ending):
+    on_failure = OnFailure(say="Sorry.", then=then)
+    _, actions = play((*SPEAKING, (5, Failed("gone")), (6, ReplyEnded())), on_failure=on_failure)
+    assert actions == [End(ending)]
+
+
+@pytest.mark.parametrize("path", [LISTENING, SPEAKING])
+def test_with_nothing_to_say_a_failure_ends_the_call_at_once(path):
+    _, actions = play((*path, (5, Failed("gone"))), on_failure=OnFailure(say=""))
+    assert actions[-1] == End(Ending("returned_to_dialplan", "gone"))
+
+
+def test_an_ended_call_does_nothing_any_more():
+    taking, _ = play((*SPEAKING, (5, ReplyEnded(Ending("agent_hung_up")))))
+    for event in (SpeechBegan(), SpeechSustained(), HELLO, KeyPressed("1"), ReplyEnded(), Failed("gone"), DrainAsked()):
+        assert taking.handle(event, 6) == []
+    assert taking.tick(1000) == []
+
+
+def test_a_turn_that_the_recogniser_ends_has_its_silence_begin_then():
+    taking, _ = play((*USER_SPEAKING, (2.5, HELLO), (2.6, EndOfTurn())))
+    assert taking.silent_since == 2.6
+    taking, _ = play((*ENDPOINTING, (3.3, HELLO), (3.4, EndOfTurn())))
+    assert taking.silent_since == pytest.approx(3.0)
+
+
+def test_the_printed_table_has_every_row_in_words():
+    rows = rules_table().splitlines()[2:]
+    assert len(rows) == len(RULES)
+    assert all(row.count("|") == 4 and "``" not in row and not row.endswith("|  |") for row in rows)
+    assert (
+        "| `speaking` | `SpeechSustained`: The caller has spoken for as long as an interruption takes (VAD) |"
+        in "".join(rows)
+    )

@@ -1,0 +1,61 @@
+"""C10: a tool that the transport can't support is not offered to the model; a transfer's target is in the record."""
+
+import pytest
+
+from voicepipe.calls.events import ComponentFailed
+from voicepipe.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.testing.calls import RehearsedCall
+from voicepipe.testing.components import ScriptedLanguageModel
+from voicepipe.testing.transport import MemoryTransport
+
+
+async def offered(tools, can):
+    """The names of the tools that the model was offered."""
+    call = RehearsedCall(transport=MemoryTransport(can=frozenset(can)), settings={"tools": tools})
+
+    async def caller():
+        await call.transport.be_silent(100)
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    return [tool.name for tool in call.llm.requests[0].tools]
+
+
+@pytest.mark.parametrize(
+    ("tools", "can", "expected"),
+    [
+        (("hang_up", "transfer"), {"transfer"}, ["hang_up", "transfer"]),
+        (("hang_up", "transfer"), set(), ["hang_up"]),
+        (("hang_up", "transfer"), {"clear", "mark", "send_dtmf"}, ["hang_up"]),
+        (("transfer",), {"transfer"}, ["transfer"]),
+        (("hang_up",), {"transfer"}, ["hang_up"]),
+        ((), {"transfer"}, []),
+    ],
+)
+async def test_only_what_is_listed_and_possible_is_offered(autojump_clock, tools, can, expected):
+    assert await offered(tools, can) == expected
+
+
+@pytest.mark.parametrize("name", ["transfer", "launch_rocket"])
+async def test_a_tool_that_was_not_offered_does_nothing_and_is_told(autojump_clock, name):
+    """The model calls it all the same."""
+    call = RehearsedCall(
+        transport=MemoryTransport(can=frozenset()),
+        llm=ScriptedLanguageModel(
+            lambda _: [TextDelta("One moment."), ToolCall("1", name, {"target": "1"}), ReplyDone()]
+        ),
+        settings={"tools": ("hang_up", "transfer")},
+    )
+
+    async def caller():
+        await call.transport.be_silent(3000)
+        await call.transport.hang_up_as_caller()
+
+    ended = await call.hold(caller)
+    assert ended.outcome == "caller_hung_up"
+    assert call.conversation == [("", "One moment.")]
+    (failure,) = call.told(ComponentFailed)
+    assert (failure.role, failure.error.retryable) == ("llm", False)
+    assert name in str(failure.error)
+    assert name in failure.error.hint
+    assert call.transport.transferred_to is None

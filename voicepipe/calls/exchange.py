@@ -1,0 +1,60 @@
+"""One exchange of a conversation: what the caller said, and the reply to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+
+from voicepipe.calls.replying import SpokenReply
+from voicepipe.requests import CallStarted, Dtmf, Silence, Trigger, Utterance
+
+TRIGGER_NAMES: dict[type[Any], Any] = {
+    CallStarted: "call_started",
+    Utterance: "utterance",
+    Dtmf: "dtmf",
+    Silence: "silence",
+    type(None): "announcement",
+}
+"""As `TurnEnded.trigger` has them."""
+
+
+@define(eq=False)
+class Exchange:
+    """The turn that is on."""
+
+    number: int
+    """Counts from 1 in a call."""
+    trigger: Trigger | None
+    """What is replied to; None: the call says something by itself."""
+    reply: SpokenReply
+    """On its way to the caller."""
+    spoken_at: float | None
+    """When the caller was last heard to speak, on trio's clock; None: the reply answers nothing said."""
+    audible_at: float | None = None
+    """When the first audio of the reply was written."""
+    committed: bool = False
+    """Whether what the model wants kept is kept."""
+
+    @property
+    def trigger_name(self) -> Any:
+        """As `TurnEnded.trigger` has it."""
+        return TRIGGER_NAMES[type(self.trigger)]
+
+    @property
+    def heard(self) -> str:
+        """What the caller said or pressed."""
+        match self.trigger:
+            case Utterance(text=text):
+                return text
+            case Dtmf(digits=digits):
+                return digits
+            case _:
+                return ""
+
+    @property
+    def response_ms(self) -> float | None:
+        """From the last of the caller's speech to the first audio of the reply, in ms."""
+        if self.spoken_at is None or self.audible_at is None:
+            return None
+        return (self.audible_at - self.spoken_at) * 1000
