@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve fuzz clean
+.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve fuzz soak bench-reload schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -57,14 +57,24 @@ engine-status: .venv/local  ## Shows what the running engine serves
 	@$(BIN)/reference-engine status
 
 docs: .venv/dev  ## Builds the documentation into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 docs-serve: .venv/dev  ## Serves the documentation while you write it
 	$(BIN)/mkdocs serve
 
-fuzz: .venv/dev  ## Throws mutated bytes at the AudioSocket decoder for a minute
+fuzz: .venv/dev  ## Throws mutated bytes at the AudioSocket decoder and the configuration, a minute each
 	$(BIN)/python tests/fuzz/fuzz_audiosocket.py --seconds 60
+	$(BIN)/python tests/fuzz/fuzz_config.py --seconds 60
+
+soak: .venv/dev  ## Two minutes of 50 calls, the second with a reload every second
+	$(BIN)/python tests/benchmarks/soak.py
+
+bench-reload: .venv/dev  ## Checks 1,000 pipelines, and reloads them under calls
+	$(BIN)/python tests/benchmarks/big_reload.py
+
+schema: .venv/local  ## Writes config/schema.json anew, after a change of options or settings
+	$(BIN)/voicepipe schema > config/schema.json
 
 clean:  ## Removes what the other targets made
 	rm -rf .venv site demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ from attrs.validators import ge, in_, le, matches_re, min_len
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import parse_document
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.registry import Adapter, Registry
+from voicepipe.registry import Adapter, Broken, Registry
 
 ENVIRON = {"API_KEY": "sk-live-0123456789", "EMPTY": "", "RATE": "16000", "WORD": "fast", "VOICE": "cloud"}
 
@@ -102,5 +102,6 @@ REGISTRY = Registry(
         Adapter("chat", "llm", Chat, _open, _check_chat),
         Adapter("script", "llm", Script, _open, _check_script),
         Adapter("voice", "tts", Voice, _open),
-    ]
+    ],
+    [Broken("tts", "rusty", "rusty.voice:tts can't be imported: ImportError: no module rust", "rusty-voice 0.1")],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,16 @@ pipelines:
     greeting: "Good night."
 """
 """Two pipelines whose greetings are short."""
+
+TWO_SETS = """\
+pipeline_sets: {main: ai-agent.yaml, acme: acme.yaml}
+listeners:
+  - {set: main, name: main, port: 0}
+  - {set: acme, name: acme, port: 0}
+control: c.sock
+admin: {port: 0}
+"""
+"""An engine's file; `engine_home` has the files of both sets."""
 
 START_S = 30.0
 """How long anything may take on a machine that does much else besides."""
@@ -77,17 +88,49 @@ class EngineProcess:
         """Its configuration."""
         return self.home / "ai-agent.yaml"
 
-    def edit(self, old, new):
-        """Replaces a text in its configuration, once."""
-        text = self.yaml.read_text()
-        assert text.count(old) == 1
-        self.yaml.write_text(text.replace(old, new))
+    @property
+    def ports(self):
+        """Where its listeners listen, by name."""
+        (ready,) = [record for record in self.records if record["event"] == "engine.ready"]
+        return {listener["name"]: listener["port"] for listener in ready["listeners"]}
 
-    async def ask(self, method, path):
-        """An answer of its control."""
+    @property
+    def admin(self):
+        """Where its control is over TCP, as a URL."""
+        (ready,) = [record for record in self.records if record["event"] == "engine.ready"]
+        return "http://{host}:{port}".format(**ready["admin"])
+
+    def edit(self, old, new, *, file="ai-agent.yaml"):
+        """Replaces a text in its configuration, once."""
+        text = (self.home / file).read_text()
+        assert text.count(old) == 1
+        (self.home / file).write_text(text.replace(old, new))
+
+    async def ask(self, method, path, **request):
+        """An answer of its control; `request` is what httpx takes."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.control))
         async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=START_S) as client:
-            return await client.request(method, path)
+            return await client.request(method, path, **request)
+
+    async def ask_admin(self, method, path, **request):
+        """The same over TCP."""
+        async with httpx.AsyncClient(base_url=self.admin, timeout=START_S, trust_env=False) as client:
+            return await client.request(method, path, **request)
+
+    async def samples(self):
+        """What Prometheus would scrape: values by name and labels, as the text has them."""
+        lines = (await self.ask("GET", "/metrics")).text.splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    def hang_up(self):
+        """Sends SIGHUP."""
+        self.process.send_signal(signal.SIGHUP)
+
+    async def comes_true(self, condition):
+        """Returns when an async condition holds."""
+        with trio.fail_after(START_S):
+            while not await condition():  # noqa: ASYNC110 - it is about another process
+                await trio.sleep(0.02)
 
     async def command(self, *arguments):
         """Runs `reference-engine` against it."""
@@ -118,6 +161,8 @@ def engine_home(yaml=QUICK):
         (home / "models").symlink_to(CONFIG / "models")
         shutil.copytree(CONFIG / "scripts", home / "scripts")
         (home / "ai-agent.yaml").write_text(yaml)
+        (home / "acme.yaml").write_text(yaml)
+        (home / "engine.yaml").write_text(TWO_SETS)
         yield home
 
 
@@ -148,9 +193,11 @@ async def open_process(*arguments, home):
 
 
 @asynccontextmanager
-async def open_engine(home, *arguments, ready=True):
-    """An engine that serves `ai-agent.yaml` of a directory; `ready` waits until it does."""
-    run = ["run", "ai-agent.yaml", "--audiosocket", "127.0.0.1:0", "--control", str(home / "c.sock")]
+async def open_engine(home, *arguments, ready=True, file="ai-agent.yaml"):
+    """An engine that serves a file of a directory, a set's or an engine's; `ready` waits until it does."""
+    run = ["run", file, "--control", str(home / "c.sock")]
+    if (home / file).read_text().count("{set:") < 2:  # else it can't say which listener
+        run += ["--audiosocket", "127.0.0.1:0"]
     async with (
         trio.open_nursery() as nursery,
         open_process(*run, "--log-format", "json", *arguments, home=home) as process,

@@ -70,10 +70,10 @@ def test_version(capsys):
 
 
 def test_ctrl_c_ends_it_quietly(monkeypatch, capsys):
-    def interrupted(_path):
+    def interrupted(_path, **_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(check, "load_config", interrupted)
+    monkeypatch.setattr(check, "load_with_places", interrupted)
     assert cli.main(["check", str(CONFIG)]) == 130
     assert capsys.readouterr() == ("", "")
 

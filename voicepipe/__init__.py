@@ -33,6 +33,8 @@ from voicepipe.components import (
     TranscriptStream,
 )
 from voicepipe.config import SetConfig, load_config
+from voicepipe.config.document import ConfigDocument, read_document
+from voicepipe.config.effective import effective as effective_config
 from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import LoggingSettings
 from voicepipe.config.values import Directory, File, Secret
@@ -43,6 +45,7 @@ from voicepipe.errors import (
     PipelineSetClosed,
     Problem,
     TransportError,
+    UnknownVersion,
     VoicepipeError,
 )
 from voicepipe.events import (
@@ -107,6 +110,7 @@ __all__ = [
     "ComponentError",
     "ComponentFailed",
     "ComponentLabel",
+    "ConfigDocument",
     "ConfigError",
     "Directory",
     "Dtmf",
@@ -167,11 +171,13 @@ __all__ = [
     "TurnEnded",
     "TurnResumed",
     "Unchanged",
+    "UnknownVersion",
     "Usage",
     "Utterance",
     "VersionRecord",
     "VoicepipeError",
     "Word",
+    "effective_config",
     "format_problems",
     "installed",
     "load_config",
@@ -180,6 +186,6 @@ __all__ = [
     "open_pipeline_set",
     "open_runtime",
     "problems_as_data",
-    "problems_as_data",
+    "read_document",
     "serve_audiosocket",
 ]

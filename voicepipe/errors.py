@@ -3,6 +3,7 @@
     VoicepipeError
     ├── ConfigError         theirs: what the files say can't be served; carries every problem with its place
     ├── PipelineSetClosed   ours: the set no longer takes calls
+    ├── UnknownVersion      ours: there is no such version to go back to
     ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
     └── TransportError      theirs: the telephone side broke its protocol
 
@@ -67,19 +68,25 @@ class ConfigError(VoicepipeError):
 
     Attributes:
         problems: in the order of their places; never empty.
+        files: absolute paths of everything that was read or looked for, where that is known.
 
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], files: Iterable[Path] = ()) -> None:
         self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: problem.where))
+        self.files: tuple[Path, ...] = tuple(files)
         super().__init__("\n".join(map(str, self.problems)))
 
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...], tuple[Path, ...]]]:
+        return type(self), (self.problems, self.files)
 
 
 class PipelineSetClosed(VoicepipeError):  # noqa: N818 - like trio.ClosedResourceError's family: a state, not a fault
     """The pipeline set is closing or closed, so no call can be pinned to it."""
+
+
+class UnknownVersion(VoicepipeError):  # noqa: N818 - says what is unknown
+    """A pipeline set has no version of that number, or remembers it no more."""
 
 
 class ComponentError(VoicepipeError):

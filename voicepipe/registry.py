@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 from attrs import field, frozen
 
 from voicepipe.components import Component, Resources, Role
+from voicepipe.config.values import Secret
 from voicepipe.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
 
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -42,18 +44,39 @@ class Adapter(Generic[Options]):
     open: Callable[[Options, Resources], AbstractAsyncContextManager[Component]]
     """Opens a component: once for all calls that use these options, not once a call."""
     check: Callable[[Options], Iterable[Problem]] = field(default=lambda _options: ())
-    """Finds what is wrong with the options and the files they name, without opening anything; quick, may read files."""
-    model: Callable[[Options], str | None] = field(
-        default=lambda options: None if (model := getattr(options, "model", None)) is None else str(model)
-    )
-    """The model or voice that logs and records show."""
+    """Finds what is wrong with the options and the files they name, without opening anything; quick, may read files.
+
+    A problem with an option as such has `Location("")` and the option's name for a path: the SDK knows its place."""
+    model: Callable[[Options], object] = field(default=lambda options: getattr(options, "model", None))
+    """The model or voice that logs and records show; None: there is none."""
+
+    def label(self, options: Options) -> str | None:
+        """The model or voice as logs may show it: what came out of `${...}` stays there."""
+        model = self.model(options)
+        return model.source if isinstance(model, Secret) else None if model is None else str(model)
+
+
+@frozen
+class Broken:
+    """An adapter that is installed, but can't be used."""
+
+    role: Role
+    """What it would do."""
+    name: str
+    """What would stand in the YAML."""
+    reason: str
+    """Why not: what became of the attempt to import it."""
+    package: str | None = None
+    """The distribution that it comes from, with its version; None if it was not installed as one."""
 
 
 class Registry:
     """The adapters that configurations may name."""
 
-    def __init__(self, adapters: Iterable[Adapter[Any]] = ()) -> None:
+    def __init__(self, adapters: Iterable[Adapter[Any]] = (), broken: Iterable[Broken] = ()) -> None:
         self._adapters: dict[tuple[Role, str], Adapter[Any]] = {}
+        self.broken: tuple[Broken, ...] = tuple(broken)
+        """Those that are installed and can't be used, so that somebody who names one can be told why."""
         for adapter in adapters:
             self.add(adapter)
 
@@ -79,15 +102,33 @@ class Registry:
 def installed() -> Registry:
     """All adapters of the installed packages, read once a process.
 
-    Raises:
-        TypeError: an entry point leads to something that is not an `Adapter` of its role.
-
+    One that can't be imported, that is no `Adapter` of its role and name, or whose name two packages claim, is
+    left out and among `broken`: what one package gets wrong is no concern of those who don't use it.
     """
-    registry = Registry()
+    found: dict[tuple[Role, str], Adapter[Any]] = {}
+    broken: dict[tuple[Role, str], Broken] = {}
     for role in ROLES:
         for entry_point in entry_points(group=f"voicepipe.{role}"):
-            adapter = entry_point.load()
-            if not isinstance(adapter, Adapter) or (adapter.role, adapter.name) != (role, entry_point.name):
-                raise TypeError(f"entry point {entry_point.value} is not the {role} adapter {entry_point.name!r}")
-            registry.add(adapter)
-    return registry
+            key = role, entry_point.name
+            adapter = _loaded(entry_point, role)
+            if isinstance(adapter, Adapter) and found.setdefault(key, adapter) is not adapter:
+                adapter = _broken(entry_point, role, "another package has an adapter of that name")
+            if isinstance(adapter, Broken):
+                broken.setdefault(key, adapter)
+    return Registry((adapter for key, adapter in found.items() if key not in broken), broken.values())
+
+
+def _loaded(entry_point: EntryPoint, role: Role) -> Adapter[Any] | Broken:
+    try:
+        adapter = entry_point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module: it may raise anything
+        said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        return _broken(entry_point, role, f"{entry_point.value} can't be imported: {said[:200]}")
+    if not isinstance(adapter, Adapter) or (adapter.role, adapter.name) != (role, entry_point.name):
+        return _broken(entry_point, role, f"{entry_point.value} is not the {role} adapter {entry_point.name!r}")
+    return adapter
+
+
+def _broken(entry_point: EntryPoint, role: Role, reason: str) -> Broken:
+    package = f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else None
+    return Broken(role, entry_point.name, reason, package)

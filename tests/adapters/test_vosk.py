@@ -374,4 +374,4 @@ async def test_two_hundred_streams_leave_the_memory_as_it_was(resources):
 
 
 def test_the_model_is_what_logs_show():
-    assert stt.model(VoskOptions(directory(MODEL))) == "tiny-en"
+    assert stt.label(VoskOptions(directory(MODEL))) == "tiny-en"

@@ -8,22 +8,24 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voicepipe.config.load import load_config
+from voicepipe.commands.probing import probe
+from voicepipe.commands.tools import add_tools_to, tools_of
+from voicepipe.config.load import Presumed, load_with_places, load_without_secrets
 from voicepipe.config.report import format_json, format_problems
 from voicepipe.errors import ConfigError, Problem
-from voicepipe.registry import ROLES
+from voicepipe.pipelines.pipeline_set import OPEN_S
+from voicepipe.registry import ROLES, installed
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-
-    from voicepipe.config.settings import SetConfig
 
 EX_CONFIG = 78
 """From BSD's sysexits.h: something is wrong in a configuration file."""
 
 _DESCRIPTION = """\
 Reads pipeline files as a start or a reload would, and reports everything that is wrong with them at once:
-file:line:column, the setting, what is wrong, the line itself, and a hint. Nothing is opened or connected to.
+file:line:column, the setting, what is wrong, the line itself, and a hint. Nothing is opened or connected to, unless
+--probe asks for it.
 """
 
 _EXAMPLES = """\
@@ -31,7 +33,9 @@ examples:
   voicepipe check config/ai-agent.yaml
   voicepipe check tenants/*.yaml
   voicepipe check --format json config/ai-agent.yaml | jq '.errors[].path'
-  DEEPGRAM_API_KEY=x voicepipe check config/ai-agent.yaml     # ${NAME} must be set, to anything
+  voicepipe check --allow-missing-secrets config/ai-agent.yaml      # in CI
+  voicepipe check --probe config/ai-agent.yaml                      # do models load, do keys work?
+  voicepipe check --tools myshop.tools config/ai-agent.yaml
 
 exit status: 0 all files are fine, 78 at least one is not, 2 wrong usage, 1 anything else
 """
@@ -50,32 +54,60 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     parser.add_argument(
         "--format", choices=["text", "json"], default="text", help="default: text, in colour on a terminal"
     )
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--allow-missing-secrets",
+        action="store_true",
+        help="take ${NAME} that is not set, and ${file:PATH} that is not here, as given",
+    )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help=f"also open the components that calls can get, and close them again; each has {OPEN_S:g} s",
+    )
+    add_tools_to(parser)
+    parser.set_defaults(run=run, refuse=parser.error)
 
 
 def run(arguments: Namespace) -> int:
     """Reports on all files; returns the exit status."""
+    if arguments.probe and arguments.allow_missing_secrets:
+        arguments.refuse("--probe needs the secrets that --allow-missing-secrets does without")
     problems: list[Problem] = []
     reports: list[str] = []
     for path in arguments.files:
         try:
-            config = load_config(path)
+            presumed = _loaded(path, arguments)
         except ConfigError as error:
             problems += error.problems
             reports.append(format_problems(error.problems, colour=_colourful()))
         else:
-            reports.append(f"{path}: {_summary(config)}")
+            reports.append(f"{path}: {_summary(presumed)}{', all that calls can get opens' if arguments.probe else ''}")
     if problems:
         reports.append(_count(len(problems), "problem"))
     sys.stdout.write((format_json(problems) if arguments.format == "json" else "\n".join(reports)) + "\n")
     return EX_CONFIG if problems else 0
 
 
-def _summary(config: SetConfig) -> str:
+def _loaded(path: Path, arguments: Namespace) -> Presumed:
+    """What the file says; raises `ConfigError`, for what can't be opened as well if that is asked for."""
+    tools = tools_of(arguments)
+    if arguments.allow_missing_secrets:
+        return load_without_secrets(path, tools=tools)
+    placed = load_with_places(path, tools=tools)
+    if arguments.probe and (problems := probe(placed, installed(), OPEN_S)):
+        raise ConfigError(problems)
+    return Presumed(placed, ())
+
+
+def _summary(presumed: Presumed) -> str:
     """What the file comes to, in a line."""
+    without = f", without {_some(list(presumed.missing))}" if presumed.missing else ""
+    if presumed.placed is None:
+        return f"ok, as far as can be told{without}"
+    config = presumed.placed.config
     components = {one.key for pipeline in config.pipelines.values() for role in ROLES for one in pipeline.role(role)}
     pipelines = f"{_count(len(config.pipelines), 'pipeline')} ({_some(list(config.pipelines))})"
-    return f"ok: {pipelines}, {_count(len(components), 'component')}, {config.active_pipeline} is active"
+    return f"ok: {pipelines}, {_count(len(components), 'component')}, {config.active_pipeline} is active{without}"
 
 
 def _count(number: int, of: str) -> str:

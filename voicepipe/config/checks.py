@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from voicepipe.config.values import Directory, Secret
+from voicepipe.config.values import Directory
 from voicepipe.documents import path_of
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
+    from voicepipe.config.secrets import Secrets
     from voicepipe.documents import Place
     from voicepipe.registry import Adapter
 
@@ -21,8 +22,8 @@ NOWHERE = Location(Path())
 """Where an adapter's `check` puts a problem of an option: `path` says which one."""
 
 
-def check(adapter: Adapter[Any], options: Any) -> Iterable[Problem]:
-    """What the adapter finds wrong, without secrets."""
+def check(adapter: Adapter[Any], options: Any, secrets: Secrets) -> Iterable[Problem]:
+    """What the adapter finds wrong, with secrets as they are written."""
     try:
         problems = tuple(adapter.check(options))
     except ConfigError as error:
@@ -30,11 +31,19 @@ def check(adapter: Adapter[Any], options: Any) -> Iterable[Problem]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a component: its fault is its user's problem
         hint = "this is a fault of the adapter; its author needs to know"
         return (Problem(NOWHERE, "", f"the check of adapter {adapter.name} failed: {type(error).__name__}", hint),)
-    secrets = tuple(_secrets(options)) if problems else ()
     return (
-        attrs.evolve(problem, message=_without(secrets, problem.message), hint=_without(secrets, problem.hint))
+        attrs.evolve(problem, message=secrets.conceal(problem.message), hint=secrets.conceal(problem.hint))
         for problem in problems
     )
+
+
+def label_of(adapter: Adapter[Any], options: Any, secrets: Secrets) -> str | None:
+    """The model or voice as the adapter names it, but no secret; None if it has none, or fails to say."""
+    try:
+        label = adapter.label(options)
+    except (Exception, SystemExit):  # noqa: BLE001 - the edge of a component; when it is opened, somebody is told
+        return None
+    return None if label is None else secrets.conceal(label)
 
 
 def placed(problem: Problem, place: Place, options: Any) -> Problem:
@@ -48,23 +57,3 @@ def placed(problem: Problem, place: Place, options: Any) -> Problem:
     option = place.entries().get(problem.path.split(".", maxsplit=1)[0])
     path = ".".join(filter(None, (path_of(place.keys), problem.path)))
     return attrs.evolve(problem, where=option.where if option else place.where, path=path)
-
-
-def _secrets(value: Any) -> Iterator[Secret]:
-    if isinstance(value, Secret):
-        yield value
-    elif attrs.has(type(value)):
-        for field in attrs.fields(type(value)):
-            yield from _secrets(getattr(value, field.name))
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from _secrets(one)
-    elif isinstance(value, dict):
-        yield from _secrets(tuple(value.values()))
-
-
-def _without(secrets: Iterable[Secret], text: str) -> str:
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, secret.source)
-    return text

@@ -16,7 +16,7 @@ from voicepipe.config.values import Directory, File
 from voicepipe.documents import among
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Found = TypeVar("Found", File, Directory)
 
@@ -27,11 +27,14 @@ MAX_ENTRIES = 10_000
 
 
 class Unreadable(Exception):  # noqa: N818 - becomes a located Problem where the file is named
-    """A file can't be used; the text says why, `hint` what to do, and `names` what else is in its directory."""
+    """A file can't be used; the text says why, `hint` what to do, and `names` what else is in its directory.
 
-    def __init__(self, message: str, hint: str = "", *, names: tuple[str, ...] = ()) -> None:
+    `absent` tells that nothing can be said against it: it isn't there, is not for this user, or is empty.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, names: tuple[str, ...] = (), absent: bool = False) -> None:
         super().__init__(message)
-        self.hint, self.names = hint, names
+        self.hint, self.names, self.absent = hint, names, absent
 
 
 def read_file(path: Path) -> bytes:
@@ -45,7 +48,8 @@ def read_file(path: Path) -> bytes:
         # A FIFO in the place of a file would block until somebody writes.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
-        raise Unreadable(_reason(error), names=_siblings(path)) from None
+        absent = isinstance(error, FileNotFoundError | PermissionError)
+        raise Unreadable(_reason(error), names=_siblings(path), absent=absent) from None
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
@@ -66,10 +70,14 @@ def read_file(path: Path) -> bytes:
 class Files:
     """Files and directories, found from where the configuration file is."""
 
-    def __init__(self, named: Path) -> None:
+    def __init__(self, named: Path, contents: Mapping[Path, bytes] | None = None) -> None:
+        """Takes the path of the configuration file, and files' contents that count instead of the disk's."""
         self._shown = named.parent
         self.absolute = Path(os.path.abspath(named))  # noqa: PTH100 - resolve() would follow a ConfigMap's symlinks
         """The configuration file itself."""
+        self._contents = contents or {}
+        self._configuration: bytes | None = None
+        self._secret: set[Path] = set()
         self._files: dict[Path, File | Unreadable] = {}
         self._directories: dict[Path, Directory | Unreadable] = {}
 
@@ -77,6 +85,33 @@ class Files:
     def paths(self) -> tuple[Path, ...]:
         """Absolute paths of everything that was asked for, in that order."""
         return (*self._files, *self._directories)
+
+    @property
+    def sources(self) -> dict[Path, bytes]:
+        """What was read that is not secret, by absolute paths, the configuration file first."""
+        own = {} if self._configuration is None else {self.absolute: self._configuration}
+        found = {path: file for path, file in self._files.items() if path not in self._secret}
+        return own | {path: file.content for path, file in found.items() if isinstance(file, File)}
+
+    def configuration(self) -> bytes:
+        """All of the configuration file.
+
+        Raises:
+            Unreadable: see `read_file`.
+
+        """
+        self._configuration = self._read(self.absolute)
+        return self._configuration
+
+    def secret(self, text: str) -> File:
+        """As `file`, but what is in it is for nobody else.
+
+        Raises:
+            Unreadable: see `file`.
+
+        """
+        self._secret.add(self._absolute(text))
+        return self.file(text)
 
     def file(self, text: str) -> File:
         """A file that is there and not empty.
@@ -88,10 +123,11 @@ class Files:
         path = self._absolute(text)
         if path not in self._files:
             try:
-                content = read_file(path)
+                content = self._read(path)
                 found: File | Unreadable = File(path, content, self._shown / text)
                 if not content.strip():
-                    found = Unreadable("is empty", "write something into it, or remove the line that names it")
+                    hint = "write something into it, or remove the line that names it"
+                    found = Unreadable("is empty", hint, absent=True)
             except Unreadable as error:
                 found = error
             self._files[path] = found
@@ -112,6 +148,10 @@ class Files:
                 self._directories[path] = error
         return _or_raise(self._directories[path])
 
+    def _read(self, path: Path) -> bytes:
+        content = self._contents.get(path)
+        return read_file(path) if content is None else content
+
     def _absolute(self, text: str) -> Path:
         return Path(os.path.normpath(self.absolute.parent / text))
 
@@ -124,10 +164,12 @@ def _or_raise(found: Found | Unreadable) -> Found:
 
 def _fingerprint(path: Path) -> str:
     """SHA-256 over names, sizes and modification times of all files below a directory."""
-    if not path.is_dir():
-        if path.exists():
-            raise Unreadable("is a file, not a directory", "name the directory that it is in")
-        raise Unreadable("does not exist", names=_siblings(path))
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise Unreadable(_reason(error), names=_siblings(path)) from None
+    if not stat.S_ISDIR(mode):
+        raise Unreadable("is a file, not a directory", "name the directory that it is in")
     digest = sha256()
     count = 0
     for name, status in _walk(path):

@@ -19,6 +19,17 @@ from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Node, Scalar, Sequence
 
 
+class Hidden(dict[str, str]):
+    """Where a value comes from that must not be shown: `{"secret": "${API_KEY}"}`, or `***` for one in the file."""
+
+    def __init__(self, source: str, value: str) -> None:
+        super().__init__(secret=source)
+        self.value = value
+
+    def __reduce__(self) -> tuple[type[Hidden], tuple[str, str]]:
+        return Hidden, (self["secret"], self.value)
+
+
 def identity(value: Any) -> Any:
     """A value in normal form, secrets' values, files' contents and directories' fingerprints included."""
     if isinstance(value, File):
@@ -62,9 +73,9 @@ def _written_scalar(value: Any, node: Scalar) -> Any:
     if isinstance(value, Directory):
         return {"directory": node.text, "fingerprint": value.fingerprint}
     if isinstance(value, Secret):
-        return {"secret": value.source}
+        return Hidden(value.source, str(value))
     if not is_literal(node.text):
-        return {"secret": node.text}
+        return Hidden(node.text, str(value))
     return str(value) if isinstance(value, str) else value
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from voicepipe.config.files import Files, Unreadable, read_file
+from attrs import frozen
+
+from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.keys import sha256_of, written
 from voicepipe.config.reading import (
     SetReading,
@@ -17,6 +20,7 @@ from voicepipe.config.reading import (
     tool_hook,
 )
 from voicepipe.config.references import REFERENCE, alternatives_hook, check_components
+from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import (
     Alternatives,
     Definition,
@@ -39,12 +43,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+@frozen
+class PlacedConfig:
+    """A configuration with the file's sections and places that it was made from."""
+
+    config: SetConfig
+    """What is served."""
+    file: SetFile
+    """Section by section; a component's options know where each of them stands."""
+    root: Place
+    """The whole document."""
+
+
 def load_config(
     path: Path,
     *,
     registry: Registry | None = None,
     environ: Mapping[str, str] | None = None,
     tools: Iterable[str] = (),
+    contents: Mapping[Path, bytes] | None = None,
 ) -> SetConfig:
     """What a pipeline set's file says, with its files read and its secrets resolved.
 
@@ -55,15 +72,73 @@ def load_config(
         registry: the adapters that it may name; None: the installed ones.
         environ: for `${NAME}`; None: the process's own.
         tools: names that `tools:` may have besides the built-in ones.
+        contents: files by absolute path that are as given here, whatever is on the disk.
 
     Raises:
         ConfigError: with every problem of the file and of the files it names.
 
     """
+    return load_with_places(path, registry=registry, environ=environ, tools=tools, contents=contents).config
+
+
+def load_with_places(
+    path: Path,
+    *,
+    registry: Registry | None = None,
+    environ: Mapping[str, str] | None = None,
+    tools: Iterable[str] = (),
+    contents: Mapping[Path, bytes] | None = None,
+) -> PlacedConfig:
+    """As `load_config`, with what it was made from besides, for those who ask where a setting stands."""
+    placed, _ = _loaded(path, registry, environ, tools, contents=contents)
+    if placed is None:
+        raise AssertionError("it was refused, and nobody said why")
+    return placed
+
+
+@frozen
+class Presumed:
+    """A configuration of which not everything was at hand."""
+
+    placed: PlacedConfig | None
+    """With the text of a `${...}` where its value belongs; None if that leaves too much open."""
+    missing: tuple[str, ...]
+    """What was taken as given, as it is written."""
+
+
+def load_without_secrets(
+    path: Path,
+    *,
+    registry: Registry | None = None,
+    environ: Mapping[str, str] | None = None,
+    tools: Iterable[str] = (),
+) -> Presumed:
+    """As `load_with_places`, where variables that are not set, and files behind `${file:}`, are taken as given.
+
+    For checks in a place that has no secrets. Nothing else is loosened, but an adapter doesn't check a component of
+    which an option must be there and isn't, unless it is text.
+
+    Raises:
+        ConfigError: with every other problem.
+
+    """
+    return Presumed(*_loaded(path, registry, environ, tools, allow_missing=True))
+
+
+def _loaded(
+    path: Path,
+    registry: Registry | None,
+    environ: Mapping[str, str] | None,
+    tools: Iterable[str],
+    *,
+    contents: Mapping[Path, bytes] | None = None,
+    allow_missing: bool = False,
+) -> tuple[PlacedConfig | None, tuple[str, ...]]:
+    """The configuration and what it lacks; None instead of it if there is too much of that, and nothing else wrong."""
     path = Path(path)
-    files = Files(path)
+    files = Files(path, contents)
     try:
-        content = read_file(path)
+        content = files.configuration()
     except Unreadable as error:
         there = [name for name in error.names if name.endswith((".yaml", ".yml"))]
         hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
@@ -75,11 +150,17 @@ def load_config(
         environ=os.environ if environ is None else environ,
         files=files,
         tools=(*TOOLS, *tools),
+        allow_missing=allow_missing,
     )
-    return document.structure(SetConfig, reading)
+    try:
+        return document.structure(PlacedConfig, reading), tuple(reading.missing)
+    except ConfigError as error:
+        if reading.missing and not error.problems:
+            return None, tuple(reading.missing)
+        raise ConfigError(error.problems, (files.absolute, *files.paths)) from None
 
 
-def _set_config(root: Place, _: Any) -> SetConfig:
+def _placed_config(root: Place, _: Any) -> PlacedConfig:
     """The whole file; what is wrong in one section keeps no other from being looked at."""
     reading = set_reading(root)
     entries = root.entries()
@@ -90,9 +171,11 @@ def _set_config(root: Place, _: Any) -> SetConfig:
     finally:
         check_components(reading)
         _check_active(root, entries, pipelines)
+        at = entries.get("pipelines")
+        check_routes(entries.get("routes"), pipelines if at and at.sound else ())
     if reading.problems:
         raise Refused
-    return _assembled(root, file)
+    return PlacedConfig(_assembled(root, file), file, root)
 
 
 def _entries_of(place: Place | None) -> dict[str, Place]:
@@ -136,19 +219,24 @@ def _assembled(root: Place, file: SetFile) -> SetConfig:
         own = {key: written(getattr(section, key), of.get(key)) for key in _OWN}
         roles = {role: [one.written for one in getattr(section, role).components] for role in ROLES}
         normal[name] = own | roles | {"turns": written(turns, turns_node)}
+    routes = routes_of(file.routes, root.entries().get("routes"))
     shared = {key: written(getattr(file, key), nodes.get(key)) for key in _SHARED}
+    whole = shared | {"pipelines": normal}
     return SetConfig(
         path=reading.source.name,
-        digest=sha256_of(shared | {"pipelines": normal}),
+        digest=sha256_of(whole),
         active_pipeline=str(file.active_pipeline),
         pipelines=pipelines,
         logging=file.logging,
         files=(reading.files.absolute, *reading.files.paths),
+        sources=reading.files.sources,
+        routes=routes,
+        written=pickle.dumps(whole),  # few need it, and from a helper process it comes at no cost to calls
     )
 
 
 _OWN = ("prompt", "greeting", "tools", "selectable", "on_failure")
-_SHARED = ("active_pipeline", "streaming", "limits", "logging")
+_SHARED = ("active_pipeline", "routes", "streaming", "limits", "logging")
 
 
 def _pipeline(name: str, section: PipelineSection, file: SetFile, turns: TurnsSettings) -> PipelineSettings:
@@ -196,7 +284,7 @@ def _turns_layer(place: Place, _: Any) -> TurnsLayer:
 class _Reading(SetReading):
     converter = converter_with(
         {
-            SetConfig: _set_config,
+            PlacedConfig: _placed_config,
             Alternatives: alternatives_hook,
             Definition: _definition,
             Layer: _layer,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
 
 from voicepipe.config.files import Files, Unreadable
-from voicepipe.config.interpolate import Unresolved, interpolate, is_literal
+from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
+from voicepipe.config.secrets import Secrets
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import Place, Reading, did_you_mean, likely, shown
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from voicepipe.config.sections import Resolved
     from voicepipe.documents.nodes import Scalar
     from voicepipe.documents.places import Source
-    from voicepipe.errors import Problem
+    from voicepipe.errors import Location, Problem
     from voicepipe.registry import Registry
 
 
@@ -37,9 +38,14 @@ class SetReading(Reading):
         environ: Mapping[str, str],
         files: Files,
         tools: tuple[str, ...],
+        allow_missing: bool = False,
     ) -> None:
         super().__init__(source)
+        self.allow_missing = allow_missing
+        self.missing: dict[str, None] = {}
+        self._taken_as_given: set[Location] = set()
         self.registry, self.environ, self.files, self.tools = registry, environ, files, tools
+        self.secrets = Secrets()
         self.components: dict[str, Place] = {}
         self.used: set[str] = set()
         self.leaves: dict[tuple[Any, ...], list[Any]] = {}
@@ -51,14 +57,31 @@ class SetReading(Reading):
         if "$" not in scalar.text:
             return scalar.text
         try:
-            text = interpolate(scalar.text, self.environ, self._secret_file)
+            text = interpolate(scalar.text, self.environ, self._secret_file, self.secrets.add)
         except Unresolved as error:
-            place.refuse(str(error), error.hint)
+            if not (error.missing and self.allow_missing):
+                place.refuse(str(error), error.hint)
+            self.missing[error.missing] = None
+            self._taken_as_given.add(place.where)
+            return Secret(scalar.text, scalar.text)
         return text if is_literal(scalar.text) else Secret(text, scalar.text)
+
+    def report(self, problem: Problem) -> None:
+        """Adds a problem, once; nothing is said against a value that is taken as given."""
+        if problem.where not in self._taken_as_given:
+            super().report(problem)
+
+    def unknown(self, place: Place) -> bool:
+        """Whether the value that belongs there is not at hand."""
+        return place.where in self._taken_as_given
 
     def literal(self, scalar: Scalar) -> bool:
         """Whether there is no `${...}` in it."""
         return is_literal(scalar.text)
+
+    def refers(self, scalar: Scalar) -> bool:
+        """Whether there is nothing but `${...}` in it, without defaults."""
+        return bool(scalar.text) and without_literals(scalar.text) == scalar.text
 
     def hides(self, of: Any) -> bool:
         """Whether it is `Secret`, or may hold one."""
@@ -66,9 +89,10 @@ class SetReading(Reading):
 
     def _secret_file(self, path: str) -> str:
         try:
-            content = self.files.file(path).content
+            content = self.files.secret(path).content
         except Unreadable as error:
-            raise Unresolved(f"the file {shown(path)} {error}", _nearby(path, error)) from None
+            missing = f"${{file:{path}}}" if error.absent else ""
+            raise Unresolved(f"the file {shown(path)} {error}", _nearby(path, error), missing=missing) from None
         try:
             return content.decode().rstrip("\r\n")
         except UnicodeDecodeError:
@@ -85,7 +109,9 @@ def set_reading(place: Place) -> SetReading:
 def secret_hook(place: Place, _: Any) -> Secret:
     """Text that is never shown, even where it stands in the YAML as it is."""
     text = place.text()
-    return text if isinstance(text, Secret) else Secret(text)
+    secret = Secret(text, without_literals(text.source)) if isinstance(text, Secret) else Secret(text)
+    set_reading(place).secrets.add(secret, secret.source)
+    return secret
 
 
 def file_hook(place: Place, _: Any) -> File:

@@ -10,7 +10,7 @@ import attrs
 from attrs import frozen
 
 from voicepipe.components import Role
-from voicepipe.config.checks import check, placed
+from voicepipe.config.checks import check, label_of, placed
 from voicepipe.config.keys import identity, sha256_of, written_fields
 from voicepipe.config.reading import SetReading, set_reading
 from voicepipe.config.sections import Alternatives, Resolved
@@ -36,7 +36,8 @@ class _Leaf:
     place: Place
     adapter: str
     name: str
-    listed: bool
+    items: tuple[Place, ...] = ()
+    """The list items that led to it, the outermost first."""
 
 
 @frozen
@@ -49,8 +50,6 @@ class _Way:
     """The components that led here."""
     name: str = ""
     """The component whose definition this is, if it is one."""
-    listed: bool = False
-    """Whether a list led here."""
 
 
 class _Options(Place):
@@ -84,14 +83,28 @@ def resolve(place: Place, role: Role, layer: Place | None = None) -> Alternative
     """
     reading = set_reading(place)
     leaves = _limited(place, _leaves(place, _Way(role)))
-    if layer and any(leaf.listed for leaf in leaves):
+    if layer and any(leaf.items for leaf in leaves):
         hint = f"put them into the elements of the list: `- {{type: {leaves[0].adapter}, ...}}`"
         layer.refuse("options can't be laid over a list of alternatives", hint, where=layer.head)
     found = [_component(reading, leaf, role, layer) for leaf in leaves]
     components = tuple(one for one in found if one)
     if len(components) < len(found) or not found:
         raise Refused
+    _check_repeated(reading, leaves, components)
     return Alternatives(components)
+
+
+def _check_repeated(reading: SetReading, leaves: list[_Leaf], components: tuple[Resolved, ...]) -> None:
+    """Reports alternatives that are the same component as an earlier one."""
+    first: dict[str, _Leaf] = {}
+    for leaf, component in zip(leaves, components, strict=True):
+        before = first.setdefault(component.settings.key, leaf)
+        if before is leaf:
+            continue
+        pairs = zip(leaf.items, before.items, strict=False)
+        at, earlier = next(pair for pair in pairs if pair[0].key != pair[1].key)
+        message = f"{shown(leaf.name)} is the same component as {path_of(earlier.keys)}, with the same options"
+        at.moved(reading).report(message, "remove one of the two: what has just failed is no alternative to itself")
 
 
 def check_components(reading: SetReading) -> None:
@@ -111,8 +124,9 @@ def _fits_some_role(reading: SetReading, name: str, place: Place) -> None:
     for role in ROLES:
         trial = reading.trial()
         leaves = _limited(place.moved(trial), _leaves(place.moved(trial), _Way(role, (name,), name)))
-        for leaf in leaves:
-            _component(trial, leaf, role, None)
+        components = tuple(one for leaf in leaves if (one := _component(trial, leaf, role, None)))
+        if len(components) == len(leaves):
+            _check_repeated(trial, leaves, components)
         if not trial.problems:
             return
         trials.append((not leaves, len(trial.problems), trial))
@@ -143,7 +157,8 @@ def _leaves(place: Place, way: _Way) -> Iterator[_Leaf]:
                 if not place.node.items:
                     place.refuse("the list is empty", "name at least one component or adapter")
                 for item in place.items():
-                    yield from _leaves(item, attrs.evolve(way, name="", listed=True))
+                    for leaf in _leaves(item, attrs.evolve(way, name="")):
+                        yield attrs.evolve(leaf, items=(item, *leaf.items))
             case Mapping():
                 yield _inline(place, way)
             case Scalar():
@@ -163,7 +178,7 @@ def _inline(place: Place, way: _Way) -> _Leaf:
         raise Refused
     adapter = str(kind.text("an adapter's name"))
     _check_adapter(kind, way.role, adapter)
-    return _Leaf(place, adapter, way.name or adapter, way.listed)
+    return _Leaf(place, adapter, way.name or adapter)
 
 
 def _named(place: Place, way: _Way) -> Iterator[_Leaf]:
@@ -172,7 +187,7 @@ def _named(place: Place, way: _Way) -> Iterator[_Leaf]:
     target = str(place.text(REFERENCE))
     if target not in reading.components:
         _check_adapter(place, way.role, target, or_component=True)
-        yield _Leaf(place, target, way.name or target, way.listed)
+        yield _Leaf(place, target, way.name or target)
         return
     reading.used.add(target)
     if len(way.trail) == MAX_TRAIL:
@@ -183,10 +198,9 @@ def _named(place: Place, way: _Way) -> Iterator[_Leaf]:
     flattened = way.role, target
     if flattened not in reading.leaves:
         definition = reading.components[target].moved(reading)
-        on = attrs.evolve(way, trail=(*way.trail, target), name=target, listed=False)
+        on = attrs.evolve(way, trail=(*way.trail, target), name=target)
         reading.leaves[flattened] = _limited(definition, _leaves(definition, on))
-    for leaf in reading.leaves[flattened]:
-        yield attrs.evolve(leaf, listed=leaf.listed or way.listed)
+    yield from reading.leaves[flattened]
 
 
 def _limited(place: Place, leaves: Iterator[_Leaf]) -> list[_Leaf]:
@@ -206,6 +220,11 @@ def _check_adapter(place: Place, role: Role | None, name: str, *, or_component: 
     if name in known:
         return
     adapter = f"{role} adapter" if role else "adapter"
+    for broken in registry.broken:
+        if broken.name == name and role in {None, broken.role}:
+            origin = f" the package {broken.package}" if broken.package else " its package"
+            message = f"the {broken.role} adapter {place.given} is installed, but can't be used: {broken.reason}"
+            place.refuse(message, f"mend, update or uninstall{origin}")
     if roles := [other for other in ROLES if registry.get(other, name)]:
         hint = f"{adapter}s: {among(known) or 'none'}"
         place.refuse(f"{place.given} is an adapter for {' and '.join(roles)}, not for {role}", hint)
@@ -236,7 +255,7 @@ def _structured(reading: SetReading, leaf: _Leaf, role: Role, layer: Place | Non
     options = reading.structure(place, adapter.options)
     key = sha256_of({"adapter": leaf.adapter, "role": role, "options": identity(options)})
     if key not in reading.checked:
-        reading.checked[key] = tuple(check(adapter, options))
+        reading.checked[key] = tuple(check(adapter, options, reading.secrets))
     for problem in reading.checked[key]:
         reading.report(placed(problem, place, options))
     if reading.checked[key]:
@@ -251,5 +270,7 @@ def _structured(reading: SetReading, leaf: _Leaf, role: Role, layer: Place | Non
         where=place.where,
         path=path_of(place.keys),
         key=key,
+        model=label_of(adapter, options, reading.secrets),
+        secrets=reading.secrets,
     )
-    return Resolved(settings, normal)
+    return Resolved(settings, normal, place)

@@ -36,6 +36,8 @@ class Resolved:
     """Files read, secrets resolved."""
     written: Any
     """The same in normal form, with secrets as they are written."""
+    place: Place
+    """Its options by name, each where it stands: in its definition, or laid over it."""
 
 
 @frozen
@@ -126,13 +128,41 @@ class PipelineSection:
 
 
 @frozen
+class WhenSection:
+    """Which calls a route takes: all keys that stand here must match. `*` is any run of characters, `?` any one."""
+
+    called: str | tuple[str, ...] = ()
+    """The number that was dialled, as a pattern or a list of them; spaces, dashes, dots and parentheses don't count."""
+    caller: str | tuple[str, ...] = ()
+    """The number that dials, likewise; `""` is an unknown one."""
+    listener: str | tuple[str, ...] = ()
+    """The name of the listener that the call came in by."""
+    variables: Mapping[str, str | tuple[str, ...]] = field(factory=dict)
+    """What else the transport was told: patterns by the variable's name; `?*` is anything but nothing."""
+
+
+@frozen
+class RouteSection:
+    """Which pipeline certain calls get: either `pipeline` or `split`."""
+
+    when: WhenSection = field(default=WhenSection())
+    """Which calls; left out: all that come this far."""
+    pipeline: str = ""
+    """The pipeline that answers them."""
+    split: Mapping[str, float] = field(factory=dict)
+    """Names of pipelines with their weights, of whatever sum; the same caller always gets the same one."""
+
+
+@frozen
 class SetFile:
     """A pipeline set's file."""
 
     pipelines: Mapping[str, PipelineSection]
     """By name."""
     active_pipeline: str = "default"
-    """The pipeline that answers."""
+    """The pipeline that answers when no route says otherwise."""
+    routes: tuple[RouteSection, ...] = ()
+    """Which other pipelines answer which calls: the first route that matches decides."""
     components: Mapping[str, Definition] = field(factory=dict)
     """Named once, used in several pipelines."""
     turns: TurnsSettings = field(default=TurnsSettings())

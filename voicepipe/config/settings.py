@@ -14,6 +14,8 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, in_
 
 from voicepipe.components import Role
+from voicepipe.config.patterns import plain_number
+from voicepipe.config.secrets import Secrets
 from voicepipe.errors import Location
 
 TOOLS = ("hang_up", "transfer")
@@ -114,6 +116,10 @@ class ComponentSettings:
     """The same from the top of the file: `pipelines.sales.tts`."""
     key: str = field(repr=False)
     """Its identity in memory: equal keys are the same component. Covers secrets' values, so it is never shown."""
+    model: str | None = field(default=None, eq=False)
+    """The model or voice, as its adapter names it."""
+    secrets: Secrets = field(factory=Secrets, eq=False, repr=False)
+    """What its errors must not quote."""
 
 
 @frozen
@@ -151,6 +157,41 @@ class PipelineSettings:
 
 
 @frozen
+class When:
+    """Which calls a route takes: every key that has patterns must match, of its patterns any."""
+
+    called: tuple[str, ...] = ()
+    """Patterns of the number that was dialled; empty: any."""
+    caller: tuple[str, ...] = ()
+    """Patterns of the number that dials, likewise."""
+    listener: tuple[str, ...] = ()
+    """Patterns of the listener's name, likewise."""
+    variables: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    """Patterns by the variable's name; one that was not given is as if it were empty."""
+
+    @property
+    def identity(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Keys with their patterns in normal form: equal for two that are written differently and mean the same."""
+        numbers = {"called": self.called, "caller": self.caller}
+        others = {"listener": self.listener} | {f"variables.{name}": of for name, of in self.variables.items()}
+        normal = {key: {plain_number(one) for one in of} for key, of in numbers.items()}
+        normal |= {key: {str(one) for one in of} for key, of in others.items()}
+        return tuple((key, tuple(sorted(of))) for key, of in sorted(normal.items()) if of)
+
+
+@frozen
+class Route:
+    """One entry of `routes`: these calls get those pipelines."""
+
+    when: When
+    """Which calls."""
+    weights: Mapping[str, float]
+    """Names of pipelines with their share of the calls, of whatever sum; just one for `pipeline:`."""
+    where: Location = field(eq=False)
+    """Where it stands."""
+
+
+@frozen
 class SetConfig:
     """One pipeline set's file, read and resolved: everything that a version is built from."""
 
@@ -159,17 +200,22 @@ class SetConfig:
     digest: str
     """SHA-256 in hex over the normalised file, its files' hashes and its secrets' names; comments don't count."""
     active_pipeline: str
-    """The pipeline that answers."""
+    """The pipeline that answers when no route says otherwise."""
     pipelines: Mapping[str, PipelineSettings]
     """By name, in the file's order; all are valid, the reachable ones get opened."""
     logging: LoggingSettings
     """Takes effect at once."""
     files: tuple[Path, ...]
     """Absolute paths of everything that was read, the YAML first: what a watcher watches."""
+    sources: Mapping[Path, bytes] = field(factory=dict, eq=False, repr=False)
+    """What was read that is not secret, by absolute path: the YAML, prompts, scripts; no `${file:}`, no directories."""
+    routes: tuple[Route, ...] = ()
+    """The first that matches a call decides."""
+    written: bytes = field(default=b"", eq=False, repr=False)
+    """All of it in normal form, of which the digest is made, pickled; `effective_config` shows it without secrets."""
 
     @property
     def reachable(self) -> tuple[str, ...]:
         """Names of the pipelines that calls can get, in the file's order."""
-        return tuple(
-            name for name, pipeline in self.pipelines.items() if name == self.active_pipeline or pipeline.selectable
-        )
+        led_to = {self.active_pipeline}.union(*(route.weights for route in self.routes))
+        return tuple(name for name, pipeline in self.pipelines.items() if name in led_to or pipeline.selectable)

@@ -134,7 +134,7 @@ class Place:
         nodes = [self.node]
         while nodes:
             match nodes.pop():
-                case Scalar() as scalar if self.reading.literal(scalar):
+                case Scalar() as scalar if not self.reading.refers(scalar):
                     self.reading.source.conceal(scalar)
                 case Sequence(items=items):
                     nodes += items
@@ -175,6 +175,8 @@ class Place:
             node = self.node
             shown = isinstance(node, Scalar) and not node.null and self.showable
             hint = f"write [{node.text}]" if isinstance(node, Scalar) and shown else "write [a, b]"
+            if isinstance(node, Mapping):
+                hint = "begin each entry with `- `"
             self.refuse(f"expected a list, got {self.given}", hint)
         return [Place(self.reading, node, self, index) for index, node in enumerate(self.node.items)]
 

@@ -90,13 +90,15 @@ class _Composer:
         parser = self.parser
         parser.get_event()  # the stream's start
         if parser.check_event(yaml.StreamEndEvent):
-            raise _refused(self.name, "is empty", "write at least one line of `key: value`")
+            raise _empty(self.name)
         parser.get_event()  # the document's start
         root = self._node(parser.get_event(), 0)
         parser.get_event()  # the document's end
         event: Any = parser.get_event()
         if not isinstance(event, yaml.StreamEndEvent):
             raise self._stop(event, "a second document begins here", "one file, one document: remove the `---`")
+        if isinstance(root, Scalar) and root.plain and not root.text:
+            raise _empty(self.name)  # nothing has no place of its own, and may stand beyond the last line
         return root
 
     def _node(self, event: Any, depth: int) -> Node:
@@ -201,6 +203,10 @@ def too_many(where: Location) -> Problem:
 
 def _refused(name: Path, message: str, hint: str, *, line: int = 1, column: int = 1) -> ConfigError:
     return ConfigError([Problem(Location(name, line, column), "", f"the file {message}", hint)])
+
+
+def _empty(name: Path) -> ConfigError:
+    return _refused(name, "is empty", "write at least one line of `key: value`")
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, name: Path) -> Problem:

@@ -59,6 +59,10 @@ class Reading:
         """Whether a scalar stands for itself."""
         return True
 
+    def refers(self, scalar: Scalar) -> bool:
+        """Whether a scalar has nothing of its own, so that as it is written it gives no secret away."""
+        return not self.literal(scalar)
+
     def given(self, scalar: Scalar) -> str:
         """A scalar for messages, without what it is resolved to."""
         if self.source.conceals(scalar):
@@ -81,6 +85,10 @@ class Reading:
         for problem in problems:
             self.report(problem)
         self._unsound.update(problem.where for problem in self.problems)
+
+    def unknown(self, place: Place) -> bool:  # noqa: ARG002 - see above
+        """Whether the value that belongs at a place is not at hand, so that no type or validator may judge it."""
+        return False
 
     def hides(self, of: Any) -> bool:  # noqa: ARG002 - see above
         """Whether values of a type are secrets, or may hold some."""

@@ -88,7 +88,7 @@ def _union(of: Any, converter: BaseConverter) -> Hook:
         if choice is None:
             given = place.node.text if isinstance(place.node, Scalar) else ""
             words = [str(word) for one in scalars if get_origin(one) is Literal for word in get_args(one)]
-            hint = did_you_mean(given, words, "valid") if words and given else place.example("another value")
+            hint = did_you_mean(given, words, "valid") if words and given else place.example(place.reading.describe(of))
             place.refuse(f"expected {place.reading.describe(of)}, got {place.given}", hint)
         return converter.get_structure_hook(choice)(place, choice)
 
@@ -146,18 +146,31 @@ def _attrs(of: Any, converter: BaseConverter) -> Hook:
             try:
                 values[key] = converter.get_structure_hook(field.type)(child, field.type)
             except Refused:
-                whole = False
+                whole &= field.default is not attrs.NOTHING and place.reading.unknown(child)
         if not whole:
             _judge(of, values, places)
             raise Refused
-        try:
-            return of(**{fields[key].alias: value for key, value in values.items()})
-        except (TypeError, ValueError) as error:
-            if not _judge(of, values, places):
-                place.report(str(error), where=place.head)
-            raise Refused from None
+        return _instance(place, of, values, places)
 
     return structure
+
+
+def _instance(place: Place, of: Any, values: Mapping[str, Any], places: Mapping[str, Place]) -> Any:
+    """The instance that these values make; validators say nothing of those that stand for what is not at hand."""
+    arguments = {field.alias: values[field.name] for field in attrs.fields(of) if field.name in values}
+    try:
+        return of(**arguments)
+    except (TypeError, ValueError) as error:
+        if _judge(of, values, places):
+            raise Refused from None
+        if not any(place.reading.unknown(places[key]) for key in values):
+            place.report(str(error), where=place.head)
+            raise Refused from None
+    try:
+        with attrs.validators.disabled():
+            return of(**arguments)
+    except (TypeError, ValueError):
+        raise Refused from None
 
 
 def _keys_fit(place: Place, places: Mapping[str, Place], fields: Mapping[str, Any]) -> bool:
@@ -188,7 +201,9 @@ def _judge(of: Any, values: Mapping[str, Any], places: Mapping[str, Place]) -> b
         object.__setattr__(instance, name, value)
     found = False
     for field in attrs.fields(of):
-        if field.name in values and (error := _complaint(field, instance, values[field.name])):
+        if field.name not in values or places[field.name].reading.unknown(places[field.name]):
+            continue
+        if error := _complaint(field, instance, values[field.name]):
             found = True
             place, message = places[field.name], _in_words(error, values[field.name])
             if isinstance(place.node, Scalar):

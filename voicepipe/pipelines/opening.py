@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -20,7 +21,6 @@ from voicepipe.pipelines.snapshot import (
 from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
-    from voicepipe.components import Role
     from voicepipe.config.settings import ComponentSettings, SetConfig
     from voicepipe.pipelines.runtime import Runtime, SharedComponent
     from voicepipe.registry import Registry
@@ -92,43 +92,40 @@ class Holding:
         }
         return [self.problems[key] for key in keys]
 
-    def snapshot(self, config: SetConfig, registry: Registry, *, name: str, version: int) -> Snapshot:
+    def snapshot(self, config: SetConfig, *, name: str, version: int) -> Snapshot:
         """The version that these components make."""
         return Snapshot(
             set=name,
             version=version,
             digest=config.digest,
             config=config,
-            pipelines={
-                pipeline: Pipeline(
-                    name=pipeline,
-                    set=name,
-                    version=version,
-                    digest=config.digest,
-                    settings=config.pipelines[pipeline],
-                    stt=self._opened(OpenedSpeechToText, config, registry, pipeline, "stt"),
-                    llm=self._opened(OpenedLanguageModel, config, registry, pipeline, "llm"),
-                    tts=self._opened(OpenedTextToSpeech, config, registry, pipeline, "tts"),
-                    ticker=self._runtime.ticker,
-                )
-                for pipeline in config.reachable
-            },
+            pipelines=MappingProxyType(
+                {
+                    settings.name: Pipeline(
+                        name=settings.name,
+                        set=name,
+                        version=version,
+                        digest=config.digest,
+                        settings=settings,
+                        stt=self._opened(OpenedSpeechToText, settings.stt),
+                        llm=self._opened(OpenedLanguageModel, settings.llm),
+                        tts=self._opened(OpenedTextToSpeech, settings.tts),
+                        ticker=self._runtime.ticker,
+                    )
+                    for settings in map(config.pipelines.__getitem__, config.reachable)
+                }
+            ),
         )
 
-    def _opened(
-        self, kind: type[AnyOpened], config: SetConfig, registry: Registry, pipeline: str, role: Role
-    ) -> tuple[AnyOpened, ...]:
+    def _opened(self, kind: type[AnyOpened], alternatives: tuple[ComponentSettings, ...]) -> tuple[AnyOpened, ...]:
         """Those alternatives of a role that opened."""
         make: Any = kind
         return tuple(
-            make(label=label_for(settings, registry), settings=settings, component=shared.edge)
-            for settings in config.pipelines[pipeline].role(role)
+            make(
+                label=ComponentLabel(name=settings.name, adapter=settings.adapter, model=shared.model),
+                settings=settings,
+                component=shared.edge,
+            )
+            for settings in alternatives
             if (shared := self.components.get(settings.key)) is not None
         )
-
-
-def label_for(settings: ComponentSettings, registry: Registry) -> ComponentLabel:
-    """How logs and records name a component."""
-    adapter = registry.get(settings.role, settings.adapter)
-    model = adapter.model(settings.options) if adapter else None
-    return ComponentLabel(name=settings.name, adapter=settings.adapter, model=model)

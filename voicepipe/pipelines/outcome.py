@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeAlias
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -38,6 +39,8 @@ class Applied(Attempt):
     """What changed."""
     logging: LoggingSettings
     """Its logging settings, which take effect at once."""
+    rolled_back_to: int | None = None
+    """Which earlier version it was built from; None: from the files."""
 
 
 @frozen(kw_only=True)
@@ -46,6 +49,12 @@ class Unchanged(Attempt):
 
     digest: str
     """The serving digest."""
+    rolled_back_to: int | None = None
+    """The files say what was rolled back from, so the version that was gone back to serves on; None: no rollback."""
+
+
+RejectedFor: TypeAlias = Literal["config", "open", "limit", "defect"]
+"""What the files say is wrong; a component can't be opened; a limit of the set is reached; a fault of the code."""
 
 
 @frozen(kw_only=True)
@@ -56,6 +65,10 @@ class Rejected(Attempt):
     """What was attempted; None if it could not be read that far."""
     problems: tuple[Problem, ...] = field()
     """Everything that is wrong, in order; never empty."""
+    reason: RejectedFor = "config"
+    """In a word, for counting."""
+    files: tuple[Path, ...] = ()
+    """Absolute paths of everything that was read, or looked for: what a watcher watches besides the serving files."""
 
 
 Outcome: TypeAlias = Applied | Unchanged | Rejected
@@ -84,7 +97,7 @@ class VersionRecord:
     applied_at: datetime
     """UTC."""
     trigger: str
-    """What asked for it."""
+    """What asked for it; `last known good` for a first version that is not what the files said."""
     plan: Plan
     """What it changed."""
     calls: int

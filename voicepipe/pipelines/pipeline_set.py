@@ -2,58 +2,41 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import trio
-from attrs import define, evolve, field
 
-from voicepipe.config import load_config
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.pipelines.changes import Attempt, Request, neither
+from voicepipe.pipelines.loading import load
 from voicepipe.pipelines.opening import Holding
-from voicepipe.pipelines.outcome import Applied, Outcome, Rejected, Retired, Unchanged, VersionRecord
-from voicepipe.pipelines.plan import Plan, plan_change, reachable_components
+from voicepipe.pipelines.outcome import Applied, Outcome, Retired, Unchanged, VersionRecord
+from voicepipe.pipelines.plan import plan_change
 from voicepipe.pipelines.runtime import Runtime, open_runtime
-from voicepipe.pipelines.snapshot import Snapshot
+from voicepipe.pipelines.versions import Versions
 from voicepipe.registry import Registry, installed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from voicepipe.config.settings import SetConfig
+    from voicepipe.pipelines.loading import Environ
+    from voicepipe.pipelines.snapshot import Snapshot
 
 SetEvent: TypeAlias = Outcome | Retired
 """What a pipeline set tells its observer."""
 
-HISTORY = 10
-"""How many versions are remembered."""
-
 OPEN_S = 30.0
 """How long components may take to open before a version is given up."""
 
+MAX_LIVE_VERSIONS = 10
+"""How many versions may have components open at once, unless told otherwise."""
 
-@define(eq=False)
-class _Version:
-    snapshot: Snapshot
-    holding: Holding
-    applied_at: datetime
-    trigger: str
-    plan: Plan
-    pins: int = 0
-    retired: bool = False
-
-
-@define(eq=False)
-class _Request:
-    """A reload that was asked for and has not begun to read."""
-
-    trigger: str
-    done: trio.Event = field(factory=trio.Event)
-    outcome: Outcome | None = None
+LAST_KNOWN_GOOD = "last known good"
+"""The trigger of a first version that is not what the files say."""
 
 
 @final
@@ -71,46 +54,61 @@ class PipelineSet:
         runtime: Runtime,
         *,
         registry: Registry,
-        environ: Mapping[str, str] | None,
+        environ: Environ,
+        tools: tuple[str, ...],
         observer: Callable[[SetEvent], None] | None,
         open_s: float,
+        max_live_versions: int,
     ) -> None:
         self.path = path
         """The YAML file."""
         self.name = name
         """As logs and metrics call it."""
+        self.max_live_versions = max_live_versions
+        """How many versions may have components open at once; at the limit a change is rejected."""
         self.last_attempt: Outcome | None = None
-        """How the latest reload went; None before the first."""
-        self._runtime, self._registry, self._environ, self._open_s = runtime, registry, environ, open_s
+        """How the latest reload or rollback went; None before the first.
+
+        After a start with the last known good sources: how the attempt to serve the files went.
+        """
+        self._runtime, self._registry, self._open_s = runtime, registry, open_s
+        self._environ, self._tools = environ, tools
         self._observe = observer or (lambda _event: None)
-        self._serving: _Version | None = None
-        self._history: deque[_Version] = deque()
-        self._closing = False
-        self._unpinned = trio.Event()
-        self._pending: _Request | None = None
+        self._versions = Versions(name, lambda version: self._observe(Retired(set=name, version=version)))
+        self._requests: list[Request] = []
         self._asked = trio.Event()
+        self._read: tuple[Any, ...] | None = None  # what the files said when they were last read; None: rubbish
+        self._left: tuple[Any, ...] | None = None  # what they said when they were rolled back from
+        self._rolled_back_to: int | None = None
 
     @property
     def current(self) -> Snapshot:
         """The version that the next call gets."""
-        return self._version.snapshot
+        return self._versions.serving.snapshot
 
     @property
     def history(self) -> tuple[VersionRecord, ...]:
         """The latest versions and all that calls still hold, oldest first."""
-        return tuple(
-            VersionRecord(
-                version=version.snapshot.version,
-                digest=version.snapshot.digest,
-                active_pipeline=version.snapshot.config.active_pipeline,
-                applied_at=version.applied_at,
-                trigger=version.trigger,
-                plan=version.plan,
-                calls=version.pins,
-                state="serving" if version is self._serving else "retired" if version.retired else "draining",
-            )
-            for version in self._history
-        )
+        return self._versions.records()
+
+    @property
+    def live_versions(self) -> int:
+        """How many versions have components open: the serving one and those that calls hold."""
+        return self._versions.live
+
+    @property
+    def last_known_good(self) -> bool:
+        """Whether the serving version is not what the files said at the start, but what they had said before."""
+        return self._versions.serving.trigger == LAST_KNOWN_GOOD
+
+    def config_of(self, version: int) -> SetConfig:
+        """What a version in the history was built from.
+
+        Raises:
+            UnknownVersion: it is not remembered any more.
+
+        """
+        return self._versions.config_of(version)
 
     @contextmanager
     def pin(self) -> Iterator[Snapshot]:
@@ -120,20 +118,10 @@ class PipelineSet:
             PipelineSetClosed: the set is closing and takes no more calls.
 
         """
-        if self._closing:
-            raise PipelineSetClosed(f"pipeline set {self.name!r} is closing")
-        version = self._version
-        version.pins += 1
-        try:
-            yield version.snapshot
-        finally:
-            version.pins -= 1
-            if version.pins == 0:
-                if version is not self._serving:
-                    self._retire(version)
-                self._unpinned.set()
+        with self._versions.pin() as snapshot:
+            yield snapshot
 
-    async def reload(self, *, trigger: str = "api") -> Outcome:
+    async def reload(self, *, trigger: str = "api", force: bool = False) -> Outcome:
         """Reads the files and, if they are good and say something new, serves them from the next call on.
 
         Requests are answered by a reload that began reading after they came; those that wait share one. What
@@ -141,140 +129,164 @@ class PipelineSet:
 
         Args:
             trigger: what asked for it, for logs and the history.
+            force: leave a rollback, although the files still say what was rolled back from.
 
         Raises:
             PipelineSetClosed: the set is closing.
 
         """
-        if self._closing:
+        # Only the last one: what was asked for before a rollback does not stand for what is asked for after it.
+        if self._requests and self._requests[-1].to is None:
+            self._requests[-1].force |= force
+            return await self._answer(self._requests[-1])
+        return await self._answer(Request(trigger, force=force))
+
+    async def rollback(self, to: int | None = None, *, trigger: str = "api") -> Outcome:
+        """Serves what an earlier version served, as a new version, from what was kept of it.
+
+        It holds until files that say something else than they do now are served, or serve already.
+
+        Args:
+            to: that version's number; None: the one before the serving one.
+            trigger: what asked for it, for logs and the history.
+
+        Raises:
+            UnknownVersion: it is not remembered any more.
+            PipelineSetClosed: the set is closing.
+
+        """
+        if to is None:
+            to = self.current.version - 1
+        return await self._answer(Request(trigger, to=to, config=self._versions.config_of(to)))
+
+    async def _answer(self, request: Request) -> Outcome:
+        if self._versions.closing:
             raise PipelineSetClosed(f"pipeline set {self.name!r} is closing")
-        request = self._pending
-        if request is None:
-            request = self._pending = _Request(trigger)
+        if request not in self._requests:
+            self._requests.append(request)
             self._asked.set()
         await request.done.wait()
         if request.outcome is None:
             raise PipelineSetClosed(f"pipeline set {self.name!r} closed before the reload was done")
         return request.outcome
 
-    @property
-    def _version(self) -> _Version:
-        if self._serving is None:
-            raise AssertionError("a pipeline set is handed out only once it serves")
-        return self._serving
-
-    async def _start(self) -> None:
+    async def _start(self, last_known_good: Mapping[Path, bytes] | None) -> None:
         """Serves the first version, or raises `ConfigError`."""
-        config = await self._load()
+        attempt = Attempt(self.name, trigger="start")
+        try:
+            await self._serve_first(attempt)
+        except ConfigError as refused:
+            if not last_known_good:
+                raise
+            try:
+                await self._serve_first(Attempt(self.name, LAST_KNOWN_GOOD), last_known_good)
+            except ConfigError as error:
+                raise neither(refused, error, self.path) from None
+            self.last_attempt = attempt.rejected(refused, self.current.version)
+            self._observe(self.last_attempt)
+
+    async def _serve_first(self, attempt: Attempt, contents: Mapping[Path, bytes] | None = None) -> None:
+        config = await load(
+            self.path, self._registry, self._environ, self._tools, beside_calls=False, contents=contents
+        )
+        attempt.digest, attempt.files = config.digest, config.files
+        attempt.stage = "open"
         holding = Holding(self._runtime)
         await holding.open(config, self._registry, self._open_s)
-        self._swap(config, holding, plan_change(None, config), trigger="start")
+        self._versions.serve(config, holding, plan_change(None, config), attempt.trigger)
+        self._read = None if contents else _served(config)
 
-    async def _serve_reloads(self) -> None:
-        """Runs the reloads that are asked for, one at a time."""
+    async def _serve_requests(self) -> None:
+        """Carries out the changes that are asked for, one at a time."""
         while True:
             await self._asked.wait()
             self._asked = trio.Event()
-            request, self._pending = self._pending, None
-            if request is None:
-                continue
-            try:
-                request.outcome = self.last_attempt = await self._attempt(request.trigger)
-                self._observe(request.outcome)
-            finally:
-                request.done.set()
+            while self._requests:
+                request = self._requests.pop(0)
+                try:
+                    request.outcome = self.last_attempt = await self._attempt(request)
+                    self._observe(request.outcome)
+                finally:
+                    request.done.set()
+                self._versions.retire_unused()
 
-    async def _attempt(self, trigger: str) -> Outcome:
-        began = trio.current_time()
-        serving = self._version
-
-        def attempt() -> dict[str, Any]:
-            return {
-                "set": self.name,
-                "version": self._version.snapshot.version,
-                "trigger": trigger,
-                "at": datetime.now(UTC),
-                "seconds": trio.current_time() - began,
-            }
-
-        digest: str | None = None
+    async def _attempt(self, request: Request) -> Outcome:
+        """Prepares what is to serve, and commits it if it can be served."""
+        attempt = Attempt(self.name, request.trigger)
         try:
-            config = await self._load()
-            digest = config.digest
-            if digest == serving.snapshot.digest and _keys(config) == _keys(serving.snapshot.config):
-                return Unchanged(digest=digest, **attempt())
-            holding = Holding(self._runtime)
-            await holding.open(config, self._registry, self._open_s)
+            config = request.config or await self._read_files()
+            attempt.digest, attempt.files = config.digest, config.files
+            if self._unchanged(config, request):
+                digest, held = self.current.digest, self._rolled_back_to
+                return Unchanged(digest=digest, rolled_back_to=held, **attempt.outcome(self.current.version))
+            holding = await self._prepare(config, attempt)
         except ConfigError as error:
-            return Rejected(digest=digest, problems=error.problems, **attempt())
-        plan = plan_change(serving.snapshot.config, config)
-        self._swap(config, holding, plan, trigger)
-        return Applied(digest=digest, plan=self._version.plan, logging=config.logging, **attempt())
-
-    async def _load(self) -> SetConfig:
-        try:
-            return await trio.to_thread.run_sync(
-                lambda: load_config(self.path, registry=self._registry, environ=self._environ), abandon_on_cancel=True
-            )
-        except ConfigError:
-            raise
-        # An adapter's `check` is somebody else's code, and a reload must never end the process.
-        except (Exception, SystemExit) as error:
-            raise ConfigError([_defect(self.path, error)]) from error
-
-    def _swap(self, config: SetConfig, holding: Holding, plan: Plan, trigger: str) -> None:
-        """Makes a new version serve: one reference changes, and the old one retires when its calls have ended."""
-        old = self._serving
-        number = old.snapshot.version + 1 if old else 1
-        self._serving = _Version(
-            snapshot=holding.snapshot(config, self._registry, name=self.name, version=number),
-            holding=holding,
-            applied_at=datetime.now(UTC),
-            trigger=trigger,
-            plan=evolve(plan, degraded=tuple(holding.problems.values())),
+            return attempt.rejected(error, self.current.version)
+        serving = self._versions.serving
+        plan = plan_change(serving.snapshot.config, config, unopened=serving.holding.problems)
+        self._versions.serve(config, holding, plan, request.trigger)
+        self._rolled_back_to = request.to
+        self._left = self._read if request.to is not None else None
+        return Applied(
+            digest=config.digest,
+            plan=self._versions.serving.plan,
+            logging=config.logging,
+            rolled_back_to=self._rolled_back_to,
+            **attempt.outcome(self.current.version),
         )
-        self._history.append(self._serving)
-        if old is not None and old.pins == 0:
-            self._retire(old)
-        self._forget()
 
-    def _retire(self, version: _Version) -> None:
-        version.retired = True
-        version.holding.let_go()
-        self._observe(Retired(set=self.name, version=version.snapshot.version))
-        self._forget()
+    async def _read_files(self) -> SetConfig:
+        self._read = None
+        config = await load(self.path, self._registry, self._environ, self._tools, beside_calls=True)
+        self._read = _served(config)
+        return config
 
-    def _forget(self) -> None:
-        while len(self._history) > HISTORY and self._history[0].retired:
-            self._history.popleft()
+    async def _prepare(self, config: SetConfig, attempt: Attempt) -> Holding:
+        """Opens what a new version needs, if there may be one more."""
+        attempt.stage = "limit"
+        self._check_limit()
+        attempt.stage = "open"
+        holding = Holding(self._runtime)
+        await holding.open(config, self._registry, self._open_s)
+        attempt.stage = "limit"
+        try:
+            self._check_limit()  # a call may have come meanwhile, and hold the serving version
+        except ConfigError:
+            holding.let_go()
+            raise
+        return holding
+
+    def _unchanged(self, config: SetConfig, request: Request) -> bool:
+        """Whether there is nothing to do; files that say what is served end a rollback."""
+        says = _served(config)
+        if request.to is None and self._rolled_back_to is not None and says == self._left and not request.force:
+            return True
+        same: bool = says == _served(self.current.config)
+        if same and request.to is None:
+            self._rolled_back_to = self._left = None
+        return same
+
+    def _check_limit(self) -> None:
+        """Refuses a change that would leave more versions open than there may be."""
+        live = self._versions.live
+        if live + 1 - (not self._versions.serving.pins) > self.max_live_versions:
+            message = f"{live} versions are open already, as many as there may be: calls hold them"
+            hint = "wait for old calls to end, set a drain deadline, or raise max_live_versions"
+            raise ConfigError([Problem(Location(self.path), "", message, hint)])
 
     async def _close(self, *, wait: bool) -> None:
-        """Refuses new calls; waits for those that are up, unless it is too late for that."""
-        self._closing = True
-        while wait and any(version.pins for version in self._history):
-            self._unpinned = trio.Event()
-            await self._unpinned.wait()
+        await self._versions.close(wait=wait)
 
     def _let_go(self) -> None:
-        for version in self._history:
-            if not version.retired:
-                version.retired = True
-                version.holding.let_go()
-        if self._pending is not None:
-            self._pending.done.set()
+        self._versions.let_go()
+        for request in self._requests:
+            request.done.set()
 
 
-def _keys(config: SetConfig) -> list[str]:
-    return [component.key for component in reachable_components(config)]
-
-
-def _defect(path: Path, error: BaseException) -> Problem:
-    return Problem(
-        where=Location(path),
-        path="",
-        message=f"reading it failed with {type(error).__name__}: {error}",
-        hint="a defect in voicepipe or in an adapter's check: please report it",
-    )
+def _served(config: SetConfig) -> tuple[Any, ...]:
+    """All that calls and logs get of a configuration; the digest alone doesn't tell when a secret's value changed."""
+    answering = {name: config.pipelines[name] for name in config.reachable}
+    return config.digest, config.active_pipeline, config.routes, config.logging, answering
 
 
 @asynccontextmanager
@@ -284,9 +296,12 @@ async def open_pipeline_set(
     name: str = "main",
     runtime: Runtime | None = None,
     registry: Registry | None = None,
-    environ: Mapping[str, str] | None = None,
+    environ: Environ = None,
+    tools: Iterable[str] = (),
     observer: Callable[[SetEvent], None] | None = None,
     open_s: float = OPEN_S,
+    max_live_versions: int = MAX_LIVE_VERSIONS,
+    last_known_good: Mapping[Path, bytes] | None = None,
 ) -> AsyncIterator[PipelineSet]:
     """A pipeline set that serves its file's pipelines.
 
@@ -298,9 +313,15 @@ async def open_pipeline_set(
         name: what logs and metrics call the set.
         runtime: where components are opened and shared; None: one of its own.
         registry: the adapters that the file may name; None: all that are installed.
-        environ: where `${NAME}` is looked up; None: the process's environment.
-        observer: told about each reload and each retired version, synchronously.
+        environ: where `${NAME}` is looked up, or a function that gives it anew for each reload and may raise
+            `ConfigError`; None: the process's environment.
+        tools: names that `tools:` may have besides the built-in ones.
+        observer: told about each reload and each retired version, synchronously; it must not raise.
         open_s: how long components may take to open, in seconds.
+        max_live_versions: how many versions may have components open at once, the serving one and those that
+            calls hold; at the limit a reload is rejected.
+        last_known_good: the `SetConfig.sources` of a version that was served once; if the file can't be served, the
+            set starts with them, `last_attempt` and the observer are told why, and the history says so.
 
     Raises:
         ConfigError: the file can't be served; it tells every problem with its place.
@@ -310,7 +331,16 @@ async def open_pipeline_set(
         async with (
             open_runtime() as own,
             open_pipeline_set(
-                path, name=name, runtime=own, registry=registry, environ=environ, observer=observer, open_s=open_s
+                path,
+                name=name,
+                runtime=own,
+                registry=registry,
+                environ=environ,
+                tools=tools,
+                observer=observer,
+                open_s=open_s,
+                max_live_versions=max_live_versions,
+                last_known_good=last_known_good,
             ) as pipelines,
         ):
             yield pipelines
@@ -321,14 +351,16 @@ async def open_pipeline_set(
         runtime,
         registry=registry or installed(),
         environ=environ,
+        tools=tuple(tools),
         observer=observer,
         open_s=open_s,
+        max_live_versions=max_live_versions,
     )
-    await pipelines._start()  # noqa: SLF001 - its other half
+    await pipelines._start(last_known_good)  # noqa: SLF001 - its other half
     failed = True
     try:
         async with open_hidden_nursery() as nursery:
-            nursery.start_soon(pipelines._serve_reloads)  # noqa: SLF001
+            nursery.start_soon(pipelines._serve_requests)  # noqa: SLF001
             try:
                 yield pipelines
                 failed = False

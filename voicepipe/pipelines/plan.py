@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import attrs
 from attrs import frozen
 
+from voicepipe.config.settings import ComponentSettings
+from voicepipe.config.values import Secret
 from voicepipe.errors import Problem
 from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from voicepipe.config.settings import ComponentSettings, SetConfig
+    from voicepipe.config.settings import SetConfig
 
 
 @frozen
@@ -37,12 +41,17 @@ class Plan:
     """The pipeline that answered before; empty for the first version."""
     degraded: tuple[Problem, ...] = ()
     """Alternatives in failover lists that could not be opened."""
+    secrets_changed: tuple[str, ...] = ()
+    """What has another secret, though it is written as before: components (`tts espeak`), and other settings by their
+    path (`pipelines.sales.greeting`)."""
 
     def __str__(self) -> str:
         active = f"{self.was_active} -> {self.active}" if self.was_active not in {"", self.active} else self.active
         parts = [f"active pipeline {active}"]
         differences = ("added", "changed", "removed", "opened", "kept", "closed")
         parts.extend(f"{what}: {', '.join(names)}" for what in differences if (names := getattr(self, what)))
+        if self.secrets_changed:
+            parts.append(f"secrets changed: {', '.join(self.secrets_changed)}")
         if self.degraded:
             parts.append(f"degraded: {'; '.join(map(str, self.degraded))}")
         return "; ".join(parts)
@@ -59,22 +68,59 @@ def reachable_components(config: SetConfig) -> Iterator[ComponentSettings]:
                     yield component
 
 
-def plan_change(old: SetConfig | None, new: SetConfig) -> Plan:
-    """What replacing one configuration by another changes; `old` is None for the first."""
-    before = {component.key: component for component in reachable_components(old)} if old else {}
+def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[str] = ()) -> Plan:
+    """What replacing one configuration by another changes.
+
+    Args:
+        old: None for the first version.
+        new: what is to be served.
+        unopened: keys of the old one's components that are not open, so that they are opened, not kept.
+
+    """
+    components = reachable_components(old) if old else ()
+    before = {component.key: component for component in components if component.key not in unopened}
     after = {component.key: component for component in reachable_components(new)}
     answered = {name: old.pipelines[name] for name in old.reachable} if old else {}
     answering = {name: new.pipelines[name] for name in new.reachable}
+    changed = tuple(name for name, one in answering.items() if name in answered and answered[name] != one)
     return Plan(
         opened=tuple(_label(component) for key, component in after.items() if key not in before),
         kept=tuple(_label(component) for key, component in after.items() if key in before),
         closed=tuple(_label(component) for key, component in before.items() if key not in after),
         added=tuple(name for name in answering if name not in answered),
-        changed=tuple(name for name, pipeline in answering.items() if name in answered and answered[name] != pipeline),
+        changed=changed,
         removed=tuple(name for name in answered if name not in answering),
         active=new.active_pipeline,
         was_active=old.active_pipeline if old else "",
+        secrets_changed=tuple(dict.fromkeys(_secrets_changed(old, new, changed))) if old else (),
     )
+
+
+def _secrets_changed(old: SetConfig, new: SetConfig, changed: tuple[str, ...]) -> Iterator[str]:
+    """What is different in those pipelines by nothing but a secret."""
+    for before, after in ((old.pipelines[name], new.pipelines[name]) for name in changed):
+        for role in ROLES:
+            for was, now in zip(before.role(role), after.role(role), strict=False):
+                if was.key != now.key and any(_revalued("", was.options, now.options)):
+                    yield _label(now)
+        yield from _revalued(f"pipelines.{after.name}", before, after)
+
+
+def _revalued(path: str, old: Any, new: Any) -> Iterator[str]:
+    """Paths of the secrets that are written as before, and have another value."""
+    match old, new:
+        case Secret(), Secret():
+            if old.source == new.source and old != new:
+                yield path
+        case tuple(), tuple():
+            for index, (was, now) in enumerate(zip(old, new, strict=False)):
+                yield from _revalued(f"{path}[{index}]", was, now)
+        case Mapping(), Mapping():
+            for key in filter(old.__contains__, new):
+                yield from _revalued(f"{path}.{key}", old[key], new[key])
+        case _ if attrs.has(type(new)) and type(new) is type(old) is not ComponentSettings:
+            for field in attrs.fields(type(new)):
+                yield from _revalued(f"{path}.{field.name}", getattr(old, field.name), getattr(new, field.name))
 
 
 def _label(component: ComponentSettings) -> str:

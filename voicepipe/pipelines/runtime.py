@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe.components import Resources
-from voicepipe.edge import EDGES, Edge, Who
+from voicepipe.components import Probing, Resources
+from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.ticker import Ticker
@@ -24,7 +25,12 @@ CLOSE_S = 5.0
 """How long a component may take to close before it is cancelled."""
 
 REOPEN_S = (0.5, 30.0)
-"""The first and the longest pause before a component that died is opened again; doubled each time, with jitter."""
+"""The first and the longest pause before a component that died is opened again; doubled each time, with jitter.
+
+It is the first again for one that stayed open for longer than the longest."""
+
+REOPEN_DEADLINE_S = 30.0
+"""How long a component that died may take to open again before the next attempt."""
 
 THREADS = 16
 """How many threads all components of a process may use at once."""
@@ -35,15 +41,19 @@ class SharedComponent:
 
     def __init__(self, settings: ComponentSettings, adapter: Adapter[Any]) -> None:
         self.settings, self.adapter = settings, adapter
-        self.who = Who(settings.role, settings.name)
+        self.who = Who(settings.role, settings.name, settings.secrets.conceal)
         self.edge = EDGES[settings.role](self.who)
         self.holders = 0
+        self.model: str | None = None
+        """The model or voice, as its adapter names it."""
         self.opened = trio.Event()
         """Set when the first attempt to open it has ended."""
         self.error: ComponentError | None = None
         """Why it isn't open: the first attempt failed, or it died and is being reopened."""
+        self._since = inf
         self._released = trio.Event()
-        self._scope = trio.CancelScope()
+        # Shielded, so that it closes in its own time when everything around it is cancelled.
+        self._scope = trio.CancelScope(shield=True)
 
     def release(self) -> None:
         """Closes it, in its own task and time."""
@@ -55,31 +65,44 @@ class SharedComponent:
 
     async def keep_open(self, resources: Resources) -> None:
         """Opens it, keeps it open until it is released, and reopens it with backoff when it dies."""
-        pause, longest = REOPEN_S
+        first, longest = REOPEN_S
+        pause = first
         with self._scope:
-            while not self._released.is_set():
+            while True:
                 try:
                     await self._stay_open(resources)
                 except ComponentError as error:
                     self.error = error
-                    if not self.opened.is_set():
-                        break  # whoever asked for it decides
-                    await trio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-                    pause = min(longest, pause * 2)
-        self.opened.set()
+                if self._released.is_set() or not self.opened.is_set():
+                    break  # closed as it should, or never open: whoever asked for it decides
+                if trio.current_time() - self._since > longest:
+                    pause = first
+                await trio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+                pause = min(longest, pause * 2)
 
     async def _stay_open(self, resources: Resources) -> None:
-        try:
+        self._since = inf
+        with trio.CancelScope() as opening:
+            if self.opened.is_set():
+                opening.deadline = trio.current_time() + REOPEN_DEADLINE_S
             async with Edge(
                 self.who, lambda: self.adapter.open(self.settings.options, resources), lambda opened: opened
             ) as component:
-                self.edge.inner, self.error = component, None
+                label = at_edge_sync(self.who, lambda: self.adapter.label(self.settings.options))
+                self.model = None if label is None else self.who.conceal(label)
+                if isinstance(component, Probing):
+                    await at_edge(self.who, component.probe)
+                opening.deadline = inf
+                self.edge.up(component)
+                self.error, self._since = None, trio.current_time()
                 self.opened.set()
-                await self._released.wait()
-        finally:
-            self.edge.inner = None
-        if not self._released.is_set():
-            raise ComponentError("closed by itself", component=self.who.name, role=self.who.role)
+                try:
+                    await self._released.wait()
+                finally:
+                    self.edge.down()
+        if opening.cancelled_caught:
+            message = f"did not open within {REOPEN_DEADLINE_S:g} s"
+            raise ComponentError(message, component=self.who.name, role=self.who.role)
 
 
 class Runtime:
@@ -116,10 +139,9 @@ class Runtime:
         except trio.Cancelled:
             self.let_go(shared)
             raise
-        if shared.error is not None and shared not in self._running:
-            error = shared.error
+        if shared not in self._running:
             self.let_go(shared)
-            raise error
+            raise shared.error or ComponentError("was closed", component=settings.name, role=settings.role)
         return shared
 
     def let_go(self, shared: SharedComponent) -> None:
@@ -130,15 +152,12 @@ class Runtime:
                 del self._components[shared.settings.key]
             shared.release()
 
-    def is_open(self, key: str) -> bool:
-        """Whether somebody holds a component of that key."""
-        return key in self._components
-
     async def _run(self, shared: SharedComponent) -> None:
         try:
             await shared.keep_open(Resources(component=shared.settings.name, threads=self._threads))
         finally:
             self._running.discard(shared)
+            shared.opened.set()
             # A new holder of the same key must get a new attempt, not this corpse.
             if self._components.get(shared.settings.key) is shared:
                 del self._components[shared.settings.key]

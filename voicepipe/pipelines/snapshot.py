@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from voicepipe.calls.events import ComponentLabel
 from voicepipe.components import LanguageModel, SpeechToText, TextToSpeech
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
 from voicepipe.edge import Who
+from voicepipe.pipelines.routing import choose
 from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Opened:
     @property
     def who(self) -> Who:
         """As errors name it."""
-        return Who(self.settings.role, self.settings.name)
+        return Who(self.settings.role, self.settings.name, self.settings.secrets.conceal)
 
 
 @frozen
@@ -100,6 +102,11 @@ class Snapshot:
         """The pipeline that answers when nothing else is said."""
         return self.pipelines[self.config.active_pipeline]
 
-    def choose(self, info: CallInfo) -> Pipeline:  # noqa: ARG002 - routes by caller and called number will read it
-        """The pipeline for a call."""
-        return self.active
+    def choose(self, info: CallInfo) -> Pipeline:
+        """The pipeline for a call: by the first route that matches, else the active one.
+
+        A split gives the same caller the same pipeline; a caller who is not known gets one by `call_id`, or
+        any if that is empty too.
+        """
+        known = info if info.call_id else evolve(info, call_id=uuid4().hex)
+        return self.pipelines[choose(self.config, known).pipeline]

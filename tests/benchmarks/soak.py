@@ -1,0 +1,235 @@
+"""Reloads under calls, for as long as you like: `python tests/benchmarks/soak.py [--calls 50] [--seconds 60]`.
+
+A real engine, real AudioSocket calls, real recogniser and voices. First the calls alone, then the same with a
+reload every second, good and broken files in turn. Prints how regularly the agents' frames came in both, which
+calls were dropped or heard two versions (none may), and what the engine held before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import trio
+from attrs import define, field, frozen
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from engine_process import engine_home, open_engine
+
+from voicepipe.testing.audiosocket_caller import open_audiosocket_call
+from voicepipe.testing.speaker import open_speaker
+
+PIPELINES = ("alpha", "bravo")
+"""Each says its name in everything it says."""
+
+FILE = """\
+active_pipeline: {active}
+logging: {{level: INFO}}
+limits: {{idle_prompt_s: 60}}
+pipelines:
+  alpha:
+    stt: {{type: vosk, model: models/tiny-en}}
+    llm: {{type: scripted, script: alpha.yaml}}
+    tts: {{type: espeak, voice: en-us}}
+    greeting: Alpha.
+  bravo:
+    stt: {{type: vosk, model: models/tiny-en}}
+    llm: {{type: scripted, script: bravo.yaml}}
+    tts: {{type: espeak, voice: en-gb, words_per_minute: {pace}}}
+    greeting: Bravo.
+"""
+SCRIPT = """\
+start: talk
+states:
+  talk:
+    say: {name}.
+    otherwise: {{say: "{words}"}}
+"""
+BROKEN = FILE.replace("voice: en-us", "vocie: en-us")
+
+ENGINE = """\
+pipeline_sets: {main: ai-agent.yaml}
+listeners: [{set: main, port: 0}]
+max_live_versions: 100
+"""
+
+IN_REPLY_MS = 120
+"""Frames further apart belong to different replies, or to either side of a pause."""
+
+CALL_S = 20.0
+"""How long a caller stays before ringing again."""
+
+
+@frozen
+class Held:
+    """What the engine's process holds."""
+
+    descriptors: int
+    threads: int
+    children: int
+    rss_mb: float
+
+    @classmethod
+    def by(cls, pid: int) -> Held:
+        """Read from /proc."""
+        process = Path("/proc", str(pid))
+        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
+        children = (process / "task" / str(pid) / "children").read_text().split()
+        return cls(
+            sum(1 for _descriptor in (process / "fd").iterdir()),
+            int(status["Threads"]),
+            len(children),
+            int(status["VmRSS"].split()[0]) / 1024,
+        )
+
+
+@define
+class Phase:
+    """What came of a time with or without reloads."""
+
+    gaps_ms: list[float] = field(factory=list)
+    calls: int = 0
+    applied: int = 0
+    rejected: int = 0
+    faults: list[str] = field(factory=list)
+
+    def percentile(self, share: float) -> float:
+        """Of the gaps between frames within a reply, in ms."""
+        ordered = sorted(self.gaps_ms)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+    def line(self, name: str) -> str:
+        """For the table."""
+        shares = "  ".join(f"{self.percentile(share):7.1f}" for share in (0.5, 0.99, 0.999, 1.0))
+        return f"{name:<18}{self.calls:>6}{len(self.gaps_ms):>9}  {shares}  {self.applied:>7}  {self.rejected:>8}"
+
+
+COLUMNS = "p50", "p99", "p99.9", "max", "applied", "rejected"
+HEAD = f"{'':<18}{'calls':>6}{'frames':>9}  " + "  ".join(f"{column:>7}" for column in COLUMNS)
+
+
+async def keep_calling(port: int, phase: Phase, hello: bytes, delay: float) -> None:
+    """Rings, speaks a second in ten, hangs up, rings again."""
+    await trio.sleep(delay)
+    while True:
+        async with open_audiosocket_call(port=port) as caller:
+            phase.calls += 1
+            try:
+                with trio.move_on_after(CALL_S):
+                    while not caller.hung_up.is_set():
+                        await trio.sleep(1.5)
+                        await caller.say(hello)
+                        await trio.sleep(7)
+                if caller.hung_up.is_set():
+                    phase.faults.append(f"{caller.call_id} was dropped: {caller.how}")
+            finally:
+                times = [when for when, _size in caller.arrivals]
+                phase.gaps_ms += [gap for a, b in pairwise(times) if (gap := (b - a) * 1000) < IN_REPLY_MS]
+
+
+async def keep_reloading(engine, phase: Phase) -> None:
+    """Edits and reloads every second: good and broken files in turn."""
+    turn = 0
+    while True:
+        await trio.sleep(1)
+        turn += 1
+        active = PIPELINES[turn // 2 % 2]
+        engine.yaml.write_text((BROKEN if turn % 2 else FILE).format(active=active, pace=140 + turn % 40))
+        answer = await engine.ask("POST", "/-/reload")
+        if answer.status_code == 200:
+            phase.applied += answer.json()["outcome"] == "applied"
+        else:
+            phase.rejected += 1
+            if not turn % 2:
+                phase.faults.append(f"a good file was refused: {answer.text[:300]}")
+
+
+async def run_phase(engine, calls: int, seconds: float, hello: bytes, *, reloads: bool) -> Phase:
+    """So many calls for so long."""
+    phase = Phase()
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for number in range(calls):
+                nursery.start_soon(keep_calling, engine.port, phase, hello, number * min(8.0, seconds / 4) / calls)
+            if reloads:
+                nursery.start_soon(keep_reloading, engine, phase)
+    return phase
+
+
+def mixed_versions(records: list[dict]) -> list[str]:
+    """Calls that were answered by another pipeline than their version's, or said what another pipeline says."""
+    ready = [one for record in records if record["event"] == "engine.ready" for one in record["sets"]]
+    active = {one["version"]: one["active_pipeline"] for one in ready}
+    active |= {one["version"]: one["plan"]["active"] for one in records if one["event"] == "reload.applied"}
+    pipelines = {record["call_id"]: record["pipeline"] for record in records if record["event"] == "call.started"}
+    faults = []
+    for record in records:
+        match record["event"]:
+            case "call.started" if record["pipeline"] != active.get(record["version"]):
+                faults.append(f"{record['call_id']} got {record['pipeline']} on version {record['version']}")
+            case "call.turn" if record["said"] and pipelines[record["call_id"]] not in record["said"].lower():
+                faults.append(f"{record['call_id']} of {pipelines[record['call_id']]} said {record['said'][:40]!r}")
+            case "call.ended" if record["outcome"] != "caller_hung_up":
+                faults.append(f"{record['call_id']} ended with {record['outcome']}: {record['detail']}")
+            case "call.crashed":
+                faults.append(f"{record['call_id']} crashed")
+    return faults
+
+
+@asynccontextmanager
+async def open_soak():
+    """An engine that serves the two pipelines, and a caller's voice."""
+    with engine_home(FILE.format(active="alpha", pace=160)) as home:
+        for name in PIPELINES:
+            words = f"{name} says one two three four five six seven eight nine ten, and once more from the beginning."
+            (home / f"{name}.yaml").write_text(SCRIPT.format(name=name.title(), words=words))
+        (home / "engine.yaml").write_text(ENGINE)
+        async with open_speaker() as speaker:
+            hello = await speaker.say("hello")
+        async with open_engine(home, file="engine.yaml") as engine:
+            yield engine, hello
+
+
+async def soak(calls: int, seconds: float, *, progress=print) -> tuple[Phase, Phase, Held, Held]:
+    """Both phases, and what the engine held after a first call and at the end, when all calls had ended."""
+    async with open_soak() as (engine, hello):
+        await run_phase(engine, 1, 3, hello, reloads=False)  # what is loaded once is loaded
+        await engine.logged("call.ended")
+        before = Held.by(engine.process.pid)
+        progress(f"{calls} calls for {seconds:g} s without reloads")
+        calm = await run_phase(engine, calls, seconds, hello, reloads=False)
+        progress(f"{calls} calls for {seconds:g} s with a reload every second")
+        busy = await run_phase(engine, calls, seconds, hello, reloads=True)
+        with trio.fail_after(30):
+            while engine.count("call.ended") < engine.count("call.started"):  # noqa: ASYNC110 - it is another process
+                await trio.sleep(0.1)
+        await trio.sleep(1)
+        after = Held.by(engine.process.pid)
+        busy.faults += mixed_versions(engine.records)
+    return calm, busy, before, after
+
+
+def main() -> int:
+    """Prints what came of it; 1 if a call was dropped or heard two versions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=50, help="at once (default: 50)")
+    parser.add_argument("--seconds", type=float, default=60, help="of each of the two phases (default: 60)")
+    arguments = parser.parse_args()
+    calm, busy, before, after = trio.run(soak, arguments.calls, arguments.seconds)
+    print("\nms between an agent's frames, as the callers get them (20 is on time)")
+    print(HEAD, calm.line("without reloads"), busy.line("with reloads"), sep="\n")
+    print(f"\nengine before: {before}\nengine after:  {after}")
+    faults = calm.faults + busy.faults
+    print(f"\n{len(faults)} faults (calls dropped, versions mixed, good files refused)", *faults[:20], sep="\n  ")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,78 @@
+"""R03: a reload never ends the process, whatever the file holds and whatever a component's factory raises."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+import pytest
+from recording import RecordedSet, pipeline, raising
+
+from voicepipe import Applied, ConfigError, Rejected
+from voicepipe.registry import Broken
+
+RANDOM = random.Random(3)
+RUBBISH = {
+    "NUL": b"\0" * 100,
+    "not UTF-8": b"pipelines: \xff\xfe",
+    "a tag": b"pipelines: !!python/object/apply:sys.exit [3]",
+    "deep": b"[" * 20_000,
+    "an alias of itself": b"pipelines: &a [*a]",
+    "another type": b"42",
+    **{f"random {number}": RANDOM.randbytes(300) for number in range(20)},
+}
+RAISED = {
+    "error": lambda: RuntimeError("no"),
+    "exit": lambda: SystemExit(3),
+    "exit in a group": lambda: BaseExceptionGroup("several", [SystemExit(3), OSError("reset")]),
+    "generator exit": GeneratorExit,
+    "memory": MemoryError,
+    "recursion": lambda: RecursionError("too deep"),
+}
+
+
+@pytest.mark.parametrize("content", RUBBISH.values(), ids=RUBBISH)
+async def test_whatever_the_file_holds(tmp_path, content):
+    recorded = RecordedSet(tmp_path)
+    async with recorded.serve() as pipelines:
+        recorded.path.write_bytes(content)
+        assert isinstance(await pipelines.reload(), Rejected)
+        recorded.write(default=pipeline(stt="b"))
+        assert isinstance(await pipelines.reload(), Applied)
+
+
+@pytest.mark.parametrize("make", RAISED.values(), ids=RAISED)
+async def test_whatever_a_factory_raises(tmp_path, make):
+    recorded = RecordedSet(tmp_path)
+    recorded.opening["llm b"] = raising(make())
+    async with recorded.serve() as pipelines:
+        outcome = await recorded.rewrite(pipelines, default=pipeline(llm="b"))
+        assert isinstance(outcome, Rejected)
+        assert pipelines.current.version == 1
+        assert recorded.open == {"stt a": 1, "llm a": 1, "tts a": 1}
+
+
+async def test_a_factory_that_exits_while_it_makes_its_context(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    recorded.check = lambda options: sys.exit(3) if options.id == "b" else ()
+    async with recorded.serve() as pipelines:
+        assert isinstance(await recorded.rewrite(pipelines, default=pipeline(llm="b")), Rejected)
+
+
+async def test_a_start_does_not_end_it_either(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    recorded.opening["llm a"] = raising(SystemExit(3))
+    with pytest.raises(ConfigError, match="SystemExit"):
+        async with recorded.serve():
+            pytest.fail("it serves")
+
+
+async def test_an_adapter_that_cant_be_imported(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    recorded.registry.broken = (Broken("tts", "rusty", "rusty_voice:tts can't be imported: SystemExit: 3"),)
+    async with recorded.serve() as pipelines:
+        outcome = await recorded.rewrite(pipelines, default=pipeline() | {"tts": "rusty"})
+        assert isinstance(outcome, Rejected)
+        assert outcome.problems[0].path == "pipelines.default.tts"
+        assert "is installed, but can't be used: rusty_voice:tts can't be imported" in outcome.problems[0].message
+        assert isinstance(await recorded.rewrite(pipelines, default=pipeline(tts="b")), Applied)

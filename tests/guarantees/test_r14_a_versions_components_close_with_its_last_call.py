@@ -1,0 +1,88 @@
+"""R14: a version's components close when its last call ends, and not before; everything goes back to where it was."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import threading
+import weakref
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+import trio.testing
+from recording import RecordedSet, make_component, pipeline
+
+from voicepipe import Adapter, Registry, Retired
+
+
+async def test_not_before_and_then_at_once(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    async with recorded.serve() as pipelines:
+        with pipelines.pin():
+            with pipelines.pin():
+                await recorded.rewrite(pipelines, default=pipeline(stt="b", llm="b"))
+                await recorded.rewrite(pipelines, default=pipeline(stt="c", llm="b"))
+                assert recorded.closed == ["stt b"]
+            await trio.testing.wait_all_tasks_blocked()
+            assert recorded.closed == ["stt b"]
+        await trio.testing.wait_all_tasks_blocked()
+        assert recorded.closed[0] == "stt b"
+        assert sorted(recorded.closed[1:]) == ["llm a", "stt a"]
+        assert [event.version for event in recorded.events if isinstance(event, Retired)] == [2, 1]
+
+
+async def test_a_component_of_which_a_later_version_has_need_again_is_kept(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    async with recorded.serve() as pipelines:
+        with pipelines.pin():
+            await recorded.rewrite(pipelines, default=pipeline(stt="b"))
+            await recorded.rewrite(pipelines, default=pipeline(stt="a"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert recorded.open == {"stt a": 1, "llm a": 1, "tts a": 1}
+        assert recorded.opened.count("stt a") == 1
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_files_sockets_threads_and_memory_go_back_to_where_they_were(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    made = weakref.WeakSet()
+
+    @asynccontextmanager
+    async def open_heavy(options, resources):
+        ours, theirs = socket.socketpair()
+        stop = threading.Event()
+        thread = threading.Thread(target=stop.wait, name=resources.component)
+        thread.start()
+        component = make_component("tts")
+        made.add(component)
+        try:
+            with ours, theirs, (tmp_path / "model").open("wb"):
+                yield component
+        finally:
+            stop.set()
+            thread.join()
+
+    heavy = recorded.adapter("tts")
+    heavy = Adapter(name="recorded", role="tts", options=heavy.options, open=open_heavy)
+    registry = Registry([recorded.adapter("stt"), recorded.adapter("llm"), heavy])
+    async with recorded.serve(registry=registry) as pipelines:
+        await pipelines.reload()
+        gc.collect()
+        before = descriptors(), threading.active_count()
+        with pipelines.pin():
+            for number in range(10):
+                await recorded.rewrite(pipelines, default=pipeline(tts=str(number)))
+            gc.collect()
+            assert len(made) == 2
+            assert (descriptors(), threading.active_count()) == (before[0] + 3, before[1] + 1)
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        assert len(made) == 1
+        assert (descriptors(), threading.active_count()) == before
+    gc.collect()
+    assert len(made) == 0
+    assert (descriptors(), threading.active_count()) == (before[0] - 3, before[1] - 1)

@@ -1,0 +1,203 @@
+"""Reading in a helper process, by the adapters that are really installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from odd_adapters import odd_adapters, odd_pipeline
+from recording import until
+
+from voicepipe import Applied, ConfigError, Rejected, Unchanged, installed, load_config, open_pipeline_set
+from voicepipe.pipelines import loading
+from voicepipe.pipelines.loading import load
+
+CANARY = "canary-7f3a91"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def _odd(tmp_path, monkeypatch):
+    with odd_adapters(tmp_path / "packages", monkeypatch):
+        yield
+
+
+@pytest.fixture
+def path(tmp_path, _odd):
+    file = tmp_path / "ai-agent.yaml"
+    file.write_text(odd_pipeline())
+    return file
+
+
+@asynccontextmanager
+async def serving(path, **settings):
+    async with open_pipeline_set(path, environ={"WORD": CANARY}, **settings) as pipelines:
+        yield pipelines
+
+
+def gone(pid):
+    """Whether a process has ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def test_a_helper_reads_what_this_process_would():
+    file = ROOT / "config/ai-agent.yaml"
+    pytest.importorskip("vosk", reason="the extra `vosk` is not installed")
+    found = await load(file, installed(), {}, (), beside_calls=True)
+    expected = load_config(file, environ={})
+    assert found == expected
+    assert (found.sources, found.files) == (expected.sources, expected.files)
+    keys = [
+        [
+            [one.key for role in ("stt", "llm", "tts") for one in pipeline.role(role)]
+            for pipeline in of.pipelines.values()
+        ]
+        for of in (found, expected)
+    ]
+    assert keys[0] == keys[1]
+
+
+async def test_a_helper_answers_with_all_problems_their_places_and_lines(path):
+    path.write_text('{"pipelines": {"default": {"stt": "od", "llm": "odd", "tts": "odd"}},\n "typo": 1}')
+    with pytest.raises(ConfigError) as expected:
+        load_config(path, environ={})
+    with pytest.raises(ConfigError) as found:
+        await load(path, installed(), {}, (), beside_calls=True)
+    assert found.value.problems == expected.value.problems
+    assert [problem.source for problem in found.value.problems] == [one.source for one in expected.value.problems]
+    assert found.value.files == expected.value.files
+    assert len(found.value.problems) == 2
+    assert found.value.problems[1].source == ' "typo": 1}'
+
+
+async def test_reloads_are_read_by_a_helper_of_low_priority_which_gets_no_secret_but_by_its_pipe(path, tmp_path):
+    note = tmp_path / "note.json"
+    async with serving(path) as pipelines:
+        path.write_text(odd_pipeline(do="note", note=str(note), word="${WORD}"))
+        outcome = await pipelines.reload()
+        assert isinstance(outcome, Applied)
+        assert str(pipelines.current.active.tts[0].settings.options.word) == CANARY
+        assert isinstance(await pipelines.reload(), Unchanged)
+    seen = json.loads(note.read_text())
+    assert seen["pid"] != os.getpid()
+    assert seen["nice"] == 19
+    assert CANARY not in seen["argv"] + seen["environ"]
+    assert gone(seen["pid"])
+
+
+async def test_the_start_is_read_by_this_process(path, tmp_path):
+    note = tmp_path / "note.json"
+    path.write_text(odd_pipeline(do="note", note=str(note)))
+    async with serving(path):
+        assert json.loads(note.read_text())["pid"] == os.getpid()
+
+
+async def test_a_registry_of_ones_own_is_known_to_this_process_only(path, tmp_path):
+    note = tmp_path / "note.json"
+    async with serving(path, registry=type(installed())(installed())) as pipelines:
+        path.write_text(odd_pipeline(do="note", note=str(note)))
+        assert isinstance(await pipelines.reload(), Applied)
+        assert json.loads(note.read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("do", ["shout", "thread"])
+async def test_whatever_a_check_prints_or_leaves_behind_is_not_in_the_way(path, do):
+    async with serving(path) as pipelines:
+        path.write_text(odd_pipeline(do=do))
+        assert isinstance(await pipelines.reload(), Applied)
+
+
+DEFECTS = {
+    "exit": "reading it failed, because the helper process ended with status 3",
+    "kill": "reading it failed, because the helper process ended by signal 9",
+    "leave": "reading it failed, because the helper process ended without an answer",
+    "abandon": "reading it failed with Abandoned in odd_adapter.py, line 30",
+    "unpicklable": "reading it in a helper process failed with TypeError in odd_adapter.py, line 21: "
+    "options must be picklable",
+}
+
+
+@pytest.mark.parametrize(("do", "message"), DEFECTS.items())
+async def test_a_helper_that_breaks_down_rejects_the_file_and_tells_no_secret(path, do, message):
+    async with serving(path) as pipelines:
+        path.write_text(odd_pipeline(do=do, word="${WORD}"))
+        outcome = await pipelines.reload()
+        assert isinstance(outcome, Rejected)
+        (problem,) = outcome.problems
+        assert (outcome.reason, problem.message, problem.where.file) == ("defect", message, path)
+        assert CANARY not in repr(outcome)
+        assert pipelines.current.version == 1
+        path.write_text(odd_pipeline(word="${WORD}"))
+        assert isinstance(await pipelines.reload(), Applied)
+
+
+async def test_a_helper_that_can_not_be_started_rejects_the_file(path, monkeypatch):
+    async with serving(path) as pipelines:
+        monkeypatch.setattr(loading, "HELPER", ("no-such-program",))
+        outcome = await pipelines.reload()
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason == "defect"
+        assert "can be started" in outcome.problems[0].message
+
+
+async def test_an_environment_that_can_not_be_told_rejects_the_file(path):
+    def environ():
+        if told:
+            raise LookupError(CANARY)
+        told.append(1)
+        return {}
+
+    told = []
+    async with open_pipeline_set(path, environ=environ) as pipelines:
+        outcome = await pipelines.reload()
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason == "defect"
+        assert outcome.problems[0].message.startswith(
+            "reading it could not begin, because the environment failed with LookupError in test_loading.py, line "
+        )
+        assert CANARY not in repr(outcome)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed", "too slow"])
+async def test_a_helper_that_is_given_up_leaves_no_process(path, tmp_path, how, monkeypatch):
+    note = tmp_path / "note.json"
+    if how == "too slow":
+        monkeypatch.setattr(loading, "READ_S", 3)
+    began = trio.current_time()
+    with trio.CancelScope() as scope:
+        async with serving(path) as pipelines, trio.open_nursery() as nursery:
+            path.write_text(odd_pipeline(do="hang", note=str(note)))
+            if how == "too slow":
+                outcome = await pipelines.reload()
+                assert isinstance(outcome, Rejected)
+                assert (outcome.reason, outcome.problems[0].message) == ("config", "was not read within 3 s")
+                assert pipelines.current.version == 1
+            else:
+                nursery.start_soon(pipelines.reload)
+                await until(note.exists)
+                nursery.cancel_scope.cancel()
+                if how == "cancelled":
+                    scope.cancel()
+    assert scope.cancelled_caught == (how == "cancelled")
+    assert trio.current_time() - began < 10
+    seen = json.loads(note.read_text())
+    assert gone(seen["pid"])
+    await until(lambda: gone(seen["child"]))
+
+
+async def test_a_helper_has_the_modules_that_this_process_has(path, tmp_path, monkeypatch):
+    """Whatever the working directory holds, and although `odd` is nowhere but on this process's path."""
+    (tmp_path / "here/voicepipe").mkdir(parents=True)
+    (tmp_path / "here/voicepipe/__init__.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path / "here")
+    assert str(tmp_path / "packages") in sys.path
+    async with serving(path) as pipelines:
+        assert isinstance(await pipelines.reload(), Unchanged)

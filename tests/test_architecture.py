@@ -1,0 +1,255 @@
+"""The arrows of the house point one way: read off the imports, module by module."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from fnmatch import fnmatch
+from functools import cache
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+import voicepipe
+
+ROOT = Path(voicepipe.__file__).parents[1]
+SDK = sorted((ROOT / "voicepipe").rglob("*.py"))
+ENGINE = sorted((ROOT / "reference_engine").rglob("*.py"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+OTHERS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)]
+
+MOST_LINES = 400
+SANS_IO = (
+    "voicepipe/*_wire.py",
+    "voicepipe/calls/turns.py",
+    "voicepipe/calls/turn_events.py",
+    "voicepipe/calls/segmenting.py",
+    "voicepipe/calls/heard.py",
+    "voicepipe/calls/ring.py",
+    "voicepipe/calls/vad.py",
+)
+IO = (
+    "trio",
+    "socket",
+    "select",
+    "selectors",
+    "ssl",
+    "subprocess",
+    "threading",
+    "multiprocessing",
+    "urllib.request",
+    "http",
+)
+FOR_ADAPTERS = {
+    "voicepipe.audio",
+    "voicepipe.components",
+    "voicepipe.config.values",
+    "voicepipe.documents",
+    "voicepipe.errors",
+    "voicepipe.events",
+    "voicepipe.registry",
+    "voicepipe.requests",
+}
+SHARED_BY_ADAPTERS = {"voicepipe.adapters.helper_process": {"voicepipe.nurseries"}}
+"""What several adapters stand on, and what it may import besides."""
+COMMON = {"voicepipe.adapters", *FOR_ADAPTERS, *SHARED_BY_ADAPTERS}
+"""What every adapter may import."""
+PACKAGES = {"scripts": "scripted"}
+"""Packages under `adapters`, and the adapter that each is of."""
+
+
+def name_of(path: Path) -> str:
+    """`voicepipe.calls.turns`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in (*SDK, *ENGINE)}
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Full names of what a module imports, anywhere in it: `trio`, `voicepipe.errors.Problem`, `voicepipe.Call`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(), path)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide where an arrow points"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(found)
+
+
+def modules_imported(path: Path) -> set[str]:
+    """The modules of ours that a module imports, names within them left out."""
+    return {name if name in MODULES else name.rpartition(".")[0] for name in imports(path) if is_ours(name)}
+
+
+def is_ours(name: str) -> bool:
+    return name.partition(".")[0] in {"voicepipe", "reference_engine"}
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def matching(*patterns: str) -> list[Path]:
+    """Files of the SDK by pattern; each pattern has some."""
+    for pattern in patterns:
+        assert any(fnmatch(str(path.relative_to(ROOT)), pattern) for path in SDK), f"{pattern} matches nothing"
+    return [path for path in SDK if any(fnmatch(str(path.relative_to(ROOT)), pattern) for pattern in patterns)]
+
+
+def breaches(paths: list[Path], forbidden) -> list[str]:
+    """`voicepipe/x.py imports y`, for each import that is forbidden."""
+    assert paths
+    return [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in paths
+        for name in sorted(imports(path))
+        if forbidden(name)
+    ]
+
+
+def test_the_sdk_knows_nothing_of_the_engine():
+    assert breaches([*SDK, *EXAMPLES], lambda name: within(name, "reference_engine")) == []
+
+
+def test_the_engine_and_the_examples_use_public_names_only():
+    public = {f"voicepipe.{name}" for name in voicepipe.__all__} | {"voicepipe"}
+    kit = "voicepipe.testing"
+    engine = breaches(ENGINE, lambda name: within(name, "voicepipe") and name not in public)
+    examples = breaches(
+        EXAMPLES, lambda name: within(name, "voicepipe") and name not in public and not within(name, kit)
+    )
+    assert engine + examples == []
+
+
+def test_the_test_kit_is_for_tests():
+    elsewhere = [path for path in SDK if not name_of(path).startswith("voicepipe.testing")]
+    assert breaches([*elsewhere, *ENGINE], lambda name: within(name, "voicepipe.testing")) == []
+
+
+@pytest.mark.parametrize("package", ["calls", "pipelines", "transports", "config", "documents"])
+def test_no_part_knows_an_adapter(package):
+    paths = matching(f"voicepipe/{package}/*")
+    assert breaches(paths, lambda name: within(name, "voicepipe.adapters")) == []
+
+
+def test_calls_do_not_know_where_pipelines_come_from():
+    """A call reads its snapshot, and nothing else of pipelines or of how they are configured."""
+    allowed = {"voicepipe.pipelines.snapshot", "voicepipe.config.settings"}
+    found = {
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in matching("voicepipe/calls/*")
+        for module in modules_imported(path) - allowed
+        if within(module, "voicepipe.pipelines", "voicepipe.config")
+    }
+    assert found == set()
+
+
+def test_an_adapter_knows_its_own_files_and_what_adapters_are_made_of():
+    found = {
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in matching("voicepipe/adapters/*")
+        for module in modules_imported(path) - COMMON - SHARED_BY_ADAPTERS.get(name_of(path), set())
+        if not within(module, "voicepipe.adapters") or adapter_of(module) != adapter_of(name_of(path))
+    }
+    assert found == set()
+
+
+def adapter_of(module: str) -> str:
+    """The adapter that a file under `adapters` belongs to: `espeak` for `espeak_voices`."""
+    file = module.removeprefix("voicepipe.adapters.").partition(".")[0]
+    return PACKAGES.get(file, file).partition("_")[0]
+
+
+@pytest.mark.parametrize("package", ["config", "documents"])
+def test_configuration_opens_nothing(package):
+    paths = matching(f"voicepipe/{package}/*")
+    assert breaches(paths, lambda name: within(name, *IO)) == []
+    opened = {"voicepipe.pipelines", "voicepipe.calls", "voicepipe.transports", "voicepipe.edge", "voicepipe.nurseries"}
+    assert breaches(paths, lambda name: within(name, *opened)) == []
+
+
+def test_documents_know_nothing_of_configurations():
+    """They are text with places: scripts are read with them as well."""
+    found = {
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in matching("voicepipe/documents/*")
+        for module in modules_imported(path)
+        if not within(module, "voicepipe.documents", "voicepipe.errors")
+    }
+    assert found == set()
+
+
+def test_protocol_logic_does_no_io():
+    assert breaches(matching(*SANS_IO), lambda name: within(name, *IO)) == []
+
+
+def test_nothing_is_asyncio():
+    others = {"asyncio", "anyio", "curio", "nest_asyncio"}
+    assert breaches([*SDK, *ENGINE, *EXAMPLES, *OTHERS], lambda name: name.partition(".")[0] in others) == []
+
+
+def test_no_file_is_two_ideas():
+    """A file is one idea; about 150 lines is usual."""
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in (*SDK, *ENGINE)}
+    long = {path: lines for path, lines in lengths.items() if lines > MOST_LINES}
+    assert long == {}, "where is the second idea in it?"
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages that are loaded after a statement in a fresh process."""
+    show = f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+VENDORS = {
+    "vosk",
+    "espeakng_loader",
+    "openai",
+    "deepgram",
+    "websockets",
+    "httpx",
+    "httpx2",
+    "starlette",
+    "hypercorn",
+    "prometheus_client",
+    "structlog",
+    "watchfiles",
+    "numpy",
+    "soxr",
+}
+
+
+def test_the_vendors_are_those_of_the_extras():
+    """So that a vendor that is added is not forgotten below."""
+    extras = {"all", "local", "dev", "docs"}
+    named = set()
+    for requirement in requires("voicepipe") or ():
+        package, _, marker = requirement.partition(";")
+        if "extra ==" in marker and not any(f'"{extra}"' in marker for extra in extras):
+            name = package.split("[")[0].split("=")[0].split(">")[0].split("<")[0].strip().lower()
+            named.add({"deepgram-sdk": "deepgram"}.get(name, name.replace("-", "_")))
+    assert named - {"voicepipe"} <= VENDORS
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import voicepipe",
+        "from voicepipe import installed; installed()",
+        "import voicepipe.cli",
+        "import voicepipe.adapters.vosk, voicepipe.adapters.espeak, voicepipe.adapters.scripted",
+    ],
+)
+def test_no_vendor_is_loaded_before_it_is_used(statement):
+    assert loaded_by(statement) & VENDORS == set()
+
+
+def test_the_sdk_does_not_load_the_engine():
+    assert "reference_engine" not in loaded_by("import voicepipe, voicepipe.cli")

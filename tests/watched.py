@@ -1,0 +1,74 @@
+"""A recorded pipeline set that reloads itself when its files change, with real files and a real watch."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from unittest.mock import patch
+
+import structlog
+import trio
+from recording import RecordedSet
+
+from reference_engine import watching
+
+LONG_S = 20.0
+"""How long anything may take on a machine that does much else besides."""
+
+QUIET_MS = 100
+"""The quiet that a change is given here, so that tests are quick."""
+
+SHORT_S = 0.6
+"""How long to wait for what should not happen: several times that."""
+
+
+class Served:
+    """A set as the engine has it watched."""
+
+    def __init__(self, pipelines):
+        self.name, self.reload = pipelines.name, pipelines.reload
+        self.files = partial(watching.files_of, pipelines)
+
+
+class WatchedSet(RecordedSet):
+    """Tells its reloads one by one."""
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self._send, self._outcomes = trio.open_memory_channel(100)
+
+    @asynccontextmanager
+    async def watch(self, *, quiet_ms=QUIET_MS):
+        """Serves the set and watches it; the reload that this begins with is over."""
+        with patch.object(watching, "QUIET_MS", quiet_ms), structlog.testing.capture_logs() as logs:
+            async with self.serve(observer=self._observe) as pipelines, trio.open_nursery() as nursery:
+                nursery.start_soon(watching.watch_set, Served(pipelines), structlog.get_logger())
+                await self.outcome()
+                yield pipelines
+                nursery.cancel_scope.cancel()
+        assert logs == []
+
+    async def outcome(self):
+        """The next reload's."""
+        with trio.fail_after(LONG_S):
+            return await self._outcomes.receive()
+
+    async def settled(self):
+        """The last reload's, once no further one comes; the watch may begin anew, which makes one more."""
+        outcome = await self.outcome()
+        while True:
+            with trio.move_on_after(SHORT_S):
+                outcome = await self._outcomes.receive()
+                continue
+            return outcome
+
+    async def nothing(self):
+        """Makes sure that no reload comes."""
+        with trio.move_on_after(SHORT_S):
+            raise AssertionError(await self._outcomes.receive())
+
+    def _observe(self, event):
+        self.events.append(event)
+        if hasattr(event, "trigger"):
+            assert event.trigger == "watch"
+            self._send.send_nowait(event)

@@ -1,0 +1,105 @@
+"""Asks a running engine what it serves, over its control socket or its address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from voicepipe.documents import did_you_mean, shown
+from voicepipe.errors import VoicepipeError
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_S = 5.0
+"""How long an engine may take to accept a connection."""
+ANSWER_S = 30.0
+"""How long it may be silent before it has answered."""
+TOKEN = "VOICEPIPE_ADMIN_TOKEN"  # noqa: S105 - the name of the variable
+"""The variable that holds what an engine asks for over TCP; sent as a bearer token (RFC 6750)."""
+
+
+class NoAnswerError(VoicepipeError):
+    """An engine can't be asked, or says nothing that helps; `hint` is what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@frozen
+class Serving:
+    """What an engine serves for one of its sets."""
+
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """Which of its versions."""
+    digest: str
+    """That version's digest."""
+    config: Mapping[str, Any]
+    """Its effective configuration, secrets hidden."""
+
+
+def ask_serving(engine: str, name: str | None) -> Serving:
+    """What an engine serves now.
+
+    Args:
+        engine: the path of its control socket, or its URL.
+        name: of the pipeline set; None: the only one.
+
+    Raises:
+        NoAnswerError: it can't be asked, or has no such set.
+
+    """
+    try:
+        import httpx  # noqa: PLC0415 - an extra, and 100 ms for those who ask nobody
+    except ImportError:
+        message = "asking an engine needs httpx, which is not installed"
+        raise NoAnswerError(message, "pip install 'voicepipe[engine]'") from None
+    by_address = engine.startswith(("http://", "https://"))
+    transport = httpx.HTTPTransport(uds=None if by_address else engine)
+    token = os.environ.get(TOKEN) if by_address else None
+    try:
+        with httpx.Client(
+            transport=transport,
+            base_url=engine if by_address else "http://engine",
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            trust_env=False,  # a proxy for the web is not one for an engine
+        ) as client:
+            return _serving(client, engine, name)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        hint = "give the path of its control socket, or its URL: `reference-engine run --help` tells where it is"
+        raise NoAnswerError(f"no engine answers at {engine}: {error or type(error).__name__}", hint) from error
+
+
+def _serving(client: httpx.Client, engine: str, name: str | None) -> Serving:
+    versions = {one["set"]: one["version"] for one in _asked(client, engine, "/sets", "sets", list)["sets"]}
+    if name is None and len(versions) == 1:
+        (name,) = versions
+    if name is None or name not in versions:
+        message = f"the engine has no pipeline set {shown(name)}" if name else "the engine has several pipeline sets"
+        hint = did_you_mean(name, versions, "sets") if name else f"choose with --set: {', '.join(versions)}"
+        raise NoAnswerError(message, hint)
+    path = f"/sets/{name}/versions/{versions[name]}"
+    body = _asked(client, engine, path, "config", dict)
+    return Serving(name, versions[name], str(body.get("digest", "")), body["config"])
+
+
+def _asked(client: httpx.Client, engine: str, path: str, key: str, kind: type) -> Mapping[str, Any]:
+    """An answer that has what it is asked for."""
+    answer = client.get(path)
+    if answer.status_code in {401, 403}:
+        raise NoAnswerError(f"the engine at {engine} asks for a token", f"export {TOKEN}=...")
+    try:
+        body = answer.json() if answer.is_success else None
+    except ValueError:
+        body = None
+    if not (isinstance(body, dict) and isinstance(body.get(key), kind)):
+        message = f"what answers at {engine} does not know {path} (it answered {answer.status_code})"
+        raise NoAnswerError(message, "is it an engine, and of the same version as this command?")
+    return body

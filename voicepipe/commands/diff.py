@@ -1,0 +1,183 @@
+"""`voicepipe diff`: what would change if one file took the place of another, or were reloaded."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from voicepipe.commands.asking import NoAnswerError, ask_serving
+from voicepipe.commands.tools import add_tools_to, tools_of
+from voicepipe.config.effective import comparable, effective
+from voicepipe.config.load import load_config
+from voicepipe.config.report import format_json, format_problems
+from voicepipe.documents import shown
+from voicepipe.errors import ConfigError, Problem
+from voicepipe.pipelines.difference import Change, Difference, compare
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+    from collections.abc import Iterable, Iterator
+
+    from voicepipe.config.settings import SetConfig
+
+EX_CONFIG = 78
+"""From BSD's sysexits.h: something is wrong in a configuration file."""
+
+_DESCRIPTION = """\
+Tells what would change for calls if NEW took the place of OLD, or if a running engine reloaded FILE: which components
+open, stay and close, and which pipelines are different for the next call, and in what. Calls that are up keep what they
+have. Secrets are shown as they are written. Nothing is opened or connected to, but the engine.
+"""
+
+_EXAMPLES = """\
+examples:
+  voicepipe diff config/ai-agent.yaml candidate.yaml
+  voicepipe diff config/ai-agent.yaml --engine /run/user/1000/voicepipe/control.sock
+  voicepipe diff tenants/acme.yaml --engine http://127.0.0.1:9090 --set acme
+  voicepipe diff --format json old.yaml new.yaml | jq .changed
+
+exit status, like diff's: 0 nothing would change, 1 something would, 2 wrong usage or no answer from the engine,
+78 a file can't be served (as `voicepipe check` says)
+"""
+
+_LONGEST = 60
+
+
+def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
+    """Describes the subcommand."""
+    parser = commands.add_parser(
+        "diff",
+        help="tell what a changed pipeline file would change for calls",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+        usage="voicepipe diff [options] OLD NEW\n       voicepipe diff [options] FILE --engine PATH_OR_URL",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a pipeline set's YAML file")
+    parser.add_argument("--engine", metavar="PATH_OR_URL", help="compare with what the engine there serves now")
+    parser.add_argument("--set", metavar="NAME", help="which of the engine's sets; default: the only one")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    add_tools_to(parser)
+    parser.set_defaults(run=run, refuse=parser.error)
+
+
+def run(arguments: Namespace) -> int:
+    """Tells the difference; returns the exit status."""
+    if len(arguments.files) != (1 if arguments.engine else 2):
+        arguments.refuse("give two files, or one and --engine")
+    if arguments.set and not arguments.engine:
+        arguments.refuse("--set is for --engine")
+    as_json = arguments.format == "json"
+    problems: list[Problem] = []
+    configs = [config for path in arguments.files if (config := _loaded(path, tools_of(arguments), problems))]
+    if problems:
+        sys.stdout.write(format_json(problems) + "\n" if as_json else format_problems(problems))
+        return EX_CONFIG
+    try:
+        old, difference = _from_engine(arguments, configs[0]) if arguments.engine else _between(*configs)
+    except NoAnswerError as error:
+        sys.stderr.write(f"{error}\n  hint: {error.hint}\n")
+        return 2
+    new = str(arguments.files[-1])
+    if as_json:
+        data = {"old": old, "new": new, **difference.as_data()}
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write("\n".join(_told(old, new, difference)) + "\n")
+    return 1 if difference else 0
+
+
+def _loaded(path: Path, tools: tuple[str, ...], problems: list[Problem]) -> SetConfig | None:
+    try:
+        return load_config(path, tools=tools)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _between(old: SetConfig, new: SetConfig) -> tuple[str, Difference]:
+    found = compare(comparable(old), comparable(new))
+    return str(old.path), attrs.evolve(found, hidden=not found and old.digest != new.digest)
+
+
+def _from_engine(arguments: Namespace, new: SetConfig) -> tuple[str, Difference]:
+    serving = ask_serving(arguments.engine, arguments.set)
+    try:
+        found = compare(serving.config, effective(new))
+    except (AttributeError, KeyError, TypeError) as error:
+        message = f"what the engine serves can't be compared: {type(error).__name__}: {error}"
+        raise NoAnswerError(message, "is it of the same version as this command?") from error
+    difference = attrs.evolve(found, hidden=not found and serving.digest != new.digest)
+    return f"{serving.set}, version {serving.version}", difference
+
+
+def _told(old: str, new: str, difference: Difference) -> Iterator[str]:
+    """For people."""
+    if not difference:
+        yield f"{old} -> {new}: no difference"
+        return
+    yield f"{old} -> {new}, from the next call on:"
+    if difference.hidden:
+        yield "\nThere is a difference, but in what is not shown: a secret that is written into the file itself."
+    yield from _section("components", _components(difference))
+    yield from _section("pipelines", _pipelines(difference))
+    at_once = [one for one in difference.settings if one.path.startswith("logging.")]
+    yield from _section("settings", (_change(one) for one in difference.settings if one not in at_once))
+    yield from _section("at once, for calls that are up as well", map(_change, at_once))
+    yield "\nNone of it needs a restart."
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    if found := list(lines):
+        yield f"\n{title}:"
+        yield from (f"  {line}" for line in found)
+
+
+def _components(difference: Difference) -> Iterator[str]:
+    for one in difference.opens:
+        yield f"opens   {one}, for {', '.join(one.pipelines)}"
+    for one in difference.closes:
+        yield f"closes  {one}, with the last call that uses it"
+    for one in difference.keeps:
+        yield f"keeps   {one}"
+
+
+def _pipelines(difference: Difference) -> Iterator[str]:
+    for name in difference.added:
+        yield f"adds     {name}"
+    for name in difference.removed:
+        yield f"removes  {name}"
+    for name, changes in difference.changed.items():
+        yield f"changes  {name}"
+        yield from (f"    {_change(one)}" for one in changes)
+    for name in difference.unused:
+        yield f"differs  {name}, which no call gets"
+
+
+def _change(change: Change) -> str:
+    old, new = _brief(change.old), _brief(change.new)
+    if old != new:
+        return f"{change.path}: {old} -> {new}"
+    if isinstance(change.new, dict):
+        return f"{change.path}: {new}, whose content is different"
+    return f"{change.path}: {new}, with another value that is not shown"
+
+
+def _brief(value: Any) -> str:
+    """A value in a few words."""
+    match value:
+        case None:
+            return "nothing"
+        case {"file": str(path)} | {"directory": str(path)} | {"file": {"file": str(path)}}:
+            return path
+        case float():
+            return f"{value:g}"
+        case str():
+            return shown(value, _LONGEST) if value != value.strip() or not value.isprintable() or not value else value
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,0 +1,191 @@
+"""`voicepipe explain`: which pipeline a call would get, why, and where each of its settings comes from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from voicepipe.config.load import load_with_places
+from voicepipe.config.provenance import PipelineProvenance, Setting, provenance_of
+from voicepipe.config.report import format_json, format_problems
+from voicepipe.documents import shown
+from voicepipe.errors import ConfigError, Location
+from voicepipe.pipelines.routing import Choice, choose, compare
+from voicepipe.requests import CallInfo
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+    from collections.abc import Iterator, Sequence
+
+    from voicepipe.config.settings import SetConfig
+
+EX_CONFIG = 78
+"""From BSD's sysexits.h: something is wrong in a configuration file."""
+
+_DESCRIPTION = """\
+Tells which pipeline a call would get and why: the routes that are tried, in order, and what of the call matches
+or not; then all settings of that pipeline as they are in effect, with the place that each comes from. Secrets
+are shown as they are written. Nothing is opened or connected to.
+"""
+
+_EXAMPLES = """\
+examples:
+  voicepipe explain config/ai-agent.yaml
+  voicepipe explain config/ai-agent.yaml --called +18005550100 --caller +15550123
+  voicepipe explain config/ai-agent.yaml --called 100 --var vip=1 --format json | jq .pipeline
+
+exit status: 0 fine, 78 the file can't be served (as `voicepipe check` says), 2 wrong usage, 1 anything else
+"""
+
+
+def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
+    """Describes the subcommand."""
+    parser = commands.add_parser(
+        "explain",
+        help="tell which pipeline a call would get, and why",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a pipeline set's YAML file")
+    parser.add_argument("--called", default="", metavar="NUMBER", help="the number that is dialled")
+    parser.add_argument("--caller", default="", metavar="NUMBER", help="the number that dials")
+    parser.add_argument("--listener", default="", metavar="NAME", help="the listener that the call comes in by")
+    parser.add_argument(
+        "--var", action="append", default=[], type=_variable, metavar="NAME=VALUE", help="a variable; may be repeated"
+    )
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> int:
+    """Explains; returns the exit status."""
+    info = CallInfo(
+        called=arguments.called,
+        caller=arguments.caller,
+        listener=arguments.listener,
+        variables=dict(arguments.var),
+    )
+    as_json = arguments.format == "json"
+    try:
+        placed = load_with_places(arguments.file)
+    except ConfigError as error:
+        sys.stdout.write(format_json(error.problems) + "\n" if as_json else format_problems(error.problems))
+        return EX_CONFIG
+    choice = choose(placed.config, info)
+    tried = tuple(_tried(placed.config, choice, info))
+    explained = _Explained(info, choice, tried, provenance_of(placed, choice.pipeline))
+    sys.stdout.write(_json(explained) if as_json else "\n".join(_text(explained)) + "\n")
+    return 0
+
+
+@frozen
+class _Tried:
+    """A route that was held against the call."""
+
+    path: str
+    where: Location
+    matches: bool
+    reason: str
+
+
+@frozen
+class _Explained:
+    """All that there is to say."""
+
+    info: CallInfo
+    choice: Choice
+    routes: tuple[_Tried, ...]
+    pipeline: PipelineProvenance
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def _tried(config: SetConfig, choice: Choice, info: CallInfo) -> Iterator[_Tried]:
+    for index, route in enumerate(config.routes[: None if choice.route is None else choice.route + 1]):
+        if matched := index == choice.route:
+            reason = choice.reason
+        else:
+            reason = "; ".join(str(one) for one in compare(route.when, info) if one.matched is None)
+        yield _Tried(f"routes[{index}]", route.where, matched, reason)
+
+
+def _text(explained: _Explained) -> Iterator[str]:
+    choice, pipeline = explained.choice, explained.pipeline
+    by = explained.routes[-1].path if choice.route is not None else "active_pipeline"
+    yield f"pipeline {choice.pipeline} ({pipeline.where}), by {by}: {choice.reason}"
+    if explained.routes:
+        yield "\nroutes, in order:"
+        yield from _columns(
+            [(one.path, str(one.where), f"{'yes' if one.matches else 'no'}: {one.reason}") for one in explained.routes]
+        )
+    for one in pipeline.components:
+        of = one.settings
+        yield f"\n{of.role} {of.name}{'' if of.name == of.adapter else f', adapter {of.adapter}'} ({of.where})"
+        yield from _columns([_row(option) for option in one.options])
+    yield "\nsettings:"
+    yield from _columns([_row(setting) for setting in pipeline.settings])
+
+
+def _row(setting: Setting) -> tuple[str, ...]:
+    place = f"{setting.where}  {setting.source}" if setting.where else "default"
+    return setting.path, _brief(setting.value), place
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return shown(value, 50) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _json(explained: _Explained) -> str:
+    choice, info, pipeline = explained.choice, explained.info, explained.pipeline
+    data = {
+        "call": {"called": info.called, "caller": info.caller, "listener": info.listener, "variables": info.variables},
+        "pipeline": choice.pipeline,
+        **_place(pipeline.where),
+        "route": choice.route,
+        "reason": choice.reason,
+        "routes": [
+            {"path": one.path, "matches": one.matches, "reason": one.reason, **_place(one.where)}
+            for one in explained.routes
+        ],
+        "components": [
+            {
+                "role": one.settings.role,
+                "name": one.settings.name,
+                "adapter": one.settings.adapter,
+                "path": one.settings.path,
+                **_place(one.settings.where),
+                "options": [_setting(option) for option in one.options],
+            }
+            for one in pipeline.components
+        ],
+        "settings": [_setting(setting) for setting in pipeline.settings],
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _setting(setting: Setting) -> dict[str, Any]:
+    data = {"path": setting.path, "value": setting.value, "origin": setting.origin}
+    return data | ({"source": setting.source, **_place(setting.where)} if setting.where else {})
+
+
+def _place(where: Location) -> dict[str, Any]:
+    return {"file": str(where.file), "line": where.line, "column": where.column}

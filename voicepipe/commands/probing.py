@@ -1,0 +1,69 @@
+"""Opens the components of a configuration as a start would, and closes them again."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from voicepipe.errors import ConfigError, Problem
+from voicepipe.nurseries import leaves_of
+from voicepipe.pipelines.opening import Holding
+from voicepipe.pipelines.plan import reachable_components
+from voicepipe.pipelines.runtime import open_runtime
+
+if TYPE_CHECKING:
+    from voicepipe.config.load import PlacedConfig
+    from voicepipe.config.settings import SetConfig
+    from voicepipe.registry import Registry
+
+PROGRESS_S = 0.2
+"""How often the line on the terminal is written again."""
+_WIDEST = 78
+
+
+def probe(placed: PlacedConfig, registry: Registry, deadline_s: float) -> tuple[Problem, ...]:
+    """What can't be opened, each at its place; a component that can probe itself does.
+
+    Those that calls can get are opened, all at once, as a start does. Progress is shown on a terminal.
+    """
+    try:
+        problems = trio.run(_problems, placed.config, registry, deadline_s)
+    except BaseExceptionGroup as group:
+        if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves_of(group)):
+            raise KeyboardInterrupt from None
+        raise
+    source = placed.root.reading.source
+    return tuple(attrs.evolve(problem, source=source.line(problem.where.line)) for problem in problems)
+
+
+async def _problems(config: SetConfig, registry: Registry, deadline_s: float) -> tuple[Problem, ...]:
+    async with trio.open_nursery() as nursery, open_runtime() as runtime:
+        holding = Holding(runtime)
+        if sys.stderr.isatty():
+            nursery.start_soon(_show_progress, config, holding)
+        try:
+            await holding.open(config, registry, deadline_s)
+        except ConfigError:
+            pass  # a start would be refused; the other things that did not open are of interest as well
+        finally:
+            holding.let_go()
+            nursery.cancel_scope.cancel()
+    return tuple(holding.problems.values())
+
+
+async def _show_progress(config: SetConfig, holding: Holding) -> None:
+    """Keeps a line on the terminal that tells what is waited for."""
+    every = {one.key: f"{one.role} {one.name}" for one in reachable_components(config)}
+    try:
+        while True:
+            waiting = [label for key, label in every.items() if key not in {*holding.components, *holding.problems}]
+            line = f"opened {len(every) - len(waiting)} of {len(every)}, waiting for {', '.join(waiting)}"
+            sys.stderr.write(f"\r\x1b[K{line[:_WIDEST]}")
+            sys.stderr.flush()
+            await trio.sleep(PROGRESS_S)
+    finally:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()

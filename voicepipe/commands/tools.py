@@ -1,0 +1,55 @@
+"""`--tools MODULE`: an integrator's own tools, whose names a file may have besides the built-in ones."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentTypeError
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+
+def add_tools_to(parser: ArgumentParser) -> None:
+    """Describes the argument."""
+    parser.add_argument(
+        "--tools",
+        action="append",
+        default=[],
+        type=_names_in,
+        metavar="MODULE",
+        help="a Python module with tools of your own in its `tools`: an iterable of names, or of objects with a `name`;"
+        " it is found from this directory as well; may be repeated",
+    )
+
+
+def tools_of(arguments: Namespace) -> tuple[str, ...]:
+    """The names of all tools that were given."""
+    return tuple(dict.fromkeys(name for names in arguments.tools for name in names))
+
+
+def _names_in(module: str) -> tuple[str, ...]:
+    """The names in a module's `tools`; raises `ArgumentTypeError`, which is wrong usage."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        found = import_module(module)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module: it may raise anything
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ArgumentTypeError(f"can't import {module!r}: {said}") from None
+    finally:
+        sys.path.remove(here)
+    tools: Any = getattr(found, "tools", None)
+    try:
+        names = tuple(map(_name, tools))
+    except TypeError:
+        names = (None,)
+    if isinstance(tools, str) or not all(isinstance(name, str) and name for name in names):
+        raise ArgumentTypeError(f"{module!r} has no `tools`: an iterable of names, or of objects with a `name`")
+    return tuple(map(str, names))
+
+
+def _name(tool: Any) -> Any:
+    return tool if isinstance(tool, str) else getattr(tool, "name", None)

@@ -1,0 +1,137 @@
+"""A YAML file of somebody's own settings, with what a pipeline set's file may have in it: `${...}` and paths.
+
+document = read_document(Path("engine.yaml"))
+settings = document.structure(EngineSettings)        # a frozen attrs class
+problem = document.problem(("listeners", 0, "set"), "there is no such set", "sets: main")
+
+What a pipeline set's file has besides that, such as references and tools, is in `load`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from voicepipe.config.files import Files, Unreadable, read_file
+from voicepipe.config.reading import SetReading, directory_hook, file_hook, secret_hook, set_reading
+from voicepipe.config.values import Directory, File, Secret
+from voicepipe.documents import Document, Place, converter_with, did_you_mean, parse_document
+from voicepipe.documents.nodes import Mapping as MappingNode
+from voicepipe.documents.nodes import Sequence
+from voicepipe.errors import ConfigError, Location, Problem
+from voicepipe.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from voicepipe.documents.nodes import Node
+
+T = TypeVar("T")
+
+
+class ConfigDocument:
+    """A YAML file that was read, but not yet typed; made by `read_document`.
+
+    It becomes an attrs class whose fields are texts, numbers, booleans, `Literal` texts, other attrs classes,
+    `tuple[T, ...]` for lists, `Mapping[str, T]`, unions of those, or `Secret`, `File`, `Directory` or `Path`. Where
+    `${NAME}` or `${file:path}` stands, it is resolved. A `Path` starts where the file is, and nothing need be there.
+    """
+
+    def __init__(self, document: Document, files: Files, environ: Mapping[str, str]) -> None:
+        self._document, self._files, self._environ = document, files, environ
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Absolute paths of everything that was read so far, the YAML first: what a watcher watches."""
+        return (self._files.absolute, *self._files.paths)
+
+    def keys_at(self, *at: str | int) -> tuple[str, ...]:
+        """The keys of the mapping that stands at a place; none if something else does."""
+        node = self._node_at(at)
+        return tuple(node.entries) if isinstance(node, MappingNode) else ()
+
+    def length_at(self, *at: str | int) -> int:
+        """How long the list is that stands at a place; 0 if something else does."""
+        node = self._node_at(at)
+        return len(node.items) if isinstance(node, Sequence) else 0
+
+    def structure(self, cls: type[T]) -> T:
+        """The document as an instance of an attrs class.
+
+        Raises:
+            ConfigError: with every problem of the document.
+
+        """
+        return self._document.structure(cls, self._reading())
+
+    def take(self, at: tuple[str | int, ...], of: type[T]) -> T | None:
+        """What stands at a place as that type, for checks across fields; None if nothing does, or does not fit."""
+        reading = self._reading()
+
+        def structure() -> Any:
+            place = Place(reading, self._document.root)
+            for step in at:
+                place = place.items()[step] if isinstance(step, int) else place.entries()[step]
+            return reading.structure(place, of)
+
+        try:
+            value: T = reading.run(structure)
+        except (ConfigError, LookupError):
+            return None
+        return value
+
+    def problem(self, at: tuple[str | int, ...], message: str, hint: str = "", *, key: bool = False) -> Problem:
+        """Something that is wrong with what stands at a place (with `key`: with its key), that no type can tell."""
+        return self._document.problem(at, message, hint, key=key)
+
+    def _node_at(self, at: tuple[str | int, ...]) -> Node | None:
+        node: Node | None = self._document.root
+        for step in at:
+            if isinstance(node, MappingNode) and step in node.entries:
+                node = node.entries[str(step)][1]
+            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+                node = node.items[step]
+            else:
+                return None
+        return node
+
+    def _reading(self) -> SetReading:
+        return _Reading(
+            self._document.source, registry=Registry(()), environ=self._environ, files=self._files, tools=()
+        )
+
+
+def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> ConfigDocument:
+    """The YAML document in a file.
+
+    Args:
+        path: the file; messages name it so.
+        environ: for `${NAME}`; None: the process's own.
+
+    Raises:
+        ConfigError: the file can't be read, or nothing can be made of it; what is wrong with single values is
+            reported when it is structured.
+
+    """
+    try:
+        content = read_file(path)
+    except Unreadable as error:
+        there = [name for name in error.names if name.endswith((".yaml", ".yml"))]
+        hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
+        raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
+    return ConfigDocument(parse_document(content, path), Files(path), os.environ if environ is None else environ)
+
+
+def _path_hook(place: Place, _: Any) -> Path:
+    text = place.text("a path")
+    if not text:
+        place.refuse("the path is empty", "write it after the colon")
+    if "\0" in text:
+        place.refuse("a path can't have a NUL in it", "remove the \\0")
+    return set_reading(place).source.name.parent / text
+
+
+class _Reading(SetReading):
+    converter = converter_with({Secret: secret_hook, File: file_hook, Directory: directory_hook, Path: _path_hook})
+    nouns: ClassVar[Mapping[Any, str]] = {**SetReading.nouns, Path: "a path"}

@@ -1,0 +1,107 @@
+"""What a helper process does: it reads a configuration beside calls that are up, at the lowest priority.
+
+Parsing a big file takes the interpreter for hundreds of milliseconds, in a thread as well; calls that are up
+would hear that. A pickled `Request` comes on standard input; a pickled `SetConfig` or `ConfigError` goes to
+standard output. Secrets travel in those alone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from traceback import extract_tb
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from voicepipe.config.load import load_config
+from voicepipe.errors import ConfigError, Location, Problem
+
+if TYPE_CHECKING:
+    from voicepipe.config.settings import SetConfig
+    from voicepipe.registry import Registry
+
+NICE = 19
+"""The lowest priority: it runs when calls leave time."""
+
+
+class DefectError(ConfigError):
+    """Reading the files failed by a fault of the code, whatever they say."""
+
+
+@frozen
+class Request:
+    """What to read."""
+
+    path: Path
+    """The YAML file."""
+    environ: Mapping[str, str] = field(repr=False)
+    """Where `${NAME}` is looked up."""
+    tools: tuple[str, ...] = ()
+    """Names that `tools:` may have besides the built-in ones."""
+    contents: Mapping[Path, bytes] = field(factory=dict, repr=False)
+    """Files by absolute path that are as given here, whatever is on the disk."""
+
+
+def read(request: Request, registry: Registry | None = None) -> SetConfig:
+    """What `load_config` says.
+
+    Args:
+        request: what to read.
+        registry: the adapters that it may name; None: the installed ones.
+
+    Raises:
+        ConfigError: with every problem; a `DefectError` if reading itself broke down.
+
+    """
+    try:
+        return load_config(
+            request.path,
+            registry=registry,
+            environ=request.environ,
+            tools=request.tools,
+            contents=request.contents,
+        )
+    except (ConfigError, KeyboardInterrupt):
+        raise
+    # An adapter's code is somebody else's, and a reload must never end the process.
+    except BaseException as error:  # noqa: BLE001
+        raise defect(request.path, broke_down(error)) from None
+
+
+def broke_down(error: BaseException) -> str:
+    """What happened and where, without the exception's own words: they may quote a secret."""
+    frames = extract_tb(error.__traceback__)
+    at = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return f"failed with {type(error).__name__}{at}"
+
+
+def defect(path: Path, what: str) -> DefectError:
+    """The error for a file that could not be read through no fault of its own."""
+    hint = "a defect in voicepipe or in an adapter: please report it, with what `voicepipe check` prints"
+    return DefectError([Problem(Location(path), "", f"reading it {what}", hint)])
+
+
+def answer(request: Request) -> bytes:
+    """The pickled answer to a request."""
+    try:
+        config = read(request)
+    except ConfigError as error:
+        return pickle.dumps(error)
+    try:
+        return pickle.dumps(config)
+    except Exception as error:  # noqa: BLE001 - an adapter's options may hold anything
+        return pickle.dumps(defect(request.path, f"in a helper process {broke_down(error)}: options must be picklable"))
+
+
+def main() -> None:
+    """Answers one request."""
+    os.nice(NICE)
+    # Whatever an adapter prints must not end up in the middle of the answer.
+    with os.fdopen(os.dup(1), "wb") as output:
+        os.dup2(2, 1)
+        output.write(answer(pickle.load(sys.stdin.buffer)))  # noqa: S301 - our own parent wrote it
+    os._exit(0)  # whatever threads an adapter has left behind

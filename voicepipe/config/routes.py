@@ -1,0 +1,178 @@
+"""Routes: what types can't say of them, and what they come to."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.config.patterns import plain_number, takes_all
+from voicepipe.config.sections import RouteSection, WhenSection
+from voicepipe.config.settings import Route, When
+from voicepipe.documents import Place, Refused, did_you_mean, likely, shown
+from voicepipe.documents.nodes import Mapping as MappingNode
+from voicepipe.documents.nodes import Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_ASTERISK = re.compile(r"_(?=.*[XZN.!\[])[0-9XZN.!+*#\[\]-]+")
+_ASTERISK_PART = re.compile(r"[XZN]|\[[^\]]*\]|\.|!")
+
+
+def check_routes(place: Place | None, pipelines: Collection[str]) -> None:
+    """Reports what is wrong with routes whose keys and types may be right.
+
+    Args:
+        place: the value of `routes`, if there is one; what has the wrong type is left to others.
+        pipelines: the names that there are; none: that is not known.
+
+    """
+    if place is None or not isinstance(place.node, Sequence):
+        return
+    whens: list[tuple[Place, When]] = []
+    for route in place.items():
+        if isinstance(route.node, MappingNode):
+            _check_targets(route, pipelines)
+            if (when := _checked_when(route)) is not None:
+                whens.append((route, when))
+    _check_reached(whens)
+
+
+def routes_of(sections: tuple[RouteSection, ...], place: Place | None) -> tuple[Route, ...]:
+    """The routes of a file that has nothing wrong with it."""
+    places = place.items() if place else []
+    return tuple(
+        Route(
+            when=_when(section.when),
+            weights={str(section.pipeline): 1.0} if section.pipeline else section.split,
+            where=at.where,
+        )
+        for section, at in zip(sections, places, strict=True)
+    )
+
+
+def _check_targets(route: Place, pipelines: Collection[str]) -> None:
+    """Reports a route that leads nowhere, to two places, or to pipelines that there are not."""
+    entries = route.entries()
+    pipeline, split = entries.get("pipeline"), entries.get("split")
+    if pipeline and split:
+        hint = "keep one of the two: `pipeline` for all of these calls, `split` to share them out"
+        split.report("stands beside `pipeline`", hint, where=split.location(split.key_node or split.node))
+    elif not pipeline and not split and route.sound and not _misspelt(entries):
+        hint = "add `pipeline:` with a pipeline's name, or `split:` with names and weights"
+        route.report("is required, but missing", hint, where=route.head, key="pipeline")
+    if pipeline and (name := _read(pipeline, str)) is not None and pipelines and name not in pipelines:
+        pipeline.report(f"there is no pipeline {pipeline.given}", did_you_mean(name, pipelines, "pipelines"))
+    if split and isinstance(split.node, MappingNode):
+        _check_split(split, pipelines)
+
+
+def _misspelt(entries: Mapping[str, Place]) -> bool:
+    """Whether one of the keys was probably meant to be `pipeline` or `split`."""
+    return any(likely(key, ("when", "pipeline", "split")) in {"pipeline", "split"} for key in entries)
+
+
+def _check_split(split: Place, pipelines: Collection[str]) -> None:
+    entries = split.entries()
+    if not entries and split.sound:
+        split.report("names no pipeline", "write {NAME: WEIGHT, ...}, for example {default: 95, sales: 5}")
+    for name, weight in entries.items():
+        if pipelines and name not in pipelines:
+            where, hint = weight.location(weight.key_node or weight.node), did_you_mean(name, pipelines, "pipelines")
+            weight.report(f"there is no pipeline {shown(name)}", hint, where=where)
+        value = _read(weight, float)
+        if value is not None and value <= 0:
+            weight.report(f"must be more than 0, got {weight.given}", "remove the line to send no calls there")
+
+
+def _checked_when(route: Place) -> When | None:
+    """What a route says of calls; None if there is something wrong with it, which was reported."""
+    entries = route.entries()
+    place = entries.get("when")
+    if place is None:
+        return When() if entries.keys() <= {"pipeline", "split"} else None
+    section = _read(place, WhenSection)
+    if section is None:
+        return None
+    found = [
+        _check_patterns(at, number=key in {"called", "caller"})
+        for key, value in place.entries().items()
+        for at in (value.entries().values() if key == "variables" else (value,))
+    ]
+    return _when(section) if all(found) else None
+
+
+def _check_patterns(place: Place, *, number: bool) -> bool:
+    """Whether what stands there are patterns that some call can match; if not, it was reported."""
+    if isinstance(place.node, Sequence) and not place.node.items:
+        place.report("names no pattern", "write at least one, or remove the line: without it every call matches")
+        return False
+    fine = True
+    for at in place.items() if isinstance(place.node, Sequence) else [place]:
+        pattern = _read(at, str)
+        if not number or not pattern:
+            continue
+        if not plain_number(pattern):
+            at.report(f"{at.given} has nothing but separators in it", 'write "" for a number that is not known')
+            fine = False
+        elif _ASTERISK.fullmatch(pattern):
+            at.report(f"{at.given} is written as in Asterisk's dialplan", f"{_translated(at, pattern)}, {_SIGNS}")
+            fine = False
+    return fine
+
+
+_SIGNS = "where * is any run of characters and ? any one"
+
+
+def _translated(place: Place, pattern: str) -> str:
+    """A hint with a pattern of Asterisk's as it is written here; classes of digits become `?`."""
+    signs = {".": "?*", "!": "*"}
+    ours = _ASTERISK_PART.sub(lambda found: signs.get(found[0], "?"), pattern[1:].replace("-", ""))
+    return f"write {shown(ours)}" if place.showable else "write it without the _"
+
+
+def _check_reached(whens: list[tuple[Place, When]]) -> None:
+    """Reports routes that no call gets to, of those behind one that takes every call only the first."""
+    earlier: dict[Any, Place] = {}
+    everything: Place | None = None
+    for route, when in whens:
+        if everything:
+            hint = f"move routes[{everything.key}] to the end, or say in its `when` which calls it takes"
+            route.report(f"no call gets here: {_named(everything)} takes every call", hint)
+            return
+        if before := earlier.get(when.identity):
+            route.report(f"no call gets here: {_named(before)} takes the same calls", "remove one of the two")
+        elif _takes_all(when):
+            everything = route
+        earlier.setdefault(when.identity, route)
+
+
+def _named(route: Place) -> str:
+    return f"routes[{route.key}] in line {route.where.line}"
+
+
+def _takes_all(when: When) -> bool:
+    keys = (when.called, when.caller, when.listener, *when.variables.values())
+    return all(any(map(takes_all, patterns)) for patterns in keys if patterns)
+
+
+def _when(section: WhenSection) -> When:
+    return When(
+        called=_listed(section.called),
+        caller=_listed(section.caller),
+        listener=_listed(section.listener),
+        variables={name: _listed(patterns) for name, patterns in section.variables.items()},
+    )
+
+
+def _listed(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else patterns
+
+
+def _read(place: Place, of: Any) -> Any:
+    """The value at a place, or None if there is none: what is wrong is reported where the file is structured."""
+    trial = place.reading.trial()
+    try:
+        return trial.structure(place.moved(trial), of)
+    except Refused:
+        return None

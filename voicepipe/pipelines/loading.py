@@ -1,0 +1,112 @@
+"""Reading a configuration beside calls that are up."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from voicepipe.config.helper import Request, broke_down, defect, read
+from voicepipe.errors import ConfigError, Location, Problem
+from voicepipe.registry import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from voicepipe.config.settings import SetConfig
+    from voicepipe.registry import Registry
+
+    Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
+    """Where `${NAME}` is looked up; a function gives it anew for each reading; None: the process's environment."""
+
+# Not `-m`: what it pickles would be of a module `__main__`, which is another one here.
+HELPER = (sys.executable, "-P", "-c", "from voicepipe.config.helper import main; main()")
+
+READ_S = 120.0
+"""How long a helper may take: a drive that has gone, or a check that hangs, must not keep later reloads waiting."""
+
+
+async def load(
+    path: Path,
+    registry: Registry,
+    environ: Environ,
+    tools: tuple[str, ...],
+    *,
+    beside_calls: bool,
+    contents: Mapping[Path, bytes] | None = None,
+) -> SetConfig:
+    """What `load_config` says of the file.
+
+    Args:
+        path: the YAML file.
+        registry: the adapters that it may name.
+        environ: where `${NAME}` is looked up.
+        tools: names that `tools:` may have besides the built-in ones.
+        beside_calls: True while calls may be up: then a helper process reads, so that none of them is delayed. A
+            registry that is not the installed one is known to this process only, which then reads in a thread.
+        contents: files by absolute path that are as given here, whatever is on the disk.
+
+    Raises:
+        ConfigError: with every problem; a `DefectError` if reading itself broke down.
+
+    """
+    request = Request(path, _variables(path, environ), tools, contents or {})
+    if not (beside_calls and registry is installed()):
+        return await trio.to_thread.run_sync(read, request, registry, abandon_on_cancel=True)
+    try:
+        with trio.fail_after(READ_S):
+            return await _read_in_helper(request)
+    except trio.TooSlowError:
+        hint = "is it, or a file that it names, on a drive that doesn't answer?"
+        raise ConfigError([Problem(Location(path), "", f"was not read within {READ_S:g} s", hint)]) from None
+
+
+def _variables(path: Path, environ: Environ) -> dict[str, str]:
+    try:
+        return dict(os.environ if environ is None else environ() if callable(environ) else environ)
+    except (ConfigError, KeyboardInterrupt):
+        raise
+    # It is an integrator's, and a reload must never end the process.
+    except BaseException as error:  # noqa: BLE001
+        raise defect(path, f"could not begin, because the environment {broke_down(error)}") from None
+
+
+async def _read_in_helper(request: Request) -> SetConfig:
+    try:
+        run = await trio.run_process(
+            HELPER,
+            stdin=pickle.dumps(request),
+            capture_stdout=True,
+            stderr=subprocess.DEVNULL,  # a traceback may quote a secret
+            check=False,
+            start_new_session=True,  # a Ctrl-C at the terminal is for us
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+            deliver_cancel=_kill,
+        )
+    except OSError as error:
+        raise defect(request.path, f"failed, because no helper process can be started: {error.strerror}") from None
+    if run.returncode:
+        ended = f"by signal {-run.returncode}" if run.returncode < 0 else f"with status {run.returncode}"
+        raise defect(request.path, f"failed, because the helper process ended {ended}")
+    try:
+        # In a thread, for a big one takes 100 ms.
+        result: SetConfig | ConfigError = await trio.to_thread.run_sync(pickle.loads, run.stdout)
+    except Exception:  # noqa: BLE001 - it is no pickle, or an empty one
+        raise defect(request.path, "failed, because the helper process ended without an answer") from None
+    if isinstance(result, ConfigError):
+        raise result
+    return result
+
+
+async def _kill(process: trio.Process) -> None:
+    """Ends a helper at once, with what an adapter may have started in it: there is nothing to be tidied up."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,155 @@
+"""The versions of a pipeline set: the one that serves, those that calls still hold, and the latest for going back."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, evolve
+
+from voicepipe.errors import PipelineSetClosed, UnknownVersion
+from voicepipe.pipelines.opening import Holding
+from voicepipe.pipelines.outcome import VersionRecord
+from voicepipe.pipelines.plan import Plan
+from voicepipe.pipelines.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from voicepipe.config.settings import SetConfig
+
+KEPT = 10
+"""How many versions are remembered, besides those that calls hold."""
+
+
+@define(eq=False)
+class _Version:
+    snapshot: Snapshot
+    holding: Holding
+    applied_at: datetime
+    trigger: str
+    plan: Plan
+    pins: int = 0
+    retired: bool = False
+
+
+class Versions:
+    """What serves, what calls hold, what was; each change is one reference swap.
+
+    Args:
+        name: the pipeline set's.
+        on_retired: told the number of each version whose last call has ended.
+
+    """
+
+    def __init__(self, name: str, on_retired: Callable[[int], None]) -> None:
+        self._name, self._on_retired = name, on_retired
+        self._serving: _Version | None = None
+        self._kept: list[_Version] = []
+        self._closing = False
+        self._unpinned = trio.Event()
+
+    @property
+    def serving(self) -> _Version:
+        """The version that the next call gets."""
+        if self._serving is None:
+            raise AssertionError("a pipeline set is handed out only once it serves")
+        return self._serving
+
+    @property
+    def live(self) -> int:
+        """How many versions have components open: the serving one and those that calls hold."""
+        return sum(not version.retired for version in self._kept)
+
+    @property
+    def closing(self) -> bool:
+        """Whether no more calls are taken."""
+        return self._closing
+
+    def records(self) -> tuple[VersionRecord, ...]:
+        """The latest versions and all that calls still hold, oldest first."""
+        return tuple(
+            VersionRecord(
+                version=version.snapshot.version,
+                digest=version.snapshot.digest,
+                active_pipeline=version.snapshot.config.active_pipeline,
+                applied_at=version.applied_at,
+                trigger=version.trigger,
+                plan=version.plan,
+                calls=version.pins,
+                state="serving" if version is self._serving else "retired" if version.retired else "draining",
+            )
+            for version in self._kept
+        )
+
+    def config_of(self, number: int) -> SetConfig:
+        """What a version was built from.
+
+        Raises:
+            UnknownVersion: it is not remembered.
+
+        """
+        for version in self._kept:
+            if version.snapshot.version == number:
+                return version.snapshot.config
+        kept = ", ".join(str(version.snapshot.version) for version in self._kept)
+        forgotten = " any more" if 0 < number < self.serving.snapshot.version else ""
+        raise UnknownVersion(f"pipeline set {self._name!r} has no version {number}{forgotten}; kept: {kept}")
+
+    @contextmanager
+    def pin(self) -> Iterator[Snapshot]:
+        """Holds the serving version.
+
+        Raises:
+            PipelineSetClosed: no more calls are taken.
+
+        """
+        if self._closing:
+            raise PipelineSetClosed(f"pipeline set {self._name!r} is closing")
+        version = self.serving
+        version.pins += 1
+        try:
+            yield version.snapshot
+        finally:
+            version.pins -= 1
+            if version.pins == 0:
+                self.retire_unused()
+                self._unpinned.set()
+
+    def serve(self, config: SetConfig, holding: Holding, plan: Plan, trigger: str) -> None:
+        """Makes a new version serve; the one before is not retired yet, see `retire_unused`."""
+        number = self._serving.snapshot.version + 1 if self._serving else 1
+        self._serving = _Version(
+            snapshot=holding.snapshot(config, name=self._name, version=number),
+            holding=holding,
+            applied_at=datetime.now(UTC),
+            trigger=trigger,
+            plan=evolve(plan, degraded=tuple(holding.problems.values())),
+        )
+        self._kept.append(self._serving)
+
+    def retire_unused(self) -> None:
+        """Lets go of what only versions use that neither serve nor are held."""
+        for version in list(self._kept):
+            if version is not self._serving and not version.retired and not version.pins:
+                version.retired = True
+                version.holding.let_go()
+                self._on_retired(version.snapshot.version)
+        latest = self._kept[-KEPT:]
+        self._kept = [version for version in self._kept[:-KEPT] if not version.retired] + latest
+
+    async def close(self, *, wait: bool) -> None:
+        """Refuses new calls; waits for those that are up, unless it is too late for that."""
+        self._closing = True
+        while wait and any(version.pins for version in self._kept):
+            self._unpinned = trio.Event()
+            await self._unpinned.wait()
+
+    def let_go(self) -> None:
+        """Lets go of everything, whoever holds it."""
+        for version in self._kept:
+            if not version.retired:
+                version.retired = True
+                version.holding.let_go()
