@@ -2,64 +2,137 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import asdict
+from attrs import asdict, define
 
-from voicepipe import CallBegan, CallEnded, ComponentFailed, PipelineSetClosed, SpeechDetected, TurnEnded, open_call
+from voicepipe import (
+    Call,
+    CallBegan,
+    CallEnded,
+    ComponentFailed,
+    PipelineSet,
+    PipelineSetClosed,
+    Snapshot,
+    SpeechDetected,
+    TurnEnded,
+    open_call,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reference_engine.metrics import Metrics
     from reference_engine.sessions import SessionStore
+    from reference_engine.settings import InForce
     from reference_engine.telemetry import Log
-    from voicepipe import Call, CallEvent, CallInfo, PipelineSet, Transport, TransportError
+    from voicepipe import CallEvent, CallInfo, Transport, TransportError
+
+
+@define(eq=False)
+class HeldCall:
+    """A call that is up."""
+
+    call: Call
+    """The conversation."""
+    pipelines: PipelineSet
+    """The set that answered."""
+    snapshot: Snapshot
+    """The version that it keeps."""
+    replaced_at: float | None = None
+    """When another version was first seen to serve, on trio's clock."""
+    draining: bool = False
+    """Whether it was told to say goodbye."""
+
+    def drain(self) -> None:
+        """Lets it say its goodbye and hang up."""
+        if not self.draining:
+            self.draining = True
+            self.call.drain()
 
 
 class Answering:
-    """Answers the calls that a listener brings, with one pipeline set.
+    """Answers the calls that listeners bring, each with the set that its listener names at that moment.
 
     The edge of a call is the listener's: what `answer` raises ends that call only, is reported to `crashed`, and
     the call is hung up.
     """
 
-    def __init__(self, pipelines: PipelineSet, sessions: SessionStore, log: Log) -> None:
-        self._pipelines, self._sessions, self._log = pipelines, sessions, log
-        self._calls: set[Call] = set()
+    def __init__(
+        self,
+        in_force: InForce,
+        sets: Mapping[str, PipelineSet],
+        sessions: SessionStore,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        """Takes the sets that serve, by name, and who is told what calls do."""
+        self._in_force, self._sets = in_force, sets
+        self._sessions, self._metrics, self._log = sessions, metrics, log
+        self._taken = 0
+        self._calls: set[HeldCall] = set()
 
     async def answer(self, transport: Transport) -> None:
-        """Holds one call, from the pin on a version to the hang-up."""
-        try:
-            with self._pipelines.pin() as snapshot:
-                pipeline = snapshot.choose(transport.info)
-                async with open_call(pipeline, transport, observer=self._observe) as call:
-                    await self._hold(call)
-        except PipelineSetClosed as closed:
-            self._log.warning("call.refused", call_id=transport.info.call_id, reason=str(closed))
+        """Holds one call, from the pin on a version to the hang-up; or refuses it, by leaving it at once."""
+        info, most = transport.info, self._in_force.settings.max_calls
+        name = self._in_force.set_of(info.listener)
+        pipelines = self._sets.get(name) if name is not None else None
+        if name is None:
+            self._refuse(info, f"listener {info.listener!r} was removed from the engine's file", None)
+        elif pipelines is None:
+            self._refuse(info, f"pipeline set {name!r} does not serve", name)
+        elif most is not None and self._taken >= most:
+            self._refuse(info, f"{self._taken} calls are up already, as many as max_calls allows", name)
+        else:
+            self._taken += 1
+            try:
+                await self._converse(pipelines, transport)
+            finally:
+                self._taken -= 1
 
-    async def _hold(self, call: Call) -> None:
-        self._calls.add(call)
-        try:
-            await call.run()
-        finally:
-            self._calls.discard(call)
-            self._sessions.forget(call.call_id)
+    def __iter__(self) -> Iterator[HeldCall]:
+        return iter(tuple(self._calls))
 
     def drain(self) -> None:
         """Lets every call that is up say its goodbye and hang up."""
-        for call in tuple(self._calls):
-            call.drain()
+        for held in self:
+            held.drain()
 
-    def refused(self, peer: str, why: TransportError) -> None:
+    def not_a_call(self, peer: str, why: TransportError) -> None:
         """Notes a connection that was no call, or that broke the protocol."""
         self._log.warning("connection.refused", peer=peer, reason=str(why))
 
     def crashed(self, info: CallInfo, error: Exception) -> None:
         """Notes a call that ended by a defect."""
-        self._log.error("call.crashed", call_id=info.call_id, set=self._pipelines.name, exc_info=error)
+        self._log.error("call.crashed", call_id=info.call_id, listener=info.listener, exc_info=error)
 
-    def _observe(self, event: CallEvent) -> None:
+    async def _converse(self, pipelines: PipelineSet, transport: Transport) -> None:
+        try:
+            with pipelines.pin() as snapshot:
+                pipeline = snapshot.choose(transport.info)
+                async with open_call(pipeline, transport, observer=partial(self._observe, pipelines.name)) as call:
+                    held = HeldCall(call, pipelines, snapshot)
+                    self._calls.add(held)
+                    try:
+                        await call.run()
+                    finally:
+                        self._calls.discard(held)
+                        self._sessions.forget(call.call_id)
+        except PipelineSetClosed as closed:
+            self._refuse(transport.info, str(closed), pipelines.name)
+
+    def _refuse(self, info: CallInfo, reason: str, name: str | None) -> None:
+        if name is not None:
+            self._metrics.observe_refused(name)
+        of = {"set": name} if name is not None else {}
+        self._log.warning("call.refused", call_id=info.call_id, **of, listener=info.listener, reason=reason)
+
+    def _observe(self, set_name: str, event: CallEvent) -> None:
         try:
             self._sessions.observe(event)
-            log_call_event(self._log, self._pipelines.name, event)
+            self._metrics.observe_call(event)
+            log_call_event(self._log, set_name, event)
         except Exception:  # noqa: BLE001 - this runs on the call's path, where nothing may be raised
             self._log.exception("observer.failed", call_id=event.call_id)
 

@@ -1,118 +1,146 @@
-"""The whole engine on one screen: the runtime, its pipeline sets, the listener and the control, in one nursery."""
+"""The whole engine on one screen: runtime, pipeline sets, listeners, reloads and control, in one nursery."""
 
 from __future__ import annotations
 
 import os
 import signal
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import frozen
 
 from reference_engine.answering import Answering
-from reference_engine.control.app import control_app
-from reference_engine.control.server import serve_control
-from reference_engine.control.socket import claimed_socket
-from reference_engine.errors import EngineError
-from reference_engine.reloading import reload_log, reload_on_signals
+from reference_engine.control.app import Control
+from reference_engine.control.server import serve_admin, serve_control
+from reference_engine.control.socket import address_of, claimed_port, claimed_socket
+from reference_engine.listening import open_listeners
+from reference_engine.metrics import Metrics
+from reference_engine.readiness import Readiness
+from reference_engine.reload_log import engine_reload_log, reload_log
+from reference_engine.reloading import Reloading, reload_on_signals
 from reference_engine.sessions import SessionStore
+from reference_engine.sets import Sets
+from reference_engine.settings import InForce
 from reference_engine.stopping import Stopping
-from voicepipe import open_audiosocket_listener, open_pipeline_set, open_runtime
+from reference_engine.superseding import drain_superseded
+from reference_engine.switch import Switch
+from reference_engine.systemd import ServiceManager
+from voicepipe import AudioSocketListener, open_runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from socket import socket
+
+    from reference_engine.run_options import RunOptions
+    from reference_engine.settings import EngineSettings
     from reference_engine.telemetry import Log
-    from voicepipe import AudioSocketListener, PipelineSet
-
-MAIN = "main"
-"""The name of the set that a set's own file makes."""
+    from voicepipe import PipelineSet
 
 
-@frozen
-class EngineSettings:
-    """What `reference-engine run` was told."""
-
-    file: Path
-    """The pipeline set's YAML file."""
-    audiosocket: tuple[str, int]
-    """Host and port where Asterisk connects; port 0: any that is free."""
-    control: Path
-    """Where the control's Unix socket is made."""
-    drain_s: float
-    """How long calls that are up may go on after a stop was asked for, in seconds."""
-
-
-async def run_engine(settings: EngineSettings, sets: dict[str, PipelineSet], log: Log) -> int:
+async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> int:
     """Serves calls until SIGTERM or SIGINT, then lets the calls that are up end.
 
     Args:
-        settings: what to serve, and where.
-        sets: where the pipeline sets are entered by name as they open; the log asks them for their levels.
+        options: what the command line said.
+        levels: where the logging level of each pipeline set is entered by its name, for the log to look up.
         log: for everything that happens.
 
     Returns:
         How many calls were cut short because a second signal came.
 
     Raises:
-        ConfigError: the file can't be served; in an exception group.
+        ConfigError: the files can't be served; perhaps in an exception group.
         EngineError: an address is taken, or not fit; perhaps in an exception group.
 
     """
-    sessions = SessionStore()
     with (
-        # A SIGHUP that comes while the set is opened waits here until it is.
+        # A SIGHUP that comes while the sets are opened waits here until they are.
         trio.open_signal_receiver(signal.SIGHUP) as hangups,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as stops,
-        claimed_socket(settings.control) as control,
+        ExitStack() as claimed,
         trio.CancelScope() as everything,
     ):
-        stopping = Stopping(everything, sessions, log, settings.drain_s)
-        log.info("engine.starting", file=str(settings.file), pid=os.getpid())
-        async with trio.open_nursery() as watching:
-            watching.start_soon(stopping.watch, stops)
-            async with AsyncExitStack() as opened:
-                runtime = await opened.enter_async_context(open_runtime())
-                main = sets[MAIN] = await opened.enter_async_context(
-                    open_pipeline_set(settings.file, name=MAIN, runtime=runtime, observer=reload_log(log))
-                )
-                answering = Answering(main, sessions, log)
-                listener = await _open_listener(opened, settings.audiosocket, answering)
-                serving = await opened.enter_async_context(trio.open_nursery())
-                serving.start_soon(reload_on_signals, hangups, sets)
-                serving.start_soon(serve_control, control_app(sets, sessions, default_set=MAIN), control)
-                _log_ready(log, main, listener, settings.control)
-                with trio.CancelScope() as calls:
-                    serving.start_soon(stopping.drain, listener, answering, calls)
-                    await listener.serve(answering.answer)
-                stopping.end()
+        settings, environ = options.load()
+        in_force, readiness, sessions = InForce(settings), Readiness(), SessionStore()
+        control = claimed.enter_context(claimed_socket(settings.control))
+        admin = claimed.enter_context(claimed_port(settings.admin)) if settings.admin else None
+        log.info("engine.starting", file=str(options.file), pid=os.getpid())
+        async with open_runtime() as runtime, trio.open_nursery() as upkeep:
+            watches, listeners = Switch(settings.watch), dict[str, AudioSocketListener]()
+            sets = Sets(
+                in_force,
+                env_file=options.env_file,
+                runtime=runtime,
+                nursery=upkeep,
+                watches=watches,
+                levels=levels,
+                log=log,
+            )
+            metrics, manager = Metrics(sets.serving, sets.unfit), ServiceManager(sets.serving, unfit=sets.unfit)
+            sets.tell(reload_log(log), manager.observe, metrics.observe_set)
+            answering = Answering(in_force, sets.serving, sessions, metrics, log)
+            stopping = Stopping(
+                everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
+            )
+            reloading = Reloading(
+                options,
+                environ,
+                in_force,
+                sets=sets,
+                listeners=listeners,
+                watches=watches,
+                observers=[engine_reload_log(log), manager.observe_engine, metrics.observe_engine],
+                log=log,
+            )
+            app = Control(in_force, sets, reloading, sessions, metrics, readiness).app()
+            upkeep.start_soon(stopping.watch, stops)
+            upkeep.start_soon(manager.keep_watchdog_quiet)
+            upkeep.start_soon(serve_control, app, control)
+            if admin is not None:
+                upkeep.start_soon(serve_admin, app, admin, in_force)
+            await sets.start()
+            async with open_listeners(settings, answering, listeners), trio.open_nursery() as calls:
+                upkeep.start_soon(stopping.drain, listeners.values(), answering, calls.cancel_scope)
+                for listener in listeners.values():
+                    calls.start_soon(listener.serve, answering.answer)
+                _log_ready(log, sets.serving, settings, listeners, admin)
+                readiness.ready()
+                manager.ready()
+                upkeep.start_soon(reloading.serve)
+                upkeep.start_soon(reload_on_signals, hangups, reloading, manager)
+                upkeep.start_soon(drain_superseded, answering, sets.serving, in_force)
+            stopping.end()
     stopping.ended()
     log.info("engine.stopped", calls_cut_short=stopping.cut_short)
     return stopping.cut_short
 
 
-async def _open_listener(
-    opened: AsyncExitStack, audiosocket: tuple[str, int], answering: Answering
-) -> AudioSocketListener:
-    host, port = audiosocket
-    try:
-        return await opened.enter_async_context(
-            open_audiosocket_listener(host, port, on_refused=answering.refused, on_crash=answering.crashed)
-        )
-    except OSError as error:
-        raise EngineError(f"{error.strerror or error}; give another address with --audiosocket") from error
+def _log_ready(
+    log: Log,
+    sets: Mapping[str, PipelineSet],
+    settings: EngineSettings,
+    listeners: Mapping[str, AudioSocketListener],
+    admin: socket | None,
+) -> None:
+    def bound(name: str) -> dict[str, Any]:
+        host, port = listeners[name].address
+        return {"host": host, "port": port}
 
-
-def _log_ready(log: Log, main: PipelineSet, listener: AudioSocketListener, control: Path) -> None:
-    host, port = listener.address
-    snapshot = main.current
     log.info(
         "engine.ready",
-        listeners=[{"transport": "audiosocket", "host": host, "port": port, "set": main.name}],
-        control=str(control),
-        set=main.name,
-        version=snapshot.version,
-        active_pipeline=snapshot.config.active_pipeline,
-        pipelines=list(snapshot.pipelines),
+        listeners=[
+            {"name": one.name, "transport": one.type, **bound(one.name), "set": one.set} for one in settings.listeners
+        ],
+        control=str(settings.control),
+        admin=address_of(admin) if admin is not None else None,
+        sets=[
+            {
+                "set": name,
+                "version": pipelines.current.version,
+                "active_pipeline": pipelines.current.config.active_pipeline,
+                "pipelines": list(pipelines.current.pipelines),
+            }
+            for name, pipelines in sets.items()
+        ],
         pid=os.getpid(),
     )

@@ -1,50 +1,204 @@
-"""Reloads: what asks for them by signal, and how their outcome is logged, once each, whoever asked."""
+"""Reloads: the engine's file first, then its sets side by side, whatever became of that file."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from reference_engine.bodies import outcome_body
-from voicepipe import Applied, Plan, Rejected, Retired
+from reference_engine.coalescing import Coalesced
+from reference_engine.outcomes import EngineOutcome, Reloaded
+from reference_engine.planning import EnginePlan, plan_engine_change
+from reference_engine.watching import reload_on_changes
+from voicepipe import ConfigError, Location, Problem, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from reference_engine.run_options import RunOptions
+    from reference_engine.sets import Sets
+    from reference_engine.settings import EngineSettings, InForce
+    from reference_engine.switch import Switch
+    from reference_engine.systemd import ServiceManager
     from reference_engine.telemetry import Log
-    from voicepipe import PipelineSet, SetEvent
+    from voicepipe import AudioSocketListener, ReloadOutcome
 
 
-async def reload_on_signals(hangups: AsyncIterator[int], sets: Mapping[str, PipelineSet]) -> None:
-    """Reloads every set for each SIGHUP; a burst that comes during a reload makes one more.
+class Reloading:
+    """Reads the engine's file and those of its sets again when it is asked to.
+
+    Attributes:
+        last_attempt: how the engine's file fared last; None before its first reload, and if there is none.
+
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        environ: Mapping[str, str],
+        in_force: InForce,
+        *,
+        sets: Sets,
+        listeners: Mapping[str, AudioSocketListener],
+        watches: Switch,
+        observers: Sequence[Callable[[EngineOutcome], None]],
+        log: Log,
+    ) -> None:
+        """Takes what was asked for on the command line, what is in force, and what a change of that acts on.
+
+        `observers` are told how the engine's file fares, each time.
+        """
+        self.last_attempt: EngineOutcome | None = None
+        self._options, self._in_force, self._sets = options, in_force, sets
+        self._listeners, self._watches = listeners, watches
+        self._observers, self._log = observers, log
+        self._file = Coalesced(self._read_file)
+        self._environ: Mapping[str, str] | None = environ
+        self._refused: tuple[Path, ...] = ()  # what the engine's file could not be read from
+
+    async def serve(self) -> None:
+        """Does what is asked for, and, where that is wanted, follows the engine's file; until it is cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._file.serve)
+            nursery.start_soon(self._watches.while_on, self._watch)
+
+    async def reload(self, *, trigger: str, force: bool = False) -> Reloaded:
+        """Reads everything again.
+
+        Requests that come while the engine's file or a set is read share the next reading of it. A set that is slow
+        to open holds no other back.
+        """
+        engine = await self._file.ask(trigger) if self._in_force.settings.path is not None else None
+        known = dict(engine.opened) if engine else {}
+        names = tuple(self._in_force.settings.pipeline_sets)
+        known |= await self._sets.reload([name for name in names if name not in known], trigger=trigger, force=force)
+        return Reloaded(engine, tuple(known[name] for name in names if name in known))
+
+    async def _read_file(self, trigger: str) -> EngineOutcome:
+        """Reads the engine's file, and puts in force what it says if all of that can be."""
+        began = trio.current_time()
+        opened: dict[str, ReloadOutcome] = {}
+        plan = EnginePlan()
+        problems: tuple[Problem, ...] = ()
+        try:
+            new = await trio.to_thread.run_sync(self._options.load_again)
+            plan = plan_engine_change(self._in_force.settings, new)
+            if plan.restart:
+                raise ConfigError(plan.restart)  # noqa: TRY301 - one fate for all that is wrong with it
+            opened = await self._open_for_listeners(new, plan, trigger)
+        except ConfigError as error:
+            outcome: Literal["applied", "unchanged", "rejected"] = "rejected"
+            plan, problems, self._refused = EnginePlan(), error.problems, error.files
+        except Exception as error:  # noqa: BLE001 - a reload never ends the process, whatever the file holds
+            outcome, plan, problems = "rejected", EnginePlan(), (_defect(self._options.file, error),)
+        else:
+            outcome = "applied" if plan else "unchanged"
+            self._refused = ()
+            self._put_in_force(new, plan)
+        self.last_attempt = EngineOutcome(
+            outcome=outcome,
+            trigger=trigger,
+            at=datetime.now(UTC),
+            seconds=trio.current_time() - began,
+            plan=plan,
+            problems=problems,
+            opened=opened,
+        )
+        for tell in self._observers:
+            tell(self.last_attempt)
+        return self.last_attempt
+
+    async def _open_for_listeners(
+        self, new: EngineSettings, plan: EnginePlan, trigger: str
+    ) -> dict[str, ReloadOutcome]:
+        """Opens those sets that do not serve yet and that are to answer calls: without them no call would be.
+
+        Raises:
+            ConfigError: some can't be served; nothing of the file is put in force then.
+
+        """
+        moved = [one for one in new.listeners if one.name in plan.listeners_answered]
+        names = {one.set: new.pipeline_sets[one.set] for one in moved if one.set not in self._sets.serving}
+        for name, path in names.items():
+            if (served := self._sets.get(name)) is None:
+                self._sets.add(name, path)
+            else:
+                served.move(path)
+        outcomes = await self._sets.reload(names, trigger=trigger)
+        problems = [
+            problem
+            for one in moved
+            if isinstance(outcome := outcomes.get(one.set), Rejected)
+            for problem in (_unanswered(new, new.listeners.index(one)), *outcome.problems)
+        ]
+        if not problems:
+            return outcomes
+        for name in names:
+            if name not in self._in_force.settings.pipeline_sets:
+                self._sets.remove(name)
+        raise ConfigError(problems)
+
+    def _put_in_force(self, new: EngineSettings, plan: EnginePlan) -> None:
+        """From here on there is nothing that could fail, and no step between that a call could see."""
+        self._in_force.settings = new
+        for name in plan.listeners_closed:
+            self._listeners[name].close()
+        for name in plan.sets_removed:
+            self._sets.remove(name)
+        for name in plan.sets_added:
+            if self._sets.get(name) is None:
+                self._sets.add(name, new.pipeline_sets[name])
+        for served in self._sets:
+            served.move(new.pipeline_sets[served.name])
+        for pipelines in self._sets.serving.values():
+            pipelines.max_live_versions = new.max_live_versions
+        self._watches.turn(new.watch)
+        if "last_known_good" in plan.changed:
+            self._sets.last_known_good.keep_all()
+
+    async def _watch(self) -> None:
+        """Follows the engine's file and that of the environment; the sets' own watches follow theirs."""
+        if self._files():
+            await reload_on_changes(self._files, self._reload_what_changed, self._log)
+
+    def _files(self) -> set[Path]:
+        env_file = self._options.env_file
+        return {*self._in_force.settings.files, *self._refused, *([env_file.absolute()] if env_file else [])}
+
+    async def _reload_what_changed(self) -> None:
+        settings = self._in_force.settings
+        engine = await self._file.ask("watch") if settings.path is not None else None
+        try:
+            environ: Mapping[str, str] | None = self._sets.environ()
+        except ConfigError:
+            environ = None  # the sets' own reloads tell what is wrong with it
+        if environ != self._environ or (engine is not None and engine.outcome == "applied"):
+            self._environ = environ
+            opened = engine.opened if engine else {}
+            names = [name for name in self._in_force.settings.pipeline_sets if name not in opened]
+            await self._sets.reload(names, trigger="watch")
+
+
+async def reload_on_signals(hangups: AsyncIterator[int], reloading: Reloading, manager: ServiceManager) -> None:
+    """Reloads everything for each SIGHUP, and tells systemd; a burst that comes during a reload makes one more.
 
     A SIGHUP that came before this began is not lost: the receiver that `hangups` is of has kept it.
     """
     async for _signal in hangups:
-        async with trio.open_nursery() as nursery:
-            for pipelines in sets.values():
-                nursery.start_soon(partial(pipelines.reload, trigger="signal"))
+        with manager.reloading():
+            await reloading.reload(trigger="signal")
 
 
-def reload_log(log: Log) -> Callable[[SetEvent], None]:
-    """What a pipeline set's observer does: one record for each outcome and each version that is gone."""
+def _unanswered(new: EngineSettings, number: int) -> Problem:
+    document, name = new.document, new.listeners[number].set
+    if document is None:
+        raise AssertionError("an engine's file is read from a file")
+    message = f'"{name}" can\'t be served yet, so nobody would answer'
+    return document.problem(("listeners", number, "set"), message, "mend the set's file, as told below, then reload")
 
-    def observe(event: SetEvent) -> None:
-        if isinstance(event, Retired):
-            log.info("version.retired", set=event.set, version=event.version)
-            return
-        body = outcome_body(event)
-        name = f"reload.{body.pop('outcome')}"
-        del body["at"]  # the record has its own time
-        match event:
-            case Rejected():
-                body["problems"] = body.pop("errors")
-                log.error(name, **body)
-            case Applied(plan=Plan(degraded=(_, *_))):
-                log.warning(name, **body, problems=body["plan"]["degraded"])
-            case _:
-                log.info(name, **body)
 
-    return observe
+def _defect(path: Path, error: Exception) -> Problem:
+    message = f"reading it failed with {type(error).__name__}: {error}"
+    return Problem(Location(path), "", message, "a defect in the engine: please report it")

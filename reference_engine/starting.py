@@ -12,13 +12,13 @@ from reference_engine.engine import run_engine
 from reference_engine.errors import EngineError
 from reference_engine.lines import LineWriter
 from reference_engine.telemetry import adopt_standard_logging, open_log
-from voicepipe import ConfigError, PipelineSet, format_problems, problems_as_data
+from voicepipe import ConfigError, format_problems, problems_as_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reference_engine.engine import EngineSettings
-from reference_engine.telemetry import Log, LogFormat
+    from reference_engine.run_options import RunOptions
+    from reference_engine.telemetry import Log, LogFormat
 
 Error = TypeVar("Error", bound=BaseException)
 
@@ -26,21 +26,19 @@ EX_CONFIG = 78
 """From BSD's sysexits.h: something is wrong in a configuration file."""
 
 
-def start(settings: EngineSettings, log_format: LogFormat | None) -> int:
+def start(options: RunOptions, log_format: LogFormat | None) -> int:
     """Runs the engine until it is stopped, and returns the exit status; what keeps it from starting is reported."""
     terminal = sys.stderr.isatty()
     form = log_format or ("console" if terminal else "json")
-    sets: dict[str, PipelineSet] = {}
-
-    def level_of(name: str) -> str:
-        return sets[name].current.config.logging.level if name in sets else "INFO"
-
+    levels: dict[str, str] = {}
     status = 1
     with LineWriter(sys.stderr.fileno()) as lines:
-        log = open_log(lines, form, level_of, colours=terminal and not os.environ.get("NO_COLOR"))
+        log = open_log(
+            lines, form, lambda name: levels.get(name, "INFO"), colours=terminal and not os.environ.get("NO_COLOR")
+        )
         adopt_standard_logging(log)
         try:
-            status = 1 if trio.run(run_engine, settings, sets, log) else 0
+            status = 1 if trio.run(run_engine, options, levels, log) else 0
         except* ConfigError as errors:
             status = EX_CONFIG
             for error in _leaves(errors):

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from reference_engine.answering import Answering
+    from reference_engine.readiness import Readiness
     from reference_engine.sessions import SessionStore
+    from reference_engine.settings import InForce
+    from reference_engine.systemd import ServiceManager
     from reference_engine.telemetry import Log
     from voicepipe import AudioSocketListener
 
@@ -32,11 +35,20 @@ class Stopping:
 
     """
 
-    def __init__(self, everything: trio.CancelScope, sessions: SessionStore, log: Log, drain_s: float) -> None:
-        """Takes the scope around all that the engine does, and how long calls may go on, in seconds."""
-        self._everything, self._sessions, self._log, self._drain_s = everything, sessions, log, drain_s
+    def __init__(
+        self,
+        everything: trio.CancelScope,
+        *,
+        in_force: InForce,
+        sessions: SessionStore,
+        readiness: Readiness,
+        manager: ServiceManager,
+        log: Log,
+    ) -> None:
+        """Takes the scope around all that the engine does, who tells how far it is, and whom to tell."""
+        self._everything, self._in_force, self._sessions, self._log = everything, in_force, sessions, log
+        self._readiness, self._manager = readiness, manager
         self._asked = trio.Event()
-        self._serving = False
         self._last_resort = Timer(CLOSE_S, _end_the_process, [log])
         self._last_resort.daemon = True
         self.cut_short = 0
@@ -44,19 +56,24 @@ class Stopping:
     async def watch(self, signals: AsyncIterator[int]) -> None:
         """Acts on each signal: there is nothing to drain before calls are served, and nothing to wait for twice."""
         async for _signal in signals:
-            if self._asked.is_set() or not self._serving:
+            if self._asked.is_set() or self._readiness.state == "starting":
                 self.cut_short = len(self._sessions)
                 self.end()
             self._asked.set()
 
-    async def drain(self, listener: AudioSocketListener, answering: Answering, calls: trio.CancelScope) -> None:
+    async def drain(
+        self, listeners: Iterable[AudioSocketListener], answering: Answering, calls: trio.CancelScope
+    ) -> None:
         """When it is asked for: takes no more calls, and lets those that are up end within the time they have."""
-        self._serving = True
         await self._asked.wait()
-        listener.close()
-        self._log.info("engine.draining", calls=len(self._sessions), drain_s=self._drain_s)
-        calls.deadline = trio.current_time() + self._drain_s
-        await trio.sleep(self._drain_s - min(GOODBYE_S, self._drain_s))
+        drain_s = self._in_force.settings.drain_s
+        for listener in listeners:
+            listener.close()
+        self._readiness.draining()
+        self._manager.stopping()
+        self._log.info("engine.draining", calls=len(self._sessions), drain_s=drain_s)
+        calls.deadline = trio.current_time() + drain_s
+        await trio.sleep(drain_s - min(GOODBYE_S, drain_s))
         answering.drain()
 
     def end(self) -> None:

@@ -104,6 +104,10 @@ def _for_people(colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]
                 record[role] = " ".join(filter(None, (label["adapter"], label["model"])))
         if listeners := record.get("listeners"):
             record["listeners"] = ", ".join("{transport} {host}:{port}".format(**listener) for listener in listeners)
+        if sets := record.get("sets"):
+            record["sets"] = ", ".join("{set} version {version} ({active_pipeline})".format(**one) for one in sets)
+        if admin := record.pop("admin", None):
+            record["admin"] = "{host}:{port}".format(**admin)
         for key, value in record.items():
             if isinstance(value, str) and key != "exception":
                 record[key] = _printable(value)

@@ -1,64 +1,167 @@
-"""The control's HTTP application: asks for reloads and tells how things stand."""
+"""The control's HTTP application: asks for reloads and rollbacks, and tells how things stand."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reference_engine.bodies import outcome_body, session_body, set_body
-from voicepipe import PipelineSetClosed, Rejected
+from reference_engine import bodies
+from reference_engine.control.asked import flag, only, version_that_must_serve, version_to_go_back_to
+from reference_engine.control.openapi import OPENAPI
+from reference_engine.metrics import CONTENT_TYPE, Metrics
+from reference_engine.outcomes import Reloaded
+from reference_engine.readiness import Readiness
+from reference_engine.reloading import Reloading
+from reference_engine.served_set import VersionChangedError
+from reference_engine.sessions import SessionStore
+from reference_engine.sets import Sets
+from reference_engine.settings import InForce
+from voicepipe import PipelineSetClosed, UnknownVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from starlette.requests import Request
 
-    from reference_engine.sessions import SessionStore
-    from voicepipe import PipelineSet
+    from reference_engine.served_set import ServedSet
+
+TRIGGER = "control"
+"""What logs and the history name as the cause of a change that was asked for here."""
+
+ROUTES = (
+    ("POST", "/-/reload", "reload"),
+    ("POST", "/sets/{set}/rollback", "roll_back"),
+    ("GET", "/sets", "show_sets"),
+    ("GET", "/sets/{set}/versions/{version}", "show_version"),
+    ("GET", "/calls", "show_calls"),
+    ("GET", "/healthz", "healthz"),
+    ("GET", "/readyz", "readyz"),
+    ("GET", "/metrics", "show_metrics"),
+    ("GET", "/openapi.json", "show_openapi"),
+)
+"""Methods, paths, and which method of `Control` answers; `openapi` describes each."""
+
+_REFUSALS = (HTTPException, VersionChangedError, UnknownVersion, PipelineSetClosed)
+"""What is answered with `{"error": ...}`."""
 
 
-def control_app(sets: Mapping[str, PipelineSet], sessions: SessionStore, *, default_set: str) -> Starlette:
-    """An ASGI application that answers
+@frozen(eq=False)
+class Control:
+    """What there is to ask about, and the answers."""
 
-    - `POST /-/reload`: when the reload is done; 200 if the files are served now, 422 if they can't be
-    - `GET /sets`: versions, calls on each, and the last attempt of every set
-    - `GET /calls`: what every call is doing
-    - `GET /healthz`: that the process is alive
-    """  # noqa: D415 - a list ends it
+    in_force: InForce
+    """What the engine runs with."""
+    sets: Sets
+    """Its pipeline sets."""
+    reloading: Reloading
+    """Its reloads."""
+    sessions: SessionStore
+    """Its calls."""
+    metrics: Metrics
+    """Its metrics."""
+    readiness: Readiness
+    """How far it has come."""
 
-    async def reload(_request: Request) -> JSONResponse:
-        try:
-            outcome = await sets[default_set].reload(trigger="control")
-        except PipelineSetClosed as closed:
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(closed)) from closed
-        rejected = isinstance(outcome, Rejected)
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if rejected else HTTPStatus.OK
-        return JSONResponse(outcome_body(outcome), status)
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        routes = [Route(path, getattr(self, name), methods=[method]) for method, path, name in ROUTES]
+        return Starlette(routes=routes, exception_handlers=dict.fromkeys(_REFUSALS, _refused))
 
-    async def show_sets(_request: Request) -> JSONResponse:
-        return JSONResponse({"sets": [set_body(pipelines) for pipelines in sets.values()]})
+    async def reload(self, request: Request) -> Response:
+        """Answers when the reload is done: 200 if the files are served now, 422 if some can't be."""
+        only(request, "set", "force")
+        force, if_version = flag(request, "force"), version_that_must_serve(request)
+        await self.readiness.started.wait()
+        name = request.query_params.get("set")
+        if name is None and if_version is not None:
+            if len(self.in_force.settings.pipeline_sets) > 1:
+                raise HTTPException(HTTPStatus.BAD_REQUEST, "If-Match is about one set: say which with ?set=")
+            (name,) = self.in_force.settings.pipeline_sets
+        if name is None:
+            reloaded = await self.reloading.reload(trigger=TRIGGER, force=force)
+        else:
+            served = self._set(name)
+            outcome = await served.reload(trigger=TRIGGER, force=force, if_version=if_version)
+            reloaded = Reloaded(None, (outcome,))
+        return self._told(reloaded)
 
-    async def show_calls(_request: Request) -> JSONResponse:
-        return JSONResponse({"calls": [session_body(session) for session in sessions]})
+    async def roll_back(self, request: Request) -> Response:
+        """Answers when an earlier version serves again, as a new one, or can't."""
+        only(request)
+        if_version = version_that_must_serve(request)
+        to = await version_to_go_back_to(request)
+        await self.readiness.started.wait()
+        served = self._set(request.path_params["set"])
+        outcome = await served.rollback(to, trigger=TRIGGER, if_version=if_version)
+        return self._told(Reloaded(None, (outcome,)))
 
-    async def healthz(_request: Request) -> JSONResponse:
+    async def show_sets(self, _request: Request) -> Response:
+        """Where each set stands, and how the engine's file fared last."""
+        last, path = self.reloading.last_attempt, self.in_force.settings.path
+        engine = {"file": str(path), "last_attempt": bodies.engine_outcome_body(last) if last else None}
+        sets = [
+            bodies.set_body(one.pipelines)
+            if one.pipelines is not None
+            else bodies.unfit_set_body(one.name, one.path, one.rejected)
+            for one in self.sets
+        ]
+        removed = [bodies.set_body(pipelines, "removed") for pipelines in self.sets.leaving]
+        return JSONResponse({"sets": sets, "removed": removed, "engine": engine if path is not None else None})
+
+    async def show_version(self, request: Request) -> Response:
+        """One version of a set: what it was built from and what it changed."""
+        served, number = self._set(request.path_params["set"]), request.path_params["version"]
+        if (pipelines := served.pipelines) is not None:
+            for record in pipelines.history:
+                if str(record.version) == number:
+                    return JSONResponse(bodies.version_detail_body(pipelines, record))
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"pipeline set {served.name!r} remembers no version {number!r}")
+
+    async def show_calls(self, _request: Request) -> Response:
+        """What every call is doing."""
+        return JSONResponse({"calls": [bodies.session_body(session) for session in self.sessions]})
+
+    async def healthz(self, _request: Request) -> Response:
+        """That the process is alive."""
         return JSONResponse({"status": "ok"})
 
-    async def refused(_request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for, below
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    async def readyz(self, _request: Request) -> Response:
+        """Whether calls are answered."""
+        state = self.readiness.state
+        status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse({"status": state}, status)
 
-    return Starlette(
-        routes=[
-            Route("/-/reload", reload, methods=["POST"]),
-            Route("/sets", show_sets),
-            Route("/calls", show_calls),
-            Route("/healthz", healthz),
-        ],
-        exception_handlers={HTTPException: refused},
-    )
+    async def show_metrics(self, _request: Request) -> Response:
+        """What Prometheus scrapes."""
+        return Response(self.metrics.exposition(), media_type=CONTENT_TYPE)
+
+    async def show_openapi(self, _request: Request) -> Response:
+        """The description of all this."""
+        return JSONResponse(OPENAPI)
+
+    def _set(self, name: str) -> ServedSet:
+        if (served := self.sets.get(name)) is not None:
+            return served
+        names = ", ".join(self.in_force.settings.pipeline_sets)
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no pipeline set {name!r}; pipeline sets: {names}")
+
+    def _told(self, reloaded: Reloaded) -> Response:
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if reloaded.rejected else HTTPStatus.OK
+        return JSONResponse(bodies.reloaded_body(reloaded, self.sets.serving), status)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    match error:
+        case HTTPException():
+            return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+        case VersionChangedError():
+            body = {"error": str(error), "serving_version": error.serving}
+            return JSONResponse(body, HTTPStatus.PRECONDITION_FAILED)
+        case UnknownVersion():
+            return JSONResponse({"error": str(error)}, HTTPStatus.NOT_FOUND)
+        case _:
+            return JSONResponse({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -15,8 +15,8 @@ CONNECT_S = 5.0
 """How long the engine may take to accept; its answer may take longer than any limit, for models load slowly."""
 
 
-def ask(control: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON body of the engine's answer.
+def ask(control: Path, method: str, path: str, **request: Any) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON body of the engine's answer; `request` is what httpx takes: `params`, `json`.
 
     Raises:
         EngineError: no engine is listening there, or it stopped before it answered.
@@ -30,7 +30,7 @@ def ask(control: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
             timeout=httpx.Timeout(None, connect=CONNECT_S),
             trust_env=False,  # a proxy for the web is not one for this socket
         ) as client:
-            answer = client.request(method, path)
+            answer = client.request(method, path, **request)
             return answer.status_code, answer.json()
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise EngineError(

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
+from reference_engine.control.access import Guarded
+
 if TYPE_CHECKING:
     import socket
 
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
+
+    from reference_engine.settings import InForce
 
 
-async def serve_control(app: Starlette, listening: socket.socket) -> None:
+async def serve_control(app: ASGIApp, listening: socket.socket) -> None:
     """Answers requests on a listening socket until it is cancelled; the socket stays the caller's to close."""
     config = Config()
     config.bind = [f"fd://{os.dup(listening.fileno())}"]  # hypercorn closes what it is given
@@ -26,3 +30,8 @@ async def serve_control(app: Starlette, listening: socket.socket) -> None:
     # stopping, so none gets more answers than fit into the kernel's buffer
     config.keep_alive_max_requests = 1
     await serve(app, config, mode="asgi")  # type: ignore[arg-type] # its ASGI types and starlette's differ in name
+
+
+async def serve_admin(app: ASGIApp, listening: socket.socket, in_force: InForce) -> None:
+    """The same over TCP, where anybody may knock."""
+    await serve_control(Guarded(app, in_force), listening)

@@ -1,4 +1,4 @@
-"""The Unix socket of the control: where it is, and who may have it."""
+"""The sockets of the control: a Unix socket that only this user may have, and a TCP port if one is configured."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from reference_engine.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from reference_engine.settings import AdminSettings
 
 ANSWER_S = 1.0
 """How long an engine that may be listening already gets to take a connection."""
@@ -54,6 +56,40 @@ def claimed_socket(path: Path) -> Iterator[socket.socket]:
             with suppress(OSError):
                 if path.stat().st_ino == ours:
                     path.unlink()
+
+
+@contextmanager
+def claimed_port(admin: AdminSettings) -> Iterator[socket.socket]:
+    """A socket that listens where the control is to be reached over TCP.
+
+    Raises:
+        EngineError: it can't listen there.
+
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(admin.host, admin.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _unfit(admin, error) from error
+    with listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+            listening.listen()
+        except OSError as error:
+            raise _unfit(admin, error) from error
+        yield listening
+
+
+def address_of(listening: socket.socket) -> dict[str, str | int]:
+    """Where a TCP socket is really bound."""
+    host, port, *_ = listening.getsockname()
+    return {"host": host, "port": port}
+
+
+def _unfit(admin: AdminSettings, error: OSError) -> EngineError:
+    why = error.strerror or error
+    return EngineError(f"can't listen for control at {admin.host} port {admin.port}: {why}; give another in `admin`")
 
 
 def _check_directory(directory: Path) -> None:

@@ -17,25 +17,50 @@ _CHANGES = (
     ("opened", "components opened"),
     ("kept", "components kept"),
     ("closed", "components that close with their last call"),
+    ("secrets_changed", "secrets changed"),
 )
 
 
 def describe_reload(body: Mapping[str, Any], *, colour: bool = False) -> str:
-    """What a reload came to: what changed, or every problem with its place."""
+    """What a reload came to: of the engine's file and of each set, what changed, or every problem with its place."""
+    engine = [_describe_engine(body["engine"], colour=colour)] if "engine" in body else []
+    sets = body.get("sets", [body])
+    alone = len(sets) == 1 and "engine" in body  # then `errors` has those of the engine's file too
+    return "\n".join([*engine, *(_describe_set(one, body["engine"] if alone else {}, colour=colour) for one in sets)])
+
+
+def _describe_engine(body: Mapping[str, Any], *, colour: bool) -> str:
+    match body["outcome"]:
+        case "applied":
+            return f"the engine's file: {body['summary']}\n"
+        case "unchanged":
+            return "the engine's file: unchanged\n"
+        case _:
+            errors = body["errors"]
+            head = f"the engine's file: rejected ({_count(len(errors), 'problem')}), nothing of it changed"
+            return f"{head}\n\n{_problems(errors, colour=colour)}"
+
+
+def _describe_set(body: Mapping[str, Any], engine: Mapping[str, Any], *, colour: bool) -> str:
     match body["outcome"]:
         case "applied":
             return _describe_applied(body, colour=colour)
         case "unchanged":
-            return f"{body['set']}: unchanged, version {body['version']} serves on; nothing was reopened\n"
+            gone_back = f" (rolled back to {body['rolled_back_to']})" if "rolled_back_to" in body else ""
+            return f"{body['set']}: unchanged{gone_back}, version {body['version']} serves on; nothing was reopened\n"
         case _:
-            errors = body["errors"]
-            head = f"{body['set']}: rejected ({_count(len(errors), 'problem')}), version {body['serving_version']} "
-            return f"{head}serves on\n\n{_problems(errors, colour=colour)}"
+            errors = body["errors"][len(engine.get("errors", ())) :]
+            serving = body["serving_version"]
+            serves = "it has never served" if serving is None else f"version {serving} serves on"
+            head = f"{body['set']}: rejected ({_count(len(errors), 'problem')}), {serves}"
+            return f"{head}\n\n{_problems(errors, colour=colour)}"
 
 
 def _describe_applied(body: Mapping[str, Any], *, colour: bool) -> str:
     plan = body["plan"]
-    lines = [f"{body['set']}: version {body['version']} serves, from the next call on ({body['seconds']:.2f} s)"]
+    gone_back = f" as {body['rolled_back_to']} did" if "rolled_back_to" in body else ""
+    seconds = f"({body['seconds']:.2f} s)"
+    lines = [f"{body['set']}: version {body['version']} serves{gone_back}, from the next call on {seconds}"]
     active, was = plan["active"], plan["was_active"]
     lines.append(f"  active pipeline: {active}" if was in {"", active} else f"  active pipeline: {was} -> {active}")
     lines += [f"  {title}: {', '.join(plan[what])}" for what, title in _CHANGES if plan[what]]
@@ -44,22 +69,35 @@ def _describe_applied(body: Mapping[str, Any], *, colour: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def describe_sets(sets: Sequence[Mapping[str, Any]]) -> str:
+def describe_sets(body: Mapping[str, Any]) -> str:
     """A line for each version that serves or has calls, and how the last reload of each set went."""
     rows = [("SET", "VERSION", "STATE", "CALLS", "ACTIVE PIPELINE", "SINCE")]
     notes = []
-    for body in sets:
-        for version in body["versions"]:
+    engine = body["engine"]
+    if engine is not None and engine["last_attempt"]:
+        notes.append(f"the engine's file: {_last(engine['last_attempt'])}")
+    for one in (*body["sets"], *body["removed"]):
+        if one["state"] in {"opening", "rejected"}:
+            rows.append((one["set"], "-", one["state"], "0", "-", "-"))
+        for version in one["versions"]:
             if version["state"] != "retired":
+                state = "removed" if one["state"] == "removed" else version["state"]
                 calls, number = str(version["calls"]), str(version["version"])
-                since = _local(version["applied_at"])
-                rows.append((body["set"], number, version["state"], calls, version["active_pipeline"], since))
-        if last := body["last_attempt"]:
-            errors = f", {_count(len(last['errors']), 'problem')}" if "errors" in last else ""
-            notes.append(f"{body['set']}: last reload {last['outcome']}{errors}, {_local(last['at'])}")
+                rows.append(
+                    (one["set"], number, state, calls, version["active_pipeline"], _local(version["applied_at"]))
+                )
+        if one["last_known_good"]:
+            notes.append(f"{one['set']}: serves the last known good files, for those that are there are not fit")
+        if last := one["last_attempt"]:
+            notes.append(f"{one['set']}: {_last(last)}")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _last(outcome: Mapping[str, Any]) -> str:
+    errors = f", {_count(len(outcome['errors']), 'problem')}" if "errors" in outcome else ""
+    return f"last reload {outcome['outcome']}{errors}, {_local(outcome['at'])}"
 
 
 def _problems(errors: Sequence[Mapping[str, Any]], *, colour: bool) -> str:

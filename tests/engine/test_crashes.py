@@ -8,7 +8,9 @@ import trio
 
 from reference_engine.answering import Answering
 from reference_engine.lines import LineWriter
+from reference_engine.metrics import Metrics
 from reference_engine.sessions import SessionStore
+from reference_engine.settings import InForce, settings_for_set_file
 from reference_engine.telemetry import open_log
 from voicepipe import open_audiosocket_listener, open_pipeline_set
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
@@ -32,12 +34,18 @@ class Clumsy(SessionStore):
         super().observe(event)
 
 
+def answering_with(pipelines, sessions, log):
+    """For one set, on one listener."""
+    sets = {pipelines.name: pipelines}
+    return Answering(InForce(settings_for_set_file(pipelines.path)), sets, sessions, Metrics(sets), log)
+
+
 async def test_it_costs_that_call_only_and_is_logged_with_its_traceback(home, tmp_path):
     sessions = Clumsy()
     with (tmp_path / "log").open("wb") as file, LineWriter(file.fileno()) as lines:
         log = open_log(lines, "json", lambda _set: "INFO")
         async with open_pipeline_set(home / "ai-agent.yaml") as pipelines:
-            answering = Answering(pipelines, sessions, log)
+            answering = answering_with(pipelines, sessions, log)
             async with (
                 open_audiosocket_listener("127.0.0.1", 0, on_crash=answering.crashed) as listener,
                 trio.open_nursery() as nursery,
@@ -66,7 +74,7 @@ async def test_it_costs_that_call_only_and_is_logged_with_its_traceback(home, tm
 async def test_a_set_that_is_closing_refuses_the_call(home, tmp_path):
     with (tmp_path / "log").open("wb") as file, LineWriter(file.fileno()) as lines:
         async with open_pipeline_set(home / "ai-agent.yaml") as pipelines:
-            answering = Answering(pipelines, SessionStore(), open_log(lines, "json", lambda _set: "INFO"))
+            answering = answering_with(pipelines, SessionStore(), open_log(lines, "json", lambda _set: "INFO"))
         async with open_audiosocket_listener("127.0.0.1", 0) as listener, trio.open_nursery() as nursery:
             nursery.start_soon(listener.serve, answering.answer)
             async with open_audiosocket_call(port=listener.address[1]) as caller:
@@ -75,3 +83,4 @@ async def test_a_set_that_is_closing_refuses_the_call(home, tmp_path):
             listener.close()
     (refused,) = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert (refused["event"], refused["call_id"]) == ("call.refused", str(caller.call_id))
+    assert (refused["set"], refused["reason"]) == ("main", "pipeline set 'main' is closing")

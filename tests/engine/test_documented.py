@@ -10,8 +10,8 @@ import pytest
 
 import reference_engine
 from reference_engine.cli import main
-from reference_engine.control.app import control_app
-from reference_engine.sessions import SessionStore
+from reference_engine.control.app import ROUTES
+from reference_engine.metrics import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "engine.md").read_text()
 SOURCES = "".join(path.read_text() for path in Path(reference_engine.__file__).parent.rglob("*.py"))
@@ -20,21 +20,28 @@ SOURCES = "".join(path.read_text() for path in Path(reference_engine.__file__).p
 def test_every_record_has_an_example():
     examples = [json.loads(line) for line in PAGE.splitlines() if line.startswith('{"timestamp"')]
     assert all(list(example)[:3] == ["timestamp", "level", "event"] for example in examples)
-    written = set(re.findall(r'(?:debug|info|warning|error|exception|write)\(\s*"([a-z]+\.[a-z]+)"', SOURCES))
-    reloads = {"reload.applied", "reload.unchanged", "reload.rejected"}
+    written = set(re.findall(r'(?:debug|info|warning|error|exception|write)\(\s*"([a-z_]+\.[a-z_.]+)"', SOURCES))
+    outcomes = ("applied", "unchanged", "rejected")
+    reloads = {f"{whose}reload.{outcome}" for whose in ("", "engine.") for outcome in outcomes}
     assert sorted(example["event"] for example in examples) == sorted(written | reloads)
 
 
 def test_every_path_of_the_control_is_listed():
-    routes = control_app({}, SessionStore(), default_set="main").routes
     listed = set(re.findall(r"^\| `(GET|POST) (\S+)`", PAGE, re.MULTILINE))
-    assert {(method, route.path) for route in routes for method in route.methods - {"HEAD"}} == listed
+    assert {(method, path) for method, path, _name in ROUTES} == listed
 
 
 def test_every_option_is_listed(capsys):
     options = set()
-    for command in ("run", "reload", "status"):
+    for command in ("run", "check", "reload", "rollback", "status"):
         with pytest.raises(SystemExit, match=r"^0$"):
             main([command, "--help"])
         options |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out.split("examples:")[0]))
     assert options - {"--help"} == set(re.findall(r"--[a-z][a-z-]+", PAGE)) - {"--unix-socket"}
+
+
+def test_every_metric_is_listed():
+    text = Metrics({}).exposition().decode()
+    made = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (voicepipe_\w+)", text, re.MULTILINE)}
+    listed = re.findall(r"^\| `(voicepipe_\w+)` \|", PAGE, re.MULTILINE)
+    assert {name.removesuffix("_total") for name in listed} == made

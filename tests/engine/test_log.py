@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from reference_engine.lines import MOST, LineWriter
-from reference_engine.reloading import reload_log
+from reference_engine.reload_log import reload_log
 from reference_engine.telemetry import adopt_standard_logging, open_log
 from voicepipe import Retired
 

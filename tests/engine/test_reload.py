@@ -114,7 +114,7 @@ async def test_by_command(engine):
     assert last.startswith("main: last reload rejected, 1 problem, ")
 
 
-@pytest.mark.parametrize("command", ["reload", "status"])
+@pytest.mark.parametrize("command", ["reload", "rollback", "status"])
 async def test_a_command_without_an_engine_says_what_to_do(home, command):
     told = await run_command(command, "--control", "c.sock", home=home)
     assert told.returncode == 1

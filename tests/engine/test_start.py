@@ -11,11 +11,12 @@ from engine_process import QUICK, open_engine, open_process, run_command
 
 async def test_it_says_where_it_listens_and_what_it_serves(engine):
     ready = await engine.logged("engine.ready")
-    assert ready["listeners"] == [{"transport": "audiosocket", "host": "127.0.0.1", "port": engine.port, "set": "main"}]
+    where = {"host": "127.0.0.1", "port": engine.port}
+    assert ready["listeners"] == [{"name": "audiosocket", "transport": "audiosocket", **where, "set": "main"}]
     assert ready["control"] == str(engine.control)
     assert ready["pid"] == engine.process.pid
-    assert (ready["set"], ready["version"]) == ("main", 1)
-    assert (ready["active_pipeline"], ready["pipelines"]) == ("default", ["default"])
+    assert ready["sets"] == [{"set": "main", "version": 1, "active_pipeline": "default", "pipelines": ["default"]}]
+    assert ready["admin"] is None
     assert list(ready)[:3] == ["timestamp", "level", "event"]
     assert ready["timestamp"].endswith("Z")
     assert engine.records[0]["event"] == "engine.starting"
@@ -103,7 +104,7 @@ async def test_a_listener_and_a_time_must_be_ones(home):
 
 
 async def test_help_teaches(home):
-    for command in ("run", "reload", "status"):
+    for command in ("run", "check", "reload", "rollback", "status"):
         told = await run_command(command, "--help", home=home)
         assert told.returncode == 0
         assert f"reference-engine {command}".encode() in told.stdout.split(b"examples:")[1]

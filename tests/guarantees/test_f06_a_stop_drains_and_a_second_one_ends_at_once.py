@@ -109,7 +109,8 @@ from reference_engine.telemetry import open_log
 
 async def main(log):
     with trio.CancelScope() as everything:
-        stopping.Stopping(everything, SessionStore(), log, 0.0).end()
+        nobody = dict(in_force=None, sessions=SessionStore(), readiness=None, manager=None, log=log)
+        stopping.Stopping(everything, **nobody).end()
         with trio.CancelScope(shield=True):
             await trio.sleep_forever()
 

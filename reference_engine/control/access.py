@@ -1,0 +1,77 @@
+"""Who may ask what of the control over TCP; on the Unix socket, the file's owner may ask anything.
+
+- With a token, everything but `OPEN` must bear it.
+- Without one, the port is a loopback port, so whoever asks is on this machine; but a browser may ask for a page from
+  elsewhere. Such a request names another host than this machine in `Host` (DNS rebinding), or the page's origin.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from reference_engine.settings import is_loopback
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from reference_engine.settings import InForce
+
+OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+"""What probes and scrapers read, for whom a token is one thing more to leak; no caller's number is in it."""
+
+
+class Guarded:
+    """An ASGI application that only gets the requests that are allowed."""
+
+    def __init__(self, app: ASGIApp, in_force: InForce) -> None:
+        """Takes the application, and where the token is, looked up for each request."""
+        self._app, self._in_force = app, in_force
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request that is refused; hands any other on."""
+        if scope["type"] == "http":
+            admin = self._in_force.settings.admin
+            token = admin.token if admin is not None else None
+            request = Request(scope)
+            refusal = _without_token(request) if token is None else _with_token(request, token)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _with_token(request: Request, token: str) -> JSONResponse | None:
+    if request.method in {"GET", "HEAD"} and request.url.path in OPEN:
+        return None
+    kind, _, borne = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and compare_digest(borne.strip().encode("latin-1"), token.encode()):
+        return None
+    error = "this needs the token of `admin` in the engine's file, as `Authorization: Bearer ...`"
+    return _refusal(HTTPStatus.UNAUTHORIZED, error, {"www-authenticate": 'Bearer realm="voicepipe"'})
+
+
+def _without_token(request: Request) -> JSONResponse | None:
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    if not is_loopback(_name_in(host)):
+        return _refusal(HTTPStatus.FORBIDDEN, "`Host` is not this machine's loopback address; give `admin` a token")
+    if origin is not None and origin != f"http://{host}":
+        return _refusal(HTTPStatus.FORBIDDEN, "pages from elsewhere may not ask this; give `admin` a token")
+    return None
+
+
+def _name_in(host: str) -> str:
+    """The host of `host:port`; empty if it is no such thing."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _refusal(status: HTTPStatus, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": error}, status, headers)

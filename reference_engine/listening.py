@@ -1,0 +1,47 @@
+"""Where calls come in: the listeners of the engine's file, all with one who answers."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from reference_engine.errors import EngineError
+from voicepipe import AudioSocketListener, open_audiosocket_listener
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from reference_engine.answering import Answering
+    from reference_engine.settings import EngineSettings
+
+
+@asynccontextmanager
+async def open_listeners(
+    settings: EngineSettings, answering: Answering, listeners: dict[str, AudioSocketListener]
+) -> AsyncIterator[None]:
+    """Opens them all, and enters each in `listeners` by its name: bound, and yet to serve.
+
+    Raises:
+        EngineError: an address is taken, or not this machine's.
+
+    """
+    async with AsyncExitStack() as opened:
+        for one in settings.listeners:
+            try:
+                listeners[one.name] = await opened.enter_async_context(
+                    open_audiosocket_listener(
+                        one.host,
+                        one.port,
+                        listener=one.name,
+                        rate=one.rate,
+                        max_connections=one.max_connections,
+                        on_refused=answering.not_a_call,
+                        on_crash=answering.crashed,
+                    )
+                )
+            except OSError as error:
+                hint = "give another address with --audiosocket"
+                if settings.path is not None:
+                    hint = f"give listener {one.name!r} another address in {settings.path}"
+                raise EngineError(f"{error.strerror or error}; {hint}") from error
+        yield

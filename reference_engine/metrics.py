@@ -1,0 +1,224 @@
+"""What Prometheus scrapes: counts that events add to, and states that are read when somebody asks.
+
+| metric | labels | what it is |
+| --- | --- | --- |
+| `voicepipe_reloads_total` | set, outcome, reason | reloads by `applied`, `unchanged`, `rejected`; why, if rejected |
+| `voicepipe_config_last_reload_successful` | set | 0 if the last reload was rejected, at whatever stage; else 1 |
+| `voicepipe_config_last_reload_success_timestamp_seconds` | set | when files were last fit, the start's included |
+| `voicepipe_engine_config_last_reload_successful` | | the same for the engine's own file |
+| `voicepipe_last_known_good` | set | 1 if it serves what was kept of an earlier run, for its files were not fit |
+| `voicepipe_set_info` | set, version, digest | 1, for the version that the next call gets |
+| `voicepipe_live_versions` | set | versions whose components are open: the serving one, and those that calls hold |
+| `voicepipe_calls` | set, version | calls that hold a live version |
+| `voicepipe_calls_total` | set, pipeline, outcome | calls that have ended |
+| `voicepipe_calls_refused_total` | set | calls that were refused: past `max_calls`, or the set was closing |
+| `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
+| `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
+| `process_*` | | memory, CPU time, descriptors, start time |
+
+A set that is gone has no series. One that has never served has the first two.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeAlias
+
+from attrs import define, field
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from reference_engine.bodies import serves_last_known_good
+from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, Rejected, TurnEnded, Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reference_engine.outcomes import EngineOutcome
+    from voicepipe import CallEvent, PipelineSet, SetEvent
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""What `exposition()` is, for HTTP's `Content-Type`."""
+
+RESPONSE_S = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""Upper bounds of the histogram's buckets, in s: people notice from about half a second, and hang up after some."""
+
+OUTCOMES = (
+    ("applied", ""),
+    ("unchanged", ""),
+    ("rejected", "config"),
+    ("rejected", "open"),
+    ("rejected", "limit"),
+    ("rejected", "defect"),
+)
+"""Outcome and reason of reloads; all are there from the start, so that a first rejection is an increase."""
+
+PerPipeline: TypeAlias = "tuple[str, str]"
+"""A pipeline set's name, and a pipeline's."""
+
+
+@define
+class _Histogram:
+    counts: list[int] = field(factory=lambda: [0] * (len(RESPONSE_S) + 1))
+    total: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(RESPONSE_S, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        bounds = [*map(str, RESPONSE_S), "+Inf"]
+        return list(zip(bounds, accumulate(self.counts), strict=True))
+
+
+@define
+class _Counted:
+    """What has been counted of one set."""
+
+    reloads: Counter[tuple[str, str]] = field(factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
+    fit_at: float = 0.0
+    ended: Counter[tuple[str, str]] = field(factory=Counter)
+    refused: int = 0
+    responses: defaultdict[str, _Histogram] = field(factory=lambda: defaultdict(_Histogram))
+    failures: Counter[tuple[str, str]] = field(factory=Counter)
+
+
+class Metrics:
+    """The engine's metrics; its observers add to plain numbers, and all else is done when it is scraped."""
+
+    def __init__(self, sets: Mapping[str, PipelineSet], unfit: Mapping[str, Rejected] | None = None) -> None:
+        """Takes the sets by name, and why others have never served; which they are is looked up at each scrape."""
+        self._sets, self._unfit = sets, {} if unfit is None else unfit
+        self._counted: defaultdict[str, _Counted] = defaultdict(_Counted)
+        self._calls: dict[str, PerPipeline] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(_Scrape(sets, self._unfit, self._counted))
+        self._engine_fit = Gauge(
+            "voicepipe_engine_config_last_reload_successful",
+            "Whether the engine's own file was fit at its last reload.",
+            registry=self._registry,
+        )
+        self._engine_fit.set(1)
+        ProcessCollector(registry=self._registry)
+
+    def observe_set(self, event: SetEvent) -> None:
+        """Takes in what a pipeline set tells its observer."""
+        match event:
+            case Applied() | Unchanged():
+                outcome = "applied" if isinstance(event, Applied) else "unchanged"
+                counted = self._counted[event.set]
+                counted.reloads[outcome, ""] += 1
+                counted.fit_at = event.at.timestamp()
+            case Rejected():
+                self._counted[event.set].reloads["rejected", event.reason] += 1
+            case _:
+                pass
+
+    def observe_engine(self, outcome: EngineOutcome) -> None:
+        """Takes in how the engine's own file fared."""
+        self._engine_fit.set(outcome.outcome != "rejected")
+
+    def observe_call(self, event: CallEvent) -> None:
+        """Takes in what a call tells its observer."""
+        if isinstance(event, CallBegan):
+            self._calls[event.call_id] = event.set, event.pipeline
+        elif (of := self._calls.get(event.call_id)) is not None:
+            name, pipeline = of
+            match event:
+                case TurnEnded() if event.response_ms is not None:
+                    self._counted[name].responses[pipeline].add(event.response_ms / 1000)
+                case ComponentFailed():
+                    self._counted[name].failures[event.role, event.error.component] += 1
+                case CallEnded():
+                    del self._calls[event.call_id]
+                    self._counted[name].ended[pipeline, event.outcome] += 1
+                case _:
+                    pass
+
+    def observe_refused(self, name: str) -> None:
+        """Counts a call that a set did not take."""
+        self._counted[name].refused += 1
+
+    def exposition(self) -> bytes:
+        """All of them in Prometheus's text format, 0.0.4."""
+        for name in self._counted.keys() - self._sets.keys() - self._unfit.keys():
+            del self._counted[name]
+        return generate_latest(self._registry)
+
+
+class _Scrape(Collector):
+    """Makes metrics of the sets as they are, and of what was counted."""
+
+    def __init__(
+        self, sets: Mapping[str, PipelineSet], unfit: Mapping[str, Rejected], counted: Mapping[str, _Counted]
+    ) -> None:
+        self._sets, self._unfit, self._counted = sets, unfit, counted
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing, so that registering does not scrape."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._states()
+        yield from self._counts()
+
+    def _states(self) -> Iterator[Metric]:
+        successful = GaugeMetricFamily(
+            "voicepipe_config_last_reload_successful", "Whether the last reload's files were fit.", labels=["set"]
+        )
+        fit_at = GaugeMetricFamily(
+            "voicepipe_config_last_reload_success_timestamp_seconds",
+            "When files were last found fit, at a reload or at the start.",
+            labels=["set"],
+        )
+        info = GaugeMetricFamily(
+            "voicepipe_set_info", "The version that the next call gets.", labels=["set", "version", "digest"]
+        )
+        kept = GaugeMetricFamily(
+            "voicepipe_last_known_good", "Whether it serves what was kept of an earlier run.", labels=["set"]
+        )
+        live = GaugeMetricFamily("voicepipe_live_versions", "Versions that serve or that calls hold.", labels=["set"])
+        calls = GaugeMetricFamily("voicepipe_calls", "Calls that are up.", labels=["set", "version"])
+        for name, pipelines in self._sets.items():
+            current = pipelines.current
+            versions = [version for version in pipelines.history if version.state != "retired"]
+            applied_at = max((version.applied_at.timestamp() for version in versions), default=0.0)
+            successful.add_metric([name], 0 if isinstance(pipelines.last_attempt, Rejected) else 1)
+            fit_at.add_metric([name], max(self._counted[name].fit_at, applied_at))
+            info.add_metric([name, str(current.version), current.digest], 1)
+            kept.add_metric([name], serves_last_known_good(pipelines))
+            live.add_metric([name], len(versions))
+            for version in versions:
+                calls.add_metric([name, str(version.version)], version.calls)
+        for name in self._unfit:
+            successful.add_metric([name], 0)
+        yield from (successful, fit_at, info, kept, live, calls)
+
+    def _counts(self) -> Iterator[Metric]:
+        reloads = CounterMetricFamily("voicepipe_reloads", "Reloads.", labels=["set", "outcome", "reason"])
+        ended = CounterMetricFamily("voicepipe_calls", "Calls that have ended.", labels=["set", "pipeline", "outcome"])
+        refused = CounterMetricFamily("voicepipe_calls_refused", "Calls that were refused at once.", labels=["set"])
+        responses = HistogramMetricFamily(
+            "voicepipe_response_seconds",
+            "From the end of the caller's speech to the first audio of the reply.",
+            labels=["set", "pipeline"],
+        )
+        failures = CounterMetricFamily(
+            "voicepipe_component_failures", "Failures that calls have met.", labels=["set", "role", "component"]
+        )
+        for name in (*self._sets, *self._unfit):
+            counted = self._counted[name]
+            for what, number in counted.reloads.items():
+                reloads.add_metric([name, *what], number)
+            for which, number in counted.ended.items():
+                ended.add_metric([name, *which], number)
+            refused.add_metric([name], counted.refused)
+            for pipeline, histogram in counted.responses.items():
+                responses.add_metric([name, pipeline], histogram.buckets(), histogram.total)
+            for whose, number in counted.failures.items():
+                failures.add_metric([name, *whose], number)
+        yield from (reloads, ended, refused, responses, failures)

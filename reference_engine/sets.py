@@ -1,0 +1,164 @@
+"""The engine's pipeline sets: those that serve, those that are not fit yet, and those on their way out."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from reference_engine.environment import read_environ
+from reference_engine.last_known_good import LastKnownGood
+from reference_engine.served_set import START, ServedSet
+from voicepipe import Applied, ConfigError, PipelineSetClosed, open_pipeline_set
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from reference_engine.settings import InForce
+    from reference_engine.switch import Switch
+    from reference_engine.telemetry import Log
+    from voicepipe import PipelineSet, Rejected, ReloadOutcome, Runtime, SetEvent
+
+
+class Sets:
+    """All of them, each kept by a task of its own.
+
+    Attributes:
+        serving: the sets that take calls, by name; always the same mapping.
+        unfit: why the others don't, by name; likewise.
+        leaving: sets that were removed, and that calls still hold.
+        last_known_good: what is kept of those that serve.
+
+    """
+
+    def __init__(
+        self,
+        in_force: InForce,
+        *,
+        env_file: Path | None,
+        runtime: Runtime,
+        nursery: trio.Nursery,
+        watches: Switch,
+        levels: dict[str, str],
+        log: Log,
+    ) -> None:
+        """Takes what they are opened with and kept by; `levels` is where their logging levels are entered."""
+        self.serving: dict[str, PipelineSet] = {}
+        self.unfit: dict[str, Rejected] = {}
+        self.leaving: list[PipelineSet] = []
+        self._named: dict[str, ServedSet] = {}
+        self._in_force, self._env_file, self._runtime, self._nursery = in_force, env_file, runtime, nursery
+        self._watches, self._levels, self._log = watches, levels, log
+        self.last_known_good = LastKnownGood(lambda: in_force.settings.last_known_good, self.serving, log)
+        self._observers: list[Callable[[SetEvent], None]] = []
+
+    def tell(self, *observers: Callable[[SetEvent], None]) -> None:
+        """Has what happens to the sets told to these too."""
+        self._observers += observers
+
+    def get(self, name: str) -> ServedSet | None:
+        """The set that the engine's file names so, whether it serves or not."""
+        return self._named.get(name)
+
+    def __iter__(self) -> Iterator[ServedSet]:
+        return iter(tuple(self._named.values()))
+
+    async def start(self) -> None:
+        """Opens all sets of the engine's file, side by side.
+
+        Raises:
+            ConfigError: some can't be served; with the problems of all of them.
+
+        """
+        self._nursery.start_soon(self.last_known_good.keep)
+        for name, path in self._in_force.settings.pipeline_sets.items():
+            self.add(name, path)
+        outcomes = await self.reload(self._named, trigger=START)
+        if self.unfit:
+            rejected = [self.unfit[name] for name in outcomes if name in self.unfit]
+            problems = tuple(problem for one in rejected for problem in one.problems)
+            raise ConfigError(problems, tuple(file for one in rejected for file in one.files))
+
+    def add(self, name: str, path: Path) -> ServedSet:
+        """Names a set, which a reload opens."""
+        served = ServedSet(name, path, open_set=self._open, tell=self._tell, watches=self._watches, log=self._log)
+        self._named[name] = served
+        self._nursery.start_soon(self._keep, served)
+        return served
+
+    def remove(self, name: str) -> None:
+        """Has a set take no more calls, and close when those that are up have ended."""
+        served = self._named.pop(name)
+        served.remove()
+        if served.pipelines is not None:
+            self.leaving.append(served.pipelines)
+        self._sort_out()
+
+    async def reload(self, names: Iterable[str], *, trigger: str, force: bool = False) -> dict[str, ReloadOutcome]:
+        """Reloads some sets side by side; a set that was removed meanwhile is left out of what that came to."""
+        outcomes: dict[str, ReloadOutcome | None] = dict.fromkeys(names)
+
+        async def reload(served: ServedSet) -> None:
+            with suppress(PipelineSetClosed):  # then it is on its way out, and has no outcome
+                outcomes[served.name] = await served.reload(trigger=trigger, force=force)
+
+        async with trio.open_nursery() as nursery:
+            for name in outcomes:
+                if (served := self._named.get(name)) is not None:
+                    nursery.start_soon(reload, served)
+        return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
+
+    def environ(self) -> Mapping[str, str]:
+        """Where sets look up `${NAME}`, read anew."""
+        return read_environ(self._env_file)
+
+    @asynccontextmanager
+    async def _open(self, name: str, path: Path) -> AsyncIterator[PipelineSet]:
+        last_known_good = await self.last_known_good.sources(name, path)
+        async with open_pipeline_set(
+            path,
+            name=name,
+            runtime=self._runtime,
+            environ=self.environ,
+            observer=partial(self._observe, name),
+            max_live_versions=self._in_force.settings.max_live_versions,
+            last_known_good=last_known_good,
+        ) as pipelines:
+            yield pipelines
+
+    async def _keep(self, served: ServedSet) -> None:
+        await served.keep()
+        if served.pipelines is not None:
+            self.leaving.remove(served.pipelines)
+            if served.name not in {*self._named, *(pipelines.name for pipelines in self.leaving)}:
+                self._levels.pop(served.name, None)
+
+    def _tell(self, served: ServedSet, outcome: ReloadOutcome | None) -> None:
+        """Takes note of what opening a set came to."""
+        if served.pipelines is not None:
+            self._levels[served.name] = served.pipelines.current.config.logging.level
+        self._sort_out()
+        if served.pipelines is not None:
+            self.last_known_good.started(served.pipelines)
+        if outcome is not None:
+            self._observe(served.name, outcome)
+
+    def _observe(self, name: str, event: SetEvent) -> None:
+        if isinstance(event, Applied):
+            self._levels[name] = event.logging.level
+        self.last_known_good.observe(event)
+        for tell in self._observers:
+            tell(event)
+
+    def _sort_out(self) -> None:
+        """Brings the mappings up to date, in the order of the engine's file."""
+        self.serving.clear()
+        self.unfit.clear()
+        for name, served in self._named.items():
+            if served.pipelines is not None:
+                self.serving[name] = served.pipelines
+            elif served.rejected is not None:
+                self.unfit[name] = served.rejected

@@ -1,0 +1,144 @@
+"""What metrics make of calls; tests of promises have those of reloads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+from recording import RecordedSet, pipeline
+
+from reference_engine.metrics import CONTENT_TYPE, RESPONSE_S, Metrics
+from voicepipe import (
+    CallBegan,
+    CallEnded,
+    CallInfo,
+    ComponentError,
+    ComponentFailed,
+    ComponentLabel,
+    SpeechDetected,
+    TurnEnded,
+)
+
+LABEL = ComponentLabel("a", "a", None)
+
+
+def began(call_id, name="default", of="main"):
+    return CallBegan(call_id, 0.0, CallInfo(call_id), of, 1, "0" * 64, name, LABEL, LABEL, LABEL)
+
+
+def turn(call_id, ms):
+    return TurnEnded(call_id, 1.0, 1, "utterance", "yes", "Fine.", interrupted=False, response_ms=ms)
+
+
+def failed(call_id, role, component):
+    return ComponentFailed(call_id, 1.0, role, ComponentError("stalled", component=component, role=role))
+
+
+@pytest.fixture
+async def sets(tmp_path):
+    async with RecordedSet(tmp_path).serve() as pipelines:
+        yield {"main": pipelines}
+
+
+@pytest.fixture
+def metrics(sets):
+    return Metrics(sets)
+
+
+def scraped(metrics, name):
+    """The samples of a metric: values of the labels without the set, which is `main`, and the sample's own."""
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    assert all(sample.labels["set"] == "main" for sample in samples)
+    order = ("pipeline", "role", "component", "outcome", "le", "version")
+    return {tuple(one.labels[key] for key in order if key in one.labels): one.value for one in samples}
+
+
+async def test_calls_that_have_ended(metrics):
+    for number, outcome in enumerate(["caller_hung_up", "agent_hung_up", "caller_hung_up"]):
+        metrics.observe_call(began(str(number)))
+        metrics.observe_call(SpeechDetected(str(number), 1.0, interrupts=False))
+        assert scraped(metrics, "voicepipe_calls_total").get(("default", "failed")) is None
+        metrics.observe_call(CallEnded(str(number), 9.0, outcome, 1))
+    assert scraped(metrics, "voicepipe_calls_total") == {
+        ("default", "caller_hung_up"): 2,
+        ("default", "agent_hung_up"): 1,
+    }
+    assert metrics._calls == {}
+
+
+async def test_response_times(metrics):
+    metrics.observe_call(began("1"))
+    for ms in (None, 50, 100.0, 100.1, 99_000.0):
+        metrics.observe_call(turn("1", ms))
+    assert scraped(metrics, "voicepipe_response_seconds_count") == {("default",): 4}
+    assert scraped(metrics, "voicepipe_response_seconds_sum")["default",] == pytest.approx(99.2501)
+    buckets = scraped(metrics, "voicepipe_response_seconds_bucket")
+    assert [float(bound) for _, bound in buckets] == [*RESPONSE_S, float("inf")]
+    assert list(buckets.values()) == [2, *[3] * (len(RESPONSE_S) - 1), 4]
+
+
+async def test_failures_of_components(metrics):
+    metrics.observe_call(began("1"))
+    for role, component in (("tts", "house_voice"), ("tts", "house_voice"), ("stt", "vosk")):
+        metrics.observe_call(failed("1", role, component))
+    assert scraped(metrics, "voicepipe_component_failures_total") == {("tts", "house_voice"): 2, ("stt", "vosk"): 1}
+
+
+async def test_calls_that_are_up_and_versions_that_live(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    async with recorded.serve() as pipelines:
+        metrics = Metrics({"main": pipelines})
+        assert scraped(metrics, "voicepipe_calls") == {("1",): 0}
+        with pipelines.pin(), pipelines.pin():
+            await recorded.rewrite(pipelines, default=pipeline(tts="b"))
+            with pipelines.pin():
+                assert scraped(metrics, "voicepipe_calls") == {("1",): 2, ("2",): 1}
+                assert scraped(metrics, "voicepipe_live_versions") == {(): 2}
+        assert scraped(metrics, "voicepipe_calls") == {("2",): 0}
+        assert scraped(metrics, "voicepipe_live_versions") == {(): 1}
+
+
+async def test_what_it_has_not_heard_the_beginning_of_is_left_alone(metrics):
+    metrics.observe_call(turn("9", 100.0))
+    metrics.observe_call(CallEnded("9", 9.0, "failed", 0))
+    assert scraped(metrics, "voicepipe_calls_total") == {}
+
+
+async def test_a_call_that_outlives_its_set_adds_no_series(metrics, sets):
+    metrics.observe_call(began("1", of="acme"))
+    metrics.observe_call(turn("1", 100.0))
+    metrics.observe_call(CallEnded("1", 9.0, "drained", 1))
+    assert scraped(metrics, "voicepipe_calls_total") == {}
+    assert b"acme" not in metrics.exposition()
+
+
+async def test_the_process(metrics):
+    families = {one.name: one for one in text_string_to_metric_families(metrics.exposition().decode())}
+    (opened,) = families["process_open_fds"].samples
+    assert opened.value > 0
+    (started,) = families["process_start_time_seconds"].samples
+    assert 0 <= datetime.now().astimezone().timestamp() - started.value < 86_400
+
+
+async def test_the_text(metrics):
+    text = metrics.exposition().decode()
+    assert text.endswith("\n")
+    assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+    for line in text.splitlines():
+        if line.startswith("# HELP voicepipe_"):
+            assert line.endswith(".")
+
+
+async def test_nothing_is_registered_for_the_whole_process(metrics, sets):
+    Metrics(sets)
+    assert not any(family.name.startswith("voicepipe") for family in REGISTRY.collect())
+
+
+@pytest.mark.parametrize("name", ["a\nb", 'a"b', "a\\b"])
+async def test_a_name_with_anything_in_it(metrics, name):
+    metrics.observe_call(began("1", name))
+    metrics.observe_call(CallEnded("1", 9.0, "failed", 0))
+    assert scraped(metrics, "voicepipe_calls_total") == {(name, "failed"): 1}

@@ -1,0 +1,106 @@
+"""R21: prompts, scripts, secrets and models are part of the digest and of a component's identity, and are watched."""
+
+from __future__ import annotations
+
+import pytest
+from recording import pipeline
+from watched import WatchedSet
+
+from voicepipe import Applied, Rejected, Unchanged
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """A set that names a prompt and a script in directories of their own, and a secret in another place."""
+    config, secrets = tmp_path / "config", tmp_path / "run" / "secrets"
+    for directory in (config / "prompts", config / "scripts", secrets):
+        directory.mkdir(parents=True)
+    watched = WatchedSet(config)
+    watched.prompt, watched.script, watched.secret = config / "prompts/a.md", config / "scripts/a.txt", secrets / "key"
+    watched.prompt.write_text("Be kind.")
+    watched.script.write_text("one")
+    watched.secret.write_text("sesame")
+    llm = {"id": "a", "file": "scripts/a.txt", "text": f"${{file:{watched.secret}}}"}
+    watched.write(default=pipeline(llm=llm, prompt={"file": "prompts/a.md"}))
+    return watched
+
+
+async def test_an_edited_prompt(watched):
+    async with watched.watch() as pipelines:
+        before = pipelines.current
+        watched.prompt.write_text("Be brief.")
+        applied = await watched.outcome()
+        assert isinstance(applied, Applied)
+        assert applied.digest != before.digest
+        assert applied.plan.changed == ("default",)
+        assert (applied.plan.opened, applied.plan.closed) == ((), ())
+        assert pipelines.current.active.settings.prompt == "Be brief."
+        assert pipelines.current.active.llm[0].component is before.active.llm[0].component
+
+
+async def test_an_edited_script_is_another_component(watched):
+    async with watched.watch() as pipelines:
+        before = pipelines.current
+        watched.script.write_text("two")
+        applied = await watched.outcome()
+        assert isinstance(applied, Applied)
+        assert applied.digest != before.digest
+        assert applied.plan.opened == applied.plan.closed == ("llm recorded",)
+        assert pipelines.current.active.llm[0].settings.options.file.content == b"two"
+        assert pipelines.current.active.llm[0].component is not before.active.llm[0].component
+        assert pipelines.current.active.stt[0].component is before.active.stt[0].component
+
+
+async def test_a_secret_in_a_file(watched):
+    async with watched.watch() as pipelines:
+        before = pipelines.current
+        watched.secret.write_text("open barley")
+        applied = await watched.outcome()
+        assert isinstance(applied, Applied)
+        assert applied.digest == before.digest  # which covers the names of secrets, not their values
+        assert applied.plan.opened == ("llm recorded",)
+        assert str(pipelines.current.active.llm[0].settings.options.text) == "open barley"
+
+
+async def test_a_file_that_was_only_touched(watched):
+    async with watched.watch() as pipelines:
+        for path in (watched.path, watched.prompt, watched.script):
+            path.touch()
+        assert isinstance(await watched.settled(), Unchanged)
+        assert pipelines.current.version == 1
+        assert sorted(watched.opened) == ["llm a", "stt a", "tts a"]
+
+
+async def test_a_file_that_is_named_from_now_on(watched):
+    async with watched.watch() as pipelines:
+        later = watched.path.parent / "later" / "b.md"
+        later.parent.mkdir()
+        later.write_text("Be quick.")
+        watched.write(default=pipeline(prompt={"file": "later/b.md"}))
+        await watched.settled()
+        later.write_text("Be quicker.")
+        assert isinstance(await watched.outcome(), Applied)
+        assert pipelines.current.active.settings.prompt == "Be quicker."
+        watched.script.write_text("nobody names it any more")
+        await watched.nothing()
+
+
+async def test_a_file_that_is_not_there_yet(watched):
+    async with watched.watch() as pipelines:
+        watched.write(default=pipeline(prompt={"file": "one/two/b.md"}))
+        rejected = await watched.settled()
+        assert isinstance(rejected, Rejected)
+        assert "one/two/b.md" in rejected.problems[0].message
+        later = watched.path.parent / "one" / "two" / "b.md"
+        later.parent.mkdir(parents=True)
+        assert isinstance(await watched.settled(), Rejected)
+        later.write_text("Here I am.")
+        assert isinstance(await watched.settled(), Unchanged | Applied)
+        assert pipelines.current.active.settings.prompt == "Here I am."
+
+
+async def test_what_is_written_beside_them_does_not_matter(watched):
+    async with watched.watch():
+        (watched.path.parent / "engine.log").write_text("reload.unchanged")
+        (watched.prompt.parent / ".a.md.swp").write_text("an editor's")
+        await watched.nothing()

@@ -1,0 +1,164 @@
+"""R22: bytes are read once; an editor's rename and a ConfigMap's swap are seen, a half-written file is never served."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+from recording import pipeline
+from watched import WatchedSet
+
+from reference_engine import watching
+from voicepipe import Applied, Rejected
+
+
+@pytest.fixture
+def watched(tmp_path):
+    return WatchedSet(tmp_path)
+
+
+def save_as_an_editor_does(path, content):
+    """Writes a new file and puts it in the old one's place."""
+    new = path.with_name(f".{path.name}.tmp")
+    new.write_text(content)
+    new.replace(path)
+
+
+class ConfigMap:
+    """A directory as the kubelet makes and updates it."""
+
+    def __init__(self, directory, **files):
+        self.directory = directory
+        self._number = 0
+        self.swap(**files)
+        for name in files:
+            (directory / name).symlink_to(f"..data/{name}")
+
+    def swap(self, **files):
+        """Writes all files into a new directory, makes `..data` lead to it, and removes the old one."""
+        old, self._number = self._data(), self._number + 1
+        self._data().mkdir()
+        for name, content in files.items():
+            (self._data() / name).write_text(content)
+        link = self.directory / "..data_tmp"
+        link.symlink_to(self._data().name)
+        link.rename(self.directory / "..data")
+        if old.exists():
+            shutil.rmtree(old)
+
+    def _data(self):
+        return self.directory / f"..2026_{self._number:02}"
+
+
+async def test_an_editor_s_rename(watched):
+    text = watched.path.read_text()
+    async with watched.watch() as pipelines:
+        for voice in ("b", "c"):  # the second time the file is another inode than the one that was there first
+            save_as_an_editor_does(watched.path, text.replace('"id": "a"', f'"id": "{voice}"'))
+            assert isinstance(await watched.settled(), Applied)
+            assert pipelines.current.active.tts[0].settings.options.id == voice
+        saved = watched.path.with_suffix(".yaml~")
+        watched.path.rename(saved)  # as vi does with `backupcopy=no`
+        await trio.sleep(0.05)
+        watched.path.write_text(text)
+        await watched.settled()
+        assert pipelines.current.active.tts[0].settings.options.id == "a"
+
+
+async def test_writing_in_place(watched):
+    async with watched.watch() as pipelines:
+        watched.write(default=pipeline(tts="b"))
+        assert isinstance(await watched.outcome(), Applied)
+        assert pipelines.current.active.tts[0].settings.options.id == "b"
+
+
+async def test_a_config_map_s_swap(watched, tmp_path):
+    texts = []
+    for voice, prompt in (("a", "Be kind."), ("b", "Be brief."), ("c", "Be gone.")):
+        watched.write(default=pipeline(tts=voice, prompt={"file": "prompt.md"}))
+        texts.append({"ai-agent.yaml": watched.path.read_text(), "prompt.md": prompt})
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    mounted = ConfigMap(directory, **texts[0])
+    watched.path = directory / "ai-agent.yaml"
+    assert watched.path.readlink() == Path("..data/ai-agent.yaml")
+    async with watched.watch() as pipelines:
+        for number, voice in ((1, "b"), (2, "c")):
+            mounted.swap(**texts[number])
+            await watched.settled()
+            active = pipelines.current.active
+            assert (active.tts[0].settings.options.id, active.settings.prompt) == (voice, texts[number]["prompt.md"])
+            assert pipelines.current.version == number + 1  # both files at once
+
+
+async def test_a_directory_that_is_put_in_the_place_of_another(tmp_path):
+    (tmp_path / "now" / "prompts").mkdir(parents=True)
+    watched = WatchedSet(tmp_path / "now")
+    (tmp_path / "now/prompts/a.md").write_text("old")
+    watched.write(default=pipeline(prompt={"file": "prompts/a.md"}))
+    async with watched.watch() as pipelines:
+        new = shutil.copytree(tmp_path / "now/prompts", tmp_path / "new")
+        (new / "a.md").write_text("new")
+        (tmp_path / "now/prompts").rename(tmp_path / "before")
+        new.rename(tmp_path / "now/prompts")
+        await watched.settled()
+        assert pipelines.current.active.settings.prompt == "new"
+
+
+async def test_a_half_written_file_is_never_served(watched):
+    async with watched.watch() as pipelines:
+        watched.write(default=pipeline(tts="b"))
+        await watched.settled()
+        serving = pipelines.current
+        watched.write(default=pipeline(tts="c"))
+        whole = watched.path.read_bytes()
+        half = len(whole) // 2
+        with watched.path.open("wb", buffering=0) as file:
+            file.write(whole[:half])
+            rejected = await watched.settled()  # its writer took a nap
+            assert isinstance(rejected, Rejected)
+            assert rejected.version == serving.version
+            assert pipelines.current is serving
+            file.write(whole[half:])
+        assert isinstance(await watched.settled(), Applied)
+        assert pipelines.current.active.tts[0].settings.options.id == "c"
+
+
+async def test_a_writer_that_does_not_pause_is_waited_for(watched):
+    watched.write(default=pipeline(tts="b"))
+    whole = watched.path.read_bytes()
+    watched.write(default=pipeline())
+    async with watched.watch(quiet_ms=watching.QUIET_MS):
+        with watched.path.open("wb", buffering=0) as file:
+            for start in range(0, len(whole), 100):
+                file.write(whole[start : start + 100])
+                await trio.sleep(0.02)
+        assert isinstance(await watched.outcome(), Applied)
+        assert sum(hasattr(event, "trigger") for event in watched.events) == 2
+
+
+async def test_bytes_are_read_once(watched):
+    """What is checked is what is served, although the file has changed by the time that it is checked."""
+    (watched.path.parent / "script.txt").write_text("one")
+    checking, go_on = threading.Event(), threading.Event()
+
+    def check(options):
+        if options.file:
+            checking.set()
+            assert go_on.wait(10)
+        return ()
+
+    async with watched.watch() as pipelines:
+        watched.check = check
+        watched.write(default=pipeline(llm={"id": "a", "file": "script.txt"}))
+        assert await trio.to_thread.run_sync(checking.wait, 10)
+        (watched.path.parent / "script.txt").write_text("two")
+        go_on.set()
+        first = await watched.outcome()
+        assert isinstance(first, Applied)
+        assert pipelines.current.active.llm[0].settings.options.file.content == b"one"
+        await watched.settled()  # the change during the reload led to another
+        assert pipelines.current.active.llm[0].settings.options.file.content == b"two"

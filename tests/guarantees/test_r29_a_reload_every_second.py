@@ -1,0 +1,16 @@
+"""R29: a reload every second under calls drops none and mixes no versions; the soak prints the frame gaps."""
+
+import pytest
+from benchmarks.soak import soak
+
+
+@pytest.mark.timeout(120)
+async def test_r29_no_call_is_dropped_and_no_version_mixed() -> None:
+    calm, busy, before, after = await soak(calls=8, seconds=9, progress=lambda _line: None)
+    assert calm.faults == busy.faults == []
+    assert busy.applied >= 3
+    assert busy.rejected >= 3
+    assert min(calm.calls, busy.calls) >= 8
+    assert len(busy.gaps_ms) > 1000
+    assert after.children <= before.children + 1
+    assert after.descriptors <= before.descriptors + 8
