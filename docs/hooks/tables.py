@@ -1,0 +1,148 @@
+# ruff: noqa: INP001 - MkDocs finds hooks by their path, they are no package
+"""Tables of what an operator may write and of what components and calls say, made from the classes themselves."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from voicepipe import installed
+from voicepipe.calls.turns import rules_table
+from voicepipe.config.sections import Alternatives, Definition, Layer, PipelineSection, TurnsLayer
+from voicepipe.described import describe
+from voicepipe.docstrings import said_of_fields, source_of
+
+if TYPE_CHECKING:
+    from voicepipe.described import DescribedField
+
+Writer: TypeAlias = "Callable[[Any], str]"
+"""How a default is written."""
+
+KINDS: dict[Any, str] = {
+    Alternatives: "reference",
+    Mapping[str, Definition]: "mapping of names to references",
+    Mapping[str, PipelineSection]: "mapping of names to pipelines",
+    Path | None: "path",
+    Mapping[str, Path]: "mapping of names to paths",
+    Layer | None: "mapping of options",
+    TurnsLayer | None: "mapping, as the file's `turns`",
+}
+"""What only the files of pipeline sets and of the engine have for values."""
+
+
+def field_table(name: str) -> str:
+    """A table of a class's fields as keys of the YAML; `name` is `module:Class`."""
+    module, _, cls = name.partition(":")
+    return _keys(getattr(import_module(module), cls))
+
+
+def adapter_tables(_: str = "") -> str:
+    """A section for each installed adapter."""
+    parts = []
+    for adapter in installed():
+        about = (adapter.options.__doc__ or "").strip()
+        parts += [f"### `{adapter.name}` ({adapter.role})", about, _keys(adapter.options)]
+    return "\n\n".join(parts)
+
+
+def module_tables(module: str) -> str:
+    """A section for each public class of a module that says something, with its fields."""
+    parts = []
+    for cls in _classes_of(module):
+        parts += [f"### `{cls.__name__}`", *paragraphs(cls.__doc__ or ""), developer_table(cls)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def turns_table() -> str:
+    """The rules of turn-taking, the states of one rule in one row."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for line in rules_table().splitlines()[2:]:
+        state, when, then = line.strip("|").split(" | ")
+        rows.setdefault((when.strip(), then.strip()), []).append(state.strip())
+    body = [f"| {', '.join(states)} | {when} | {then} |" for (when, then), states in rows.items()]
+    return "\n".join(["| while | when | then |", "| --- | --- | --- |", *body])
+
+
+def developer_table(cls: type) -> str:
+    """A table of an attrs class's fields with their types as written; empty if it has none."""
+    if not attrs.has(cls) or not attrs.fields(cls):
+        return ""
+    said = said_of_fields(cls)
+    rows = [
+        f"| `{one.name}` | {_code(said[one.name].annotation)} | {_default(one, _code)} | {_cell(said[one.name].doc)} |"
+        for one in attrs.fields(cls)
+    ]
+    return "\n".join(["| field | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
+
+
+def paragraphs(doc: str) -> list[str]:
+    """A docstring's paragraphs."""
+    return [re.sub(r"\s+", " ", text).strip() for text in doc.split("\n\n") if text.strip()]
+
+
+def _keys(cls: type) -> str:
+    fields = describe(cls).fields
+    if not fields:
+        return "It has no options."
+    rows = [f"| `{one.name}` | {_kind(one)} | {_default_of(one)} | {_cell(one.doc)} |" for one in fields]
+    return "\n".join(["| key | value | default | meaning |", "| --- | --- | --- | --- |", *rows])
+
+
+def _kind(one: DescribedField) -> str:
+    if one.type in KINDS:
+        return KINDS[one.type]
+    keys = [f"`{inner.name}`" for inner in one.section.fields] if one.section else []
+    inside = f": {', '.join(keys)}" if keys else ""
+    bounds = f", {one.bounds}" if str(one.bounds) and not one.bounds.choices else ""
+    return f"{one.kind}{inside}{bounds}"
+
+
+def _default_of(one: DescribedField) -> str:
+    return "**required**" if one.required else _yaml(one.default)
+
+
+def _default(one: Any, write: Writer) -> str:
+    if one.default is attrs.NOTHING:
+        return ""
+    if isinstance(one.default, attrs.Factory):  # type: ignore[arg-type]
+        return write(one.default.factory())
+    return write(one.default)
+
+
+def _classes_of(module: str) -> tuple[type, ...]:
+    """The public classes that a module defines, in its order."""
+    found = import_module(module)
+    names = [node.name for node in source_of(module).body if isinstance(node, ast.ClassDef)]
+    return tuple(getattr(found, name) for name in names if not name.startswith("_"))
+
+
+def _code(value: Any) -> str:
+    text = value if isinstance(value, str) and value else repr(value)
+    return f"`{text}`"
+
+
+def _yaml(value: Any) -> str:
+    """A default as one would write it."""
+    if value is None or value == "":
+        return "none"
+    if attrs.has(type(value)):
+        return "as below"
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, tuple):
+        text = f"[{', '.join(value)}]"
+    else:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"`{text}`"
+
+
+def _cell(doc: str) -> str:
+    """Text for a table's cell: one line, bars escaped, save in code."""
+    line = re.sub(r"\s+", " ", doc)
+    return re.sub(r"(`[^`]*`)|\|", lambda match: match[1] or r"\|", line)

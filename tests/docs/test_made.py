@@ -1,0 +1,91 @@
+"""The pages that are made from the code have everything in them that the code has."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+import pytest
+from api import public_api
+from doc_pages import PAGES
+from tables import adapter_tables, developer_table, field_table, module_tables, turns_table
+
+import voicepipe
+from voicepipe.calls import events
+from voicepipe.calls.turns import RULES
+from voicepipe.config import sections, settings
+
+SECTIONS = [
+    sections.SetFile,
+    sections.PipelineSection,
+    sections.RoleOptions,
+    sections.PromptFile,
+    sections.RouteSection,
+    sections.WhenSection,
+    settings.TurnsSettings,
+    settings.BargeInSettings,
+    settings.StreamingSettings,
+    settings.LimitsSettings,
+    settings.LoggingSettings,
+    settings.OnFailure,
+    settings.TransferTo,
+]
+
+
+def rows(table):
+    """The cells of a table's rows; bars in code divide nothing."""
+    lines = [re.sub(r"`[^`]*`", lambda code: code[0].replace("|", "\0"), line) for line in table.splitlines()[2:]]
+    return [[cell.strip().replace("\0", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+@pytest.mark.parametrize("cls", SECTIONS, ids=lambda cls: cls.__name__)
+def test_every_key_has_a_row_with_a_meaning(cls):
+    name = f"{cls.__module__}:{cls.__name__}"
+    table = rows(field_table(name))
+    assert [row[0] for row in table] == [f"`{field.name}`" for field in attrs.fields(cls)]
+    assert all(kind and default and meaning for _, kind, default, meaning in table)
+    page = next(page for page in PAGES if page.name == "configuration.md").read_text(encoding="utf-8")
+    assert f"<!-- made: fields {name} -->" in page
+
+
+def test_a_row_says_type_default_and_bounds():
+    table = {
+        key: (kind, default) for key, kind, default, _ in rows(field_table("voicepipe.config.settings:LimitsSettings"))
+    }
+    assert table["`max_call_minutes`"] == ("number, more than 0", "`60`")
+    assert table["`goodbye`"] == ("text", "`Goodbye.`")
+
+
+def test_every_adapter_has_its_options():
+    made = adapter_tables()
+    for adapter in voicepipe.installed():
+        section = made.split(f"### `{adapter.name}` ({adapter.role})")[1].split("###")[0]
+        assert all(f"| `{field.name}` |" in section for field in attrs.fields(adapter.options))
+
+
+def test_every_rule_of_turn_taking_is_there():
+    table = rows(turns_table())
+    for (state, event), rule in RULES.items():
+        then = (rule.__doc__ or "").split("\n")[0]
+        assert any(
+            f"`{state}`" in row[0] and row[1].startswith(f"`{event.__name__}`") and row[2] == then for row in table
+        )
+
+
+def test_every_event_is_there_with_its_fields():
+    made = module_tables("voicepipe.calls.events")
+    for event in (events.CallBegan, events.TurnEnded, events.CallEnded):
+        assert f"### `{event.__name__}`\n" in made
+        assert developer_table(event) in made
+
+
+def test_the_public_api_is_all_and_only_what_is_exported():
+    headings = re.findall(r"^### `(\w+)`$", public_api(), re.MULTILINE)
+    assert sorted(headings) == sorted(set(voicepipe.__all__))
+
+
+def test_signatures_read_as_they_are_called():
+    made = public_api()
+    assert "async with open_call(" in made
+    assert "with pin() as Snapshot" in made
+    assert "await reload(*, trigger: str = 'api', force: bool = False) -> Outcome" in made
