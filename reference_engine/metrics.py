@@ -26,6 +26,7 @@ from collections import Counter, defaultdict
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
+import trio
 from attrs import define, field
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -59,6 +60,10 @@ OUTCOMES = (
 
 PerPipeline: TypeAlias = "tuple[str, str]"
 """A pipeline set's name, and a pipeline's."""
+
+
+def _living_tasks() -> int:
+    return trio.lowlevel.current_statistics().tasks_living if trio.lowlevel.in_trio_run() else 0
 
 
 @define
@@ -103,6 +108,8 @@ class Metrics:
             registry=self._registry,
         )
         self._engine_fit.set(1)
+        tasks = Gauge("voicepipe_tasks", "Trio tasks that are running or waiting.", registry=self._registry)
+        tasks.set_function(_living_tasks)
         ProcessCollector(registry=self._registry)
 
     def observe_set(self, event: SetEvent) -> None:

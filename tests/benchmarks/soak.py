@@ -71,20 +71,22 @@ class Held:
     descriptors: int
     threads: int
     children: int
+    tasks: int
     rss_mb: float
 
-    @classmethod
-    def by(cls, pid: int) -> Held:
-        """Read from /proc."""
-        process = Path("/proc", str(pid))
-        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
-        children = (process / "task" / str(pid) / "children").read_text().split()
-        return cls(
-            sum(1 for _descriptor in (process / "fd").iterdir()),
-            int(status["Threads"]),
-            len(children),
-            int(status["VmRSS"].split()[0]) / 1024,
-        )
+
+async def held_by(engine) -> Held:
+    """Read from /proc, and from the engine's metrics."""
+    pid = engine.process.pid
+    process = Path("/proc", str(pid))
+    status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
+    return Held(
+        descriptors=sum(1 for _descriptor in (process / "fd").iterdir()),
+        threads=int(status["Threads"]),
+        children=len((process / "task" / str(pid) / "children").read_text().split()),
+        tasks=int((await engine.samples())["voicepipe_tasks"]),
+        rss_mb=round(int(status["VmRSS"].split()[0]) / 1024, 1),
+    )
 
 
 @define
@@ -199,7 +201,7 @@ async def soak(calls: int, seconds: float, *, progress=print) -> tuple[Phase, Ph
     async with open_soak() as (engine, hello):
         await run_phase(engine, 1, 3, hello, reloads=False)  # what is loaded once is loaded
         await engine.logged("call.ended")
-        before = Held.by(engine.process.pid)
+        before = await held_by(engine)
         progress(f"{calls} calls for {seconds:g} s without reloads")
         calm = await run_phase(engine, calls, seconds, hello, reloads=False)
         progress(f"{calls} calls for {seconds:g} s with a reload every second")
@@ -207,8 +209,8 @@ async def soak(calls: int, seconds: float, *, progress=print) -> tuple[Phase, Ph
         with trio.fail_after(30):
             while engine.count("call.ended") < engine.count("call.started"):  # noqa: ASYNC110 - it is another process
                 await trio.sleep(0.1)
-        await trio.sleep(1)
-        after = Held.by(engine.process.pid)
+        await trio.sleep(12)  # idle threads leave after 10 s
+        after = await held_by(engine)
         busy.faults += mixed_versions(engine.records)
     return calm, busy, before, after
 

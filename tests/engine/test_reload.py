@@ -23,7 +23,7 @@ async def test_by_signal(engine):
     applied = await engine.logged("reload.applied")
     assert (applied["set"], applied["version"], applied["level"]) == ("main", 2, "info")
     assert applied["plan"]["active"] == "night"
-    assert applied["plan"]["kept"] == ["stt vosk", "llm scripted"]
+    assert applied["plan"]["kept"] == ["stt vosk (tiny-en)", "llm scripted (reception.yaml)"]
     assert applied["digest"] != unchanged["digest"]
     assert (await engine.logged("version.retired"))["version"] == 1
 
@@ -55,7 +55,7 @@ async def test_over_the_control_socket(engine):
     assert done.status_code == 200
     assert (body["set"], body["version"], body["outcome"]) == ("main", 2, "applied")
     assert body["plan"]["changed"] == ["default"]
-    assert body["plan"]["opened"] == body["plan"]["closed"] == ["tts espeak"]
+    assert (body["plan"]["opened"], body["plan"]["closed"]) == (["tts espeak (en-gb+f3)"], ["tts espeak (en-us)"])
 
     same = await engine.ask("POST", "/-/reload")
     assert (same.status_code, same.json()["outcome"], same.json()["version"]) == (200, "unchanged", 2)
@@ -95,9 +95,9 @@ async def test_by_command(engine):
         "  active pipeline: default -> night",
         "  pipelines added: night",
         "  pipelines removed: default",
-        "  components opened: tts espeak",
-        "  components kept: stt vosk, llm scripted",
-        "  components that close with their last call: tts espeak",
+        "  components opened: tts espeak (en-gb)",
+        "  components kept: stt vosk (tiny-en), llm scripted (reception.yaml)",
+        "  components that close with their last call: tts espeak (en-us)",
     ]
 
     engine.edit("voice: en-gb", "voise: en-gb")

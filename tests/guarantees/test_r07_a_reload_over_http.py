@@ -17,7 +17,7 @@ async def test_of_one_set(engine):
     assert (body["plan"]["active"], body["plan"]["added"], body["plan"]["opened"]) == (
         "night",
         ["night"],
-        ["tts espeak"],
+        ["tts espeak (en-gb)"],
     )
     (shown,) = (await engine.ask("GET", "/sets")).json()["sets"]
     assert shown["version"] == 2

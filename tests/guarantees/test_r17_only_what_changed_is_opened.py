@@ -50,7 +50,7 @@ async def test_a_file_that_changed_is_a_changed_component(tmp_path):
         first = components(pipelines.current)
         script.write_text("two")
         outcome = await pipelines.reload()
-        assert outcome.plan.opened == ("llm recorded",)
+        assert outcome.plan.opened == ("llm recorded (a)",)
         second = components(pipelines.current)
         assert second["llm"][0] is not first["llm"][0]
         assert second["stt"][0] is first["stt"][0]

@@ -45,7 +45,7 @@ async def test_an_edited_script_is_another_component(watched):
         applied = await watched.outcome()
         assert isinstance(applied, Applied)
         assert applied.digest != before.digest
-        assert applied.plan.opened == applied.plan.closed == ("llm recorded",)
+        assert applied.plan.opened == applied.plan.closed == ("llm recorded (a)",)
         assert pipelines.current.active.llm[0].settings.options.file.content == b"two"
         assert pipelines.current.active.llm[0].component is not before.active.llm[0].component
         assert pipelines.current.active.stt[0].component is before.active.stt[0].component
@@ -58,7 +58,7 @@ async def test_a_secret_in_a_file(watched):
         applied = await watched.outcome()
         assert isinstance(applied, Applied)
         assert applied.digest == before.digest  # which covers the names of secrets, not their values
-        assert applied.plan.opened == ("llm recorded",)
+        assert applied.plan.opened == ("llm recorded (a)",)
         assert str(pipelines.current.active.llm[0].settings.options.text) == "open barley"
 
 

@@ -138,7 +138,7 @@ async def test_a_good_file_is_good_to_all(path, capsys):
         path.write_text(GOOD.replace("en-us", "en-gb"))
         outcome = await pipelines.reload()
         assert isinstance(outcome, Applied)
-        assert (outcome.version, outcome.plan.opened) == (2, ("tts espeak",))
+        assert (outcome.version, outcome.plan.opened) == (2, ("tts espeak (en-gb)",))
         path.write_text(GOOD)
         assert (await pipelines.reload()).digest == digest
 

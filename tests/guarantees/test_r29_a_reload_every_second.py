@@ -13,4 +13,6 @@ async def test_r29_no_call_is_dropped_and_no_version_mixed() -> None:
     assert min(calm.calls, busy.calls) >= 8
     assert len(busy.gaps_ms) > 1000
     assert after.children <= before.children + 1
+    assert after.tasks <= before.tasks + 2
+    assert after.threads <= before.threads
     assert after.descriptors <= before.descriptors + 8

@@ -130,7 +130,7 @@ async def test_a_change_is_applied(recorded):
         assert isinstance(outcome, Applied)
         assert (outcome.set, outcome.version, outcome.trigger) == ("main", 2, "signal")
         assert (outcome.digest, outcome.logging) == (pipelines.current.digest, pipelines.current.config.logging)
-        assert outcome.plan.opened == ("tts recorded",)
+        assert outcome.plan.opened == ("tts recorded (b)",)
         assert (outcome.plan.active, outcome.plan.was_active) == ("sales", "default")
         assert 0 < outcome.seconds < 5
         assert outcome.at.utcoffset().total_seconds() == 0
@@ -186,7 +186,7 @@ async def test_components_that_stay_are_the_same_object_opened_once(recorded):
         assert second.stt[0].component is first.stt[0].component
         assert second.llm[0].component is first.llm[0].component
         assert second.tts[0].component is not first.tts[0].component
-        assert outcome.plan.kept == ("stt recorded", "llm recorded")
+        assert outcome.plan.kept == ("stt recorded (a)", "llm recorded (a)")
     assert sorted(recorded.opened) == ["llm a", "stt a", "tts a", "tts b"]
 
 
@@ -464,7 +464,7 @@ async def test_a_list_that_opens_in_part_is_applied_and_degraded(recorded):
 
         del recorded.opening["stt x"]
         outcome = await recorded.rewrite(pipelines, default=pipeline(stt=["x", "b"], llm="a"))
-        assert outcome.plan.opened == ("stt recorded",)
+        assert outcome.plan.opened == ("stt recorded (x)",)
         assert outcome.plan.degraded == ()
         assert ids(pipelines.current) == ["x", "b", "a", "a"]
 

@@ -272,7 +272,7 @@ async def test_a_reload_routes_the_next_call_and_not_the_one_that_is_up(tmp_path
             assert recorded.open["tts b"] == 0
             routes = [{"when": {"called": "+1800"}, "split": {"night": 1}}]
             applied = await recorded.rewrite(pipelines, sections={"routes": routes}, **both)
-            assert (applied.version, applied.plan.opened, applied.plan.added) == (2, ("tts recorded",), ("night",))
+            assert (applied.version, applied.plan.opened, applied.plan.added) == (2, ("tts recorded (b)",), ("night",))
             assert before.choose(call).name == "default"
             assert pipelines.current.choose(call).name == "night"
             assert pipelines.current.choose(CallInfo(called="+1900")).name == "default"

@@ -15,7 +15,7 @@ from voicepipe.config.keys import identity, sha256_of, written_fields
 from voicepipe.config.reading import SetReading, set_reading
 from voicepipe.config.sections import Alternatives, Resolved
 from voicepipe.config.settings import ComponentSettings
-from voicepipe.documents import Place, Refused, among, did_you_mean, path_of, shown
+from voicepipe.documents import Place, Refused, among, did_you_mean, likely, path_of, shown
 from voicepipe.documents.nodes import Mapping, Scalar, Sequence
 from voicepipe.registry import ROLES
 
@@ -173,6 +173,11 @@ def _inline(place: Place, way: _Way) -> _Leaf:
     if kind is None:
         if not place.sound:
             raise Refused
+        for name, at in place.entries().items():
+            if likely(name, ("type",)):
+                where = place.location(at.key_node or at.node)
+                place.report(f"unknown key {shown(name)}", 'did you mean "type"?', where=where, key=name)
+                raise Refused
         hint = f"{way.role or 'known'} adapters: {among(set_reading(place).registry.names(way.role))}"
         place.report("is required, but missing", hint, where=place.head, key="type")
         raise Refused

@@ -46,7 +46,7 @@ _RESOLVED = r"\$\{(?:[A-Za-z_][A-Za-z0-9_]*(?::-[^{}]*)?|file:[^{}]*)\}"
 _NO_BOUNDS = Bounds()
 _DEFS: Schema = {
     "text": {"type": ["string", "number", "boolean"], "pattern": f"^(?:{_LITERAL}|{_RESOLVED})*$"},
-    "resolved": {"type": "string", "pattern": f"^(?:{_LITERAL})*{_RESOLVED}(?:{_LITERAL}|{_RESOLVED})*$"},
+    "interpolated": {"type": "string", "pattern": f"^(?:{_LITERAL})*{_RESOLVED}(?:{_LITERAL}|{_RESOLVED})*$"},
 }
 """Text, and text with at least one `${...}` in it: as `interpolate` takes them."""
 
@@ -119,7 +119,7 @@ class Schemas:
         elif kind in {str, Secret}:
             schema = _text(bounds)
         elif kind in _NUMBERS:
-            schema = _any_of([_number(_NUMBERS[kind], bounds), {"$ref": "#/$defs/resolved"}])
+            schema = _any_of([_number(_NUMBERS[kind], bounds), {"$ref": "#/$defs/interpolated"}])
         elif origin is Literal:
             schema = _words(inside)
         elif origin in UNIONS:
@@ -160,14 +160,14 @@ def _text(bounds: Bounds) -> Schema:
     pattern = bounds.pattern if bounds.pattern and "(?P" not in bounds.pattern else None
     asked = _with({}, minLength=bounds.min_length, maxLength=bounds.max_length, pattern=pattern)
     text: Schema = {"$ref": "#/$defs/text"}
-    return {**text, "anyOf": [asked, {"$ref": "#/$defs/resolved"}]} if asked else text
+    return {**text, "anyOf": [asked, {"$ref": "#/$defs/interpolated"}]} if asked else text
 
 
 def _words(words: tuple[Any, ...]) -> Schema:
     """Fixed words, in quotes or as YAML reads them without."""
     written = [str(word) for word in words]
     read = [value for word in written if not isinstance(value := free(word), str)]
-    return _any_of([{"enum": [*written, *read]}, {"$ref": "#/$defs/resolved"}])
+    return _any_of([{"enum": [*written, *read]}, {"$ref": "#/$defs/interpolated"}])
 
 
 def _with(schema: Schema, **keywords: Any) -> Schema:
@@ -219,7 +219,7 @@ def _set_rules(schemas: Schemas) -> list[Schema]:
 
 _SPECIAL: Mapping[Any, Callable[[Schemas, str], Schema]] = {
     Any: lambda _schemas, _key: {},
-    bool: lambda _schemas, _key: _any_of([{"type": "boolean"}, {"$ref": "#/$defs/resolved"}]),
+    bool: lambda _schemas, _key: _any_of([{"type": "boolean"}, {"$ref": "#/$defs/interpolated"}]),
     NoneType: lambda _schemas, _key: {"type": "null"},
     File: _path,
     Directory: _path,

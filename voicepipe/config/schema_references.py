@@ -118,7 +118,7 @@ def _inline(schemas: Schemas, adapters: list[Adapter[Any]], *, whole: bool) -> S
         "required": ["type"],
         "properties": {
             "type": {
-                "anyOf": [{"enum": names}, {"$ref": "#/$defs/resolved"}],
+                "anyOf": [{"enum": names}, {"$ref": "#/$defs/interpolated"}],
                 "description": "An adapter's name; the keys beside it are that adapter's options.",
             }
         },

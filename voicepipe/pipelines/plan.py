@@ -24,7 +24,7 @@ class Plan:
     """The difference between two versions of a pipeline set."""
 
     opened: tuple[str, ...] = ()
-    """Components that the new version opens: `tts espeak`."""
+    """Components that the new version opens: `tts espeak (en-us)`."""
     kept: tuple[str, ...] = ()
     """Components that both versions share, untouched."""
     closed: tuple[str, ...] = ()
@@ -42,8 +42,8 @@ class Plan:
     degraded: tuple[Problem, ...] = ()
     """Alternatives in failover lists that could not be opened."""
     secrets_changed: tuple[str, ...] = ()
-    """What has another secret, though it is written as before: components (`tts espeak`), and other settings by their
-    path (`pipelines.sales.greeting`)."""
+    """What has another secret, though it is written as before: components (`tts espeak (en-us)`), and other settings
+    by their path (`pipelines.sales.greeting`)."""
 
     def __str__(self) -> str:
         active = f"{self.was_active} -> {self.active}" if self.was_active not in {"", self.active} else self.active
@@ -124,4 +124,5 @@ def _revalued(path: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _label(component: ComponentSettings) -> str:
-    return f"{component.role} {component.name}"
+    model = f" ({component.model})" if component.model else ""
+    return f"{component.role} {component.name}{model}"
