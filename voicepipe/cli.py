@@ -35,8 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Who read our output has gone. Python would complain once more when it flushes at exit.
+    except OSError as error:
+        # Nobody takes our output: Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        if isinstance(error, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        sys.stderr.write(f"voicepipe: {error}\n")
+        return 1
     return status

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from voicepipe.commands.tools import add_tools_to, tools_of
 from voicepipe.config.load import load_with_places
 from voicepipe.config.provenance import PipelineProvenance, Setting, provenance_of
 from voicepipe.config.report import format_json, format_problems
@@ -60,6 +61,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
         "--var", action="append", default=[], type=_variable, metavar="NAME=VALUE", help="a variable; may be repeated"
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    add_tools_to(parser)
     parser.set_defaults(run=run)
 
 
@@ -73,7 +75,7 @@ def run(arguments: Namespace) -> int:
     )
     as_json = arguments.format == "json"
     try:
-        placed = load_with_places(arguments.file)
+        placed = load_with_places(arguments.file, tools=tools_of(arguments))
     except ConfigError as error:
         sys.stdout.write(format_json(error.problems) + "\n" if as_json else format_problems(error.problems))
         return EX_CONFIG
