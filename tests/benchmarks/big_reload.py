@@ -76,7 +76,7 @@ def main() -> int:
     """Prints both; 1 if a reload was refused or a call dropped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pipelines", type=int, default=1000, help="in the file (default: 1000)")
-    parser.add_argument("--calls", type=int, default=30, help="at once (default: 30)")
+    parser.add_argument("--calls", type=int, default=10, help="at once (default: 10)")
     parser.add_argument("--seconds", type=float, default=30, help="of each of the two phases (default: 30)")
     arguments = parser.parse_args()
     checked_s, calm, busy = trio.run(reload_under_calls, arguments.pipelines, arguments.calls, arguments.seconds)

@@ -83,7 +83,7 @@ async def held_by(engine) -> Held:
     return Held(
         descriptors=sum(1 for _descriptor in (process / "fd").iterdir()),
         threads=int(status["Threads"]),
-        children=len((process / "task" / str(pid) / "children").read_text().split()),
+        children=sum(len((task / "children").read_text().split()) for task in (process / "task").iterdir()),
         tasks=int((await engine.samples())["voicepipe_tasks"]),
         rss_mb=round(int(status["VmRSS"].split()[0]) / 1024, 1),
     )

@@ -47,7 +47,7 @@ class Request:
 
 
 def read(request: Request, registry: Registry | None = None) -> SetConfig:
-    """What `load_config` says.
+    """What `load_config` says, as far as calls can get it: to unpickle a thousand pipelines would delay calls.
 
     Args:
         request: what to read.
@@ -64,7 +64,7 @@ def read(request: Request, registry: Registry | None = None) -> SetConfig:
             environ=request.environ,
             tools=request.tools,
             contents=request.contents,
-        )
+        ).for_calls
     except (ConfigError, KeyboardInterrupt):
         raise
     # An adapter's code is somebody else's, and a reload must never end the process.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, in_
 
 from voicepipe.components import Role
@@ -219,3 +219,8 @@ class SetConfig:
         """Names of the pipelines that calls can get, in the file's order."""
         led_to = {self.active_pipeline}.union(*(route.weights for route in self.routes))
         return tuple(name for name, pipeline in self.pipelines.items() if name in led_to or pipeline.selectable)
+
+    @property
+    def for_calls(self) -> SetConfig:
+        """The same without the pipelines that no call can get: what serving takes, however long the file is."""
+        return evolve(self, pipelines={name: self.pipelines[name] for name in self.reachable})
