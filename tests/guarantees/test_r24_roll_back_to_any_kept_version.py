@@ -29,7 +29,7 @@ async def test_any_kept_version_is_served_as_a_new_one(recorded):
         assert isinstance(outcome, Applied)
         assert (outcome.version, outcome.rolled_back_to, outcome.trigger) == (KEPT + 1, 1, "cli")
         assert (outcome.digest, stt_of(pipelines)) == (first.digest, "a")
-        assert (outcome.plan.opened, outcome.plan.closed) == (("stt recorded",), ("stt recorded",))
+        assert (outcome.plan.opened, outcome.plan.closed) == (("stt recorded (a)",), (f"stt recorded (b{KEPT})",))
         assert pipelines.last_attempt is outcome
         assert pipelines.history[-1].trigger == "cli"
         assert [record.state for record in pipelines.history][-1] == "serving"

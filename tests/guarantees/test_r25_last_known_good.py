@@ -84,7 +84,7 @@ async def test_a_start_with_a_bad_file_serves_the_last_good_one_and_says_so(reco
         assert pipelines.current.version == 1
         outcome = await recorded.rewrite(pipelines, default=pipeline(stt="b"))
         assert isinstance(outcome, Applied)
-        assert (outcome.version, outcome.plan.opened) == (2, ("stt recorded",))
+        assert (outcome.version, outcome.plan.opened) == (2, ("stt recorded (b)",))
         assert not pipelines.last_known_good
         assert isinstance(await pipelines.rollback(1), Applied)
 

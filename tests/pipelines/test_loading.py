@@ -52,8 +52,9 @@ async def test_a_helper_reads_what_this_process_would():
     file = ROOT / "config/ai-agent.yaml"
     pytest.importorskip("vosk", reason="the extra `vosk` is not installed")
     found = await load(file, installed(), {}, (), beside_calls=True)
-    expected = load_config(file, environ={})
+    expected = load_config(file, environ={}).for_calls
     assert found == expected
+    assert list(found.pipelines) == ["default"]
     assert (found.sources, found.files) == (expected.sources, expected.files)
     keys = [
         [
