@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def find_voice(data: Path, voice: str) -> str:
     return f"{voices[name.lower()]}+{variants[variant.lower()]}"
 
 
+@cache  # a package's files stay as they are, and a long configuration asks for each of its voices
 def _voices(lang: Path) -> dict[str, str]:
     """The path below `lang` of each voice's file, by all its names in lower case."""
     # Several voices share a language's code, each with its own priority; the lowest wins, and a file's name over all.
