@@ -26,7 +26,7 @@ help:  ## Shows this list
 
 .venv/dev: .venv/local
 	@echo "Installing what tests and documentation need (once, about a minute)"
-	@$(BIN)/pip install --quiet --editable '.[local,dev,docs]'
+	@$(BIN)/pip install --quiet --editable '.[all,dev,docs]'
 	@touch $@
 
 setup: .venv/dev  ## Installs everything into .venv

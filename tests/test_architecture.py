@@ -213,6 +213,8 @@ VENDORS = {
     "espeakng_loader",
     "openai",
     "deepgram",
+    "pocketsphinx",
+    "pydantic",
     "websockets",
     "httpx",
     "httpx2",

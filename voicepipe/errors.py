@@ -99,6 +99,7 @@ class ComponentError(VoicepipeError):
         retryable: whether the same request may succeed later without anybody changing anything.
         answered: what the other side said, shortened; empty if it said nothing.
         hint: what an operator can do about it.
+        retry_after_s: how long the other side asked to be left alone, in s; None: it did not say.
 
     """
 
@@ -111,9 +112,10 @@ class ComponentError(VoicepipeError):
         retryable: bool = True,
         answered: str = "",
         hint: str = "",
+        retry_after_s: float | None = None,
     ) -> None:
         self.component, self.role, self.message, self.retryable = component, role, message, retryable
-        self.answered, self.hint = answered, hint
+        self.answered, self.hint, self.retry_after_s = answered, hint, retry_after_s
         super().__init__(message)
 
     def __str__(self) -> str:

@@ -6,12 +6,11 @@ Everything that a speech-to-text stream reports is a `TranscriptEvent`, a langua
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
-from voicepipe.requests import Listen
+from voicepipe.requests import Listen, ToolCall
 
 
 @frozen
@@ -76,18 +75,6 @@ class TextDelta:
 
     text: str
     """Any length, spaces included."""
-
-
-@frozen
-class ToolCall:
-    """The model asks for a tool to be run."""
-
-    id: str
-    """Names this request when its result is given back."""
-    name: str
-    """The tool: `hang_up`, `transfer`, or one that an integrator registered."""
-    arguments: Mapping[str, Any] = field(factory=dict)
-    """By the tool's parameter names."""
 
 
 @frozen

@@ -49,15 +49,31 @@ class Listen:
 
 
 @frozen
+class ToolCall:
+    """The model asks for a tool to be run."""
+
+    id: str
+    """Names this request when its result is given back."""
+    name: str
+    """The tool: `hang_up`, `transfer`, or one that an integrator registered."""
+    arguments: Mapping[str, Any] = field(factory=dict)
+    """By the tool's parameter names."""
+
+
+@frozen
 class Message:
     """One entry of the conversation so far, as it was really said and heard."""
 
     role: Literal["caller", "agent", "tool"]
     """Who."""
     text: str
-    """What: of an interrupted reply only what was heard."""
+    """What: of an interrupted reply only what was heard; of a tool what it returned."""
     interrupted: bool = False
     """True if the caller cut it short."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the agent called in this reply, each answered by a later message of role `tool`."""
+    tool_call_id: str = ""
+    """Which call this is the result of, where role is `tool`."""
 
 
 @frozen
@@ -135,3 +151,5 @@ class ReplyRequest:
     """The caller's, where known."""
     state: Any = None
     """What the last winning reply of this call left in `ReplyDone.state`; None at first."""
+    said: str = ""
+    """What the caller has heard of this reply already, from a model that then failed: go on after it, don't repeat it."""

@@ -15,8 +15,9 @@ from voicepipe.adapters.scripts.format import Script
 from voicepipe.config.values import File
 from voicepipe.documents import parse_document
 from voicepipe.errors import ConfigError
-from voicepipe.events import ReplyDone, ReplyEvent, TextDelta, ToolCall
+from voicepipe.events import ReplyDone, ReplyEvent, TextDelta
 from voicepipe.registry import Adapter
+from voicepipe.requests import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -12,8 +12,8 @@ from voicepipe.calls.heard import Segment, heard_text
 from voicepipe.calls.segmenting import Segmenter
 from voicepipe.edge import settle
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, SpeechAudio, TextDelta, ToolCall
-from voicepipe.requests import ReplyRequest
+from voicepipe.events import ReplyDone, SpeechAudio, TextDelta
+from voicepipe.requests import ReplyRequest, ToolCall
 
 if TYPE_CHECKING:
     from voicepipe.calls.playout import Playout

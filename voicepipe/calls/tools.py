@@ -9,8 +9,7 @@ from attrs import frozen
 
 from voicepipe.calls.turn_events import Ending
 from voicepipe.errors import ComponentError
-from voicepipe.events import ToolCall
-from voicepipe.requests import Tool
+from voicepipe.requests import Tool, ToolCall
 from voicepipe.transports.protocol import Capability
 
 if TYPE_CHECKING:
