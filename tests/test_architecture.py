@@ -27,7 +27,9 @@ SANS_IO = (
     "voicepipe/calls/turn_events.py",
     "voicepipe/calls/segmenting.py",
     "voicepipe/calls/heard.py",
-    "voicepipe/calls/ring.py",
+    "voicepipe/calls/audio_buffer.py",
+    "voicepipe/calls/continuing.py",
+    "voicepipe/breaker.py",
     "voicepipe/calls/vad.py",
 )
 IO = (
@@ -52,7 +54,11 @@ FOR_ADAPTERS = {
     "voicepipe.registry",
     "voicepipe.requests",
 }
-SHARED_BY_ADAPTERS = {"voicepipe.adapters.helper_process": {"voicepipe.nurseries"}}
+SHARED_BY_ADAPTERS = {
+    "voicepipe.adapters.helper_process": {"voicepipe.nurseries"},
+    "voicepipe.adapters.speech_requests": {"voicepipe.nurseries"},
+    "voicepipe.adapters.utterance_audio": set(),
+}
 """What several adapters stand on, and what it may import besides."""
 COMMON = {"voicepipe.adapters", *FOR_ADAPTERS, *SHARED_BY_ADAPTERS}
 """What every adapter may import."""

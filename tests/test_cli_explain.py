@@ -114,7 +114,7 @@ def test_every_setting_and_its_place(explained):
         "prompt.file": '"files/prompt.md" set.yaml:15:20 pipelines.sales.prompt.file',
         "selectable": "false default",
         "turns.end_of_turn_ms": "500 set.yaml:22:25 turns.end_of_turn_ms",
-        "turns.final_timeout_ms": "1500 default",
+        "budgets.stt.first_transcript_ms": "1500 default",
         "turns.barge_in.min_words": "2 set.yaml:17:35 pipelines.sales.turns.barge_in.min_words",
         "turns.barge_in.min_speech_ms": "100 set.yaml:22:70 turns.barge_in.min_speech_ms",
         "limits.max_call_minutes": "60 default",

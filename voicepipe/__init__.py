@@ -14,6 +14,7 @@ from voicepipe.calls.events import (
     ComponentFailed,
     ComponentLabel,
     DtmfReceived,
+    FailedOver,
     Observer,
     Outcome,
     ReplyStarted,
@@ -68,6 +69,7 @@ from voicepipe.pipelines.outcome import Outcome as ReloadOutcome
 from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.runtime import Runtime, open_runtime
+from voicepipe.pipelines.shared_component import ComponentHealth
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot
 from voicepipe.registry import Adapter, Registry, installed
 from voicepipe.requests import (
@@ -109,6 +111,7 @@ __all__ = [
     "Capability",
     "ComponentError",
     "ComponentFailed",
+    "ComponentHealth",
     "ComponentLabel",
     "ConfigDocument",
     "ConfigError",
@@ -117,6 +120,7 @@ __all__ = [
     "DtmfReceived",
     "Encoding",
     "EndOfTurn",
+    "FailedOver",
     "File",
     "LanguageModel",
     "Listen",

@@ -152,4 +152,4 @@ class ReplyRequest:
     state: Any = None
     """What the last winning reply of this call left in `ReplyDone.state`; None at first."""
     said: str = ""
-    """What the caller has heard of this reply already, from a model that then failed: go on after it, don't repeat it."""
+    """What the caller has heard of this reply from a model that then failed: go on after it, don't repeat it."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from voicepipe import installed
-from voicepipe.calls.turns import rules_table
-from voicepipe.config.sections import Alternatives, Definition, Layer, PipelineSection, TurnsLayer
+from voicepipe.calls.turn_table import rules_table
+from voicepipe.config.sections import LAYERED, Alternatives, Definition, Layer, PipelineSection
 from voicepipe.described import describe
 from voicepipe.docstrings import said_of_fields, source_of
 
@@ -31,7 +31,7 @@ KINDS: dict[Any, str] = {
     Path | None: "path",
     Mapping[str, Path]: "mapping of names to paths",
     Layer | None: "mapping of options",
-    TurnsLayer | None: "mapping, as the file's `turns`",
+    **{layer | None: f"mapping, as the file's `{name}`" for name, (layer, _) in LAYERED.items()},
 }
 """What only the files of pipeline sets and of the engine have for values."""
 

@@ -65,7 +65,7 @@ def _describe_applied(body: Mapping[str, Any], *, colour: bool) -> str:
     lines.append(f"  active pipeline: {active}" if was in {"", active} else f"  active pipeline: {was} -> {active}")
     lines += [f"  {title}: {', '.join(plan[what])}" for what, title in _CHANGES if plan[what]]
     if plan["degraded"]:
-        lines += ["  degraded, could not be opened:", "", _problems(plan["degraded"], colour=colour).rstrip()]
+        lines += ["  degraded:", "", _problems(plan["degraded"], colour=colour).rstrip()]
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from voicepipe.calls.events import ComponentFailed, ReplyStarted
+from voicepipe.config.settings import OnFailure
 from voicepipe.events import ReplyDone, SpeechAudio, SpeechMark, TextDelta, ToolCall, Usage
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
@@ -152,7 +153,8 @@ async def test_usage_and_tools_are_not_spoken(autojump_clock):
 
 
 async def test_speech_for_text_that_was_never_sent_is_a_failure_of_the_synthesiser(autojump_clock):
-    call = RehearsedCall(tts=speaking(lambda _text, _segment: [SpeechAudio(b"\1\1" * 800, 7)]))
+    tts = speaking(lambda _text, _segment: [SpeechAudio(b"\1\1" * 800, 7)])
+    call = RehearsedCall(tts=tts, settings={"on_failure": OnFailure(retries=0)})
     ended = await call.hold()
     assert ended.outcome == "returned_to_dialplan"
     assert [failed.role for failed in call.told(ComponentFailed)] == ["tts", "tts"]

@@ -16,11 +16,14 @@ from voicepipe.calls.turn_events import (
     Final,
     FinaliseTranscript,
     FinalOverdue,
+    GiveUpOnFinal,
     IdleDue,
     KeyPressed,
     LastWordsOverdue,
     MaxLengthDue,
     Partial,
+    RecogniserFound,
+    RecogniserLost,
     Reply,
     ReplyAudible,
     ReplyEnded,
@@ -28,11 +31,12 @@ from voicepipe.calls.turn_events import (
     SpeechEnded,
     SpeechSustained,
 )
-from voicepipe.calls.turns import LAST_WORDS_S, RULES, TurnTaking, rules_table
+from voicepipe.calls.turn_table import rules_table
+from voicepipe.calls.turns import LAST_WORDS_S, RULES, TurnTaking
 from voicepipe.config.settings import BargeInSettings, LimitsSettings, OnFailure, TransferTo, TurnsSettings
 from voicepipe.requests import CallStarted, Dtmf, Silence, Utterance
 
-TURNS = TurnsSettings(end_of_turn_ms=600, final_timeout_ms=1500)
+TURNS = TurnsSettings(end_of_turn_ms=600)
 LIMITS = LimitsSettings(max_call_minutes=1, idle_prompt_s=10, idle_prompts=1, goodbye="Bye.")
 ON_FAILURE = OnFailure(say="Sorry.", then="dialplan")
 
@@ -101,7 +105,7 @@ HELLO_REPLY = Reply(Utterance("hello", "en", 0.9))
 MIN_WORDS = TurnsSettings(barge_in=BargeInSettings(min_words=2))
 NO_BARGE_IN = TurnsSettings(barge_in=BargeInSettings(enabled=False))
 RETRACT, CANCEL = CancelReply(retracted=True), CancelReply(retracted=False)
-SORRY, BYE = Announce("Sorry."), Announce("Bye.")
+SORRY, BYE = Announce("Sorry.", apology=True), Announce("Bye.")
 
 CASES = [
     # Answering.
@@ -130,9 +134,11 @@ CASES = [
     Case("endpointing", KeyPressed("5"), 3.4, [Reply(Dtmf("5"))], "thinking"),
     Case("awaiting_final", HELLO, 3.7, [HELLO_REPLY], "thinking"),
     Case("awaiting_final", Final(""), 3.7, [], "listening"),
-    Case("awaiting_final", FinalOverdue(), 5.1, [], "listening"),
+    Case("awaiting_final", FinalOverdue(), 5.1, [GiveUpOnFinal()], "endpointing"),
+    Case("awaiting_final", RecogniserLost(), 4, [], "endpointing"),
+    Case("awaiting_final", RecogniserFound(), 4, [], "endpointing"),
     Case("awaiting_final", SpeechBegan(), 3.7, [], "user_speaking"),
-    Case("awaiting_final_with_words", FinalOverdue(), 5.1, [HELLO_REPLY], "thinking"),
+    Case("awaiting_final_with_words", FinalOverdue(), 5.1, [GiveUpOnFinal()], "endpointing"),
     # Thinking: the reply is not heard yet.
     Case("thinking_first", ReplyAudible(), 1, [], "speaking"),
     Case("thinking_first", SpeechSustained(), 1, [CANCEL], "user_speaking"),
@@ -355,6 +361,24 @@ def test_a_failure_ends_as_configured(then, ending):
     on_failure = OnFailure(say="Sorry.", then=then)
     _, actions = play((*SPEAKING, (5, Failed("gone")), (6, ReplyEnded())), on_failure=on_failure)
     assert actions == [End(ending)]
+
+
+def test_the_wait_for_the_last_word_begins_anew_with_each_recogniser():
+    taking, _ = play(AWAITING_FINAL)
+    due = taking.deadline
+    taking.handle(RecogniserLost(), 4)
+    assert taking.deadline > due  # nobody is waited for
+    taking.handle(RecogniserFound(), 5)
+    assert taking.deadline == pytest.approx(6.5)
+    assert taking.handle(HELLO, 6) == [HELLO_REPLY]
+
+
+def test_a_recogniser_found_before_its_last_word_is_due_is_not_waited_for():
+    taking, _ = play(ENDPOINTING)
+    due = taking.deadline
+    taking.handle(RecogniserLost(), 3.3)
+    taking.handle(RecogniserFound(), 3.4)
+    assert taking.deadline == due
 
 
 @pytest.mark.parametrize("path", [LISTENING, SPEAKING])

@@ -33,6 +33,8 @@ class Conversation(RuleBasedStateMachine):
         self.outstanding = []  # final words that nobody has replied to
         self.finalise = 0  # finals that were asked for
         self.endings = []
+        self.given_up = False  # on the recogniser's last word
+        self.lost = False  # and no other recogniser is there yet
 
     @property
     def on(self):
@@ -63,6 +65,8 @@ class Conversation(RuleBasedStateMachine):
                     self.reply = None
                 case turns.FinaliseTranscript():
                     self.finalise += 1
+                case turns.GiveUpOnFinal():
+                    self.given_up = True
                 case turns.End():
                     self.endings.append(action)
 
@@ -112,13 +116,13 @@ class Conversation(RuleBasedStateMachine):
             self.outstanding += text.split()
         self.happens(turns.Final(text, audio_ms=self.now * 1000 if positioned else None))
 
-    @precondition(lambda self: self.on and self.finalise)
+    @precondition(lambda self: self.on and self.finalise and not self.lost)
     @rule(positioned=st.booleans())
     def the_final_comes(self, positioned):
         self.finalise -= 1
         self.give_final(positioned=positioned)
 
-    @precondition(lambda self: self.on and self.unfinalised)
+    @precondition(lambda self: self.on and self.unfinalised and not self.lost)
     @rule(positioned=st.booleans())
     def the_recogniser_finalises_by_itself(self, positioned):
         self.give_final(positioned=positioned)
@@ -127,6 +131,19 @@ class Conversation(RuleBasedStateMachine):
     @rule()
     def the_recogniser_ends_the_turn(self):
         self.happens(turns.EndOfTurn())
+
+    @precondition(lambda self: self.on and not self.lost)
+    @rule()
+    def the_recogniser_is_lost(self):
+        self.given_up, self.lost = False, True
+        self.happens(turns.RecogniserLost())
+
+    @precondition(lambda self: self.on and self.lost)
+    @rule()
+    def another_one_is_found(self):
+        self.lost = False
+        self.finalise = min(self.finalise, 1)
+        self.happens(turns.RecogniserFound())
 
     @precondition(lambda self: self.on)
     @rule()
@@ -199,7 +216,7 @@ class Conversation(RuleBasedStateMachine):
                 assert self.speaking
                 assert self.reply is None
             case "endpointing":
-                assert timers & {turns.EndOfTurnDue, turns.FinalOverdue}
+                assert timers & {turns.EndOfTurnDue, turns.FinalOverdue} or self.given_up or self.lost
                 assert self.reply is None
             case "thinking" | "speaking":
                 assert self.reply is not None
@@ -213,7 +230,12 @@ class Conversation(RuleBasedStateMachine):
         for _ in range(60):
             if not self.on:
                 break
-            if self.speaking:
+            if self.given_up:  # and no other is left
+                self.given_up = False
+                self.happens(turns.Failed("gone", "stt"))
+            elif self.lost:
+                self.another_one_is_found()
+            elif self.speaking:
                 self.speech_ends()
             elif self.reply is not None and self.taking.state != "closing":
                 self.the_reply_ends(hang_up=False)

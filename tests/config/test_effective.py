@@ -61,7 +61,6 @@ def test_every_setting_has_its_value(config):
     assert data["limits"]["max_call_minutes"] == 60
     assert pipeline["turns"] == {
         "end_of_turn_ms": 700,
-        "final_timeout_ms": 1500,
         "barge_in": {"enabled": True, "min_speech_ms": 160, "min_words": 0},
     }
     assert pipeline["greeting"] == "Hello ${WORD}"

@@ -119,15 +119,19 @@ def test_long_chains_of_names_do_not_overflow(load):
         load(f"components:\n{chain}  c2000: voice\n" + HEAD + "    tts: c0\n")
 
 
-def test_a_pipelines_turns_are_laid_over_the_files(load):
+def test_a_pipelines_turns_and_budgets_are_laid_over_the_files(load):
     turns = "turns: {end_of_turn_ms: 700, barge_in: {min_speech_ms: 200, min_words: 2}}\n"
-    text = turns + HEAD + "    tts: voice\n    turns: {final_timeout_ms: 900, barge_in: {min_words: 1}}\n"
+    turns += "budgets: {stt: {connect_ms: 500, first_transcript_ms: 1000}}\n"
+    text = turns + HEAD + "    tts: voice\n    turns: {end_of_turn_ms: 900, barge_in: {min_words: 1}}\n"
+    text += "    budgets: {stt: {first_transcript_ms: 2000}}\n"
     text += HEAD.removeprefix("pipelines:\n").replace("default", "other") + "    tts: voice\n"
     config = load(text)
     own, other = config.pipelines["default"].turns, config.pipelines["other"].turns
-    assert (own.end_of_turn_ms, own.final_timeout_ms) == (700, 900)
+    assert (own.end_of_turn_ms, other.end_of_turn_ms) == (900, 700)
     assert (own.barge_in.min_speech_ms, own.barge_in.min_words) == (200, 1)
-    assert (other.final_timeout_ms, other.barge_in.min_words) == (1500, 2)
+    assert (other.barge_in.min_speech_ms, other.barge_in.min_words) == (200, 2)
+    budgets = [config.pipelines[name].budgets.stt for name in ("default", "other")]
+    assert [(stt.connect_ms, stt.first_transcript_ms) for stt in budgets] == [(500, 2000), (500, 1000)]
 
 
 def test_an_integrators_own_tools(load):

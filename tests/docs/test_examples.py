@@ -72,6 +72,10 @@ def test_the_annotated_one_has_every_key():
             sections.WhenSection,
             settings.TurnsSettings,
             settings.BargeInSettings,
+            settings.BudgetsSettings,
+            settings.SpeechToTextBudgets,
+            settings.LanguageModelBudgets,
+            settings.TextToSpeechBudgets,
             settings.StreamingSettings,
             settings.LimitsSettings,
             settings.LoggingSettings,
@@ -114,7 +118,7 @@ def test_quiet_and_noisy_differ_where_they_say():
     pipelines = load_config(ROOT / "examples/pipelines/quiet-office.yaml").pipelines
     assert pipelines["quiet_office"].turns.end_of_turn_ms < 600 < pipelines["noisy_hall"].turns.end_of_turn_ms
     assert pipelines["noisy_hall"].turns.barge_in.min_words == 2
-    assert {pipeline.turns.final_timeout_ms for pipeline in pipelines.values()} == {1000}
+    assert {pipeline.budgets.stt.first_transcript_ms for pipeline in pipelines.values()} == {1000}
 
 
 def test_the_trial_shares_the_calls_out():

@@ -8,13 +8,15 @@ from functools import partial
 import pytest
 import trio
 from attrs.exceptions import FrozenInstanceError
-from recording import RecordedSet, pipeline, raising, until
+from patience import LONG_S, until
+from recording import RecordedSet, pipeline, raising
 from trio.testing import wait_all_tasks_blocked
 
 from voicepipe.errors import ComponentError, ConfigError, PipelineSetClosed
 from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged
 from voicepipe.pipelines.pipeline_set import open_pipeline_set
-from voicepipe.pipelines.runtime import CLOSE_S, open_runtime
+from voicepipe.pipelines.runtime import open_runtime
+from voicepipe.pipelines.shared_component import CLOSE_S
 from voicepipe.pipelines.versions import KEPT
 from voicepipe.requests import CallInfo
 
@@ -109,8 +111,14 @@ async def test_a_component_that_hangs_while_opening_is_given_up(recorded):
 
 async def test_cancelling_the_start_leaves_nothing_open(recorded):
     recorded.opening["stt a"] = trio.sleep_forever
-    async with open_runtime() as runtime:
-        with trio.move_on_after(0.05) as scope:
+    async with open_runtime() as runtime, trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+
+            async def cancel():
+                await until(lambda: len(recorded.opened) == 2)
+                scope.cancel()
+
+            nursery.start_soon(cancel)
             async with recorded.serve(runtime=runtime):
                 pytest.fail("it serves")
         await wait_all_tasks_blocked()
@@ -132,7 +140,7 @@ async def test_a_change_is_applied(recorded):
         assert (outcome.digest, outcome.logging) == (pipelines.current.digest, pipelines.current.config.logging)
         assert outcome.plan.opened == ("tts recorded (b)",)
         assert (outcome.plan.active, outcome.plan.was_active) == ("sales", "default")
-        assert 0 < outcome.seconds < 5
+        assert outcome.seconds > 0
         assert outcome.at.utcoffset().total_seconds() == 0
         assert pipelines.last_attempt is outcome
         assert (first.version, first.active.name) == (1, "default")
@@ -334,7 +342,7 @@ class Gate:
         if options.id.startswith("stt"):
             self.readings += 1
             self._token.run_sync_soon(self.read.set)
-            assert self.go_on.wait(5)
+            assert self.go_on.wait(LONG_S)
         return ()
 
 
@@ -404,7 +412,7 @@ async def test_the_file_is_read_beside_the_calls(recorded, gated):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pipelines.reload)
         await gate.read.wait()
-        with trio.fail_after(1), pipelines.pin() as snapshot:
+        with trio.fail_after(LONG_S / 2), pipelines.pin() as snapshot:  # or the reading would be over
             await trio.sleep(0.01)
             assert snapshot.version == 1
         gate.go_on.set()
@@ -609,9 +617,10 @@ async def test_failing_closes_within_its_time_though_calls_are_up(autojump_clock
 
 
 async def test_cancelling_while_it_waits_for_calls_closes(recorded):
-    with trio.move_on_after(0.1) as scope:
+    with trio.CancelScope() as scope:
         async with recorded.serve() as pipelines:
             call = pipelines.pin()
             call.__enter__()
+            scope.deadline = trio.current_time() + 0.1
     assert scope.cancelled_caught
     assert recorded.open == {}

@@ -20,16 +20,17 @@ import pytest
 import trio
 import trio.testing
 from attrs import define, field, frozen
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from recording import RecordedSet, pipeline, until
+from patience import until
+from recording import RecordedSet, pipeline
 
 from voicepipe.errors import ComponentError, PipelineSetClosed, UnknownVersion
 from voicepipe.pipelines import versions
 from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged
 from voicepipe.pipelines.runtime import open_runtime
 
-EXAMPLES = int(os.environ.get("VOICEPIPE_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("VOICEPIPE_EXAMPLES", "100"))
 
 ROLES = ("stt", "llm", "tts")
 IDS = "abc"
@@ -453,7 +454,7 @@ async def serve(directory, sequence, cap, end, runtime):
 
 
 @given(st.lists(steps, min_size=20, max_size=60), st.integers(1, 4), st.sampled_from(["peace", "raise", "cancel"]))
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES)
 def test_whatever_is_done_in_whatever_order(sequence, cap, end):
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patched:
         patched.setattr(versions, "KEPT", KEPT)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import trio
 from attrs import evolve
 
 from voicepipe.calls import turn_events as turns
+from voicepipe.calls.alternatives import Alternatives
+from voicepipe.calls.conversation import Conversation
 from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
     ComponentFailed,
     DtmfReceived,
+    FailedOver,
     ReplyStarted,
     SpeechDetected,
     Transcribed,
@@ -23,22 +26,25 @@ from voicepipe.calls.events import (
 from voicepipe.calls.exchange import Exchange
 from voicepipe.calls.listening import Listening
 from voicepipe.calls.playout import Playout
-from voicepipe.calls.replying import SpokenReply, speak
+from voicepipe.calls.speaking import Speaker
+from voicepipe.calls.spoken_reply import SpokenReply
 from voicepipe.calls.tools import ending_of, offered_tools
 from voicepipe.calls.turn_events import Ending
 from voicepipe.calls.turns import TurnTaking
 from voicepipe.errors import ComponentError, TransportError
 from voicepipe.events import EndOfTurn, Transcript
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.requests import CallInfo, CallStarted, Message, ReplyRequest, Trigger, Utterance
+from voicepipe.requests import CallInfo, Trigger, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from typing import NoReturn
 
+    from voicepipe.calls.alternatives import Rung
     from voicepipe.calls.events import CallEvent, Observer
     from voicepipe.calls.turn_events import Action, Event
     from voicepipe.calls.vad import Edge
+    from voicepipe.components import Role
     from voicepipe.events import TranscriptEvent
     from voicepipe.pipelines.snapshot import Pipeline
     from voicepipe.transports.protocol import Transport
@@ -64,13 +70,21 @@ class Call:
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
         self._observer = observer
         self._began = self._last_audio = trio.current_time()
-        self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure)
+        final_ms = settings.budgets.stt.first_transcript_ms
+        self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure, final_ms)
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge)
         self._playout = Playout(transport, pipeline.ticker, settings.streaming.lead_ms, nursery)
-        self._tools = offered_tools(settings.tools, transport.can)
-        self._messages: list[Message] = []
-        self._model_state: Any = None
-        self._partial = ""
+        retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
+        self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
+        self._conversation = Conversation(self.info, settings.prompt, offered_tools(settings.tools, transport.can))
+        self._speaker = Speaker(
+            Alternatives("llm", pipeline.llm, retries, *tell),
+            Alternatives("tts", pipeline.tts, retries, *tell),
+            self._conversation.states,
+            settings.budgets,
+            self._playout,
+            transport.audio,
+        )
         self._exchange: Exchange | None = None
         self._exchanges = 0
         self._armed = 0.0
@@ -93,19 +107,19 @@ class Call:
 
     async def run(self) -> CallEnded:
         """Holds the conversation until the call is over, however that comes; failures of components don't raise."""
-        label = self._pipeline
+        pipeline = self._pipeline
         self._tell(
             CallBegan(
                 call_id=self.call_id,
                 at_s=0.0,
                 info=self.info,
-                set=label.set,
-                version=label.version,
-                digest=label.digest,
-                pipeline=label.name,
-                stt=label.stt[0].label,
-                llm=label.llm[0].label,
-                tts=label.tts[0].label,
+                set=pipeline.set,
+                version=pipeline.version,
+                digest=pipeline.digest,
+                pipeline=pipeline.name,
+                stt=pipeline.stt[0].label,
+                llm=pipeline.llm[0].label,
+                tts=pipeline.tts[0].label,
             )
         )
         try:
@@ -148,9 +162,9 @@ class Call:
             self._end(Ending("caller_hung_up"))
 
     async def _recognise(self) -> None:
-        stt = self._pipeline.stt[0]
+        budgets = self._pipeline.settings.budgets.stt
         try:
-            await self._listening.run(stt.component, stt.who, self._on_transcript)
+            await self._listening.run(self._stts, budgets, self._on_transcript, self._on_recogniser)
         except ComponentError as error:
             self._failed(error)
 
@@ -171,8 +185,8 @@ class Call:
         reply = exchange.reply
         try:
             with reply.scope:
-                await speak(reply, self._pipeline, self._playout, self._transport.audio)
-                ending = self._ending_of(reply)
+                await self._speaker.speak(reply)
+                ending = ending_of(reply.tool_calls, self._conversation.tools, self._tool_refused)
         except ComponentError as error:
             if self._exchange is exchange:
                 self._close_exchange(exchange, interrupted=True)
@@ -196,12 +210,15 @@ class Call:
             match action:
                 case turns.Reply(trigger):
                     self._start_reply(trigger)
-                case turns.Announce(text):
-                    self._start(SpokenReply(self._begin_playout(), request=None, announcement=text), trigger=None)
+                case turns.Announce(text, apology):
+                    recorded = self._pipeline.apology if apology else None
+                    self._start(SpokenReply(self._begin_playout(), None, text, recorded), trigger=None)
                 case turns.CancelReply(retracted):
                     self._cancel_reply(retracted=retracted)
                 case turns.FinaliseTranscript():
                     self._listening.finalise()
+                case turns.GiveUpOnFinal():
+                    self._listening.give_up_on_final()
                 case turns.End(ending):
                     self._end(ending)
         if self._turns.deadline < self._armed:
@@ -233,27 +250,34 @@ class Call:
         elif isinstance(event, EndOfTurn) and not event.eager:
             self._happened(turns.EndOfTurn())
 
-    def _failed(self, error: ComponentError) -> None:
+    def _on_recogniser(self, found: bool) -> None:
         if self._ending is None:
-            self._tell(ComponentFailed(self.call_id, self._at(), error.role or "llm", error))
-            self._happened(turns.Failed(str(error), error.role or "llm"))
+            self._happened(turns.RecogniserFound() if found else turns.RecogniserLost())
+
+    def _component_failed(self, role: Role, error: ComponentError) -> None:
+        if self._ending is None:
+            self._tell(ComponentFailed(self.call_id, self._at(), role, error))
+
+    def _tool_refused(self, error: ComponentError) -> None:
+        error.component, error.role = self._pipeline.llm[0].label.name, "llm"
+        self._component_failed("llm", error)
+
+    def _failed_over(self, role: Role, rung: Rung, component: str) -> None:
+        if self._ending is None:
+            self._tell(FailedOver(self.call_id, self._at(), role, rung, component))
+
+    def _failed(self, error: ComponentError) -> None:
+        """A role has nothing left that works."""
+        role = error.role or "llm"
+        if self._turns.state != "closing":
+            self._failed_over(role, "apology", "")
+        self._happened(turns.Failed(str(error), role))
 
     # --- Replies -------------------------------------------------------------------------------------------------
 
     def _start_reply(self, trigger: Trigger) -> None:
-        if isinstance(trigger, CallStarted):
-            trigger = CallStarted(self.info)
-        elif isinstance(trigger, Utterance):
-            self._messages.append(Message("caller", trigger.text))
-        request = ReplyRequest(
-            trigger=trigger,
-            messages=tuple(self._messages),
-            prompt=self._pipeline.settings.prompt,
-            tools=self._tools,
-            language=trigger.language if isinstance(trigger, Utterance) else None,
-            state=self._model_state,
-        )
-        self._start(SpokenReply(self._begin_playout(), request), trigger)
+        self._start(SpokenReply(self._begin_playout(), self._conversation.ask(trigger)), trigger)
+        self._listening.settle()
 
     def _begin_playout(self) -> int:
         return self._playout.begin(self._on_audible)
@@ -274,32 +298,19 @@ class Call:
 
     def _commit(self, exchange: Exchange) -> None:
         """Keeps what the model wants kept, once its reply counts."""
-        done = exchange.reply.done
-        if done is not None and not exchange.committed:
+        if exchange.reply.done is not None and not exchange.committed:
             exchange.committed = True
-            self._model_state = done.state
-            if done.listen is not None:
-                self._listening.expect(done.listen)
-
-    def _ending_of(self, reply: SpokenReply) -> Ending | None:
-        endings = []
-        for call in reply.tool_calls:
-            try:
-                endings.append(ending_of(call, self._tools))
-            except ComponentError as error:
-                error.component, error.role = self._pipeline.llm[0].label.name, "llm"
-                self._tell(ComponentFailed(self.call_id, self._at(), "llm", error))
-        return endings[-1] if endings else None
+            if (listen := self._conversation.commit(exchange.reply)) is not None:
+                self._listening.expect(listen)
 
     def _cancel_reply(self, *, retracted: bool) -> None:
         exchange = self._exchange
         if exchange is None:
             return
         if retracted:
-            # The utterance comes again as part of a longer one, and so does its place in the conversation.
             self._exchange = None
             self._exchanges -= 1
-            self._messages.pop()
+            self._conversation.retract()
         else:
             if exchange.audible_at is not None:
                 self._commit(exchange)
@@ -313,8 +324,7 @@ class Call:
             return
         self._exchange = None
         said = exchange.reply.heard(self._playout.played_ms)
-        if said:
-            self._messages.append(Message("agent", said, interrupted))
+        self._conversation.agent_said(said, interrupted=interrupted)
         self._tell(
             TurnEnded(
                 call_id=self.call_id,

@@ -160,6 +160,22 @@ class ComponentFailed:
 
 
 @frozen
+class FailedOver:
+    """What was done about a component's failure; what it was, the `ComponentFailed` before it says."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    role: Role
+    """Which of the three."""
+    rung: Literal["retry", "alternate", "apology"]
+    """The same component again, the next alternative, or words of regret and then the end."""
+    component: str
+    """Which one goes on; empty for an apology."""
+
+
+@frozen
 class CallEnded:
     """The call is over: always the last event."""
 
@@ -176,7 +192,15 @@ class CallEnded:
 
 
 CallEvent = (
-    CallBegan | SpeechDetected | Transcribed | DtmfReceived | ReplyStarted | TurnEnded | ComponentFailed | CallEnded
+    CallBegan
+    | SpeechDetected
+    | Transcribed
+    | DtmfReceived
+    | ReplyStarted
+    | TurnEnded
+    | ComponentFailed
+    | FailedOver
+    | CallEnded
 )
 
 Observer: TypeAlias = "Callable[[CallEvent], None]"

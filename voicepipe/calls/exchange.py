@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define
 
-from voicepipe.calls.replying import SpokenReply
+from voicepipe.calls.spoken_reply import SpokenReply
 from voicepipe.requests import CallStarted, Dtmf, Silence, Trigger, Utterance
 
 TRIGGER_NAMES: dict[type[Any], Any] = {

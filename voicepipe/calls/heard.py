@@ -39,6 +39,23 @@ def heard_text(segments: Sequence[Segment], played_ms: float) -> str:
     return " ".join(filter(None, (_heard_of(segment, played_ms, pace) for segment in segments)))
 
 
+def split_spoken(segments: Sequence[Segment], index: int) -> tuple[str, str]:
+    """What the audio that has come of a segment says, and what is left of its text when no more comes.
+
+    A word that was begun counts as said: better a word too few than one twice.
+    """
+    segment = segments[index]
+    text, lasts_ms = segment.text, segment.end_ms - (segment.start_ms or 0.0)
+    if segment.marks:
+        chars = max((chars for at_ms, chars in segment.marks if at_ms <= lasts_ms), default=0)
+    else:
+        chars = int(lasts_ms / _ms_a_char(segments))
+    if " " in text:
+        cut = text.find(" ", chars)
+        chars = len(text) if cut < 0 else cut
+    return text[:chars].rstrip(), text[chars:].strip()
+
+
 def _ms_a_char(segments: Sequence[Segment]) -> float:
     spoken = [segment for segment in segments if segment.complete and segment.start_ms is not None]
     chars = sum(len(segment.text) for segment in spoken)

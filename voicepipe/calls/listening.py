@@ -1,29 +1,40 @@
-"""Listening: the caller's audio on its way to the recogniser, and the edges of speech on the way."""
+"""Listening: the caller's audio on its way to a recogniser, and the edges of speech on the way."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 
 from voicepipe.audio import FRAME_MS, AudioFormat, open_converter
-from voicepipe.calls.ring import Ring
+from voicepipe.calls.alternatives import BudgetExceeded
+from voicepipe.calls.audio_buffer import AudioBuffer
 from voicepipe.calls.vad import Edge, VoiceActivity
 from voicepipe.edge import settle
 from voicepipe.errors import ComponentError
 from voicepipe.events import Transcript
+from voicepipe.nurseries import leaves_of
 from voicepipe.requests import Listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from voicepipe.components import SpeechToText, TranscriptStream
-    from voicepipe.edge import Who
+    from voicepipe.calls.alternatives import Alternatives, Attempts
+    from voicepipe.components import TranscriptStream
+    from voicepipe.config.settings import SpeechToTextBudgets
     from voicepipe.events import TranscriptEvent
+    from voicepipe.pipelines.snapshot import OpenedSpeechToText
 
-RING_MS = 1000
-"""How much of the caller's audio is kept for a recogniser that is connecting or slow, in ms."""
+BUFFER_MS = 15_000
+"""How much of the caller's audio is kept at the most for a recogniser that is slow, or for the next one, in ms."""
+
+IDLE_MS = 1000
+"""How much of it is kept while nothing is said, in ms: where speech begins is known a little after it has."""
+
+DOUBTFUL_MS = 400
+"""Voice of which a recogniser must make words, in ms, or another one is asked if there is one."""
 
 
 class Listening:
@@ -31,6 +42,8 @@ class Listening:
 
     The recogniser gets chunks of the size it likes. From the first silent frame after speech until the final
     transcript it gets every frame at once (it *hurries*), so that big chunks cost no response time.
+
+    When a recogniser fails, the next one gets all audio since the last final transcript, once.
 
     Args:
         audio: the call's format.
@@ -44,19 +57,24 @@ class Listening:
         self._frame_bytes = audio.bytes_in(FRAME_MS)
         self._on_edge = on_edge
         self._vad = VoiceActivity(audio, sustained_ms)
-        self._ring = Ring(audio.bytes_in(RING_MS))
+        self._buffer = AudioBuffer(audio.bytes_in(BUFFER_MS))
+        self._idle_bytes = audio.bytes_in(IDLE_MS)
         self._rest = b""  # of a frame that came in parts
         self._chunk_bytes = self._frame_bytes
         self._hurried = False
         self._finalise = False
+        self._final_due = False
+        self._words_from = 0  # where in the buffer that begins which no final covers
+        self._voiced_frames = 0  # since then
         self._listen = Listen()
         self._listen_changed = False
         self._wake = trio.Event()
+        self._recognition: _Recognition | None = None
 
     @property
     def audio_ms(self) -> float:
         """How much audio the caller has sent, in ms."""
-        return self._format.ms_in(self._ring.written)
+        return self._format.ms_in(self._buffer.written)
 
     @property
     def silent_ms(self) -> float:
@@ -66,7 +84,7 @@ class Listening:
     @property
     def dropped_ms(self) -> float:
         """Audio that no recogniser took in time, in ms."""
-        return self._format.ms_in(self._ring.dropped)
+        return self._format.ms_in(self._buffer.dropped)
 
     def hear(self, audio: bytes | memoryview) -> None:
         """Takes the next audio, of any length; frames of 20 ms, whole, are the quick way."""
@@ -87,42 +105,102 @@ class Listening:
 
     def finalise(self) -> None:
         """Asks the recogniser for its last word on what was said so far."""
-        self._finalise = True
+        self._finalise = self._final_due = True
         self._wake.set()
 
-    async def run(self, stt: SpeechToText, who: Who, on_event: Callable[[TranscriptEvent], None]) -> NoReturn:
+    def give_up_on_final(self) -> None:
+        """The last word has not come in time: the recogniser has failed."""
+        if self._recognition is not None:
+            self._recognition.overdue()
+
+    def settle(self) -> None:
+        """Nothing is being said: a moment to go back to a recogniser that is preferred and works again."""
+        if self._recognition is not None:
+            self._recognition.prefer()
+
+    async def run(
+        self,
+        stts: Alternatives[OpenedSpeechToText],
+        budgets: SpeechToTextBudgets,
+        on_event: Callable[[TranscriptEvent], None],
+        on_recogniser: Callable[[bool], None],
+    ) -> NoReturn:
         """Feeds the recogniser and passes on what it says, until cancelled.
 
+        Args:
+            stts: the recognisers.
+            budgets: how long they may take.
+            on_event: told what they say.
+            on_recogniser: told False when one is lost, and True when another listens.
+
         Raises:
-            ComponentError: the recogniser failed, or ended by itself.
+            ComponentError: no recogniser is left.
 
         """
-        wanted = stt.input_for(self._format)
-        self._chunk_bytes = self._format.bytes_in(max(wanted.chunk_ms, FRAME_MS))
-        self._listen_changed = False
-        try:
-            async with stt.open_stream(wanted, self._listen) as stream, trio.open_nursery() as nursery:
-                nursery.start_soon(self._feed, stream, wanted.format)
-                while (event := await stream.receive()) is not None:
-                    if isinstance(event, Transcript) and event.final:
-                        self._hurried = False
-                    on_event(event)
-                raise ComponentError("ended while the call was on", component=who.name, role=who.role)
-        except BaseExceptionGroup as group:
-            raise settle(group, who) from None
+        attempts = stts.begin()
+        doubt: _Doubt | None = None
+        agreed = False  # that there may be voice without words on this line
+
+        def heard(event: TranscriptEvent) -> None:
+            nonlocal doubt, agreed
+            if isinstance(event, Transcript) and event.final:
+                if doubt is not None and event.text:
+                    doubt.confirm(stts, attempts)
+                elif not event.text and self._is_doubtful and not agreed and doubt is None and attempts.has_other:
+                    raise _Doubt(attempts.current)
+                agreed, doubt = not event.text and (agreed or doubt is not None), None
+                self._note_final(event)
+            if isinstance(event, Transcript) and event.text:
+                attempts.succeeded()
+                attempts.begin_anew()
+            on_event(event)
+
+        while True:
+            self._listen_changed = False
+            self._recognition = _Recognition(self, attempts, budgets, heard, on_recogniser)
+            try:
+                await self._recognition.run()
+                attempts.prefer()
+            except _Doubt as unsure:
+                doubt = unsure
+                attempts.pass_over()
+            except ComponentError as error:
+                attempts.failed(error, persistent=True)
+            finally:
+                self._recognition = None
+                on_recogniser(False)
+            self._buffer.rewind(self._words_from)
+            self._finalise = self._final_due
 
     def call_ms(self, stream_ms: float) -> float:
-        """Where a position in the recogniser's audio lies in the call's; it has not heard what was dropped."""
-        return stream_ms + self.dropped_ms
+        """Where a position in the present recogniser's audio lies in the call's; it has not heard what was dropped."""
+        return stream_ms + (self._recognition.behind_ms if self._recognition is not None else 0.0)
+
+    @property
+    def _is_doubtful(self) -> bool:
+        return self._voiced_frames * FRAME_MS >= DOUBTFUL_MS
+
+    def _note_final(self, final: Transcript) -> None:
+        """What a final covers need never be said to another recogniser."""
+        self._hurried = self._final_due = False
+        self._voiced_frames = 0
+        end_ms = final.audio_end_ms
+        self._words_from = self._buffer.read if end_ms is None else self._format.bytes_in(self.call_ms(end_ms))
+        self._buffer.forget(min(self._words_from, self._buffer.read))
 
     def _hear_frame(self, frame: bytes) -> None:
         edge = self._vad.process(frame)
-        self._ring.append(frame)
+        buffer = self._buffer
+        buffer.append(frame)
         if self._vad.speaking:
             self._hurried = not self._vad.voiced
+            self._voiced_frames += self._vad.voiced
+        elif not self._voiced_frames and buffer.written - self._words_from > 2 * self._idle_bytes:
+            self._words_from = buffer.written - self._idle_bytes
+            buffer.forget(min(self._words_from, buffer.read))
         if edge is not None:
             self._on_edge(edge)
-        if len(self._ring) >= self._wanted_bytes():
+        if len(buffer) >= self._wanted_bytes():
             self._wake.set()
 
     def _wanted_bytes(self) -> int:
@@ -131,8 +209,8 @@ class Listening:
     async def _feed(self, stream: TranscriptStream, wanted: AudioFormat) -> None:
         converter = open_converter(self._format, wanted, live=True)
         while True:
-            if len(self._ring) >= self._wanted_bytes() or (self._finalise and len(self._ring)):
-                audio = self._ring.take(self._chunk_bytes)
+            if len(self._buffer) >= self._wanted_bytes() or (self._finalise and len(self._buffer)):
+                audio = self._buffer.take(self._chunk_bytes)
                 await stream.send(audio if converter is None else converter.convert(audio))
             elif self._finalise:
                 self._finalise = False
@@ -143,3 +221,93 @@ class Listening:
             else:
                 self._wake = trio.Event()
                 await self._wake.wait()
+
+
+class _Doubt(Exception):  # noqa: N818 - nothing is wrong yet
+    """A recogniser made no words of a good deal of voice; another one is to say whether there were any."""
+
+    def __init__(self, doubted: OpenedSpeechToText) -> None:
+        self._doubted = doubted
+
+    def confirm(self, stts: Alternatives[OpenedSpeechToText], attempts: Attempts[OpenedSpeechToText]) -> None:
+        """There were words."""
+        who = self._doubted.who
+        error = ComponentError("heard nothing where there were words", component=who.name, role=who.role)
+        self._doubted.breaker.failed(error, trio.current_time())
+        stts.tell(error)
+        stts.tell_next("alternate", attempts.current.who.name)
+
+
+class _Recognition:
+    """One recogniser's share of a call."""
+
+    def __init__(
+        self,
+        listening: Listening,
+        attempts: Attempts[OpenedSpeechToText],
+        budgets: SpeechToTextBudgets,
+        on_event: Callable[[TranscriptEvent], None],
+        on_recogniser: Callable[[bool], None],
+    ) -> None:
+        self._listening, self._attempts, self._budgets = listening, attempts, budgets
+        self._on_event, self._on_recogniser = on_event, on_recogniser
+        self._stt = attempts.current
+        self._scope = trio.CancelScope()
+        self._verdict: ComponentError | None = None
+        self._opened = False
+        # What it does not hear: the call before it began, and what is dropped from then on.
+        self._origin_ms = listening._format.ms_in(listening._buffer.read) - listening.dropped_ms  # noqa: SLF001
+
+    @property
+    def behind_ms(self) -> float:
+        """How much later a moment comes in the call's audio than in this recogniser's."""
+        return self._origin_ms + self._listening.dropped_ms
+
+    def overdue(self) -> None:
+        """Its last word has not come in time."""
+        if self._opened:
+            within = f"gave no final transcript within {self._budgets.first_transcript_ms} ms"
+            self._end(self._late(within))
+
+    def prefer(self) -> None:
+        """Ends it if there is a better one."""
+        if self._opened and self._attempts.has_better:
+            self._end(None)
+
+    async def run(self) -> None:
+        """Listens until a better recogniser is to take over.
+
+        Raises:
+            ComponentError: this one failed, or ended by itself.
+
+        """
+        listening, stt = self._listening, self._stt
+        wanted = stt.component.input_for(listening._format)  # noqa: SLF001 - two halves of one thing
+        listening._chunk_bytes = listening._format.bytes_in(max(wanted.chunk_ms, FRAME_MS))  # noqa: SLF001
+        with self._scope:
+            self._verdict = self._late(f"was not open within {self._budgets.connect_ms} ms")
+            self._scope.deadline = trio.current_time() + self._budgets.connect_ms / 1000
+            try:
+                async with (
+                    stt.component.open_stream(wanted, listening._listen) as stream,  # noqa: SLF001
+                    trio.open_nursery() as nursery,
+                ):
+                    self._scope.deadline, self._verdict, self._opened = inf, None, True
+                    nursery.start_soon(listening._feed, stream, wanted.format)  # noqa: SLF001
+                    self._on_recogniser(True)
+                    while (event := await stream.receive()) is not None:
+                        self._on_event(event)
+                    raise ComponentError("ended while the call was on", component=stt.who.name, role=stt.who.role)
+            except BaseExceptionGroup as group:
+                doubts = [leaf for leaf in leaves_of(group) if isinstance(leaf, _Doubt)]
+                raise doubts[0] if doubts else settle(group, stt.who) from None
+        if self._verdict is not None:
+            raise self._verdict
+
+    def _end(self, verdict: ComponentError | None) -> None:
+        self._verdict = verdict
+        self._scope.cancel()
+
+    def _late(self, what: str) -> ComponentError:
+        who, hint = self._stt.who, "budgets.stt sets how long it may take"
+        return BudgetExceeded(what, component=who.name, role=who.role, hint=hint)

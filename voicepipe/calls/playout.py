@@ -81,15 +81,35 @@ class Playout:
 
     async def play(self, reply: int, audio: bytes) -> None:
         """Takes the next audio of a reply, in the call's format; waits while enough is held ready."""
-        if reply != self._begun or self._finished:
-            return
-        if audio:
-            self._chunks.append(memoryview(audio))
-            self._buffered += len(audio)
-            self._start()
+        self.add(reply, audio)
         while reply == self._begun and self._format.ms_in(self._buffered) > HIGH_WATER_MS:
             self._room = trio.Event()
             await self._room.wait()
+
+    def add(self, reply: int, audio: bytes) -> None:
+        """As `play`, without waiting."""
+        if audio and reply == self._begun and not self._finished:
+            self._chunks.append(memoryview(audio))
+            self._buffered += len(audio)
+            self._start()
+
+    def take_back(self, reply: int, to_ms: float) -> None:
+        """Forgets the audio of a reply from there on, as far as it is not written yet."""
+        if reply != self._begun or self._finished:
+            return
+        keep = max(0, self._format.bytes_in(to_ms) - self._written - len(self._frame or b""))
+        while self._buffered > keep:
+            last, too_many = self._chunks[-1], self._buffered - keep
+            size = len(last) - (self._offset if len(self._chunks) == 1 else 0)
+            if size <= too_many:
+                self._chunks.pop()
+                self._buffered -= size
+                if not self._chunks:
+                    self._offset = 0
+            else:
+                self._chunks[-1] = last[: len(last) - too_many]
+                self._buffered -= too_many
+        self._room.set()
 
     def finish(self, reply: int) -> None:
         """Says that all of the reply has come."""

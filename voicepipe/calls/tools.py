@@ -60,17 +60,27 @@ def offered_tools(names: Iterable[str], can: frozenset[Capability]) -> tuple[Too
     return tuple(TOOLS[name].tool for name in names if name in TOOLS and TOOLS[name].needs <= can)
 
 
-def ending_of(call: ToolCall, offered: Iterable[Tool]) -> Ending:
-    """How a tool call ends the call.
+def ending_of(
+    calls: Iterable[ToolCall], offered: Iterable[Tool], on_refused: Callable[[ComponentError], None]
+) -> Ending | None:
+    """How a reply's tool calls end the call, the last one decides; None: they don't.
 
-    Raises:
-        ComponentError: the model called what it was not offered.
+    Args:
+        calls: what the model asked for.
+        offered: what it may call.
+        on_refused: told of each call of something else.
 
     """
-    if call.name not in {tool.name for tool in offered}:
-        raise ComponentError(
-            f"called the tool {call.name!r}, which this call does not offer",
-            retryable=False,
-            hint=f"list {call.name} under the pipeline's `tools:`, and check that the transport supports it",
-        )
-    return TOOLS[call.name].ending(call)
+    ending, known = None, {tool.name for tool in offered}
+    for call in calls:
+        if call.name in known:
+            ending = TOOLS[call.name].ending(call)
+        else:
+            on_refused(
+                ComponentError(
+                    f"called the tool {call.name!r}, which this call does not offer",
+                    retryable=False,
+                    hint=f"list {call.name} under the pipeline's `tools:`, and check that the transport supports it",
+                )
+            )
+    return ending

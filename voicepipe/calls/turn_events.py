@@ -78,6 +78,16 @@ class EndOfTurn:
 
 
 @frozen
+class RecogniserLost:
+    """The recogniser is gone, and another one is being sought."""
+
+
+@frozen
+class RecogniserFound:
+    """A recogniser listens, and has been told everything that no final covers."""
+
+
+@frozen
 class KeyPressed:
     """DTMF."""
 
@@ -120,7 +130,7 @@ class EndOfTurnDue:
 
 @frozen
 class FinalOverdue:
-    """Timer: the recogniser's last word has not come within `final_timeout_ms`."""
+    """Timer: the recogniser's last word has not come within `budgets.stt.first_transcript_ms`."""
 
 
 @frozen
@@ -146,6 +156,8 @@ Event = (
     | Partial
     | Final
     | EndOfTurn
+    | RecogniserLost
+    | RecogniserFound
     | KeyPressed
     | ReplyAudible
     | ReplyEnded
@@ -177,6 +189,8 @@ class Announce:
 
     text: str
     """What to say."""
+    apology: bool = False
+    """Whether it is the one of `on_failure`, of which there is a recording."""
 
 
 @frozen
@@ -193,6 +207,11 @@ class FinaliseTranscript:
 
 
 @frozen
+class GiveUpOnFinal:
+    """The recogniser has not given its last word in time: take another one."""
+
+
+@frozen
 class End:
     """End the call."""
 
@@ -200,4 +219,4 @@ class End:
     """How."""
 
 
-Action = Reply | Announce | CancelReply | FinaliseTranscript | End
+Action = Reply | Announce | CancelReply | FinaliseTranscript | GiveUpOnFinal | End

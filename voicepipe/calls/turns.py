@@ -8,34 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from voicepipe.calls.turn_events import (
-    Action,
-    Announce,
-    Answered,
-    CancelReply,
-    DrainAsked,
-    End,
-    Ending,
-    EndOfTurn,
-    EndOfTurnDue,
-    Event,
-    Failed,
-    Final,
-    FinaliseTranscript,
-    FinalOverdue,
-    IdleDue,
-    KeyPressed,
-    LastWordsOverdue,
-    MaxLengthDue,
-    Partial,
-    Reply,
-    ReplyAudible,
-    ReplyEnded,
-    SpeechBegan,
-    SpeechEnded,
-    SpeechSustained,
-    Timer,
-)
+from voicepipe.calls import turn_events as turn
 from voicepipe.config.settings import LimitsSettings, OnFailure, TransferTo, TurnsSettings
 from voicepipe.requests import CallStarted, Dtmf, Silence, Trigger, Utterance
 
@@ -55,12 +28,12 @@ LAST_WORDS_S = 30.0
 """How long the last words may take, in s: a synthesiser that hangs does not keep the call."""
 
 
-RULES: dict[tuple[State, type[Event]], Callable[[TurnTaking, Any, float], None]] = {}
+RULES: dict[tuple[State, type[turn.Event]], Callable[[TurnTaking, Any, float], None]] = {}
 """What each event does in each state; an event without a row does nothing."""
 
 
 def _rule(
-    event: type[Event], *states: State
+    event: type[turn.Event], *states: State
 ) -> Callable[[Callable[[TurnTaking, Any, float], None]], Callable[[TurnTaking, Any, float], None]]:
     def register(rule: Callable[[TurnTaking, Any, float], None]) -> Callable[[TurnTaking, Any, float], None]:
         for state in states:
@@ -78,24 +51,28 @@ class TurnTaking:
         turns: when turns end and replies are interrupted.
         limits: what the call may not exceed.
         on_failure: what is said and done when a role fails.
+        final_ms: how long to wait for the recogniser's last word, in ms.
 
     """
 
-    def __init__(self, turns: TurnsSettings, limits: LimitsSettings, on_failure: OnFailure) -> None:
+    def __init__(
+        self, turns: TurnsSettings, limits: LimitsSettings, on_failure: OnFailure, final_ms: int = 1500
+    ) -> None:
         self.state: State = "listening"
         """What the call is doing."""
         self._turns, self._limits, self._on_failure = turns, limits, on_failure
-        self._actions: list[Action] = []
-        self._timers: dict[type[Timer], float] = {}
-        self._finals: list[Final] = []  # what the caller has said and nobody has replied to
-        self._answering: list[Final] = []  # what the reply that is not heard yet replies to
+        self._final_s = final_ms / 1000
+        self._actions: list[turn.Action] = []
+        self._timers: dict[type[turn.Timer], float] = {}
+        self._finals: list[turn.Final] = []  # what the caller has said and nobody has replied to
+        self._answering: list[turn.Final] = []  # what the reply that is not heard yet replies to
         self._caller_speaks = False
         self._silent_since = 0.0
         self._speech_end_ms = 0.0
         self._final_due = False
         self._words_due = False  # the caller spoke, and no final reaches that far
         self._idle_prompts = 0
-        self._ending: Ending | None = None
+        self._ending: turn.Ending | None = None
         self._draining = False
 
     @property
@@ -108,13 +85,13 @@ class TurnTaking:
         """When the caller was last heard to speak."""
         return self._silent_since
 
-    def handle(self, event: Event, now: float) -> list[Action]:
+    def handle(self, event: turn.Event, now: float) -> list[turn.Action]:
         """What to do about an event, in order."""
         self._actions = []
         self._apply(event, now)
         return self._actions
 
-    def tick(self, now: float) -> list[Action]:
+    def tick(self, now: float) -> list[turn.Action]:
         """What to do about the timers that have run out."""
         self._actions = []
         for timer, due in sorted(self._timers.items(), key=lambda item: item[1]):
@@ -122,10 +99,10 @@ class TurnTaking:
                 self._apply(timer(), now)
         return self._actions
 
-    def _apply(self, event: Event, now: float) -> None:
-        if isinstance(event, SpeechBegan):
+    def _apply(self, event: turn.Event, now: float) -> None:
+        if isinstance(event, turn.SpeechBegan):
             self._caller_speaks = True
-        elif isinstance(event, SpeechEnded):
+        elif isinstance(event, turn.SpeechEnded):
             self._caller_speaks, self._silent_since = False, now - event.silent_s
             self._speech_end_ms, self._words_due = event.audio_ms, True
         if (rule := RULES.get((self.state, type(event)))) is not None:
@@ -133,132 +110,143 @@ class TurnTaking:
 
     # --- Listening to the caller ---------------------------------------------------------------------------------
 
-    @_rule(SpeechBegan, "listening", "endpointing")
-    def _listen_on(self, _event: SpeechBegan, _now: float) -> None:
+    @_rule(turn.SpeechBegan, "listening", "endpointing")
+    def _listen_on(self, _event: turn.SpeechBegan, _now: float) -> None:
         """The caller has the floor."""
         self._enter("user_speaking")
 
-    @_rule(SpeechEnded, "user_speaking")
-    def _await_end_of_turn(self, event: SpeechEnded, now: float) -> None:
+    @_rule(turn.SpeechEnded, "user_speaking")
+    def _await_end_of_turn(self, event: turn.SpeechEnded, now: float) -> None:
         """The turn ends if the silence lasts `end_of_turn_ms`."""
         self._enter("endpointing")
-        self._timers[EndOfTurnDue] = now - event.silent_s + self._turns.end_of_turn_ms / 1000
+        self._timers[turn.EndOfTurnDue] = now - event.silent_s + self._turns.end_of_turn_ms / 1000
 
-    @_rule(Final, "user_speaking", "speaking", "closing")
-    def _note(self, event: Final, _now: float) -> None:
+    @_rule(turn.Final, "user_speaking", "speaking", "closing")
+    def _note(self, event: turn.Final, _now: float) -> None:
         """The words are kept for the reply."""
         self._keep(event)
 
-    @_rule(Final, "listening")
-    def _heard_without_voice(self, event: Final, now: float) -> None:
+    @_rule(turn.Final, "listening")
+    def _heard_without_voice(self, event: turn.Final, now: float) -> None:
         """Words that voice activity detection missed are a turn like any other."""
         if self._keep(event):
             self._silent_since = now
             self._enter("endpointing")
-            self._timers[EndOfTurnDue] = now + self._turns.end_of_turn_ms / 1000
+            self._timers[turn.EndOfTurnDue] = now + self._turns.end_of_turn_ms / 1000
 
-    @_rule(EndOfTurnDue, "endpointing")
-    def _end_turn(self, _event: EndOfTurnDue, now: float) -> None:
+    @_rule(turn.EndOfTurnDue, "endpointing")
+    def _end_turn(self, _event: turn.EndOfTurnDue, now: float) -> None:
         """The caller has finished: reply, after the recogniser's last word if that is still out."""
         if self._is_covered():
             self._reply_to_utterance()
         else:
             self._final_due = True
-            self._do(FinaliseTranscript())
-            self._timers[FinalOverdue] = now + self._turns.final_timeout_ms / 1000
+            self._do(turn.FinaliseTranscript())
+            self._timers[turn.FinalOverdue] = now + self._final_s
 
-    @_rule(Final, "endpointing")
-    def _last_word(self, event: Final, now: float) -> None:
+    @_rule(turn.Final, "endpointing")
+    def _last_word(self, event: turn.Final, now: float) -> None:
         """The recogniser's last word, if it was waited for, ends the turn."""
         self._keep(event)
         if self._final_due:
             self._conclude(now)
 
-    @_rule(FinalOverdue, "endpointing")
-    def _no_last_word(self, _event: FinalOverdue, now: float) -> None:
-        """Waiting is over: what is there counts."""
-        self._conclude(now)
+    @_rule(turn.FinalOverdue, "endpointing")
+    def _no_last_word(self, _event: turn.FinalOverdue, _now: float) -> None:
+        """A recogniser that does not give its last word has failed: another one is asked."""
+        self._do(turn.GiveUpOnFinal())
 
-    @_rule(EndOfTurn, "user_speaking", "endpointing")
-    def _trust_recogniser(self, _event: EndOfTurn, now: float) -> None:
+    @_rule(turn.RecogniserLost, "endpointing")
+    def _stop_waiting(self, _event: turn.RecogniserLost, _now: float) -> None:
+        """Its last word will not come."""
+        self._timers.pop(turn.FinalOverdue, None)
+
+    @_rule(turn.RecogniserFound, "endpointing")
+    def _wait_anew(self, _event: turn.RecogniserFound, now: float) -> None:
+        """It has been asked for the last word in its turn."""
+        if self._final_due:
+            self._timers[turn.FinalOverdue] = now + self._final_s
+
+    @_rule(turn.EndOfTurn, "user_speaking", "endpointing")
+    def _trust_recogniser(self, _event: turn.EndOfTurn, now: float) -> None:
         """The recogniser knows from the words that the turn is over: no need to wait for silence."""
         if self._finals:
             if self._caller_speaks:
                 self._silent_since = now
             self._reply_to_utterance()
 
-    @_rule(KeyPressed, "listening", "user_speaking", "endpointing")
-    def _answer_key(self, event: KeyPressed, _now: float) -> None:
+    @_rule(turn.KeyPressed, "listening", "user_speaking", "endpointing")
+    def _answer_key(self, event: turn.KeyPressed, _now: float) -> None:
         """A key is replied to at once."""
         self._finals.clear()
         self._idle_prompts = 0
         self._reply(Dtmf(event.digit))
 
-    @_rule(IdleDue, "listening")
-    def _prompt(self, _event: IdleDue, now: float) -> None:
+    @_rule(turn.IdleDue, "listening")
+    def _prompt(self, _event: turn.IdleDue, now: float) -> None:
         """The model says something into the silence; after `idle_prompts` of those the call ends."""
         self._idle_prompts += 1
         if self._idle_prompts > self._limits.idle_prompts:
-            self._close(self._limits.goodbye, Ending("idle"), now)
+            self._close(self._limits.goodbye, turn.Ending("idle"), now)
         else:
             self._reply(Silence(self._idle_prompts))
 
     # --- Replying ------------------------------------------------------------------------------------------------
 
-    @_rule(Answered, "listening")
-    def _begin(self, event: Answered, now: float) -> None:
+    @_rule(turn.Answered, "listening")
+    def _begin(self, event: turn.Answered, now: float) -> None:
         """The greeting is said, or the model speaks first."""
-        self._timers[MaxLengthDue] = now + self._limits.max_call_minutes * 60
+        self._timers[turn.MaxLengthDue] = now + self._limits.max_call_minutes * 60
         if event.greeting is None:
             self._reply(CallStarted())
         else:
             self._enter("thinking")
-            self._do(Announce(event.greeting))
+            self._do(turn.Announce(event.greeting))
 
-    @_rule(ReplyAudible, "thinking")
-    def _be_heard(self, _event: ReplyAudible, _now: float) -> None:
+    @_rule(turn.ReplyAudible, "thinking")
+    def _be_heard(self, _event: turn.ReplyAudible, _now: float) -> None:
         """What was replied to is answered."""
         self._answering = []
         self._enter("speaking")
 
-    @_rule(SpeechSustained, "thinking")
-    def _caller_goes_on(self, _event: SpeechSustained, _now: float) -> None:
+    @_rule(turn.SpeechSustained, "thinking")
+    def _caller_goes_on(self, _event: turn.SpeechSustained, _now: float) -> None:
         """The caller had not finished: the reply that nobody heard is thrown away, and both parts get one reply."""
         self._retract()
         self._enter("user_speaking")
 
-    @_rule(Final, "thinking")
-    def _late_words(self, event: Final, _now: float) -> None:
+    @_rule(turn.Final, "thinking")
+    def _late_words(self, event: turn.Final, _now: float) -> None:
         """Words that came after the turn was thought to be over belong to it."""
         answering = bool(self._answering)
         if self._keep(event) and answering:
             self._retract()
             self._reply_to_utterance()
 
-    @_rule(SpeechSustained, "speaking")
-    def _interrupt(self, _event: SpeechSustained, _now: float) -> None:
+    @_rule(turn.SpeechSustained, "speaking")
+    def _interrupt(self, _event: turn.SpeechSustained, _now: float) -> None:
         """Barge-in: the caller speaks, the reply stops."""
         if self._turns.barge_in.enabled and not self._turns.barge_in.min_words:
-            self._do(CancelReply(retracted=False))
+            self._do(turn.CancelReply(retracted=False))
             self._enter("user_speaking")
 
-    @_rule(Partial, "speaking")
-    def _interrupt_by_words(self, event: Partial, _now: float) -> None:
+    @_rule(turn.Partial, "speaking")
+    def _interrupt_by_words(self, event: turn.Partial, _now: float) -> None:
         """Barge-in that waits for `min_words`."""
         needed = self._turns.barge_in.min_words
         if self._turns.barge_in.enabled and self._caller_speaks and 0 < needed <= len(event.text.split()):
-            self._do(CancelReply(retracted=False))
+            self._do(turn.CancelReply(retracted=False))
             self._enter("user_speaking")
 
-    @_rule(KeyPressed, "thinking", "speaking")
-    def _interrupt_by_key(self, event: KeyPressed, now: float) -> None:
+    @_rule(turn.KeyPressed, "thinking", "speaking")
+    def _interrupt_by_key(self, event: turn.KeyPressed, now: float) -> None:
         """A key interrupts whatever is said."""
-        self._do(CancelReply(retracted=False))
+        self._do(turn.CancelReply(retracted=False))
         self._answering = []
         self._answer_key(event, now)
 
-    @_rule(ReplyEnded, "thinking", "speaking")
-    def _give_floor(self, event: ReplyEnded, now: float) -> None:
+    @_rule(turn.ReplyEnded, "thinking", "speaking")
+    def _give_floor(self, event: turn.ReplyEnded, now: float) -> None:
         """The caller's turn, or the end if the model wants it."""
         self._answering = []
         if event.ending is not None:
@@ -266,76 +254,76 @@ class TurnTaking:
             self._end()
         elif self._draining:
             self._enter("listening")
-            self._close(self._limits.goodbye, Ending("drained"), now)
+            self._close(self._limits.goodbye, turn.Ending("drained"), now)
         elif self._caller_speaks:
             self._enter("user_speaking")
         elif self._finals or self._words_due:
             self._enter("endpointing")
-            self._timers[EndOfTurnDue] = max(now, self._silent_since + self._turns.end_of_turn_ms / 1000)
+            self._timers[turn.EndOfTurnDue] = max(now, self._silent_since + self._turns.end_of_turn_ms / 1000)
         else:
             self._listen(now)
 
     # --- Ending --------------------------------------------------------------------------------------------------
 
-    @_rule(Failed, "listening", "user_speaking", "endpointing", "thinking", "speaking")
-    def _apologise(self, event: Failed, now: float) -> None:
+    @_rule(turn.Failed, "listening", "user_speaking", "endpointing", "thinking", "speaking")
+    def _apologise(self, event: turn.Failed, now: float) -> None:
         """An apology, then what `on_failure.then` says: never dead air."""
         then = self._on_failure.then
         if isinstance(then, TransferTo):
-            ending = Ending("transfer_requested", then.transfer)
+            ending = turn.Ending("transfer_requested", then.transfer)
         else:
-            ending = Ending("failed" if then == "hang_up" else "returned_to_dialplan", event.detail)
+            ending = turn.Ending("failed" if then == "hang_up" else "returned_to_dialplan", event.detail)
         if event.role != "stt":
             self._enter("listening")  # it was the reply that failed, so none is on
-        self._close(self._on_failure.say, ending, now)
+        self._close(self._on_failure.say, ending, now, apology=True)
 
-    @_rule(MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking")
-    def _too_long(self, _event: MaxLengthDue, now: float) -> None:
+    @_rule(turn.MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking")
+    def _too_long(self, _event: turn.MaxLengthDue, now: float) -> None:
         """The call has reached its greatest length."""
-        self._close(self._limits.goodbye, Ending("max_length"), now)
+        self._close(self._limits.goodbye, turn.Ending("max_length"), now)
 
-    @_rule(DrainAsked, "listening", "user_speaking", "endpointing")
-    def _drain(self, _event: DrainAsked, now: float) -> None:
+    @_rule(turn.DrainAsked, "listening", "user_speaking", "endpointing")
+    def _drain(self, _event: turn.DrainAsked, now: float) -> None:
         """Goodbye."""
-        self._close(self._limits.goodbye, Ending("drained"), now)
+        self._close(self._limits.goodbye, turn.Ending("drained"), now)
 
-    @_rule(DrainAsked, "thinking", "speaking")
-    def _drain_later(self, _event: DrainAsked, _now: float) -> None:
+    @_rule(turn.DrainAsked, "thinking", "speaking")
+    def _drain_later(self, _event: turn.DrainAsked, _now: float) -> None:
         """The reply may end first."""
         self._draining = True
 
-    @_rule(ReplyEnded, "closing")
-    @_rule(LastWordsOverdue, "closing")
-    def _ended(self, _event: ReplyEnded | LastWordsOverdue, _now: float) -> None:
+    @_rule(turn.ReplyEnded, "closing")
+    @_rule(turn.LastWordsOverdue, "closing")
+    def _ended(self, _event: turn.ReplyEnded | turn.LastWordsOverdue, _now: float) -> None:
         """The last words were said, or have had their time."""
         self._end()
 
-    @_rule(Failed, "closing")
-    def _not_even_that(self, event: Failed, _now: float) -> None:
+    @_rule(turn.Failed, "closing")
+    def _not_even_that(self, event: turn.Failed, _now: float) -> None:
         """Not even the last words could be said; that nobody listens any more doesn't matter to them."""
         if event.role != "stt":
             self._end()
 
     # --- Steps that rules share ----------------------------------------------------------------------------------
 
-    def _do(self, action: Action) -> None:
+    def _do(self, action: turn.Action) -> None:
         self._actions.append(action)
 
     def _enter(self, state: State) -> None:
         self.state = state
         self._final_due = False
-        for timer in (EndOfTurnDue, FinalOverdue, IdleDue):
+        for timer in (turn.EndOfTurnDue, turn.FinalOverdue, turn.IdleDue):
             self._timers.pop(timer, None)
 
     def _listen(self, now: float) -> None:
         self._enter("listening")
-        self._timers[IdleDue] = now + self._limits.idle_prompt_s
+        self._timers[turn.IdleDue] = now + self._limits.idle_prompt_s
 
     def _reply(self, trigger: Trigger) -> None:
         self._enter("thinking")
-        self._do(Reply(trigger))
+        self._do(turn.Reply(trigger))
 
-    def _keep(self, final: Final) -> bool:
+    def _keep(self, final: turn.Final) -> bool:
         if final.audio_ms is None or self._reaches_end_of_speech(final.audio_ms):
             self._words_due = False
         if final.text:
@@ -365,19 +353,19 @@ class TurnTaking:
         self._reply(Utterance(text, last.language, last.confidence))
 
     def _retract(self) -> None:
-        self._do(CancelReply(retracted=bool(self._answering)))
+        self._do(turn.CancelReply(retracted=bool(self._answering)))
         self._finals = self._answering + self._finals
         self._answering = []
 
-    def _close(self, text: str, ending: Ending, now: float) -> None:
+    def _close(self, text: str, ending: turn.Ending, now: float, *, apology: bool = False) -> None:
         if self.state in {"thinking", "speaking"}:
-            self._do(CancelReply(retracted=False))
+            self._do(turn.CancelReply(retracted=False))
         self._enter("closing")
         self._timers.clear()
         self._ending = ending
         if text:
-            self._timers[LastWordsOverdue] = now + LAST_WORDS_S
-            self._do(Announce(text))
+            self._timers[turn.LastWordsOverdue] = now + LAST_WORDS_S
+            self._do(turn.Announce(text, apology))
         else:
             self._end()
 
@@ -385,15 +373,5 @@ class TurnTaking:
         self._enter("closing")
         self._timers.clear()
         if self._ending is not None:
-            self._do(End(self._ending))
+            self._do(turn.End(self._ending))
             self._ending = None
-
-
-def rules_table() -> str:
-    """The table of rules in Markdown, a row for each state and event, as the documentation shows it."""
-    rows = ["| while | when | then |", "| --- | --- | --- |"]
-    for (state, event), rule in RULES.items():
-        when = (event.__doc__ or "").split("\n", 1)[0].removesuffix(".")
-        then = (rule.__doc__ or "").split("\n", 1)[0]
-        rows.append(f"| `{state}` | `{event.__name__}`: {when} | {then} |")
-    return "\n".join(rows)

@@ -22,6 +22,7 @@ from voicepipe.config.reading import (
 from voicepipe.config.references import REFERENCE, alternatives_hook, check_components
 from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import (
+    LAYERED,
     Alternatives,
     Definition,
     Layer,
@@ -29,9 +30,8 @@ from voicepipe.config.sections import (
     PromptFile,
     SetFile,
     ToolName,
-    TurnsLayer,
 )
-from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig, TurnsSettings
+from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import Place, Refused, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
@@ -40,7 +40,7 @@ from voicepipe.errors import ConfigError, Location, Problem
 from voicepipe.registry import ROLES, Registry, installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 @frozen
@@ -210,15 +210,19 @@ def _assembled(root: Place, file: SetFile) -> SetConfig:
     pipelines: dict[str, PipelineSettings] = {}
     normal: dict[str, Any] = {}
     for name, section in file.pipelines.items():
-        turns, turns_node = file.turns, nodes.get("turns")
-        if section.turns:
-            turns_node = _laid_over(turns_node, section.turns.place.node)
-            turns = reading.structure(Place(reading, turns_node, places[name], "turns"), TurnsSettings)
-        pipelines[name] = _pipeline(name, section, file, turns)
+        layered: dict[str, Any] = {}
+        layered_nodes: dict[str, Node | None] = {}
+        for key, (_, settings) in LAYERED.items():
+            whole_of, node, layer = getattr(file, key), nodes.get(key), getattr(section, key)
+            if layer:
+                node = _laid_over(node, layer.place.node)
+                whole_of = reading.structure(Place(reading, node, places[name], key), settings)
+            layered[key], layered_nodes[key] = whole_of, node
+        pipelines[name] = _pipeline(name, section, file, layered)
         of = {key: place.node for key, place in places[name].entries().items()}
         own = {key: written(getattr(section, key), of.get(key)) for key in _OWN}
         roles = {role: [one.written for one in getattr(section, role).components] for role in ROLES}
-        normal[name] = own | roles | {"turns": written(turns, turns_node)}
+        normal[name] = own | roles | {key: written(layered[key], layered_nodes[key]) for key in LAYERED}
     routes = routes_of(file.routes, root.entries().get("routes"))
     shared = {key: written(getattr(file, key), nodes.get(key)) for key in _SHARED}
     whole = shared | {"pipelines": normal}
@@ -239,7 +243,7 @@ _OWN = ("prompt", "greeting", "tools", "selectable", "on_failure")
 _SHARED = ("active_pipeline", "routes", "streaming", "limits", "logging")
 
 
-def _pipeline(name: str, section: PipelineSection, file: SetFile, turns: TurnsSettings) -> PipelineSettings:
+def _pipeline(name: str, section: PipelineSection, file: SetFile, layered: Mapping[str, Any]) -> PipelineSettings:
     stt, llm, tts = (tuple(one.settings for one in getattr(section, role).components) for role in ROLES)
     return PipelineSettings(
         name=name,
@@ -251,7 +255,7 @@ def _pipeline(name: str, section: PipelineSection, file: SetFile, turns: TurnsSe
         tools=tuple(map(str, section.tools)),
         selectable=section.selectable,
         on_failure=section.on_failure,
-        turns=turns,
+        **layered,
         streaming=file.streaming,
         limits=file.limits,
     )
@@ -276,9 +280,12 @@ def _layer(place: Place, _: Any) -> Layer:
     return Layer(place)
 
 
-def _turns_layer(place: Place, _: Any) -> TurnsLayer:
-    place.reading.structure(place, TurnsSettings)
-    return TurnsLayer(place)
+def _settings_layer(layer: type[Layer], settings: type[Any]) -> Callable[[Place, Any], Layer]:
+    def hook(place: Place, _: Any) -> Layer:
+        place.reading.structure(place, settings)
+        return layer(place)
+
+    return hook
 
 
 class _Reading(SetReading):
@@ -288,7 +295,7 @@ class _Reading(SetReading):
             Alternatives: alternatives_hook,
             Definition: _definition,
             Layer: _layer,
-            TurnsLayer: _turns_layer,
+            **{layer: _settings_layer(layer, settings) for layer, settings in LAYERED.values()},
             ToolName: tool_hook,
             Secret: secret_hook,
             File: file_hook,
@@ -300,5 +307,5 @@ class _Reading(SetReading):
         Alternatives: REFERENCE,
         ToolName: "a tool's name",
         Layer: "a mapping",
-        TurnsLayer: "a mapping",
+        **{layer: "a mapping" for layer, _ in LAYERED.values()},
     }

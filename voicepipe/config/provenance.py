@@ -10,6 +10,7 @@ from attrs import frozen
 
 from voicepipe.config.effective import masked
 from voicepipe.config.interpolate import is_literal
+from voicepipe.config.sections import LAYERED
 from voicepipe.config.settings import ComponentSettings
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import path_of
@@ -80,7 +81,8 @@ def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
     own = _below(place)
     components = tuple(_component(one) for role in ROLES for one in getattr(section, role).components)
     settings = [found for key in _OWN for found in _settings(key, getattr(section, key), _given(key, own))]
-    settings += _settings("turns", config.turns, _given("turns", root, own))
+    for key in LAYERED:
+        settings += _settings(key, getattr(config, key), _given(key, root, own))
     for key in ("streaming", "limits", "logging"):
         settings += _settings(key, getattr(placed.file, key), _given(key, root))
     return PipelineProvenance(pipeline, place.location(place.key_node or place.node), components, tuple(settings))

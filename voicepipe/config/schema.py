@@ -10,6 +10,7 @@ The dialect is 2020-12, but apart from `$defs` only with keywords that draft 7 h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin
 from urllib.parse import quote
@@ -18,6 +19,7 @@ import attrs
 
 from voicepipe.config.schema_references import component, pipeline_rules, reference
 from voicepipe.config.sections import (
+    LAYERED,
     Alternatives,
     Definition,
     Layer,
@@ -25,10 +27,9 @@ from voicepipe.config.sections import (
     RouteSection,
     SetFile,
     ToolName,
-    TurnsLayer,
     WhenSection,
 )
-from voicepipe.config.settings import TOOLS, TurnsSettings
+from voicepipe.config.settings import TOOLS
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.described import UNIONS, Bounds, as_data, describe
 from voicepipe.documents.scalars import free
@@ -217,6 +218,10 @@ def _set_rules(schemas: Schemas) -> list[Schema]:
     ]
 
 
+def _layer(settings: type[Any], schemas: Schemas, _key: str) -> Schema:
+    return schemas.mapping(settings)
+
+
 _SPECIAL: Mapping[Any, Callable[[Schemas, str], Schema]] = {
     Any: lambda _schemas, _key: {},
     bool: lambda _schemas, _key: _any_of([{"type": "boolean"}, {"$ref": "#/$defs/interpolated"}]),
@@ -227,7 +232,7 @@ _SPECIAL: Mapping[Any, Callable[[Schemas, str], Schema]] = {
     Alternatives: reference,
     Definition: lambda schemas, _key: component(schemas),
     Layer: lambda _schemas, _key: {"type": "object"},
-    TurnsLayer: lambda schemas, _key: schemas.mapping(TurnsSettings),
+    **{layer: partial(_layer, settings) for layer, settings in LAYERED.values()},
 }
 """Types that mean more than their Python type says; the counterpart of the hooks in `load`."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import field, frozen
 
 from voicepipe.config.settings import (
+    BudgetsSettings,
     ComponentSettings,
     LimitsSettings,
     LoggingSettings,
@@ -70,6 +71,18 @@ class TurnsLayer(Layer):
 
 
 @frozen
+class BudgetsLayer(Layer):
+    """A pipeline's `budgets`."""
+
+
+LAYERED: Mapping[str, tuple[type[Layer], type[Any]]] = {
+    "turns": (TurnsLayer, TurnsSettings),
+    "budgets": (BudgetsLayer, BudgetsSettings),
+}
+"""Sections that the file has and each pipeline may lay its own over: by name, what the latter and the whole are."""
+
+
+@frozen
 class RoleOptions:
     """Options by role, laid over those of the pipeline's references."""
 
@@ -125,6 +138,8 @@ class PipelineSection:
     """What the caller hears when a role has nothing left that works."""
     turns: TurnsLayer | None = None
     """Laid over the file's."""
+    budgets: BudgetsLayer | None = None
+    """Laid over the file's."""
 
 
 @frozen
@@ -167,6 +182,8 @@ class SetFile:
     """Named once, used in several pipelines."""
     turns: TurnsSettings = field(default=TurnsSettings())
     """How turns are taken, unless a pipeline says otherwise."""
+    budgets: BudgetsSettings = field(default=BudgetsSettings())
+    """How long components may take, unless a pipeline says otherwise."""
     streaming: StreamingSettings = field(default=StreamingSettings())
     """How audio is streamed."""
     limits: LimitsSettings = field(default=LimitsSettings())

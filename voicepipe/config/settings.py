@@ -40,10 +40,52 @@ class TurnsSettings:
 
     end_of_turn_ms: int = field(default=600, validator=ge(100))
     """Silence that ends the caller's turn, in ms."""
-    final_timeout_ms: int = field(default=1500, validator=ge(100))
-    """How long to wait for the recogniser's last word after that silence, in ms."""
     barge_in: BargeInSettings = BargeInSettings()
     """When the caller's speech stops the reply."""
+
+
+@frozen
+class SpeechToTextBudgets:
+    """What speech-to-text may take. What was said meanwhile is kept, and replayed to the next alternative."""
+
+    connect_ms: int = field(default=3000, validator=ge(50))
+    """Until a stream is open, in ms."""
+    first_transcript_ms: int = field(default=1500, validator=ge(50))
+    """Until the words are there for good, from when they were asked for at the end of the caller's turn, in ms."""
+
+
+@frozen
+class LanguageModelBudgets:
+    """What the language model may take."""
+
+    first_token_ms: int = field(default=4000, validator=ge(50))
+    """Until the first word of a reply (or a tool call), connecting included, in ms."""
+    gap_ms: int = field(default=3000, validator=ge(50))
+    """Between two pieces of a reply, in ms."""
+
+
+@frozen
+class TextToSpeechBudgets:
+    """What text-to-speech may take."""
+
+    connect_ms: int = field(default=3000, validator=ge(50))
+    """Until a stream is open, in ms."""
+    first_audio_ms: int = field(default=2000, validator=ge(50))
+    """Until the first audio of a text that was sent, in ms."""
+    gap_ms: int = field(default=2000, validator=ge(50))
+    """Between two pieces of speech while more is due, in ms."""
+
+
+@frozen
+class BudgetsSettings:
+    """How long components may take before something useful comes; then the next alternative gets its turn."""
+
+    stt: SpeechToTextBudgets = SpeechToTextBudgets()
+    """Speech-to-text."""
+    llm: LanguageModelBudgets = LanguageModelBudgets()
+    """The language model."""
+    tts: TextToSpeechBudgets = TextToSpeechBudgets()
+    """Text-to-speech."""
 
 
 @frozen
@@ -90,12 +132,15 @@ class TransferTo:
 
 @frozen
 class OnFailure:
-    """What the caller hears when a role has nothing left that works."""
+    """What is done when a component fails, rung by rung: try it again, the next alternative, an apology, the end."""
 
     say: str = "I'm sorry, something went wrong."
     """The apology."""
     then: Literal["dialplan", "hang_up"] | TransferTo = "dialplan"
     """`dialplan`: back to the telephone system's own plan; `hang_up`; or `{transfer: ...}`."""
+    retries: int = field(default=1, validator=ge(0))
+    """How often a failed component is tried again, at once, before the next alternative: only if the failure was quick
+    and may pass. One that used up its budget, or asked to be left alone, is not."""
 
 
 @frozen
@@ -146,6 +191,8 @@ class PipelineSettings:
     """What the caller hears when a role has nothing left that works."""
     turns: TurnsSettings = TurnsSettings()
     """The file's `turns`, with the pipeline's own laid over them."""
+    budgets: BudgetsSettings = BudgetsSettings()
+    """The file's `budgets`, likewise."""
     streaming: StreamingSettings = StreamingSettings()
     """The file's."""
     limits: LimitsSettings = LimitsSettings()

@@ -9,6 +9,7 @@ import trio
 
 from voicepipe.calls.events import ComponentLabel
 from voicepipe.errors import ComponentError, ConfigError, Problem
+from voicepipe.pipelines.apology import record_apologies
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.snapshot import (
     Opened,
@@ -16,13 +17,15 @@ from voicepipe.pipelines.snapshot import (
     OpenedSpeechToText,
     OpenedTextToSpeech,
     Pipeline,
+    Recorded,
     Snapshot,
 )
 from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from voicepipe.config.settings import ComponentSettings, SetConfig
-    from voicepipe.pipelines.runtime import Runtime, SharedComponent
+    from voicepipe.pipelines.runtime import Runtime
+    from voicepipe.pipelines.shared_component import SharedComponent
     from voicepipe.registry import Registry
 
 AnyOpened = TypeVar("AnyOpened", bound=Opened)
@@ -36,6 +39,9 @@ class Holding:
         self.components: dict[str, SharedComponent] = {}
         self.problems: dict[str, Problem] = {}
         """Why a component isn't there, by key."""
+        self.unspoken: list[Problem] = []
+        """Why an apology could not be spoken beforehand."""
+        self._apologies: dict[str, Recorded] = {}
 
     async def open(self, config: SetConfig, registry: Registry, deadline_s: float) -> None:
         """Holds everything that the configuration's calls can get, opening what nobody holds yet.
@@ -54,6 +60,12 @@ class Holding:
         if fatal := self._fatal(config):
             self.let_go()
             raise ConfigError(fatal)
+        try:
+            reachable = map(config.pipelines.__getitem__, config.reachable)
+            self._apologies, self.unspoken = await record_apologies(reachable, self.components)
+        except BaseException:
+            self.let_go()
+            raise
 
     def let_go(self) -> None:
         """Gives everything back."""
@@ -111,6 +123,7 @@ class Holding:
                         llm=self._opened(OpenedLanguageModel, settings.llm),
                         tts=self._opened(OpenedTextToSpeech, settings.tts),
                         ticker=self._runtime.ticker,
+                        apology=self._apologies.get(settings.name),
                     )
                     for settings in map(config.pipelines.__getitem__, config.reachable)
                 }
@@ -125,6 +138,7 @@ class Holding:
                 label=ComponentLabel(name=settings.name, adapter=settings.adapter, model=shared.model),
                 settings=settings,
                 component=shared.edge,
+                breaker=shared.breaker,
             )
             for settings in alternatives
             if (shared := self.components.get(settings.key)) is not None

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from attrs import evolve, field, frozen
 
+from voicepipe.audio import AudioFormat
+from voicepipe.breaker import Breaker
 from voicepipe.calls.events import ComponentLabel
 from voicepipe.components import LanguageModel, SpeechToText, TextToSpeech
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
@@ -27,6 +29,8 @@ class Opened:
     """As logs and records name it."""
     settings: ComponentSettings
     """What it was opened with."""
+    breaker: Breaker = field(factory=Breaker, eq=False, repr=False, kw_only=True)
+    """Whether calls should try it; shared by all that use the same component."""
 
     @property
     def who(self) -> Who:
@@ -59,6 +63,18 @@ class OpenedTextToSpeech(Opened):
 
 
 @frozen
+class Recorded:
+    """Speech that was made beforehand."""
+
+    text: str
+    """What it says."""
+    audio: bytes = field(repr=False)
+    """The speech."""
+    format: AudioFormat
+    """How it is written."""
+
+
+@frozen
 class Pipeline:
     """A composition of opened components, ready for calls."""
 
@@ -80,6 +96,8 @@ class Pipeline:
     """Text-to-speech, likewise."""
     ticker: Ticker = field(repr=False)
     """The clock of its calls' playout."""
+    apology: Recorded | None = field(default=None, repr=False)
+    """`on_failure.say`, spoken beforehand, for when nothing can speak any more; None: it could not be."""
 
 
 @frozen

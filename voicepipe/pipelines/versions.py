@@ -126,7 +126,7 @@ class Versions:
             holding=holding,
             applied_at=datetime.now(UTC),
             trigger=trigger,
-            plan=evolve(plan, degraded=tuple(holding.problems.values())),
+            plan=evolve(plan, degraded=(*holding.problems.values(), *holding.unspoken)),
         )
         self._kept.append(self._serving)
 

@@ -1,9 +1,9 @@
-"""The ring against the simplest thing that does the same: a list that is cut at the front."""
+"""The buffer against the simplest thing that does the same: a list that is cut at the front."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.calls.ring import Ring
+from voicepipe.calls.audio_buffer import AudioBuffer
 
 CAPACITY = 16
 STEPS = st.lists(
@@ -18,26 +18,26 @@ STEPS = st.lists(
 @settings(deadline=None)
 @given(STEPS)
 def test_it_keeps_the_latest_and_counts_the_rest(steps):
-    ring, model, dropped, written = Ring(CAPACITY), b"", 0, 0
+    buffer, model, dropped, written = AudioBuffer(CAPACITY), b"", 0, 0
     for step, value in steps:
         if step == "append":
-            ring.append(value)
+            buffer.append(value)
             model += value
             written += len(value)
             if (over := len(model) - CAPACITY) > 0:
                 model, dropped = model[over:], dropped + over
         else:
-            assert ring.take(value) == model[:value]
+            assert buffer.take(value) == model[:value]
             model = model[value:]
-        assert len(ring) == len(model)
-        assert (ring.written, ring.dropped) == (written, dropped)
-        assert ring.read == written - len(model)
-    assert ring.take(CAPACITY) == model
+        assert len(buffer) == len(model)
+        assert (buffer.written, buffer.dropped) == (written, dropped)
+        assert buffer.read == written - len(model)
+    assert buffer.take(CAPACITY) == model
 
 
 def test_what_was_taken_stays_as_it_was():
-    ring = Ring(4)
-    ring.append(memoryview(b"abcd"))
-    taken = ring.take(4)
-    ring.append(b"wxyz")
+    buffer = AudioBuffer(4)
+    buffer.append(memoryview(b"abcd"))
+    taken = buffer.take(4)
+    buffer.append(b"wxyz")
     assert taken == b"abcd"

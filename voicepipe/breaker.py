@@ -1,0 +1,120 @@
+"""A circuit breaker: whether calls should try a component at all. No I/O, and no clock but the times passed in.
+
+One for each opened component, shared by all calls of the process. Each call says what became of its attempt; when
+too many fail, calls leave the component alone until a probe of its own, which carries nothing of any caller, has
+found it working again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicepipe.errors import ComponentError
+
+BreakerState = Literal["closed", "open", "half_open"]
+"""`closed`: calls use the component. `open`: they leave it alone. `half_open`: it is being tried."""
+
+WINDOW_S = 20.0
+"""Over which time outcomes are weighed, in s."""
+
+THRESHOLD = 3
+"""The weight of failures in the window that opens the breaker, if they are also half of all outcomes.
+
+A failure weighs 1; one that won't mend by itself (a refused key, a model that is not there) weighs 2."""
+
+PAUSE_S = (1.0, 30.0)
+"""The first and the longest pause before a component is tried again; doubled each time, with jitter."""
+
+
+class Breaker:
+    """Whether a component is worth trying, from what became of the latest attempts.
+
+    Args:
+        jitter: a factor for each pause, so that many processes don't come back at the same moment.
+
+    """
+
+    def __init__(self, jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2)) -> None:  # noqa: S311 - no secret
+        self.state: BreakerState = "closed"
+        """What it is now."""
+        self.error: ComponentError | None = None
+        """What opened it; None while it is closed."""
+        self.retry_at = 0.0
+        """When the component is to be tried again, on the clock of the times passed in."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each change of state; for whoever probes and reports."""
+        self.failures = self.successes = 0
+        """How many attempts of calls failed and succeeded, ever."""
+        self._jitter = jitter
+        self._outcomes: deque[tuple[float, int]] = deque()  # when, and what a failure weighs; 0 for a success
+        self._pauses = 0  # since a call last found it working
+        self._on_trial = False  # the next outcome decides
+
+    @property
+    def lets_through(self) -> bool:
+        """Whether a call may use the component."""
+        return self.state == "closed" or self._on_trial
+
+    def succeeded(self, now: float) -> None:
+        """A call got something useful out of the component."""
+        self.successes += 1
+        if self._on_trial:
+            self._on_trial, self._pauses = False, 0
+            self.close()
+        elif self.state == "closed" and self._outcomes:
+            self._note(now, 0)
+
+    def failed(self, error: ComponentError, now: float) -> None:
+        """A call's attempt failed."""
+        self.failures += 1
+        if self._on_trial:
+            self.open(error, now)
+        elif self.state == "closed":
+            self._note(now, 1 if error.retryable else 2)
+            weights = [weight for _, weight in self._outcomes]
+            failed = sum(weight > 0 for weight in weights)
+            if error.retry_after_s is not None or (sum(weights) >= THRESHOLD and 2 * failed >= len(weights)):
+                self.open(error, now)
+
+    def open(self, error: ComponentError, now: float) -> None:
+        """Has calls leave the component alone: for a pause that doubles, or as long as its provider asks for."""
+        first, longest = PAUSE_S
+        pause = min(longest, first * 2**self._pauses) * self._jitter()
+        self._pauses = min(self._pauses + 1, 16)
+        self.error, self.retry_at = error, now + max(pause, error.retry_after_s or 0.0)
+        self._outcomes.clear()
+        self._on_trial = False
+        self._enter("open")
+
+    def try_it(self, *, on_calls: bool = False) -> None:
+        """The pause is over: the component is being probed.
+
+        Args:
+            on_calls: it has no probe of its own, so the next call is one.
+
+        """
+        self._on_trial = on_calls
+        self._enter("half_open")
+
+    def close(self) -> None:
+        """The component works, as far as a probe can tell; until a call finds so too, one failure opens it again."""
+        self.error = None
+        self._outcomes.clear()
+        self._on_trial = self._pauses > 0
+        self._enter("closed")
+
+    def _enter(self, state: BreakerState) -> None:
+        changed = state != self.state
+        self.state = state
+        if changed:
+            self.on_change()
+
+    def _note(self, now: float, weight: int) -> None:
+        self._outcomes.append((now, weight))
+        while self._outcomes[0][0] < now - WINDOW_S or len(self._outcomes) > 1000:
+            self._outcomes.popleft()

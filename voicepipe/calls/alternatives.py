@@ -1,0 +1,166 @@
+"""The alternatives of a role as one call uses them: which one now, and which one when that fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+
+import trio
+
+from voicepipe.errors import ComponentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicepipe.components import Role
+    from voicepipe.pipelines.snapshot import Opened
+
+    OnFailure: TypeAlias = Callable[[Role, ComponentError], None]
+    OnNext: TypeAlias = Callable[[Role, "Rung", str], None]
+
+Rung: TypeAlias = Literal["retry", "alternate", "apology"]
+"""What is done about a failure: the same component again, the next alternative, words of regret."""
+
+AnyOpened = TypeVar("AnyOpened", bound="Opened")
+
+
+class BudgetExceeded(ComponentError):  # noqa: N818 - says what happened, as TooSlowError's hint does
+    """A component took longer than its budget: nobody waits for it a second time."""
+
+
+class Alternatives(Generic[AnyOpened]):
+    """A role's components in failover order, with what this call knows of them.
+
+    Args:
+        role: which one.
+        opened: in order of preference; at least one.
+        retries: how often one that failed quickly is tried again before the next.
+        on_failure: told of each failure.
+        on_next: told which rung is taken, and the component's name.
+
+    """
+
+    def __init__(
+        self, role: Role, opened: tuple[AnyOpened, ...], retries: int, on_failure: OnFailure, on_next: OnNext
+    ) -> None:
+        self._role, self._opened, self._retries = role, opened, retries
+        self._on_failure, self._on_next = on_failure, on_next
+
+    def __len__(self) -> int:
+        return len(self._opened)
+
+    def begin(self) -> Attempts[AnyOpened]:
+        """For one piece of work: a reply's text, a reply's speech, a recognition.
+
+        Raises:
+            ComponentError: all alternatives are being left alone.
+
+        """
+        return Attempts(self, self._opened, self._retries)
+
+    def best(self) -> AnyOpened | None:
+        """The first that is worth trying; None: all are being left alone."""
+        return next((one for one in self._opened if one.breaker.lets_through), None)
+
+    def tell(self, error: ComponentError) -> None:
+        """Reports a failure."""
+        self._on_failure(self._role, error)
+
+    def tell_next(self, rung: Rung, component: str) -> None:
+        """Reports what is done about it."""
+        self._on_next(self._role, rung, component)
+
+    def left_alone(self) -> ComponentError:
+        """Why none of them is tried."""
+        error = next((one.breaker.error for one in self._opened if one.breaker.error is not None), None)
+        if error is None:
+            return ComponentError("is being tried again", component=self._opened[0].who.name, role=self._role)
+        return ComponentError(
+            f"is left alone after failures, the last: {error.message}",
+            component=error.component or self._opened[0].who.name,
+            role=self._role,
+            retryable=error.retryable,
+            answered=error.answered,
+            hint=error.hint,
+        )
+
+
+class Attempts(Generic[AnyOpened]):
+    """One piece of work and the components that it was tried with."""
+
+    def __init__(self, alternatives: Alternatives[AnyOpened], opened: tuple[AnyOpened, ...], retries: int) -> None:
+        self._alternatives, self._opened, self._retries = alternatives, opened, retries
+        self._tried: set[int] = set()
+        self._again = retries
+        self._index = self._next()
+        if self._index is None:
+            raise alternatives.left_alone()
+
+    @property
+    def current(self) -> AnyOpened:
+        """What is in use."""
+        assert self._index is not None  # noqa: S101 - else one of the methods here has raised
+        return self._opened[self._index]
+
+    @property
+    def has_other(self) -> bool:
+        """Whether there is another one to go to."""
+        return self._next(besides=self._index) is not None
+
+    @property
+    def has_better(self) -> bool:
+        """Whether one that is preferred to the current one is worth trying by now."""
+        return any(one.breaker.lets_through for one in self._opened[: self._index])
+
+    def prefer(self) -> None:
+        """Starts again from the first that is worth trying."""
+        self.begin_anew()
+        self._index = self._next()
+        if self._index is None:
+            raise self._alternatives.left_alone()
+
+    def succeeded(self) -> None:
+        """The current one gave something useful."""
+        self.current.breaker.succeeded(trio.current_time())
+
+    def begin_anew(self) -> None:
+        """What comes next is another piece of work, begun with the current one."""
+        self._tried.clear()
+        self._again = self._retries
+
+    def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
+        """Goes on to what is to be tried after the current one's failure.
+
+        Args:
+            error: why it failed.
+            persistent: try one that was too slow again if there is no other.
+
+        Raises:
+            ComponentError: that error; nothing is left.
+
+        """
+        opened = self.current
+        opened.breaker.failed(error, trio.current_time())
+        self._alternatives.tell(error)
+        slow = isinstance(error, BudgetExceeded) and not (persistent and not self.has_other)
+        may_pass = error.retryable and error.retry_after_s is None and not slow
+        if may_pass and self._again > 0 and opened.breaker.lets_through:
+            self._again -= 1
+            self._alternatives.tell_next("retry", opened.who.name)
+            return
+        self.pass_over()
+        if self._index is None:
+            raise error
+        self._alternatives.tell_next("alternate", self.current.who.name)
+
+    def pass_over(self) -> None:
+        """Goes on to the next without blaming the current one; afterwards there may be none."""
+        assert self._index is not None  # noqa: S101
+        self._tried.add(self._index)
+        self._again = self._retries
+        self._index = self._next()
+
+    def _next(self, besides: int | None = None) -> int | None:
+        for index, one in enumerate(self._opened):
+            if index not in self._tried and index != besides and one.breaker.lets_through:
+                return index
+        return None

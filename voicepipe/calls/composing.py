@@ -1,0 +1,102 @@
+"""Composing: the text of a reply from the language model, or from the next one when that fails."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import evolve
+
+from voicepipe.calls.alternatives import BudgetExceeded
+from voicepipe.calls.continuing import Continuation
+from voicepipe.calls.segmenting import Segmenter
+from voicepipe.errors import ComponentError
+from voicepipe.events import ReplyDone, TextDelta
+from voicepipe.requests import CallStarted, ToolCall, Utterance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from voicepipe.calls.alternatives import Alternatives
+    from voicepipe.calls.spoken_reply import SpokenReply
+    from voicepipe.config.settings import LanguageModelBudgets
+    from voicepipe.pipelines.snapshot import OpenedLanguageModel
+    from voicepipe.requests import ReplyRequest
+
+
+async def compose(
+    reply: SpokenReply,
+    request: ReplyRequest,
+    models: Alternatives[OpenedLanguageModel],
+    states: Mapping[str, Any],
+    budgets: LanguageModelBudgets,
+) -> None:
+    """Writes a reply's text as it comes, a piece worth speaking at a time.
+
+    While nothing was said, a model that fails is replaced without a trace. After that the next one goes on from
+    what was said, and what it repeats of it is left out.
+
+    Args:
+        reply: gets the text, the tool calls and the model's own end.
+        request: what is asked; each model gets its own state in it.
+        models: who is asked.
+        states: what each model, by key, left in its last `ReplyDone.state`.
+        budgets: how long they may take.
+
+    Raises:
+        ComponentError: no model is left. What was said before stays said.
+
+    """
+    attempts = models.begin()
+    while True:
+        model = attempts.current
+        try:
+            await _ask(model, evolve(request, state=states.get(model.settings.key), said=reply.text), reply, budgets)
+        except ComponentError as error:
+            attempts.failed(error)
+        else:
+            attempts.succeeded()
+            return
+
+
+async def _ask(
+    model: OpenedLanguageModel, request: ReplyRequest, reply: SpokenReply, budgets: LanguageModelBudgets
+) -> None:
+    """One model's reply, or what is missing of one.
+
+    Raises:
+        ComponentError: it failed, took too long, or said nothing although words were due.
+
+    """
+    segmenter, new = Segmenter(), Continuation(request.said)
+    tool_calls: list[ToolCall] = []
+    done: ReplyDone | None = None
+    words = False
+    with trio.CancelScope(deadline=trio.current_time() + budgets.first_token_ms / 1000) as scope:
+        async with model.component.respond(request) as stream:
+            while done is None:
+                event = await stream.receive()
+                if event is None:
+                    raise _failure(model, "ended before its reply did")
+                if isinstance(event, TextDelta):
+                    words = words or not event.text.isspace()
+                    reply.add(segmenter.feed(new.feed(event.text)))
+                elif isinstance(event, ToolCall):
+                    tool_calls.append(event)
+                elif isinstance(event, ReplyDone):
+                    done = event
+                if words or tool_calls:
+                    scope.deadline = trio.current_time() + budgets.gap_ms / 1000
+            scope.deadline = inf
+    if done is None:
+        slow = f"nothing came for {budgets.gap_ms} ms" if words else f"said nothing within {budgets.first_token_ms} ms"
+        raise BudgetExceeded(slow, component=model.who.name, role="llm", hint="budgets.llm sets how long it may take")
+    if not words and not tool_calls and not request.said and isinstance(request.trigger, Utterance | CallStarted):
+        raise _failure(model, "succeeded, but said nothing")
+    reply.add(segmenter.feed(new.finish()) + segmenter.finish())
+    reply.tool_calls, reply.done, reply.model = tool_calls, done, model.settings.key
+
+
+def _failure(model: OpenedLanguageModel, message: str) -> ComponentError:
+    return ComponentError(message, component=model.who.name, role="llm")

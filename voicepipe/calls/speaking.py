@@ -1,0 +1,220 @@
+"""Speaking: a reply's text as speech in playout, by the synthesiser, or by the next one when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from voicepipe.audio import AudioFormat, open_converter
+from voicepipe.calls.alternatives import Alternatives, BudgetExceeded
+from voicepipe.calls.composing import compose
+from voicepipe.calls.heard import Segment, split_spoken
+from voicepipe.calls.playout import Playout
+from voicepipe.config.settings import BudgetsSettings
+from voicepipe.edge import settle
+from voicepipe.errors import ComponentError
+from voicepipe.events import SpeechAudio
+from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.pipelines.snapshot import OpenedLanguageModel, OpenedTextToSpeech
+
+if TYPE_CHECKING:
+    from voicepipe.audio import Converter
+    from voicepipe.calls.alternatives import Attempts
+    from voicepipe.calls.spoken_reply import SpokenReply
+    from voicepipe.components import SpeechStream
+    from voicepipe.pipelines.snapshot import Recorded
+
+
+@frozen
+class Speaker:
+    """What turns a call's replies into speech."""
+
+    models: Alternatives[OpenedLanguageModel]
+    """Who is asked for the text."""
+    voices: Alternatives[OpenedTextToSpeech]
+    """Who speaks it."""
+    states: Mapping[str, Any]
+    """What each model, by key, left in its last `ReplyDone.state`."""
+    budgets: BudgetsSettings
+    """How long they may take."""
+    playout: Playout
+    """Where the speech goes."""
+    audio: AudioFormat
+    """The call's format."""
+
+    async def speak(self, reply: SpokenReply) -> None:
+        """Streams a reply: text from the model, in pieces to the synthesiser, its speech into playout.
+
+        Returns when all of it has been heard.
+
+        Raises:
+            ComponentError: no model or no voice is left; `role` says which. What the model said is spoken first.
+
+        """
+        if reply.recorded is not None:
+            self._play(reply, reply.recorded)
+        else:
+            async with open_hidden_nursery() as nursery:
+                nursery.start_soon(self._write, reply)
+                await self._say(reply)
+        if reply.failure is None or reply.segments:
+            self.playout.finish(reply.playout_reply)
+            await self.playout.wait_played(reply.playout_reply)
+        if reply.failure is not None:
+            raise reply.failure
+
+    def _play(self, reply: SpokenReply, recorded: Recorded) -> None:
+        converter = open_converter(recorded.format, self.audio, live=False)
+        speech = recorded.audio if converter is None else converter.convert(recorded.audio) + converter.finish()
+        reply.segments.append(Segment(reply.announcement, 0.0, self.audio.ms_in(len(speech)), complete=True))
+        self.playout.add(reply.playout_reply, speech)
+
+    async def _write(self, reply: SpokenReply) -> None:
+        if reply.request is None:
+            reply.add([reply.announcement])
+        else:
+            try:
+                await compose(reply, reply.request, self.models, self.states, self.budgets.llm)
+            except ComponentError as error:
+                reply.failure = error
+        reply.end()
+
+    async def _say(self, reply: SpokenReply) -> None:
+        """Has a reply's segments spoken, each once, by whichever voice works."""
+        attempts = self.voices.begin()
+        first = 0
+        while True:
+            voice = _Voice(self, reply, attempts, first)
+            try:
+                await voice.run()
+            except ComponentError as error:
+                first = voice.resume_at()
+                attempts.failed(error)
+            else:
+                return
+
+
+class _Voice:
+    """One voice's share of a reply: its segments from one on."""
+
+    def __init__(
+        self, speaker: Speaker, reply: SpokenReply, attempts: Attempts[OpenedTextToSpeech], first: int
+    ) -> None:
+        self._reply, self._attempts, self._first = reply, attempts, first
+        self._voice = attempts.current
+        self._budgets, self._playout, self._audio = speaker.budgets.tts, speaker.playout, speaker.audio
+        self._converter: Converter | None = None
+        self._scope = trio.CancelScope()
+        self._heard_of = first - 1  # the last segment that audio has come of
+        self._sent = first  # segments before it were sent
+        self._asked_all = False
+        self._late = ""
+
+    async def run(self) -> None:
+        """Speaks all there is and all that comes.
+
+        Raises:
+            ComponentError: the voice failed, took too long, or left something out.
+
+        """
+        component = self._voice.component
+        output = component.output_for(self._audio)
+        self._converter = open_converter(output, self._audio, live=False)
+        with self._scope:
+            self._wait("was not open", self._budgets.connect_ms)
+            try:
+                async with component.open_stream(output, None) as speech, trio.open_nursery() as nursery:
+                    self._scope.deadline = inf
+                    nursery.start_soon(self._send, speech)
+                    await self._receive(speech)
+            except BaseExceptionGroup as group:
+                raise settle(group, self._voice.who) from None
+        if self._scope.cancelled_caught:
+            hint = "budgets.tts sets how long it may take"
+            raise BudgetExceeded(self._late, component=self._voice.who.name, role="tts", hint=hint)
+
+    def resume_at(self) -> int:
+        """Where the next voice goes on: at the first segment that was not heard. One that is being heard is split."""
+        segments = self._reply.segments
+        for index in range(self._first, len(segments)):
+            segment = segments[index]
+            if segment.complete:
+                continue
+            if segment.start_ms is None:
+                return index
+            if self._playout.played_ms <= segment.start_ms:
+                self._playout.take_back(self._reply.playout_reply, segment.start_ms)
+                segments[index] = Segment(segment.text)
+                return index
+            said, rest = split_spoken(segments, index)
+            segment.text, segment.complete = said, True
+            if rest:
+                segments.insert(index + 1, Segment(rest))
+            return index + 1
+        return len(segments)
+
+    async def _send(self, speech: SpeechStream) -> None:
+        """Sends the reply's text as it comes."""
+        reply = self._reply
+        while True:
+            while self._sent < len(reply.segments):
+                index, self._sent = self._sent, self._sent + 1
+                if self._scope.deadline == inf:
+                    self._expect()
+                await speech.send(reply.segments[index].text, index - self._first)
+            if reply.complete:
+                break
+            reply.grown = trio.Event()
+            await reply.grown.wait()
+        await speech.finish()
+        self._asked_all = True
+        if self._scope.deadline == inf:
+            self._expect()
+
+    async def _receive(self, speech: SpeechStream) -> None:
+        """Moves speech into playout, and keeps account of which text lies where."""
+        while (event := await speech.receive()) is not None:
+            self._scope.deadline = inf  # waiting for the caller to listen is not the voice's fault
+            segment = self._reply.segments[event.segment + self._first]
+            if isinstance(event, SpeechAudio):
+                await self._play(event, segment)
+            else:
+                segment.marks.append((event.at_ms, event.chars))
+            self._expect()
+        self._scope.deadline = inf
+        missing = [one.text for one in self._reply.segments[self._first :] if one.start_ms is None]
+        if not self._asked_all or any(character.isalnum() for text in missing for character in text):
+            who = self._voice.who
+            raise ComponentError("ended without speaking all of its text", component=who.name, role=who.role)
+        if self._converter is not None:
+            await self._playout.play(self._reply.playout_reply, self._converter.finish())
+        for segment in self._reply.segments:
+            segment.complete = True
+
+    async def _play(self, event: SpeechAudio, segment: Segment) -> None:
+        playout, reply = self._playout, self._reply
+        if segment.start_ms is None:
+            if self._heard_of < self._first:
+                self._attempts.succeeded()
+            segment.start_ms = playout.queued_ms
+            self._heard_of = event.segment + self._first
+            for earlier in reply.segments[: self._heard_of]:
+                earlier.complete = True
+        speech = event.audio if self._converter is None else self._converter.convert(event.audio)
+        segment.end_ms = playout.queued_ms + self._audio.ms_in(len(speech))
+        await playout.play(reply.playout_reply, speech)
+
+    def _expect(self) -> None:
+        """Sets the time by which the next audio is due, if any is."""
+        if self._heard_of + 1 < self._sent:
+            self._wait("gave no audio", self._budgets.first_audio_ms)
+        elif self._asked_all:
+            self._wait("gave nothing more", self._budgets.gap_ms)
+
+    def _wait(self, what: str, within_ms: int) -> None:
+        self._late = f"{what} within {within_ms} ms"
+        self._scope.deadline = trio.current_time() + within_ms / 1000

@@ -1,0 +1,62 @@
+"""One reply on its way to the caller: the text that there is of it, and what became of it."""
+
+from __future__ import annotations
+
+import trio
+from attrs import define, field
+
+from voicepipe.calls.heard import Segment, heard_text
+from voicepipe.errors import ComponentError
+from voicepipe.events import ReplyDone
+from voicepipe.pipelines.snapshot import Recorded
+from voicepipe.requests import ReplyRequest, ToolCall
+
+
+@define(eq=False)
+class SpokenReply:
+    """A reply on its way to the caller."""
+
+    playout_reply: int
+    """Its number in playout."""
+    request: ReplyRequest | None
+    """What the language model is asked; None: `announcement` is said."""
+    announcement: str = ""
+    """Text that is said without asking anybody."""
+    recorded: Recorded | None = None
+    """The announcement as speech, if it was made beforehand."""
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    """Cancelling it stops everything that this reply does."""
+    segments: list[Segment] = field(factory=list)
+    """Its text so far, in the pieces in which it is spoken."""
+    complete: bool = False
+    """Whether that is all of its text."""
+    tool_calls: list[ToolCall] = field(factory=list)
+    """What the model asked for."""
+    done: ReplyDone | None = None
+    """The model's own end of the reply; None: not yet, or there is no model."""
+    model: str = ""
+    """The key of the model that gave the reply: its state is nobody else's."""
+    failure: ComponentError | None = None
+    """Why the text breaks off: no model was left to go on."""
+    grown: trio.Event = field(factory=trio.Event)
+    """Set when there is more text, or no more to come."""
+
+    def add(self, texts: list[str]) -> None:
+        """More of its text."""
+        if texts:
+            self.segments += map(Segment, texts)
+            self.grown.set()
+
+    def end(self) -> None:
+        """No more text comes."""
+        self.complete = True
+        self.grown.set()
+
+    @property
+    def text(self) -> str:
+        """All its text so far."""
+        return " ".join(segment.text for segment in self.segments)
+
+    def heard(self, played_ms: float) -> str:
+        """The words that the caller heard, when so much of it was played."""
+        return heard_text(self.segments, played_ms)
