@@ -27,12 +27,12 @@ class RehearsedCall:
     The defaults hear nothing, answer "I see.", and have no greeting; give others, or set them before `hold`.
     """
 
-    stt: ScriptedSpeechToText = field(factory=ScriptedSpeechToText)
-    """What hears."""
-    llm: ScriptedLanguageModel = field(factory=lambda: ScriptedLanguageModel(lambda _request: "I see."))
-    """What answers."""
-    tts: ToneTextToSpeech = field(factory=ToneTextToSpeech)
-    """What speaks."""
+    stt: Any = field(factory=ScriptedSpeechToText)
+    """What hears: a `SpeechToText`, or a list of them in failover order."""
+    llm: Any = field(factory=lambda: ScriptedLanguageModel(lambda _request: "I see."))
+    """What answers: a `LanguageModel`, or a list likewise."""
+    tts: Any = field(factory=ToneTextToSpeech)
+    """What speaks: a `TextToSpeech`, or a list likewise."""
     transport: MemoryTransport = field(factory=MemoryTransport)
     """The telephone."""
     settings: dict[str, Any] = field(factory=dict)

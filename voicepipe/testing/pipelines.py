@@ -7,48 +7,71 @@ from typing import TYPE_CHECKING, Any
 
 from voicepipe.calls.events import ComponentLabel
 from voicepipe.config.settings import ComponentSettings, PipelineSettings
-from voicepipe.edge import EdgedLanguageModel, EdgedSpeechToText, EdgedTextToSpeech, Who
+from voicepipe.edge import EDGES, Who
 from voicepipe.errors import Location
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.pipelines.snapshot import OpenedLanguageModel, OpenedSpeechToText, OpenedTextToSpeech, Pipeline
+from voicepipe.pipelines.snapshot import (
+    OpenedLanguageModel,
+    OpenedSpeechToText,
+    OpenedTextToSpeech,
+    Pipeline,
+    Recorded,
+)
 from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
 
 
-def _settings(role: Role) -> ComponentSettings:
-    path = f"pipelines.test.{role}"
-    return ComponentSettings(
-        role=role, adapter="scripted", options=None, name=f"test_{role}", where=Location("test"), path=path, key=path
-    )
+def _opened(role: Role, components: object) -> tuple[Any, ...]:
+    """The alternatives of a role, each behind its edge as a runtime opens it."""
+    opened = []
+    for number, component in enumerate(components if isinstance(components, list | tuple) else [components], 1):
+        name = f"test_{role}" if number == 1 else f"test_{role}_{number}"
+        settings = ComponentSettings(
+            role=role,
+            adapter="scripted",
+            options=None,
+            name=name,
+            where=Location("test"),
+            path=f"pipelines.test.{role}",
+            key=name,
+        )
+        # Whatever a component raises, the call sees a ComponentError that names it.
+        edge = EDGES[role](Who(role, name))
+        edge.up(component)
+        opened.append(OPENED[role](ComponentLabel(name, "scripted", None), settings, edge))
+    return tuple(opened)
+
+
+OPENED: dict[Role, Any] = {"stt": OpenedSpeechToText, "llm": OpenedLanguageModel, "tts": OpenedTextToSpeech}
 
 
 @asynccontextmanager
 async def open_test_pipeline(
-    stt: SpeechToText, llm: LanguageModel, tts: TextToSpeech, **settings: Any
+    stt: SpeechToText | Sequence[SpeechToText],
+    llm: LanguageModel | Sequence[LanguageModel],
+    tts: TextToSpeech | Sequence[TextToSpeech],
+    *,
+    apology: Recorded | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Pipeline]:
     """A pipeline of these components, with its own playout clock.
 
     Args:
-        stt: speech-to-text.
-        llm: language model.
-        tts: text-to-speech.
+        stt: speech-to-text, or a list of alternatives in failover order: `test_stt`, `test_stt_2`, ...
+        llm: language model, likewise.
+        tts: text-to-speech, likewise.
+        apology: the recorded one; None: it is spoken when it is due.
         settings: fields of `PipelineSettings` other than those: `greeting`, `turns`, ...
 
     """
-    stt_settings, llm_settings, tts_settings = _settings("stt"), _settings("llm"), _settings("tts")
-    label = ComponentLabel(name="test", adapter="scripted", model=None)
+    components: dict[Role, object] = {"stt": stt, "llm": llm, "tts": tts}
+    opened = {role: _opened(role, of) for role, of in components.items()}
+    alternatives: dict[str, Any] = {role: tuple(one.settings for one in all_of) for role, all_of in opened.items()}
     ticker = Ticker()
-    # As a runtime opens them: whatever a component raises, the call sees a ComponentError that names it.
-    edged_stt = EdgedSpeechToText(Who("stt", stt_settings.name))
-    edged_llm = EdgedLanguageModel(Who("llm", llm_settings.name))
-    edged_tts = EdgedTextToSpeech(Who("tts", tts_settings.name))
-    edged_stt.up(stt)
-    edged_llm.up(llm)
-    edged_tts.up(tts)
     async with open_hidden_nursery() as nursery:
         nursery.start_soon(ticker.run)
         yield Pipeline(
@@ -57,11 +80,12 @@ async def open_test_pipeline(
             version=1,
             digest="0" * 64,
             settings=PipelineSettings(
-                name="test", stt=(stt_settings,), llm=(llm_settings,), tts=(tts_settings,), **settings
+                name="test",
+                **alternatives,
+                **settings,
             ),
-            stt=(OpenedSpeechToText(label, stt_settings, edged_stt),),
-            llm=(OpenedLanguageModel(label, llm_settings, edged_llm),),
-            tts=(OpenedTextToSpeech(label, tts_settings, edged_tts),),
+            **opened,
             ticker=ticker,
+            apology=apology,
         )
         nursery.cancel_scope.cancel()
