@@ -18,23 +18,20 @@ from voicepipe.calls.events import (
     ComponentFailed,
     DtmfReceived,
     FailedOver,
-    ReplyStarted,
     SpeechDetected,
     Transcribed,
-    TurnEnded,
 )
-from voicepipe.calls.exchange import Exchange
 from voicepipe.calls.listening import Listening
 from voicepipe.calls.playout import Playout
+from voicepipe.calls.replies import Replies
 from voicepipe.calls.speaking import Speaker
-from voicepipe.calls.spoken_reply import SpokenReply
-from voicepipe.calls.tools import ending_of, offered_tools
+from voicepipe.calls.telling import Telling
+from voicepipe.calls.tools import offered_tools
 from voicepipe.calls.turn_events import Ending
 from voicepipe.calls.turns import TurnTaking
 from voicepipe.errors import ComponentError, TransportError
 from voicepipe.events import EndOfTurn, Transcript
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.requests import CallInfo, Trigger, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
     from voicepipe.components import Role
     from voicepipe.events import TranscriptEvent
     from voicepipe.pipelines.snapshot import Pipeline
+    from voicepipe.requests import CallInfo
     from voicepipe.transports.protocol import Transport
 
 HANG_UP_S = 5.0
@@ -68,25 +66,34 @@ class Call:
         self.info: CallInfo = evolve(transport.info, call_id=transport.info.call_id or str(uuid4()))
         """Who rings whom."""
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
-        self._observer = observer
-        self._began = self._last_audio = trio.current_time()
+        self._tell = Telling(self.info.call_id, observer)
+        self._last_audio = trio.current_time()
         final_ms = settings.budgets.stt.first_transcript_ms
         self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure, final_ms)
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge)
-        self._playout = Playout(transport, pipeline.ticker, settings.streaming.lead_ms, nursery)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
         self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
-        self._conversation = Conversation(self.info, settings.prompt, offered_tools(settings.tools, transport.can))
-        self._speaker = Speaker(
+        playout = Playout(transport, pipeline.ticker, settings.streaming.lead_ms, nursery)
+        conversation = Conversation(self.info, settings.prompt, offered_tools(settings.tools, transport.can))
+        speaker = Speaker(
             Alternatives("llm", pipeline.llm, retries, *tell),
             Alternatives("tts", pipeline.tts, retries, *tell),
-            self._conversation.states,
+            conversation.states,
             settings.budgets,
-            self._playout,
+            playout,
             transport.audio,
         )
-        self._exchange: Exchange | None = None
-        self._exchanges = 0
+        self._replies = Replies(
+            speaker=speaker,
+            conversation=conversation,
+            playout=playout,
+            listening=self._listening,
+            nursery=nursery,
+            tell=self._tell,
+            happened=self._happened,
+            failed=self._failed,
+            refused=self._tool_refused,
+        )
         self._armed = 0.0
         self._rearm = trio.Event()
         self._ending: Ending | None = None
@@ -109,18 +116,15 @@ class Call:
         """Holds the conversation until the call is over, however that comes; failures of components don't raise."""
         pipeline = self._pipeline
         self._tell(
-            CallBegan(
-                call_id=self.call_id,
-                at_s=0.0,
-                info=self.info,
-                set=pipeline.set,
-                version=pipeline.version,
-                digest=pipeline.digest,
-                pipeline=pipeline.name,
-                stt=pipeline.stt[0].label,
-                llm=pipeline.llm[0].label,
-                tts=pipeline.tts[0].label,
-            )
+            CallBegan,
+            info=self.info,
+            set=pipeline.set,
+            version=pipeline.version,
+            digest=pipeline.digest,
+            pipeline=pipeline.name,
+            stt=pipeline.stt[0].label,
+            llm=pipeline.llm[0].label,
+            tts=pipeline.tts[0].label,
         )
         try:
             self._nursery.start_soon(self._read)
@@ -141,7 +145,7 @@ class Call:
 
     def dtmf(self, digit: str) -> None:
         """Takes a key that the caller pressed."""
-        self._tell(DtmfReceived(self.call_id, self._at(), digit))
+        self._tell(DtmfReceived, digit=digit)
         self._happened(turns.KeyPressed(digit))
 
     def heard(self, mark: int) -> None:
@@ -181,23 +185,6 @@ class Call:
             elif now >= self._turns.deadline:
                 self._do(self._turns.tick(now))
 
-    async def _reply(self, exchange: Exchange) -> None:
-        reply = exchange.reply
-        try:
-            with reply.scope:
-                await self._speaker.speak(reply)
-                ending = ending_of(reply.tool_calls, self._conversation.tools, self._tool_refused)
-        except ComponentError as error:
-            if self._exchange is exchange:
-                self._close_exchange(exchange, interrupted=True)
-                self._failed(error)
-            return
-        # A reply that was dropped while it was only waiting to be heard ends here too, but it is not the turn any more.
-        if self._exchange is exchange:
-            self._commit(exchange)
-            self._close_exchange(exchange, interrupted=False)
-            self._happened(turns.ReplyEnded(ending))
-
     # --- What happens, and what is done about it -----------------------------------------------------------------
 
     def _happened(self, event: Event) -> None:
@@ -209,12 +196,11 @@ class Call:
                 return
             match action:
                 case turns.Reply(trigger):
-                    self._start_reply(trigger)
+                    self._replies.reply(trigger, self._turns.silent_since)
                 case turns.Announce(text, apology):
-                    recorded = self._pipeline.apology if apology else None
-                    self._start(SpokenReply(self._begin_playout(), None, text, recorded), trigger=None)
+                    self._replies.announce(text, self._pipeline.apology if apology else None)
                 case turns.CancelReply(retracted):
-                    self._cancel_reply(retracted=retracted)
+                    self._replies.cancel(retracted=retracted)
                 case turns.FinaliseTranscript():
                     self._listening.finalise()
                 case turns.GiveUpOnFinal():
@@ -235,12 +221,12 @@ class Call:
             speaking = self._turns.state == "speaking"
             self._happened(turns.SpeechSustained())
             interrupts = speaking and self._turns.state == "user_speaking"
-            self._tell(SpeechDetected(self.call_id, self._at(), interrupts))
+            self._tell(SpeechDetected, interrupts=interrupts)
 
     def _on_transcript(self, event: TranscriptEvent) -> None:
         if isinstance(event, Transcript):
             if event.text:
-                self._tell(Transcribed(self.call_id, self._at(), event.text, event.final))
+                self._tell(Transcribed, text=event.text, final=event.final)
             if not event.final:
                 self._happened(turns.Partial(event.text))
                 return
@@ -256,7 +242,7 @@ class Call:
 
     def _component_failed(self, role: Role, error: ComponentError) -> None:
         if self._ending is None:
-            self._tell(ComponentFailed(self.call_id, self._at(), role, error))
+            self._tell(ComponentFailed, role=role, error=error)
 
     def _tool_refused(self, error: ComponentError) -> None:
         error.component, error.role = self._pipeline.llm[0].label.name, "llm"
@@ -264,7 +250,7 @@ class Call:
 
     def _failed_over(self, role: Role, rung: Rung, component: str) -> None:
         if self._ending is None:
-            self._tell(FailedOver(self.call_id, self._at(), role, rung, component))
+            self._tell(FailedOver, role=role, rung=rung, component=component)
 
     def _failed(self, error: ComponentError) -> None:
         """A role has nothing left that works."""
@@ -272,71 +258,6 @@ class Call:
         if self._turns.state != "closing":
             self._failed_over(role, "apology", "")
         self._happened(turns.Failed(str(error), role))
-
-    # --- Replies -------------------------------------------------------------------------------------------------
-
-    def _start_reply(self, trigger: Trigger) -> None:
-        self._start(SpokenReply(self._begin_playout(), self._conversation.ask(trigger)), trigger)
-        self._listening.settle()
-
-    def _begin_playout(self) -> int:
-        return self._playout.begin(self._on_audible)
-
-    def _start(self, reply: SpokenReply, trigger: Trigger | None) -> None:
-        spoken_at = self._turns.silent_since if isinstance(trigger, Utterance) else None
-        self._exchanges += 1
-        self._exchange = Exchange(self._exchanges, trigger, reply, spoken_at)
-        self._nursery.start_soon(self._reply, self._exchange)
-
-    def _on_audible(self) -> None:
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.audible_at = trio.current_time()
-            self._tell(ReplyStarted(self.call_id, self._at(), exchange.number, exchange.response_ms))
-            self._commit(exchange)
-            self._happened(turns.ReplyAudible())
-
-    def _commit(self, exchange: Exchange) -> None:
-        """Keeps what the model wants kept, once its reply counts."""
-        if exchange.reply.done is not None and not exchange.committed:
-            exchange.committed = True
-            if (listen := self._conversation.commit(exchange.reply)) is not None:
-                self._listening.expect(listen)
-
-    def _cancel_reply(self, *, retracted: bool) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            return
-        if retracted:
-            self._exchange = None
-            self._exchanges -= 1
-            self._conversation.retract()
-        else:
-            if exchange.audible_at is not None:
-                self._commit(exchange)
-            self._close_exchange(exchange, interrupted=True)
-        self._playout.drop()
-        exchange.reply.scope.cancel()
-
-    def _close_exchange(self, exchange: Exchange, *, interrupted: bool) -> None:
-        """Keeps of the reply what was heard, and reports the turn."""
-        if self._exchange is not exchange:
-            return
-        self._exchange = None
-        said = exchange.reply.heard(self._playout.played_ms)
-        self._conversation.agent_said(said, interrupted=interrupted)
-        self._tell(
-            TurnEnded(
-                call_id=self.call_id,
-                at_s=self._at(),
-                turn=exchange.number,
-                trigger=exchange.trigger_name,
-                heard=exchange.heard,
-                said=said,
-                interrupted=interrupted,
-                response_ms=exchange.response_ms,
-            )
-        )
 
     # --- The end -------------------------------------------------------------------------------------------------
 
@@ -347,15 +268,13 @@ class Call:
 
     def _finish(self) -> CallEnded:
         """Stops everything, reports the last turn and the end."""
-        if self._exchange is not None:
-            self._close_exchange(self._exchange, interrupted=True)
-        self._playout.drop()
+        self._replies.end()
         self._nursery.cancel_scope.cancel()
-        self._ending = self._ending or Ending("cancelled")
-        ended = CallEnded(self.call_id, self._at(), self._ending.outcome, self._exchanges, self._ending.detail)
-        self._tell(ended)
-        self._observer = None  # the transport may still deliver something; this was the last event
-        return ended
+        ending = self._ending = self._ending or Ending("cancelled")
+        turns_held, at_s = self._replies.count, self._tell.at_s
+        self._tell(CallEnded, outcome=ending.outcome, turns=turns_held, detail=ending.detail)
+        self._tell.end()  # the transport may still deliver something; this was the last event
+        return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)
 
     async def _leave(self) -> None:
         """Ends the transport's side, in its own way."""
@@ -364,13 +283,6 @@ class Call:
                 await self._transport.transfer(self._ending.detail)
             else:
                 await self._transport.hang_up()
-
-    def _at(self) -> float:
-        return trio.current_time() - self._began
-
-    def _tell(self, event: CallEvent) -> None:
-        if self._observer is not None:
-            self._observer(event)
 
 
 @asynccontextmanager

@@ -1,0 +1,162 @@
+"""The replies of one call, one at a time: each is begun, becomes audible, is interrupted or heard to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from voicepipe.calls import turn_events as turns
+from voicepipe.calls.events import ReplyStarted, TurnEnded
+from voicepipe.calls.exchange import Exchange
+from voicepipe.calls.spoken_reply import SpokenReply
+from voicepipe.calls.tools import ending_of
+from voicepipe.errors import ComponentError
+from voicepipe.requests import Utterance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicepipe.calls.conversation import Conversation
+    from voicepipe.calls.listening import Listening
+    from voicepipe.calls.playout import Playout
+    from voicepipe.calls.speaking import Speaker
+    from voicepipe.calls.telling import Telling
+    from voicepipe.calls.turn_events import Event
+    from voicepipe.pipelines.snapshot import Recorded
+    from voicepipe.requests import Trigger
+
+
+class Replies:
+    """What turn-taking wants said is said here, and what became of it is told.
+
+    Args:
+        speaker: turns replies into speech.
+        conversation: what the model is told.
+        playout: where the speech goes.
+        listening: learns what the caller is likely to say next.
+        nursery: the call's; a reply is one task in it, and one cancel scope.
+        tell: the observer.
+        happened: turn-taking.
+        failed: told when a reply could not be made.
+        refused: told when the model calls a tool that it was not offered.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        speaker: Speaker,
+        conversation: Conversation,
+        playout: Playout,
+        listening: Listening,
+        nursery: trio.Nursery,
+        tell: Telling,
+        happened: Callable[[Event], None],
+        failed: Callable[[ComponentError], None],
+        refused: Callable[[ComponentError], None],
+    ) -> None:
+        self._speaker, self._conversation, self._playout = speaker, conversation, playout
+        self._listening, self._nursery, self._tell = listening, nursery, tell
+        self._happened, self._failed, self._refused = happened, failed, refused
+        self._current: Exchange | None = None
+        self.count = 0
+        """How many exchanges there were."""
+
+    def reply(self, trigger: Trigger, silent_since: float) -> None:
+        """Has the model reply.
+
+        Args:
+            trigger: to what.
+            silent_since: when the caller was last heard to speak.
+
+        """
+        spoken_at = silent_since if isinstance(trigger, Utterance) else None
+        self._start(SpokenReply(self._begin(), self._conversation.ask(trigger)), trigger, spoken_at)
+        self._listening.settle()
+
+    def announce(self, text: str, recorded: Recorded | None) -> None:
+        """Says a text, without asking the model; as it was recorded, if it was."""
+        self._start(SpokenReply(self._begin(), None, text, recorded), None, None)
+
+    def cancel(self, *, retracted: bool) -> None:
+        """Stops the reply at once, and keeps what was heard of it.
+
+        Args:
+            retracted: nobody has heard it, and what was replied to comes again as part of a longer utterance.
+
+        """
+        exchange = self._current
+        if exchange is None:
+            return
+        if retracted:
+            self._current = None
+            self.count -= 1
+            self._conversation.retract()
+        else:
+            if exchange.audible_at is not None:
+                self._commit(exchange)
+            self._close(exchange, interrupted=True)
+        self._playout.drop()
+        exchange.reply.scope.cancel()
+
+    def end(self) -> None:
+        """The call is over."""
+        if self._current is not None:
+            self._close(self._current, interrupted=True)
+        self._playout.drop()
+
+    def _begin(self) -> int:
+        return self._playout.begin(self._on_audible)
+
+    def _start(self, reply: SpokenReply, trigger: Trigger | None, spoken_at: float | None) -> None:
+        self.count += 1
+        self._current = Exchange(self.count, trigger, reply, spoken_at)
+        self._nursery.start_soon(self._run, self._current)
+
+    async def _run(self, exchange: Exchange) -> None:
+        reply = exchange.reply
+        try:
+            with reply.scope:
+                await self._speaker.speak(reply)
+                ending = ending_of(reply.tool_calls, self._conversation.tools, self._refused)
+        except ComponentError as error:
+            if self._current is exchange:
+                self._close(exchange, interrupted=True)
+                self._failed(error)
+            return
+        # A reply that was dropped while it was only waiting to be heard ends here too, but it is not the turn any more.
+        if self._current is exchange:
+            self._commit(exchange)
+            self._close(exchange, interrupted=False)
+            self._happened(turns.ReplyEnded(ending))
+
+    def _on_audible(self) -> None:
+        exchange = self._current
+        if exchange is not None:
+            exchange.audible_at = trio.current_time()
+            self._tell(ReplyStarted, turn=exchange.number, response_ms=exchange.response_ms)
+            self._commit(exchange)
+            self._happened(turns.ReplyAudible())
+
+    def _commit(self, exchange: Exchange) -> None:
+        """Keeps what the model wants kept, once its reply counts."""
+        if exchange.reply.done is not None and not exchange.committed:
+            exchange.committed = True
+            if (listen := self._conversation.commit(exchange.reply)) is not None:
+                self._listening.expect(listen)
+
+    def _close(self, exchange: Exchange, *, interrupted: bool) -> None:
+        """Keeps of the reply what was heard, and reports the turn."""
+        self._current = None
+        said = exchange.reply.heard(self._playout.played_ms)
+        self._conversation.agent_said(said, interrupted=interrupted)
+        self._tell(
+            TurnEnded,
+            turn=exchange.number,
+            trigger=exchange.trigger_name,
+            heard=exchange.heard,
+            said=said,
+            interrupted=interrupted,
+            response_ms=exchange.response_ms,
+        )
