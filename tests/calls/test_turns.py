@@ -7,6 +7,7 @@ from voicepipe.calls.turn_events import (
     Announce,
     Answered,
     CancelReply,
+    DigitsDue,
     DrainAsked,
     End,
     Ending,
@@ -22,19 +23,34 @@ from voicepipe.calls.turn_events import (
     LastWordsOverdue,
     MaxLengthDue,
     Partial,
+    PauseReply,
+    ProtectionOver,
     RecogniserFound,
     RecogniserLost,
     Reply,
     ReplyAudible,
     ReplyEnded,
+    ResumeDue,
+    ResumeReply,
     SpeechBegan,
     SpeechEnded,
     SpeechSustained,
+    ToolsBegan,
+    ToolsEnded,
+    ToolSlow,
+    WarningDue,
 )
 from voicepipe.calls.turn_table import rules_table
 from voicepipe.calls.turns import LAST_WORDS_S, RULES, TurnTaking
-from voicepipe.config.settings import BargeInSettings, LimitsSettings, OnFailure, TransferTo, TurnsSettings
-from voicepipe.requests import CallStarted, Dtmf, Silence, Utterance
+from voicepipe.config.settings import (
+    BargeInSettings,
+    DtmfSettings,
+    LimitsSettings,
+    OnFailure,
+    TransferTo,
+    TurnsSettings,
+)
+from voicepipe.requests import CallStarted, Dtmf, Silence, ToolResults, Utterance
 
 TURNS = TurnsSettings(end_of_turn_ms=600)
 LIMITS = LimitsSettings(max_call_minutes=1, idle_prompt_s=10, idle_prompts=1, goodbye="Bye.")
@@ -51,6 +67,7 @@ ENDPOINTING = (*USER_SPEAKING, (3.2, SpeechEnded(0.2, 3000)))
 AWAITING_FINAL = (*ENDPOINTING, (3.6, "tick"))
 THINKING = (*AWAITING_FINAL, (3.7, HELLO))
 SPEAKING = (*THINKING, (4, ReplyAudible()))
+INTERRUPTED = (*SPEAKING, (4.5, SpeechBegan()), (4.6, SpeechSustained()))
 CLOSING = (*LISTENING, (2, DrainAsked()))
 PATHS = {
     "answered": (),
@@ -73,6 +90,15 @@ PATHS = {
     "speaking": SPEAKING,
     "speaking_over": (*SPEAKING, (4.5, SpeechBegan())),
     "draining": (*SPEAKING, (4.5, DrainAsked())),
+    "interrupted": INTERRUPTED,
+    "interrupted_and_silent": (*INTERRUPTED, (5.2, SpeechEnded(0.2, 5000))),
+    "interrupted_with_partials": (*SPEAKING, (4.2, Partial("")), (4.5, SpeechBegan()), (4.6, SpeechSustained())),
+    "noise": (*LISTENING, (1.5, Partial("")), (2, SpeechBegan())),
+    "with_tools": (*LISTENING, (2, ToolsBegan())),
+    "protected": (*SPEAKING[:-1], (4, ReplyAudible()), (4.1, SpeechBegan()), (4.3, SpeechSustained())),
+    "dialling": (*LISTENING, (2, KeyPressed("4")), (2.5, KeyPressed("2"))),
+    "dialling_over_speech": (*USER_SPEAKING, (2.2, KeyPressed("4"))),
+    "dialling_after_speech": (*ENDPOINTING, (3.3, KeyPressed("4"))),
     "closing": CLOSING,
 }
 
@@ -103,6 +129,9 @@ class Case:
 
 HELLO_REPLY = Reply(Utterance("hello", "en", 0.9))
 MIN_WORDS = TurnsSettings(barge_in=BargeInSettings(min_words=2))
+FOR_GOOD = TurnsSettings(barge_in=BargeInSettings(resume_ms=0))
+PROTECTED = TurnsSettings(barge_in=BargeInSettings(protect_ms=1000))
+DIALS = TurnsSettings(dtmf=DtmfSettings(gap_ms=1500))
 NO_BARGE_IN = TurnsSettings(barge_in=BargeInSettings(enabled=False))
 RETRACT, CANCEL = CancelReply(retracted=True), CancelReply(retracted=False)
 SORRY, BYE = Announce("Sorry.", apology=True), Announce("Bye.")
@@ -141,18 +170,19 @@ CASES = [
     Case("awaiting_final_with_words", FinalOverdue(), 5.1, [GiveUpOnFinal()], "endpointing"),
     # Thinking: the reply is not heard yet.
     Case("thinking_first", ReplyAudible(), 1, [], "speaking"),
-    Case("thinking_first", SpeechSustained(), 1, [CANCEL], "user_speaking"),
+    Case("thinking_first", SpeechSustained(), 1, [], "thinking"),
     Case("thinking", ReplyAudible(), 4, [], "speaking"),
     Case("thinking", SpeechSustained(), 4, [RETRACT], "user_speaking"),
     Case("thinking", Final("again"), 4, [RETRACT, Reply(Utterance("hello again"))], "thinking"),
     Case("thinking", Final(""), 4, [], "thinking"),
     Case("thinking_of_key", HELLO, 4, [], "thinking"),
-    Case("thinking_of_key", SpeechSustained(), 4, [CANCEL], "user_speaking"),
+    Case("thinking_of_key", SpeechSustained(), 4, [], "thinking"),
     Case("thinking", KeyPressed("5"), 4, [CANCEL, Reply(Dtmf("5"))], "thinking"),
     Case("thinking", ReplyEnded(), 4, [], "listening"),
     # Speaking.
     Case("speaking", Final("yes"), 4.5, [], "speaking"),
-    Case("speaking_over", SpeechSustained(), 4.6, [CANCEL], "user_speaking"),
+    Case("speaking_over", SpeechSustained(), 4.6, [PauseReply()], "interrupted"),
+    Case("speaking_over", SpeechSustained(), 4.6, [CANCEL], "user_speaking", FOR_GOOD),
     Case("speaking_over", SpeechSustained(), 4.6, [], "speaking", NO_BARGE_IN),
     Case("speaking_over", SpeechSustained(), 4.6, [], "speaking", MIN_WORDS),
     Case("speaking_over", Partial("no"), 4.7, [], "speaking", MIN_WORDS),
@@ -164,6 +194,51 @@ CASES = [
     Case("speaking_over", ReplyEnded(), 6, [], "user_speaking"),
     Case("speaking", ReplyEnded(Ending("agent_hung_up")), 6, [End(Ending("agent_hung_up"))], "closing"),
     Case("draining", ReplyEnded(), 6, [BYE], "closing"),
+    Case("protected", ProtectionOver(), 5, [PauseReply()], "interrupted", PROTECTED),
+    Case("protected", SpeechSustained(), 4.5, [], "speaking", PROTECTED),
+    Case("speaking", Final("uh-huh"), 4.5, [], "speaking"),
+    # Interrupted, perhaps.
+    Case("interrupted", Partial("no"), 4.7, [CANCEL], "user_speaking"),
+    Case("interrupted", Partial("mm-hmm"), 4.7, [], "interrupted"),
+    Case("interrupted", Final("no"), 5, [CANCEL], "user_speaking"),
+    Case("interrupted_and_silent", Final("no"), 5.3, [CANCEL], "endpointing"),
+    Case("interrupted_and_silent", Final(""), 5.3, [ResumeReply()], "speaking"),
+    Case("interrupted_and_silent", Final("Uh-huh."), 5.3, [ResumeReply()], "speaking"),
+    Case("interrupted", Final(""), 5, [], "interrupted"),
+    Case("interrupted", SpeechEnded(0.2, 5000), 5.2, [FinaliseTranscript()], "interrupted"),
+    Case("interrupted_with_partials", ResumeDue(), 5.8, [ResumeReply()], "speaking"),
+    Case("interrupted", ResumeDue(), 5.8, [], "interrupted"),
+    Case("interrupted_and_silent", ResumeDue(), 6.4, [ResumeReply()], "speaking"),
+    Case("interrupted", ReplyEnded(), 4.7, [], "user_speaking"),
+    Case("interrupted", KeyPressed("5"), 4.7, [CANCEL, Reply(Dtmf("5"))], "thinking"),
+    Case("interrupted", DrainAsked(), 4.7, [], "interrupted"),
+    # Words and noise.
+    Case("noise", Partial("he"), 3, [], "user_speaking"),
+    Case("noise", IdleDue(), 12, [Reply(Silence(1))], "thinking"),
+    Case("user_speaking", IdleDue(), 12, [], "user_speaking"),
+    Case("endpointing", Partial("hello and"), 3.3, [], "endpointing"),
+    # Keys.
+    Case("dialling", DigitsDue(), 4, [Reply(Dtmf("42"))], "thinking", DIALS),
+    Case("dialling_over_speech", DigitsDue(), 3.7, [Reply(Dtmf("4"))], "thinking", DIALS),
+    Case("dialling_after_speech", DigitsDue(), 4.8, [FinaliseTranscript(), Reply(Dtmf("4"))], "thinking", DIALS),
+    Case("dialling", KeyPressed("#"), 2.6, [Reply(Dtmf("42"))], "thinking", DIALS),
+    Case("listening", KeyPressed("#"), 2.6, [], "listening", DIALS),
+    # Tools.
+    Case("listening", ToolsBegan(), 2, [], "listening"),
+    Case("with_tools", ToolSlow("One moment."), 3, [Announce("One moment.")], "thinking"),
+    Case("with_tools", ToolsEnded({"1": "done"}), 3, [Reply(ToolResults({"1": "done"}))], "thinking"),
+    # The time that is left.
+    *(
+        Case(path, WarningDue(), 5, actions, state)
+        for path, actions, state in [
+            ("listening", [Announce("We have to finish in a moment.")], "thinking"),
+            ("user_speaking", [], "user_speaking"),
+            ("endpointing", [], "endpointing"),
+            ("thinking", [], "thinking"),
+            ("speaking", [], "speaking"),
+            ("interrupted", [], "interrupted"),
+        ]
+    ),
     # Whatever is going on.
     *(
         Case(path, Failed("gone", "stt"), 6, [*cancelled, SORRY], "closing")
@@ -173,6 +248,7 @@ CASES = [
             ("endpointing", []),
             ("thinking", [CANCEL]),
             ("speaking", [CANCEL]),
+            ("interrupted", [CANCEL]),
         ]
     ),
     *(
@@ -181,6 +257,7 @@ CASES = [
             ("user_speaking", []),
             ("thinking", [CANCEL]),
             ("speaking", [CANCEL]),
+            ("interrupted", [CANCEL]),
         ]
     ),
     Case("listening", DrainAsked(), 2, [BYE], "closing"),
@@ -197,7 +274,16 @@ CASES = [
     Case("closing", Failed("gone", "stt"), 3, [], "closing"),
     Case("closing", LastWordsOverdue(), 2 + LAST_WORDS_S, [End(Ending("drained"))], "closing"),
 ]
-TIMERS = (EndOfTurnDue, FinalOverdue, IdleDue, MaxLengthDue, LastWordsOverdue)
+TIMERS = (
+    EndOfTurnDue,
+    FinalOverdue,
+    IdleDue,
+    ResumeDue,
+    ProtectionOver,
+    DigitsDue,
+    MaxLengthDue,
+    LastWordsOverdue,
+)
 
 
 def max_length_while(state, now):
@@ -214,7 +300,8 @@ def title(case):
 @pytest.mark.parametrize("case", CASES, ids=title)
 def test_row(case):
     event = "tick" if isinstance(case.event, TIMERS) else case.event
-    taking, actions = play((*PATHS[case.path], (case.now, event)), case.turns)
+    path = (*PATHS[case.path], (case.now, event))
+    taking, actions = play(path, case.turns)
     assert (actions, taking.state) == (case.actions, case.state)
     assert taking.deadline > case.now or event != "tick"
 
@@ -303,8 +390,7 @@ def test_a_noise_that_retracted_a_reply_brings_the_same_reply_again():
 
 def test_a_reply_that_was_heard_is_not_retracted():
     taking, actions = play((*SPEAKING, (4.5, SpeechBegan()), (4.6, SpeechSustained()), (4.7, Final("wait"))))
-    assert actions == []
-    assert play((*SPEAKING, (4.5, SpeechBegan()), (4.6, SpeechSustained())))[1] == [CANCEL]
+    assert actions == [CANCEL]
     taking.handle(SpeechEnded(0.2, 5000), 5.2)
     assert taking.tick(5.6) == [FinaliseTranscript()]
     assert taking.handle(Final("", audio_ms=5000), 5.7) == [Reply(Utterance("wait"))]

@@ -41,21 +41,21 @@ async def exchange(call, *pauses_ms):
 
 async def test_a_conversation(autojump_clock):
     call = RehearsedCall(
-        stt=ScriptedSpeechToText(["an appointment", "on monday"]),
+        stt=ScriptedSpeechToText(["two appointments", "on monday"]),
         llm=ScriptedLanguageModel(echo),
         settings={"prompt": "You are kind."},
     )
     ended = await call.hold(lambda: exchange(call, 3500, 3500))
     assert call.conversation == [
         ("", "Hello."),
-        ("an appointment", "You said an appointment."),
+        ("two appointments", "You said two appointments."),
         ("on monday", "You said on monday."),
     ]
     assert (ended.outcome, ended.turns) == ("caller_hung_up", 3)
     assert call.llm.requests[-1].messages == (
         Message("agent", "Hello."),
-        Message("caller", "an appointment"),
-        Message("agent", "You said an appointment."),
+        Message("caller", "two appointments"),
+        Message("agent", "You said two appointments."),
         Message("caller", "on monday"),
     )
     assert {request.prompt for request in call.llm.requests} == {"You are kind."}
@@ -69,21 +69,21 @@ async def test_a_conversation(autojump_clock):
 @pytest.mark.parametrize("tts_rate", [None, 22050])
 async def test_a_conversation_in_other_formats(autojump_clock, audio, tts_rate):
     call = RehearsedCall(
-        stt=ScriptedSpeechToText(["an appointment"]),
+        stt=ScriptedSpeechToText(["two appointments"]),
         llm=ScriptedLanguageModel(echo),
         tts=ToneTextToSpeech(rate=tts_rate),
         transport=MemoryTransport(audio),
     )
     await call.hold(lambda: exchange(call, 3500))
-    assert call.conversation == [("", "Hello."), ("an appointment", "You said an appointment.")]
+    assert call.conversation == [("", "Hello."), ("two appointments", "You said two appointments.")]
     assert {len(frame) for _, frame in call.transport.written} == {audio.bytes_in(20)}
-    spoken_ms = len("Hello.You said an appointment.") * 60
+    spoken_ms = len("Hello.You said two appointments.") * 60
     assert len(call.transport.written) * 20 == pytest.approx(spoken_ms, abs=40)
 
 
 async def test_events_come_in_a_sensible_order(autojump_clock):
     call = RehearsedCall(
-        stt=ScriptedSpeechToText(["an appointment", "wait"]),
+        stt=ScriptedSpeechToText(["two appointments", "wait"]),
         llm=ScriptedLanguageModel(echo),
         transport=MemoryTransport(info=CallInfo(called="+1800")),
     )
@@ -144,7 +144,7 @@ async def test_after_the_end_nothing_is_told(autojump_clock):
 @pytest.mark.parametrize("at_s", [0, 0.01, 1.0, 2.5, 3.05, 4.0])
 async def test_cancelling_a_call_ends_it_cleanly(autojump_clock, at_s):
     call = RehearsedCall(
-        stt=ScriptedSpeechToText(["an appointment"]),
+        stt=ScriptedSpeechToText(["two appointments"]),
         llm=ScriptedLanguageModel(
             lambda _: [0.1, TextDelta("A reply. "), 0.1, TextDelta("Of two parts."), ReplyDone()]
         ),
@@ -196,7 +196,7 @@ async def test_a_transport_that_does_not_hang_up_is_left_after_a_while(autojump_
 async def test_what_the_model_expects_reaches_the_recogniser(autojump_clock):
     days = Listen(phrases=("monday", "tuesday"))
     call = RehearsedCall(
-        stt=ScriptedSpeechToText(["an appointment"]),
+        stt=ScriptedSpeechToText(["two appointments"]),
         llm=ScriptedLanguageModel(
             lambda request: [TextDelta(echo(request)), ReplyDone(listen=days, state=len(request.messages))]
         ),

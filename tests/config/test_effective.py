@@ -6,11 +6,13 @@ import json
 import pickle
 from pathlib import Path
 
+import attrs
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
 from voicepipe import effective_config, load_config
 from voicepipe.config.effective import Shown, comparable, masked
+from voicepipe.config.settings import TurnsSettings
 
 GOOD = Path(__file__).parent / "good"
 FILE = """\
@@ -59,10 +61,7 @@ def test_every_setting_has_its_value(config):
     assert data["logging"] == {"level": "INFO"}
     assert data["streaming"] == {"lead_ms": 40}
     assert data["limits"]["max_call_minutes"] == 60
-    assert pipeline["turns"] == {
-        "end_of_turn_ms": 700,
-        "barge_in": {"enabled": True, "min_speech_ms": 160, "min_words": 0},
-    }
+    assert pipeline["turns"] == json.loads(json.dumps(attrs.asdict(TurnsSettings(end_of_turn_ms=700))))
     assert pipeline["greeting"] == "Hello ${WORD}"
     assert pipeline["prompt"]["file"]["file"] == "files/prompt.md"
     assert len(pipeline["prompt"]["file"]["sha256"]) == 64

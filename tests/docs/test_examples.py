@@ -21,7 +21,7 @@ def test_it_says_for_whom_it_is(example):
     assert re.match(r"# For \w.*\n", example.read_text(encoding="utf-8"))
 
 
-NAMED = {"pipelines", "components", "variables", "split"}
+NAMED = {"pipelines", "components", "variables", "split", "keys"}
 """Keys below which the author chooses the names."""
 
 
@@ -72,6 +72,9 @@ def test_the_annotated_one_has_every_key():
             sections.WhenSection,
             settings.TurnsSettings,
             settings.BargeInSettings,
+            settings.EndpointingSettings,
+            settings.DtmfSettings,
+            settings.KeyAction,
             settings.BudgetsSettings,
             settings.SpeechToTextBudgets,
             settings.LanguageModelBudgets,
@@ -90,7 +93,9 @@ def test_the_annotated_one_has_every_key():
 def test_its_sections_hold_the_defaults():
     config = load_config(ROOT / "examples/pipelines/all-local.yaml")
     desk = config.pipelines["front_desk"]
-    assert desk.turns == attrs.evolve(settings.TurnsSettings(), end_of_turn_ms=700)
+    backchannels = attrs.evolve(settings.BargeInSettings(), backchannels=desk.turns.barge_in.backchannels)
+    assert desk.turns == settings.TurnsSettings(end_of_turn_ms=700, barge_in=backchannels)
+    assert set(desk.turns.barge_in.backchannels) <= {*settings.BACKCHANNELS, "I see"}
     assert desk.streaming == settings.StreamingSettings()
     assert desk.limits == settings.LimitsSettings()
     assert desk.on_failure == settings.OnFailure()

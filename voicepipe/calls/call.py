@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import trio
@@ -69,7 +69,9 @@ class Call:
         self._tell = Telling(self.info.call_id, observer)
         self._last_audio = trio.current_time()
         final_ms = settings.budgets.stt.first_transcript_ms
-        self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure, final_ms)
+        self._turns = TurnTaking(
+            settings.turns, settings.limits, settings.on_failure, final_ms, settings.keys.items()
+        )
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
         self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
@@ -94,6 +96,7 @@ class Call:
             failed=self._failed,
             refused=self._tool_refused,
         )
+        self._doings = self._what_actions_do()
         self._armed = 0.0
         self._rearm = trio.Event()
         self._ending: Ending | None = None
@@ -194,21 +197,27 @@ class Call:
         for action in actions:
             if self._ending is not None:
                 return
-            match action:
-                case turns.Reply(trigger):
-                    self._replies.reply(trigger, self._turns.silent_since)
-                case turns.Announce(text, apology):
-                    self._replies.announce(text, self._pipeline.apology if apology else None)
-                case turns.CancelReply(retracted):
-                    self._replies.cancel(retracted=retracted)
-                case turns.FinaliseTranscript():
-                    self._listening.finalise()
-                case turns.GiveUpOnFinal():
-                    self._listening.give_up_on_final()
-                case turns.End(ending):
-                    self._end(ending)
+            self._doings[type(action)](action)
         if self._turns.deadline < self._armed:
             self._rearm.set()
+
+    def _what_actions_do(self) -> dict[type[Action], Callable[[Any], None]]:
+        replies, listening = self._replies, self._listening
+        return {
+            turns.Reply: lambda action: replies.reply(action.trigger, self._turns.silent_since),
+            turns.Announce: lambda action: replies.announce(
+                action.text, self._pipeline.apology if action.apology else None
+            ),
+            turns.Prepare: lambda action: replies.prepare(action.trigger),
+            turns.Adopt: lambda action: replies.adopt(action.trigger, self._turns.silent_since),
+            turns.Discard: lambda _: replies.discard(),
+            turns.PauseReply: lambda _: replies.pause(),
+            turns.ResumeReply: lambda _: replies.resume(),
+            turns.CancelReply: lambda action: replies.cancel(retracted=action.retracted),
+            turns.FinaliseTranscript: lambda _: listening.finalise(),
+            turns.GiveUpOnFinal: lambda _: listening.give_up_on_final(),
+            turns.End: lambda action: self._end(action.ending),
+        }
 
     def _on_edge(self, edge: Edge) -> None:
         if edge == "ended":
@@ -220,7 +229,7 @@ class Call:
         else:
             speaking = self._turns.state == "speaking"
             self._happened(turns.SpeechSustained())
-            interrupts = speaking and self._turns.state == "user_speaking"
+            interrupts = speaking and self._turns.state in {"interrupted", "user_speaking"}
             self._tell(SpeechDetected, interrupts=interrupts)
 
     def _on_transcript(self, event: TranscriptEvent) -> None:

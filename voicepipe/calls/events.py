@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Outcome = Literal[
     "caller_hung_up",
     "agent_hung_up",
+    "said_goodbye",
     "transfer_requested",
     "idle",
     "max_length",
@@ -146,6 +147,32 @@ class TurnEnded:
 
 
 @frozen
+class ReplyResumed:
+    """The reply goes on where it was interrupted: what interrupted it was no words, or only a sign of listening."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    turn: int
+    """Which turn, from 1."""
+
+
+@frozen
+class ReplyPrepared:
+    """A reply that was begun before the caller's words were final was used, or thrown away."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    used: bool
+    """False: the words turned out to be others."""
+    heard: str
+    """What it was begun to."""
+
+
+@frozen
 class ComponentFailed:
     """A component did not do its work in this call."""
 
@@ -198,6 +225,8 @@ CallEvent = (
     | DtmfReceived
     | ReplyStarted
     | TurnEnded
+    | ReplyResumed
+    | ReplyPrepared
     | ComponentFailed
     | FailedOver
     | CallEnded

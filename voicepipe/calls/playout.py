@@ -49,7 +49,7 @@ class Playout:
         self._frame: bytes | memoryview | None = None  # cut, but not taken by the transport
         self._begun = 0  # replies so far: what belongs to an earlier one is dropped
         self._finished = True
-        self._ticking = False
+        self._ticking = self._paused = False
         self._waiting = False  # for a transport that takes nothing
         self._due = 0.0  # when the next frame begins to sound
         self._room = trio.Event()
@@ -129,8 +129,21 @@ class Playout:
         self._chunks.clear()
         self._offset = self._buffered = 0
         self._frame = None
+        self._paused = False
         self._begun += 1
         self._end()
+
+    def pause(self) -> None:
+        """Writes nothing until `resume`; what there is of the reply is kept."""
+        self._paused = True
+        self._ticker.remove(self)
+        self._ticking = False
+
+    def resume(self) -> None:
+        """Goes on where `pause` stopped."""
+        if self._paused:
+            self._paused = False
+            self._start()
 
     def tick(self, now: float) -> bool:
         """Writes the frames that are due; False when nothing is left to do."""
@@ -162,9 +175,9 @@ class Playout:
 
     def _start(self) -> None:
         """Begins or resumes ticking, with the first frame at once."""
-        if self._ticking or self._frame is not None:
+        if self._ticking or self._paused or (self._frame is not None and self._waiting):
             return
-        if self._buffered < self._frame_bytes and not self._finished:
+        if self._frame is None and self._buffered < self._frame_bytes and not self._finished:
             return
         now = trio.current_time()
         self._due = max(self._due, now)
@@ -207,7 +220,7 @@ class Playout:
         """The slow path: the transport takes nothing for now, so the schedule waits for it."""
         await self._transport.wait_writable()
         self._waiting = False
-        if self._frame is not None:
+        if self._frame is not None and not self._paused:
             now = trio.current_time()
             self._due = max(self._due, now)
             self._ticking = True

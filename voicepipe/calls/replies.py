@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from voicepipe.calls import turn_events as turns
-from voicepipe.calls.events import ReplyStarted, TurnEnded
+from voicepipe.calls.events import ReplyPrepared, ReplyResumed, ReplyStarted, TurnEnded
 from voicepipe.calls.exchange import Exchange
 from voicepipe.calls.spoken_reply import SpokenReply
 from voicepipe.calls.tools import ending_of
@@ -75,6 +75,40 @@ class Replies:
         self._start(SpokenReply(self._begin(), self._conversation.ask(trigger)), trigger, spoken_at)
         self._listening.settle()
 
+    def prepare(self, trigger: Utterance) -> None:
+        """Has the model begin a reply that is not heard until it is adopted."""
+        reply = SpokenReply(self._begin(), self._conversation.ask(trigger))
+        reply.adopted = trio.Event()
+        self._playout.pause()
+        self._start(reply, trigger, None)
+
+    def adopt(self, trigger: Utterance, silent_since: float) -> None:
+        """Lets the reply that was prepared be heard."""
+        exchange = self._current
+        if exchange is not None and exchange.reply.adopted is not None:
+            self._tell(ReplyPrepared, used=True, heard=exchange.heard)
+            exchange.trigger, exchange.spoken_at = trigger, silent_since
+            exchange.reply.adopted.set()
+            self._playout.resume()
+            self._listening.settle()
+
+    def discard(self) -> None:
+        """Throws the reply away that was prepared."""
+        exchange = self._current
+        if exchange is not None and exchange.reply.adopted is not None:
+            self._tell(ReplyPrepared, used=False, heard=exchange.heard)
+            self.cancel(retracted=True)
+
+    def pause(self) -> None:
+        """Stops playing the reply; it may go on."""
+        self._playout.pause()
+
+    def resume(self) -> None:
+        """Goes on with the reply where it stopped."""
+        if self._current is not None:
+            self._tell(ReplyResumed, turn=self._current.number)
+        self._playout.resume()
+
     def announce(self, text: str, recorded: Recorded | None) -> None:
         """Says a text, without asking the model; as it was recorded, if it was."""
         self._start(SpokenReply(self._begin(), None, text, recorded), None, None)
@@ -119,8 +153,12 @@ class Replies:
         try:
             with reply.scope:
                 await self._speaker.speak(reply)
+                if reply.adopted is not None:
+                    await reply.adopted.wait()
                 ending = ending_of(reply.tool_calls, self._conversation.tools, self._refused)
         except ComponentError as error:
+            if reply.adopted is not None:
+                await reply.adopted.wait()  # it may never be wanted
             if self._current is exchange:
                 self._close(exchange, interrupted=True)
                 self._failed(error)

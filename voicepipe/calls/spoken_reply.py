@@ -38,6 +38,8 @@ class SpokenReply:
     """The key of the model that gave the reply: its state is nobody else's."""
     failure: ComponentError | None = None
     """Why the text breaks off: no model was left to go on."""
+    adopted: trio.Event | None = None
+    """Of a reply that was begun before it was wanted: set when it is; None: it was wanted from the beginning."""
     grown: trio.Event = field(factory=trio.Event)
     """Set when there is more text, or no more to come."""
 

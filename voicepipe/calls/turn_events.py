@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from voicepipe.calls.events import Outcome
 from voicepipe.components import Role
-from voicepipe.requests import Trigger
+from voicepipe.requests import Trigger, Utterance
 
 
 @frozen
@@ -78,6 +80,27 @@ class EndOfTurn:
 
 
 @frozen
+class ToolsBegan:
+    """Tools that a reply called run, whatever is said meanwhile."""
+
+
+@frozen
+class ToolsEnded:
+    """All of them have ended."""
+
+    results: Mapping[str, str]
+    """By `ToolCall.id`."""
+
+
+@frozen
+class ToolSlow:
+    """They take so long that something should be said."""
+
+    filler: str
+    """What."""
+
+
+@frozen
 class RecogniserLost:
     """The recogniser is gone, and another one is being sought."""
 
@@ -139,6 +162,26 @@ class IdleDue:
 
 
 @frozen
+class ResumeDue:
+    """Timer: the speech that paused the reply has brought no words within `resume_ms`."""
+
+
+@frozen
+class ProtectionOver:
+    """Timer: the reply has been heard for `protect_ms`."""
+
+
+@frozen
+class DigitsDue:
+    """Timer: no further key has come within `dtmf.gap_ms`."""
+
+
+@frozen
+class WarningDue:
+    """Timer: the call has `warning_s` left."""
+
+
+@frozen
 class MaxLengthDue:
     """Timer: the call has lasted `max_call_minutes`."""
 
@@ -156,6 +199,9 @@ Event = (
     | Partial
     | Final
     | EndOfTurn
+    | ToolsBegan
+    | ToolsEnded
+    | ToolSlow
     | RecogniserLost
     | RecogniserFound
     | KeyPressed
@@ -166,10 +212,24 @@ Event = (
     | EndOfTurnDue
     | FinalOverdue
     | IdleDue
+    | ResumeDue
+    | ProtectionOver
+    | DigitsDue
+    | WarningDue
     | MaxLengthDue
     | LastWordsOverdue
 )
-Timer = EndOfTurnDue | FinalOverdue | IdleDue | MaxLengthDue | LastWordsOverdue
+Timer = (
+    EndOfTurnDue
+    | FinalOverdue
+    | IdleDue
+    | ResumeDue
+    | ProtectionOver
+    | DigitsDue
+    | WarningDue
+    | MaxLengthDue
+    | LastWordsOverdue
+)
 
 
 # Actions: what to do.
@@ -191,6 +251,37 @@ class Announce:
     """What to say."""
     apology: bool = False
     """Whether it is the one of `on_failure`, of which there is a recording."""
+
+
+@frozen
+class Prepare:
+    """Begin a reply that must not be heard yet: what it replies to may still change."""
+
+    trigger: Utterance
+    """What it replies to, as far as that is known."""
+
+
+@frozen
+class Adopt:
+    """The reply that was begun is right: let it be heard."""
+
+    trigger: Utterance
+    """What it replies to."""
+
+
+@frozen
+class Discard:
+    """Throw away the reply that was begun: what it replied to was not what was said."""
+
+
+@frozen
+class PauseReply:
+    """Stop playing the reply; it may go on."""
+
+
+@frozen
+class ResumeReply:
+    """Go on with the reply where it stopped."""
 
 
 @frozen
@@ -219,4 +310,16 @@ class End:
     """How."""
 
 
-Action = Reply | Announce | CancelReply | FinaliseTranscript | GiveUpOnFinal | End
+Action = (
+    Reply
+    | Announce
+    | Prepare
+    | Adopt
+    | Discard
+    | PauseReply
+    | ResumeReply
+    | CancelReply
+    | FinaliseTranscript
+    | GiveUpOnFinal
+    | End
+)

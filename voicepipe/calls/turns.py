@@ -1,32 +1,25 @@
 """Turn-taking: what has happened on a call, in; what to do about it, out. No I/O, and no clock but the times passed in.
 
 The whole behaviour is the table `RULES`: one row for each event that means something in a state. A new rule is a
-new row and a case in its test; the table in the documentation is printed from it.
+new row and a case in its test; the table and the diagram in the documentation are made from it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from voicepipe.calls import turn_events as turn
-from voicepipe.config.settings import LimitsSettings, OnFailure, TransferTo, TurnsSettings
-from voicepipe.requests import CallStarted, Dtmf, Silence, Trigger, Utterance
+from voicepipe.calls.floor import LAST_WORDS_S, Floor, State
+from voicepipe.config.settings import TransferTo
+from voicepipe.requests import CallStarted, Dtmf, Silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-State = Literal["listening", "user_speaking", "endpointing", "thinking", "speaking", "closing"]
-"""
-`listening`: nobody speaks; `user_speaking`: the caller does; `endpointing`: the caller has stopped, perhaps for good;
-`thinking`: a reply was asked for and is not heard yet; `speaking`: it is heard; `closing`: last words, then the end.
-"""
+__all__ = ["LAST_WORDS_S", "RULES", "State", "TurnTaking"]
 
-COVERED_MS = 20
-"""How far a final transcript may end before the end of speech and still cover it."""
-
-LAST_WORDS_S = 30.0
-"""How long the last words may take, in s: a synthesiser that hangs does not keep the call."""
-
+STILL_SPEAKING_MS = 300
+"""Who speaks when a reply begins has so long to hear that and stop, before it counts as an interruption, in ms."""
 
 RULES: dict[tuple[State, type[turn.Event]], Callable[[TurnTaking, Any, float], None]] = {}
 """What each event does in each state; an event without a row does nothing."""
@@ -44,46 +37,8 @@ def _rule(
     return register
 
 
-class TurnTaking:
-    """The state of one call's conversation.
-
-    Args:
-        turns: when turns end and replies are interrupted.
-        limits: what the call may not exceed.
-        on_failure: what is said and done when a role fails.
-        final_ms: how long to wait for the recogniser's last word, in ms.
-
-    """
-
-    def __init__(
-        self, turns: TurnsSettings, limits: LimitsSettings, on_failure: OnFailure, final_ms: int = 1500
-    ) -> None:
-        self.state: State = "listening"
-        """What the call is doing."""
-        self._turns, self._limits, self._on_failure = turns, limits, on_failure
-        self._final_s = final_ms / 1000
-        self._actions: list[turn.Action] = []
-        self._timers: dict[type[turn.Timer], float] = {}
-        self._finals: list[turn.Final] = []  # what the caller has said and nobody has replied to
-        self._answering: list[turn.Final] = []  # what the reply that is not heard yet replies to
-        self._caller_speaks = False
-        self._silent_since = 0.0
-        self._speech_end_ms = 0.0
-        self._final_due = False
-        self._words_due = False  # the caller spoke, and no final reaches that far
-        self._idle_prompts = 0
-        self._ending: turn.Ending | None = None
-        self._draining = False
-
-    @property
-    def deadline(self) -> float:
-        """When `tick` is due, on the clock of the times passed in; infinite if no timer runs."""
-        return min(self._timers.values(), default=float("inf"))
-
-    @property
-    def silent_since(self) -> float:
-        """When the caller was last heard to speak."""
-        return self._silent_since
+class TurnTaking(Floor):
+    """The rules of one call's conversation; its state is the `Floor`."""
 
     def handle(self, event: turn.Event, now: float) -> list[turn.Action]:
         """What to do about an event, in order."""
@@ -100,30 +55,49 @@ class TurnTaking:
         return self._actions
 
     def _apply(self, event: turn.Event, now: float) -> None:
-        if isinstance(event, turn.SpeechBegan):
-            self._caller_speaks = True
-        elif isinstance(event, turn.SpeechEnded):
-            self._caller_speaks, self._silent_since = False, now - event.silent_s
-            self._speech_end_ms, self._words_due = event.audio_ms, True
+        self._note(event, now)
         if (rule := RULES.get((self.state, type(event)))) is not None:
             rule(self, event, now)
 
     # --- Listening to the caller ---------------------------------------------------------------------------------
 
     @_rule(turn.SpeechBegan, "listening", "endpointing")
-    def _listen_on(self, _event: turn.SpeechBegan, _now: float) -> None:
+    def _listen_on(self, _event: turn.SpeechBegan, now: float) -> None:
         """The caller has the floor."""
+        self._discard()
         self._enter("user_speaking")
+        self._timers[turn.IdleDue] = now + self._limits.idle_prompt_s
+
+    @_rule(turn.Partial, "user_speaking")
+    def _words_come(self, _event: turn.Partial, _now: float) -> None:
+        """It is words, not noise."""
+        self._timers.pop(turn.IdleDue, None)
+
+    @_rule(turn.IdleDue, "user_speaking")
+    def _noise_goes_on(self, _event: turn.IdleDue, now: float) -> None:
+        """So long without a word is a noise on the line, not the caller."""
+        if self._gives_partials and not self._finals:
+            self._prompt(turn.IdleDue(), now)
 
     @_rule(turn.SpeechEnded, "user_speaking")
-    def _await_end_of_turn(self, event: turn.SpeechEnded, now: float) -> None:
-        """The turn ends if the silence lasts `end_of_turn_ms`."""
+    def _await_end_of_turn(self, _event: turn.SpeechEnded, now: float) -> None:
+        """The turn ends if the silence lasts as long as the words ask for."""
         self._enter("endpointing")
-        self._timers[turn.EndOfTurnDue] = now - event.silent_s + self._turns.end_of_turn_ms / 1000
+        self._await_words(now)
+        self._prepare()
 
-    @_rule(turn.Final, "user_speaking", "speaking", "closing")
-    def _note(self, event: turn.Final, _now: float) -> None:
+    @_rule(turn.Partial, "endpointing")
+    def _words_catch_up(self, _event: turn.Partial, now: float) -> None:
+        """They say how much silence ends the turn."""
+        self._discard()
+        if not self._final_due:
+            self._await_words(now)
+            self._prepare()
+
+    @_rule(turn.Final, "user_speaking", "closing")
+    def _keep_words(self, event: turn.Final, _now: float) -> None:
         """The words are kept for the reply."""
+        self._timers.pop(turn.IdleDue, None)
         self._keep(event)
 
     @_rule(turn.Final, "listening")
@@ -132,13 +106,13 @@ class TurnTaking:
         if self._keep(event):
             self._silent_since = now
             self._enter("endpointing")
-            self._timers[turn.EndOfTurnDue] = now + self._turns.end_of_turn_ms / 1000
+            self._await_words(now)
 
     @_rule(turn.EndOfTurnDue, "endpointing")
     def _end_turn(self, _event: turn.EndOfTurnDue, now: float) -> None:
         """The caller has finished: reply, after the recogniser's last word if that is still out."""
         if self._is_covered():
-            self._reply_to_utterance()
+            self._reply_to_utterance(now)
         else:
             self._final_due = True
             self._do(turn.FinaliseTranscript())
@@ -150,6 +124,8 @@ class TurnTaking:
         self._keep(event)
         if self._final_due:
             self._conclude(now)
+        else:
+            self._await_words(now)
 
     @_rule(turn.FinalOverdue, "endpointing")
     def _no_last_word(self, _event: turn.FinalOverdue, _now: float) -> None:
@@ -173,14 +149,7 @@ class TurnTaking:
         if self._finals:
             if self._caller_speaks:
                 self._silent_since = now
-            self._reply_to_utterance()
-
-    @_rule(turn.KeyPressed, "listening", "user_speaking", "endpointing")
-    def _answer_key(self, event: turn.KeyPressed, _now: float) -> None:
-        """A key is replied to at once."""
-        self._finals.clear()
-        self._idle_prompts = 0
-        self._reply(Dtmf(event.digit))
+            self._reply_to_utterance(now)
 
     @_rule(turn.IdleDue, "listening")
     def _prompt(self, _event: turn.IdleDue, now: float) -> None:
@@ -191,61 +160,160 @@ class TurnTaking:
         else:
             self._reply(Silence(self._idle_prompts))
 
+    # --- Keys ------------------------------------------------------------------------------------------------------
+
+    @_rule(turn.KeyPressed, "listening", "user_speaking", "endpointing")
+    def _take_key(self, event: turn.KeyPressed, now: float) -> None:
+        """A menu key does what it is for; others are replied to, one by one or as a number."""
+        self._idle_prompts = 0
+        if not self._digits and (action := self._keys.get(event.digit)) is not None:
+            self._finals.clear()
+            if action.say is not None:
+                self._discard()
+                self._announce(action.say)
+            elif action.transfer is not None:
+                self._close("", turn.Ending("transfer_requested", action.transfer), now)
+            else:
+                self._close(self._limits.goodbye, turn.Ending("agent_hung_up"), now)
+            return
+        dtmf = self._turns.dtmf
+        if not dtmf.gap_ms:
+            self._digits = event.digit
+            self._answer_digits(turn.DigitsDue(), now)
+        elif event.digit == dtmf.end_key:
+            self._answer_digits(turn.DigitsDue(), now)
+        else:
+            self._digits += event.digit
+            self._timers[turn.DigitsDue] = now + dtmf.gap_ms / 1000
+            self._timers.pop(turn.IdleDue, None)
+
+    @_rule(turn.DigitsDue, "listening", "user_speaking", "endpointing")
+    def _answer_digits(self, _event: turn.DigitsDue, _now: float) -> None:
+        """The number is complete: it is replied to."""
+        digits, self._digits = self._digits, ""
+        self._timers.pop(turn.DigitsDue, None)
+        if digits:
+            self._finals.clear()
+            self._reply(Dtmf(digits))
+
+    @_rule(turn.KeyPressed, "thinking", "speaking", "interrupted")
+    def _interrupt_by_key(self, event: turn.KeyPressed, now: float) -> None:
+        """A key interrupts whatever is said."""
+        self._do(turn.CancelReply(retracted=False))
+        self._answering = []
+        self._enter("listening")
+        self._take_key(event, now)
+
     # --- Replying ------------------------------------------------------------------------------------------------
 
     @_rule(turn.Answered, "listening")
     def _begin(self, event: turn.Answered, now: float) -> None:
         """The greeting is said, or the model speaks first."""
-        self._timers[turn.MaxLengthDue] = now + self._limits.max_call_minutes * 60
+        limits = self._limits
+        self._timers[turn.MaxLengthDue] = now + limits.max_call_minutes * 60
+        if 0 < limits.warning_s < limits.max_call_minutes * 60:
+            self._timers[turn.WarningDue] = self._timers[turn.MaxLengthDue] - limits.warning_s
         if event.greeting is None:
             self._reply(CallStarted())
         else:
-            self._enter("thinking")
-            self._do(turn.Announce(event.greeting))
+            self._announce(event.greeting)
 
     @_rule(turn.ReplyAudible, "thinking")
-    def _be_heard(self, _event: turn.ReplyAudible, _now: float) -> None:
+    def _be_heard(self, _event: turn.ReplyAudible, now: float) -> None:
         """What was replied to is answered."""
         self._answering = []
         self._enter("speaking")
+        protect_ms = max(self._turns.barge_in.protect_ms, STILL_SPEAKING_MS if self._caller_speaks else 0)
+        if protect_ms:
+            self._timers[turn.ProtectionOver] = now + protect_ms / 1000
 
     @_rule(turn.SpeechSustained, "thinking")
     def _caller_goes_on(self, _event: turn.SpeechSustained, _now: float) -> None:
         """The caller had not finished: the reply that nobody heard is thrown away, and both parts get one reply."""
-        self._retract()
-        self._enter("user_speaking")
+        if self._answering:
+            self._retract()
+            self._enter("user_speaking")
 
     @_rule(turn.Final, "thinking")
-    def _late_words(self, event: turn.Final, _now: float) -> None:
+    def _late_words(self, event: turn.Final, now: float) -> None:
         """Words that came after the turn was thought to be over belong to it."""
         answering = bool(self._answering)
         if self._keep(event) and answering:
             self._retract()
-            self._reply_to_utterance()
+            self._reply_to_utterance(now)
 
     @_rule(turn.SpeechSustained, "speaking")
-    def _interrupt(self, _event: turn.SpeechSustained, _now: float) -> None:
-        """Barge-in: the caller speaks, the reply stops."""
-        if self._turns.barge_in.enabled and not self._turns.barge_in.min_words:
-            self._do(turn.CancelReply(retracted=False))
-            self._enter("user_speaking")
+    def _barge_in(self, _event: turn.SpeechSustained, now: float) -> None:
+        """Barge-in: the caller speaks, the reply stops. Whether for good, the words say."""
+        barge_in = self._turns.barge_in
+        if not barge_in.enabled or barge_in.min_words or turn.ProtectionOver in self._timers:
+            return
+        if not barge_in.resume_ms:
+            self._interrupt()
+            return
+        self._do(turn.PauseReply())
+        self._enter("interrupted")
+        if self._interrupts(self._partial):
+            self._interrupt()
+        else:
+            self._timers[turn.ResumeDue] = now + barge_in.resume_ms / 1000
+
+    @_rule(turn.ProtectionOver, "speaking")
+    def _protected_no_more(self, _event: turn.ProtectionOver, now: float) -> None:
+        """Who still speaks now interrupts."""
+        if self._caller_speaks and self._sustained:
+            self._barge_in(turn.SpeechSustained(), now)
 
     @_rule(turn.Partial, "speaking")
     def _interrupt_by_words(self, event: turn.Partial, _now: float) -> None:
         """Barge-in that waits for `min_words`."""
         needed = self._turns.barge_in.min_words
-        if self._turns.barge_in.enabled and self._caller_speaks and 0 < needed <= len(event.text.split()):
-            self._do(turn.CancelReply(retracted=False))
-            self._enter("user_speaking")
+        enough = 0 < needed <= len(event.text.split()) and self._interrupts(event.text)
+        if self._turns.barge_in.enabled and self._caller_speaks and enough and turn.ProtectionOver not in self._timers:
+            self._interrupt()
 
-    @_rule(turn.KeyPressed, "thinking", "speaking")
-    def _interrupt_by_key(self, event: turn.KeyPressed, now: float) -> None:
-        """A key interrupts whatever is said."""
-        self._do(turn.CancelReply(retracted=False))
-        self._answering = []
-        self._answer_key(event, now)
+    @_rule(turn.Final, "speaking")
+    def _words_while_speaking(self, event: turn.Final, _now: float) -> None:
+        """They are kept for the reply after this one, unless they only say that the caller listens."""
+        if self._interrupts(event.text) or not event.text:
+            self._keep(event)
+        else:
+            self._words_due = False
 
-    @_rule(turn.ReplyEnded, "thinking", "speaking")
+    @_rule(turn.Partial, "interrupted")
+    def _it_is_words(self, event: turn.Partial, _now: float) -> None:
+        """Words: the reply is over."""
+        if self._interrupts(event.text):
+            self._interrupt()
+
+    @_rule(turn.Final, "interrupted")
+    def _it_was_words(self, event: turn.Final, now: float) -> None:
+        """Words end the reply and are replied to; without any, or when the caller only listens, it goes on."""
+        if self._interrupts(event.text):
+            self._keep(event)
+            self._interrupt()
+            if not self._caller_speaks:
+                self._enter("endpointing")
+                self._await_words(now)
+        elif not self._caller_speaks:
+            self._words_due = False
+            self._resume(turn.ResumeDue(), now)
+
+    @_rule(turn.SpeechEnded, "interrupted")
+    def _ask_for_words(self, _event: turn.SpeechEnded, now: float) -> None:
+        """The recogniser is asked whether there were words."""
+        self._do(turn.FinaliseTranscript())
+        self._timers[turn.ResumeDue] = now + self._turns.barge_in.resume_ms / 1000
+
+    @_rule(turn.ResumeDue, "interrupted")
+    def _resume(self, _event: turn.ResumeDue, _now: float) -> None:
+        """No words have come: the reply goes on where it stopped."""
+        if self._caller_speaks and not self._gives_partials:
+            return  # this recogniser tells nothing before the end of speech
+        self._enter("speaking")
+        self._do(turn.ResumeReply())
+
+    @_rule(turn.ReplyEnded, "thinking", "speaking", "interrupted")
     def _give_floor(self, event: turn.ReplyEnded, now: float) -> None:
         """The caller's turn, or the end if the model wants it."""
         self._answering = []
@@ -259,13 +327,30 @@ class TurnTaking:
             self._enter("user_speaking")
         elif self._finals or self._words_due:
             self._enter("endpointing")
-            self._timers[turn.EndOfTurnDue] = max(now, self._silent_since + self._turns.end_of_turn_ms / 1000)
+            self._await_words(now)
         else:
             self._listen(now)
 
+    # --- Tools -------------------------------------------------------------------------------------------------------
+
+    @_rule(turn.ToolsBegan, "listening")
+    def _wait_for_tools(self, _event: turn.ToolsBegan, _now: float) -> None:
+        """A caller who waits for something is not idle."""
+        self._timers.pop(turn.IdleDue, None)
+
+    @_rule(turn.ToolsEnded, "listening")
+    def _answer_tools(self, _event: turn.ToolsEnded, _now: float) -> None:
+        """The model makes something of the results; if somebody speaks, in the next reply."""
+        self._reply_to_tools()
+
+    @_rule(turn.ToolSlow, "listening")
+    def _fill(self, event: turn.ToolSlow, _now: float) -> None:
+        """Something is said meanwhile."""
+        self._announce(event.filler)
+
     # --- Ending --------------------------------------------------------------------------------------------------
 
-    @_rule(turn.Failed, "listening", "user_speaking", "endpointing", "thinking", "speaking")
+    @_rule(turn.Failed, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
     def _apologise(self, event: turn.Failed, now: float) -> None:
         """An apology, then what `on_failure.then` says: never dead air."""
         then = self._on_failure.then
@@ -277,7 +362,17 @@ class TurnTaking:
             self._enter("listening")  # it was the reply that failed, so none is on
         self._close(self._on_failure.say, ending, now, apology=True)
 
-    @_rule(turn.MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking")
+    @_rule(turn.WarningDue, "listening")
+    def _warn(self, _event: turn.WarningDue, _now: float) -> None:
+        """The caller is told that the call must end soon."""
+        self._announce(self._limits.warning)
+
+    @_rule(turn.WarningDue, "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
+    def _warn_later(self, _event: turn.WarningDue, _now: float) -> None:
+        """The caller is told when nobody speaks."""
+        self._unsaid = self._limits.warning
+
+    @_rule(turn.MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
     def _too_long(self, _event: turn.MaxLengthDue, now: float) -> None:
         """The call has reached its greatest length."""
         self._close(self._limits.goodbye, turn.Ending("max_length"), now)
@@ -287,7 +382,7 @@ class TurnTaking:
         """Goodbye."""
         self._close(self._limits.goodbye, turn.Ending("drained"), now)
 
-    @_rule(turn.DrainAsked, "thinking", "speaking")
+    @_rule(turn.DrainAsked, "thinking", "speaking", "interrupted")
     def _drain_later(self, _event: turn.DrainAsked, _now: float) -> None:
         """The reply may end first."""
         self._draining = True
@@ -303,75 +398,3 @@ class TurnTaking:
         """Not even the last words could be said; that nobody listens any more doesn't matter to them."""
         if event.role != "stt":
             self._end()
-
-    # --- Steps that rules share ----------------------------------------------------------------------------------
-
-    def _do(self, action: turn.Action) -> None:
-        self._actions.append(action)
-
-    def _enter(self, state: State) -> None:
-        self.state = state
-        self._final_due = False
-        for timer in (turn.EndOfTurnDue, turn.FinalOverdue, turn.IdleDue):
-            self._timers.pop(timer, None)
-
-    def _listen(self, now: float) -> None:
-        self._enter("listening")
-        self._timers[turn.IdleDue] = now + self._limits.idle_prompt_s
-
-    def _reply(self, trigger: Trigger) -> None:
-        self._enter("thinking")
-        self._do(turn.Reply(trigger))
-
-    def _keep(self, final: turn.Final) -> bool:
-        if final.audio_ms is None or self._reaches_end_of_speech(final.audio_ms):
-            self._words_due = False
-        if final.text:
-            self._finals.append(final)
-        return bool(final.text)
-
-    def _is_covered(self) -> bool:
-        """Whether everything that was said is in the finals already."""
-        reaches = self._finals[-1].audio_ms if self._finals else None
-        return reaches is not None and self._reaches_end_of_speech(reaches)
-
-    def _reaches_end_of_speech(self, audio_ms: float) -> bool:
-        return audio_ms + COVERED_MS >= self._speech_end_ms
-
-    def _conclude(self, now: float) -> None:
-        self._words_due = False
-        if self._finals:
-            self._reply_to_utterance()
-        else:
-            self._listen(now)  # a noise, not words
-
-    def _reply_to_utterance(self) -> None:
-        self._answering, self._finals = self._finals, []
-        self._idle_prompts = 0
-        last = self._answering[-1]
-        text = " ".join(final.text for final in self._answering)
-        self._reply(Utterance(text, last.language, last.confidence))
-
-    def _retract(self) -> None:
-        self._do(turn.CancelReply(retracted=bool(self._answering)))
-        self._finals = self._answering + self._finals
-        self._answering = []
-
-    def _close(self, text: str, ending: turn.Ending, now: float, *, apology: bool = False) -> None:
-        if self.state in {"thinking", "speaking"}:
-            self._do(turn.CancelReply(retracted=False))
-        self._enter("closing")
-        self._timers.clear()
-        self._ending = ending
-        if text:
-            self._timers[turn.LastWordsOverdue] = now + LAST_WORDS_S
-            self._do(turn.Announce(text, apology))
-        else:
-            self._end()
-
-    def _end(self) -> None:
-        self._enter("closing")
-        self._timers.clear()
-        if self._ending is not None:
-            self._do(turn.End(self._ending))
-            self._ending = None

@@ -239,7 +239,7 @@ def _assembled(root: Place, file: SetFile) -> SetConfig:
     )
 
 
-_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure")
+_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
 _SHARED = ("active_pipeline", "routes", "streaming", "limits", "logging")
 
 
@@ -255,6 +255,7 @@ def _pipeline(name: str, section: PipelineSection, file: SetFile, layered: Mappi
         tools=tuple(map(str, section.tools)),
         selectable=section.selectable,
         on_failure=section.on_failure,
+        keys=section.keys,
         **layered,
         streaming=file.streaming,
         limits=file.limits,

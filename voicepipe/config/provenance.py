@@ -30,7 +30,7 @@ Origin: TypeAlias = Literal["default", "component", "reference", "options", "pip
 """The adapter's or section's default; `components`; the pipeline's reference; its `options`; the rest of the pipeline;
 the rest of the file."""
 
-_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure")
+_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
 
 
 @frozen

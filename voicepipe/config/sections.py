@@ -13,6 +13,7 @@ from attrs import field, frozen
 from voicepipe.config.settings import (
     BudgetsSettings,
     ComponentSettings,
+    KeyAction,
     LimitsSettings,
     LoggingSettings,
     OnFailure,
@@ -101,6 +102,12 @@ def _is_text(_instance: Any, _field: Any, file: File) -> None:
         raise ValueError("is not UTF-8 text") from None
 
 
+def _are_keys(_instance: Any, _field: Any, keys: Mapping[str, KeyAction]) -> None:
+    for key in keys:
+        if len(key) != 1 or key not in "0123456789*#ABCD":
+            raise ValueError(f'"{key}" is no key of a telephone: 0 to 9, "*", "#" and A to D are')
+
+
 @frozen
 class PromptFile:
     """A prompt in a file of its own."""
@@ -136,6 +143,8 @@ class PipelineSection:
     """Opened although nothing leads here, for integrators that choose by name."""
     on_failure: OnFailure = field(default=OnFailure())
     """What the caller hears when a role has nothing left that works."""
+    keys: Mapping[str, KeyAction] = field(factory=dict, validator=_are_keys)
+    """What menu keys do, whatever is being said: by the key, `{say: ...}`, `{transfer: ...}` or `{hang_up: true}`."""
     turns: TurnsLayer | None = None
     """Laid over the file's."""
     budgets: BudgetsLayer | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge, gt, in_
+from attrs.validators import ge, gt, in_, matches_re
 
 from voicepipe.components import Role
 from voicepipe.config.patterns import plain_number
@@ -20,6 +20,31 @@ from voicepipe.errors import Location
 
 TOOLS = ("hang_up", "transfer")
 """The tools that every call has; an integrator's own come besides."""
+
+
+BACKCHANNELS = (
+    *("uh-huh", "uh huh", "mm-hmm", "mhm", "mm", "hmm", "hm", "right", "okay", "ok", "yeah", "i see", "sure", "got it"),
+    *("genau", "aha", "ja ja", "ach so"),
+    *("ajá", "ya", "vale", "claro"),
+    *("d'accord", "ouais"),
+)
+"""English, German, Spanish and French."""
+
+
+@frozen
+class KeyAction:
+    """What a menu key does: one of these."""
+
+    say: str | None = None
+    """Says this."""
+    transfer: str | None = None
+    """Hands the caller to that number or extension."""
+    hang_up: bool = False
+    """Says goodbye and ends the call."""
+
+    def __attrs_post_init__(self) -> None:
+        if (self.say is not None) + (self.transfer is not None) + self.hang_up != 1:
+            raise ValueError("a key does one thing: `say`, `transfer` or `hang_up: true`")
 
 
 @frozen
@@ -32,6 +57,35 @@ class BargeInSettings:
     """How long the caller must speak, in ms of audio."""
     min_words: int = field(default=0, validator=ge(0))
     """How many words the recogniser must have heard besides; 0: speech is enough."""
+    protect_ms: int = field(default=0, validator=ge(0))
+    """How much of a reply is heard before it can be interrupted, in ms."""
+    resume_ms: int = field(default=1200, validator=ge(0))
+    """Speech that brings no words within this time, in ms, was none: the reply goes on where it stopped. 0: it ends."""
+    backchannels: tuple[str, ...] = BACKCHANNELS
+    """What doesn't interrupt: the caller is only listening. When nothing is being said these are answers like any."""
+
+
+@frozen
+class EndpointingSettings:
+    """How the words change the silence that ends the caller's turn."""
+
+    complete_ms: int = field(default=400, validator=ge(100))
+    """After a finished sentence, in ms, if that is less than `end_of_turn_ms`; recognisers that write no marks never
+    tell."""
+    unfinished_ms: int = field(default=1200, validator=ge(100))
+    """After words that go on ("um", "and", "to the"), in ms, if that is more."""
+    digits_ms: int = field(default=1500, validator=ge(100))
+    """While a number is read out, in ms, if that is more: three digits in a row or more."""
+
+
+@frozen
+class DtmfSettings:
+    """What keys are for."""
+
+    gap_ms: int = field(default=0, validator=ge(0))
+    """How long to wait for the next key of a number, in ms; 0: each key is a number of its own."""
+    end_key: str = field(default="#", validator=matches_re(r"[0-9*#A-D]?"))
+    """Ends a number at once and is no part of it, if there is a `gap_ms`; empty: no key does."""
 
 
 @frozen
@@ -39,7 +93,16 @@ class TurnsSettings:
     """How turns are taken."""
 
     end_of_turn_ms: int = field(default=600, validator=ge(100))
-    """Silence that ends the caller's turn, in ms."""
+    """Silence that ends the caller's turn, in ms, unless the words tell more."""
+    endpointing: EndpointingSettings = EndpointingSettings()
+    """How the words change that."""
+    preemptive: bool = False
+    """Whether the model may begin a reply before the words are final. It is thrown away if they change; it saves time
+    and costs requests."""
+    hang_up_phrases: tuple[str, ...] = ()
+    """What the caller may say to end the call, instead of an answer to it."""
+    dtmf: DtmfSettings = DtmfSettings()
+    """What keys are for."""
     barge_in: BargeInSettings = BargeInSettings()
     """When the caller's speech stops the reply."""
 
@@ -108,8 +171,12 @@ class LimitsSettings:
     """How many of those in a row; after the next such silence, `goodbye` is said and the call ends."""
     no_audio_s: float = field(default=30.0, validator=gt(0))
     """How long the transport may deliver nothing at all before the call is given up, in s."""
+    warning_s: float = field(default=0.0, validator=ge(0))
+    """How long before the end of the longest call the caller is told, in s; 0: not at all."""
+    warning: str = "We have to finish in a moment."
+    """What is said then."""
     goodbye: str = "Goodbye."
-    """What is said when a limit ends the call."""
+    """What is said when a limit, or one of `hang_up_phrases`, ends the call."""
 
 
 @frozen
@@ -189,6 +256,8 @@ class PipelineSettings:
     """Opened although nothing leads here, for integrators that choose by name."""
     on_failure: OnFailure = OnFailure()
     """What the caller hears when a role has nothing left that works."""
+    keys: Mapping[str, KeyAction] = field(factory=dict)
+    """What menu keys do, whatever is being said; all others are replied to by the model."""
     turns: TurnsSettings = TurnsSettings()
     """The file's `turns`, with the pipeline's own laid over them."""
     budgets: BudgetsSettings = BudgetsSettings()
