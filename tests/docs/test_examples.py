@@ -83,7 +83,7 @@ def test_the_annotated_one_has_every_key():
             settings.LimitsSettings,
             settings.LoggingSettings,
             settings.OnFailure,
-            *(adapter.options for adapter in installed()),
+            *(adapter.options for adapter in installed() if adapter.name in {"vosk", "scripted", "espeak"}),
         )
         for field in attrs.fields(cls)
     }
