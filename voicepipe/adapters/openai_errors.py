@@ -1,0 +1,191 @@
+"""What the refusals of OpenAI, and of servers that speak its API, mean as `ComponentError`: pure.
+
+OpenAI's body is `{"error": {"message", "type", "param", "code"}}`, as are Groq's and llama.cpp's; elsewhere it is
+`{"error": "..."}` (Ollama), `{"object": "error", "message", "type", "code"}` (vLLM) or `{"detail": ...}` (FastAPI).
+Sources: platform.openai.com/docs/guides/error-codes, and those servers' documentation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from time import time
+from typing import Any
+
+from attrs import frozen
+
+from voicepipe.errors import ComponentError
+
+MOST_QUOTED = 200
+"""Characters that an error quotes of what was answered."""
+
+PASSING = {408, 409, 425, 429}
+"""HTTP statuses below 500 that another attempt may not meet."""
+
+HINTS = {
+    400: "it does not take the model, or an option beside it",
+    401: "is {key} set for this account?",
+    403: "the account of {key} may not do this",
+    404: "are base_url and model right? base_url ends before /models, as a rule with /v1",
+    422: "it does not take the model, or an option beside it",
+    429: "the account of {key} asks too often",
+}
+"""By HTTP status."""
+
+HINTS_BY_CODE = {
+    "insufficient_quota": "the account of {key} has no credit left",
+    "invalid_api_key": "is {key} set for this account?",
+    "model_not_found": "does the account of {key} have this model? GET /models lists them",
+    "not_found_error": "does the server have this model? GET /models lists them",
+    "context_length_exceeded": "the conversation is longer than the model takes",
+}
+"""By the error's code or type, which say more."""
+
+LASTING = {
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "access_terminated",
+    "context_length_exceeded",
+    "model_not_found",
+    "not_found_error",
+}
+"""Codes and types that only somebody's doing can end, whatever the status; so are those that begin with `invalid`."""
+
+
+@frozen
+class Said:
+    """What an error says of itself."""
+
+    message: str
+    """In words; empty: nothing."""
+    names: tuple[str, ...] = ()
+    """Its code and its type, where it has them."""
+    param: str = ""
+    """The parameter that it is about."""
+
+    @property
+    def quoted(self) -> str:
+        """All of that for people, shortened."""
+        about = f" ({self.param})" if self.param and self.param not in self.message else ""
+        return shortened((self.message or ", ".join(self.names)) + about)
+
+
+def refused(status: int, headers: Mapping[str, str], body: str, key: str) -> ComponentError:
+    """What an HTTP answer that is no success means.
+
+    Args:
+        status: the HTTP status.
+        headers: of the answer, by lower-case name.
+        body: of the answer.
+        key: how to name the API key: `${OPENAI_API_KEY}`, never its value.
+
+    """
+    said = said_in(body)
+    retryable = status >= 500 or status in PASSING
+    if headers.get("x-should-retry") in {"true", "false"}:  # OpenAI's own word to its clients
+        retryable = headers["x-should-retry"] == "true"
+    return ComponentError(
+        f"HTTP {status}",
+        retryable=retryable and not _lasts(said),
+        answered=said.quoted,
+        hint=_hint(said, HINTS.get(status, ""), key),
+        retry_after_s=retry_after_s(headers),
+    )
+
+
+def broken_off(error: object, key: str) -> ComponentError:
+    """What an error object in the middle of an answer means.
+
+    Args:
+        error: the value of `error`, or whatever stands for it.
+        key: as in `refused`.
+
+    """
+    said = _said_by(error)
+    status = next((int(name) for name in said.names if name.isdecimal()), 500)
+    retryable = not _lasts(said) and (status >= 500 or status in PASSING)
+    hint = _hint(said, HINTS.get(status, ""), key)
+    return ComponentError("failed in mid-answer", retryable=retryable, answered=said.quoted, hint=hint)
+
+
+def error_in(name: str, event: Mapping[str, Any]) -> object:
+    """What an event of a reply's stream tells as an error, or a whole answer; None: it is none.
+
+    Args:
+        name: the event's, empty as a rule.
+        event: its data.
+
+    """
+    if error := event.get("error"):
+        return error
+    if event.get("type") == "response.failed":
+        response = event.get("response")
+        return (isinstance(response, Mapping) and response.get("error")) or event
+    return event if "error" in {name, event.get("type"), event.get("object")} else None
+
+
+def said_in(body: str) -> Said:
+    """What the body of an error says."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return Said(body)
+    if isinstance(answer, Mapping):
+        for name in ("error", "detail"):
+            if answer.get(name):
+                return _said_by(answer[name])
+    return _said_by(answer)
+
+
+def shortened(said: str) -> str:
+    """As much of an answer as an error quotes, on one line."""
+    text = " ".join(said.split())
+    return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long the server wants to be left alone, in s: `retry-after-ms` is OpenAI's, `retry-after` everybody's.
+
+    The latter is seconds or a date (RFC 9110, section 10.2.3).
+    """
+    in_ms = _number(headers.get("retry-after-ms"))
+    if in_ms is not None:
+        return max(0.0, in_ms / 1000)
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is None and value:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time()
+        except ValueError:
+            return None
+    return None if seconds is None else max(0.0, seconds)
+
+
+def _lasts(said: Said) -> bool:
+    return any(name in LASTING or name.startswith("invalid") for name in said.names)
+
+
+def _hint(said: Said, otherwise: str, key: str) -> str:
+    return next((HINTS_BY_CODE[name] for name in said.names if name in HINTS_BY_CODE), otherwise).format(key=key)
+
+
+def _said_by(error: Any) -> Said:
+    if isinstance(error, Mapping):
+        names = (error.get("code"), error.get("type"))
+        message = error.get("message") or error.get("error")
+        return Said(
+            message if isinstance(message, str) else json.dumps(error, ensure_ascii=False),
+            tuple(str(name) for name in names if isinstance(name, str | int) and name),
+            str(error.get("param") or ""),
+        )
+    return Said(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if isfinite(number) else None

@@ -1,0 +1,145 @@
+"""What of a call's audio is worth transcribing: utterances, without the silence around and within them. No I/O.
+
+    utterance = UtteranceAudio(AudioFormat(8000), silence_level=120, longest_s=30)
+    parts = utterance.add(audio)       # seldom any: each as much as fits into one request
+    rest = utterance.cut()             # the caller has finished
+
+A caller is silent for most of a call. What is uploaded begins shortly before a sound and ends shortly after one; where
+an utterance ends is for the call to say.
+"""
+
+from __future__ import annotations
+
+import io
+import wave
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from voicepipe.audio import FRAME_MS, level
+
+if TYPE_CHECKING:
+    from voicepipe.audio import AudioFormat
+
+MARGIN_MS = 400
+"""How much silence is kept before and after a sound, in ms: a word may begin and end quietly."""
+
+SHORTEST_MS = 100
+"""Less is no word, and the API refuses it."""
+
+CUT_WITHIN_MS = 5000
+"""An utterance that is too long is cut at the quietest moment of its last so many ms, or of its second half."""
+
+NOISE_FACTOR = 2
+"""How much louder than the line's noise a sound is: 6 dB."""
+
+NOISE_GROWTH = 1.5 ** (FRAME_MS / 1000)
+"""How fast the noise is taken to rise where it does, a frame: by half in a second. Speech has dips more often."""
+
+
+def wav(audio: AudioFormat, samples: bytes) -> bytes:
+    """16-bit linear audio as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, 2, audio.rate, 0, "NONE", ""))
+        writer.writeframes(samples)
+    return file.getvalue()
+
+
+@frozen
+class Utterance:
+    """Something to transcribe."""
+
+    audio: bytes = field(repr=False)
+    """16-bit linear; empty if there is no sound in it."""
+    end_ms: int
+    """How far it reaches into all the audio that was added."""
+
+
+class UtteranceAudio:
+    """The audio since the last cut, as far as there is sound in it.
+
+    Of a silence that lasts, `MARGIN_MS` are kept after the sound before it and as much before the sound after it.
+
+    Args:
+        audio: the stream's format; 16-bit linear.
+        silence_level: RMS below which a frame is silence, whatever the noise on the line; 0: everything is sound.
+        longest_s: how much audio fits into one request, in s.
+
+    """
+
+    def __init__(self, audio: AudioFormat, silence_level: int, longest_s: float) -> None:
+        self._audio = audio
+        self._frame_bytes = audio.bytes_in(FRAME_MS)
+        self._margin_bytes = MARGIN_MS // FRAME_MS * self._frame_bytes
+        self._longest_bytes = audio.bytes_in(longest_s * 1000)
+        self._quietest = self._noise = silence_level / NOISE_FACTOR
+        self._added = 0  # bytes, ever
+        self._sound = bytearray()  # from just before the first sound to the last
+        self._whole_from = 0  # nothing is left out of `_sound` after that
+        self._silence = bytearray()  # since the last sound
+        self._left_out = False  # whether it lacks its middle
+        self._rest = b""  # of a frame that came in parts
+
+    def add(self, audio: bytes) -> list[Utterance]:
+        """Takes the next audio; gives the beginnings of an utterance that is too long for one request."""
+        data, size = self._rest + audio, self._frame_bytes
+        whole = len(data) - len(data) % size
+        self._rest = data[whole:]
+        parts = []
+        for start in range(0, whole, size):
+            self._add_frame(data[start : start + size])
+            if len(self._sound) >= self._longest_bytes:
+                parts.append(self._take_part())
+        return parts
+
+    def cut(self) -> Utterance:
+        """What was said since the last cut, and reaches up to now."""
+        if self._rest:
+            self._add_frame(self._rest)
+            self._rest = b""
+        audio = bytes(self._sound + self._silence[: self._margin_bytes])
+        if self._sound:
+            del self._silence[: self._margin_bytes]  # nothing is heard twice
+            self._sound.clear()
+        else:
+            audio = b""
+        return Utterance(audio if len(audio) >= self._audio.bytes_in(SHORTEST_MS) else b"", self._ms(self._added))
+
+    def _add_frame(self, frame: bytes) -> None:
+        self._added += len(frame)
+        if self._is_sound(frame):
+            if self._left_out:
+                self._whole_from = len(self._sound) + self._margin_bytes
+            elif not self._sound:
+                self._whole_from = 0
+            self._sound += self._silence
+            self._sound += frame
+            self._silence.clear()
+            self._left_out = False
+            return
+        self._silence += frame
+        after = self._margin_bytes if self._sound else 0
+        if (surplus := len(self._silence) - after - self._margin_bytes) > 0:
+            del self._silence[after : after + surplus]
+            self._left_out = bool(self._sound)
+
+    def _is_sound(self, frame: bytes) -> bool:
+        loud = level(frame)
+        self._noise = max(self._quietest, min(loud, self._noise * NOISE_GROWTH))
+        return loud >= NOISE_FACTOR * self._noise
+
+    def _take_part(self) -> Utterance:
+        """The utterance up to a quiet moment near its end."""
+        size = self._frame_bytes
+        end = len(self._sound)
+        first = max(end - self._audio.bytes_in(CUT_WITHIN_MS), end // 2, self._whole_from)
+        places = range(first + -first % size, end - size, size) or [end]
+        at = min(places, key=lambda place: level(bytes(self._sound[place : place + size])))
+        part = Utterance(bytes(self._sound[:at]), self._ms(self._added - (len(self._sound) - at)))
+        del self._sound[:at]
+        self._whole_from = 0
+        return part
+
+    def _ms(self, size: int) -> int:
+        return int(self._audio.ms_in(size))
