@@ -83,8 +83,13 @@ class _Wire:
     stream: Any
     fault: Fault | None = None
     sent: int = 0
+    lock: trio.Lock = field(factory=trio.Lock)
 
     async def write(self, data: bytes) -> None:
+        async with self.lock:
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
         if self.fault is not None and self.fault.kind == "drip":
             for byte in data:
                 await self.stream.send_all(bytes([byte]))
@@ -134,8 +139,11 @@ async def _reset(stream: Any) -> None:
 
 async def _until_gone(stream: Any) -> None:
     """Takes and forgets what the client sends, until it goes away."""
-    while await stream.receive_some():
-        pass
+    try:
+        while await stream.receive_some():
+            pass
+    except trio.BusyResourceError:  # somebody else takes it
+        await trio.sleep_forever()
 
 
 class Response:
@@ -308,7 +316,8 @@ class VendorServer:
             status, headers, body = accepted
             answer = protocol.reject(status, body.decode())
             for name, value in headers.items():
-                del answer.headers[name]
+                if name in answer.headers:
+                    del answer.headers[name]
                 answer.headers[name] = value
         else:
             answer = protocol.accept(handshake)

@@ -1,0 +1,48 @@
+"""The kit on Deepgram's text-to-speech, over WebSocket and REST, against a server that speaks their API."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+
+from vendors.deepgram_speak import DeepgramSpeak
+from vendors.serving import Fault, open_vendor
+
+from voicepipe.adapters.deepgram_tts import DeepgramTtsOptions, tts
+from voicepipe.config.values import Secret
+from voicepipe.testing import conformance
+
+pytest_plugins = ["voicepipe.testing.plugin"]
+
+BUSY = {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests. Please try again later"}
+
+
+@asynccontextmanager
+async def served(fault=None, *, key="test-key", mute=False, **options):
+    server = DeepgramSpeak()
+    server.fault, server.mute = fault, mute
+    async with open_vendor(server) as address:
+        secret = Secret(key, "${DEEPGRAM_API_KEY}")
+        yield DeepgramTtsOptions(api_key=secret, base_url=address.http, timeout_s=1.0, connect_timeout_s=1.0, **options)
+
+
+FAULTS = {
+    "refuse": partial(served, Fault("refuse")),
+    "unauthorised": partial(served, key="another"),
+    "throttled": partial(served, Fault("status", status=429, headers={"retry-after": "2"}, body=BUSY)),
+    "server_error": partial(served, Fault("status", status=503)),
+    "stall: before the head": partial(served, Fault("stall")),
+    "stall: before anything": partial(served, Fault("stall", after=0)),
+    "stall: in the middle": partial(served, Fault("stall", after=3)),
+    "half_close: before the head": partial(served, Fault("half_close")),
+    "half_close: in the middle": partial(served, Fault("half_close", after=3)),
+    "empty: audio": partial(served, mute=True),
+    "rubbish: before the head": partial(served, Fault("rubbish")),
+    "rubbish: in the middle": partial(served, Fault("rubbish", after=3)),
+    "broken": partial(served, model="aura-2-nobody-en"),
+}
+
+test_deepgram_tts = conformance.text_to_speech(tts, served, faults=FAULTS)
+test_deepgram_tts_by_rest = conformance.text_to_speech(
+    tts, partial(served, transport="rest"), faults={name: partial(of, transport="rest") for name, of in FAULTS.items()}
+)

@@ -1,0 +1,47 @@
+"""The kit on the ElevenLabs adapter, against a server that speaks their API."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+
+from vendors.elevenlabs import ElevenLabs
+from vendors.serving import Fault, open_vendor
+
+from voicepipe.adapters.elevenlabs import ElevenLabsOptions, tts
+from voicepipe.config.values import Secret
+from voicepipe.testing import conformance
+
+pytest_plugins = ["voicepipe.testing.plugin"]
+
+BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "Too many concurrent requests."}}
+
+
+@asynccontextmanager
+async def served(fault=None, key="test-key", **options):
+    server = ElevenLabs(concurrent=1000)
+    server.fault = fault
+    async with open_vendor(server) as address:
+        secret = Secret(key, "${ELEVENLABS_API_KEY}")
+        yield ElevenLabsOptions(api_key=secret, base_url=address.http, timeout_s=1.0, **options)
+
+
+FAULTS = {
+    "refuse": partial(served, Fault("refuse")),
+    "unauthorised": partial(served, key="another"),
+    "throttled": partial(served, Fault("status", status=429, headers={"retry-after": "2"}, body=BUSY)),
+    "server_error": partial(served, Fault("status", status=500)),
+    "stall: before the head": partial(served, Fault("stall")),
+    "stall: in the middle": partial(served, Fault("stall", after=2)),
+    "half_close: before the head": partial(served, Fault("half_close")),
+    "half_close: in the middle": partial(served, Fault("half_close", after=2)),
+    "empty": partial(served, Fault("empty")),
+    "rubbish: before the head": partial(served, Fault("rubbish")),
+    "rubbish: in the middle": partial(served, Fault("rubbish", after=2)),
+    "broken": partial(served, voice="nobody"),
+}
+
+test_elevenlabs = conformance.text_to_speech(tts, served, faults=FAULTS)
+test_elevenlabs_with_timestamps = conformance.text_to_speech(
+    tts, partial(served, timestamps=True), faults={name: partial(of, timestamps=True) for name, of in FAULTS.items()}
+)

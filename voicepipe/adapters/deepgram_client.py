@@ -1,0 +1,324 @@
+"""What Deepgram's adapters share: the SDK's client, and its WebSockets on trio.
+
+    async with open_client(account, resources) as client:                # once, in the adapter's `open`
+        async with client.connect(SPEAK_V1, {"model": ...}) as connection:
+            await connection.call(connection.sdk.send_flush)              # `sdk` is the SDK's socket client
+            while (message := await connection.receive()) is not None: ...
+        with client.request():                                            # REST
+            async for piece in client.sdk.speak.v1.audio.generate(...): ...
+
+Whatever goes wrong is a `ComponentError`. The SDK opens sockets on asyncio only, so `websockets.trio` opens
+them and the SDK's socket clients use them. The SDK's private names stand in this module, and its version is pinned.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import warnings
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import trio
+from attrs import frozen
+
+from voicepipe.adapters.deepgram_errors import closed, refused, shortened
+from voicepipe.config.values import Secret
+from voicepipe.errors import ComponentError, Location, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+    from voicepipe.components import Resources
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CLOSE_S = 1.0
+"""How long to wait for the other side's goodbye when a connection is left, in s."""
+
+_importing = threading.Lock()
+
+
+@frozen
+class Api:
+    """One of Deepgram's WebSockets."""
+
+    path: str
+    """Where it is."""
+    module: str
+    """The module of the SDK's socket client."""
+    client: str
+    """The socket client's name there."""
+    configure: tuple[str, str] | None = None
+    """Module and name of the message that changes settings in mid-stream; None: there is none."""
+    pings_s: float | None = 20.0
+    """How often to ask whether the other side is there, in s; None where what nobody reads may hold back its answer."""
+
+
+LISTEN_V1 = Api(
+    "/v1/listen",
+    "deepgram.listen.v1.socket_client",
+    "AsyncV1SocketClient",
+    ("deepgram.listen.v1.types.listen_v1configure", "ListenV1Configure"),
+)
+LISTEN_V2 = Api(
+    "/v2/listen",
+    "deepgram.listen.v2.socket_client",
+    "AsyncV2SocketClient",
+    ("deepgram.listen.v2.types.listen_v2configure", "ListenV2Configure"),
+)
+SPEAK_V1 = Api("/v1/speak", "deepgram.speak.v1.socket_client", "AsyncV1SocketClient", pings_s=None)
+
+
+REST_MODULES = ("deepgram.speak.v1.client", "deepgram.speak.v1.audio.client", "deepgram.manage.v1.models.client")
+"""What the SDK would import on the first request: 26 ms, and a warning."""
+
+
+@frozen
+class Account:
+    """Where Deepgram is, and who asks."""
+
+    api_key: Secret
+    """The API key."""
+    base_url: str
+    """`https://api.deepgram.com`, or a server of one's own; WebSockets are below the same address."""
+    connect_timeout_s: float
+    """How long a connection may take, in s."""
+    timeout_s: float
+    """How long an answer to a REST request may take, in s."""
+
+
+def check_account(base_url: str) -> Iterator[Problem]:
+    """Says whether the library is installed, and what is wrong with the address."""
+    if find_spec("deepgram") is None or find_spec("websockets") is None:
+        hint = "pip install 'voicepipe[deepgram]'"
+        yield Problem(Location(""), "", "the library deepgram-sdk is not installed", hint)
+    try:
+        url = urlsplit(base_url)
+        valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        hint = "https://api.deepgram.com, or http://HOST:PORT for a server of your own"
+        yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
+
+
+class Connection:
+    """A WebSocket to Deepgram."""
+
+    def __init__(self, sdk: Any, configure: Any, request_id: str | None) -> None:
+        self._configure = configure
+        self.sdk = sdk
+        """The SDK's socket client; what it sends goes through `call`."""
+        self.request_id = request_id
+        """How Deepgram's support finds this connection; None: it was not told."""
+
+    async def call(self, send: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Has the SDK send something.
+
+        Raises:
+            ComponentError: the connection has ended, well or not.
+
+        """
+        from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - loaded in a thread by then
+
+        try:
+            await send(*args, **kwargs)
+        except ConnectionClosed as error:
+            raise self._ended(error) from error
+
+    async def configure(self, changes: Mapping[str, Any]) -> None:
+        """Changes settings in mid-stream, where the API has that; as `call`."""
+        await self.call(self.sdk.send_configure, self._configure(**changes))
+
+    async def receive(self) -> Any:
+        """The next message as the SDK parses it, bytes as they are; None when the connection was closed properly.
+
+        Messages and fields that the SDK does not know are passed over. Cancel-safe.
+
+        Raises:
+            ComponentError: the connection broke, or was closed because of an error, or a message is no JSON.
+
+        """
+        from websockets.exceptions import ConnectionClosed, ConnectionClosedOK  # noqa: PLC0415
+
+        while True:
+            try:
+                message = await self.sdk.recv()
+            except ConnectionClosedOK:
+                return None
+            except ConnectionClosed as error:
+                raise self._ended(error) from error
+            except JSONDecodeError as error:
+                raise ComponentError("sent what is not JSON", answered=shortened(error.doc)) from error
+            if message is not None:
+                return message
+
+    def _ended(self, error: Any) -> ComponentError:
+        """What a `websockets.ConnectionClosed` means."""
+        if error.rcvd is not None:
+            return closed(error.rcvd.code, error.rcvd.reason, self.request_id)
+        # What it told the other side to be wrong: rubbish on the wire, pings without an answer.
+        return closed(None, error.sent.reason if error.sent is not None else "", self.request_id)
+
+
+def _load(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
+
+
+class Client:
+    """The SDK's client, with the connections that it can't open itself."""
+
+    def __init__(self, account: Account) -> None:
+        """Imports the SDK, 0.2 s, and makes its client: in a thread."""
+        with _importing, warnings.catch_warnings():
+            # The SDK tries websockets.legacy first, which warns. The lock: two threads would restore each
+            # other's filters.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._httpx = import_module("httpx")
+            self._websockets = import_module("websockets.trio.client")
+            self._exceptions = import_module("websockets.exceptions")
+            self._apis = {
+                api: (_load(api.module, api.client), _load(*api.configure) if api.configure else None)
+                for api in (LISTEN_V1, LISTEN_V2, SPEAK_V1)
+            }
+            self._encode_query = import_module("deepgram.core.query_encoder").encode_query
+            deepgram = import_module("deepgram.client")
+            for module in REST_MODULES:
+                import_module(module)
+            self._api_error = import_module("deepgram.core.api_error").ApiError
+            environment = import_module("deepgram.environment").DeepgramClientEnvironment
+        self._account = account
+        # How messages name the key; one that was typed into the file has no better name than the option's.
+        self._key = "api_key" if account.api_key.source == "***" else account.api_key.source
+        https = account.base_url.rstrip("/")
+        wss = "ws" + https.removeprefix("http")
+        self._ssl = ssl.create_default_context()
+        self._http = self._httpx.AsyncClient(
+            verify=self._ssl,
+            trust_env=False,
+            timeout=self._httpx.Timeout(account.timeout_s, connect=account.connect_timeout_s),
+        )
+        self.sdk = deepgram.AsyncDeepgramClient(
+            api_key=str(account.api_key),
+            environment=environment(base=https, production=wss, agent=wss, agent_rest=https),
+            httpx_client=self._http,
+            max_retries=0,  # its pauses are asyncio's
+        )
+        """The SDK's client: its REST calls work on trio as they are, inside `request`."""
+        self._headers = self.sdk._client_wrapper.get_headers()  # noqa: SLF001
+        self._socket_url = self.sdk._client_wrapper.get_environment().production  # noqa: SLF001
+
+    @asynccontextmanager
+    async def connect(
+        self, api: Api, query: Mapping[str, Any], timeout_s: float | None = None
+    ) -> AsyncIterator[Connection]:
+        """A WebSocket; leaving it closes it, properly unless by an exception.
+
+        Args:
+            api: which.
+            query: its parameters; those that are None are left out, of a list each is a parameter of its own.
+            timeout_s: how long it may take, in s; None: as long as the account says.
+
+        Raises:
+            ComponentError: it can't be opened.
+
+        """
+        given = {name: list(value) if isinstance(value, tuple) else value for name, value in query.items()}
+        pairs = self._encode_query({name: value for name, value in given.items() if value is not None})
+        url = f"{self._socket_url}{api.path}?{urlencode(pairs)}"
+        opening = self._websockets.connect(
+            url,
+            ssl=self._ssl if url.startswith("wss:") else None,
+            additional_headers=self._headers,
+            user_agent_header=None,  # the SDK's is among the headers
+            compression=None,  # audio can't be compressed
+            proxy=None,
+            open_timeout=self._account.connect_timeout_s if timeout_s is None else timeout_s,
+            ping_interval=api.pings_s,
+            close_timeout=CLOSE_S,
+        )
+        async with AsyncExitStack() as stack:
+            websocket = await self._enter(stack, opening)
+            request_id = websocket.response.headers.get("dg-request-id")
+            try:
+                socket_client, configure = self._apis[api]
+                yield Connection(socket_client(websocket=websocket), configure, request_id)
+                await self._close(websocket)
+            finally:
+                # Its own way out would wait behind whoever is sending, and the other side may not read.
+                await trio.aclose_forcefully(websocket.stream)
+
+    async def _enter(self, stack: AsyncExitStack, opening: Any) -> Any:
+        try:
+            return await stack.enter_async_context(opening)
+        except self._exceptions.InvalidStatus as error:
+            answer = error.response
+            headers = dict(answer.headers.raw_items())
+            raise refused(answer.status_code, headers, bytes(answer.body), self._key) from error
+        except self._exceptions.InvalidHandshake as error:
+            said = shortened(str(error.__cause__ or error))
+            raise ComponentError("answered with something else than a WebSocket", answered=said) from error
+        except TimeoutError as error:
+            raise self._too_slow() from error
+        except (OSError, trio.BrokenResourceError, self._exceptions.ConnectionClosed) as error:
+            raise self._unreachable(error) from error
+
+    async def _close(self, websocket: Any) -> None:
+        """Says goodbye, and reads until the other side has: while unread messages wait, the library reads nothing."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drain, websocket)
+            with trio.move_on_after(CLOSE_S):
+                await websocket.aclose()
+            await trio.aclose_forcefully(websocket.stream)
+
+    async def _drain(self, websocket: Any) -> None:
+        with suppress(self._exceptions.ConnectionClosed):
+            while True:
+                await websocket.recv()
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """For the SDK's REST calls: their exceptions become `ComponentError`."""
+        try:
+            yield
+        except self._api_error as error:
+            raise refused(error.status_code or 0, error.headers or {}, error.body, self._key) from error
+        except self._httpx.ConnectTimeout as error:
+            raise self._too_slow() from error
+        except self._httpx.TimeoutException as error:
+            raise ComponentError(f"nothing came for {self._account.timeout_s:g} s") from error
+        except self._httpx.ConnectError as error:
+            raise self._unreachable(error) from error
+        except self._httpx.TransportError as error:
+            raise ComponentError(f"the connection broke: {shortened(str(error))}") from error
+
+    def _too_slow(self) -> ComponentError:
+        within = f"{self._account.connect_timeout_s:g} s"
+        return ComponentError(f"{self._account.base_url} did not take the connection within {within}")
+
+    def _unreachable(self, error: BaseException) -> ComponentError:
+        while error.__cause__ is not None:  # trio and websockets wrap what the system said
+            error = error.__cause__
+        said = shortened(str(error))
+        return ComponentError(f"{self._account.base_url} can't be reached" + (f": {said}" if said else ""))
+
+    async def close(self) -> None:
+        """Closes the REST connections that are kept."""
+        await self._http.aclose()
+
+
+@asynccontextmanager
+async def open_client(account: Account, resources: Resources) -> AsyncIterator[Client]:
+    """A client of the SDK for one component; who is cancelled meanwhile does not wait for its import."""
+    client = await trio.to_thread.run_sync(Client, account, abandon_on_cancel=True, limiter=resources.threads)
+    try:
+        yield client
+    finally:
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await client.close()

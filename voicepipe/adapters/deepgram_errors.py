@@ -1,0 +1,125 @@
+"""What Deepgram's refusals and closing codes mean, as `ComponentError`: pure, and without its library.
+
+Sources: developers.deepgram.com/docs/errors and /docs/stt-troubleshooting-websocket-data-and-net-errors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.errors import ComponentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_QUOTED = 200
+"""Characters that an error quotes of what was answered."""
+
+_PASSING = {408, 425, 429}
+"""HTTP statuses below 500 that another attempt may not meet."""
+
+_HINTS = {
+    400: "Deepgram does not take the model or an option beside it",
+    401: "is {key} set for this account?",
+    402: "the project of {key} has no credit left",
+    403: "the project of {key} may not use this model",
+    404: "is base_url right, and does that server have the model?",
+    429: "the project of {key} has as many streams open as it may have",
+}
+
+_CLOSINGS = {
+    "DATA-0000": (False, "it can't decode the audio: are encoding and sample rate those of the stream?"),
+    "NET-0000": (True, "it had nothing to send in time: see status.deepgram.com"),
+    "NET-0001": (True, "it got no audio for 10 s: is keep_alive_s below that, and the network in order?"),
+}
+"""By what the reason of a closing frame names: whether another attempt may do better, and a hint."""
+
+_LASTING = {1002, 1003, 1007, 1008, 1009, 1010}
+"""Closing codes that say that it is the client who is wrong (RFC 6455, section 7.4.1)."""
+
+
+def refused(status: int, headers: Mapping[str, str], body: Any, key: str) -> ComponentError:
+    """What an HTTP answer that is no success means.
+
+    Args:
+        status: the HTTP status.
+        headers: of the answer; a handshake that fails has the reason in `dg-error` as well as in the body.
+        body: bytes, text, or what JSON made of it.
+        key: how to name the API key: `${DEEPGRAM_API_KEY}`, never its value.
+
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    lacks_permission = "INSUFFICIENT_PERMISSIONS" in str(body) and status == 401
+    return ComponentError(
+        f"HTTP {status}",
+        retryable=status >= 500 or status in _PASSING,
+        answered=_with_request(_answer(body) or headers.get("dg-error", ""), headers.get("dg-request-id")),
+        hint=(_HINTS[403] if lacks_permission else _HINTS.get(status, "")).format(key=key),
+        retry_after_s=_retry_after_s(headers.get("retry-after")),
+    )
+
+
+def closed(code: int | None, reason: str, request_id: str | None = None) -> ComponentError:
+    """What the end of a WebSocket means that should have gone on.
+
+    Args:
+        code: of the closing frame; None: there was none.
+        reason: what stood in it, or what made the connection break.
+        request_id: what Deepgram's support asks for.
+
+    """
+    if code is None:
+        broke = "the connection broke" + (f": {shortened(reason)}" if reason else "")
+        return ComponentError(broke, answered=_with_request("", request_id))
+    named = re.search(r"(NET|DATA)-?(\d{4})", reason, re.IGNORECASE)
+    passing, hint = _CLOSINGS.get(f"{named[1]}-{named[2]}".upper() if named else "", (code not in _LASTING, ""))
+    return ComponentError(
+        f"the connection was closed with code {code}",
+        retryable=passing,
+        answered=_with_request(shortened(reason), request_id),
+        hint=hint,
+    )
+
+
+def shortened(said: str | bytes) -> str:
+    """As much of an answer as an error quotes, on one line."""
+    text = " ".join(said.split()) if isinstance(said, str) else repr(said[:MOST_QUOTED])
+    return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
+
+
+def _answer(body: Any) -> str:
+    """The sentence in a body: Deepgram's JSON has it as `err_msg`, or as `message` with `details`."""
+    if isinstance(body, bytes):
+        body = body.decode(errors="replace")
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except ValueError:
+            return shortened(body)
+    if not isinstance(body, dict):
+        return shortened(str(body))
+    parts = [body.get(name) for name in ("err_code", "category", "err_msg", "message", "details", "reason")]
+    return shortened(": ".join(part for part in parts if isinstance(part, str) and part) or str(body))
+
+
+def _with_request(answer: str, request_id: str | None) -> str:
+    return f"{answer} (request {request_id})".lstrip() if request_id else answer
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Seconds, from seconds or a date (RFC 9110, section 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if isfinite(seconds) else None

@@ -1,0 +1,118 @@
+"""What ElevenLabs' refusals mean, as `ComponentError`: pure.
+
+The body's `detail` is an object with `code` and `message` (older: `status` and `message`), or a list of what is wrong
+with the request's fields. Sources: elevenlabs.io/docs/eleven-api/resources/errors and
+help.elevenlabs.io, "API - Error Code 400 or 401" and "429".
+"""
+
+from __future__ import annotations
+
+import json
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.errors import ComponentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_QUOTED = 200
+"""Characters that an error quotes of what was answered."""
+
+_PASSING = {408, 425, 429}
+"""HTTP statuses below 500 that another attempt may not meet."""
+
+_HINTS = {
+    400: "ElevenLabs does not take the voice, the model or an option beside them",
+    401: "is {key} set for this account?",
+    402: "the account of {key} needs a paid plan for this",
+    403: "the account of {key} may not do this",
+    404: "are base_url and voice right?",
+    422: "ElevenLabs does not take the voice, the model or an option beside them",
+    429: "the account of {key} asks too often",
+}
+"""By HTTP status."""
+
+_HINTS_BY_CODE = {
+    "quota_exceeded": "the account of {key} has no characters left",
+    "missing_permissions": "let {key} use text-to-speech, in the settings of the key",
+    "voice_not_found": "is voice the ID of a voice of this account?",
+    "model_not_found": "GET /v1/models lists the models",
+    "too_many_concurrent_requests": "the plan of {key} allows fewer requests at a time",
+    "concurrent_limit_exceeded": "the plan of {key} allows fewer requests at a time",
+    "system_busy": "ElevenLabs has too much to do",
+}
+"""By `code` or `status`, which say more."""
+
+
+def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ComponentError:
+    """What an HTTP answer that is no success means.
+
+    Args:
+        status: the HTTP status.
+        headers: of the answer, by lower-case name.
+        body: of the answer.
+        key: how to name the API key: `${ELEVENLABS_API_KEY}`, never its value.
+
+    """
+    code, said = _detail(body)
+    return ComponentError(
+        f"HTTP {status}",
+        retryable=status >= 500 or status in _PASSING,
+        answered=shortened(": ".join(filter(None, (code, said)))),
+        hint=_HINTS_BY_CODE.get(code, _HINTS.get(status, "")).format(key=key),
+        retry_after_s=_retry_after_s(headers.get("retry-after")),
+    )
+
+
+def code_of(body: bytes) -> str:
+    """The error's own name, such as `missing_permissions`; empty if it has none."""
+    return _detail(body)[0]
+
+
+def shortened(said: str) -> str:
+    """As much of an answer as an error quotes, on one line."""
+    text = " ".join(said.split())
+    return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
+
+
+def _detail(body: bytes) -> tuple[str, str]:
+    """The error's own name and what it says of itself."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return "", body.decode(errors="replace")
+    detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
+    if isinstance(detail, dict):
+        # New answers have both, and `status` is the more specific one where they differ.
+        names = [name for name in (detail.get("status"), detail.get("code")) if isinstance(name, str)]
+        code = next((name for name in names if name in _HINTS_BY_CODE), next(iter(names), ""))
+        return code, str(detail.get("message") or ("" if code else detail))
+    if isinstance(detail, list):
+        return "", "; ".join(map(_field, detail))
+    return "", str(detail)
+
+
+def _field(problem: Any) -> str:
+    """`body.text: Field required`."""
+    if not isinstance(problem, dict):
+        return str(problem)
+    place = problem.get("loc")
+    where = ".".join(map(str, place)) if isinstance(place, list) else ""
+    return ": ".join(filter(None, (where, str(problem.get("msg", problem)))))
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Seconds, from seconds or a date (RFC 9110, section 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if isfinite(seconds) else None
