@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api import public_api
+from diagram import turns_diagram
 from links import Linked, rewrite_links, source_page
 from mkdocs.structure.files import File
 from tables import adapter_tables, field_table, module_tables, turns_table
@@ -34,6 +35,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "adapters": adapter_tables,
     "module": module_tables,
     "turns": lambda _: turns_table(),
+    "turns_diagram": lambda _: turns_diagram(),
     "api": lambda _: public_api(),
 }
 

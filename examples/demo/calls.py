@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from examples.demo.screen import Screen
     from voicepipe.testing.speaker import Speaker
 
-ANSWER_S: Final = 5.0
+ANSWER_S: Final = 30.0
 """How long the engine may take to answer."""
-CALL_S: Final = 45.0
+CALL_S: Final = 180.0
 """How long a call may last."""
-HANG_UP_S: Final = 5.0
+HANG_UP_S: Final = 30.0
 """How long after its last reply the agent may take to hang up; and how long the log may take to say so."""
 
 

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.02
 """How often the log is looked at."""
-START_S: Final = 20.0
+START_S: Final = 60.0
 """How long the engine may take to be ready."""
-STOP_S: Final = 5.0
+STOP_S: Final = 30.0
 """How long it may take to stop when no call is up."""
+RELOAD_S: Final = 60.0
+"""How long it may take to reload, which has the lowest priority."""
 
 Record: TypeAlias = dict[str, Any]
 """One line of the log."""
@@ -107,7 +109,7 @@ class Engine:
         after = len(self.log.records)
         self._process.send_signal(signal.SIGHUP)
         outcomes = ("reload.applied", "reload.unchanged", "reload.rejected")
-        return await self.log.wait_for(*outcomes, within_s=15, after=after)
+        return await self.log.wait_for(*outcomes, within_s=RELOAD_S, after=after)
 
     async def stop(self) -> int | None:
         """Asks it to stop; gives its exit status, or None if it had to be killed."""

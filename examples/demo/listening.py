@@ -26,6 +26,8 @@ _HOP: Final = 80
 _BANDS_HZ: Final = (100, 300, 500, 700, 900, 1150, 1400, 1700, 2000, 2400, 2800, 3200, 3700)
 _FLOOR: Final = 1e6
 """Added to the energy of a band, so that silence is no picture."""
+_PAUSE: Final = 80
+"""So many zeros in a row, which last 10 ms, are nothing that a line made: there came no audio."""
 
 
 @frozen
@@ -93,8 +95,12 @@ def find_speech(sentence: Samples, audio: Samples) -> tuple[float, float]:
 
     Compares pictures of the two: energy in twelve bands over time. The same words in the same voice come to 0.97
     and more, and other words to less than 0.8; samples themselves would not do, as espeak-ng's pitch flutters.
+    Pauses without any audio are left out of both: where frames came late, a caller hears one.
     """
-    wanted, there = _picture(sentence), _picture(audio)
+    sounds, places = _sounding(sentence), _sounding(audio)
+    if not sounds.size or not places.size:
+        return 0.0, 0.0
+    wanted, there = _picture(sentence[sounds]), _picture(audio[places])
     wanted -= wanted.mean()
     best, place = 0.0, 0
     for at in range(len(there) - len(wanted) + 1):
@@ -103,7 +109,18 @@ def find_speech(sentence: Samples, audio: Samples) -> tuple[float, float]:
         alike = float((wanted * part).sum() / np.sqrt((wanted**2).sum() * (part**2).sum() + 1e-9))
         if alike > best:
             best, place = alike, at
-    return place * _HOP / RATE, best
+    into = min(_FRAME, len(sounds) - 1)  # not at the edge, or it might be before the pause
+    found = int(places[min(place * _HOP + into, len(places) - 1)])
+    return max(0, found - int(sounds[into])) / RATE, best
+
+
+def _sounding(audio: Samples) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where there is audio."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], audio == 0, [0]))))
+    silent = np.zeros(len(audio), bool)
+    for start, end in edges.reshape(-1, 2):
+        silent[start:end] = end - start >= _PAUSE
+    return np.flatnonzero(~silent)
 
 
 def _loud_frames(audio: Samples) -> Samples:

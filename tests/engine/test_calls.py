@@ -51,7 +51,7 @@ async def test_a_call_keeps_its_version_and_the_next_one_gets_the_new(engine):
             ]
         ended = await engine.logged("call.ended", call_id=str(second.call_id))
         assert ended["outcome"] == "caller_hung_up"
-        assert await first.agent_spoke()
+        assert await first.agent_spoke(quiet_ms=100)
         assert engine.count("version.retired") == 0
     await engine.logged("version.retired", version=1)
     assert (await engine.ask("GET", "/calls")).json() == {"calls": []}
@@ -62,7 +62,6 @@ async def test_a_turn_says_what_was_heard_and_said_and_how_fast(engine):
         greeting = await engine.logged("call.turn", turn=1)
         assert (greeting["trigger"], greeting["heard"], greeting["said"]) == ("announcement", "", "Hello.")
         assert greeting["response_ms"] is None
-        await caller.agent_spoke()
         await caller.say(recorded("yes-8k.wav"))
         turn = await engine.logged("call.turn", turn=2)
         assert turn["call_id"] == str(caller.call_id)
@@ -70,7 +69,7 @@ async def test_a_turn_says_what_was_heard_and_said_and_how_fast(engine):
         assert "yes" in turn["heard"]
         assert turn["said"]
         assert turn["interrupted"] is False
-        assert 0 < turn["response_ms"] < 10_000
+        assert turn["response_ms"] > 0
     ended = await engine.logged("call.ended")
     assert (ended["outcome"], ended["turns"], ended["set"]) == ("caller_hung_up", 2, "main")
     assert ended["duration_s"] > 1
@@ -91,7 +90,11 @@ async def test_calls_outlive_the_log(home):
     async with open_engine(home) as engine:
         await engine.process.stderr.aclose()
         async with open_audiosocket_call(port=engine.port) as caller:
-            assert await caller.agent_spoke()
+            assert await caller.agent_spoke(quiet_ms=100)
+
+            async def listens():
+                (call,) = (await engine.ask("GET", "/calls")).json()["calls"]
+                return (call["state"], call["turns"]) == ("listening", 1)
+
+            await engine.comes_true(listens)
             assert not caller.hung_up.is_set()
-            (call,) = (await engine.ask("GET", "/calls")).json()["calls"]
-            assert (call["state"], call["turns"]) == ("listening", 1)

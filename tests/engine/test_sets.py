@@ -8,6 +8,7 @@ import pytest
 import structlog
 import trio
 import trio.testing
+from patience import LONG_S, until
 from recording import RecordedSet, pipeline
 
 from reference_engine import sets as module
@@ -62,10 +63,9 @@ async def test_one_that_is_slow_to_open_holds_no_other_back(recorded):
     recorded.files["main"].write(default=pipeline(tts="quick"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(recorded.sets.reload, ["main", "acme"], trigger="signal"))
-        with trio.fail_after(5):
+        with trio.fail_after(LONG_S):
             await asked.wait()
-            while recorded.sets.serving["main"].current.version == 1:  # noqa: ASYNC110 - no event tells it
-                await trio.sleep(0.001)
+            await until(lambda: recorded.sets.serving["main"].current.version == 2)
             assert recorded.sets.serving["acme"].current.version == 1
             recorded.files["main"].write(default=pipeline(tts="quicker"))
             outcomes = await recorded.sets.reload(["main"], trigger="control")

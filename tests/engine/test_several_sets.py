@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 from engine_process import open_engine, run_command
+from patience import LONG_S
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 
@@ -19,7 +20,7 @@ async def test_calls_beyond_max_calls_are_refused_at_once(home):
             await engine.logged("call.started", set="main")
             await engine.logged("call.started", set="acme")
             async with open_audiosocket_call(port=engine.ports["acme"]) as third:
-                with trio.fail_after(5):
+                with trio.fail_after(LONG_S):
                     await third.hung_up.wait()
                 assert third.how == "0x00"
             refused = await engine.logged("call.refused", call_id=str(third.call_id))
@@ -161,7 +162,7 @@ async def test_the_last_known_good_files_serve_when_those_that_are_there_are_not
         assert samples['voicepipe_last_known_good{set="acme"}'] == 0
         assert b"main: serves the last known good files" in (await engine.command("status")).stdout
         async with open_audiosocket_call(port=engine.ports["main"]) as caller:
-            assert await caller.agent_spoke()
+            assert await caller.agent_spoke(quiet_ms=100)
         (home / "ai-agent.yaml").write_text((home / "acme.yaml").read_text())
         assert (await engine.ask("POST", "/-/reload?set=main")).status_code == 200
         assert (await engine.samples())['voicepipe_last_known_good{set="main"}'] == 0

@@ -306,7 +306,12 @@ class Client:
         while error.__cause__ is not None:  # trio and websockets wrap what the system said
             error = error.__cause__
         said = shortened(str(error))
-        return ComponentError(f"{self._account.base_url} can't be reached" + (f": {said}" if said else ""))
+        untrusted = isinstance(error, ssl.SSLCertVerificationError)
+        return ComponentError(
+            f"{self._account.base_url} can't be reached" + (f": {said}" if said else ""),
+            retryable=not untrusted,
+            hint="this machine does not trust its certificate" if untrusted else "",
+        )
 
     async def close(self) -> None:
         """Closes the REST connections that are kept."""

@@ -1,0 +1,47 @@
+"""What adapters and programs that use voicepipe are tested with; our own tests use it too.
+
+`conformance` says whether an adapter behaves. `RehearsedCall` holds a whole call in memory, on trio's virtual clock,
+with scripted components and a caller who is a test: ten minutes in milliseconds. `open_audiosocket_call` and
+`open_speaker` are a caller with a telephone and a voice, for an engine that listens.
+"""
+
+from __future__ import annotations
+
+from voicepipe.testing import conformance
+from voicepipe.testing.audiosocket_caller import AudioSocketCaller, open_audiosocket_call, write_stereo_wav
+from voicepipe.testing.calls import RehearsedCall
+from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
+from voicepipe.testing.conformance import (
+    ConformanceError,
+    check_language_model,
+    check_speech_to_text,
+    check_text_to_speech,
+)
+from voicepipe.testing.conversation import Line, Spoke, converse
+from voicepipe.testing.pipelines import open_test_pipeline
+from voicepipe.testing.speaker import Speaker, open_speaker, synthesise
+from voicepipe.testing.transport import MemoryTransport, voice
+
+__all__ = [
+    "AudioSocketCaller",
+    "ConformanceError",
+    "Line",
+    "MemoryTransport",
+    "RehearsedCall",
+    "ScriptedLanguageModel",
+    "ScriptedSpeechToText",
+    "Speaker",
+    "Spoke",
+    "ToneTextToSpeech",
+    "check_language_model",
+    "check_speech_to_text",
+    "check_text_to_speech",
+    "conformance",
+    "converse",
+    "open_audiosocket_call",
+    "open_speaker",
+    "open_test_pipeline",
+    "synthesise",
+    "voice",
+    "write_stereo_wav",
+]

@@ -20,8 +20,9 @@ from voicepipe.pipelines.snapshot import (
 from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
+    from voicepipe.calls.tool_functions import FunctionTool
     from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
 
 
@@ -55,6 +56,7 @@ async def open_test_pipeline(
     llm: LanguageModel | Sequence[LanguageModel],
     tts: TextToSpeech | Sequence[TextToSpeech],
     *,
+    functions: Iterable[FunctionTool] = (),
     apology: Recorded | None = None,
     **settings: Any,
 ) -> AsyncIterator[Pipeline]:
@@ -64,6 +66,7 @@ async def open_test_pipeline(
         stt: speech-to-text, or a list of alternatives in failover order: `test_stt`, `test_stt_2`, ...
         llm: language model, likewise.
         tts: text-to-speech, likewise.
+        functions: tools that run, which `tools` may name.
         apology: the recorded one; None: it is spoken when it is due.
         settings: fields of `PipelineSettings` other than those: `greeting`, `turns`, ...
 
@@ -86,6 +89,7 @@ async def open_test_pipeline(
             ),
             **opened,
             ticker=ticker,
+            tools=tuple(functions),
             apology=apology,
         )
         nursery.cancel_scope.cancel()

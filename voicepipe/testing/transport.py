@@ -44,6 +44,8 @@ class MemoryTransport:
         """Every frame of the agent: when, on trio's clock, and its bytes."""
         self.transferred_to: str | None = None
         """Where `transfer` sent the caller."""
+        self.pressed: list[str] = []
+        """What `send_dtmf` was given."""
         self.ended = trio.Event()
         """The call is over, by whichever side."""
         self.blocked = False
@@ -91,6 +93,11 @@ class MemoryTransport:
         """Notes the target and ends the call."""
         self.transferred_to = target
         self.ended.set()
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Notes the keys."""
+        await trio.lowlevel.checkpoint()
+        self.pressed.append(digits)
 
     async def hang_up(self) -> None:
         """Ends the call."""

@@ -1,0 +1,105 @@
+"""Recordings: both sides where they were heard, and a file that is whole whatever happens."""
+
+from __future__ import annotations
+
+import re
+import wave
+
+import numpy as np
+import pytest
+import trio
+
+from voicepipe.audio import AudioFormat
+from voicepipe.calls.events import CallBegan, RecordingFailed
+from voicepipe.calls.recording import SAVE_S, recording_path
+from voicepipe.config.settings import RecordingSettings
+from voicepipe.testing.calls import RehearsedCall
+from voicepipe.testing.components import ScriptedSpeechToText
+from voicepipe.testing.transport import MemoryTransport
+
+
+def sides(path):
+    """The two sides of a recording, and its rate."""
+    with wave.open(str(path), "rb") as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (2, 2)
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+        return both[:, 0], both[:, 1], file.getframerate()
+
+
+def loud_ms(side, rate):
+    """Where a side begins and ends to be loud, in ms."""
+    where = np.flatnonzero(np.abs(side) > 300)
+    return where[0] / rate * 1000, where[-1] / rate * 1000
+
+
+async def held(directory, audio, **settings):
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(["two tickets"]),
+        transport=MemoryTransport(audio),
+        settings={"greeting": "", "recording": RecordingSettings(str(directory)), **settings},
+    )
+
+    async def caller():
+        await call.transport.be_silent(1000)
+        await call.transport.say(1000)
+        await call.transport.be_silent(3000)
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    return call
+
+
+@pytest.mark.parametrize("audio", [AudioFormat(8000), AudioFormat(8000, "mulaw"), AudioFormat(16000)], ids=str)
+async def test_both_sides_are_where_they_were_heard(autojump_clock, tmp_path, audio):
+    call = await held(tmp_path / "new" / "directory", audio)
+    (path,) = (tmp_path / "new" / "directory").iterdir()
+    assert str(path) == call.told(CallBegan)[0].recording
+    caller, agent, rate = sides(path)
+    assert rate == audio.rate
+    assert len(caller) / rate == pytest.approx(5, abs=0.05)
+    assert loud_ms(caller, rate) == (pytest.approx(1000, abs=40), pytest.approx(2000, abs=40))
+    # "I see." takes 360 ms, 600 ms after the caller.
+    assert loud_ms(agent, rate) == (pytest.approx(2600, abs=60), pytest.approx(2960, abs=60))
+
+
+async def test_it_is_whole_while_the_call_is_up(autojump_clock, tmp_path):
+    call = RehearsedCall(settings={"greeting": "Hello there.", "recording": RecordingSettings(str(tmp_path))})
+    lengths = []
+
+    async def caller():
+        await call.transport.be_silent(int(SAVE_S * 1000) + 2000)
+        with trio.fail_after(60):
+            while not lengths:
+                await trio.sleep(1)
+                lengths.extend(len(sides(path)[0]) for path in tmp_path.iterdir())
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    assert lengths[0] > 8000 * (SAVE_S - 1)
+
+
+async def test_a_disk_that_takes_nothing_ends_the_recording_and_not_the_call(autojump_clock, tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    call = RehearsedCall(settings={"greeting": "Hello.", "recording": RecordingSettings(str(tmp_path / "file"))})
+
+    async def caller():
+        await call.transport.be_silent(12_000)
+        await call.transport.hang_up_as_caller()
+
+    ended = await call.hold(caller)
+    assert ended.outcome == "caller_hung_up"
+    (failed,) = call.told(RecordingFailed)
+    assert "file" in failed.path
+    assert failed.reason
+
+
+async def test_by_itself_nothing_is_recorded(autojump_clock, tmp_path):
+    call = await held("", AudioFormat(8000))
+    assert call.told(CallBegan)[0].recording == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_call_id_leads_nowhere_else():
+    path = recording_path("recordings", "../../etc/passwd\0" + "x" * 300)
+    assert path.parent.name == "recordings"
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[A-Za-z0-9._-]{1,100}\.wav", path.name)

@@ -1,0 +1,46 @@
+"""The kit on the adapters that need nobody else: each rule a test."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+from voicepipe.adapters import espeak, scripted, vosk
+from voicepipe.audio import AudioFormat
+from voicepipe.config.values import Directory, File
+from voicepipe.testing import conformance
+
+pytest_plugins = ["voicepipe.testing.plugin"]
+
+ROOT = Path(__file__).parents[2]
+SPEECH = ROOT / "tests/data/speech"
+
+
+def recording(name):
+    with wave.open(str(SPEECH / name)) as file:
+        return AudioFormat(file.getframerate()), file.readframes(file.getnframes())
+
+
+def script(name):
+    path = ROOT / "config/scripts" / name
+    return scripted.ScriptedOptions(File(path, path.read_bytes()))
+
+
+def model(path):
+    return vosk.VoskOptions(Directory(path, ""))
+
+
+test_scripted = conformance.language_model(scripted.llm, script("reception.yaml"))
+
+test_espeak = conformance.text_to_speech(
+    espeak.tts,
+    espeak.EspeakOptions(),
+    faults={"broken": espeak.EspeakOptions(voice="no-such-voice")},
+)
+test_vosk = conformance.speech_to_text(
+    vosk.stt,
+    model(ROOT / "config/models/tiny-en"),
+    speech=recording("digits-8k.wav"),
+    words="four five nine two",
+    faults={"broken": model(ROOT / "tests")},
+)

@@ -1,0 +1,70 @@
+"""The conformance kit on the openai language model, over both of its APIs."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+
+from vendors.openai_requests import KEY
+from vendors.openai_server import OpenAIServer
+from vendors.serving import Fault, open_vendor
+
+from voicepipe.adapters.openai_llm import OpenAIOptions, llm
+from voicepipe.config.values import Secret
+from voicepipe.testing import conformance
+
+pytest_plugins = ["voicepipe.testing.plugin"]
+
+TIMEOUT_S = 1.0
+THROTTLED = {
+    "error": {"message": "Rate limit reached", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
+}
+OVERLOADED = {"error": {"message": "The server is overloaded", "type": "server_error", "param": None, "code": None}}
+
+
+@asynccontextmanager
+async def served(api, fault=None, key=KEY, model="gpt-4.1-mini"):
+    """A server while it is used."""
+    server = OpenAIServer()
+    server.fault = fault
+    async with open_vendor(server) as address:
+        yield OpenAIOptions(
+            model=model,
+            api_key=Secret(key, "${OPENAI_API_KEY}"),
+            base_url=f"{address.http}/v1",
+            api=api,
+            timeout_s=TIMEOUT_S,
+        )
+
+
+def faults(api):
+    return {
+        name: partial(served, api, fault)
+        for name, fault in {
+            "throttled": Fault("status", status=429, headers={"retry-after": "2"}, body=THROTTLED),
+            "server_error": Fault("status", status=503, body=OVERLOADED),
+            "server_error: of a proxy": Fault("status", status=502, body="<html>Bad Gateway</html>"),
+            "refuse": Fault("refuse"),
+            "stall: before the head": Fault("stall"),
+            "stall: before the first event": Fault("stall", after=0),
+            "stall: after some": Fault("stall", after=3),
+            "half_close: before the head": Fault("half_close"),
+            "half_close: after some": Fault("half_close", after=3),
+            "half_close: closed": Fault("close", after=2),
+            "half_close: reset": Fault("reset", after=2),
+            "empty": Fault("empty"),
+            "rubbish: before the head": Fault("rubbish"),
+            "rubbish: after some": Fault("rubbish", after=2),
+        }.items()
+    } | {
+        "unauthorised": partial(served, api, key="sk-of-somebody-else"),
+        "broken": partial(served, api, model="gpt-none"),
+    }
+
+
+LIMITS = conformance.Limits(deadline_s=5, streams=100)
+
+test_openai_chat = conformance.language_model(llm, partial(served, "chat"), faults=faults("chat"), limits=LIMITS)
+test_openai_responses = conformance.language_model(
+    llm, partial(served, "responses"), faults=faults("responses"), limits=LIMITS
+)

@@ -1,0 +1,163 @@
+"""A call's record: what it was, what was said, how long each step took, what failed, how it ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, frozen
+
+from voicepipe.calls.events import (
+    CallBegan,
+    CallEnded,
+    ComponentFailed,
+    ComponentLabel,
+    FailedOver,
+    Timings,
+    TurnEnded,
+)
+from voicepipe.components import Role
+from voicepipe.requests import CallInfo
+
+if TYPE_CHECKING:
+    from voicepipe.calls.events import CallEvent
+
+
+@frozen
+class TurnRecord:
+    """One exchange, as it was heard."""
+
+    at_s: float
+    """When it ended, in s since the call began."""
+    turn: int
+    """Which, from 1."""
+    trigger: str
+    """What was replied to, as `TurnEnded.trigger` has it."""
+    heard: str
+    """What the caller said or pressed."""
+    said: str
+    """What the caller heard of the reply."""
+    interrupted: bool
+    """True if the caller cut it short."""
+    timings: Timings
+    """How long each step took."""
+
+
+@frozen
+class FailureRecord:
+    """One failure of a component, or what was done about the one before."""
+
+    at_s: float
+    """When, in s since the call began."""
+    role: Role
+    """Which of the three."""
+    component: str
+    """Which one failed, or goes on; empty for an apology."""
+    what: str
+    """`failed`, or the rung that was taken: `retry`, `alternate`, `apology`."""
+    message: str = ""
+    """Why it failed."""
+
+
+@frozen(kw_only=True)
+class CallRecord:
+    """All there is to know about a call that has ended."""
+
+    call_id: str
+    """Unique."""
+    began: datetime
+    """When it was answered, UTC."""
+    duration_s: float
+    """How long it lasted."""
+    info: CallInfo
+    """Who rang whom."""
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """The version that the call kept."""
+    digest: str
+    """That version's digest."""
+    pipeline: str
+    """The pipeline's name."""
+    components: dict[Role, ComponentLabel]
+    """By role: the first alternative."""
+    outcome: str
+    """How it ended, as `CallEnded.outcome` has it."""
+    detail: str
+    """More about that."""
+    recording: str
+    """Where it was recorded; empty: it was not."""
+    turns: tuple[TurnRecord, ...] = ()
+    """What was said, in order."""
+    failures: tuple[FailureRecord, ...] = ()
+    """What failed, and what was done about it, in order."""
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as plain data for JSON, times in ISO 8601, milliseconds to a tenth."""
+        return asdict(self, value_serializer=_plain)
+
+
+def _plain(_instance: Any, _field: Any, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return round(value, 3) if isinstance(value, float) else value
+
+
+class CallRecorder:
+    """An observer that makes a call's record; one for each call."""
+
+    def __init__(self) -> None:
+        self.record: CallRecord | None = None
+        """The record; None until the call has ended."""
+        self._began: CallBegan | None = None
+        self._at = datetime.now(UTC)
+        self._turns: list[TurnRecord] = []
+        self._failures: list[FailureRecord] = []
+
+    def observe(self, event: CallEvent) -> None:
+        """Takes in what happens on the call."""
+        match event:
+            case CallBegan():
+                self._began, self._at = event, datetime.now(UTC)
+            case TurnEnded():
+                self._turns.append(
+                    TurnRecord(
+                        at_s=event.at_s,
+                        turn=event.turn,
+                        trigger=event.trigger,
+                        heard=event.heard,
+                        said=event.said,
+                        interrupted=event.interrupted,
+                        timings=event.timings,
+                    )
+                )
+            case ComponentFailed():
+                error = event.error
+                self._failures.append(FailureRecord(event.at_s, event.role, error.component, "failed", error.message))
+            case FailedOver():
+                self._failures.append(FailureRecord(event.at_s, event.role, event.component, event.rung))
+            case CallEnded():
+                self.record = self._ended(event)
+            case _:
+                pass
+
+    def _ended(self, event: CallEnded) -> CallRecord | None:
+        began = self._began
+        if began is None:
+            return None
+        return CallRecord(
+            call_id=event.call_id,
+            began=self._at,
+            duration_s=event.at_s,
+            info=began.info,
+            set=began.set,
+            version=began.version,
+            digest=began.digest,
+            pipeline=began.pipeline,
+            components={"stt": began.stt, "llm": began.llm, "tts": began.tts},
+            outcome=event.outcome,
+            detail=event.detail,
+            recording=began.recording,
+            turns=tuple(self._turns),
+            failures=tuple(self._failures),
+        )

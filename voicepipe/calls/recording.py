@@ -1,0 +1,181 @@
+"""Recording: both sides of a call as a stereo WAV file, the caller left, the agent right, each where it was heard."""
+
+from __future__ import annotations
+
+import re
+import wave
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from voicepipe.audio import AudioFormat, to_pcm16
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicepipe.requests import CallInfo
+    from voicepipe.transports.protocol import CallSink, Capability, Transport
+
+SAVE_S = 5.0
+"""How often what was heard goes to the file, in s."""
+
+SETTLED_S = 0.25
+"""Audio younger than this may still get something beside it, in s."""
+
+GAP_S = 0.06
+"""How far audio may come behind the clock before the time between is taken for silence, in s."""
+
+FINISH_S = 2.0
+"""How long the end of a recording may take, in s."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def recording_path(directory: str, call_id: str) -> Path:
+    """Where a call that begins now is recorded: `20261123T101500Z-<call id>.wav`."""
+    return Path(directory) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{_UNSAFE.sub('_', call_id)[:100]}.wav"
+
+
+class _Track:
+    """One side: 16-bit samples, with silence where nothing came."""
+
+    def __init__(self, audio: AudioFormat) -> None:
+        self._audio = audio
+        self.taken = 0
+        """Samples that went to the file."""
+        self._samples = bytearray()
+
+    def add(self, audio: bytes | memoryview, at_s: float) -> None:
+        behind = int(at_s * self._audio.rate) - self.length
+        if behind > GAP_S * self._audio.rate:
+            self._samples += bytes(2 * behind)
+        self._samples += to_pcm16(bytes(audio), self._audio.encoding)
+
+    @property
+    def length(self) -> int:
+        """Samples so far."""
+        return self.taken + len(self._samples) // 2
+
+    def take(self, samples: int) -> bytes:
+        """The next samples, silence if there are not so many."""
+        taken = bytes(self._samples[: 2 * samples])
+        del self._samples[: 2 * samples]
+        self.taken += samples
+        return taken + bytes(2 * samples - len(taken))
+
+
+class RecordedTransport:
+    """A transport that is recorded as it is used.
+
+    Args:
+        transport: what brings the call's audio.
+        path: the file; its directory is made if it is not there.
+
+    """
+
+    def __init__(self, transport: Transport, path: Path) -> None:
+        self._transport, self.path = transport, path
+        self.info: CallInfo = transport.info
+        """As the transport's."""
+        self.audio: AudioFormat = transport.audio
+        """As the transport's."""
+        self.pacing: Literal["ours", "theirs"] = transport.pacing
+        """As the transport's."""
+        self.can: frozenset[Capability] = transport.can
+        """As the transport's."""
+        self._began = trio.current_time()
+        self._caller, self._agent = _Track(self.audio), _Track(self.audio)
+        self._file: wave.Wave_write | None = None
+
+    async def run(self, sink: CallSink) -> None:
+        """As the transport's."""
+        await self._transport.run(_Tee(sink, self))
+
+    def write(self, audio: bytes | memoryview) -> bool:
+        """As the transport's."""
+        taken = self._transport.write(audio)
+        if taken:
+            self._agent.add(audio, trio.current_time() - self._began)
+        return taken
+
+    async def wait_writable(self) -> None:
+        """As the transport's."""
+        await self._transport.wait_writable()
+
+    def clear(self) -> None:
+        """As the transport's."""
+        self._transport.clear()
+
+    def mark(self, mark: int) -> None:
+        """As the transport's."""
+        self._transport.mark(mark)
+
+    async def transfer(self, target: str) -> None:
+        """As the transport's."""
+        await self._transport.transfer(target)
+
+    async def send_dtmf(self, digits: str) -> None:
+        """As the transport's."""
+        await self._transport.send_dtmf(digits)
+
+    async def hang_up(self) -> None:
+        """As the transport's."""
+        await self._transport.hang_up()
+
+    def hear(self, audio: bytes | memoryview) -> None:
+        """Takes the caller's next audio."""
+        self._caller.add(audio, trio.current_time() - self._began)
+
+    async def save(self, on_failure: Callable[[OSError], None]) -> None:
+        """Writes what was heard to the file, every few seconds and when it is cancelled; the file is whole each time.
+
+        Args:
+            on_failure: told why no more is recorded; the call goes on.
+
+        """
+        try:
+            try:
+                while True:
+                    await trio.sleep(SAVE_S)
+                    await self._write(trio.current_time() - self._began - SETTLED_S)
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S):
+                    await self._write(trio.current_time() - self._began)
+                    await trio.to_thread.run_sync(self._close)
+        except OSError as error:
+            on_failure(error)
+
+    async def _write(self, until_s: float) -> None:
+        samples = max(0, int(until_s * self.audio.rate) - self._caller.taken)
+        await trio.to_thread.run_sync(self._append, self._caller.take(samples), self._agent.take(samples))
+
+    def _append(self, caller: bytes, agent: bytes) -> None:
+        import numpy as np  # noqa: PLC0415 - 0.1 s of imports, for those who record
+
+        both = np.empty((len(caller) // 2, 2), "<i2")
+        both[:, 0], both[:, 1] = np.frombuffer(caller, "<i2"), np.frombuffer(agent, "<i2")
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = wave.open(str(self.path), "wb")  # noqa: SIM115 - it stays open from one piece to the next
+            self._file.setnchannels(2)
+            self._file.setsampwidth(2)
+            self._file.setframerate(self.audio.rate)
+        self._file.writeframes(both.tobytes())  # and the header's lengths, so that the file is whole
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class _Tee:
+    """A sink that lets the recording hear what the call hears."""
+
+    def __init__(self, sink: CallSink, recorded: RecordedTransport) -> None:
+        self._sink, self._recorded = sink, recorded
+        self.dtmf, self.heard, self.hung_up = sink.dtmf, sink.heard, sink.hung_up
+
+    def audio(self, audio: bytes | memoryview) -> None:
+        self._recorded.hear(audio)
+        self._sink.audio(audio)

@@ -1,0 +1,140 @@
+"""Checks for what goes wrong on the other side: it is noticed in time, and told in our words."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from voicepipe.components import Resources
+from voicepipe.errors import ComponentError
+from voicepipe.events import ReplyDone, Transcript
+from voicepipe.nurseries import leaves_of
+from voicepipe.testing.conformance.belongings import belongings, nothing_more_than
+from voicepipe.testing.conformance.kit import Check
+from voicepipe.testing.conformance.subject import THREADS, Bench
+from voicepipe.testing.conformance.verdicts import Failed, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from voicepipe.testing.conformance.subject import Subject
+
+
+@frozen
+class FaultKind:
+    """Something that goes wrong on the other side."""
+
+    check: str
+    """The name of its check."""
+    happens: str
+    """What happens."""
+    retryable: bool | None = None
+    """What `ComponentError.retryable` must be; None: either."""
+    hinted: bool = False
+    """Whether an operator can mend it, so that there must be a hint."""
+    waits: bool = False
+    """Whether the other side says how long to wait."""
+    may_be_empty: bool = False
+    """Whether a reply that says that it is empty, or an empty transcript, will do as well."""
+
+
+MEND = """\
+Whatever goes wrong becomes one `ComponentError`: `message` says what happened, `answered` what the other side said,
+`hint` what an operator can do, `retryable` whether the same request may succeed later. Nothing else gets out of the
+adapter: no exception of the vendor's library, no `KeyError` from parsing, no `SystemExit`. (A nursery's group with a
+`ComponentError` in it is taken apart at the edge; `KeyboardInterrupt` and `Cancelled` pass, and are never raised.)
+The call fails over when it sees the error, so it must come within the stream's deadline."""
+
+FAULTS: Mapping[str, FaultKind] = {
+    "broken": FaultKind("broken_options_are_told", "the options name what is not there", False, hinted=True),
+    "refuse": FaultKind("a_refusal_is_told", "nobody listens at the address", True),
+    "unauthorised": FaultKind("a_wrong_key_is_told", "the key is not accepted (401)", False, hinted=True),
+    "throttled": FaultKind("throttling_is_told", "too many requests (429 with Retry-After)", True, waits=True),
+    "server_error": FaultKind("a_server_error_is_told", "the service fails (500, 503)", True),
+    "stall": FaultKind("a_stall_is_noticed", "the service goes silent in mid-stream, the connection stays", True),
+    "half_close": FaultKind("a_half_close_is_noticed", "the connection ends before the service said so", True),
+    "empty": FaultKind("an_empty_success_is_noticed", "the service succeeds with nothing", may_be_empty=True),
+    "rubbish": FaultKind("rubbish_is_told", "the service sends what can't be read"),
+    "deaf": FaultKind("a_deaf_service_is_noticed", "the service stops reading, and says nothing", True),
+}
+"""By the name under which options for it are handed in."""
+
+
+def fault_checks(faults: Mapping[str, Any]) -> tuple[Check, ...]:
+    """A check for each fault that was handed in, and one that is skipped and names the kinds that were not.
+
+    Args:
+        faults: by kind, or by kind and what tells it from others of that kind: `stall`, `stall: before the head`.
+
+    Raises:
+        ValueError: there is no such kind.
+
+    """
+    found = []
+    for name in faults:
+        kind = name.partition(":")[0].strip()
+        if kind not in FAULTS:
+            raise ValueError(f"{name!r} is no fault that the kit knows; it knows {', '.join(FAULTS)}")
+        what = name.partition(":")[2].strip()
+        check = FAULTS[kind].check + (f"[{what}]" if what else "")
+        found.append(Check(check, f"When {FAULTS[kind].happens}.\n\n{MEND}", partial(_goes_wrong, name, FAULTS[kind])))
+    kinds = {name.partition(":")[0].strip() for name in faults}
+    if lacking := [kind for kind in FAULTS if kind not in kinds]:
+        reason = f"hand in faults={{kind: options}} for what can go wrong with it of {', '.join(lacking)}"
+        found.append(Check("other_faults_are_noticed", MEND, partial(_skip, reason)))
+    return tuple(found)
+
+
+async def _skip(reason: str, subject: Subject[Any]) -> None:
+    del subject
+    raise Skipped(reason)
+
+
+async def _goes_wrong(name: str, kind: FaultKind, subject: Subject[Any]) -> None:
+    async with subject.served(name) as options:
+        before = belongings()
+        error = await _failure(kind, subject, options)
+        if error is not None:
+            _judge(kind, error)
+        await nothing_more_than(before, subject.limits.settle_s)
+
+
+async def _failure(kind: FaultKind, subject: Subject[Any], options: Any) -> ComponentError | None:
+    """What comes out of the adapter itself, without its edge."""
+    resources = Resources(component=subject.adapter.name, threads=trio.CapacityLimiter(THREADS))
+    events: list[Any] = []
+    try:
+        async with subject.entered("the component", subject.adapter.open(options, resources)) as component:
+            events = [one.event for one in await Bench(subject, component, component, resources).use(raw=True)]
+    except BaseException as raised:
+        leaves = list(leaves_of(raised))
+        for leaf in leaves:
+            if isinstance(leaf, ComponentError):
+                return leaf
+        if any(isinstance(leaf, Failed | trio.Cancelled | KeyboardInterrupt) for leaf in leaves):
+            raise
+        said = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves)
+        raise Failed(f"what came was no ComponentError, but {said}") from raised
+    if kind.may_be_empty and _says_that_it_is_empty(events):
+        return None
+    raise Failed(f"nothing was noticed: the stream ended as if all was well, after {len(events) - 1} events")
+
+
+def _says_that_it_is_empty(events: list[Any]) -> bool:
+    finals = [event for event in events if isinstance(event, Transcript) and event.final]
+    ends = [event for event in events if isinstance(event, ReplyDone)]
+    return bool(finals or ends) and not any(final.text for final in finals) and all(e.reason == "empty" for e in ends)
+
+
+def _judge(kind: FaultKind, error: ComponentError) -> None:
+    if not error.message.strip():
+        raise Failed("the ComponentError has no message")
+    if not isinstance(error.retryable, bool) or kind.retryable not in {None, error.retryable}:
+        raise Failed(f"retryable is {error.retryable!r} although {kind.happens}: {error}")
+    if kind.hinted and not error.hint.strip():
+        raise Failed(f"it has no hint for the operator: {error}")
+    if kind.waits and not (error.retry_after_s and error.retry_after_s > 0):
+        raise Failed(f"retry_after_s is {error.retry_after_s!r}, the service said how long to wait: {error}")

@@ -1,0 +1,117 @@
+"""How speech-to-text streams are used: what they hear, and what must come of it again."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import frozen
+
+from voicepipe.audio import AudioFormat, from_pcm16, open_converter
+from voicepipe.events import Transcript
+from voicepipe.requests import Listen
+from voicepipe.testing.transport import voice
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from voicepipe.components import SpeechToText, TranscriptStream
+    from voicepipe.testing.conformance.subject import Progress
+
+CALL = AudioFormat(8000)
+"""The audio of a telephone call, as AudioSocket carries it."""
+
+UTTERANCE_MS, PAUSE_MS = 700, 300
+"""How long the voice of an utterance lasts, and the silence after it."""
+
+BRIEF_MS = 200
+"""How long an utterance is that need not make sense."""
+
+
+def spoken(audio: AudioFormat, ms: int) -> bytes:
+    """Something that a detector takes for a voice."""
+    return from_pcm16(voice(audio.rate, ms), audio.encoding)
+
+
+def silence(audio: AudioFormat, ms: int) -> bytes:
+    """Nothing."""
+    return audio.silence * (audio.bytes_in(ms) // audio.sample_bytes)
+
+
+@cache
+def converted(speech: tuple[AudioFormat, bytes], audio: AudioFormat) -> bytes:
+    """A recording in another format."""
+    converter = open_converter(speech[0], audio, live=False)
+    return speech[1] if converter is None else converter.convert(speech[1]) + converter.finish()
+
+
+@frozen
+class Hearing:
+    """A stream hears two utterances, each finalised, and is finished."""
+
+    finishes: ClassVar[bool] = True
+
+    speech: tuple[AudioFormat, bytes] | None = None
+    """A recording, as its format and its audio; None: something like a voice."""
+    words: str = ""
+    """What is said in it."""
+    call: AudioFormat = CALL
+    """The call's format."""
+
+    def open(self, component: SpeechToText, variant: int) -> AbstractAsyncContextManager[TranscriptStream]:
+        """A stream in the format that the component asks for."""
+        del variant
+        return component.open_stream(component.input_for(self.call), Listen())
+
+    async def begin(self, component: SpeechToText, stream: TranscriptStream, variant: int) -> None:
+        """One short utterance, finalised."""
+        del variant
+        await self.utter(component, stream, spoken(component.input_for(self.call).format, BRIEF_MS))
+        await stream.end_utterance()
+
+    async def say(
+        self, component: SpeechToText, stream: TranscriptStream, progress: Progress, variant: int, *, brief: bool
+    ) -> None:
+        """All utterances; other variants have other audio, and another number of utterances."""
+        audio = component.input_for(self.call).format
+        said = spoken(audio, BRIEF_MS) if brief else self.utterance(component, variant)
+        for at in range(2 + variant % 3):
+            await self.utter(component, stream, said, progress)
+            if at == 1:
+                await stream.listen_for(Listen(phrases=("yes", "no")))
+                await stream.listen_for(Listen())
+            progress.utterances += 1
+            await stream.end_utterance()
+        progress.finished = True
+        await stream.finish()
+
+    def utterance(self, component: SpeechToText, variant: int = 0) -> bytes:
+        """What is said once: the recording, or something like a voice, and a pause; each variant has its own length."""
+        audio = component.input_for(self.call).format
+        if self.speech is None:
+            return spoken(audio, UTTERANCE_MS + 100 * variant) + silence(audio, PAUSE_MS)
+        return converted(self.speech, audio) + silence(audio, PAUSE_MS + 100 * variant)
+
+    async def utter(
+        self, component: SpeechToText, stream: TranscriptStream, said: bytes, progress: Progress | None = None
+    ) -> None:
+        """Sends audio in the chunks that the component asks for."""
+        wanted = component.input_for(self.call)
+        size = wanted.format.bytes_in(wanted.chunk_ms)
+        for at in range(0, len(said), size):
+            chunk = said[at : at + size]
+            if progress is not None:
+                progress.sent += len(chunk)
+            await stream.send(chunk)
+
+    def essence(self, events: list[Any]) -> tuple[Any, ...]:
+        """All transcripts; the finals; all their words."""
+        transcripts = [event for event in events if isinstance(event, Transcript)]
+        finals = [transcript.text for transcript in transcripts if transcript.final]
+        return transcripts, finals, words_of(" ".join(finals))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text as they compare: in lower case, without punctuation."""
+    kept = "".join(char if char.isalnum() or char == "'" else " " for char in text.casefold())
+    return kept.replace("'", "").split()

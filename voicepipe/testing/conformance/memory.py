@@ -1,0 +1,220 @@
+"""Checks on what streams hold: two hundred give everything back, and what nobody takes is bounded."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+import weakref
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from voicepipe.errors import ComponentError
+from voicepipe.events import TextDelta
+from voicepipe.requests import ReplyRequest
+from voicepipe.testing.conformance.belongings import nothing_more_than
+from voicepipe.testing.conformance.hearing import spoken
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.streams import warmed_up
+from voicepipe.testing.conformance.verdicts import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from voicepipe.registry import Adapter
+    from voicepipe.testing.conformance.hearing import Hearing
+    from voicepipe.testing.conformance.speaking import Speaking
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+WARM_UP = 20
+"""How many streams are opened before anything is counted: caches fill, pools grow, imports happen."""
+
+OWN_BYTES_A_STREAM = 128
+"""How much of what lines of the adapter allocated for a stream may be held when it was left: next to nothing."""
+
+SLACK_BYTES = 16 << 10
+"""What all of them together may leave besides: something is cached by now."""
+
+FLOOD_S = 1.0
+"""For how long a stream is sent what nobody receives."""
+
+FLOOD = 4
+"""How many times as much is sent as may be held."""
+
+LONG_TEXT = "She sells sea shells by the sea shore, and the shells that she sells are sea shells for sure. "
+"""A segment that makes some six seconds of audio."""
+
+
+async def many_streams_give_everything_back(subject: Subject[Any]) -> None:
+    """Hundreds of streams, opened, used a little and left, return their memory, descriptors, tasks and threads.
+
+    A server runs for months, and a kilobyte lost per call ends it. The report names the lines that allocated what is
+    still held. Usual places: a list or a dictionary in the component that streams are entered into and not taken
+    from, a callback, a cache without a limit.
+    """
+    async with subject.bench() as bench:
+        before = await warmed_up(bench)
+        with _tracing():
+            for number in range(WARM_UP):
+                await _pass(bench, number)
+            held, values, resident = _held(), _values(subject.adapter), _resident()
+            left: list[weakref.ref[Any]] = []
+            for number in range(subject.limits.streams):
+                left += await _pass(bench, number)
+            await nothing_more_than(before, subject.limits.settle_s, bench.resources)
+            grown = _held().compare_to(held, "lineno")
+            alive = sum(stream() is not None for stream in left)
+            if alive > WARM_UP:
+                raise Failed(f"{alive} of {len(left)} streams that were left are still held")
+            for name, count in (_values(subject.adapter) - values).items():
+                if count > subject.limits.streams / 2:
+                    raise Failed(f"{count} {name} are still held after {subject.limits.streams} streams")
+            ours = _files_of(subject.adapter)
+            by_adapter = [line for line in grown if ours(line.traceback[0].filename)]
+            _judge(by_adapter, OWN_BYTES_A_STREAM, subject)
+            _judge(grown, subject.limits.bytes_a_stream, subject)
+            if (more := _resident() - resident) > subject.limits.resident_bytes:
+                raise Failed(f"the process has grown by {more >> 20} MiB in {subject.limits.streams} streams")
+
+
+def _held() -> tracemalloc.Snapshot:
+    """What Python holds, by where it was allocated."""
+    for _ in range(1100):  # trio forgets deadlines by the thousand, and with them what they belonged to
+        with trio.move_on_after(1):  # noqa: ASYNC100 - nothing is to be waited for
+            pass
+    gc.collect()
+    return tracemalloc.take_snapshot()
+
+
+def _values(adapter: Adapter[Any]) -> Counter[str]:
+    """How many there are of each class of the adapter's module, and of what components are asked and say."""
+    modules = {adapter.options.__module__, ReplyRequest.__module__, TextDelta.__module__}
+    return Counter(type(one).__qualname__ for one in gc.get_objects() if type(one).__module__ in modules)
+
+
+def _judge(grown: list[tracemalloc.StatisticDiff], most: int, subject: Subject[Any]) -> None:
+    total = sum(line.size_diff for line in grown)
+    if total > most * subject.limits.streams + SLACK_BYTES:
+        largest = sorted(grown, key=lambda line: line.size_diff, reverse=True)[:3]
+        where = "; ".join(f"{line.size_diff} bytes at {line.traceback}" for line in largest)
+        raise Failed(f"{total // subject.limits.streams} bytes a stream are still held: {where}")
+
+
+def _files_of(adapter: Adapter[Any]) -> Callable[[str], bool]:
+    """Tells an adapter's files: its package's, or the one that it is."""
+    module = sys.modules[adapter.options.__module__]
+    file = getattr(module, "__file__", None) or ""
+    if module.__package__:
+        return lambda name: Path(file).parent in Path(name).parents
+    return lambda name: name == file
+
+
+async def _pass(bench: Bench[Any], number: int) -> list[weakref.ref[Any]]:
+    """Opens a stream, uses it until its first event, and leaves it."""
+    async with bench.stream(number % bench.subject.limits.at_once, raw=True) as stream:
+        await bench.begin(stream, number % bench.subject.limits.at_once)
+        try:
+            return [weakref.ref(stream)]
+        except TypeError:  # it has __slots__, and none for that
+            return []
+
+
+async def what_nobody_receives_is_bounded(subject: Subject[Speaking]) -> None:
+    """Speech that nobody receives yet is not made ahead without limit: the stream waits, or makes `send` wait.
+
+    A model writes a page in a second, and it takes minutes to hear: on a hundred lines what is made ahead fills the
+    memory, and is paid for although a barge-in throws it away. Put a limit on what waits to be received.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        output = bench.component.output_for(use.call)
+        segments = FLOOD * subject.limits.buffered_bytes // output.bytes_in(60 * len(LONG_TEXT))
+        with _tracing():
+            async with bench.stream() as stream:
+                await bench.begin(stream)
+                held = tracemalloc.get_traced_memory()[0]
+
+                async def flood() -> None:
+                    for segment in range(1, segments):
+                        await stream.send(LONG_TEXT, segment)
+
+                await _flooded(flood, lambda: tracemalloc.get_traced_memory()[0] - held, subject)
+
+
+async def audio_that_is_not_taken_is_bounded(subject: Subject[Hearing]) -> None:
+    """Audio that the service does not take makes `send` wait: it does not pile up in the stream.
+
+    A call keeps one second of audio and drops what is older; what an adapter hoards besides comes minutes late, when
+    the caller has hung up. Send to the service from `send` itself.
+    """
+    use = subject.use
+    fault = "deaf" if "deaf" in subject.faults else None
+    async with subject.served(fault) as options, subject.opened(options) as bench:
+        wanted = bench.component.input_for(use.call)
+        said = spoken(wanted.format, wanted.chunk_ms)
+        # Each chunk is an object of its own: as long as somebody else holds it, its reference count tells.
+        chunks = [bytes(bytearray(said)) for _ in range(FLOOD * subject.limits.buffered_bytes // len(said))]
+        unheld = sys.getrefcount(chunks[0])
+        with _tracing():
+            async with bench.stream() as stream:
+                started = tracemalloc.get_traced_memory()[0]
+
+                async def flood() -> None:
+                    try:
+                        for chunk in chunks:
+                            await stream.send(chunk)
+                    except ComponentError:
+                        if not fault:  # else it noticed, which will do as well
+                            raise
+
+                def held() -> int:
+                    as_it_came = sum(sys.getrefcount(chunks[at]) > unheld for at in range(len(chunks))) * len(said)
+                    # A local server that takes audio may well keep it; one that takes none can't.
+                    in_other_form = tracemalloc.get_traced_memory()[0] - started if fault else 0
+                    return as_it_came + in_other_form
+
+                await _flooded(flood, held, subject)
+
+
+async def _flooded(flood: Callable[[], Any], held: Callable[[], int], subject: Subject[Any]) -> None:
+    """Sends for a while, receives nothing, and looks at what is held."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flood)
+        deadline = trio.current_time() + FLOOD_S
+        while trio.current_time() < deadline:
+            await trio.sleep(FLOOD_S / 20)
+            if (most := held()) > subject.limits.buffered_bytes:
+                raise Failed(f"the stream holds {most >> 10} KiB that nobody has taken")
+            if not nursery.child_tasks:  # it took everything, and has let go of most of it
+                deadline = min(deadline, trio.current_time() + FLOOD_S / 4)
+        nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def _tracing() -> Iterator[None]:
+    """Traces what Python allocates."""
+    traced = tracemalloc.is_tracing()
+    if not traced:
+        tracemalloc.start()
+    try:
+        yield
+    finally:
+        if not traced:
+            tracemalloc.stop()
+
+
+def _resident() -> int:
+    """How much memory the process has, in bytes; 0 where there is no /proc."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+    except FileNotFoundError:
+        return 0
+
+
+STREAMS = checks(many_streams_give_everything_back)
+SPEECH_TO_TEXT = checks(audio_that_is_not_taken_is_bounded)
+TEXT_TO_SPEECH = checks(what_nobody_receives_is_bounded)

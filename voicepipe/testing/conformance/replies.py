@@ -1,0 +1,138 @@
+"""Checks for language models: what a reply may consist of, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.events import ReplyDone, TextDelta, Usage
+from voicepipe.requests import (
+    CallStarted,
+    Dtmf,
+    Message,
+    ReplyRequest,
+    Silence,
+    Tool,
+    ToolCall,
+    ToolResults,
+    Utterance,
+)
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.verdicts import Failed
+
+if TYPE_CHECKING:
+    from voicepipe.testing.conformance.asking import Asking
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+TOOL = Tool(
+    "opening_hours",
+    "Says when the surgery is open on a day.",
+    {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]},
+)
+"""What models are offered."""
+
+_ASKED = Message("caller", "when are you open on Monday")
+_CALLED = Message("agent", "", tool_calls=(ToolCall("call-1", TOOL.name, {"day": "Monday"}),))
+_RETURNED = Message("tool", "from nine to five", tool_call_id="call-1")
+
+TRIGGERS = (
+    ReplyRequest(CallStarted(), prompt="Greet the caller."),
+    ReplyRequest(Utterance(_ASKED.text), (_ASKED,), tools=(TOOL,)),
+    ReplyRequest(ToolResults({"call-1": _RETURNED.text}), (_ASKED, _CALLED, _RETURNED), tools=(TOOL,)),
+    ReplyRequest(Dtmf("1"), (Message("agent", "Press one for the surgery.", interrupted=True),)),
+    ReplyRequest(Silence(1), (_ASKED, Message("agent", "From nine to five."))),
+    ReplyRequest(Utterance("hello", language="en"), (Message("caller", "hello"),), language="en", said="Good mor"),
+)
+"""One request for everything that makes a call ask its model."""
+
+
+async def _reply(bench: Bench[Asking], request: ReplyRequest) -> list[Any]:
+    async with bench.subject.entered("a stream", bench.component.respond(request)) as reply:
+        return await bench.rest(reply)
+
+
+async def events_are_well_formed(subject: Subject[Asking]) -> None:
+    """Events are those of `ReplyEvent`, their values make sense, and tools are called that were offered.
+
+    Ids of tool calls are unique, since results are given back by them; arguments are a mapping, parsed already.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        for request in (*use.requests, *TRIGGERS):
+            _judge(request, await _reply(bench, request))
+
+
+def _judge(request: ReplyRequest, events: list[Any]) -> None:
+    ids: set[str] = set()
+    for event in events:
+        match event:
+            case TextDelta(text=str()) | ReplyDone(reason="complete" | "truncated" | "empty"):
+                pass
+            case Usage(input_tokens=int(read), output_tokens=int(written)) if read >= 0 and written >= 0:
+                pass
+            case ToolCall(id=str(number), name=name, arguments=arguments):
+                if not number or number in ids:
+                    raise Failed(f"two tool calls of a reply have the id {number!r}, or it is empty")
+                ids.add(number)
+                if name not in {tool.name for tool in request.tools}:
+                    raise Failed(f"it calls the tool {name!r}, which was not offered")
+                if not isinstance(arguments, Mapping):
+                    raise Failed(f"the arguments of {name} are {type(arguments).__name__}, no mapping")
+            case _:
+                raise Failed(f"receive() gave {event!r}")
+
+
+async def a_reply_ends_once(subject: Subject[Asking]) -> None:
+    """`ReplyDone` is the last event of a reply, comes exactly once, and after it comes None, again and again.
+
+    The call commits the reply's state with it, and stops listening. Text after it is never spoken; a reply without
+    it is taken for one that broke off, and asked for again from another model.
+    """
+    async with subject.bench() as bench, bench.stream() as reply:
+        events = await bench.rest(reply)
+        again = await bench.next(reply)
+    ends = sum(isinstance(event, ReplyDone) for event in events)
+    if ends != 1:
+        raise Failed(f"a reply has {ends} ReplyDone")
+    if not isinstance(events[-1], ReplyDone):
+        raise Failed(f"{type(events[-1]).__name__} came after ReplyDone")
+    if again is not None:
+        raise Failed(f"{type(again).__name__} came after None")
+
+
+async def an_empty_reply_says_so(subject: Subject[Asking]) -> None:
+    """`ReplyDone.reason` is `empty` if and only if there was no text and no tool call.
+
+    An empty reply would be dead air: the call asks the next model, or says that something went wrong.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        for request in use.requests:
+            events = await _reply(bench, request)
+            says = any(isinstance(event, ToolCall) or getattr(event, "text", "").strip() for event in events)
+            reasons = {event.reason for event in events if isinstance(event, ReplyDone)}
+            if says and "empty" in reasons:
+                raise Failed("a reply with text or tool calls is called empty")
+            if not says and "empty" not in reasons:
+                raise Failed(
+                    f"a reply without text or tool call ends as {', '.join(reasons) or 'nothing'}, not as empty"
+                )
+
+
+async def everything_is_answered(subject: Subject[Asking]) -> None:
+    """Whatever makes a call ask, the model answers: an utterance, keys, silence, results of tools, or the beginning.
+
+    A request is never refused for what it holds: no messages, a last message that is no caller's, one that was
+    interrupted, text that was said already. Write them down in the service's own terms.
+    """
+    async with subject.bench() as bench:
+        for request in TRIGGERS:
+            try:
+                events = await _reply(bench, request)
+            except Exception as error:
+                raise Failed(f"{type(request.trigger).__name__}: {type(error).__name__}: {error}") from error
+            if not any(isinstance(event, ReplyDone) for event in events):
+                raise Failed(f"{type(request.trigger).__name__}: the reply has no ReplyDone")
+
+
+LANGUAGE_MODEL = checks(events_are_well_formed, a_reply_ends_once, an_empty_reply_says_so, everything_is_answered)

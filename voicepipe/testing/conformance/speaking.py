@@ -1,0 +1,96 @@
+"""How text-to-speech streams are used: what they say, and what must come of it again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import field, frozen
+from attrs.validators import min_len
+
+from voicepipe.audio import AudioFormat
+from voicepipe.events import SpeechAudio, SpeechMark
+from voicepipe.testing.conformance.hearing import CALL
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from voicepipe.components import SpeechStream, TextToSpeech
+    from voicepipe.testing.conformance.subject import Progress
+
+SEGMENTS = (
+    "Good morning.",
+    "You have reached the surgery of Doctor Jones.",
+    "If you would like to make an appointment, please say so now.",
+)
+"""What is said if nothing else is handed in."""
+
+MS_A_CHAR = (20.0, 300.0)
+"""How long a character lasts: 450 words a minute take 25 ms, a slow voice with pauses less than 200."""
+
+NUMBERS = ("One.", "Two, please.", "Three or so.", "Four of them.", "Five, or six.", "Seven days.", "Eight o'clock.")
+"""What tells one stream from another."""
+
+
+@frozen
+class Speaking:
+    """A stream says some segments, and is finished."""
+
+    finishes: ClassVar[bool] = True
+
+    segments: tuple[str, ...] = field(default=SEGMENTS, validator=min_len(2))
+    """The texts."""
+    language: str | None = None
+    """What `open_stream` is told."""
+    ms_a_char: tuple[float, float] = MS_A_CHAR
+    """How long a character may last, at least and at most."""
+    call: AudioFormat = CALL
+    """The call's format."""
+
+    def open(self, component: TextToSpeech, variant: int) -> AbstractAsyncContextManager[SpeechStream]:
+        """A stream in the format that the component has for the call."""
+        del variant
+        return component.open_stream(component.output_for(self.call), self.language)
+
+    async def begin(self, component: TextToSpeech, stream: SpeechStream, variant: int) -> None:
+        """The first segment."""
+        del component
+        await stream.send(self.texts(variant)[0], 0)
+
+    async def say(
+        self, component: TextToSpeech, stream: SpeechStream, progress: Progress, variant: int, *, brief: bool
+    ) -> None:
+        """All segments; if it is to be brief, the first two."""
+        del component
+        for segment, text in enumerate(self.texts(variant)[: 2 if brief else None]):
+            progress.sent += 1
+            await stream.send(text, segment)
+        progress.finished = True
+        await stream.finish()
+
+    def texts(self, variant: int = 0) -> tuple[str, ...]:
+        """The segments of a variant."""
+        return (NUMBERS[variant % len(NUMBERS)], *self.segments[1:]) if variant else self.segments
+
+    def essence(self, events: list[Any]) -> tuple[Any, ...]:
+        """Audio and marks of each segment; how much audio each has, to a tenth; which were spoken."""
+        audio: dict[int, bytes] = defaultdict(bytes)
+        for event in events:
+            if isinstance(event, SpeechAudio):
+                audio[event.segment] += event.audio
+        marks = [event for event in events if isinstance(event, SpeechMark)]
+        return Exactly(dict(audio), marks), sorted(audio)
+
+
+@frozen
+class Exactly:
+    """What was spoken, sample by sample."""
+
+    audio: dict[int, bytes]
+    """By segment."""
+    marks: list[SpeechMark]
+    """All of them."""
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"segment {segment}: {len(audio)} bytes" for segment, audio in sorted(self.audio.items()))
+        return f"{sizes or 'no audio'}; {len(self.marks)} marks"

@@ -1,0 +1,251 @@
+"""Checks for text-to-speech: audio in the promised format, of all the text, in order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from voicepipe.audio import AudioFormat, level, to_pcm16
+from voicepipe.events import SpeechAudio, SpeechMark
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.verdicts import Failed, Skipped
+
+if TYPE_CHECKING:
+    from voicepipe.testing.conformance.speaking import Speaking
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+CALLS = tuple(AudioFormat(rate, encoding) for rate in (8000, 16000, 24000) for encoding in ("pcm16", "mulaw", "alaw"))
+"""Formats that calls come in, and some that they might."""
+
+AUDIBLE = 100
+"""Level (RMS, of 32,768) that speech has at least."""
+
+SAME_LENGTH = 0.15
+"""By how much the same text may differ in length in two formats: voices breathe."""
+
+
+async def output_for_is_pure_and_sane(subject: Subject[Speaking]) -> None:
+    """`output_for` says the same each time, for any call: a format of 8 to 48 kHz.
+
+    The call asks before it opens a stream, and builds its resampler by the answer.
+    """
+    async with subject.bench() as bench:
+        for call in CALLS:
+            given = bench.component.output_for(call)
+            if not isinstance(given, AudioFormat) or not 8000 <= given.rate <= 48000:
+                raise Failed(f"output_for({call}) gives {given!r}")
+            if bench.component.output_for(call) != given:
+                raise Failed(f"output_for({call}) gives something else the second time")
+
+
+async def events_are_well_formed(subject: Subject[Speaking]) -> None:
+    """Events are those of `SpeechEvent`: audio in whole samples, marks within their text and in order.
+
+    Half a sample turns all that follows into noise. After a barge-in the marks decide which words the caller heard.
+    """
+    use = subject.use
+    texts = use.texts()
+    async with subject.bench() as bench:
+        output = bench.component.output_for(use.call)
+        got = await bench.use()
+    marks: dict[int, SpeechMark] = {}
+    length = _lengths(output, [one.event for one in got])
+    for one in got[:-1]:
+        match one.event:
+            case SpeechAudio(audio=bytes(audio), segment=int()):
+                if len(audio) % output.sample_bytes:
+                    raise Failed(f"{len(audio)} bytes are no whole samples of {output}")
+            case SpeechMark(segment=int(segment), chars=int(chars), at_ms=int(at_ms)) as mark if segment in length:
+                before = marks.get(segment, SpeechMark(segment, 0, 0))
+                if not (before.chars <= chars <= len(texts[segment]) and before.at_ms <= at_ms):
+                    raise Failed(f"{mark!r} after {before!r}, in a text of {len(texts[segment])} characters")
+                if at_ms > length[segment] + 1:
+                    raise Failed(f"{mark!r} is after the segment's end at {length[segment]:.0f} ms")
+                marks[segment] = mark
+            case _:
+                raise Failed(f"receive() gave {one.event!r}")
+
+
+async def segments_come_in_order(subject: Subject[Speaking]) -> None:
+    """Audio comes in the order of the segments, of every segment that says something, and of no other.
+
+    What the caller has heard is told by the segment of the audio that was played.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        got = await bench.use()
+    spoken = [(one.event.segment, one.sent) for one in got if isinstance(one.event, SpeechAudio)]
+    for segment, sent in spoken:
+        if not 0 <= segment < sent:
+            raise Failed(f"audio for segment {segment} when {sent} segments were sent")
+    order = [segment for segment, _ in spoken]
+    if order != sorted(order):
+        raise Failed("audio of an earlier segment comes after that of a later one")
+    lacking = [text for segment, text in enumerate(use.texts()) if segment not in order]
+    if lacking:
+        raise Failed(f"no audio for {lacking[0]!r}")
+
+
+async def blank_text_is_no_trouble(subject: Subject[Speaking]) -> None:
+    """Segments of blanks or mere punctuation are passed over, or make a pause; what comes after them is spoken.
+
+    Models write such things. Many services answer them with an error: don't ask.
+    """
+    async with subject.bench() as bench, bench.stream() as stream:
+        events: list[Any] = []
+        async with trio.open_nursery() as nursery:
+
+            async def say() -> None:
+                for segment, text in enumerate((" ", "Good morning.", "...", "\n", "Goodbye.")):
+                    await stream.send(text, segment)
+                await stream.finish()
+
+            nursery.start_soon(say)
+            events += await bench.rest(stream)
+    spoken = {event.segment for event in events if isinstance(event, SpeechAudio) and event.audio}
+    if not {1, 4} <= spoken:
+        raise Failed("text after a blank segment was not spoken")
+
+
+async def speech_lasts_as_long_as_its_text(subject: Subject[Speaking]) -> None:
+    """Every segment lasts 20 to 300 ms a character, or what was handed in for `ms_a_char`.
+
+    Audio that is too long or too short is in another format than was promised, or a part of it was lost.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        output = bench.component.output_for(use.call)
+        got = await bench.use()
+    for segment, length in _lengths(output, [one.event for one in got]).items():
+        a_char = length / len(use.texts()[segment])
+        if not use.ms_a_char[0] <= a_char <= use.ms_a_char[1]:
+            raise Failed(f"{use.texts()[segment]!r} lasts {length:.0f} ms: {a_char:.1f} ms a character as {output}")
+
+
+async def speech_is_in_the_promised_format(subject: Subject[Speaking]) -> None:
+    """The same text lasts as long in one format as in another: the audio has the rate that `output_for` promised.
+
+    At the wrong rate the voice is a dwarf's or a giant's. Ask the service for the format that `open_stream` was given.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        formats = {bench.component.output_for(call): call for call in CALLS}
+        if len(formats) == 1:
+            raise Skipped(f"it always speaks {next(iter(formats))}, so there is nothing to compare")
+        lengths = {output: await _spoken_ms(bench, output, use.texts()[1]) for output in formats}
+    shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+    if lengths[longest] > lengths[shortest] * (1 + SAME_LENGTH):
+        raise Failed(
+            f"the same text lasts {lengths[shortest]:.0f} ms as {shortest}, and {lengths[longest]:.0f} ms as {longest}"
+        )
+
+
+async def _spoken_ms(bench: Bench[Speaking], output: AudioFormat, text: str) -> float:
+    async with bench.component.open_stream(output, bench.subject.use.language) as stream:
+        with bench.subject.due("send() or finish()"):
+            await stream.send(text, 0)
+            await stream.finish()
+        return sum(_lengths(output, await bench.rest(stream)).values())
+
+
+def _lengths(output: AudioFormat, events: list[Any]) -> dict[int, float]:
+    """How long each segment lasts, in ms."""
+    lengths: dict[int, float] = defaultdict(float)
+    for event in events:
+        if isinstance(event, SpeechAudio):
+            lengths[event.segment] += output.ms_in(len(event.audio))
+    return dict(lengths)
+
+
+async def speech_is_audible(subject: Subject[Speaking]) -> None:
+    """What is spoken can be heard: in every segment there is something louder than a whisper.
+
+    Silence that takes its time passes every other test, and is dead air.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        output = bench.component.output_for(use.call)
+        got = await bench.use()
+    audio: dict[int, bytes] = defaultdict(bytes)
+    for one in got:
+        if isinstance(one.event, SpeechAudio):
+            audio[one.event.segment] += one.event.audio
+    for segment, samples in audio.items():
+        whole = samples[: len(samples) - len(samples) % output.sample_bytes]
+        if level(to_pcm16(whole, output.encoding)) < AUDIBLE:
+            raise Failed(f"{use.texts()[segment]!r} is silent")
+
+
+async def speech_comes_before_the_reply_is_complete(subject: Subject[Speaking]) -> None:
+    """The first segment is heard before `finish()`, while the model still thinks about the next.
+
+    A segment is a sentence or so: waiting for more of them is latency. Have it spoken when it comes, and flush.
+    """
+    async with subject.bench() as bench, bench.stream() as stream:
+        while not (isinstance(event := await bench.begin(stream), SpeechAudio) and event.audio):
+            if event is None:
+                raise Failed("receive() gave None before finish()")
+            break
+
+
+async def finishing_gives_the_rest(subject: Subject[Speaking]) -> None:
+    """After `finish()` comes what is left, then None; and None at once if nothing was sent at all.
+
+    The turn ends when None comes: a stream that never gives it keeps the caller waiting. Some replies are only a tool
+    call: nothing is sent, and nothing is asked of the service.
+    """
+    async with subject.bench() as bench:
+        async with bench.stream() as stream:
+            with subject.due("finish()"):
+                await stream.finish()
+            if await bench.rest(stream):
+                raise Failed("events came although nothing was sent")
+        async with bench.stream() as stream:
+            with subject.due("send() or finish()"):
+                await stream.send(subject.use.texts()[0], 0)
+                await stream.finish()
+            if not any(isinstance(event, SpeechAudio) for event in await bench.rest(stream)):
+                raise Failed("finish() right after send() lost what was sent")
+
+
+async def a_slow_sender_is_waited_for(subject: Subject[Speaking]) -> None:
+    """A stream whose text comes slowly goes on: nothing is due when all that was sent is spoken.
+
+    Models think, and tools take their time. Keep the connection alive yourself, or open it for each segment.
+    """
+    use = subject.use
+    async with subject.bench() as bench, bench.stream() as stream:
+        got: list[Any] = []
+        async with trio.open_nursery() as nursery:
+
+            async def say() -> None:
+                for segment, text in enumerate(use.texts()):
+                    await trio.sleep(subject.limits.idle_s)
+                    await stream.send(text, segment)
+                await trio.sleep(subject.limits.idle_s)
+                await stream.finish()
+
+            nursery.start_soon(say)
+            with trio.move_on_after(subject.limits.deadline_s + 4 * subject.limits.idle_s):
+                while (event := await stream.receive()) is not None:
+                    got.append(event)
+            nursery.cancel_scope.cancel()
+    spoken = {event.segment for event in got if isinstance(event, SpeechAudio)}
+    if len(spoken) < len(use.texts()):
+        raise Failed(f"of {len(use.texts())} segments that came slowly {len(spoken)} were spoken")
+
+
+TEXT_TO_SPEECH = checks(
+    output_for_is_pure_and_sane,
+    events_are_well_formed,
+    segments_come_in_order,
+    blank_text_is_no_trouble,
+    speech_lasts_as_long_as_its_text,
+    speech_is_in_the_promised_format,
+    speech_is_audible,
+    speech_comes_before_the_reply_is_complete,
+    finishing_gives_the_rest,
+    a_slow_sender_is_waited_for,
+)

@@ -1,0 +1,307 @@
+"""Checks for streams of every role: stopping, interrupting, sharing."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from voicepipe.components import Probing
+from voicepipe.nurseries import leaves_of, uncancelled
+from voicepipe.testing.conformance.belongings import belongings, nothing_more_than
+from voicepipe.testing.conformance.cancelling import chosen, counting_steps
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.verdicts import Failed, Skipped, in_words
+
+if TYPE_CHECKING:
+    from voicepipe.testing.conformance.belongings import Belongings
+    from voicepipe.testing.conformance.subject import Bench, Received, Subject
+
+OPENINGS = 60
+"""At how many checkpoints of opening a component it is cancelled: some take long to open."""
+
+QUIET_S = 0.2
+"""How long it is awaited that nothing comes."""
+
+SETTLING_S = 0.05
+"""How long what is held is given to settle, where nothing tells when it has; more than enough makes no difference."""
+
+INTERRUPTIONS = 6
+"""How often the waiting for one event is interrupted."""
+
+
+async def the_adapter_is_what_it_says(subject: Subject[Any]) -> None:
+    """Options are a frozen attrs class at the top of a module, pickle, and are fit; a probe of what is open passes.
+
+    A reload reads the configuration in a process of its own and hands the options over as a pickle; components are
+    shared by options that are equal. What `check` complains of is a line in the operator's report.
+    """
+    adapter = subject.adapter
+    if not attrs.has(adapter.options) or getattr(adapter.options, "__setattr__", None) is object.__setattr__:
+        raise Failed(f"{adapter.options.__name__} is no frozen attrs class: put @attrs.frozen before it")
+    async with subject.served() as options:
+        if not isinstance(options, adapter.options):
+            raise Failed(
+                f"{type(options).__name__} was given for options, the adapter's are {adapter.options.__name__}"
+            )
+        if pickle.loads(pickle.dumps(options)) != options:  # noqa: S301 - it was made here
+            raise Failed(f"{adapter.options.__name__} is not the same after it was pickled")
+        if problems := list(adapter.check(options)):
+            raise Failed(f"check() finds fault with the options: {in_words(problem.message for problem in problems)}")
+        adapter.label(options)
+        async with subject.opened(options) as bench:
+            if isinstance(bench.raw, Probing):
+                with subject.due("probe()"):
+                    await bench.raw.probe()
+
+
+async def none_comes_only_at_the_end(subject: Subject[Any]) -> None:
+    """`receive` gives None when everything was said, and not before: to the call None is the end.
+
+    A stream that gives None early is hung up on: its call fails over, or falls silent. Let `receive` wait, or raise a
+    `ComponentError` if the other side is gone. After `finish()` the rest comes, and then None: a stream that never
+    gives it keeps the turn open for ever. When the connection's own end marker comes, pass it on.
+    """
+    async with subject.bench() as bench:
+        if subject.use.finishes:
+            async with bench.stream() as stream:
+                event = await bench.begin(stream)
+                with trio.move_on_after(QUIET_S):
+                    while event is not None:
+                        event = await stream.receive()
+                if event is None:
+                    raise Failed("receive() gave None before finish()")
+        await bench.use()
+
+
+async def leaving_early_leaves_nothing(subject: Subject[Any]) -> None:
+    """A stream that is left after its first event, unfinished, is gone at once, and the next one works.
+
+    It is what every barge-in does, several times a call. Leaving the `async with` must end whatever the stream
+    started: tasks belong in its nursery, sockets in its `finally` (shielded, without waiting for the other side).
+    """
+    async with subject.bench() as bench:
+        before = await warmed_up(bench)
+        for variant in range(3):
+            async with bench.stream(variant) as stream:
+                await bench.begin(stream, variant)
+            await nothing_more_than(before, subject.limits.settle_s, bench.resources)
+        await bench.use()
+
+
+async def closing_leaves_nothing(subject: Subject[Any]) -> None:
+    """A component that was used and closed leaves no task, thread, process, socket or generator behind.
+
+    Reloads close components all day long. What `open` starts ends when its `async with` is left.
+    """
+    async with subject.served() as options:
+        before = belongings()
+        async with subject.opened(options) as bench:
+            await bench.use()
+        await nothing_more_than(before, subject.limits.settle_s)
+
+
+async def opening_can_be_cancelled(subject: Subject[Any]) -> None:
+    """A component that is cancelled while it opens, wherever that is, leaves nothing behind.
+
+    A reload has a deadline, and a reload that is rejected closes what is half open.
+    """
+    async with subject.served() as options:
+        before = belongings()
+        with counting_steps() as whole:
+            async with subject.opened(options):
+                pass
+        await nothing_more_than(before, subject.limits.settle_s)
+        for step in chosen(whole.count, min(OPENINGS, subject.limits.cancels)):
+            with counting_steps(step):
+                async with subject.opened(options):
+                    pass
+            try:
+                await nothing_more_than(before, subject.limits.settle_s)
+            except Failed as failed:
+                raise Failed(f"cancelled at checkpoint {step} of opening: {failed}") from failed
+
+
+async def cancelled_anywhere_it_leaves_nothing(subject: Subject[Any]) -> None:
+    """A stream that is cancelled, at whichever checkpoint of its use, leaves nothing, and the next stream works.
+
+    A barge-in or a hang-up comes at any moment: while connecting, while sending, between two events, while leaving.
+    The report names the checkpoint. Open what must be closed in an `async with`; between getting a resource and
+    the `try` that closes it there may be no `await`; let `Cancelled` pass.
+    """
+    async with subject.bench() as bench:
+        before = await warmed_up(bench)
+        with counting_steps() as whole:
+            await bench.use(brief=True)
+        for step in chosen(whole.count, subject.limits.cancels):
+            try:
+                with counting_steps(step):
+                    await bench.use(brief=True)
+                await nothing_more_than(before, subject.limits.settle_s, bench.resources)
+            except (Exception, BaseExceptionGroup) as error:
+                said = in_words(
+                    str(leaf) if isinstance(leaf, Failed) else f"{type(leaf).__name__}: {leaf}"
+                    for leaf in leaves_of(error)
+                )
+                raise Failed(f"cancelled at checkpoint {step} of {whole.count}: {said}") from error
+        await bench.use()
+
+
+async def cancelled_is_not_swallowed(subject: Subject[Any]) -> None:
+    """`trio.Cancelled` passes through every method and through leaving, untouched.
+
+    Where it is swallowed a turn that was cancelled goes on speaking, and a call can't be hung up. Never catch
+    `BaseException` or `Cancelled` without raising it again; a context manager's exit must not return True for it.
+    """
+    async with subject.bench() as bench:
+        with trio.CancelScope() as scope:
+            async with bench.stream(raw=True) as stream:
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+            raise Failed("leaving the stream swallowed Cancelled")
+        if not scope.cancelled_caught:
+            raise Failed("leaving the stream swallowed Cancelled")
+        async with bench.stream(raw=True) as stream:
+            await _cancelled_receive(stream)
+        async with bench.stream(raw=True) as stream:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                try:
+                    await subject.use.begin(bench.component, stream, 0)
+                except BaseException as error:
+                    if other := uncancelled(error):
+                        raise Failed(f"sending made {type(other).__name__} of Cancelled: {other}") from error
+                    raise
+        async with bench.stream(raw=True) as stream:
+            await bench.begin(stream)
+            await _cancelled_receive(stream)
+
+
+async def _cancelled_receive(stream: Any) -> None:
+    """Receives in a scope that is cancelled, until that is noticed or there is no more to come."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            while (event := await stream.receive()) is not None:
+                if _is_last(event):
+                    return
+        except BaseException as error:
+            if other := uncancelled(error):
+                raise Failed(f"receive() made {type(other).__name__} of Cancelled: {other}") from error
+            raise
+    if not scope.cancelled_caught:
+        raise Failed("a receive() that was cancelled gave None: it swallowed Cancelled")
+
+
+def _is_last(event: Any) -> bool:
+    return hasattr(event, "reason") and hasattr(event, "state")
+
+
+async def a_cancelled_receive_loses_nothing(subject: Subject[Any]) -> None:
+    """A `receive` that is cancelled, by a timeout of 0 or just as an event comes, loses no event and ends nothing.
+
+    The call waits for events with deadlines. Keep what was parsed in a buffer of the stream, take from it after the
+    last checkpoint, and have no async generator behind `receive`: one that is cancelled is at its end.
+    """
+    async with subject.bench() as bench:
+        agree = await _agreement(bench, [0])
+        got = await bench.use(receive=lambda stream: _interrupted(bench, stream))
+        agree(0, got)
+
+
+async def _interrupted(bench: Bench[Any], stream: Any) -> Any:
+    """The next event, after as many attempts to get it were cancelled."""
+    for attempt in range(INTERRUPTIONS):
+        with counting_steps(attempt or None, alone=True) as steps:
+            if attempt == 0:
+                steps.scope.cancel()
+            with bench.subject.due("receive()"):
+                return await stream.receive()
+    return await bench.next(stream)
+
+
+async def streams_do_not_mix(subject: Subject[Any]) -> None:
+    """Streams that are used at the same time give what each gives alone.
+
+    Components are shared by all calls: one caller's words in another's ear are the worst defect there is. Keep
+    everything that belongs to a call in the stream, and nothing of it in the component or in a module.
+    """
+    variants = [*range(subject.limits.at_once)]
+    async with subject.bench() as bench:
+        agree = await _agreement(bench, variants)
+        got: dict[int, list[Received]] = {}
+
+        async def use(variant: int) -> None:
+            got[variant] = await bench.use(variant)
+
+        async with trio.open_nursery() as nursery:
+            for variant in variants:
+                nursery.start_soon(use, variant)
+        for variant in variants:
+            agree(variant, got[variant])
+
+
+class _Agreement:
+    """What undisturbed uses gave, and in how much detail two of them agreed."""
+
+    def __init__(self, bench: Bench[Any], views: dict[int, tuple[Any, ...]], depth: int) -> None:
+        self._bench, self._views, self._depth = bench, views, depth
+
+    def __call__(self, variant: int, got: list[Received]) -> None:
+        expected = self._views[variant][self._depth]
+        found = self._bench.subject.use.essence(_events(got))[self._depth]
+        if found != expected:
+            raise Failed(
+                f"stream {variant} gave {_shortened(found)}; alone and undisturbed it gives {_shortened(expected)}"
+            )
+
+
+async def _agreement(bench: Bench[Any], variants: list[int]) -> _Agreement:
+    """Uses each variant twice, alone; what both gave is what it gives.
+
+    Raises:
+        Skipped: they have nothing in common.
+
+    """
+    essence = bench.subject.use.essence
+    first = {variant: essence(_events(await bench.use(variant))) for variant in variants}
+    second = {variant: essence(_events(await bench.use(variant))) for variant in variants}
+    for depth in range(len(first[variants[0]])):
+        if all(first[variant][depth] == second[variant][depth] for variant in variants):
+            return _Agreement(bench, first, depth)
+    raise Skipped("the same use gave something else each time: hand in options that make it say the same")
+
+
+def _events(got: list[Received]) -> list[Any]:
+    return [one.event for one in got if one.event is not None]
+
+
+def _shortened(value: Any) -> str:
+    said = repr(value)
+    return said if len(said) < 300 else f"{said[:140]} ... {said[-140:]}"
+
+
+async def warmed_up(bench: Bench[Any]) -> Belongings:
+    """What is held when a stream was used twice, to its end: caches are filled, and pools keep what they keep."""
+    most = belongings(bench.resources)
+    for _ in range(2):
+        await bench.use(brief=True)
+        await trio.sleep(SETTLING_S)
+        most = most.or_more(belongings(bench.resources))
+    return most
+
+
+FIRST = checks(the_adapter_is_what_it_says, none_comes_only_at_the_end)
+"""What the other checks stand on."""
+
+STREAMS = checks(
+    a_cancelled_receive_loses_nothing,
+    cancelled_is_not_swallowed,
+    leaving_early_leaves_nothing,
+    closing_leaves_nothing,
+    opening_can_be_cancelled,
+    cancelled_anywhere_it_leaves_nothing,
+    streams_do_not_mix,
+)

@@ -1,0 +1,214 @@
+"""Checks for speech-to-text: what is heard, in which order, and how far it reaches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from voicepipe.audio import AudioFormat
+from voicepipe.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Word
+from voicepipe.requests import Listen, StreamInput
+from voicepipe.testing.conformance.hearing import silence, words_of
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.verdicts import Failed, Skipped
+
+if TYPE_CHECKING:
+    from voicepipe.testing.conformance.hearing import Hearing
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+CALLS = tuple(AudioFormat(rate, encoding) for rate in (8000, 16000, 48000) for encoding in ("pcm16", "mulaw", "alaw"))
+"""Formats that calls come in, and some that they might."""
+
+QUIET_S = 0.2
+"""How long nothing is waited for."""
+
+
+async def input_for_is_pure_and_sane(subject: Subject[Hearing]) -> None:
+    """`input_for` says the same each time, for any call: a rate of 8 to 48 kHz, chunks of 10 to 500 ms.
+
+    The call asks before it opens a stream, and builds its resampler by the answer. Longer chunks are latency, shorter
+    ones cost wake-ups. Answer from the call's format and the options alone.
+    """
+    async with subject.bench() as bench:
+        for call in CALLS:
+            wanted = bench.component.input_for(call)
+            if not isinstance(wanted, StreamInput):
+                raise Failed(f"input_for({call}) gives {wanted!r}, no StreamInput")
+            if not (8000 <= wanted.format.rate <= 48000 and 10 <= wanted.chunk_ms <= 500):
+                raise Failed(f"input_for({call}) asks for chunks of {wanted.chunk_ms} ms of {wanted.format}")
+            if bench.component.input_for(call) != wanted:
+                raise Failed(f"input_for({call}) gives something else the second time")
+
+
+async def events_are_well_formed(subject: Subject[Hearing]) -> None:
+    """Events are those of `TranscriptEvent`, and their values make sense.
+
+    Text is empty only in a final; confidences lie between 0 and 1; words are in order and end after they begin;
+    `TurnResumed` comes only after an eager `EndOfTurn`. Turn-taking decides by these.
+    """
+    async with subject.bench() as bench:
+        got = await bench.use()
+    eager = False
+    for one in got[:-1]:
+        match one.event:
+            case Transcript():
+                _judge_transcript(one.event)
+            case EndOfTurn():
+                eager = one.event.eager
+            case TurnResumed():
+                if not eager:
+                    raise Failed("TurnResumed without an eager EndOfTurn before it")
+                eager = False
+            case SpeechStarted(audio_ms=int(at)) if at >= 0:
+                pass
+            case _:
+                raise Failed(f"receive() gave {one.event!r}")
+
+
+def _judge_transcript(heard: Transcript) -> None:
+    if not isinstance(heard.text, str) or not isinstance(heard.final, bool):
+        raise Failed(f"{heard!r}: text must be text, final True or False")
+    if not heard.text.strip() and not heard.final:
+        raise Failed("a partial transcript is empty: leave it out")
+    confidences = [heard.confidence, *(word.confidence for word in heard.words)]
+    if any(confidence is not None and not 0 <= confidence <= 1 for confidence in confidences):
+        raise Failed(f"{heard!r}: confidence is not between 0 and 1")
+    began = 0
+    for word in heard.words:
+        if not isinstance(word, Word) or not began <= word.start_ms <= word.end_ms:
+            raise Failed(f"{heard!r}: words are not in order")
+        began = word.start_ms
+
+
+async def audio_end_ms_is_where_the_text_ends(subject: Subject[Hearing]) -> None:
+    """`audio_end_ms` never goes back from one final to the next, and never beyond what was sent.
+
+    Failing over replays the caller's audio from there: too far and words are lost, too short and they are heard
+    twice. It counts from the stream's first sample, through reconnections and utterances, in ms of audio.
+    """
+    async with subject.bench() as bench:
+        audio = bench.component.input_for(subject.use.call).format
+        got = await bench.use()
+    reached, told = 0, False
+    for one in got[:-1]:
+        match one.event:
+            case Transcript(final=final, audio_end_ms=int(end)):
+                sent = audio.ms_in(one.sent)
+                if end > sent + 1:
+                    raise Failed(f"audio_end_ms is {end} when {sent:.0f} ms were sent")
+                if final and end < reached:
+                    raise Failed(f"audio_end_ms goes back from {reached} to {end}")
+                reached = end if final else reached
+                told = True
+            case SpeechStarted(audio_ms=began) if began > audio.ms_in(one.sent) + 1:
+                raise Failed(f"speech started at {began} ms when {audio.ms_in(one.sent):.0f} ms were sent")
+    whole = audio.ms_in(got[-1].sent)
+    if told and reached < 0.6 * whole:  # the second of two utterances that are as long as each other
+        raise Failed(f"the last final's audio_end_ms is {reached} of {whole:.0f} ms")
+
+
+async def each_end_utterance_gives_one_final(subject: Subject[Hearing]) -> None:
+    """`end_utterance` is answered by one final `Transcript`, empty if nothing was heard, and the stream goes on.
+
+    The turn waits for it: without one the call is silent until the final's deadline; with two, the second is taken
+    for the caller's next words. If the service says nothing after silence, give an empty final yourself.
+    """
+    use = subject.use
+    async with subject.bench() as bench, bench.stream() as stream:
+        audio = bench.component.input_for(use.call).format
+        finals = 0
+        for _ in range(2):
+            await use.utter(bench.component, stream, silence(audio, 300))
+            with subject.due("end_utterance()"):
+                await stream.end_utterance()
+            await _final(bench, stream, "a final transcript after end_utterance()")
+            finals += 1
+        await use.utter(bench.component, stream, silence(audio, 300))
+        with subject.due("finish()"):
+            await stream.finish()
+        finals += sum(isinstance(event, Transcript) and event.final for event in await bench.rest(stream))
+    if finals > 3:
+        raise Failed(f"{finals} finals for two end_utterance() and one finish(), all after silence")
+
+
+async def _final(bench: Bench[Hearing], stream: object, what: str) -> None:
+    event: object = None
+    with bench.subject.due(what):
+        while not (isinstance(event, Transcript) and event.final):
+            event = await bench.next(stream)
+            if event is None:
+                raise Failed("receive() gave None before finish()")
+
+
+async def finishing_gives_the_rest(subject: Subject[Hearing]) -> None:
+    """`finish()` without `end_utterance()` first: what was said is still heard, and then comes None.
+
+    So a call that ends in the middle of a sentence has it in its record. Tell the service that no more comes, and go
+    on reading until its last message.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        heard = {}
+        for ends in (True, False):
+            async with bench.stream() as stream:
+                await use.utter(bench.component, stream, use.utterance(bench.component))
+                with subject.due("end_utterance() or finish()"):
+                    if ends:
+                        await stream.end_utterance()
+                    await stream.finish()
+                heard[ends] = words_of(_text(await bench.rest(stream)))
+    if heard[False] != heard[True]:
+        raise Failed(f"heard {heard[False]}; with end_utterance() before finish() it hears {heard[True]}")
+
+
+async def the_words_are_heard(subject: Subject[Hearing]) -> None:
+    """What is said is what is heard, each time that it is said in a stream.
+
+    Each final holds only what is new since the one before. Wrong words mean a wrong rate or encoding: the audio that
+    comes is what `input_for` asked for.
+    """
+    use = subject.use
+    if use.speech is None:
+        raise Skipped("no speech: hand in speech=(AudioFormat(8000), audio) and words='what is said in it'")
+    async with subject.bench() as bench:
+        got = await bench.use()
+    heard = _text([one.event for one in got])
+    if words_of(heard) != words_of(use.words) * 2:
+        raise Failed(f"heard {heard!r}, said was twice {use.words!r}")
+
+
+def _text(events: list[object]) -> str:
+    return " ".join(event.text for event in events if isinstance(event, Transcript) and event.final)
+
+
+async def a_slow_sender_is_waited_for(subject: Subject[Hearing]) -> None:
+    """A stream that gets no audio for a while goes on afterwards: nothing is due when nothing was said.
+
+    Callers think, and are put on hold. Keep the connection alive yourself; a deadline begins with what was asked.
+    """
+    use = subject.use
+    async with subject.bench() as bench, bench.stream() as stream:
+        await trio.sleep(subject.limits.idle_s)
+        await use.utter(bench.component, stream, use.utterance(bench.component))
+        await stream.end_utterance()
+        await _final(bench, stream, "a final transcript after a pause")
+        with trio.move_on_after(subject.limits.idle_s):
+            if (event := await stream.receive()) is None:
+                raise Failed("receive() gave None before finish()")
+            del event
+        await stream.listen_for(Listen())
+        await use.utter(bench.component, stream, use.utterance(bench.component))
+        await stream.end_utterance()
+        await _final(bench, stream, "a final transcript after a pause")
+
+
+SPEECH_TO_TEXT = checks(
+    input_for_is_pure_and_sane,
+    events_are_well_formed,
+    audio_end_ms_is_where_the_text_ends,
+    each_end_utterance_gives_one_final,
+    finishing_gives_the_rest,
+    the_words_are_heard,
+    a_slow_sender_is_waited_for,
+)

@@ -1,0 +1,74 @@
+"""What comes out of checks: that something failed, that something could not be checked, and the report of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Failed(AssertionError):  # noqa: N818 - it reads "raise Failed(what happened)"
+    """The adapter broke the rule of a check; the message says what it did."""
+
+
+class Skipped(Exception):  # noqa: N818 - no error: the check had nothing to go by
+    """A check had nothing to go by; the message says what to hand in."""
+
+
+@frozen
+class Failure:
+    """A check that failed."""
+
+    check: str
+    """Its name."""
+    message: str
+    """What happened."""
+    means: str
+    """What the rule means for a call, and how to mend it."""
+    error: BaseException | None = field(default=None, eq=False, repr=False)
+    """What was raised."""
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.message}\n" + "\n".join(f"    {line}".rstrip() for line in self.means.splitlines())
+
+
+@frozen
+class Report:
+    """How one adapter fared."""
+
+    subject: str
+    """Which: `llm adapter 'parrot'`."""
+    passed: tuple[str, ...]
+    """The names of the checks that it passed."""
+    skipped: tuple[tuple[str, str], ...]
+    """Those that had nothing to go by, each with what to hand in."""
+    failed: tuple[Failure, ...]
+    """Those that it failed."""
+
+    def __str__(self) -> str:
+        counts = f"{len(self.passed)} passed, {len(self.skipped)} skipped, {len(self.failed)} failed"
+        skipped = [f"skipped {name}: {reason}" for name, reason in self.skipped]
+        return "\n\n".join([f"{self.subject}: {counts}", *map(str, self.failed), *skipped])
+
+
+class ConformanceError(AssertionError):
+    """An adapter does not behave; the message has every check that failed, and what to do about it.
+
+    Attributes:
+        report: the same as data.
+
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__(str(report))
+
+
+def in_words(items: Iterable[object], most: int = 6) -> str:
+    """A list for a sentence, cut off where it gets long."""
+    shown = [str(item) for item in items]
+    more = len(shown) - most
+    return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
