@@ -11,7 +11,9 @@ from voicepipe import (
     Call,
     CallBegan,
     CallEnded,
+    CallRecorder,
     ComponentFailed,
+    FailedOver,
     PipelineSet,
     PipelineSetClosed,
     Snapshot,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reference_engine.metrics import Metrics
+    from reference_engine.records import Keep
     from reference_engine.sessions import SessionStore
     from reference_engine.settings import InForce
     from reference_engine.telemetry import Log
@@ -66,10 +69,12 @@ class Answering:
         sessions: SessionStore,
         metrics: Metrics,
         log: Log,
+        *,
+        keep: Keep,
     ) -> None:
-        """Takes the sets that serve, by name, and who is told what calls do."""
+        """Takes the sets that serve, by name, who is told what calls do, and what keeps their records."""
         self._in_force, self._sets = in_force, sets
-        self._sessions, self._metrics, self._log = sessions, metrics, log
+        self._sessions, self._metrics, self._log, self._keep = sessions, metrics, log, keep
         self._taken = 0
         self._calls: set[HeldCall] = set()
 
@@ -111,7 +116,8 @@ class Answering:
         try:
             with pipelines.pin() as snapshot:
                 pipeline = snapshot.choose(transport.info)
-                async with open_call(pipeline, transport, observer=partial(self._observe, pipelines.name)) as call:
+                observer = partial(self._observe, pipelines.name, CallRecorder())
+                async with open_call(pipeline, transport, observer=observer) as call:
                     held = HeldCall(call, pipelines, snapshot)
                     self._calls.add(held)
                     try:
@@ -128,8 +134,11 @@ class Answering:
         of = {"set": name} if name is not None else {}
         self._log.warning("call.refused", call_id=info.call_id, **of, listener=info.listener, reason=reason)
 
-    def _observe(self, set_name: str, event: CallEvent) -> None:
+    def _observe(self, set_name: str, recorder: CallRecorder, event: CallEvent) -> None:
         try:
+            recorder.observe(event)
+            if recorder.record is not None:
+                self._keep(recorder.record)
             self._sessions.observe(event)
             self._metrics.observe_call(event)
             log_call_event(self._log, set_name, event)
@@ -166,6 +175,7 @@ def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
                 said=event.said,
                 interrupted=event.interrupted,
                 response_ms=None if event.response_ms is None else round(event.response_ms, 1),
+                timings={step: None if ms is None else round(ms, 1) for step, ms in asdict(event.timings).items()},
             )
         case ComponentFailed():
             log.warning(
@@ -174,10 +184,22 @@ def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
                 set=set_name,
                 role=event.role,
                 component=event.error.component,
+                at_s=round(event.at_s, 3),
                 message=event.error.message,
                 retryable=event.error.retryable,
                 answered=event.error.answered,
                 hint=event.error.hint,
+            )
+        case FailedOver():
+            write = log.error if event.rung == "apology" else log.warning
+            write(
+                "component.failed_over",
+                call_id=event.call_id,
+                set=set_name,
+                role=event.role,
+                rung=event.rung,
+                component=event.component,
+                at_s=round(event.at_s, 3),
             )
         case CallEnded():
             log.info(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from reference_engine.outcomes import EngineOutcome, Reloaded
     from reference_engine.sessions import Session
-    from voicepipe import PipelineSet, Plan, ReloadOutcome, VersionRecord
+    from voicepipe import ComponentHealth, PipelineSet, Plan, ReloadOutcome, VersionRecord
 
 
 def plan_body(plan: Plan) -> dict[str, Any]:
@@ -105,6 +105,7 @@ def set_body(pipelines: PipelineSet, state: Literal["serving", "removed"] = "ser
         "digest": current.digest,
         "active_pipeline": current.config.active_pipeline,
         "pipelines": list(current.pipelines),
+        "components": [component_body(health) for health in current.components],
         "versions": [version_body(record) for record in pipelines.history],
         "last_known_good": serves_last_known_good(pipelines),
         "last_attempt": outcome_body(pipelines.last_attempt) if pipelines.last_attempt else None,
@@ -121,9 +122,26 @@ def unfit_set_body(name: str, path: Path, rejected: Rejected | None) -> dict[str
         "digest": None,
         "active_pipeline": None,
         "pipelines": [],
+        "components": [],
         "versions": [],
         "last_known_good": False,
         "last_attempt": outcome_body(rejected) if rejected else None,
+    }
+
+
+def component_body(health: ComponentHealth) -> dict[str, Any]:
+    """How a component of a set does, for all calls of the process."""
+    error = health.error
+    return {
+        "role": health.role,
+        "name": health.name,
+        "adapter": health.adapter,
+        "model": health.model,
+        "state": health.state,
+        "retry_s": round(health.retry_s, 3),
+        "error": {"message": error.message, "answered": error.answered, "hint": error.hint} if error else None,
+        "successes": health.successes,
+        "failures": health.failures,
     }
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from reference_engine.answering import Answering
+from reference_engine.component_log import component_log
 from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
 from reference_engine.control.socket import address_of, claimed_port, claimed_socket
 from reference_engine.listening import open_listeners
 from reference_engine.metrics import Metrics
 from reference_engine.readiness import Readiness
+from reference_engine.records import open_records
 from reference_engine.reload_log import engine_reload_log, reload_log
 from reference_engine.reloading import Reloading, reload_on_signals
 from reference_engine.sessions import SessionStore
@@ -64,8 +66,9 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
         in_force, readiness, sessions = InForce(settings), Readiness(), SessionStore()
         control = claimed.enter_context(claimed_socket(settings.control))
         admin = claimed.enter_context(claimed_port(settings.admin)) if settings.admin else None
+        keep = claimed.enter_context(open_records(settings.records))
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
-        async with open_runtime() as runtime, trio.open_nursery() as upkeep:
+        async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = Switch(settings.watch), dict[str, AudioSocketListener]()
             sets = Sets(
                 in_force,
@@ -76,9 +79,10 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 levels=levels,
                 log=log,
             )
-            metrics, manager = Metrics(sets.serving, sets.unfit), ServiceManager(sets.serving, unfit=sets.unfit)
+            metrics = Metrics(sets.serving, sets.unfit, lambda: runtime.attempts)
+            manager = ServiceManager(sets.serving, unfit=sets.unfit)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set)
-            answering = Answering(in_force, sets.serving, sessions, metrics, log)
+            answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=keep)
             stopping = Stopping(
                 everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
             )

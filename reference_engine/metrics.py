@@ -14,6 +14,9 @@
 | `voicepipe_calls_refused_total` | set | calls that were refused: past `max_calls`, or the set was closing |
 | `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
 | `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
+| `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
+| `voicepipe_component_attempts_total` | role, component, outcome | what calls asked of it, by `success` and `failure` |
+| `voicepipe_component_state` | set, role, component | 0: calls use it; 2: they leave it alone; 1: it is being tried |
 | `process_*` | | memory, CPU time, descriptors, start time |
 
 A set that is gone has no series. One that has never served has the first two.
@@ -34,13 +37,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from reference_engine.bodies import serves_last_known_good
-from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, Rejected, TurnEnded, Unchanged
+from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, FailedOver, Rejected, TurnEnded, Unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from reference_engine.outcomes import EngineOutcome
-    from voicepipe import CallEvent, PipelineSet, SetEvent
+    from voicepipe import CallEvent, PipelineSet, Role, SetEvent
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """What `exposition()` is, for HTTP's `Content-Type`."""
@@ -57,6 +60,12 @@ OUTCOMES = (
     ("rejected", "defect"),
 )
 """Outcome and reason of reloads; all are there from the start, so that a first rejection is an increase."""
+
+STATES = ("closed", "half_open", "open")
+"""A component's states, each at its number in `voicepipe_component_state`."""
+
+Attempts: TypeAlias = "Mapping[tuple[Role, str], tuple[int, int]]"
+"""How many attempts of calls succeeded and failed, by role and component."""
 
 PerPipeline: TypeAlias = "tuple[str, str]"
 """A pipeline set's name, and a pipeline's."""
@@ -90,18 +99,27 @@ class _Counted:
     refused: int = 0
     responses: defaultdict[str, _Histogram] = field(factory=lambda: defaultdict(_Histogram))
     failures: Counter[tuple[str, str]] = field(factory=Counter)
+    failovers: Counter[tuple[str, str]] = field(factory=Counter)
 
 
 class Metrics:
     """The engine's metrics; its observers add to plain numbers, and all else is done when it is scraped."""
 
-    def __init__(self, sets: Mapping[str, PipelineSet], unfit: Mapping[str, Rejected] | None = None) -> None:
-        """Takes the sets by name, and why others have never served; which they are is looked up at each scrape."""
+    def __init__(
+        self,
+        sets: Mapping[str, PipelineSet],
+        unfit: Mapping[str, Rejected] | None = None,
+        attempts: Callable[[], Attempts] = dict,
+    ) -> None:
+        """Takes the sets by name, and why others have never served; which they are is looked up at each scrape.
+
+        So is `attempts`: how many succeeded and failed at each component.
+        """
         self._sets, self._unfit = sets, {} if unfit is None else unfit
         self._counted: defaultdict[str, _Counted] = defaultdict(_Counted)
         self._calls: dict[str, PerPipeline] = {}
         self._registry = CollectorRegistry()
-        self._registry.register(_Scrape(sets, self._unfit, self._counted))
+        self._registry.register(_Scrape(sets, self._unfit, self._counted, attempts))
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
             "Whether the engine's own file was fit at its last reload.",
@@ -140,6 +158,8 @@ class Metrics:
                     self._counted[name].responses[pipeline].add(event.response_ms / 1000)
                 case ComponentFailed():
                     self._counted[name].failures[event.role, event.error.component] += 1
+                case FailedOver():
+                    self._counted[name].failovers[event.role, event.rung] += 1
                 case CallEnded():
                     del self._calls[event.call_id]
                     self._counted[name].ended[pipeline, event.outcome] += 1
@@ -161,9 +181,13 @@ class _Scrape(Collector):
     """Makes metrics of the sets as they are, and of what was counted."""
 
     def __init__(
-        self, sets: Mapping[str, PipelineSet], unfit: Mapping[str, Rejected], counted: Mapping[str, _Counted]
+        self,
+        sets: Mapping[str, PipelineSet],
+        unfit: Mapping[str, Rejected],
+        counted: Mapping[str, _Counted],
+        attempts: Callable[[], Attempts],
     ) -> None:
-        self._sets, self._unfit, self._counted = sets, unfit, counted
+        self._sets, self._unfit, self._counted, self._attempts = sets, unfit, counted, attempts
 
     def describe(self) -> Iterator[Metric]:
         """Nothing, so that registering does not scrape."""
@@ -172,6 +196,7 @@ class _Scrape(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._states()
         yield from self._counts()
+        yield from self._components()
 
     def _states(self) -> Iterator[Metric]:
         successful = GaugeMetricFamily(
@@ -217,6 +242,9 @@ class _Scrape(Collector):
         failures = CounterMetricFamily(
             "voicepipe_component_failures", "Failures that calls have met.", labels=["set", "role", "component"]
         )
+        failovers = CounterMetricFamily(
+            "voicepipe_failovers", "What was done about components' failures.", labels=["set", "role", "rung"]
+        )
         for name in (*self._sets, *self._unfit):
             counted = self._counted[name]
             for what, number in counted.reloads.items():
@@ -228,4 +256,29 @@ class _Scrape(Collector):
                 responses.add_metric([name, pipeline], histogram.buckets(), histogram.total)
             for whose, number in counted.failures.items():
                 failures.add_metric([name, *whose], number)
-        yield from (reloads, ended, refused, responses, failures)
+            for rung, number in counted.failovers.items():
+                failovers.add_metric([name, *rung], number)
+        yield from (reloads, ended, refused, responses, failures, failovers)
+
+    def _components(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "voicepipe_component_state",
+            "Whether calls use a component: 0 if so, 2 if they leave it alone, 1 while it is being tried.",
+            labels=["set", "role", "component"],
+        )
+        attempts = CounterMetricFamily(
+            "voicepipe_component_attempts",
+            "What calls asked of a component, and what came of it.",
+            labels=["role", "component", "outcome"],
+        )
+        for name, pipelines in self._sets.items():
+            worst: Counter[tuple[Role, str]] = Counter()
+            for health in pipelines.current.components:
+                of = health.role, health.name  # of several with the same name, the one that is worst off
+                worst[of] = max(worst[of], STATES.index(health.state))
+            for component, number in worst.items():
+                state.add_metric([name, *component], number)
+        for which, (succeeded, failed) in self._attempts().items():
+            attempts.add_metric([*which, "success"], succeeded)
+            attempts.add_metric([*which, "failure"], failed)
+        yield from (state, attempts)

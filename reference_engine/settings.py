@@ -98,6 +98,9 @@ class EngineFile:
     """How long after a reload calls that hold an older version are told goodbye, in s. Null: they stay as they like."""
     max_live_versions: int = field(default=10, validator=ge(2))
     """Versions of a set at once, the serving one and those that calls hold; at the limit a reload is rejected."""
+    records: Path | None = None
+    """A file that gets a JSON line for each call that has ended: all that was said, what it took, what failed. Needs a
+    restart. Null: no records are kept."""
     last_known_good: Path | None = None
     """A directory where the files that serve are kept; a start with bad files serves them. Null: it fails instead."""
 

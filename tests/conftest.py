@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 from engine_process import engine_home, open_engine
+from hypothesis import HealthCheck, settings
+
+# How long an example takes, or takes to be made, is the machine's affair.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import trio
 from attrs import define, field
+from patience import LONG_S
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -44,9 +45,6 @@ admin: {port: 0}
 """
 """An engine's file; `engine_home` has the files of both sets."""
 
-START_S = 30.0
-"""How long anything may take on a machine that does much else besides."""
-
 
 @define(eq=False)
 class EngineProcess:
@@ -61,7 +59,7 @@ class EngineProcess:
 
     async def logged(self, event, *, after=0, **fields):
         """The first record of that event, among those from index `after` on, that has these fields."""
-        with trio.fail_after(START_S):
+        with trio.fail_after(LONG_S):
             while True:
                 for record in self.records[after:]:
                     if record["event"] == event and fields.items() <= record.items():
@@ -109,12 +107,12 @@ class EngineProcess:
     async def ask(self, method, path, **request):
         """An answer of its control; `request` is what httpx takes."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.control))
-        async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=START_S) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=LONG_S) as client:
             return await client.request(method, path, **request)
 
     async def ask_admin(self, method, path, **request):
         """The same over TCP."""
-        async with httpx.AsyncClient(base_url=self.admin, timeout=START_S, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.admin, timeout=LONG_S, trust_env=False) as client:
             return await client.request(method, path, **request)
 
     async def samples(self):
@@ -128,7 +126,7 @@ class EngineProcess:
 
     async def comes_true(self, condition):
         """Returns when an async condition holds."""
-        with trio.fail_after(START_S):
+        with trio.fail_after(LONG_S):
             while not await condition():  # noqa: ASYNC110 - it is about another process
                 await trio.sleep(0.02)
 
@@ -138,7 +136,7 @@ class EngineProcess:
 
     async def ended(self):
         """Its exit status, once it has ended and all of its log was read."""
-        with trio.fail_after(START_S):
+        with trio.fail_after(LONG_S):
             return await self.process.wait()
 
     async def read_log(self):
@@ -173,7 +171,7 @@ def command_line(*arguments):
 
 async def run_command(*arguments, home):
     """Runs `reference-engine` to its end in a directory."""
-    with trio.fail_after(START_S):
+    with trio.fail_after(LONG_S):
         return await trio.run_process(
             command_line(*arguments), cwd=home, capture_stdout=True, capture_stderr=True, check=False
         )

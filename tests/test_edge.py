@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from patience import LONG_S
 from recording import make_component
 
 from voicepipe.audio import AudioFormat
@@ -601,7 +602,7 @@ async def test_a_component_behind_its_edge_does_its_work(role):
     component = edged(role, make_component(role))
     async with STREAMS[role](component) as stream:
         for method, args in METHODS[role].items():
-            with trio.fail_after(1):
+            with trio.fail_after(LONG_S):
                 await getattr(stream, method)(*args)
 
 

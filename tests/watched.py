@@ -8,12 +8,10 @@ from unittest.mock import patch
 
 import structlog
 import trio
+from patience import LONG_S
 from recording import RecordedSet
 
 from reference_engine import watching
-
-LONG_S = 20.0
-"""How long anything may take on a machine that does much else besides."""
 
 QUIET_MS = 100
 """The quiet that a change is given here, so that tests are quick."""
@@ -53,14 +51,19 @@ class WatchedSet(RecordedSet):
         with trio.fail_after(LONG_S):
             return await self._outcomes.receive()
 
+    async def outcome_that_is(self, kind):
+        """The next of a kind: on a slow machine one change may lead to several, and a new watch leads to one more."""
+        while not isinstance(outcome := await self.outcome(), kind):
+            pass
+        return outcome
+
     async def settled(self):
-        """The last reload's, once no further one comes; the watch may begin anew, which makes one more."""
-        outcome = await self.outcome()
+        """Returns once no further reload comes."""
         while True:
-            with trio.move_on_after(SHORT_S):
-                outcome = await self._outcomes.receive()
-                continue
-            return outcome
+            with trio.move_on_after(SHORT_S) as quiet:
+                await self._outcomes.receive()
+            if quiet.cancelled_caught:
+                return
 
     async def nothing(self):
         """Makes sure that no reload comes."""

@@ -17,11 +17,19 @@ from voicepipe.calls.events import (
     FailedOver,
     Observer,
     Outcome,
+    RecordingFailed,
+    ReplyPrepared,
+    ReplyResumed,
     ReplyStarted,
     SpeechDetected,
+    Timings,
+    ToolEnded,
+    ToolStarted,
     Transcribed,
     TurnEnded,
 )
+from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, TurnRecord
+from voicepipe.calls.tool_functions import FunctionTool, ToolContext, tool
 from voicepipe.components import (
     LanguageModel,
     Probing,
@@ -45,6 +53,7 @@ from voicepipe.errors import (
     Location,
     PipelineSetClosed,
     Problem,
+    ToolError,
     TransportError,
     UnknownVersion,
     VoicepipeError,
@@ -64,12 +73,12 @@ from voicepipe.events import (
     Usage,
     Word,
 )
+from voicepipe.pipelines.health import ComponentHealth
 from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.outcome import Outcome as ReloadOutcome
 from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.runtime import Runtime, open_runtime
-from voicepipe.pipelines.shared_component import ComponentHealth
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot
 from voicepipe.registry import Adapter, Registry, installed
 from voicepipe.requests import (
@@ -106,6 +115,8 @@ __all__ = [
     "CallEnded",
     "CallEvent",
     "CallInfo",
+    "CallRecord",
+    "CallRecorder",
     "CallSink",
     "CallStarted",
     "Capability",
@@ -121,7 +132,9 @@ __all__ = [
     "Encoding",
     "EndOfTurn",
     "FailedOver",
+    "FailureRecord",
     "File",
+    "FunctionTool",
     "LanguageModel",
     "Listen",
     "Location",
@@ -135,12 +148,15 @@ __all__ = [
     "Plan",
     "Probing",
     "Problem",
+    "RecordingFailed",
     "Registry",
     "Rejected",
     "ReloadOutcome",
     "ReplyDone",
     "ReplyEvent",
+    "ReplyPrepared",
     "ReplyRequest",
+    "ReplyResumed",
     "ReplyStarted",
     "ReplyStream",
     "Resources",
@@ -162,9 +178,14 @@ __all__ = [
     "StreamInput",
     "TextDelta",
     "TextToSpeech",
+    "Timings",
     "Tool",
     "ToolCall",
+    "ToolContext",
+    "ToolEnded",
+    "ToolError",
     "ToolResults",
+    "ToolStarted",
     "Transcribed",
     "Transcript",
     "TranscriptEvent",
@@ -173,6 +194,7 @@ __all__ = [
     "TransportError",
     "Trigger",
     "TurnEnded",
+    "TurnRecord",
     "TurnResumed",
     "Unchanged",
     "UnknownVersion",
@@ -192,4 +214,5 @@ __all__ = [
     "problems_as_data",
     "read_document",
     "serve_audiosocket",
+    "tool",
 ]

@@ -46,10 +46,12 @@ class Breaker:
         """What opened it; None while it is closed."""
         self.retry_at = 0.0
         """When the component is to be tried again, on the clock of the times passed in."""
-        self.on_change: Callable[[], None] = lambda: None
-        """Called after each change of state; for whoever probes and reports."""
+        self.watchers: set[Callable[[], None]] = set()
+        """Called after each change of state: who probes and reports, and calls that have nothing else left."""
         self.failures = self.successes = 0
         """How many attempts of calls failed and succeeded, ever."""
+        self.retries = 0
+        """How often it was tried again in vain since calls leave it alone."""
         self._jitter = jitter
         self._outcomes: deque[tuple[float, int]] = deque()  # when, and what a failure weighs; 0 for a success
         self._pauses = 0  # since a call last found it working
@@ -81,12 +83,21 @@ class Breaker:
             if error.retry_after_s is not None or (sum(weights) >= THRESHOLD and 2 * failed >= len(weights)):
                 self.open(error, now)
 
-    def open(self, error: ComponentError, now: float) -> None:
-        """Has calls leave the component alone: for a pause that doubles, or as long as its provider asks for."""
+    def open(self, error: ComponentError, now: float, *, retry_at: float | None = None) -> None:
+        """Has calls leave the component alone: for a pause that doubles, or as long as its provider asks for.
+
+        Args:
+            error: why.
+            now: the time.
+            retry_at: when it is tried again, if somebody else sees to that.
+
+        """
         first, longest = PAUSE_S
         pause = min(longest, first * 2**self._pauses) * self._jitter()
         self._pauses = min(self._pauses + 1, 16)
-        self.error, self.retry_at = error, now + max(pause, error.retry_after_s or 0.0)
+        self.error = error
+        self.retry_at = now + max(pause, error.retry_after_s or 0.0) if retry_at is None else retry_at
+        self.retries = 0 if self.state == "closed" else self.retries + 1
         self._outcomes.clear()
         self._on_trial = False
         self._enter("open")
@@ -112,7 +123,8 @@ class Breaker:
         changed = state != self.state
         self.state = state
         if changed:
-            self.on_change()
+            for watcher in tuple(self.watchers):
+                watcher()
 
     def _note(self, now: float, weight: int) -> None:
         self._outcomes.append((now, weight))

@@ -5,7 +5,8 @@
     ├── PipelineSetClosed   ours: the set no longer takes calls
     ├── UnknownVersion      ours: there is no such version to go back to
     ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
-    └── TransportError      theirs: the telephone side broke its protocol
+    ├── TransportError      theirs: the telephone side broke its protocol
+    └── ToolError           theirs: a tool can't do what the model asked of it
 
 A cancelled task sees `trio.Cancelled` and nothing of these.
 """
@@ -127,3 +128,7 @@ class ComponentError(VoicepipeError):
 
 class TransportError(VoicepipeError):
     """The telephone side sent what its protocol forbids, or what can't be played; the message says what to change."""
+
+
+class ToolError(VoicepipeError):
+    """A tool can't do what it was asked; raised by the tool itself, and its text is what the model is told."""

@@ -50,7 +50,7 @@ class Ticker:
         """Ticks for ever."""
         slot = int(trio.current_time() / SLOT_S)
         while True:
-            if not any(self._slots):
+            while not any(self._slots):  # what woke it may be removed again before it runs
                 self._wake = trio.Event()
                 await self._wake.wait()
                 slot = int(trio.current_time() / SLOT_S)

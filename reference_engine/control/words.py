@@ -88,11 +88,20 @@ def describe_sets(body: Mapping[str, Any]) -> str:
                 )
         if one["last_known_good"]:
             notes.append(f"{one['set']}: serves the last known good files, for those that are there are not fit")
+        notes += [f"{one['set']}: {_ailing(component)}" for component in one["components"] if component["error"]]
         if last := one["last_attempt"]:
             notes.append(f"{one['set']}: {_last(last)}")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _ailing(component: Mapping[str, Any]) -> str:
+    error, retry_s = component["error"], component["retry_s"]
+    state = f"is left alone, for {retry_s:.1f} s more" if component["state"] == "open" else "is being tried again"
+    answered = f"; answered: {error['answered']}" if error["answered"] else ""
+    hint = f" ({error['hint']})" if error["hint"] else ""
+    return f"{component['role']} {component['name']} {state}: {error['message']}{answered}{hint}"
 
 
 def _last(outcome: Mapping[str, Any]) -> str:

@@ -118,9 +118,9 @@ def test_patterns_that_are_harmless_pass(pattern):
 def test_a_greedy_pattern_is_bounded_by_the_utterances_length():
     pattern = compile_pattern(r"from (?P<a>.+) to (?P<b>.+) at (?P<c>.+) sharp")
     words = spoken_words("from to at " * 1000)
-    started = time.perf_counter()
+    began = time.thread_time()
     assert pattern.search(words) is None
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - began < 10  # of its own time; without the bound it would take years
 
 
 SHOP = r"""

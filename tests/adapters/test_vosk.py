@@ -240,7 +240,7 @@ async def test_a_timeout_around_receive_loses_nothing(vosk):
                     break
                 events.append(event)
             timeouts += scope.cancelled_caught
-    assert timeouts > 10
+    assert timeouts > 0
     assert events == await recognise(vosk, audio, ms=20)
 
 
@@ -279,7 +279,7 @@ async def test_opening_cancelled_anywhere_leaves_nothing(resources, cancel_at_ev
 
 async def test_leaving_waits_for_the_thread_that_uses_the_recogniser(vosk, resources):
     async with vosk.open_stream(LINE, Listen()) as stream, trio.open_nursery() as nursery:
-        nursery.start_soon(stream.send, speech("two-turns-8k") * 3)
+        nursery.start_soon(stream.send, speech("two-turns-8k") * 20)  # so that it is not over before we look
         await trio.testing.wait_all_tasks_blocked()
         assert resources.threads.borrowed_tokens == 1
         nursery.cancel_scope.cancel()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import trio
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.soak import FILE, HEAD, Phase, keep_calling, open_soak, run_phase
+from benchmarks.soak import FILE, HEAD, Phase, open_soak, run_phase
 
 from voicepipe import load_config
 
@@ -35,7 +36,7 @@ def big_file(pipelines: int, *, turn: int = 0) -> str:
     return FILE.format(active="alpha", pace=140 + turn % 40) + "".join(extra)
 
 
-async def keep_reloading(engine, phase: Phase, pipelines: int) -> None:
+async def keep_reloading(pipelines: int, engine, phase: Phase) -> None:
     """Writes the file and has it reloaded, over and over."""
     turn = 0
     while True:
@@ -50,9 +51,9 @@ async def keep_reloading(engine, phase: Phase, pipelines: int) -> None:
 
 
 async def reload_under_calls(
-    pipelines: int, calls: int, seconds: float, *, progress=print
+    pipelines: int, calls: int, seconds: float, *, progress=print, reloads: int = 0
 ) -> tuple[float, Phase, Phase]:
-    """Seconds that a check takes, and the two phases."""
+    """Seconds that a check takes, and the two phases; the second has so many `reloads` at least."""
     async with open_soak() as (engine, hello):
         engine.yaml.write_text(big_file(pipelines))
         began = time.perf_counter()
@@ -61,14 +62,12 @@ async def reload_under_calls(
         if len(config.pipelines) != pipelines:
             raise AssertionError(f"{len(config.pipelines)} pipelines instead of {pipelines}")
         progress(f"{calls} calls for {seconds:g} s without reloads")
-        calm = await run_phase(engine, calls, seconds, hello, reloads=False)
+        calm = await run_phase(engine, calls, seconds, hello)
         progress(f"{calls} calls for {seconds:g} s while {pipelines} pipelines are reloaded")
-        busy = Phase()
-        with trio.move_on_after(seconds):
-            async with trio.open_nursery() as nursery:
-                for number in range(calls):
-                    nursery.start_soon(keep_calling, engine.port, busy, hello, number * 2.0 / calls)
-                nursery.start_soon(keep_reloading, engine, busy, pipelines)
+        reload = partial(keep_reloading, pipelines)
+        busy = await run_phase(
+            engine, calls, seconds, hello, reload=reload, enough=lambda phase: phase.applied >= reloads
+        )
     return checked_s, calm, busy
 
 

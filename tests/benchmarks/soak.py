@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from attrs import define, field, frozen
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine_process import engine_home, open_engine
+from patience import until
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 from voicepipe.testing.speaker import open_speaker
@@ -63,6 +64,9 @@ IN_REPLY_MS = 120
 CALL_S = 20.0
 """How long a caller stays before ringing again."""
 
+REST_S = 30.0
+"""How long the engine may take, when the last call has ended, to close what calls and old versions held."""
+
 
 @frozen
 class Held:
@@ -70,9 +74,19 @@ class Held:
 
     descriptors: int
     threads: int
+    """Those that do something: trio keeps idle ones for a while."""
     children: int
     tasks: int
     rss_mb: float
+
+    def is_about(self, other: Held) -> bool:
+        """Whether it is no more, but for what comes and goes: a connection of ours, a helper that starts."""
+        return (
+            self.descriptors <= other.descriptors + 8
+            and self.threads <= other.threads
+            and self.children <= other.children + 1
+            and self.tasks <= other.tasks + 2
+        )
 
 
 async def held_by(engine) -> Held:
@@ -82,11 +96,30 @@ async def held_by(engine) -> Held:
     status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
     return Held(
         descriptors=sum(1 for _descriptor in (process / "fd").iterdir()),
-        threads=int(status["Threads"]),
+        threads=sum(not name.startswith("Trio thread") for name in thread_names(process)),
         children=sum(len((task / "children").read_text().split()) for task in (process / "task").iterdir()),
         tasks=int((await engine.samples())["voicepipe_tasks"]),
         rss_mb=round(int(status["VmRSS"].split()[0]) / 1024, 1),
     )
+
+
+def thread_names(process: Path) -> list[str]:
+    """Of its threads; trio names those that work for it after what they do."""
+    names = []
+    for task in (process / "task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            names.append((task / "comm").read_text())
+    return names
+
+
+async def held_at_rest(engine, before: Held) -> Held:
+    """The same once it is about what it was before; or as it is after `REST_S`, if it never is."""
+    held = await held_by(engine)
+    with trio.move_on_after(REST_S):
+        while not held.is_about(before):
+            await trio.sleep(0.1)
+            held = await held_by(engine)
+    return held
 
 
 @define
@@ -150,16 +183,26 @@ async def keep_reloading(engine, phase: Phase) -> None:
                 phase.faults.append(f"a good file was refused: {answer.text[:300]}")
 
 
-async def run_phase(engine, calls: int, seconds: float, hello: bytes, *, reloads: bool) -> Phase:
-    """So many calls for so long."""
+async def run_phase(
+    engine, calls: int, seconds: float, hello: bytes, *, reload=None, enough=lambda _phase: True
+) -> Phase:
+    """So many calls for so long, and on a slow machine until they were enough; `reload` goes on meanwhile."""
     phase = Phase()
-    with trio.move_on_after(seconds):
-        async with trio.open_nursery() as nursery:
-            for number in range(calls):
-                nursery.start_soon(keep_calling, engine.port, phase, hello, number * min(8.0, seconds / 4) / calls)
-            if reloads:
-                nursery.start_soon(keep_reloading, engine, phase)
+    async with trio.open_nursery() as nursery:
+        for number in range(calls):
+            nursery.start_soon(keep_calling, engine.port, phase, hello, number * min(8.0, seconds / 4) / calls)
+        if reload:
+            nursery.start_soon(reload, engine, phase)
+        await trio.sleep(seconds)
+        await until(lambda: enough(phase))
+        nursery.cancel_scope.cancel()
     return phase
+
+
+def all_answered(engine, calls: int):
+    """Whether that many more calls than up to now have heard the agent."""
+    before = engine.count("call.turn")
+    return lambda _phase: engine.count("call.turn") >= before + calls
 
 
 def mixed_versions(records: list[dict]) -> list[str]:
@@ -196,21 +239,26 @@ async def open_soak():
             yield engine, hello
 
 
-async def soak(calls: int, seconds: float, *, progress=print) -> tuple[Phase, Phase, Held, Held]:
-    """Both phases, and what the engine held after a first call and at the end, when all calls had ended."""
+async def soak(calls: int, seconds: float, *, progress=print, reloads: int = 0) -> tuple[Phase, Phase, Held, Held]:
+    """Both phases, and what the engine held after a first call and at the end, when all calls had ended.
+
+    The second phase has at least so many `reloads` that were applied, and that were rejected.
+    """
     async with open_soak() as (engine, hello):
-        await run_phase(engine, 1, 3, hello, reloads=False)  # what is loaded once is loaded
+        await run_phase(engine, 1, 3, hello, enough=all_answered(engine, 1))  # what is loaded once is loaded
         await engine.logged("call.ended")
         before = await held_by(engine)
         progress(f"{calls} calls for {seconds:g} s without reloads")
-        calm = await run_phase(engine, calls, seconds, hello, reloads=False)
+        calm = await run_phase(engine, calls, seconds, hello, enough=all_answered(engine, calls))
         progress(f"{calls} calls for {seconds:g} s with a reload every second")
-        busy = await run_phase(engine, calls, seconds, hello, reloads=True)
-        with trio.fail_after(30):
-            while engine.count("call.ended") < engine.count("call.started"):  # noqa: ASYNC110 - it is another process
-                await trio.sleep(0.1)
-        await trio.sleep(12)  # idle threads leave after 10 s
-        after = await held_by(engine)
+        answered = all_answered(engine, calls)
+
+        def enough(phase: Phase) -> bool:
+            return min(phase.applied, phase.rejected) >= reloads and answered(phase)
+
+        busy = await run_phase(engine, calls, seconds, hello, reload=keep_reloading, enough=enough)
+        await until(lambda: engine.count("call.ended") == engine.count("call.started"))
+        after = await held_at_rest(engine, before)
         busy.faults += mixed_versions(engine.records)
     return calm, busy, before, after
 

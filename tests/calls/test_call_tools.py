@@ -1,54 +1,80 @@
-"""The tools that end a call."""
+"""The tools that every call has, and which of a pipeline's tools a call offers."""
 
 import pytest
 
-from voicepipe.calls.tools import TOOLS, ending_of, offered_tools
+from voicepipe.calls.tool_functions import FunctionTool
+from voicepipe.calls.toolbox import Toolbox
+from voicepipe.calls.tools import ENDING_TOOLS, EndingTool, send_dtmf
 from voicepipe.calls.turn_events import Ending
 from voicepipe.config import settings
-from voicepipe.events import ToolCall
-
-ALL = offered_tools(("hang_up", "transfer"), frozenset({"transfer"}))
+from voicepipe.testing.transport import MemoryTransport
 
 
-def test_the_configuration_and_the_calls_know_the_same_tools():
-    assert set(settings.TOOLS) == set(TOOLS)
-    assert all(name == tool.tool.name for name, tool in TOOLS.items())
+async def nothing(_arguments, _context):
+    return None
+
+
+BOOK = FunctionTool("book", "Books a time.", {"type": "object", "properties": {}}, nothing)
+
+
+def box(names, can=frozenset({"transfer", "send_dtmf"}), functions=(BOOK,)):
+    return Toolbox(names, functions, MemoryTransport(can=frozenset(can)))
+
+
+def offered(names, **options):
+    return [tool.name for tool in box(names, **options).offered]
+
+
+async def test_the_configuration_and_the_calls_know_the_same_tools():
+    assert set(settings.TOOLS) == {*ENDING_TOOLS, "send_dtmf"}
+    assert offered(settings.TOOLS) == list(settings.TOOLS)
+    assert all(name == tool.tool.name for name, tool in ENDING_TOOLS.items())
+
+
+async def test_tools_keep_the_order_in_which_they_are_listed():
+    assert offered(("transfer", "book", "hang_up")) == ["transfer", "book", "hang_up"]
+
+
+async def test_what_is_not_listed_not_possible_or_not_known_is_not_offered():
+    assert offered(("hang_up",)) == ["hang_up"]
+    assert offered(("transfer", "send_dtmf", "hang_up"), can=()) == ["hang_up"]
+    assert offered(("an_integrators_own", "book"), functions=()) == []
+
+
+async def test_a_tool_that_is_not_offered_is_not_given():
+    assert isinstance(box(("transfer",)).get("transfer"), EndingTool)
+    assert box(("transfer",), can=()).get("transfer") is None
+    assert box(("hang_up",)).get("book") is None
 
 
 @pytest.mark.parametrize(
-    ("call", "ending"),
+    ("name", "arguments", "ending"),
     [
-        (ToolCall("1", "hang_up"), Ending("agent_hung_up")),
-        (ToolCall("1", "transfer", {"target": "100"}), Ending("transfer_requested", "100")),
-        (ToolCall("1", "transfer", {"target": 100}), Ending("transfer_requested", "100")),
+        ("hang_up", {}, Ending("agent_hung_up")),
+        ("hang_up", {"reason": "a model's idea"}, Ending("agent_hung_up")),
+        ("transfer", {"target": "100"}, Ending("transfer_requested", "100")),
+        ("transfer", {"target": " 100 "}, Ending("transfer_requested", "100")),
+        ("transfer", {"target": 100}, Ending("transfer_requested", "100")),
     ],
 )
-def test_endings(call, ending):
-    assert ending_of([call], ALL, pytest.fail) == ending
+def test_endings(name, arguments, ending):
+    assert ENDING_TOOLS[name].check(arguments) == ""
+    assert ENDING_TOOLS[name].ending(arguments) == ending
 
 
-def test_tools_keep_the_order_in_which_they_are_listed():
-    assert [tool.name for tool in offered_tools(("transfer", "hang_up"), frozenset({"transfer"}))] == [
-        "transfer",
-        "hang_up",
-    ]
-    assert offered_tools(("an_integrators_own",), frozenset()) == ()
+@pytest.mark.parametrize("arguments", [{}, {"target": ""}, {"target": "  "}, {"target": None}, {"to": "100"}])
+def test_a_transfer_needs_a_target(arguments):
+    assert "target" in ENDING_TOOLS["transfer"].check(arguments)
 
 
-def test_what_was_not_offered_is_refused_with_a_hint():
-    refused = []
-    calls = [ToolCall("1", "transfer"), ToolCall("2", "hang_up")]
-    offered = offered_tools(("hang_up",), frozenset({"transfer"}))
-    assert ending_of(calls, offered, refused.append) == Ending("agent_hung_up")
-    (error,) = refused
-    assert "transfer" in error.message
-    assert not error.retryable
-    assert "tools" in error.hint
+@pytest.mark.parametrize("digits", ["", "12 34", "x", 12, None, "1" * 33])
+async def test_only_keys_can_be_pressed(digits):
+    assert "digits" in send_dtmf(MemoryTransport()).check({"digits": digits})
 
 
-@pytest.mark.parametrize("name", sorted(TOOLS))
-def test_parameters_are_a_schema_that_a_model_can_read(name):
-    tool = TOOLS[name].tool
+@pytest.mark.parametrize("name", sorted(settings.TOOLS))
+async def test_parameters_are_a_schema_that_a_model_can_read(name):
+    (tool,) = box((name,)).offered
     assert tool.description.endswith(".")
     assert tool.parameters["type"] == "object"
     assert set(tool.parameters.get("required", ())) <= set(tool.parameters["properties"])

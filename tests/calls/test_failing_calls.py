@@ -9,7 +9,7 @@ from voicepipe.calls.events import CallBegan, CallEnded, ComponentFailed, TurnEn
 from voicepipe.calls.turns import LAST_WORDS_S
 from voicepipe.config.settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
 from voicepipe.errors import ComponentError, TransportError
-from voicepipe.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.events import TextDelta
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.transport import MemoryTransport
@@ -237,12 +237,3 @@ async def test_a_failure_is_told_once_and_in_its_place(autojump_clock):
         type(event) for event in call.events if isinstance(event, CallBegan | ComponentFailed | TurnEnded | CallEnded)
     ]
     assert kinds == [CallBegan, ComponentFailed, TurnEnded, TurnEnded, CallEnded]
-
-
-async def test_a_tool_without_arguments_does_not_break_the_call(autojump_clock):
-    call = RehearsedCall(
-        llm=ScriptedLanguageModel(lambda _: [TextDelta("One moment."), ToolCall("1", "transfer"), ReplyDone()]),
-        settings={"tools": ("transfer",)},
-    )
-    ended = await call.hold(speaking_caller(call))
-    assert (ended.outcome, ended.detail) == ("transfer_requested", "")

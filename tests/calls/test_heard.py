@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.calls.heard import MS_A_CHAR, Segment, heard_text
+from voicepipe.calls.heard import MS_A_CHAR, Segment, heard_text, split_spoken
 
 TEXT = "one two three four"  # 18 characters
 WHOLE = [Segment(TEXT, 0, 1800, complete=True)]  # 100 ms a character
@@ -88,3 +88,52 @@ def test_more_audio_is_never_fewer_words(pieces, complete):
     assert all(whole.startswith(text) for text in heard[:-1]) or not complete
     assert [len(text) for text in heard] == sorted(len(text) for text in heard)
     assert heard[0] == ""
+
+
+COSTS = "It costs $12.50 today, **really**."
+SPOKEN = "It costs 12 dollars 50 today, really."
+
+
+@pytest.mark.parametrize(
+    ("spoken", "heard"),
+    [
+        ("It costs", "It costs"),
+        ("It costs 12 dollars", "It costs"),
+        ("It costs 12 dollars 50", "It costs $12.50"),
+        ("It costs 12 dollars 50 today,", "It costs $12.50 today,"),
+        ("It costs 12 dollars 50 today, real", "It costs $12.50 today,"),
+        (SPOKEN, COSTS),
+    ],
+)
+def test_what_was_heard_is_told_in_the_words_of_the_model(spoken, heard):
+    in_proportion = Segment(COSTS, 0, len(SPOKEN) * 100, complete=True, spoken=SPOKEN)
+    assert heard_text([in_proportion], len(spoken) * 100) == heard
+    marked = Segment(COSTS, 0, 5000, complete=True, marks=[(1000, len(spoken))], spoken=SPOKEN)
+    assert heard_text([marked], 1000) == heard
+
+
+def test_scripts_without_spaces_are_heard_by_the_character():
+    segment = Segment("感谢您致电 Acme 诊所。", 0, 1300, complete=True)
+    assert heard_text([segment], 300) == "感谢您"
+    assert heard_text([segment], 800) == "感谢您致电"
+    assert heard_text([segment], 1300) == segment.text
+
+
+def test_a_segment_is_cut_where_its_audio_ends():
+    segment = Segment(COSTS, 0, 2250, marks=[(0, 0), (2000, 22)], spoken=SPOKEN)
+    rest = split_spoken([segment], 0)
+    assert (segment.text, segment.spoken) == ("It costs $12.50", "It costs 12 dollars 50")
+    assert (rest.text, rest.spoken) == ("today, **really**.", "today, really.")
+    plain = Segment(TEXT, 0, 2000, marks=[(0, 0), (1800, len(TEXT))])
+    assert split_spoken([plain], 0) is None
+    assert plain.text == TEXT
+
+
+@settings(deadline=None)
+@given(st.text("ab $1", max_size=20), st.text("ab 1", max_size=20))
+def test_however_text_is_spoken_more_of_it_is_never_fewer_words(text, spoken):
+    segment = Segment(" ".join(text.split()), 0, 2000, complete=True, spoken=" ".join(spoken.split()))
+    heard = [heard_text([segment], ms) for ms in range(0, 2040, 20)]
+    assert all(segment.text.startswith(one) for one in heard)
+    assert [len(one) for one in heard] == sorted(len(one) for one in heard)
+    assert heard[-1] == segment.text

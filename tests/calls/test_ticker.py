@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import trio
+import trio.testing
 from attrs import define, field
 
 from voicepipe.ticker import SLOT_S
@@ -117,6 +118,18 @@ async def test_removing_itself_inside_a_tick(autojump_clock, ticker):
     ticker.add(ticks)
     await trio.sleep(1)
     assert len(ticks.times) == 1
+
+
+async def test_what_is_removed_before_it_runs_wakes_it_for_nothing(autojump_clock, ticker):
+    await trio.testing.wait_all_tasks_blocked()
+    ticks = Ticks()
+    ticker.add(ticks)
+    ticker.remove(ticks)
+    await trio.sleep(1)
+    assert ticks.times == []
+    ticker.add(ticks)
+    await trio.sleep(0.101)
+    assert len(ticks.times) == 5
 
 
 async def test_removing_what_does_not_tick_is_harmless(autojump_clock, ticker):

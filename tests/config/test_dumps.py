@@ -39,7 +39,7 @@ def restyled(node, draw):
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_it_loads_to_itself(directory, data):
     path = data.draw(st.sampled_from(sorted(directory.glob("*.yaml"))))
     document = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)

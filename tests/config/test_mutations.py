@@ -71,18 +71,17 @@ def mutations(draw):
 
 
 @given(text=mutations())
-@settings(max_examples=400, deadline=2000)
+@settings(max_examples=400)
 def test_mutated_files(directory, text):
     check_places(directory, text.encode())
 
 
 @given(content=st.binary(max_size=100))
-@settings(deadline=2000)
 def test_arbitrary_bytes(directory, content):
     check_places(directory, content)
 
 
 @given(text=st.sampled_from(TEXTS), cut=st.integers(0, 3000))
-@settings(max_examples=150, deadline=2000)
+@settings(max_examples=150)
 def test_files_that_are_cut_short(directory, text, cut):
     check_places(directory, text.encode()[:cut])

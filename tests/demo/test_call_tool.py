@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from patience import LONG_S
 
 from voicepipe import AudioFormat, ComponentError, serve_audiosocket
 from voicepipe.audio import level
@@ -18,7 +19,7 @@ TOOL = Path(__file__).parents[2] / "examples" / "call.py"
 async def run_tool(*arguments):
     """The tool's finished process."""
     command = [sys.executable, str(TOOL), *arguments]
-    with trio.fail_after(40):
+    with trio.fail_after(LONG_S):
         return await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
 
 
@@ -26,21 +27,23 @@ class Sink:
     """What a call's audio is dropped into."""
 
     def __init__(self):
-        self.over = trio.Event()
+        self.spoke, self.over = trio.Event(), trio.Event()
 
     def audio(self, audio):
-        pass
+        if level(audio) > 300:
+            self.spoke.set()
 
     def hung_up(self, _reason):
+        self.spoke.set()
         self.over.set()
 
 
 @pytest.fixture
 async def answered(nursery):
-    """Starts a server that answers with so many loud frames and hangs up a second later; gives its port."""
+    """Starts a server that answers with so many loud frames, and hangs up `until` something; gives its port."""
     listeners = []
 
-    async def serve(frames):
+    async def serve(frames, until):
         async def answer(transport):
             async with trio.open_nursery() as call:
                 sink = Sink()
@@ -48,8 +51,7 @@ async def answered(nursery):
                 for _ in range(frames):
                     transport.write(b"\x00\x10" * 160)
                     await trio.sleep(0.02)
-                with trio.move_on_after(1):
-                    await sink.over.wait()
+                await until(sink)
                 await transport.hang_up()
 
         listener = await nursery.start(lambda task_status: serve_audiosocket(answer, port=0, task_status=task_status))
@@ -76,19 +78,26 @@ async def test_it_holds_a_conversation_and_records_it(engine, tmp_path):
 
 
 async def test_an_agent_that_hangs_up_too_early_is_a_failure(answered):
-    done = await run_tool(f"127.0.0.1:{await answered(frames=20)}", "--say", "goodbye", "--say", "yes")
+    port = await answered(frames=20, until=lambda sink: sink.spoke.wait())
+    done = await run_tool(f"127.0.0.1:{port}", "--say", "goodbye", "--say", "yes")
     assert done.returncode == 1
     assert done.stderr == b"call.py: the agent hung up before 'yes' could be said\n"
 
 
+async def a_moment(_sink):
+    await trio.sleep(0.2)
+
+
 async def test_a_silent_agent_is_a_failure(answered):
-    done = await run_tool(f"127.0.0.1:{await answered(frames=0)}", "--say", "yes")
+    port = await answered(frames=0, until=a_moment)
+    done = await run_tool(f"127.0.0.1:{port}", "--say", "yes")
     assert done.returncode == 1
     assert done.stderr == b"call.py: the agent did not speak\n"
 
 
 async def test_a_call_that_takes_too_long_is_a_failure(answered):
-    done = await run_tool(f"127.0.0.1:{await answered(frames=0)}", "--timeout", "0.3")
+    port = await answered(frames=0, until=lambda sink: sink.over.wait())
+    done = await run_tool(f"127.0.0.1:{port}", "--timeout", "0.3")
     assert done.returncode == 1
     assert done.stderr == b"call.py: the call was not over after 0.3 s, 0 replies in\n"
 

@@ -11,6 +11,7 @@ import wave
 from pathlib import Path
 
 import pytest
+from patience import LONG_S
 
 pytest.importorskip("vosk", reason="the demonstration recognises with vosk: pip install 'voicepipe[local]'")
 
@@ -27,18 +28,8 @@ def environment(home):
     return {"HOME": str(home), "PATH": os.defpath}
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The finished process, and what it wrote."""
-    output, home = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("home")
-    done = subprocess.run(
-        command(output), cwd=ROOT, env=environment(home), capture_output=True, text=True, timeout=110, check=False
-    )
-    return done, output
-
-
-# Whichever test comes first pays for the calls, which take their time.
-pytestmark = pytest.mark.timeout(120)
+# Whichever test comes first waits for the calls, which take their time.
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_everything_goes_as_expected(demo):
@@ -78,7 +69,7 @@ def test_it_fits_the_screen_and_has_no_colour_in_a_file(demo):
 def test_each_call_is_recorded_in_stereo(demo, name):
     with wave.open(str(demo[1] / f"call-{name}.wav")) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000)
-        assert 5 < file.getnframes() / 8000 < 20
+        assert file.getnframes() / 8000 > 5
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -118,10 +109,10 @@ def test_ctrl_c_ends_it_and_the_engine_at_once(tmp_path):
     for line in process.stdout:
         if ready := re.search(r"ready .* process (\d+)", line):
             engine = int(ready[1])
-        if " caller " in line:
+        if " answered " in line:
             break
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everybody in the foreground
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=LONG_S)
     assert process.returncode == 130
     assert "Stopped by SIGINT." in out
     assert err == ""
@@ -138,7 +129,7 @@ def test_an_engine_that_does_not_start_says_why(tmp_path):
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=LONG_S,
         check=False,
     )
     assert done.returncode == 1
@@ -151,7 +142,7 @@ def test_two_do_not_write_to_one_directory(tmp_path):
     ours = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(ours, fcntl.LOCK_EX)
-        done = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=40, check=False)
+        done = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, check=False)
     finally:
         os.close(ours)
     assert done.returncode == 2

@@ -75,6 +75,7 @@ def test_the_annotated_one_has_every_key():
             settings.EndpointingSettings,
             settings.DtmfSettings,
             settings.KeyAction,
+            settings.RecordingSettings,
             settings.BudgetsSettings,
             settings.SpeechToTextBudgets,
             settings.LanguageModelBudgets,

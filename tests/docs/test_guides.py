@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 from doc_pages import ROOT, block_titled
+from patience import LONG_S
 
 import voicepipe
 
@@ -40,7 +41,7 @@ def check(directory, llm):
     file.write_text(f"pipelines:\n  default:\n    stt: {stt}\n    llm: {llm}\n    tts: espeak\n", encoding="utf-8")
     command = [sys.executable, "-m", "voicepipe.cli", "check", file.name]
     command[1:3] = ["-c", "import sys; from voicepipe.cli import main; sys.exit(main())"]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LONG_S, check=False)
 
 
 def test_the_adapter_of_the_guide_is_found_by_its_entry_point(parrot):
@@ -67,7 +68,7 @@ def test_the_test_of_the_guide_passes(parrot):
         parrot,
         "test_parrot.py",
     ]
-    run = subprocess.run(command, cwd=parrot, capture_output=True, text=True, timeout=50, check=False)
+    run = subprocess.run(command, cwd=parrot, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "1 passed" in run.stdout
 
@@ -77,7 +78,7 @@ def test_the_program_that_reloads(tmp_path):
     program = tmp_path / "reloading.py"
     program.write_text(block_titled("docs/how-to/embed.md", "reloading.py"), encoding="utf-8")
     command = [sys.executable, program, ROOT / "config/ai-agent.yaml"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=True)
     assert run.stdout == "version 1: default answers\nnothing to do\n"
 
 

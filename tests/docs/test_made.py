@@ -7,6 +7,7 @@ import re
 import attrs
 import pytest
 from api import public_api
+from diagram import PLACES, transitions, turns_diagram
 from doc_pages import PAGES
 from tables import adapter_tables, developer_table, field_table, module_tables, turns_table
 
@@ -23,7 +24,15 @@ SECTIONS = [
     sections.RouteSection,
     sections.WhenSection,
     settings.TurnsSettings,
+    settings.EndpointingSettings,
+    settings.DtmfSettings,
     settings.BargeInSettings,
+    settings.KeyAction,
+    settings.BudgetsSettings,
+    settings.SpeechToTextBudgets,
+    settings.LanguageModelBudgets,
+    settings.TextToSpeechBudgets,
+    settings.RecordingSettings,
     settings.StreamingSettings,
     settings.LimitsSettings,
     settings.LoggingSettings,
@@ -46,6 +55,17 @@ def test_every_key_has_a_row_with_a_meaning(cls):
     assert all(kind and default and meaning for _, kind, default, meaning in table)
     page = next(page for page in PAGES if page.name == "configuration.md").read_text(encoding="utf-8")
     assert f"<!-- made: fields {name} -->" in page
+
+
+def test_the_diagram_has_every_state_and_every_way_between_two():
+    drawn = turns_diagram()
+    assert drawn.count("<rect") == len(PLACES) == len({state for state, _ in RULES})
+    ways = transitions()
+    assert drawn.count('<g class="arrow">') == len(ways)
+    assert ways["speaking", "interrupted"] == ["SpeechSustained", "ProtectionOver"]
+    assert ways["interrupted", "speaking"] == ["Final", "ResumeDue"]
+    assert "SpeechBegan" in ways["endpointing", "user_speaking"]
+    assert {target for source, target in ways if source == "closing"} == set()
 
 
 def test_a_row_says_type_default_and_bounds():

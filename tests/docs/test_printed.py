@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from doc_pages import ROOT, blocks_in
+from patience import LONG_S
 
 ENGINE = (sys.executable, "-m", "reference_engine")
 
@@ -47,7 +48,7 @@ def serve(place):
     yield start
     for engine in engines:
         engine.send_signal(signal.SIGTERM)
-        engine.communicate(timeout=10)
+        engine.communicate(timeout=LONG_S)
 
 
 def edit(file, old, new):
@@ -62,7 +63,7 @@ def printed(place, command):
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=LONG_S,
         check=False,
     )
     return timeless(run.stdout)

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 from doc_pages import ROOT
+from patience import LONG_S
 
 import voicepipe
 
@@ -22,7 +23,7 @@ def site(tmp_path_factory):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site]
     # The theme's makers announce a successor on each build, which is no warning about our pages.
     environ = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=55, check=False)
+    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "WARNING" not in run.stderr
     return site

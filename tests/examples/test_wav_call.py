@@ -7,6 +7,7 @@ import wave
 from pathlib import Path
 
 import pytest
+from patience import LONG_S
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "wav_call.py"
@@ -20,7 +21,7 @@ def test_it_holds_a_conversation_with_a_recorded_caller(tmp_path: Path) -> None:
         [sys.executable, EXAMPLE, ROOT / "config/ai-agent.yaml", caller, conversation],
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=LONG_S,
         check=True,
     )
     assert "heard='hello i need support'" in run.stdout

@@ -73,12 +73,12 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     return bytes(mutant)
 
 
-def fuzz(seconds: float, seed: int) -> tuple[int, int]:
-    """Rounds that were played, and how many of them ended in an error."""
+def fuzz(seconds: float, seed: int, *, least: int = 1) -> tuple[int, int]:
+    """Rounds that were played, so many at least, and how many of them ended in an error."""
     captures = [path.read_bytes() for path in sorted(CAPTURES.rglob("*.bin"))]
     rounds = errors = 0
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while rounds < least or time.monotonic() < until:
         rng = random.Random(seed + rounds)
         try:
             data = mutate(rng.choice(captures), rng)

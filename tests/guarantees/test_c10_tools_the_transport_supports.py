@@ -4,6 +4,7 @@ import pytest
 
 from voicepipe.calls.events import ComponentFailed
 from voicepipe.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.requests import ToolResults
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel
 from voicepipe.testing.transport import MemoryTransport
@@ -30,21 +31,27 @@ async def offered(tools, can):
         (("transfer",), {"transfer"}, ["transfer"]),
         (("hang_up",), {"transfer"}, ["hang_up"]),
         ((), {"transfer"}, []),
+        (("send_dtmf", "hang_up"), {"send_dtmf"}, ["send_dtmf", "hang_up"]),
+        (("send_dtmf", "hang_up"), {"transfer"}, ["hang_up"]),
     ],
 )
 async def test_only_what_is_listed_and_possible_is_offered(autojump_clock, tools, can, expected):
     assert await offered(tools, can) == expected
 
 
-@pytest.mark.parametrize("name", ["transfer", "launch_rocket"])
+@pytest.mark.parametrize("name", ["transfer", "send_dtmf", "launch_rocket"])
 async def test_a_tool_that_was_not_offered_does_nothing_and_is_told(autojump_clock, name):
-    """The model calls it all the same."""
+    """The model calls it all the same: it is told that there is no such tool, and may say so."""
+
+    def answer(request):
+        if isinstance(request.trigger, ToolResults):
+            return "I can't do that."
+        return [TextDelta("One moment."), ToolCall("1", name, {"target": "1", "digits": "1"}), ReplyDone()]
+
     call = RehearsedCall(
         transport=MemoryTransport(can=frozenset()),
-        llm=ScriptedLanguageModel(
-            lambda _: [TextDelta("One moment."), ToolCall("1", name, {"target": "1"}), ReplyDone()]
-        ),
-        settings={"tools": ("hang_up", "transfer")},
+        llm=ScriptedLanguageModel(answer),
+        settings={"tools": ("hang_up", "transfer", "send_dtmf")},
     )
 
     async def caller():
@@ -53,9 +60,11 @@ async def test_a_tool_that_was_not_offered_does_nothing_and_is_told(autojump_clo
 
     ended = await call.hold(caller)
     assert ended.outcome == "caller_hung_up"
-    assert call.conversation == [("", "One moment.")]
+    assert call.conversation == [("", "One moment."), ("", "I can't do that.")]
+    assert call.llm.requests[-1].trigger == ToolResults({"1": f"error: there is no tool {name} now"})
     (failure,) = call.told(ComponentFailed)
     assert (failure.role, failure.error.retryable) == ("llm", False)
     assert name in str(failure.error)
     assert name in failure.error.hint
     assert call.transport.transferred_to is None
+    assert call.transport.pressed == []

@@ -9,13 +9,15 @@ from uuid import UUID
 import numpy as np
 import pytest
 import trio
+from patience import LONG_S, until
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 from voicepipe.transports.audiosocket import serve_audiosocket
 from voicepipe.transports.audiosocket_wire import HANGUP, MAX_PAYLOAD, encode_audio, encode_uuid
 
 HELLO = encode_uuid(UUID(int=1))
-TONE = (np.sin(np.arange(8000) * 440 * 2 * np.pi / 8000) * 8000).astype("<i2").tobytes()
+SAID = np.arange(1, 8001, dtype="<i2")
+"""A second of which no sample is like another, and none is silence."""
 RANDOM = random.Random(7)
 
 RUBBISH = {
@@ -71,6 +73,12 @@ async def throw(listener, rubbish, *, eof):
         return answer
 
 
+def spoken(pcm):
+    """What is no silence in it: the caller hears some in between when the machine is slow."""
+    samples = np.frombuffer(pcm, "<i2")
+    return samples[samples != 0].tolist()
+
+
 async def test_f07_rubbish_costs_that_connection_only(nursery):
     refused, served = [], {}
 
@@ -88,18 +96,20 @@ async def test_f07_rubbish_costs_that_connection_only(nursery):
             on_refused=lambda _peer, error: refused.append(str(error)),
         )
     )
-    async with open_audiosocket_call(*listener.address) as caller, trio.open_nursery() as strangers:
-        await trio.sleep(0.1)
-        for eof in False, True:
-            for rubbish in RUBBISH.values():
-                strangers.start_soon(partial(throw, listener, rubbish, eof=eof))
-        await caller.say(TONE)
-        await trio.sleep(0.2)
+    async with open_audiosocket_call(*listener.address) as caller:
+        await until(lambda: caller.call_id in served)
+        async with trio.open_nursery() as strangers:
+            for eof in False, True:
+                for rubbish in RUBBISH.values():
+                    strangers.start_soon(partial(throw, listener, rubbish, eof=eof))
+            await caller.say(SAID.tobytes())
+        await caller.say(SAID[:160].tobytes())  # they are gone now, and it goes on
+        said = [*SAID.tolist(), *SAID[:160].tolist()]
+        await until(lambda: len(spoken(caller.recording()[1])) >= len(said))
         assert not caller.hung_up.is_set()
-        frames = caller.seconds / 0.02
-    assert TONE in b"".join(served[caller.call_id])
-    assert frames - 15 < len(served[caller.call_id]) == pytest.approx(len(caller.arrivals), abs=2)
-    assert max(np.diff([at for at, _ in caller.arrivals])) < 0.2
+        mine, theirs = caller.recording()
+    # Each frame was heard, in order and once, and the answer to each came back.
+    assert spoken(mine) == spoken(b"".join(served[caller.call_id])) == spoken(theirs) == said
     assert len(refused) >= len(RUBBISH)
     assert all(";" in error and len(error) > 30 for error in refused)  # says what to do
     nursery.cancel_scope.cancel()
@@ -107,39 +117,57 @@ async def test_f07_rubbish_costs_that_connection_only(nursery):
 
 @pytest.mark.parametrize("name", [name for name in RUBBISH if "random" not in name and name != "a port scan"])
 async def test_f07_it_is_dropped_at_once(nursery, name):
-    listener = await nursery.start(partial(serve_audiosocket, echo, port=0, identify_timeout=30))
-    with trio.fail_after(1):
+    listener = await nursery.start(partial(serve_audiosocket, echo, port=0, identify_timeout=10 * LONG_S))
+    with trio.fail_after(LONG_S):
         assert (await throw(listener, RUBBISH[name], eof=False)).endswith(HANGUP)
     nursery.cancel_scope.cancel()
 
 
-async def test_f07_connections_are_bounded_in_number_and_idle_time(nursery):
-    refused = []
+async def test_f07_connections_are_bounded_in_number(nursery):
+    refused, answers = [], []
     listener = await nursery.start(
         partial(
             serve_audiosocket,
             echo,
             port=0,
             max_connections=5,
-            identify_timeout=0.5,
+            identify_timeout=10 * LONG_S,
+            on_refused=lambda _peer, error: refused.append(str(error)),
+        )
+    )
+    async with trio.open_nursery() as strangers:
+
+        async def idle():
+            answers.append(await throw(listener, b"", eof=False))
+
+        for _ in range(25):
+            strangers.start_soon(idle)
+        await until(lambda: len(answers) == 20)
+        strangers.cancel_scope.cancel()
+    assert answers == [HANGUP] * 20
+    assert len(refused) == 20
+    assert all("5 connections are up already" in error for error in refused)
+    await until(lambda: listener._serving == 0)
+    async with open_audiosocket_call(*listener.address) as caller:
+        await caller.say(SAID[:1600].tobytes())
+        await until(lambda: spoken(caller.recording()[1]) == SAID[:1600].tolist())
+    nursery.cancel_scope.cancel()
+
+
+async def test_f07_connections_are_bounded_in_idle_time(nursery):
+    refused = []
+    listener = await nursery.start(
+        partial(
+            serve_audiosocket,
+            echo,
+            port=0,
+            identify_timeout=0.3,
             on_refused=lambda _peer, error: refused.append(str(error)),
         )
     )
     began = trio.current_time()
-    answers = []
-    async with trio.open_nursery() as strangers:
-
-        async def idle():
-            answers.append((await throw(listener, b"", eof=False), trio.current_time() - began))
-
-        for _ in range(25):
-            strangers.start_soon(idle)
-    assert [answer for answer, _ in answers] == [HANGUP] * 25
-    assert sum("5 connections are up already" in error for error in refused) == 20
-    assert sum("no UUID within 0.5 s" in error for error in refused) == 5
-    assert sum(after >= 0.5 for _, after in answers) == 5
-    async with open_audiosocket_call(*listener.address) as caller:
-        await caller.say(TONE[:3200])
-        await trio.sleep(0.1)
-        assert TONE[:3200] in caller.recording()[1]
+    assert await throw(listener, b"", eof=False) == HANGUP
+    assert trio.current_time() - began >= 0.3
+    assert len(refused) == 1
+    assert "no UUID within 0.3 s" in refused[0]
     nursery.cancel_scope.cancel()

@@ -7,7 +7,8 @@ import json
 import pytest
 import trio
 import trio.testing
-from recording import RecordedSet, pipeline, raising, until
+from patience import until
+from recording import RecordedSet, pipeline, raising
 
 from voicepipe import Applied, ComponentError, Rejected
 

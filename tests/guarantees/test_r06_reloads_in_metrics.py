@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from patience import LONG_S
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline, raising
 
@@ -68,7 +69,7 @@ async def test_the_names_and_labels(served):
 
 async def test_at_the_start(served):
     assert served.value("voicepipe_config_last_reload_successful") == 1
-    assert time.time() - 60 < served.value("voicepipe_config_last_reload_success_timestamp_seconds") <= time.time()
+    assert time.time() - LONG_S < served.value("voicepipe_config_last_reload_success_timestamp_seconds") <= time.time()
     current = served.sets["main"].current
     assert served.value("voicepipe_set_info", set="main", version="1", digest=current.digest) == 1
     assert served.reloads() == {}
@@ -171,7 +172,7 @@ async def test_a_real_engine_s_metrics_log_and_http_tell_the_same(engine):
     assert (shown["version"], shown["digest"]) == (applied["version"], applied["digest"])
     assert (await engine.logged("reload.applied"))["digest"] == applied["digest"]
     fit_at = samples['voicepipe_config_last_reload_success_timestamp_seconds{set="main"}']
-    assert abs(fit_at - time.time()) < 60
+    assert abs(fit_at - time.time()) < LONG_S
 
     engine.edit("active_pipeline: night", "active_pipeline: nigth")
     engine.hang_up()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 from engine_process import open_engine
+from patience import LONG_S
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 
@@ -22,11 +23,11 @@ async def test_calls_on_an_older_version_and_only_those(home):
                 await trio.sleep(1.5)
                 assert not old.hung_up.is_set()  # none is configured
 
-                engine_yaml.write_text(engine_yaml.read_text() + "drain_deadline_s: 2\n")
+                engine_yaml.write_text(engine_yaml.read_text() + "drain_deadline_s: 1\n")
                 assert (await engine.ask("POST", "/-/reload")).json()["engine"]["plan"]["changed"] == [
                     "drain_deadline_s"
                 ]
-                with trio.fail_after(10):
+                with trio.fail_after(LONG_S):
                     await old.hung_up.wait()
                 assert old.how == "0x00"
                 assert (await engine.logged("call.turn", call_id=old_id, turn=2))["said"] == "Bye."

@@ -31,7 +31,7 @@ async def test_a_set(home):
             assert body["engine"]["plan"]["sets_removed"] == ["acme"]
             assert body["engine"]["plan"]["listeners_closed"] == ["acme"]
 
-            assert await up.agent_spoke()
+            assert await up.agent_spoke(quiet_ms=100)
             assert not up.hung_up.is_set()
             await late.send_all(b"\x01\x00\x10" + bytes(16))  # it was connected before, and says now who it is
             refused = await engine.logged("call.refused")

@@ -29,8 +29,7 @@ async def test_an_edited_prompt(watched):
     async with watched.watch() as pipelines:
         before = pipelines.current
         watched.prompt.write_text("Be brief.")
-        applied = await watched.outcome()
-        assert isinstance(applied, Applied)
+        applied = await watched.outcome_that_is(Applied)
         assert applied.digest != before.digest
         assert applied.plan.changed == ("default",)
         assert (applied.plan.opened, applied.plan.closed) == ((), ())
@@ -42,8 +41,7 @@ async def test_an_edited_script_is_another_component(watched):
     async with watched.watch() as pipelines:
         before = pipelines.current
         watched.script.write_text("two")
-        applied = await watched.outcome()
-        assert isinstance(applied, Applied)
+        applied = await watched.outcome_that_is(Applied)
         assert applied.digest != before.digest
         assert applied.plan.opened == applied.plan.closed == ("llm recorded (a)",)
         assert pipelines.current.active.llm[0].settings.options.file.content == b"two"
@@ -55,8 +53,7 @@ async def test_a_secret_in_a_file(watched):
     async with watched.watch() as pipelines:
         before = pipelines.current
         watched.secret.write_text("open barley")
-        applied = await watched.outcome()
-        assert isinstance(applied, Applied)
+        applied = await watched.outcome_that_is(Applied)
         assert applied.digest == before.digest  # which covers the names of secrets, not their values
         assert applied.plan.opened == ("llm recorded (a)",)
         assert str(pipelines.current.active.llm[0].settings.options.text) == "open barley"
@@ -66,7 +63,7 @@ async def test_a_file_that_was_only_touched(watched):
     async with watched.watch() as pipelines:
         for path in (watched.path, watched.prompt, watched.script):
             path.touch()
-        assert isinstance(await watched.settled(), Unchanged)
+        assert isinstance(await watched.outcome(), Unchanged)
         assert pipelines.current.version == 1
         assert sorted(watched.opened) == ["llm a", "stt a", "tts a"]
 
@@ -77,10 +74,12 @@ async def test_a_file_that_is_named_from_now_on(watched):
         later.parent.mkdir()
         later.write_text("Be quick.")
         watched.write(default=pipeline(prompt={"file": "later/b.md"}))
-        await watched.settled()
+        await watched.outcome_that_is(Applied)
+        await watched.outcome_that_is(Unchanged)  # the new watch's
         later.write_text("Be quicker.")
-        assert isinstance(await watched.outcome(), Applied)
+        await watched.outcome_that_is(Applied)
         assert pipelines.current.active.settings.prompt == "Be quicker."
+        await watched.settled()
         watched.script.write_text("nobody names it any more")
         await watched.nothing()
 
@@ -88,14 +87,14 @@ async def test_a_file_that_is_named_from_now_on(watched):
 async def test_a_file_that_is_not_there_yet(watched):
     async with watched.watch() as pipelines:
         watched.write(default=pipeline(prompt={"file": "one/two/b.md"}))
-        rejected = await watched.settled()
-        assert isinstance(rejected, Rejected)
+        rejected = await watched.outcome_that_is(Rejected)
         assert "one/two/b.md" in rejected.problems[0].message
         later = watched.path.parent / "one" / "two" / "b.md"
         later.parent.mkdir(parents=True)
-        assert isinstance(await watched.settled(), Rejected)
+        await watched.settled()
+        assert pipelines.current.version == 1
         later.write_text("Here I am.")
-        assert isinstance(await watched.settled(), Unchanged | Applied)
+        await watched.outcome_that_is(Applied)
         assert pipelines.current.active.settings.prompt == "Here I am."
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import trio
+from patience import LONG_S
 from recording import pipeline
 from watched import WatchedSet
 
-from reference_engine import watching
 from voicepipe import Applied, Rejected
 
 
@@ -58,20 +58,20 @@ async def test_an_editor_s_rename(watched):
     async with watched.watch() as pipelines:
         for voice in ("b", "c"):  # the second time the file is another inode than the one that was there first
             save_as_an_editor_does(watched.path, text.replace('"id": "a"', f'"id": "{voice}"'))
-            assert isinstance(await watched.settled(), Applied)
+            await watched.outcome_that_is(Applied)
             assert pipelines.current.active.tts[0].settings.options.id == voice
         saved = watched.path.with_suffix(".yaml~")
         watched.path.rename(saved)  # as vi does with `backupcopy=no`
         await trio.sleep(0.05)
         watched.path.write_text(text)
-        await watched.settled()
+        await watched.outcome_that_is(Applied)
         assert pipelines.current.active.tts[0].settings.options.id == "a"
 
 
 async def test_writing_in_place(watched):
     async with watched.watch() as pipelines:
         watched.write(default=pipeline(tts="b"))
-        assert isinstance(await watched.outcome(), Applied)
+        await watched.outcome_that_is(Applied)
         assert pipelines.current.active.tts[0].settings.options.id == "b"
 
 
@@ -88,7 +88,7 @@ async def test_a_config_map_s_swap(watched, tmp_path):
     async with watched.watch() as pipelines:
         for number, voice in ((1, "b"), (2, "c")):
             mounted.swap(**texts[number])
-            await watched.settled()
+            await watched.outcome_that_is(Applied)
             active = pipelines.current.active
             assert (active.tts[0].settings.options.id, active.settings.prompt) == (voice, texts[number]["prompt.md"])
             assert pipelines.current.version == number + 1  # both files at once
@@ -104,34 +104,32 @@ async def test_a_directory_that_is_put_in_the_place_of_another(tmp_path):
         (new / "a.md").write_text("new")
         (tmp_path / "now/prompts").rename(tmp_path / "before")
         new.rename(tmp_path / "now/prompts")
-        await watched.settled()
+        await watched.outcome_that_is(Applied)
         assert pipelines.current.active.settings.prompt == "new"
 
 
 async def test_a_half_written_file_is_never_served(watched):
+    watched.write(default=pipeline(tts="b"))
+    whole = watched.path.read_bytes()
+    half = len(whole) // 2
+    watched.write(default=pipeline())
     async with watched.watch() as pipelines:
-        watched.write(default=pipeline(tts="b"))
-        await watched.settled()
         serving = pipelines.current
-        watched.write(default=pipeline(tts="c"))
-        whole = watched.path.read_bytes()
-        half = len(whole) // 2
         with watched.path.open("wb", buffering=0) as file:
             file.write(whole[:half])
-            rejected = await watched.settled()  # its writer took a nap
-            assert isinstance(rejected, Rejected)
+            rejected = await watched.outcome_that_is(Rejected)  # its writer took a nap
             assert rejected.version == serving.version
             assert pipelines.current is serving
             file.write(whole[half:])
-        assert isinstance(await watched.settled(), Applied)
-        assert pipelines.current.active.tts[0].settings.options.id == "c"
+        await watched.outcome_that_is(Applied)
+        assert pipelines.current.active.tts[0].settings.options.id == "b"
 
 
 async def test_a_writer_that_does_not_pause_is_waited_for(watched):
     watched.write(default=pipeline(tts="b"))
     whole = watched.path.read_bytes()
     watched.write(default=pipeline())
-    async with watched.watch(quiet_ms=watching.QUIET_MS):
+    async with watched.watch(quiet_ms=750):  # which none of the pauses is, whatever else the machine does
         with watched.path.open("wb", buffering=0) as file:
             for start in range(0, len(whole), 100):
                 file.write(whole[start : start + 100])
@@ -148,17 +146,16 @@ async def test_bytes_are_read_once(watched):
     def check(options):
         if options.file:
             checking.set()
-            assert go_on.wait(10)
+            assert go_on.wait(LONG_S)
         return ()
 
     async with watched.watch() as pipelines:
         watched.check = check
         watched.write(default=pipeline(llm={"id": "a", "file": "script.txt"}))
-        assert await trio.to_thread.run_sync(checking.wait, 10)
+        assert await trio.to_thread.run_sync(checking.wait, LONG_S)
         (watched.path.parent / "script.txt").write_text("two")
         go_on.set()
-        first = await watched.outcome()
-        assert isinstance(first, Applied)
+        await watched.outcome_that_is(Applied)
         assert pipelines.current.active.llm[0].settings.options.file.content == b"one"
-        await watched.settled()  # the change during the reload led to another
+        await watched.outcome_that_is(Applied)  # the change during the reload led to another
         assert pipelines.current.active.llm[0].settings.options.file.content == b"two"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
-from recording import RecordedSet, pipeline, raising, until
+from patience import until
+from recording import RecordedSet, pipeline, raising
 
 from voicepipe import Applied, ComponentError, Rejected, Retired, Unchanged, UnknownVersion
 from voicepipe.pipelines.versions import KEPT

@@ -8,7 +8,8 @@ import stat
 
 import pytest
 import trio
-from recording import RecordedSet, pipeline, raising, until
+from patience import until
+from recording import RecordedSet, pipeline, raising
 
 from reference_engine.bodies import set_body
 from reference_engine.last_known_good import (

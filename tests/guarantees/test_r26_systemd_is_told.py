@@ -11,6 +11,7 @@ import time
 import pytest
 import trio
 from engine_process import open_engine
+from patience import LONG_S
 from recording import RecordedSet, pipeline, raising
 
 from reference_engine.systemd import MAX_STATUS, SEND_S, ServiceManager
@@ -24,7 +25,7 @@ class Systemd:
         self.told_to = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
-        self._socket.settimeout(5)
+        self._socket.settimeout(LONG_S)
 
     @property
     def environ(self):
@@ -49,7 +50,7 @@ class Systemd:
         except BlockingIOError:
             return True
         finally:
-            self._socket.settimeout(5)
+            self._socket.settimeout(LONG_S)
 
     def close(self):
         self._socket.close()
@@ -153,12 +154,12 @@ async def test_the_watchdog_is_fed_twice_in_its_time(systemd, nursery):
     nursery.start_soon(ServiceManager({}, environ).keep_watchdog_quiet)
     for _ in range(3):
         assert await trio.to_thread.run_sync(systemd.note) == {"WATCHDOG": "1"}
-    assert 0.09 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.09
 
 
 @pytest.mark.parametrize("environ", [{}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}])
 async def test_without_a_watchdog_there_is_nothing_to_feed(environ):
-    with trio.fail_after(1):
+    with trio.fail_after(LONG_S):
         await ServiceManager({}, environ).keep_watchdog_quiet()
 
 
@@ -182,7 +183,7 @@ def test_a_systemd_that_does_not_read_holds_nothing_up(systemd):
         notes += 1
     began = time.monotonic()
     manager.stopping()
-    assert time.monotonic() - began < 10 * SEND_S
+    assert time.monotonic() - began < LONG_S
     assert systemd.note()["STOPPING"] == "1"
 
 

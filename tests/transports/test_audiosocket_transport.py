@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 import trio
+from patience import LONG_S, until
 
 from voicepipe.audio import AudioFormat
 from voicepipe.errors import TransportError
-from voicepipe.transports import audiosocket, audiosocket_transport
+from voicepipe.transports import audiosocket
 from voicepipe.transports.audiosocket_wire import HANGUP, Decoder, encode_audio, encode_dtmf, encode_uuid
 
 CALL = UUID("11111111-2222-4333-8444-555555555501")
@@ -123,8 +124,7 @@ async def test_a_muted_caller_begins_without_audio(serve, connect, heard):
     listener = await serve(talk)
     async with connect(listener) as asterisk:
         await asterisk.send(HELLO + encode_dtmf("7"))
-        await trio.sleep(audiosocket_transport.FIRST_AUDIO_S + 0.1)
-        assert heard.digits == "7"
+        await until(lambda: heard.digits == "7")
         await asterisk.send(encode_audio(0x10, FRAME))
         await asterisk.stream.send_eof()
         assert await asterisk.receive_all() == b""
@@ -185,13 +185,16 @@ async def test_a_call_that_breaks_the_protocol(serve, connect, heard, sent, says
 
 
 async def test_compressed_audio_after_a_muted_beginning(serve, connect, heard):
-    refused = []
-    listener = await serve(
-        lambda transport: transport.run(heard), on_refused=lambda _peer, error: refused.append(str(error))
-    )
+    refused, begun = [], trio.Event()
+
+    async def listen(transport):
+        begun.set()
+        await transport.run(heard)
+
+    listener = await serve(listen, on_refused=lambda _peer, error: refused.append(str(error)))
     async with connect(listener) as asterisk:
         await asterisk.send(HELLO)
-        await trio.sleep(audiosocket_transport.FIRST_AUDIO_S + 0.1)
+        await begun.wait()
         await asterisk.send(encode_audio(0x10, bytes(160)) * 3)
         assert await asterisk.receive_all() == HANGUP
     assert "c(slin)" in refused[0]
@@ -231,7 +234,7 @@ async def test_a_reset_is_a_hang_up(serve, connect, heard):
     listener = await serve(listen)
     async with connect(listener) as asterisk:
         await asterisk.send(HELLO + encode_audio(0x10, FRAME))
-        await trio.sleep(0.02)
+        await heard.something.wait()
         asterisk.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     await done.wait()
     assert heard.ending == "the caller hung up (Connection reset by peer)"
@@ -241,7 +244,7 @@ async def test_nothing_is_delivered_after_a_hang_up(serve, connect, heard):
     async def leave(transport):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(transport.run, heard)
-            await trio.sleep(0.05)
+            await heard.something.wait()
             before = len(heard.frames)
             nursery.start_soon(transport.hang_up)
             await transport.transfer("4711")
@@ -353,17 +356,24 @@ async def test_silence_keeps_a_silent_call_up(serve, connect, heard, monkeypatch
     async with connect(listener) as asterisk:
         await asterisk.send(HELLO)
         for _ in range(3):
-            with trio.fail_after(1):
+            with trio.fail_after(LONG_S):
                 assert await asterisk.receive(1) == [(0x10, bytes(320))]
 
 
 async def test_no_silence_while_anything_goes_on(serve, connect, heard, monkeypatch):
-    monkeypatch.setattr(audiosocket, "KEEP_ALIVE_S", 0.2)
-    listener = await serve(lambda transport: transport.run(heard))
+    monkeypatch.setattr(audiosocket, "KEEP_ALIVE_S", 10 * LONG_S)  # this test looks instead
+    calls = []
+
+    async def listen(transport):
+        calls.append(transport)
+        await transport.run(heard)
+
+    listener = await serve(listen)
     async with connect(listener) as asterisk:
         await asterisk.send(HELLO)
-        for _ in range(20):
+        for number in range(20):
             await asterisk.send(encode_audio(0x10, FRAME))
-            await trio.sleep(0.04)
+            await until(lambda: len(heard.frames) > number)  # noqa: B023 - it is over when the next one is sent
+            calls[0].keep_alive()
         await asterisk.stream.send_eof()
         assert await asterisk.receive_all() == b""

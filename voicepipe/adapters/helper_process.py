@@ -41,6 +41,13 @@ class HelperSink(Protocol):
         """The helper ended though nobody asked it to; nothing comes after this."""
 
 
+class KeptSink(HelperSink, Protocol):
+    """Where the messages of a helper go that is started again when it has ended."""
+
+    async def start(self, helper: HelperProcess) -> None:
+        """Returns when the helper, which is a new one, can be used; raises `ComponentError` if it can't."""
+
+
 class HelperProcess:
     """A running helper."""
 
@@ -149,3 +156,48 @@ async def open_helper_process(command: Sequence[str], sink: HelperSink) -> Async
         await helper.end()
     if helper.failure is not None:
         raise helper.failure
+
+
+@asynccontextmanager
+async def open_kept_helpers(command: Sequence[str], sinks: Sequence[KeptSink]) -> AsyncIterator[None]:
+    """Runs a command as several helpers, one for each sink, all of which are started when the context is entered.
+
+    One that ends by itself after it was started is followed by another.
+
+    Raises:
+        ComponentError: one can't be started, the first time or later, which cancels what runs in the context.
+
+    """
+    failures: list[ComponentError] = []
+    async with open_hidden_nursery() as nursery:
+        started = [trio.Event() for _ in sinks]
+        for sink, event in zip(sinks, started, strict=True):
+            nursery.start_soon(_keep, command, sink, event, failures, nursery.cancel_scope)
+        for event in started:
+            await event.wait()
+        yield
+        nursery.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+
+
+async def _keep(
+    command: Sequence[str],
+    sink: KeptSink,
+    started: trio.Event,
+    failures: list[ComponentError],
+    scope: trio.CancelScope,
+) -> None:
+    while True:
+        usable = False
+        try:
+            async with open_helper_process(command, sink) as helper:
+                await sink.start(helper)
+                usable = True
+                started.set()
+                await trio.sleep_forever()
+        except ComponentError as error:
+            if not usable:  # and so would be the next
+                failures.append(error)
+                scope.cancel()
+                return

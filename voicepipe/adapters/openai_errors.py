@@ -53,6 +53,9 @@ LASTING = {
 }
 """Codes and types that only somebody's doing can end, whatever the status; so are those that begin with `invalid`."""
 
+MISTAKES = {"tool_use_failed", "json_validate_failed"}
+"""What Groq calls replies of the model that make no sense, whatever the status: asked again, it seldom errs again."""
+
 
 @frozen
 class Said:
@@ -83,12 +86,12 @@ def refused(status: int, headers: Mapping[str, str], body: str, key: str) -> Com
 
     """
     said = said_in(body)
-    retryable = status >= 500 or status in PASSING
+    retryable = _passes(said, status)
     if headers.get("x-should-retry") in {"true", "false"}:  # OpenAI's own word to its clients
         retryable = headers["x-should-retry"] == "true"
     return ComponentError(
         f"HTTP {status}",
-        retryable=retryable and not _lasts(said),
+        retryable=retryable,
         answered=said.quoted,
         hint=_hint(said, HINTS.get(status, ""), key),
         retry_after_s=retry_after_s(headers),
@@ -105,7 +108,7 @@ def broken_off(error: object, key: str) -> ComponentError:
     """
     said = _said_by(error)
     status = next((int(name) for name in said.names if name.isdecimal()), 500)
-    retryable = not _lasts(said) and (status >= 500 or status in PASSING)
+    retryable = _passes(said, status)
     hint = _hint(said, HINTS.get(status, ""), key)
     return ComponentError("failed in mid-answer", retryable=retryable, answered=said.quoted, hint=hint)
 
@@ -163,8 +166,12 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None if seconds is None else max(0.0, seconds)
 
 
-def _lasts(said: Said) -> bool:
-    return any(name in LASTING or name.startswith("invalid") for name in said.names)
+def _passes(said: Said, status: int) -> bool:
+    """Whether the same request may succeed later."""
+    if not MISTAKES.isdisjoint(said.names):
+        return True
+    lasts = any(name in LASTING or name.startswith("invalid") for name in said.names)
+    return not lasts and (status >= 500 or status in PASSING)
 
 
 def _hint(said: Said, otherwise: str, key: str) -> str:

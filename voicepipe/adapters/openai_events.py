@@ -21,20 +21,26 @@ DONE = "[DONE]"
 MOST_UNREAD = 1 << 20
 """Bytes of a line, or of an event, that are kept: no server means more."""
 
-FIELDS = {"data", "event", "id", "retry", ""}
+FIELDS = {"data", "event", "id", "retry"}
 """What lines begin with, up to their colon; comments have nothing there."""
 
 
 class ServerSentEvents:
-    """Takes bytes as they come, gives events as they are complete."""
+    """Takes bytes as they come, gives events as they are complete.
 
-    def __init__(self) -> None:
-        self.lines = 0
-        """How many whole lines came: comments, by which servers say that they still work, among them."""
+    Args:
+        comments: whether comments are given too, as events without name and data: servers say by them that they
+            still work.
+
+    """
+
+    def __init__(self, *, comments: bool = False) -> None:
+        self._comments = comments
         self.stray = ""
         """The first line that belongs to no event: what a server says that does not speak in events."""
         self._rest = b""
-        self._name, self._data = "", [""][:0]
+        self._name = ""
+        self._data: list[str] = []
 
     def feed(self, data: bytes) -> Iterator[tuple[str, str]]:
         """Events as name and data; the name is empty as a rule.
@@ -56,7 +62,6 @@ class ServerSentEvents:
         yield from self._take(b"")
 
     def _take(self, line: bytes) -> Iterator[tuple[str, str]]:
-        self.lines += 1
         text = line.decode(errors="replace").rstrip("\r")
         field, _, value = text.partition(":")
         value = value.removeprefix(" ")
@@ -68,6 +73,9 @@ class ServerSentEvents:
             self._data.append(value)
         elif field == "event":
             self._name = value
+        elif not field:
+            if self._comments:
+                yield "", ""
         elif field not in FIELDS:
             self.stray = self.stray or text
 
@@ -81,7 +89,7 @@ def parsed(data: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise ComponentError("answered with something that is no JSON object", answered=shortened(data))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Rung: TypeAlias = Literal["retry", "alternate", "apology"]
 """What is done about a failure: the same component again, the next alternative, words of regret."""
 
+MOMENT_S = 0.2
+"""How much sooner a component's streams may know that it died than its breaker does, in s."""
+
 AnyOpened = TypeVar("AnyOpened", bound="Opened")
 
 
@@ -48,14 +51,33 @@ class Alternatives(Generic[AnyOpened]):
     def __len__(self) -> int:
         return len(self._opened)
 
-    def begin(self) -> Attempts[AnyOpened]:
+    async def begin(self, patience_ms: int) -> Attempts[AnyOpened]:
         """For one piece of work: a reply's text, a reply's speech, a recognition.
+
+        Args:
+            patience_ms: how long to wait when nothing is left, for one that is tried again by then.
 
         Raises:
             ComponentError: all alternatives are being left alone.
 
         """
-        return Attempts(self, self._opened, self._retries)
+        attempts = Attempts(self, self._opened, self._retries, patience_ms / 1000)
+        if attempts.exhausted:
+            error = self.left_alone()
+            self.tell(error)
+            await attempts.wait(error)
+        return attempts
+
+    async def moved(self) -> None:
+        """Returns when calls begin or cease to use one of them."""
+        change = trio.Event()
+        for one in self._opened:
+            one.breaker.watchers.add(change.set)
+        try:
+            await change.wait()
+        finally:
+            for one in self._opened:
+                one.breaker.watchers.discard(change.set)
 
     def best(self) -> AnyOpened | None:
         """The first that is worth trying; None: all are being left alone."""
@@ -87,13 +109,20 @@ class Alternatives(Generic[AnyOpened]):
 class Attempts(Generic[AnyOpened]):
     """One piece of work and the components that it was tried with."""
 
-    def __init__(self, alternatives: Alternatives[AnyOpened], opened: tuple[AnyOpened, ...], retries: int) -> None:
+    def __init__(
+        self, alternatives: Alternatives[AnyOpened], opened: tuple[AnyOpened, ...], retries: int, patience_s: float
+    ) -> None:
         self._alternatives, self._opened, self._retries = alternatives, opened, retries
+        self._patience_s = patience_s
         self._tried: set[int] = set()
         self._again = retries
+        self._until: float | None = None  # how long this piece of work may wait for one that is tried again
         self._index = self._next()
-        if self._index is None:
-            raise alternatives.left_alone()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing to use."""
+        return self._index is None
 
     @property
     def current(self) -> AnyOpened:
@@ -114,9 +143,8 @@ class Attempts(Generic[AnyOpened]):
     def prefer(self) -> None:
         """Starts again from the first that is worth trying."""
         self.begin_anew()
-        self._index = self._next()
-        if self._index is None:
-            raise self._alternatives.left_alone()
+        if (index := self._next()) is not None:
+            self._index = index
 
     def succeeded(self) -> None:
         """The current one gave something useful."""
@@ -125,9 +153,9 @@ class Attempts(Generic[AnyOpened]):
     def begin_anew(self) -> None:
         """What comes next is another piece of work, begun with the current one."""
         self._tried.clear()
-        self._again = self._retries
+        self._again, self._until = self._retries, None
 
-    def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
+    async def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
         """Goes on to what is to be tried after the current one's failure.
 
         Args:
@@ -149,8 +177,32 @@ class Attempts(Generic[AnyOpened]):
             return
         self.pass_over()
         if self._index is None:
-            raise error
-        self._alternatives.tell_next("alternate", self.current.who.name)
+            await self.wait(error)
+        else:
+            self._alternatives.tell_next("alternate", self.current.who.name)
+
+    async def wait(self, error: ComponentError) -> None:
+        """Nothing is left: waits for one that calls leave alone, if it is tried again soon enough.
+
+        A component that died is opened again in a moment, and the caller hears the reply after a pause instead of
+        an apology.
+
+        Raises:
+            ComponentError: that error; there is none, or it does not work yet.
+
+        """
+        self._until = self._until or trio.current_time() + self._patience_s
+        with trio.move_on_at(self._until):
+            await trio.sleep(MOMENT_S)
+            left_alone = [index for index, one in enumerate(self._opened) if not one.breaker.lets_through]
+            while any(self._opened[index].breaker.retry_at < self._until for index in left_alone):
+                await self._alternatives.moved()
+                for index in left_alone:
+                    if self._opened[index].breaker.lets_through:
+                        self._index, self._again = index, 0
+                        self._alternatives.tell_next("retry", self.current.who.name)
+                        return
+        raise error
 
     def pass_over(self) -> None:
         """Goes on to the next without blaming the current one; afterwards there may be none."""

@@ -18,15 +18,19 @@ from voicepipe.calls.events import (
     ComponentFailed,
     DtmfReceived,
     FailedOver,
+    RecordingFailed,
     SpeechDetected,
     Transcribed,
 )
 from voicepipe.calls.listening import Listening
 from voicepipe.calls.playout import Playout
+from voicepipe.calls.recording import RecordedTransport, recording_path
 from voicepipe.calls.replies import Replies
 from voicepipe.calls.speaking import Speaker
 from voicepipe.calls.telling import Telling
-from voicepipe.calls.tools import offered_tools
+from voicepipe.calls.tool_functions import ToolContext
+from voicepipe.calls.tool_running import ToolRuns
+from voicepipe.calls.toolbox import Toolbox
 from voicepipe.calls.turn_events import Ending
 from voicepipe.calls.turns import TurnTaking
 from voicepipe.errors import ComponentError, TransportError
@@ -65,18 +69,29 @@ class Call:
         settings = pipeline.settings
         self.info: CallInfo = evolve(transport.info, call_id=transport.info.call_id or str(uuid4()))
         """Who rings whom."""
+        self._recorded: RecordedTransport | None = None
+        if directory := settings.recording.directory:
+            transport = self._recorded = RecordedTransport(transport, recording_path(directory, self.info.call_id))
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
         self._tell = Telling(self.info.call_id, observer)
         self._last_audio = trio.current_time()
         final_ms = settings.budgets.stt.first_transcript_ms
-        self._turns = TurnTaking(
-            settings.turns, settings.limits, settings.on_failure, final_ms, settings.keys.items()
-        )
+        self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure, final_ms, settings.keys.items())
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
         self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
         playout = Playout(transport, pipeline.ticker, settings.streaming.lead_ms, nursery)
-        conversation = Conversation(self.info, settings.prompt, offered_tools(settings.tools, transport.can))
+        toolbox = Toolbox(settings.tools, pipeline.tools, transport)
+        conversation = Conversation(self.info, settings.prompt, toolbox.offered)
+        self._tools = ToolRuns(
+            toolbox=toolbox,
+            context=ToolContext(self.info.call_id, self.info),
+            conversation=conversation,
+            nursery=nursery,
+            tell=self._tell,
+            happened=self._happened,
+            refused=self._tool_refused,
+        )
         speaker = Speaker(
             Alternatives("llm", pipeline.llm, retries, *tell),
             Alternatives("tts", pipeline.tts, retries, *tell),
@@ -94,12 +109,13 @@ class Call:
             tell=self._tell,
             happened=self._happened,
             failed=self._failed,
-            refused=self._tool_refused,
+            tools=self._tools,
         )
         self._doings = self._what_actions_do()
         self._armed = 0.0
         self._rearm = trio.Event()
         self._ending: Ending | None = None
+        self._left = False
         self._over = trio.Event()
 
     @property
@@ -128,15 +144,24 @@ class Call:
             stt=pipeline.stt[0].label,
             llm=pipeline.llm[0].label,
             tts=pipeline.tts[0].label,
+            recording="" if self._recorded is None else str(self._recorded.path),
         )
         try:
+            if self._recorded is not None:
+                self._nursery.start_soon(self._recorded.save, self._recording_failed)
             self._nursery.start_soon(self._read)
             self._nursery.start_soon(self._recognise)
             self._nursery.start_soon(self._keep_time)
             self._happened(turns.Answered(self._pipeline.settings.greeting))
             await self._over.wait()
+            self._replies.end()
+            if self._tools.running:
+                await self._leave()  # the caller need not wait for them
         finally:
-            ended = self._finish()
+            try:
+                await self._tools.finish()
+            finally:
+                ended = self._finish()
         return ended
 
     # --- The transport's sink ------------------------------------------------------------------------------------
@@ -204,12 +229,12 @@ class Call:
     def _what_actions_do(self) -> dict[type[Action], Callable[[Any], None]]:
         replies, listening = self._replies, self._listening
         return {
-            turns.Reply: lambda action: replies.reply(action.trigger, self._turns.silent_since),
+            turns.Reply: lambda action: replies.reply(action.trigger, *self._turns.spoke_at),
             turns.Announce: lambda action: replies.announce(
                 action.text, self._pipeline.apology if action.apology else None
             ),
             turns.Prepare: lambda action: replies.prepare(action.trigger),
-            turns.Adopt: lambda action: replies.adopt(action.trigger, self._turns.silent_since),
+            turns.Adopt: lambda action: replies.adopt(action.trigger, *self._turns.spoke_at),
             turns.Discard: lambda _: replies.discard(),
             turns.PauseReply: lambda _: replies.pause(),
             turns.ResumeReply: lambda _: replies.resume(),
@@ -253,6 +278,10 @@ class Call:
         if self._ending is None:
             self._tell(ComponentFailed, role=role, error=error)
 
+    def _recording_failed(self, error: OSError) -> None:
+        if self._ending is None and self._recorded is not None:
+            self._tell(RecordingFailed, path=str(self._recorded.path), reason=str(error))
+
     def _tool_refused(self, error: ComponentError) -> None:
         error.component, error.role = self._pipeline.llm[0].label.name, "llm"
         self._component_failed("llm", error)
@@ -286,7 +315,10 @@ class Call:
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)
 
     async def _leave(self) -> None:
-        """Ends the transport's side, in its own way."""
+        """Ends the transport's side, in its own way, once."""
+        if self._left:
+            return
+        self._left = True
         with trio.CancelScope(shield=True, deadline=trio.current_time() + HANG_UP_S):
             if self._ending is not None and self._ending.outcome == "transfer_requested":
                 await self._transport.transfer(self._ending.detail)

@@ -48,13 +48,13 @@ async def compose(
         ComponentError: no model is left. What was said before stays said.
 
     """
-    attempts = models.begin()
+    attempts = await models.begin(budgets.first_token_ms)
     while True:
         model = attempts.current
         try:
             await _ask(model, evolve(request, state=states.get(model.settings.key), said=reply.text), reply, budgets)
         except ComponentError as error:
-            attempts.failed(error)
+            await attempts.failed(error)
         else:
             attempts.succeeded()
             return
@@ -87,6 +87,8 @@ async def _ask(
                 elif isinstance(event, ReplyDone):
                     done = event
                 if words or tool_calls:
+                    if reply.first_token_at is None:
+                        reply.first_token_at = trio.current_time()
                     scope.deadline = trio.current_time() + budgets.gap_ms / 1000
             scope.deadline = inf
     if done is None:

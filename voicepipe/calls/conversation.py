@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.requests import CallStarted, Message, ReplyRequest, Utterance
+from attrs import evolve
+
+from voicepipe.requests import CallStarted, Dtmf, Message, ReplyRequest, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from voicepipe.calls.spoken_reply import SpokenReply
-    from voicepipe.requests import CallInfo, Listen, Tool, Trigger
+    from voicepipe.requests import CallInfo, Listen, Tool, ToolCall, Trigger
+
+MOST_TOOL_ROUNDS = 8
+"""How often in a row a model may reply to results by calling tools; then it is offered none until the caller speaks."""
+
+RUNNING = "still running: the result will come"
+"""Stands for the result of a tool that has none yet."""
 
 
 class Conversation:
@@ -28,6 +36,13 @@ class Conversation:
         self.states: dict[str, Any] = {}
         """What each model, by key, left in the `ReplyDone.state` of its last reply that won."""
         self._messages: list[Message] = []
+        self._results: dict[str, str] = {}
+        self._tool_rounds = 0
+
+    @property
+    def tools_exhausted(self) -> bool:
+        """Whether the model has called tools again and again, and must answer the caller first."""
+        return self._tool_rounds >= MOST_TOOL_ROUNDS
 
     def ask(self, trigger: Trigger) -> ReplyRequest:
         """The request for a reply; what the caller said becomes part of the conversation."""
@@ -35,11 +50,15 @@ class Conversation:
             trigger = CallStarted(self._info)
         elif isinstance(trigger, Utterance):
             self._messages.append(Message("caller", trigger.text))
+        if isinstance(trigger, Utterance | Dtmf):
+            self._tool_rounds = 0
+        elif isinstance(trigger, ToolResults):
+            self._tool_rounds += 1
         return ReplyRequest(
             trigger=trigger,
             messages=tuple(self._messages),
             prompt=self._prompt,
-            tools=self.tools,
+            tools=() if self.tools_exhausted else self.tools,
             language=trigger.language if isinstance(trigger, Utterance) else None,
         )
 
@@ -54,7 +73,17 @@ class Conversation:
         self.states[reply.model] = reply.done.state
         return reply.done.listen
 
-    def agent_said(self, text: str, *, interrupted: bool) -> None:
-        """What was heard of a reply becomes part of the conversation."""
-        if text:
-            self._messages.append(Message("agent", text, interrupted))
+    def agent_said(self, text: str, *, interrupted: bool, tool_calls: tuple[ToolCall, ...] = ()) -> None:
+        """What was heard of a reply becomes part of the conversation, and right after it what its tools returned."""
+        if text or tool_calls:
+            self._messages.append(Message("agent", text, interrupted, tool_calls))
+        for call in tool_calls:
+            self._messages.append(Message("tool", self._results.get(call.id, RUNNING), tool_call_id=call.id))
+
+    def tool_ended(self, tool_call_id: str, result: str) -> None:
+        """What a tool returned becomes part of the conversation, where its call is."""
+        self._results[tool_call_id] = result
+        self._messages = [
+            evolve(message, text=result) if message.tool_call_id == tool_call_id else message
+            for message in self._messages
+        ]

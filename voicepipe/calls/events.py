@@ -6,7 +6,8 @@ An observer is called on the call's path: it must be quick, and it must not rais
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
@@ -47,6 +48,25 @@ class ComponentLabel:
 
 
 @frozen
+class Timings:
+    """How long the steps of a turn took, each in ms from the last of the caller's speech; None: there was no such step.
+
+    For a reply to nothing that was said (a greeting, a key), from the moment that it was asked for.
+    """
+
+    final_ms: float | None = None
+    """Until the words were final."""
+    asked_ms: float | None = None
+    """Until the turn was over and the model was asked."""
+    first_token_ms: float | None = None
+    """Until the model's first word, or its first tool call."""
+    first_audio_ms: float | None = None
+    """Until the first speech came from the synthesiser."""
+    heard_ms: float | None = None
+    """Until the first audio was written: what the caller waits for."""
+
+
+@frozen
 class CallBegan:
     """The call was answered."""
 
@@ -70,6 +90,8 @@ class CallBegan:
     """Language model, likewise."""
     tts: ComponentLabel
     """Text-to-speech, likewise."""
+    recording: str = ""
+    """The file that the call is recorded to; empty: it is not."""
 
 
 @frozen
@@ -144,6 +166,8 @@ class TurnEnded:
     """True if the caller cut it short."""
     response_ms: float | None
     """As in `ReplyStarted`."""
+    timings: Timings = Timings()
+    """How long each step took."""
 
 
 @frozen
@@ -187,6 +211,20 @@ class ComponentFailed:
 
 
 @frozen
+class RecordingFailed:
+    """No more of the call is recorded; it goes on."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    path: str
+    """The file."""
+    reason: str
+    """Why."""
+
+
+@frozen
 class FailedOver:
     """What was done about a component's failure; what it was, the `ComponentFailed` before it says."""
 
@@ -200,6 +238,44 @@ class FailedOver:
     """The same component again, the next alternative, or words of regret and then the end."""
     component: str
     """Which one goes on; empty for an apology."""
+
+
+@frozen
+class ToolStarted:
+    """A tool that the model called has begun."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    tool_call_id: str
+    """Which of the model's calls: its `ToolEnded` has the same."""
+    name: str
+    """The tool."""
+    arguments: Mapping[str, Any]
+    """What the model gave it; whether they fit is looked at next."""
+
+
+@frozen
+class ToolEnded:
+    """A tool that the model called has ended, or was refused without being started."""
+
+    call_id: str
+    """Which call."""
+    at_s: float
+    """Seconds since the call began."""
+    tool_call_id: str
+    """Which of the model's calls."""
+    name: str
+    """The tool."""
+    ok: bool
+    """False: it was refused, failed, took too long, or was cancelled."""
+    result: str
+    """What the model is told, shortened."""
+    seconds: float
+    """How long it took, in s."""
+    error: BaseException | None = None
+    """What the tool raised, if that was not a `ToolError`."""
 
 
 @frozen
@@ -229,6 +305,9 @@ CallEvent = (
     | ReplyPrepared
     | ComponentFailed
     | FailedOver
+    | RecordingFailed
+    | ToolStarted
+    | ToolEnded
     | CallEnded
 )
 

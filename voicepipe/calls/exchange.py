@@ -6,14 +6,19 @@ from typing import Any
 
 from attrs import define
 
+from voicepipe.calls.events import Timings
 from voicepipe.calls.spoken_reply import SpokenReply
-from voicepipe.requests import CallStarted, Dtmf, Silence, Trigger, Utterance
+from voicepipe.calls.tool_running import Called
+from voicepipe.requests import CallStarted, Dtmf, Silence, ToolResults, Trigger, Utterance
+
+NOTHING_CALLED = Called()
 
 TRIGGER_NAMES: dict[type[Any], Any] = {
     CallStarted: "call_started",
     Utterance: "utterance",
     Dtmf: "dtmf",
     Silence: "silence",
+    ToolResults: "tool_results",
     type(None): "announcement",
 }
 """As `TurnEnded.trigger` has them."""
@@ -33,8 +38,14 @@ class Exchange:
     """When the caller was last heard to speak, on trio's clock; None: the reply answers nothing said."""
     audible_at: float | None = None
     """When the first audio of the reply was written."""
+    asked_at: float = 0.0
+    """When the reply was asked for."""
+    final_at: float | None = None
+    """When the words that it replies to were final; None: there are none."""
     committed: bool = False
     """Whether what the model wants kept is kept."""
+    called: Called = NOTHING_CALLED
+    """The tools that the reply called, once it counts."""
 
     @property
     def trigger_name(self) -> Any:
@@ -51,6 +62,22 @@ class Exchange:
                 return digits
             case _:
                 return ""
+
+    @property
+    def timings(self) -> Timings:
+        """How long each step took."""
+        since = self.asked_at if self.spoken_at is None else self.spoken_at
+
+        def after(at: float | None) -> float | None:
+            return None if at is None else (at - since) * 1000
+
+        return Timings(
+            final_ms=None if self.spoken_at is None else after(self.final_at),
+            asked_ms=after(self.asked_at),
+            first_token_ms=after(self.reply.first_token_at),
+            first_audio_ms=after(self.reply.first_audio_at),
+            heard_ms=after(self.audible_at),
+        )
 
     @property
     def response_ms(self) -> float | None:

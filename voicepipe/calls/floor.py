@@ -83,13 +83,13 @@ class Floor:
         self._gives_partials = False  # on this call
         self._prepared: str | None = None  # what a reply was begun to
         self._caller_speaks = self._sustained = False
-        self._silent_since = 0.0
+        self._silent_since = self._final_at = 0.0
         self._speech_end_ms = 0.0
         self._final_due = False
         self._words_due = False  # the caller spoke, and no final reaches that far
         self._digits = ""
         self._idle_prompts = 0
-        self._tools_run = False
+        self._tools_run = 0  # replies whose tools have not all ended
         self._results: dict[str, str] = {}  # of tools, which no reply has taken up
         self._unsaid = ""  # something to say when the floor is free
         self._ending: turn.Ending | None = None
@@ -101,9 +101,9 @@ class Floor:
         return min(self._timers.values(), default=float("inf"))
 
     @property
-    def silent_since(self) -> float:
-        """When the caller was last heard to speak."""
-        return self._silent_since
+    def spoke_at(self) -> tuple[float, float]:
+        """When the caller was last heard to speak, and when the last words were final."""
+        return self._silent_since, self._final_at
 
     # --- Notes that are taken whatever the state ------------------------------------------------------------------
 
@@ -119,11 +119,11 @@ class Floor:
             case turn.Partial(text):
                 self._partial, self._gives_partials = text, True
             case turn.Final():
-                self._partial = ""
+                self._partial, self._final_at = "", now
             case turn.ToolsBegan():
-                self._tools_run = True
+                self._tools_run += 1
             case turn.ToolsEnded(results):
-                self._tools_run = False
+                self._tools_run = max(0, self._tools_run - 1)
                 self._results.update(results)
 
     # --- Steps ------------------------------------------------------------------------------------------------------

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import Factory, define, field
+
+from voicepipe.calls.segmenting import WIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +26,9 @@ class Segment:
     """One piece of a reply's text and its place in the reply's audio."""
 
     text: str
-    """What is spoken."""
+    """In the model's own words."""
+    spoken: str = field(default=Factory(lambda segment: segment.text, takes_self=True), kw_only=True)
+    """As the synthesiser gets it, which is what marks and durations are of."""
     start_ms: float | None = None
     """Where its audio begins in the reply; None: none has come yet."""
     end_ms: float = 0.0
@@ -39,26 +45,32 @@ def heard_text(segments: Sequence[Segment], played_ms: float) -> str:
     return " ".join(filter(None, (_heard_of(segment, played_ms, pace) for segment in segments)))
 
 
-def split_spoken(segments: Sequence[Segment], index: int) -> tuple[str, str]:
-    """What the audio that has come of a segment says, and what is left of its text when no more comes.
+def split_spoken(segments: Sequence[Segment], index: int) -> Segment | None:
+    """Cuts a segment where its audio ends, when no more comes; gives what is left to speak.
 
     A word that was begun counts as said: better a word too few than one twice.
     """
     segment = segments[index]
-    text, lasts_ms = segment.text, segment.end_ms - (segment.start_ms or 0.0)
+    spoken, lasts_ms = segment.spoken, segment.end_ms - (segment.start_ms or 0.0)
     if segment.marks:
         chars = max((chars for at_ms, chars in segment.marks if at_ms <= lasts_ms), default=0)
     else:
         chars = int(lasts_ms / _ms_a_char(segments))
-    if " " in text:
-        cut = text.find(" ", chars)
-        chars = len(text) if cut < 0 else cut
-    return text[:chars].rstrip(), text[chars:].strip()
+    if " " in spoken:
+        cut = spoken.find(" ", chars)
+        chars = len(spoken) if cut < 0 else cut
+    rest = spoken[chars:].strip()
+    if not rest:
+        return None
+    at = _in_text(segment, chars)
+    left = Segment(segment.text[at:].strip(), spoken=rest)
+    segment.text, segment.spoken = segment.text[:at].rstrip(), spoken[:chars].rstrip()
+    return left
 
 
 def _ms_a_char(segments: Sequence[Segment]) -> float:
     spoken = [segment for segment in segments if segment.complete and segment.start_ms is not None]
-    chars = sum(len(segment.text) for segment in spoken)
+    chars = sum(len(segment.spoken) for segment in spoken)
     return sum(segment.end_ms - (segment.start_ms or 0) for segment in spoken) / chars if chars else MS_A_CHAR
 
 
@@ -67,17 +79,39 @@ def _heard_of(segment: Segment, played_ms: float, pace: float) -> str:
         return ""
     if segment.complete and played_ms >= segment.end_ms:
         return segment.text
-    into_ms, lasts_ms = played_ms - segment.start_ms, segment.end_ms - segment.start_ms
+    into_ms, lasts_ms, length = played_ms - segment.start_ms, segment.end_ms - segment.start_ms, len(segment.spoken)
     if segment.marks:
         chars = max((chars for at_ms, chars in segment.marks if at_ms <= into_ms), default=0)
     elif segment.complete:
-        chars = int(len(segment.text) * into_ms / max(lasts_ms, 1.0))
-    elif into_ms >= lasts_ms >= len(segment.text) * FASTEST_MS_A_CHAR:
+        chars = int(length * into_ms / max(lasts_ms, 1.0))
+    elif into_ms >= lasts_ms >= length * FASTEST_MS_A_CHAR:
         # Speech is made faster than it sounds: audio that has run out is all there was, if it is enough for the text.
         return segment.text
     else:
-        chars = int(len(segment.text) * into_ms / max(lasts_ms, len(segment.text) * pace))
-    return _whole_words(segment.text, chars)
+        chars = int(length * into_ms / max(lasts_ms, length * pace))
+    return _whole_words(segment.text, _in_text(segment, chars))
+
+
+def _in_text(segment: Segment, chars: int) -> int:
+    """How far into a segment's text one is when so many characters of what is spoken were said.
+
+    Words that both have tell; between them, in proportion.
+    """
+    if segment.spoken == segment.text or chars >= len(segment.spoken):
+        return len(segment.text) if chars >= len(segment.spoken) else chars
+    spoken, text = [*re.finditer(r"\S+", segment.spoken)], [*re.finditer(r"\S+", segment.text)]
+    matcher = SequenceMatcher(None, [word.group() for word in spoken], [word.group() for word in text], autojunk=False)
+    before = (0, 0)
+    after = (len(segment.spoken), len(segment.text))
+    for one, other, size in matcher.get_matching_blocks():
+        for word, same in zip(spoken[one : one + size], text[other : other + size], strict=True):
+            for place in zip(word.span(), same.span(), strict=True):
+                if place[0] > chars:
+                    after = min(after, place)
+                else:
+                    before = place
+    share = (chars - before[0]) / (after[0] - before[0])
+    return before[1] + int((after[1] - before[1]) * share)
 
 
 def _whole_words(text: str, chars: int) -> str:
@@ -85,4 +119,6 @@ def _whole_words(text: str, chars: int) -> str:
         return text
     # A word that had begun but not ended was not heard.
     cut = text.rfind(" ", 0, chars + 1)
-    return text[:cut].rstrip() if cut > 0 else ""
+    while chars > max(cut, 0) and not WIDE.match(text[chars - 1]):  # a script without spaces
+        chars -= 1
+    return text[: max(cut, chars)].rstrip() if cut > 0 or chars else ""

@@ -137,7 +137,7 @@ class Listening:
             ComponentError: no recogniser is left.
 
         """
-        attempts = stts.begin()
+        attempts = await stts.begin(budgets.connect_ms)
         doubt: _Doubt | None = None
         agreed = False  # that there may be voice without words on this line
 
@@ -156,21 +156,31 @@ class Listening:
             on_event(event)
 
         while True:
-            self._listen_changed = False
-            self._recognition = _Recognition(self, attempts, budgets, heard, on_recogniser)
-            try:
-                await self._recognition.run()
+            why = await self._recognise(_Recognition(self, attempts, budgets, heard, on_recogniser), on_recogniser)
+            if why is None:
                 attempts.prefer()
-            except _Doubt as unsure:
-                doubt = unsure
+            elif isinstance(why, _Doubt):
+                doubt = why
                 attempts.pass_over()
-            except ComponentError as error:
-                attempts.failed(error, persistent=True)
-            finally:
-                self._recognition = None
-                on_recogniser(False)
+            else:
+                await attempts.failed(why, persistent=True)
             self._buffer.rewind(self._words_from)
             self._finalise = self._final_due
+
+    async def _recognise(
+        self, recognition: _Recognition, on_recogniser: Callable[[bool], None]
+    ) -> ComponentError | _Doubt | None:
+        """Has a recogniser listen; why it ceased to, None if a better one is to take over."""
+        self._listen_changed = False
+        self._recognition = recognition
+        try:
+            await recognition.run()
+        except (ComponentError, _Doubt) as why:
+            return why
+        finally:
+            self._recognition = None
+            on_recogniser(False)
+        return None
 
     def call_ms(self, stream_ms: float) -> float:
         """Where a position in the present recogniser's audio lies in the call's; it has not heard what was dropped."""

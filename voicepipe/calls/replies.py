@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,7 +11,6 @@ from voicepipe.calls import turn_events as turns
 from voicepipe.calls.events import ReplyPrepared, ReplyResumed, ReplyStarted, TurnEnded
 from voicepipe.calls.exchange import Exchange
 from voicepipe.calls.spoken_reply import SpokenReply
-from voicepipe.calls.tools import ending_of
 from voicepipe.errors import ComponentError
 from voicepipe.requests import Utterance
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.playout import Playout
     from voicepipe.calls.speaking import Speaker
     from voicepipe.calls.telling import Telling
+    from voicepipe.calls.tool_running import ToolRuns
     from voicepipe.calls.turn_events import Event
     from voicepipe.pipelines.snapshot import Recorded
     from voicepipe.requests import Trigger
@@ -39,7 +40,7 @@ class Replies:
         tell: the observer.
         happened: turn-taking.
         failed: told when a reply could not be made.
-        refused: told when the model calls a tool that it was not offered.
+        tools: runs the tools that replies call.
 
     """
 
@@ -54,25 +55,28 @@ class Replies:
         tell: Telling,
         happened: Callable[[Event], None],
         failed: Callable[[ComponentError], None],
-        refused: Callable[[ComponentError], None],
+        tools: ToolRuns,
     ) -> None:
         self._speaker, self._conversation, self._playout = speaker, conversation, playout
         self._listening, self._nursery, self._tell = listening, nursery, tell
-        self._happened, self._failed, self._refused = happened, failed, refused
+        self._happened, self._failed, self._tools = happened, failed, tools
         self._current: Exchange | None = None
         self.count = 0
         """How many exchanges there were."""
 
-    def reply(self, trigger: Trigger, silent_since: float) -> None:
+    def reply(self, trigger: Trigger, silent_since: float, final_at: float) -> None:
         """Has the model reply.
 
         Args:
             trigger: to what.
             silent_since: when the caller was last heard to speak.
+            final_at: when the last words were final.
 
         """
         spoken_at = silent_since if isinstance(trigger, Utterance) else None
         self._start(SpokenReply(self._begin(), self._conversation.ask(trigger)), trigger, spoken_at)
+        if self._current is not None:
+            self._current.final_at = final_at
         self._listening.settle()
 
     def prepare(self, trigger: Utterance) -> None:
@@ -82,12 +86,12 @@ class Replies:
         self._playout.pause()
         self._start(reply, trigger, None)
 
-    def adopt(self, trigger: Utterance, silent_since: float) -> None:
+    def adopt(self, trigger: Utterance, silent_since: float, final_at: float) -> None:
         """Lets the reply that was prepared be heard."""
         exchange = self._current
         if exchange is not None and exchange.reply.adopted is not None:
             self._tell(ReplyPrepared, used=True, heard=exchange.heard)
-            exchange.trigger, exchange.spoken_at = trigger, silent_since
+            exchange.trigger, exchange.spoken_at, exchange.final_at = trigger, silent_since, final_at
             exchange.reply.adopted.set()
             self._playout.resume()
             self._listening.settle()
@@ -131,6 +135,7 @@ class Replies:
             if exchange.audible_at is not None:
                 self._commit(exchange)
             self._close(exchange, interrupted=True)
+            self._tools.interrupt()
         self._playout.drop()
         exchange.reply.scope.cancel()
 
@@ -145,7 +150,8 @@ class Replies:
 
     def _start(self, reply: SpokenReply, trigger: Trigger | None, spoken_at: float | None) -> None:
         self.count += 1
-        self._current = Exchange(self.count, trigger, reply, spoken_at)
+        self._current = Exchange(self.count, trigger, reply, spoken_at, asked_at=trio.current_time())
+        reply.written = partial(self._on_written, self._current)
         self._nursery.start_soon(self._run, self._current)
 
     async def _run(self, exchange: Exchange) -> None:
@@ -155,7 +161,6 @@ class Replies:
                 await self._speaker.speak(reply)
                 if reply.adopted is not None:
                     await reply.adopted.wait()
-                ending = ending_of(reply.tool_calls, self._conversation.tools, self._refused)
         except ComponentError as error:
             if reply.adopted is not None:
                 await reply.adopted.wait()  # it may never be wanted
@@ -167,7 +172,7 @@ class Replies:
         if self._current is exchange:
             self._commit(exchange)
             self._close(exchange, interrupted=False)
-            self._happened(turns.ReplyEnded(ending))
+            self._happened(turns.ReplyEnded(exchange.called.ending))
 
     def _on_audible(self) -> None:
         exchange = self._current
@@ -177,18 +182,25 @@ class Replies:
             self._commit(exchange)
             self._happened(turns.ReplyAudible())
 
+    def _on_written(self, exchange: Exchange) -> None:
+        if self._current is exchange and exchange.audible_at is not None:
+            self._commit(exchange)
+
     def _commit(self, exchange: Exchange) -> None:
-        """Keeps what the model wants kept, once its reply counts."""
-        if exchange.reply.done is not None and not exchange.committed:
+        """Keeps what the model wants kept, and does what it asks for, once its reply counts."""
+        reply = exchange.reply
+        if reply.done is not None and reply.request is not None and not exchange.committed:
             exchange.committed = True
-            if (listen := self._conversation.commit(exchange.reply)) is not None:
+            if (listen := self._conversation.commit(reply)) is not None:
                 self._listening.expect(listen)
+            exchange.called = self._tools.begin(reply.tool_calls, reply.request.tools)
 
     def _close(self, exchange: Exchange, *, interrupted: bool) -> None:
         """Keeps of the reply what was heard, and reports the turn."""
         self._current = None
         said = exchange.reply.heard(self._playout.played_ms)
-        self._conversation.agent_said(said, interrupted=interrupted)
+        self._conversation.agent_said(said, interrupted=interrupted, tool_calls=exchange.called.calls)
+        self._tools.heard()
         self._tell(
             TurnEnded,
             turn=exchange.number,
@@ -197,4 +209,5 @@ class Replies:
             said=said,
             interrupted=interrupted,
             response_ms=exchange.response_ms,
+            timings=exchange.timings,
         )

@@ -85,7 +85,7 @@ class Speaker:
 
     async def _say(self, reply: SpokenReply) -> None:
         """Has a reply's segments spoken, each once, by whichever voice works."""
-        attempts = self.voices.begin()
+        attempts = await self.voices.begin(self.budgets.tts.connect_ms)
         first = 0
         while True:
             voice = _Voice(self, reply, attempts, first)
@@ -93,7 +93,7 @@ class Speaker:
                 await voice.run()
             except ComponentError as error:
                 first = voice.resume_at()
-                attempts.failed(error)
+                await attempts.failed(error)
             else:
                 return
 
@@ -148,12 +148,12 @@ class _Voice:
                 return index
             if self._playout.played_ms <= segment.start_ms:
                 self._playout.take_back(self._reply.playout_reply, segment.start_ms)
-                segments[index] = Segment(segment.text)
+                segments[index] = Segment(segment.text, spoken=segment.spoken)
                 return index
-            said, rest = split_spoken(segments, index)
-            segment.text, segment.complete = said, True
-            if rest:
-                segments.insert(index + 1, Segment(rest))
+            rest = split_spoken(segments, index)
+            segment.complete = True
+            if rest is not None:
+                segments.insert(index + 1, rest)
             return index + 1
         return len(segments)
 
@@ -165,7 +165,7 @@ class _Voice:
                 index, self._sent = self._sent, self._sent + 1
                 if self._scope.deadline == inf:
                     self._expect()
-                await speech.send(reply.segments[index].text, index - self._first)
+                await speech.send(reply.segments[index].spoken, index - self._first)
             if reply.complete:
                 break
             reply.grown = trio.Event()
@@ -186,7 +186,7 @@ class _Voice:
                 segment.marks.append((event.at_ms, event.chars))
             self._expect()
         self._scope.deadline = inf
-        missing = [one.text for one in self._reply.segments[self._first :] if one.start_ms is None]
+        missing = [one.spoken for one in self._reply.segments[self._first :] if one.start_ms is None]
         if not self._asked_all or any(character.isalnum() for text in missing for character in text):
             who = self._voice.who
             raise ComponentError("ended without speaking all of its text", component=who.name, role=who.role)
@@ -198,6 +198,8 @@ class _Voice:
     async def _play(self, event: SpeechAudio, segment: Segment) -> None:
         playout, reply = self._playout, self._reply
         if segment.start_ms is None:
+            if reply.first_audio_at is None:
+                reply.first_audio_at = trio.current_time()
             if self._heard_of < self._first:
                 self._attempts.succeeded()
             segment.start_ms = playout.queued_ms

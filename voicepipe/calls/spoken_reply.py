@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 from attrs import define, field
 
 from voicepipe.calls.heard import Segment, heard_text
+from voicepipe.calls.spoken import Wording
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone
 from voicepipe.pipelines.snapshot import Recorded
@@ -26,6 +29,8 @@ class SpokenReply:
     """The announcement as speech, if it was made beforehand."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     """Cancelling it stops everything that this reply does."""
+    wording: Wording | None = None
+    """Puts its text so that it can be spoken; None: it is spoken as it is written."""
     segments: list[Segment] = field(factory=list)
     """Its text so far, in the pieces in which it is spoken."""
     complete: bool = False
@@ -36,23 +41,32 @@ class SpokenReply:
     """The model's own end of the reply; None: not yet, or there is no model."""
     model: str = ""
     """The key of the model that gave the reply: its state is nobody else's."""
+    first_token_at: float | None = None
+    """When the model's first word or tool call came, on trio's clock."""
+    first_audio_at: float | None = None
+    """When the first speech came."""
     failure: ComponentError | None = None
     """Why the text breaks off: no model was left to go on."""
     adopted: trio.Event | None = None
     """Of a reply that was begun before it was wanted: set when it is; None: it was wanted from the beginning."""
+    written: Callable[[], None] = lambda: None
+    """Called when the text is complete."""
     grown: trio.Event = field(factory=trio.Event)
     """Set when there is more text, or no more to come."""
 
     def add(self, texts: list[str]) -> None:
-        """More of its text."""
-        if texts:
-            self.segments += map(Segment, texts)
-            self.grown.set()
+        """More of its text; pieces in which there is nothing to speak, such as code, are left out."""
+        for text in texts:
+            spoken = text if self.wording is None else self.wording.spoken(text)
+            if spoken:
+                self.segments.append(Segment(text, spoken=spoken))
+                self.grown.set()
 
     def end(self) -> None:
         """No more text comes."""
         self.complete = True
         self.grown.set()
+        self.written()
 
     @property
     def text(self) -> str:

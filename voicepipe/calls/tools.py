@@ -1,19 +1,26 @@
-"""The tools that end a call; what a model may call is what its pipeline lists and the transport can do."""
+"""The tools that every call has: two that end it, and one that presses keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from voicepipe.calls.tool_functions import FunctionTool
 from voicepipe.calls.turn_events import Ending
-from voicepipe.errors import ComponentError
-from voicepipe.requests import Tool, ToolCall
+from voicepipe.requests import Tool
 from voicepipe.transports.protocol import Capability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from voicepipe.calls.tool_functions import ToolContext
+    from voicepipe.transports.protocol import Transport
+
+KEYS = "0123456789*#ABCD"
+"""What a telephone has."""
+
+MOST_KEYS = 32
+"""How many keys are pressed at a time: more are no number of anything."""
 
 
 @frozen
@@ -24,11 +31,18 @@ class EndingTool:
     """As the model sees it."""
     needs: frozenset[Capability]
     """What the transport must be able to do."""
-    ending: Callable[[ToolCall], Ending]
-    """How the call ends."""
+    ending: Callable[[Mapping[str, Any]], Ending]
+    """How the call ends, by the arguments."""
+    check: Callable[[Mapping[str, Any]], str] = lambda _arguments: ""
+    """Says what is wrong with the arguments; empty: nothing."""
 
 
-TOOLS: dict[str, EndingTool] = {
+def _target_of(arguments: Mapping[str, Any]) -> str:
+    target = arguments.get("target")
+    return str(target).strip() if isinstance(target, str | int) else ""
+
+
+ENDING_TOOLS: dict[str, EndingTool] = {
     "hang_up": EndingTool(
         tool=Tool(
             name="hang_up",
@@ -36,7 +50,7 @@ TOOLS: dict[str, EndingTool] = {
             parameters={"type": "object", "properties": {}},
         ),
         needs=frozenset(),
-        ending=lambda _call: Ending("agent_hung_up"),
+        ending=lambda _arguments: Ending("agent_hung_up"),
     ),
     "transfer": EndingTool(
         tool=Tool(
@@ -49,38 +63,34 @@ TOOLS: dict[str, EndingTool] = {
             },
         ),
         needs=frozenset({"transfer"}),
-        ending=lambda call: Ending("transfer_requested", str(call.arguments.get("target", ""))),
+        ending=lambda arguments: Ending("transfer_requested", _target_of(arguments)),
+        check=lambda arguments: "" if _target_of(arguments) else "a transfer needs a target: a number or an extension",
     ),
 }
 """By name."""
 
 
-def offered_tools(names: Iterable[str], can: frozenset[Capability]) -> tuple[Tool, ...]:
-    """Those of a pipeline's tools that the transport supports."""
-    return tuple(TOOLS[name].tool for name in names if name in TOOLS and TOOLS[name].needs <= can)
+def _check_keys(arguments: Mapping[str, Any]) -> str:
+    digits = arguments.get("digits")
+    if isinstance(digits, str) and 0 < len(digits) <= MOST_KEYS and all(digit in KEYS for digit in digits):
+        return ""
+    return f"digits are 1 to {MOST_KEYS} of {KEYS}"
 
 
-def ending_of(
-    calls: Iterable[ToolCall], offered: Iterable[Tool], on_refused: Callable[[ComponentError], None]
-) -> Ending | None:
-    """How a reply's tool calls end the call, the last one decides; None: they don't.
+def send_dtmf(transport: Transport) -> FunctionTool:
+    """The tool that presses keys on a call, for a transport that can."""
 
-    Args:
-        calls: what the model asked for.
-        offered: what it may call.
-        on_refused: told of each call of something else.
+    async def press(arguments: Mapping[str, Any], _context: ToolContext) -> None:
+        await transport.send_dtmf(arguments["digits"])
 
-    """
-    ending, known = None, {tool.name for tool in offered}
-    for call in calls:
-        if call.name in known:
-            ending = TOOLS[call.name].ending(call)
-        else:
-            on_refused(
-                ComponentError(
-                    f"called the tool {call.name!r}, which this call does not offer",
-                    retryable=False,
-                    hint=f"list {call.name} under the pipeline's `tools:`, and check that the transport supports it",
-                )
-            )
-    return ending
+    return FunctionTool(
+        name="send_dtmf",
+        description="Presses telephone keys, for example to get through somebody else's menu.",
+        parameters={
+            "type": "object",
+            "properties": {"digits": {"type": "string", "description": f"Of {KEYS}, without spaces."}},
+            "required": ["digits"],
+        },
+        function=press,
+        check=_check_keys,
+    )

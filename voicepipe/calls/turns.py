@@ -339,9 +339,9 @@ class TurnTaking(Floor):
         self._timers.pop(turn.IdleDue, None)
 
     @_rule(turn.ToolsEnded, "listening")
-    def _answer_tools(self, _event: turn.ToolsEnded, _now: float) -> None:
+    def _answer_tools(self, _event: turn.ToolsEnded, now: float) -> None:
         """The model makes something of the results; if somebody speaks, in the next reply."""
-        self._reply_to_tools()
+        self._listen(now)
 
     @_rule(turn.ToolSlow, "listening")
     def _fill(self, event: turn.ToolSlow, _now: float) -> None:

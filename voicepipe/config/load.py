@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.keys import sha256_of, written
@@ -218,6 +218,9 @@ def _assembled(root: Place, file: SetFile) -> SetConfig:
                 node = _laid_over(node, layer.place.node)
                 whole_of = reading.structure(Place(reading, node, places[name], key), settings)
             layered[key], layered_nodes[key] = whole_of, node
+        if (recorded := layered["recording"]).directory:
+            beside = reading.files.absolute.parent / recorded.directory
+            layered["recording"] = evolve(recorded, directory=str(beside))
         pipelines[name] = _pipeline(name, section, file, layered)
         of = {key: place.node for key, place in places[name].entries().items()}
         own = {key: written(getattr(section, key), of.get(key)) for key in _OWN}

@@ -17,6 +17,7 @@ from voicepipe.config.settings import (
     LimitsSettings,
     LoggingSettings,
     OnFailure,
+    RecordingSettings,
     StreamingSettings,
     TurnsSettings,
 )
@@ -76,9 +77,15 @@ class BudgetsLayer(Layer):
     """A pipeline's `budgets`."""
 
 
+@frozen
+class RecordingLayer(Layer):
+    """A pipeline's `recording`."""
+
+
 LAYERED: Mapping[str, tuple[type[Layer], type[Any]]] = {
     "turns": (TurnsLayer, TurnsSettings),
     "budgets": (BudgetsLayer, BudgetsSettings),
+    "recording": (RecordingLayer, RecordingSettings),
 }
 """Sections that the file has and each pipeline may lay its own over: by name, what the latter and the whole are."""
 
@@ -149,6 +156,8 @@ class PipelineSection:
     """Laid over the file's."""
     budgets: BudgetsLayer | None = None
     """Laid over the file's."""
+    recording: RecordingLayer | None = None
+    """Laid over the file's."""
 
 
 @frozen
@@ -193,6 +202,8 @@ class SetFile:
     """How turns are taken, unless a pipeline says otherwise."""
     budgets: BudgetsSettings = field(default=BudgetsSettings())
     """How long components may take, unless a pipeline says otherwise."""
+    recording: RecordingSettings = field(default=RecordingSettings())
+    """Whether calls are recorded, unless a pipeline says otherwise."""
     streaming: StreamingSettings = field(default=StreamingSettings())
     """How audio is streamed."""
     limits: LimitsSettings = field(default=LimitsSettings())

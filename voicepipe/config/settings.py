@@ -18,8 +18,8 @@ from voicepipe.config.patterns import plain_number
 from voicepipe.config.secrets import Secrets
 from voicepipe.errors import Location
 
-TOOLS = ("hang_up", "transfer")
-"""The tools that every call has; an integrator's own come besides."""
+TOOLS = ("hang_up", "transfer", "send_dtmf")
+"""The tools that every call has, as far as its transport supports them."""
 
 
 BACKCHANNELS = (
@@ -152,6 +152,14 @@ class BudgetsSettings:
 
 
 @frozen
+class RecordingSettings:
+    """Whether calls are recorded. Tell your callers: in many places the law says so."""
+
+    directory: str = ""
+    """Where each call becomes a stereo WAV file, caller left, agent right; from where the YAML is. Empty: nowhere."""
+
+
+@frozen
 class StreamingSettings:
     """How audio is streamed."""
 
@@ -262,6 +270,8 @@ class PipelineSettings:
     """The file's `turns`, with the pipeline's own laid over them."""
     budgets: BudgetsSettings = BudgetsSettings()
     """The file's `budgets`, likewise."""
+    recording: RecordingSettings = RecordingSettings()
+    """The file's `recording`, likewise; its directory from the root."""
     streaming: StreamingSettings = StreamingSettings()
     """The file's."""
     limits: LimitsSettings = LimitsSettings()

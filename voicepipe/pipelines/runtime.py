@@ -10,13 +10,15 @@ import trio
 from voicepipe.components import Resources
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.pipelines.shared_component import CLOSE_S, ComponentHealth, SharedComponent
+from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
 from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from voicepipe.components import Role
     from voicepipe.config.settings import ComponentSettings
+    from voicepipe.pipelines.health import ComponentHealth
     from voicepipe.registry import Adapter
 
 THREADS = 16
@@ -38,12 +40,21 @@ class Runtime:
         self._components: dict[str, SharedComponent] = {}
         self._running: set[SharedComponent] = set()
         self._idle = trio.Event()
+        self._past: dict[tuple[Role, str], tuple[int, int]] = {}  # attempts at components that are closed
 
     @property
     def components(self) -> tuple[ComponentHealth, ...]:
         """How every component that is open does, by role and name."""
         health = (shared.health for shared in self._components.values() if shared.opened.is_set())
         return tuple(sorted(health, key=lambda one: (one.role, one.name)))
+
+    @property
+    def attempts(self) -> dict[tuple[Role, str], tuple[int, int]]:
+        """How many attempts of calls succeeded and failed so far, by role and name; closed components count too."""
+        attempts = dict(self._past)
+        for shared in self._running:
+            _add_attempts(attempts, shared)
+        return attempts
 
     async def hold(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
         """The component of those settings, opened if nobody holds it yet; give it back with `let_go`.
@@ -85,6 +96,7 @@ class Runtime:
             await shared.keep_open(Resources(component=shared.settings.name, threads=self._threads))
         finally:
             self._running.discard(shared)
+            _add_attempts(self._past, shared)
             shared.opened.set()
             # A new holder of the same key must get a new attempt, not this corpse.
             if self._components.get(shared.settings.key) is shared:
@@ -100,6 +112,12 @@ class Runtime:
             while self._running:
                 self._idle = trio.Event()
                 await self._idle.wait()
+
+
+def _add_attempts(attempts: dict[tuple[Role, str], tuple[int, int]], shared: SharedComponent) -> None:
+    of, breaker = (shared.settings.role, shared.settings.name), shared.breaker
+    succeeded, failed = attempts.get(of, (0, 0))
+    attempts[of] = succeeded + breaker.successes, failed + breaker.failures
 
 
 @asynccontextmanager

@@ -7,13 +7,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import frozen
 
-from voicepipe.breaker import Breaker, BreakerState
-from voicepipe.components import Probing, Resources, Role
+from voicepipe.breaker import Breaker
+from voicepipe.components import Probing, Resources
 from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.pipelines.health import ComponentHealth, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,30 +38,6 @@ PROBE_S = 10.0
 """How long a probe may take."""
 
 
-@frozen
-class ComponentHealth:
-    """How an opened component does, for all calls of a process."""
-
-    role: Role
-    """What it is used as."""
-    name: str
-    """As the operator knows it."""
-    adapter: str
-    """The adapter's name."""
-    model: str | None
-    """The model or voice, where the adapter has one."""
-    state: BreakerState
-    """`closed`: calls use it; `open`: they leave it alone; `half_open`: it is being tried."""
-    error: ComponentError | None
-    """Why calls leave it alone; None while they use it."""
-    retry_s: float
-    """Until it is tried again, in s; 0 while it is not left alone."""
-    successes: int
-    """How many attempts of calls gave something useful, ever."""
-    failures: int
-    """How many did not."""
-
-
 class SharedComponent:
     """One opened component, held by the snapshots that use it.
 
@@ -80,7 +56,7 @@ class SharedComponent:
         self.edge = EDGES[settings.role](self.who)
         self.breaker = Breaker()
         """Whether calls should try it."""
-        self.breaker.on_change = self._breaker_changed
+        self.breaker.watchers.add(self._breaker_changed)
         self.recordings: dict[str, Recorded] = {}
         """Of a voice: texts that it has spoken beforehand, while it is open."""
         self.holders = 0
@@ -99,18 +75,7 @@ class SharedComponent:
     @property
     def health(self) -> ComponentHealth:
         """How it does."""
-        breaker = self.breaker
-        return ComponentHealth(
-            role=self.settings.role,
-            name=self.settings.name,
-            adapter=self.settings.adapter,
-            model=self.model,
-            state=breaker.state,
-            error=breaker.error,
-            retry_s=max(0.0, breaker.retry_at - trio.current_time()) if breaker.state == "open" else 0.0,
-            successes=breaker.successes,
-            failures=breaker.failures,
-        )
+        return health_of(self.settings, self.model, self.breaker)
 
     def release(self) -> None:
         """Closes it, in its own task and time."""
@@ -130,13 +95,14 @@ class SharedComponent:
                     await self._stay_open(resources)
                 except ComponentError as error:
                     self.error = error
-                    if self.opened.is_set() and not self._released.is_set():
-                        self.breaker.open(error, trio.current_time())
                 if self._released.is_set() or not self.opened.is_set():
                     break  # closed as it should, or never open: whoever asked for it decides
                 if trio.current_time() - self._since > longest:
                     pause = first
-                await trio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+                again_at = trio.current_time() + pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+                if self.error is not None:
+                    self.breaker.open(self.error, trio.current_time(), retry_at=again_at)
+                await trio.sleep_until(again_at)
                 pause = min(longest, pause * 2)
 
     async def _stay_open(self, resources: Resources) -> None:

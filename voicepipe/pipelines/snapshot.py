@@ -11,10 +11,13 @@ from attrs import evolve, field, frozen
 from voicepipe.audio import AudioFormat
 from voicepipe.breaker import Breaker
 from voicepipe.calls.events import ComponentLabel
+from voicepipe.calls.tool_functions import FunctionTool
 from voicepipe.components import LanguageModel, SpeechToText, TextToSpeech
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
 from voicepipe.edge import Who
+from voicepipe.pipelines.health import ComponentHealth, health_of
 from voicepipe.pipelines.routing import choose
+from voicepipe.registry import ROLES
 from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -31,6 +34,11 @@ class Opened:
     """What it was opened with."""
     breaker: Breaker = field(factory=Breaker, eq=False, repr=False, kw_only=True)
     """Whether calls should try it; shared by all that use the same component."""
+
+    @property
+    def health(self) -> ComponentHealth:
+        """How it does, for all calls of the process."""
+        return health_of(self.settings, self.label.model, self.breaker)
 
     @property
     def who(self) -> Who:
@@ -96,6 +104,8 @@ class Pipeline:
     """Text-to-speech, likewise."""
     ticker: Ticker = field(repr=False)
     """The clock of its calls' playout."""
+    tools: tuple[FunctionTool, ...] = field(default=(), repr=False)
+    """Those of `settings.tools` that run: declared in the file, or an integrator's own."""
     apology: Recorded | None = field(default=None, repr=False)
     """`on_failure.say`, spoken beforehand, for when nothing can speak any more; None: it could not be."""
 
@@ -119,6 +129,18 @@ class Snapshot:
     def active(self) -> Pipeline:
         """The pipeline that answers when nothing else is said."""
         return self.pipelines[self.config.active_pipeline]
+
+    @property
+    def components(self) -> tuple[ComponentHealth, ...]:
+        """How each component does that its calls can get, by role and name."""
+        opened = {
+            one.settings.key: one
+            for pipeline in self.pipelines.values()
+            for role in (pipeline.stt, pipeline.llm, pipeline.tts)
+            for one in role
+        }
+        order = {role: number for number, role in enumerate(ROLES)}
+        return tuple(sorted((one.health for one in opened.values()), key=lambda one: (order[one.role], one.name)))
 
     def choose(self, info: CallInfo) -> Pipeline:
         """The pipeline for a call: by the first route that matches, else the active one.

@@ -233,6 +233,10 @@ class AudioSocketTransport:
         """Hangs up; the dialplan goes on after AudioSocket()."""
         await self.hang_up()
 
+    async def send_dtmf(self, digits: str) -> None:
+        """Not in `can`: Asterisk sends keys, and takes none."""
+        raise NotImplementedError(f"AudioSocket can't press {digits}")
+
     async def hang_up(self) -> None:
         """Ends the call: what was written, a hang-up frame, the end of our side, then the end of theirs.
 

@@ -70,5 +70,8 @@ class Transport(Protocol):
     async def transfer(self, target: str) -> None:
         """Hands the caller on and ends this leg; only with `transfer` in `can`."""
 
+    async def send_dtmf(self, digits: str) -> None:
+        """Presses keys, one after the other, of `0123456789*#ABCD`; only with `send_dtmf` in `can`."""
+
     async def hang_up(self) -> None:
         """Ends the call in the transport's own way, after what was written has gone out; harmless when it has ended."""

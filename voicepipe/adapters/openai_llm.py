@@ -1,0 +1,226 @@
+"""A language model over OpenAI's APIs, or any server that speaks them: Ollama, vLLM, llama.cpp, Groq, OpenRouter.
+
+The whole conversation goes with each request, and nothing is kept on the server. How it is written down is in
+`openai_conversation`. Replies are read by a task of their own, so that `receive` can be cancelled; leaving a reply in
+its middle closes its connection, which is how these APIs are told to stop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from contextlib import asynccontextmanager, suppress
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal
+
+import trio
+from attrs import field, frozen
+from attrs.validators import ge, gt, le, min_len, optional
+
+from voicepipe.adapters import openai_chat, openai_responses
+from voicepipe.adapters.openai_chat import ChatReply
+from voicepipe.adapters.openai_client import HINT_SLOW, check_client, is_openai, open_client, shortened
+from voicepipe.adapters.openai_errors import error_in
+from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
+from voicepipe.adapters.openai_responses import ResponseReply
+from voicepipe.adapters.speech_requests import unwind
+from voicepipe.config.values import Secret
+from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.events import ReplyEvent
+from voicepipe.registry import Adapter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from voicepipe.adapters.openai_client import Client
+    from voicepipe.components import Resources
+    from voicepipe.requests import ReplyRequest
+
+UNREAD_EVENTS = 64
+"""How many events may wait to be received before the server's answer is read on."""
+
+AFTERMATH_S = 0.5
+"""How long an answer may go on after the model has ended: for what it cost, and for its connection to be used again,
+in s. Servers that are done end it at once."""
+
+OWN = ("messages", "input", "instructions", "tools", "stream", "model")
+"""What `extra_body` can't hold, since it comes from elsewhere."""
+
+
+@frozen
+class OpenAIOptions:
+    """A model that answers, and how."""
+
+    model: str = field(validator=min_len(1))
+    """The model: one of OpenAI's (`gpt-5-mini`, `gpt-4.1-mini`), or the server's (`llama3.2`)."""
+    api_key: Secret | None = None
+    """OpenAI's key, or the server's if it wants one."""
+    base_url: str | None = None
+    """Another server that speaks this API, up to its version: `http://127.0.0.1:11434/v1`; None: OpenAI."""
+    api: Literal["chat", "responses"] = "chat"
+    """Which API: Chat Completions, which all servers have, or Responses, which is OpenAI's own."""
+    temperature: float | None = field(default=None, validator=optional([ge(0), le(2)]))
+    """How freely the model chooses its words, from 0 to 2; None: its own default. Reasoning models have none."""
+    max_tokens: int | None = field(default=None, validator=optional(ge(1)))
+    """The longest reply, in tokens, a reasoning model's thoughts included; None: the model's own limit."""
+    reasoning_effort: str | None = None
+    """How much a reasoning model thinks before it speaks: `minimal`, `low` ...; None: its own default."""
+    include_usage: bool = True
+    """Whether Chat Completions are asked what they cost; a few servers refuse the question."""
+    extra_body: Mapping[str, Any] = field(factory=dict)
+    """More parameters for the request, as the server's documentation has them: `service_tier: priority`."""
+    connect_timeout_s: float = field(default=5.0, validator=gt(0))
+    """How long connecting may take, in s."""
+    timeout_s: float = field(default=10.0, validator=gt(0))
+    """How long nothing may come of an answer, in s; a server that loads its model when it is asked may need longer."""
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI itself that answers."""
+        return is_openai(self.base_url)
+
+
+def check_options(options: OpenAIOptions) -> Iterator[Problem]:
+    """Says whether the library is installed, and which options do not go together."""
+    yield from check_client(options)
+    for name in OWN:
+        if name in options.extra_body:
+            yield Problem(Location(""), "extra_body", f"{name} is not for extra_body", "it is set by voicepipe")
+
+
+class _OpenAI:
+    """A model behind an address, shared by all calls."""
+
+    def __init__(self, client: Client, options: OpenAIOptions) -> None:
+        self._client, self._options = client, options
+
+    async def probe(self) -> None:
+        """Finds out whether the server is there, takes the key and has the model; keeps the connection for a reply."""
+        await self._client.probe(self._options.model)
+
+    @asynccontextmanager
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[_ReplyStream]:
+        """One reply; entering it sends the request, and returns when the answer has begun."""
+        options, sdk = self._options, self._client.sdk
+        reply: ChatReply | ResponseReply
+        if options.api == "responses":
+            resource, body, reply = sdk.responses, openai_responses.body_for(options, request), ResponseReply()
+        else:
+            resource, body, reply = sdk.chat.completions, openai_chat.body_for(options, request), ChatReply()
+        create = resource.with_streaming_response.create
+        more = dict(options.extra_body) or None
+        with self._client.failures():
+            async with create(**body, extra_body=more) as answer, trio.open_nursery() as nursery:
+                stream = _ReplyStream(self._client, answer, reply, options.timeout_s)
+                nursery.start_soon(stream.read)
+                yield stream
+                nursery.cancel_scope.cancel()
+
+
+class _ReplyStream:
+    """One reply, read by a task of its own."""
+
+    def __init__(self, client: Client, answer: Any, reply: ChatReply | ResponseReply, timeout_s: float) -> None:
+        self._client, self._answer, self._reply, self._timeout_s = client, answer, reply, timeout_s
+        self._sse = ServerSentEvents(comments=True)
+        self._chunks = answer.iter_bytes()
+        self._waiting: deque[tuple[str, str]] = deque()
+        self._told = False  # anything at all
+        self._over = False
+        self._failure: ComponentError | None = None
+        self._found, self._events = trio.open_memory_channel[ReplyEvent](UNREAD_EVENTS)
+
+    async def receive(self) -> ReplyEvent | None:
+        """The next event; after `ReplyDone`, None."""
+        try:
+            return await self._events.receive()
+        except trio.EndOfChannel:
+            if self._failure is not None:
+                raise copy(self._failure) from None
+            return None
+
+    async def read(self) -> None:
+        """Reads the answer to its end, or until it fails."""
+        with self._found:
+            try:
+                with self._client.failures():
+                    await self._read()
+                for event in self._reply.finish():
+                    await self._found.send(event)
+            except ComponentError as error:
+                self._failure = error
+
+    async def _read(self) -> None:
+        """Reads the answer until the model has ended, and then whatever still comes without delay."""
+        if self._answer.headers.get("content-type", "").lower().startswith("application/json"):
+            await self._take_whole()  # it does not stream
+            return
+        try:
+            while not self._over:
+                event = None
+                with trio.move_on_after(self._timeout_s) as due:
+                    event = await self._next()
+                if due.cancelled_caught:
+                    raise ComponentError(f"nothing came for {self._timeout_s:g} s", hint=HINT_SLOW)
+                if event is None:
+                    raise self._cut_off()
+                await self._take(*event)
+            with trio.move_on_after(AFTERMATH_S), suppress(ComponentError), self._client.failures():
+                while (event := await self._next()) is not None:
+                    await self._take(*event)
+        finally:
+            await unwind(self._chunks)
+
+    async def _take_whole(self) -> None:
+        body = (await self._answer.read()).decode(errors="replace")
+        if not body.strip():
+            raise ComponentError("answered with nothing")
+        await self._take("", body)
+        if not self._over:
+            raise ComponentError("answered with something that is no reply", answered=shortened(body))
+
+    async def _next(self) -> tuple[str, str] | None:
+        """The next event, as name and data; None when the answer has ended."""
+        while not self._waiting:
+            data = await anext(self._chunks, None)
+            if data is None:
+                self._waiting.extend(self._sse.end())
+                break
+            self._waiting.extend(self._sse.feed(data))
+        return self._waiting.popleft() if self._waiting else None
+
+    async def _take(self, name: str, data: str) -> None:
+        """Passes on what an event, or a whole answer, adds."""
+        if not data:
+            return  # a comment: the server still works
+        self._told = True
+        if data.strip() == DONE:
+            self._over, self._reply.ended = True, self._reply.ended or "complete"
+            return
+        event = parsed(data)
+        error = error_in(name, event)
+        if error is not None:
+            raise self._client.broken_off(error)
+        try:
+            said = list(self._reply.take(event))
+        except (AttributeError, KeyError, TypeError) as wrong:  # nothing is where it should be
+            raise ComponentError("answered with something that is no reply", answered=shortened(data)) from wrong
+        for one in said:
+            await self._found.send(one)
+        self._over = self._over or self._reply.ended is not None
+
+    def _cut_off(self) -> ComponentError:
+        """What an answer is that ended although the model had not."""
+        if self._sse.stray:
+            return ComponentError("answered with something that is no reply", answered=shortened(self._sse.stray))
+        return ComponentError("ended before its reply did" if self._told else "answered with nothing")
+
+
+@asynccontextmanager
+async def open_openai(options: OpenAIOptions, resources: Resources) -> AsyncIterator[_OpenAI]:
+    """Imports the SDK and makes its client."""
+    async with open_client(options, resources) as client:
+        yield _OpenAI(client, options)
+
+
+llm = Adapter(name="openai", role="llm", options=OpenAIOptions, open=open_openai, check=check_options)

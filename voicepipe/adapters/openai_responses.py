@@ -1,0 +1,112 @@
+"""The Responses API: a reply as a request's body, and its events as a reply. Pure.
+
+Source: platform.openai.com/docs/api-reference/responses and .../responses-streaming. Nothing is stored on the server:
+each request carries the whole conversation.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.adapters.openai_conversation import turns_of
+from voicepipe.adapters.openai_reply import Called, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from voicepipe.adapters.openai_llm import OpenAIOptions
+    from voicepipe.events import ReplyEvent
+    from voicepipe.requests import ReplyRequest
+
+ENDED = {"response.completed", "response.incomplete"}
+DELTAS = {"response.output_text.delta", "response.refusal.delta"}
+
+
+def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
+    """The request's body."""
+    items: list[dict[str, Any]] = []
+    for turn in turns_of(request):
+        if turn.text:
+            items.append({"role": "assistant" if turn.by_agent else "user", "content": turn.text})
+        items += [
+            {
+                "type": "function_call",
+                "call_id": one.call.id,
+                "name": one.call.name,
+                "arguments": json.dumps(dict(one.call.arguments), ensure_ascii=False),
+            }
+            for one in turn.returned
+        ]
+        items += [
+            {"type": "function_call_output", "call_id": one.call.id, "output": one.result} for one in turn.returned
+        ]
+    body: dict[str, Any] = {
+        "model": options.model,
+        "instructions": request.prompt or None,
+        "input": items,
+        "tools": [
+            {
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters) or {"type": "object", "properties": {}},
+                "strict": False,  # the default would refuse schemas with optional parameters
+            }
+            for tool in request.tools
+        ],
+        "temperature": options.temperature,
+        "max_output_tokens": options.max_tokens,
+        "reasoning": {"effort": options.reasoning_effort} if options.reasoning_effort else None,
+        "store": False,
+        "stream": True,
+    }
+    return {name: value for name, value in body.items() if value is not None and value != []}
+
+
+class ResponseReply(Reply):
+    """A reply made of events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._item: object = None
+        self._called: set[object] = set()
+
+    def take(self, event: Mapping[str, Any]) -> Iterator[ReplyEvent]:
+        """What an event adds, or a whole response."""
+        kind = event.get("type")
+        if kind in DELTAS:
+            yield from self._say(event.get("output_index"), event.get("delta"))
+        elif kind == "response.output_item.done":
+            self._call(event.get("item") or {})
+        elif kind in ENDED:
+            yield from self._end(event.get("response") or {})
+        elif event.get("object") == "response":
+            yield from self._end(event)
+
+    def _say(self, item: object, text: object) -> Iterator[ReplyEvent]:
+        if self.says and item != self._item:
+            yield from self.say(" ")  # another message of the same reply
+        self._item = item
+        yield from self.say(text)
+
+    def _call(self, item: Mapping[str, Any]) -> None:
+        number = item.get("call_id") or item.get("id") or ""
+        if item.get("type") == "function_call" and number not in self._called:
+            self._called.add(number)
+            self.calls.append(Called(number, item.get("name") or "", item.get("arguments") or ""))
+
+    def _end(self, response: Mapping[str, Any]) -> Iterator[ReplyEvent]:
+        """The response as a whole, with what did not come before."""
+        silent = not self.says
+        for index, item in enumerate(response.get("output") or ()):
+            self._call(item)
+            for part in (item.get("content") or ()) if silent and item.get("type") == "message" else ():
+                yield from self._say(index, part.get("text") or part.get("refusal"))
+        if usage := response.get("usage"):
+            self.usage = usage.get("input_tokens"), usage.get("output_tokens")
+        reason = (response.get("incomplete_details") or {}).get("reason")
+        if reason == "content_filter":
+            self.ended = "filtered"
+        else:
+            self.ended = "length" if response.get("status") == "incomplete" else "complete"

@@ -1,0 +1,393 @@
+"""Speech-to-text with PocketSphinx, which brings its US English model: small grammars, another for each question.
+
+It listens in worker processes, each with some of the calls: see `pocketsphinx_worker`. What a state of the
+conversation expects (`Listen.grammar`, `Listen.phrases`) is all that is heard in it, and words that the dictionary
+lacks are left out of that. Where nothing is expected it listens for the phrases and the grammar of the options, and
+if there are none it takes dictation, which costs most of a processor a call and is wrong more often than right.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+from copy import copy
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import count
+from math import inf
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import field, frozen
+from attrs.validators import ge, le, optional
+
+from voicepipe.adapters import pocketsphinx_worker
+from voicepipe.adapters.helper_process import open_kept_helpers
+from voicepipe.adapters.pocketsphinx_dictionary import Dictionary, read_dictionary
+from voicepipe.adapters.pocketsphinx_grammar import Choice, Grammar, GrammarError, Sequence, parse_grammar
+from voicepipe.adapters.pocketsphinx_grammar import Word as Said
+from voicepipe.adapters.pocketsphinx_worker import AUDIO, CLOSE, END, FAILED, LISTEN, OPEN, READY
+from voicepipe.audio import AudioFormat
+from voicepipe.config.values import File
+from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.events import Transcript, TranscriptEvent, Word
+from voicepipe.registry import Adapter
+from voicepipe.requests import Listen, StreamInput
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from voicepipe.adapters.helper_process import HelperProcess
+    from voicepipe.components import Resources
+
+INPUT = StreamInput(AudioFormat(pocketsphinx_worker.RATE), chunk_ms=100)
+"""What its model wants, whatever the call's rate."""
+
+MOST_BYTES = INPUT.format.bytes_in(1000)
+"""How much audio a worker gets at a time, so that no stream waits long for another."""
+
+PHRASES = "the phrases"
+"""The rule that phrases become; no grammar has one of that name, as it has a space in it."""
+
+GRAMMARS_KEPT = 512
+"""How many of the latest grammars are kept as the workers take them; each state of a conversation has one."""
+
+
+@frozen
+class PocketsphinxOptions:
+    """What it listens for where nothing else is said."""
+
+    phrases: tuple[str, ...] = ()
+    """Words and phrases to listen for where the conversation expects none of its own: `[yes, no, operator]`."""
+    grammar: File | None = None
+    """A grammar in JSGF to listen for there: every public rule of it may be said."""
+    dictionary: File | None = None
+    """More words than the 135,000 of CMUdict: lines of a word and its phones, `acme AE K M IY`."""
+    words: bool = False
+    """Whether transcripts tell when each word was said, and how sure the recogniser is of it."""
+    workers: int | None = field(default=None, validator=optional([ge(1), le(64)]))
+    """How many processes listen, each to its share of the calls; left out: one for every two processors."""
+
+
+class _Installed:
+    """Where the library and its model are, found without loading it."""
+
+    def __init__(self) -> None:
+        spec = find_spec("pocketsphinx")
+        if spec is None or spec.origin is None:
+            raise ComponentError(
+                "the library pocketsphinx is not installed",
+                retryable=False,
+                hint="pip install 'voicepipe[pocketsphinx]'",
+            )
+        package = Path(spec.origin).parent
+        self.site, self.model = package.parent, package / "model/en-us"
+
+    def dictionary(self, options: PocketsphinxOptions) -> Dictionary:
+        """All words, those of the options included."""
+        more = options.dictionary.content if options.dictionary else b""
+        return read_dictionary(self.model / "cmudict-en-us.dict", more)
+
+
+def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
+    """Says whether the library is installed, what is wrong with the grammar, and which words can't be heard."""
+    try:
+        installed = _Installed()
+    except ComponentError as error:
+        yield Problem(Location(""), "", error.message, error.hint)
+        return
+    dictionary = installed.dictionary(options)
+    for phrase in options.phrases:
+        for word in dictionary.unknown(phrase):
+            yield Problem(Location(""), "phrases", f"the dictionary has no word {word!r}", _hint(dictionary, word))
+    if options.grammar is None:
+        return
+    try:
+        grammar = _parse(options.grammar)
+    except GrammarError as error:
+        yield Problem(Location(options.grammar.name, error.line, error.column), "", error.message)
+        return
+    for said in grammar.words():
+        for word in dictionary.unknown(said.text):
+            where = Location(options.grammar.name, said.line, said.column)
+            yield Problem(where, "", f"the dictionary has no word {word!r}", _hint(dictionary, word))
+
+
+def _hint(dictionary: Dictionary, word: str) -> str:
+    similar = dictionary.similar(word)
+    meant = f"did you mean {', '.join(similar)}? If not, " if similar else ""
+    return f"{meant}say how it is spoken in a file that `dictionary` names"
+
+
+def _parse(file: File) -> Grammar:
+    return parse_grammar(file.content.decode(errors="replace"))
+
+
+class _Expectations:
+    """What the workers are told to listen for; used in threads, as grammars may be long."""
+
+    def __init__(self, options: PocketsphinxOptions, dictionary: Dictionary) -> None:
+        self._dictionary = dictionary
+        self.own = self._payload(options.phrases, _parse(options.grammar) if options.grammar else None)
+        """The payload of LISTEN where the conversation expects nothing; empty: dictation."""
+        self.payload_for = lru_cache(GRAMMARS_KEPT)(self._payload_for)
+
+    def _payload_for(self, listen: Listen) -> bytes:
+        """The payload of LISTEN for what a conversation expects.
+
+        Raises:
+            ComponentError: its grammar is none.
+
+        """
+        try:
+            grammar = parse_grammar(listen.grammar) if listen.grammar else None
+        except GrammarError as error:
+            raise ComponentError(f"what is expected is no grammar: {error}", retryable=False) from error
+        return self._payload(listen.phrases, grammar) or self.own
+
+    def _payload(self, phrases: tuple[str, ...], grammar: Grammar | None) -> bytes:
+        spelled = dict.fromkeys(words for phrase in phrases if (words := self._dictionary.spell(phrase)))
+        alternatives = [Sequence(tuple(map(Said, words))) for words in spelled]
+        rules = {**(grammar.rules if grammar else {}), PHRASES: Choice(tuple(alternatives))}
+        used: dict[str, None] = {}
+
+        def spell(word: str) -> tuple[str, ...]:
+            words = self._dictionary.spell(word)
+            used.update(dict.fromkeys(words))
+            return words
+
+        text = Grammar(rules, (*(grammar.public if grammar else ()), PHRASES)).spelled(spell)
+        if text is None:
+            return b""
+        pronounced = [
+            (word if way == 1 else f"{word}({way})", phones)
+            for word in used
+            for way, phones in enumerate(self._dictionary.pronunciations(word), 1)
+        ]
+        return json.dumps({"grammar": text, "words": pronounced}).encode()
+
+
+class _Worker:
+    """A worker process and its streams; when it dies it is followed by another, with none."""
+
+    def __init__(self) -> None:
+        self._ready = trio.Event()
+        self.streams: dict[int, _TranscriptStream] = {}
+
+    @property
+    def load(self) -> tuple[bool, int]:
+        """What of several workers makes one the best to have."""
+        return not self._ready.is_set(), len(self.streams)
+
+    async def start(self, helper: HelperProcess) -> None:
+        """Waits until the process takes streams."""
+        self._helper = helper
+        await self._ready.wait()
+
+    async def wait_ready(self) -> None:
+        """Returns when there is a process that takes streams."""
+        while not self._ready.is_set():
+            await self._ready.wait()
+
+    def post(self, kind: int, stream: int, payload: bytes = b"") -> None:
+        """Sends a message."""
+        self._helper.post(kind, stream, payload)
+
+    def message(self, kind: int, stream: int, payload: bytes) -> None:
+        """The process says something."""
+        if kind == READY:
+            self._ready.set()
+        elif asking := self.streams.get(stream):
+            asking.answered(kind, payload)
+
+    def ended(self, error: ComponentError) -> None:
+        """The process ended by itself, and with it its streams."""
+        self._ready = trio.Event()
+        for stream in self.streams.values():
+            stream.fail(error)
+        self.streams.clear()
+
+
+class _PocketSphinx:
+    """The workers, shared by all calls."""
+
+    def __init__(
+        self, workers: list[_Worker], expectations: _Expectations, words: bool, threads: trio.CapacityLimiter
+    ) -> None:
+        self._workers, self._expectations, self._words, self._threads = workers, expectations, words, threads
+        self._numbers = count(1)
+
+    def input_for(self, call: AudioFormat) -> StreamInput:  # noqa: ARG002 - the Protocol's
+        """16 kHz, always."""
+        return INPUT
+
+    @asynccontextmanager
+    async def open_stream(
+        self,
+        stream_input: StreamInput,  # noqa: ARG002 - there is only one
+        listen: Listen,
+    ) -> AsyncIterator[_TranscriptStream]:
+        """A stream in the worker that has the fewest."""
+        payload = await self.payload_for(listen)
+        worker = min(self._workers, key=lambda worker: worker.load)
+        await worker.wait_ready()
+        stream = _TranscriptStream(self, worker, next(self._numbers))
+        worker.streams[stream.number] = stream
+        try:
+            await stream.begin(payload)
+            yield stream
+        finally:
+            if worker.streams.pop(stream.number, None):
+                worker.post(CLOSE, stream.number)
+            stream.close()
+
+    async def payload_for(self, listen: Listen) -> bytes:
+        """What tells a worker to listen for that."""
+        return await trio.to_thread.run_sync(self._expectations.payload_for, listen, limiter=self._threads)
+
+    def transcript(self, found: dict[str, Any]) -> Transcript:
+        """What a worker heard."""
+        words = tuple(Word(*word) for word in found["words"]) if self._words else ()
+        return Transcript(
+            text=found["text"],
+            final=found["final"],
+            confidence=fmean(word.confidence or 0.0 for word in words) if words else None,
+            words=words,
+            audio_end_ms=found["end_ms"],
+        )
+
+
+class _TranscriptStream:
+    """One call's recognition: each message to the worker waits for its answer, and that is the backpressure."""
+
+    def __init__(self, shared: _PocketSphinx, worker: _Worker, number: int) -> None:
+        self.number = number
+        self._shared, self._worker = shared, worker
+        self._failure: ComponentError | None = None
+        self._expected = b""
+        self._asked = self._answers = 0
+        self._last: int | None = None  # the question after whose answer comes nothing more
+        self._news = trio.Event()
+        self._found, self._events = trio.open_memory_channel[TranscriptEvent](inf)  # a few a second of speech
+
+    async def begin(self, payload: bytes) -> None:
+        """Has the worker listen for that."""
+        self._expected = payload
+        await self._ask(OPEN, payload)
+
+    async def send(self, audio: bytes) -> None:
+        """Takes the next audio."""
+        for at in range(0, max(len(audio), 1), MOST_BYTES):
+            await self._ask(AUDIO, audio[at : at + MOST_BYTES])
+
+    async def end_utterance(self) -> None:
+        """Finalises what was said so far."""
+        await self._ask(END)
+
+    async def listen_for(self, listen: Listen) -> None:
+        """Finalises what was said so far, unless nothing changes, then listens for something else."""
+        payload = await self._shared.payload_for(listen)
+        if payload != self._expected:
+            self._expected = payload
+            await self._ask(LISTEN, payload)
+
+    async def finish(self) -> None:
+        """Finalises what was said so far, for the last time."""
+        await self._ask(END, last=True)
+
+    async def receive(self) -> TranscriptEvent | None:
+        """The next transcript; None only after `finish()`."""
+        try:
+            return await self._events.receive()
+        except trio.EndOfChannel:
+            if self._failure is not None:
+                raise copy(self._failure) from None
+            return None
+
+    def answered(self, kind: int, payload: bytes) -> None:
+        """The worker has done the next thing that it was asked."""
+        if kind == FAILED:
+            self.fail(ComponentError("PocketSphinx failed", answered=payload.decode()))
+            return
+        self._answers += 1
+        over = self._answers == self._last
+        for found in json.loads(payload) if payload else ():
+            if found["text"] or not over:
+                self._found.send_nowait(self._shared.transcript(found))
+        if over:
+            self._found.close()
+        self._wake()
+
+    def fail(self, error: ComponentError) -> None:
+        """Ends the stream: what was heard can still be received, then comes the error."""
+        self._failure = error
+        self._found.close()
+        self._wake()
+
+    def close(self) -> None:
+        """Ends the stream because nobody wants the rest."""
+        self._found.close()
+        self._events.close()
+
+    async def _ask(self, kind: int, payload: bytes = b"", *, last: bool = False) -> None:
+        # Whoever was cancelled while it waited has left a question behind.
+        await self._wait_for_answers()
+        self._worker.post(kind, self.number, payload)
+        self._asked += 1
+        if last:
+            self._last = self._asked
+        await self._wait_for_answers()
+
+    async def _wait_for_answers(self) -> None:
+        while self._failure is None and self._answers < self._asked:
+            await self._news.wait()
+        if self._failure is not None:
+            raise copy(self._failure)
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+
+def _prepare(options: PocketsphinxOptions, component: str) -> tuple[list[str], _Expectations]:
+    """What runs a worker, and what to tell it; `component` is for those who look at `ps`.
+
+    Raises:
+        ComponentError: the library is not installed, or the grammar is none.
+
+    """
+    installed = _Installed()
+    try:
+        expectations = _Expectations(options, installed.dictionary(options))
+    except GrammarError as error:
+        raise ComponentError(
+            f"{options.grammar} is no grammar: {error}", retryable=False, hint="`voicepipe check` shows the place"
+        ) from error
+    first = "grammar" if expectations.own else "dictation"
+    # -I: no environment, and no modules of the script's own directory, such as `openai`.
+    python = (sys.executable, "-I", pocketsphinx_worker.__file__)
+    return [*python, str(installed.site), str(installed.model), first, component], expectations
+
+
+@asynccontextmanager
+async def open_pocketsphinx(options: PocketsphinxOptions, resources: Resources) -> AsyncIterator[_PocketSphinx]:
+    """Starts the workers; the context ends with a `ComponentError` if one dies and can't be started again."""
+    threads = resources.threads
+    command, expectations = await trio.to_thread.run_sync(_prepare, options, resources.component, limiter=threads)
+    workers = [_Worker() for _ in range(options.workers or max(1, (os.cpu_count() or 1) // 2))]
+    async with open_kept_helpers(command, workers):
+        yield _PocketSphinx(workers, expectations, options.words, threads)
+
+
+stt = Adapter(
+    name="pocketsphinx",
+    role="stt",
+    options=PocketsphinxOptions,
+    open=open_pocketsphinx,
+    check=check_grammar,
+    model=lambda _options: "en-us",
+)

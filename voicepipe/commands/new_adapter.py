@@ -1,0 +1,132 @@
+"""`voicepipe new-adapter`: writes a package to begin an adapter with, which works and passes its tests."""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from voicepipe.commands.scaffold import OVERS, Names, Over, files_for
+from voicepipe.errors import VoicepipeError
+from voicepipe.registry import ROLES, installed
+
+if TYPE_CHECKING:
+    from argparse import Namespace, _SubParsersAction
+
+    from voicepipe.components import Role
+
+NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+LONGEST = 40
+
+_DESCRIPTION = """\
+Writes a package with an adapter of that name: options, a component, an entry point, tests with the conformance kit.
+It works from the start, against a stand-in for the service or the library, and passes the kit. What is left to fill in
+is marked `# HOLE:`. The guide "Write an adapter" in the documentation goes on from here.
+"""
+
+_EXAMPLES = """\
+what it speaks to, with --over:
+  (left out)  a Python library, in this process, in threads
+  http        a service over HTTP, by httpx
+  websocket   a service over WebSockets, by websockets.trio
+  process     a library or a program in a process of its own, over pipes
+
+examples:
+  voicepipe new-adapter parrot --role llm
+  voicepipe new-adapter acme --role tts --over http --into ~/src
+
+exit status: 0, 1 if it can't be written, 2 wrong usage
+"""
+
+
+class NotWrittenError(VoicepipeError):
+    """The package can't be written; `hint` is what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
+    """Describes the subcommand."""
+    parser = commands.add_parser(
+        "new-adapter",
+        help="write a package to begin an adapter with",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="what the YAML will say: `acme`")
+    parser.add_argument("--role", required=True, choices=ROLES, help="what it does")
+    parser.add_argument("--over", choices=[over for over in get_args(Over) if over != "inside"], default="inside")
+    parser.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="where: DIR/voicepipe-NAME")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> int:
+    """Writes the package; returns the exit status."""
+    try:
+        package = write_adapter(arguments.name, arguments.role, arguments.over, arguments.into)
+    except NotWrittenError as error:
+        sys.stderr.write(f"{error}\n  hint: {error.hint}\n")
+        return 1
+    sys.stdout.write(_told(package, arguments.name, arguments.role, arguments.over))
+    return 0
+
+
+def write_adapter(name: str, role: Role, over: Over, into: Path) -> Path:
+    """Writes the package, and gives its directory.
+
+    Args:
+        name: what the YAML will say.
+        role: what it does.
+        over: what it speaks to.
+        into: where its directory is made.
+
+    Raises:
+        NotWrittenError: the name is none or is taken, or something is there already.
+        OSError: it can't be written.
+
+    """
+    _check_name(name, role)
+    names = Names(name)
+    package = into / names.distribution
+    if package.exists():
+        raise NotWrittenError(f"{package} is there already", "choose another name, or another place with --into")
+    for file, text in files_for(names, role, over).items():
+        path = package / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return package
+
+
+def _check_name(name: str, role: Role) -> None:
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
+        meant = f", such as {likely[:LONGEST]}" if NAME.fullmatch(likely) else ""
+        raise NotWrittenError(
+            f"{name!r} is no name for an adapter",
+            f"lower-case letters and digits, begun by a letter, parted by single hyphens{meant}",
+        )
+    if name in installed().names(role):
+        raise NotWrittenError(
+            f"there is an adapter {name} for {role} already", "two of one name can't be used: choose another"
+        )
+
+
+def _told(package: Path, name: str, role: Role, over: Over) -> str:
+    """What to do next."""
+    about = OVERS[over]
+    return f"""\
+{package}: an adapter {name} for {role}, {about.against}
+
+next:
+  cd {package}
+  pip install -e '.[dev]'
+  pytest -rs                       # the conformance kit; what is skipped says why
+  voicepipe check example.yaml     # and how a pipeline uses it
+
+then fill in what is marked `# HOLE:` (grep -rn HOLE: src tests).
+"""
