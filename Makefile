@@ -35,7 +35,7 @@ demo: .venv/local  ## Places real calls over AudioSocket, reloads under them, an
 	@$(BIN)/python -m examples.demo
 
 test: .venv/dev lint types  ## Lint, types and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/dev  ## ruff: style and formatting
 	$(BIN)/ruff check .

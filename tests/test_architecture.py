@@ -29,6 +29,13 @@ SANS_IO = (
     "voicepipe/calls/heard.py",
     "voicepipe/calls/audio_buffer.py",
     "voicepipe/calls/continuing.py",
+    "voicepipe/calls/endpointing.py",
+    "voicepipe/calls/floor.py",
+    "voicepipe/calls/abbreviations.py",
+    "voicepipe/calls/spoken.py",
+    "voicepipe/calls/spoken_markup.py",
+    "voicepipe/calls/spoken_numbers.py",
+    "voicepipe/calls/spoken_words.py",
     "voicepipe/breaker.py",
     "voicepipe/calls/vad.py",
 )
@@ -229,6 +236,7 @@ VENDORS = {
     "prometheus_client",
     "structlog",
     "watchfiles",
+    "babel",
     "numpy",
     "soxr",
 }

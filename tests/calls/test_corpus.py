@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from voicepipe.calls.segmenting import Segmenter
-from voicepipe.calls.spoken import SpeechSettings, Wording
+from voicepipe.calls.spoken import Wording
+from voicepipe.config.settings import SpeechSettings
 
 CORPUS = [
     pytest.param(path.stem, case, id=f"{path.stem}-{number}")

@@ -14,8 +14,6 @@ from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 WORDS = "four five nine two"
 KEY = "test-key"
 

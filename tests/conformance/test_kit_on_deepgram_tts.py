@@ -12,8 +12,6 @@ from voicepipe.adapters.deepgram_tts import DeepgramTtsOptions, tts
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 BUSY = {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests. Please try again later"}
 
 

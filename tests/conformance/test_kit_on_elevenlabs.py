@@ -12,8 +12,6 @@ from voicepipe.adapters.elevenlabs import ElevenLabsOptions, tts
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "Too many concurrent requests."}}
 
 

@@ -10,8 +10,6 @@ from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Directory, File
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "tests/data/speech"
 

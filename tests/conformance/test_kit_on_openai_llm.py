@@ -13,8 +13,6 @@ from voicepipe.adapters.openai_llm import OpenAIOptions, llm
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 TIMEOUT_S = 1.0
 THROTTLED = {
     "error": {"message": "Rate limit reached", "type": "requests", "param": None, "code": "rate_limit_exceeded"}

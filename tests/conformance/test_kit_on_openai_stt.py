@@ -17,8 +17,6 @@ from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 DIGITS = Path(__file__).parents[1] / "data/speech/digits-8k.wav"
 LIMITED = {"error": {"message": "Rate limit reached for gpt-transcribe.", "type": "requests", "param": None}}
 

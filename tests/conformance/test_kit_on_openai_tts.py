@@ -13,8 +13,6 @@ from voicepipe.adapters.openai_tts import OpenAISpeechOptions, tts
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 LIMITED = {"error": {"message": "Rate limit reached for tts-1.", "type": "requests", "param": None}}
 
 

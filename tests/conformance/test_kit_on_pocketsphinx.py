@@ -14,8 +14,6 @@ from voicepipe.testing import conformance
 
 pytest.importorskip("pocketsphinx", reason="the extra `pocketsphinx` is not installed")
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 SPEECH = Path(__file__).parents[2] / "tests/data/speech"
 
 

@@ -15,8 +15,6 @@ from voicepipe.adapters.wyoming_tts import WyomingSpeechOptions, tts
 from voicepipe.audio import AudioFormat
 from voicepipe.testing import conformance
 
-pytest_plugins = ["voicepipe.testing.plugin"]
-
 SPEECH = Path(__file__).parents[1] / "data/speech"
 NOBODY = "127.0.0.1:1"
 FAULTS = {

@@ -76,6 +76,7 @@ def test_the_annotated_one_has_every_key():
             settings.DtmfSettings,
             settings.KeyAction,
             settings.RecordingSettings,
+            settings.SpeechSettings,
             settings.BudgetsSettings,
             settings.SpeechToTextBudgets,
             settings.LanguageModelBudgets,

@@ -33,6 +33,7 @@ SECTIONS = [
     settings.LanguageModelBudgets,
     settings.TextToSpeechBudgets,
     settings.RecordingSettings,
+    settings.SpeechSettings,
     settings.StreamingSettings,
     settings.LimitsSettings,
     settings.LoggingSettings,

@@ -38,7 +38,7 @@ class Clumsy(SessionStore):
 def answering_with(pipelines, sessions, log):
     """For one set, on one listener."""
     sets = {pipelines.name: pipelines}
-    return Answering(InForce(settings_for_set_file(pipelines.path)), sets, sessions, Metrics(sets), log)
+    return Answering(InForce(settings_for_set_file(pipelines.path)), sets, sessions, Metrics(sets), log, keep=print)
 
 
 async def test_it_costs_that_call_only_and_is_logged_with_its_traceback(home, tmp_path):

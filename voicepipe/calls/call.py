@@ -99,6 +99,7 @@ class Call:
             settings.budgets,
             playout,
             transport.audio,
+            settings.speech,
         )
         self._replies = Replies(
             speaker=speaker,
@@ -231,7 +232,7 @@ class Call:
         return {
             turns.Reply: lambda action: replies.reply(action.trigger, *self._turns.spoke_at),
             turns.Announce: lambda action: replies.announce(
-                action.text, self._pipeline.apology if action.apology else None
+                action.text, self._pipeline.apology if action.apology else None, action.answers, self._turns.spoke_at[0]
             ),
             turns.Prepare: lambda action: replies.prepare(action.trigger),
             turns.Adopt: lambda action: replies.adopt(action.trigger, *self._turns.spoke_at),

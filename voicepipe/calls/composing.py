@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.alternatives import Alternatives
     from voicepipe.calls.spoken_reply import SpokenReply
-    from voicepipe.config.settings import LanguageModelBudgets
+    from voicepipe.config.settings import LanguageModelBudgets, SpeechSettings
     from voicepipe.pipelines.snapshot import OpenedLanguageModel
     from voicepipe.requests import ReplyRequest
 
@@ -30,7 +30,9 @@ async def compose(
     request: ReplyRequest,
     models: Alternatives[OpenedLanguageModel],
     states: Mapping[str, Any],
+    *,
     budgets: LanguageModelBudgets,
+    speech: SpeechSettings,
 ) -> None:
     """Writes a reply's text as it comes, a piece worth speaking at a time.
 
@@ -43,6 +45,7 @@ async def compose(
         models: who is asked.
         states: what each model, by key, left in its last `ReplyDone.state`.
         budgets: how long they may take.
+        speech: how the text is cut.
 
     Raises:
         ComponentError: no model is left. What was said before stays said.
@@ -52,7 +55,9 @@ async def compose(
     while True:
         model = attempts.current
         try:
-            await _ask(model, evolve(request, state=states.get(model.settings.key), said=reply.text), reply, budgets)
+            await _ask(
+                model, evolve(request, state=states.get(model.settings.key), said=reply.text), reply, budgets, speech
+            )
         except ComponentError as error:
             await attempts.failed(error)
         else:
@@ -61,7 +66,11 @@ async def compose(
 
 
 async def _ask(
-    model: OpenedLanguageModel, request: ReplyRequest, reply: SpokenReply, budgets: LanguageModelBudgets
+    model: OpenedLanguageModel,
+    request: ReplyRequest,
+    reply: SpokenReply,
+    budgets: LanguageModelBudgets,
+    speech: SpeechSettings,
 ) -> None:
     """One model's reply, or what is missing of one.
 
@@ -69,7 +78,10 @@ async def _ask(
         ComponentError: it failed, took too long, or said nothing although words were due.
 
     """
-    segmenter, new = Segmenter(), Continuation(request.said)
+    # What goes on after something that was said is not the first piece any more.
+    first_chars = 0 if request.said else speech.first_segment_chars
+    segmenter = Segmenter(first_chars, speech.max_segment_chars, speech.language)
+    new = Continuation(request.said)
     tool_calls: list[ToolCall] = []
     done: ReplyDone | None = None
     words = False

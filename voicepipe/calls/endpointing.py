@@ -34,7 +34,7 @@ READING_OUT = 3
 """So many digits in a row are a number that is being read out."""
 
 _WORDS = re.compile(r"[^\W_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W_]+)*")
-_FINISHED = re.compile(r"[.!?。！？।؟][\"'”’)\]]*\s*$")  # noqa: RUF001 - full-width marks end sentences too
+_FINISHED = re.compile(r"[.!?。！？।؟][\"'”“’‘»›)\]]*\s*$")  # noqa: RUF001 - full-width marks end sentences too
 _TRAILS_OFF = re.compile(r"(?:\.\.\.|…|[,;:،、，-])\s*$")  # noqa: RUF001
 
 
@@ -46,11 +46,12 @@ def silence_ms(text: str, turns: TurnsSettings) -> int:
         return turns.end_of_turn_ms
     if _reads_out(words):
         return max(turns.end_of_turn_ms, endpointing.digits_ms)
-    if _TRAILS_OFF.search(text) or words[-1] in GOES_ON:
+    finished, goes_on = _FINISHED.search(text) is not None, words[-1] in GOES_ON
+    if _TRAILS_OFF.search(text) or (goes_on and not finished):
         return max(turns.end_of_turn_ms, endpointing.unfinished_ms)
-    if _FINISHED.search(text):
+    if finished and not goes_on:
         return min(turns.end_of_turn_ms, endpointing.complete_ms)
-    return turns.end_of_turn_ms
+    return turns.end_of_turn_ms  # `What is it for?`: word and mark disagree
 
 
 def _reads_out(words: list[str]) -> bool:

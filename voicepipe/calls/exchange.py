@@ -48,6 +48,11 @@ class Exchange:
     """The tools that the reply called, once it counts."""
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether it was begun and is not wanted yet: what is replied to may still change."""
+        return self.reply.adopted is not None and not self.reply.adopted.is_set()
+
+    @property
     def trigger_name(self) -> Any:
         """As `TurnEnded.trigger` has it."""
         return TRIGGER_NAMES[type(self.trigger)]

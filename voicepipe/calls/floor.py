@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from voicepipe.calls import turn_events as turn
 from voicepipe.calls.endpointing import silence_ms
-from voicepipe.requests import ToolResults, Utterance
+from voicepipe.requests import Dtmf, Silence, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,13 +80,15 @@ class Floor:
         self._finals: list[turn.Final] = []  # what the caller has said and nobody has replied to
         self._answering: list[turn.Final] = []  # what the reply that is not heard yet replies to
         self._partial = ""  # what the recogniser makes of the rest so far
-        self._gives_partials = False  # on this call
+        self._gives_partials = False  # this recogniser
+        self._words_are_new = False  # in the last partial
         self._prepared: str | None = None  # what a reply was begun to
         self._caller_speaks = self._sustained = False
         self._silent_since = self._final_at = 0.0
         self._speech_end_ms = 0.0
         self._final_due = False
         self._words_due = False  # the caller spoke, and no final reaches that far
+        self._resumed_early = False  # the reply went on before the recogniser had said whether there were words
         self._digits = ""
         self._idle_prompts = 0
         self._tools_run = 0  # replies whose tools have not all ended
@@ -117,9 +119,12 @@ class Floor:
                 self._caller_speaks, self._silent_since = False, now - silent_s
                 self._speech_end_ms, self._words_due = audio_ms, True
             case turn.Partial(text):
+                self._words_are_new = bool(text) and text != self._partial
                 self._partial, self._gives_partials = text, True
             case turn.Final():
                 self._partial, self._final_at = "", now
+            case turn.RecogniserLost():
+                self._partial, self._gives_partials = "", False
             case turn.ToolsBegan():
                 self._tools_run += 1
             case turn.ToolsEnded(results):
@@ -142,11 +147,20 @@ class Floor:
         if self._results:
             self._reply_to_tools()
         elif self._unsaid:
-            self._announce(self._unsaid)
+            unsaid, self._unsaid = self._unsaid, ""
+            self._announce(unsaid)
         else:
             self._enter("listening")
             if not self._tools_run:
-                self._timers[turn.IdleDue] = now + self._limits.idle_prompt_s
+                self._await_anything(now)
+
+    def _let_speak(self, now: float) -> None:
+        """The caller has the floor, as long as there are words."""
+        self._enter("user_speaking")
+        self._await_anything(now)
+
+    def _await_anything(self, now: float) -> None:
+        self._timers[turn.IdleDue] = now + self._limits.idle_prompt_s
 
     def _await_words(self, now: float) -> None:
         """The caller has stopped: the turn ends after as much silence as the words ask for."""
@@ -163,10 +177,16 @@ class Floor:
     def _reply_to_tools(self) -> None:
         self._reply(ToolResults(dict(self._results)))
 
-    def _announce(self, text: str) -> None:
-        self._unsaid = ""
+    def _announce(self, text: str, answers: Trigger | None = None) -> None:
         self._enter("thinking")
-        self._do(turn.Announce(text))
+        self._do(turn.Announce(text, answers=answers))
+
+    def _prompt_caller(self, now: float) -> None:
+        self._idle_prompts += 1
+        if self._idle_prompts > self._limits.idle_prompts:
+            self._close(self._limits.goodbye, turn.Ending("idle"), now)
+        else:
+            self._reply(Silence(self._idle_prompts))
 
     def _keep(self, final: turn.Final) -> bool:
         """Keeps words for the reply; whether there are any."""
@@ -178,7 +198,7 @@ class Floor:
 
     def _is_covered(self) -> bool:
         """Whether everything that was said is in the finals already."""
-        reaches = self._finals[-1].audio_ms if self._finals else None
+        reaches = self._finals[-1].audio_ms if self._finals and not self._partial else None
         return reaches is not None and self._reaches_end_of_speech(reaches)
 
     def _reaches_end_of_speech(self, audio_ms: float) -> bool:
@@ -188,10 +208,24 @@ class Floor:
         """Whether words are more than a sign that the caller listens."""
         return bool(text) and plain(text) not in self._backchannels
 
+    def _ask_for_last_word(self, now: float) -> None:
+        self._final_due = True
+        self._do(turn.FinaliseTranscript())
+        self._timers[turn.FinalOverdue] = now + self._final_s
+
+    def _are_enough(self, text: str) -> bool:
+        """Whether words over a reply end it."""
+        barge_in = self._turns.barge_in
+        needed = max(barge_in.min_words, self._resumed_early)
+        allowed = barge_in.enabled and turn.ProtectionOver not in self._timers
+        return allowed and 0 < needed <= len(text.split()) and self._interrupts(text)
+
     def _conclude(self, now: float) -> None:
         self._words_due = False
         if self._finals:
             self._reply_to_utterance(now)
+        elif self._caller_speaks:
+            self._prompt_caller(now)  # a noise that goes on
         else:
             self._discard()
             self._listen(now)  # a noise, not words
@@ -207,7 +241,7 @@ class Floor:
         said = self._utterance(self._answering)
         if plain(said.text) in self._hang_up_phrases:
             self._discard()
-            self._close(self._limits.goodbye, turn.Ending("said_goodbye", said.text), now)
+            self._close(self._limits.goodbye, turn.Ending("said_goodbye", said.text), now, answers=said)
         elif self._prepared is not None and self._prepared == plain(said.text):
             self._prepared = None
             self._enter("thinking")
@@ -216,12 +250,13 @@ class Floor:
             self._reply(said)
 
     def _prepare(self) -> None:
-        """Begins a reply to what seems to have been said."""
-        if not self._turns.preemptive or self._prepared is not None:
-            return
+        """Begins a reply to what seems to have been said, unless it has been begun."""
         words = [*self._finals, *([turn.Final(self._partial)] if self._partial else [])]
-        if words:
-            said = self._utterance(words)
+        if not self._turns.preemptive or not words:
+            return
+        said = self._utterance(words)
+        if self._prepared != plain(said.text):
+            self._discard()
             self._prepared = plain(said.text)
             self._do(turn.Prepare(said))
 
@@ -234,13 +269,62 @@ class Floor:
         self._do(turn.CancelReply(retracted=bool(self._answering)))
         self._finals = self._answering + self._finals
         self._answering = []
+        self._enter("endpointing")
 
-    def _interrupt(self) -> None:
-        """The reply is over: the caller has the floor."""
+    def _interrupt(self, now: float) -> None:
+        """The reply is over: the caller has the floor, or has said something."""
         self._do(turn.CancelReply(retracted=False))
-        self._enter("user_speaking")
+        if self._caller_speaks:
+            self._let_speak(now)
+        else:
+            self._enter("endpointing")
+            self._await_words(now)
 
-    def _close(self, text: str, ending: turn.Ending, now: float, *, apology: bool = False) -> None:
+    def _go_on(self) -> None:
+        self._enter("speaking")
+        self._do(turn.ResumeReply())
+
+    # --- Keys -------------------------------------------------------------------------------------------------------
+
+    def _press(self, digit: str, now: float) -> None:
+        self._idle_prompts = 0
+        dtmf = self._turns.dtmf
+        if not self._digits and (action := self._keys.get(digit)) is not None:
+            self._finals.clear()
+            self._do_for_key(action, Dtmf(digit), now)
+        elif not dtmf.gap_ms:
+            self._digits = digit
+            self._reply_to_digits(now)
+        elif digit == dtmf.end_key:
+            self._reply_to_digits(now)
+        else:
+            self._digits += digit
+            self._timers[turn.DigitsDue] = now + dtmf.gap_ms / 1000
+            self._timers.pop(turn.IdleDue, None)
+
+    def _do_for_key(self, action: KeyAction, key: Dtmf, now: float) -> None:
+        if action.say is not None:
+            self._discard()
+            self._announce(action.say, key)
+        elif action.transfer is not None:
+            self._close("", turn.Ending("transfer_requested", action.transfer), now)
+        else:
+            self._close(self._limits.goodbye, turn.Ending("agent_hung_up"), now, answers=key)
+
+    def _reply_to_digits(self, now: float) -> None:
+        digits, self._digits = self._digits, ""
+        self._timers.pop(turn.DigitsDue, None)
+        if digits:
+            self._finals.clear()
+            self._reply(Dtmf(digits))
+        elif self.state == "listening":
+            self._listen(now)
+
+    # --- The end ----------------------------------------------------------------------------------------------------
+
+    def _close(
+        self, text: str, ending: turn.Ending, now: float, *, apology: bool = False, answers: Trigger | None = None
+    ) -> None:
         if self.state in REPLYING:
             self._do(turn.CancelReply(retracted=False))
         self._discard()
@@ -249,7 +333,7 @@ class Floor:
         self._ending = ending
         if text:
             self._timers[turn.LastWordsOverdue] = now + LAST_WORDS_S
-            self._do(turn.Announce(text, apology))
+            self._do(turn.Announce(text, apology, answers))
         else:
             self._end()
 

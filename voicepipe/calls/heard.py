@@ -48,17 +48,16 @@ def heard_text(segments: Sequence[Segment], played_ms: float) -> str:
 def split_spoken(segments: Sequence[Segment], index: int) -> Segment | None:
     """Cuts a segment where its audio ends, when no more comes; gives what is left to speak.
 
-    A word that was begun counts as said: better a word too few than one twice.
+    It is cut between words: one that was half said counts as said, of which less was said comes again.
     """
     segment = segments[index]
     spoken, lasts_ms = segment.spoken, segment.end_ms - (segment.start_ms or 0.0)
-    if segment.marks:
-        chars = max((chars for at_ms, chars in segment.marks if at_ms <= lasts_ms), default=0)
-    else:
-        chars = int(lasts_ms / _ms_a_char(segments))
+    at_ms, marked = max((mark for mark in segment.marks if mark[0] <= lasts_ms), default=(0.0, 0))
+    chars = min(len(spoken), marked + int((lasts_ms - at_ms) / _ms_a_char(segments)))
     if " " in spoken:
-        cut = spoken.find(" ", chars)
-        chars = len(spoken) if cut < 0 else cut
+        begins, ends = spoken.rfind(" ", 0, chars) + 1, spoken.find(" ", chars)
+        ends = len(spoken) if ends < 0 else ends
+        chars = ends if 2 * (chars - begins) >= ends - begins else begins
     rest = spoken[chars:].strip()
     if not rest:
         return None

@@ -99,7 +99,7 @@ class Replies:
     def discard(self) -> None:
         """Throws the reply away that was prepared."""
         exchange = self._current
-        if exchange is not None and exchange.reply.adopted is not None:
+        if exchange is not None and exchange.is_prepared:
             self._tell(ReplyPrepared, used=False, heard=exchange.heard)
             self.cancel(retracted=True)
 
@@ -113,9 +113,10 @@ class Replies:
             self._tell(ReplyResumed, turn=self._current.number)
         self._playout.resume()
 
-    def announce(self, text: str, recorded: Recorded | None) -> None:
+    def announce(self, text: str, recorded: Recorded | None, answers: Trigger | None, silent_since: float) -> None:
         """Says a text, without asking the model; as it was recorded, if it was."""
-        self._start(SpokenReply(self._begin(), None, text, recorded), None, None)
+        spoken_at = silent_since if isinstance(answers, Utterance) else None
+        self._start(SpokenReply(self._begin(), None, text, recorded), answers, spoken_at)
 
     def cancel(self, *, retracted: bool) -> None:
         """Stops the reply at once, and keeps what was heard of it.
@@ -141,6 +142,7 @@ class Replies:
 
     def end(self) -> None:
         """The call is over."""
+        self.discard()
         if self._current is not None:
             self._close(self._current, interrupted=True)
         self._playout.drop()

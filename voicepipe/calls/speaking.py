@@ -14,7 +14,7 @@ from voicepipe.calls.alternatives import Alternatives, BudgetExceeded
 from voicepipe.calls.composing import compose
 from voicepipe.calls.heard import Segment, split_spoken
 from voicepipe.calls.playout import Playout
-from voicepipe.config.settings import BudgetsSettings
+from voicepipe.config.settings import BudgetsSettings, SpeechSettings
 from voicepipe.edge import settle
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechAudio
@@ -45,6 +45,8 @@ class Speaker:
     """Where the speech goes."""
     audio: AudioFormat
     """The call's format."""
+    speech: SpeechSettings
+    """What is made of the text before it is spoken."""
 
     async def speak(self, reply: SpokenReply) -> None:
         """Streams a reply: text from the model, in pieces to the synthesiser, its speech into playout.
@@ -58,6 +60,9 @@ class Speaker:
         if reply.recorded is not None:
             self._play(reply, reply.recorded)
         else:
+            from voicepipe.calls.spoken import Wording  # noqa: PLC0415 - 20 ms; a pipeline that opens has done it already
+
+            reply.wording = Wording(self.speech)
             async with open_hidden_nursery() as nursery:
                 nursery.start_soon(self._write, reply)
                 await self._say(reply)
@@ -78,7 +83,9 @@ class Speaker:
             reply.add([reply.announcement])
         else:
             try:
-                await compose(reply, reply.request, self.models, self.states, self.budgets.llm)
+                await compose(
+                    reply, reply.request, self.models, self.states, budgets=self.budgets.llm, speech=self.speech
+                )
             except ComponentError as error:
                 reply.failure = error
         reply.end()

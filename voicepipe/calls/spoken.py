@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import re
-
-from attrs import field, frozen
-from attrs.validators import ge
+from typing import TYPE_CHECKING
 
 from voicepipe.calls.spoken_markup import tidy, with_spoken_addresses, without_emoji, without_markdown
 from voicepipe.calls.spoken_numbers import load_figures, with_spoken_numbers
 from voicepipe.calls.spoken_words import WORDS
 
+if TYPE_CHECKING:
+    from voicepipe.config.settings import SpeechSettings
+
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _SOUND = re.compile(r"\w")
-
-
-@frozen
-class SpeechSettings:
-    """How a reply's text is cut into pieces for the synthesiser, and what is made of signs in it."""
-
-    language: str | None = None
-    """BCP 47 tag of the replies, for abbreviations, dates and numbers; left out: any, and English for numbers."""
-    first_segment_chars: int = field(default=30, validator=ge(0))
-    """The first piece may be a clause of at least so many characters, so that speech begins early; 0: a sentence."""
-    max_segment_chars: int = field(default=250, validator=ge(40))
-    """Longer sentences are cut after a clause, or else between words."""
-    markup: bool = True
-    """Whether Markdown, HTML and code are taken out."""
-    emoji: bool = True
-    """Whether emoji are taken out."""
-    addresses: bool = True
-    """Whether web and e-mail addresses are put into words."""
-    numbers: bool = True
-    """Whether money, dates, telephone numbers and percentages are put so that any synthesiser says them properly."""
 
 
 class Wording:
@@ -43,8 +24,8 @@ class Wording:
 
     def __init__(self, settings: SpeechSettings) -> None:
         self._settings = settings
-        self._language = settings.language or "en"
-        self._words = WORDS.get(re.split("[-_]", self._language.lower())[0])
+        self._language = settings.language
+        self._words = None if settings.language is None else WORDS.get(re.split("[-_]", settings.language.lower())[0])
         self._in_code = False
 
     def spoken(self, text: str) -> str:
@@ -56,7 +37,7 @@ class Wording:
             text = without_emoji(text)
         if settings.addresses and self._words is not None:
             text = with_spoken_addresses(text, self._words)
-        if settings.numbers:
+        if settings.numbers and self._language is not None:
             text = with_spoken_numbers(text, self._language, self._words)
         text = tidy(text)
         return text if _SOUND.search(text) else ""
@@ -70,5 +51,5 @@ class Wording:
 
 def prepare(settings: SpeechSettings) -> None:
     """Loads what `Wording` needs, which takes some 30 ms the first time: for a thread, when a pipeline opens."""
-    if settings.numbers:
-        load_figures(settings.language or "en")
+    if settings.numbers and settings.language is not None:
+        load_figures(settings.language)

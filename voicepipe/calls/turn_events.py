@@ -251,6 +251,8 @@ class Announce:
     """What to say."""
     apology: bool = False
     """Whether it is the one of `on_failure`, of which there is a recording."""
+    answers: Trigger | None = None
+    """What the caller did to hear it: said that it is over, pressed a menu key."""
 
 
 @frozen

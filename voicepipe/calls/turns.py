@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from voicepipe.calls import turn_events as turn
 from voicepipe.calls.floor import LAST_WORDS_S, Floor, State
 from voicepipe.config.settings import TransferTo
-from voicepipe.requests import CallStarted, Dtmf, Silence
+from voicepipe.requests import CallStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,19 +65,23 @@ class TurnTaking(Floor):
     def _listen_on(self, _event: turn.SpeechBegan, now: float) -> None:
         """The caller has the floor."""
         self._discard()
-        self._enter("user_speaking")
-        self._timers[turn.IdleDue] = now + self._limits.idle_prompt_s
+        self._let_speak(now)
 
     @_rule(turn.Partial, "user_speaking")
-    def _words_come(self, _event: turn.Partial, _now: float) -> None:
+    def _words_come(self, _event: turn.Partial, now: float) -> None:
         """It is words, not noise."""
-        self._timers.pop(turn.IdleDue, None)
+        if self._words_are_new:
+            self._await_anything(now)
 
     @_rule(turn.IdleDue, "user_speaking")
     def _noise_goes_on(self, _event: turn.IdleDue, now: float) -> None:
-        """So long without a word is a noise on the line, not the caller."""
-        if self._gives_partials and not self._finals:
-            self._prompt(turn.IdleDue(), now)
+        """So long without a new word is a noise on the line: what was said before is answered, or the caller idle."""
+        self._silent_since = now
+        self._enter("endpointing")
+        if self._gives_partials and not self._partial:
+            self._conclude(now)
+        else:
+            self._ask_for_last_word(now)
 
     @_rule(turn.SpeechEnded, "user_speaking")
     def _await_end_of_turn(self, _event: turn.SpeechEnded, now: float) -> None:
@@ -89,16 +93,15 @@ class TurnTaking(Floor):
     @_rule(turn.Partial, "endpointing")
     def _words_catch_up(self, _event: turn.Partial, now: float) -> None:
         """They say how much silence ends the turn."""
-        self._discard()
         if not self._final_due:
             self._await_words(now)
             self._prepare()
 
-    @_rule(turn.Final, "user_speaking", "closing")
-    def _keep_words(self, event: turn.Final, _now: float) -> None:
+    @_rule(turn.Final, "user_speaking")
+    def _keep_words(self, event: turn.Final, now: float) -> None:
         """The words are kept for the reply."""
-        self._timers.pop(turn.IdleDue, None)
-        self._keep(event)
+        if self._keep(event):
+            self._await_anything(now)
 
     @_rule(turn.Final, "listening")
     def _heard_without_voice(self, event: turn.Final, now: float) -> None:
@@ -114,9 +117,7 @@ class TurnTaking(Floor):
         if self._is_covered():
             self._reply_to_utterance(now)
         else:
-            self._final_due = True
-            self._do(turn.FinaliseTranscript())
-            self._timers[turn.FinalOverdue] = now + self._final_s
+            self._ask_for_last_word(now)
 
     @_rule(turn.Final, "endpointing")
     def _last_word(self, event: turn.Final, now: float) -> None:
@@ -126,6 +127,7 @@ class TurnTaking(Floor):
             self._conclude(now)
         else:
             self._await_words(now)
+            self._prepare()
 
     @_rule(turn.FinalOverdue, "endpointing")
     def _no_last_word(self, _event: turn.FinalOverdue, _now: float) -> None:
@@ -154,55 +156,39 @@ class TurnTaking(Floor):
     @_rule(turn.IdleDue, "listening")
     def _prompt(self, _event: turn.IdleDue, now: float) -> None:
         """The model says something into the silence; after `idle_prompts` of those the call ends."""
-        self._idle_prompts += 1
-        if self._idle_prompts > self._limits.idle_prompts:
-            self._close(self._limits.goodbye, turn.Ending("idle"), now)
-        else:
-            self._reply(Silence(self._idle_prompts))
+        self._prompt_caller(now)
 
     # --- Keys ------------------------------------------------------------------------------------------------------
 
     @_rule(turn.KeyPressed, "listening", "user_speaking", "endpointing")
     def _take_key(self, event: turn.KeyPressed, now: float) -> None:
         """A menu key does what it is for; others are replied to, one by one or as a number."""
-        self._idle_prompts = 0
-        if not self._digits and (action := self._keys.get(event.digit)) is not None:
-            self._finals.clear()
-            if action.say is not None:
-                self._discard()
-                self._announce(action.say)
-            elif action.transfer is not None:
-                self._close("", turn.Ending("transfer_requested", action.transfer), now)
-            else:
-                self._close(self._limits.goodbye, turn.Ending("agent_hung_up"), now)
-            return
-        dtmf = self._turns.dtmf
-        if not dtmf.gap_ms:
-            self._digits = event.digit
-            self._answer_digits(turn.DigitsDue(), now)
-        elif event.digit == dtmf.end_key:
-            self._answer_digits(turn.DigitsDue(), now)
-        else:
-            self._digits += event.digit
-            self._timers[turn.DigitsDue] = now + dtmf.gap_ms / 1000
-            self._timers.pop(turn.IdleDue, None)
+        self._press(event.digit, now)
 
     @_rule(turn.DigitsDue, "listening", "user_speaking", "endpointing")
-    def _answer_digits(self, _event: turn.DigitsDue, _now: float) -> None:
+    def _answer_digits(self, _event: turn.DigitsDue, now: float) -> None:
         """The number is complete: it is replied to."""
-        digits, self._digits = self._digits, ""
-        self._timers.pop(turn.DigitsDue, None)
-        if digits:
-            self._finals.clear()
-            self._reply(Dtmf(digits))
+        self._reply_to_digits(now)
 
     @_rule(turn.KeyPressed, "thinking", "speaking", "interrupted")
     def _interrupt_by_key(self, event: turn.KeyPressed, now: float) -> None:
         """A key interrupts whatever is said."""
+        self._give_way(now)
+        self._press(event.digit, now)
+
+    @_rule(turn.DigitsDue, "thinking", "speaking", "interrupted")
+    def _interrupt_by_digits(self, _event: turn.DigitsDue, now: float) -> None:
+        """So does a number whose keys were pressed before."""
+        self._give_way(now)
+        self._reply_to_digits(now)
+
+    def _give_way(self, now: float) -> None:
         self._do(turn.CancelReply(retracted=False))
         self._answering = []
-        self._enter("listening")
-        self._take_key(event, now)
+        if self._caller_speaks:
+            self._let_speak(now)
+        else:
+            self._enter("listening")
 
     # --- Replying ------------------------------------------------------------------------------------------------
 
@@ -222,17 +208,19 @@ class TurnTaking(Floor):
     def _be_heard(self, _event: turn.ReplyAudible, now: float) -> None:
         """What was replied to is answered."""
         self._answering = []
+        self._resumed_early = False
+        self._sustained &= self._caller_speaks
         self._enter("speaking")
         protect_ms = max(self._turns.barge_in.protect_ms, STILL_SPEAKING_MS if self._caller_speaks else 0)
         if protect_ms:
             self._timers[turn.ProtectionOver] = now + protect_ms / 1000
 
     @_rule(turn.SpeechSustained, "thinking")
-    def _caller_goes_on(self, _event: turn.SpeechSustained, _now: float) -> None:
+    def _caller_goes_on(self, _event: turn.SpeechSustained, now: float) -> None:
         """The caller had not finished: the reply that nobody heard is thrown away, and both parts get one reply."""
         if self._answering:
             self._retract()
-            self._enter("user_speaking")
+            self._let_speak(now)
 
     @_rule(turn.Final, "thinking")
     def _late_words(self, event: turn.Final, now: float) -> None:
@@ -248,15 +236,12 @@ class TurnTaking(Floor):
         barge_in = self._turns.barge_in
         if not barge_in.enabled or barge_in.min_words or turn.ProtectionOver in self._timers:
             return
-        if not barge_in.resume_ms:
-            self._interrupt()
+        if not barge_in.resume_ms or self._interrupts(self._partial):
+            self._interrupt(now)
             return
         self._do(turn.PauseReply())
         self._enter("interrupted")
-        if self._interrupts(self._partial):
-            self._interrupt()
-        else:
-            self._timers[turn.ResumeDue] = now + barge_in.resume_ms / 1000
+        self._timers[turn.ResumeDue] = now + barge_in.resume_ms / 1000
 
     @_rule(turn.ProtectionOver, "speaking")
     def _protected_no_more(self, _event: turn.ProtectionOver, now: float) -> None:
@@ -265,39 +250,45 @@ class TurnTaking(Floor):
             self._barge_in(turn.SpeechSustained(), now)
 
     @_rule(turn.Partial, "speaking")
-    def _interrupt_by_words(self, event: turn.Partial, _now: float) -> None:
-        """Barge-in that waits for `min_words`."""
-        needed = self._turns.barge_in.min_words
-        enough = 0 < needed <= len(event.text.split()) and self._interrupts(event.text)
-        if self._turns.barge_in.enabled and self._caller_speaks and enough and turn.ProtectionOver not in self._timers:
-            self._interrupt()
+    def _interrupt_by_words(self, event: turn.Partial, now: float) -> None:
+        """Barge-in that waits for `min_words`, or words that come after the reply went on without them."""
+        if (self._caller_speaks or self._resumed_early) and self._are_enough(event.text):
+            self._interrupt(now)
+
+    @_rule(turn.SpeechEnded, "speaking")
+    def _ask_over_reply(self, _event: turn.SpeechEnded, _now: float) -> None:
+        """A recogniser without partials is asked for the words that `min_words` waits for."""
+        barge_in = self._turns.barge_in
+        if barge_in.enabled and barge_in.min_words and self._sustained and not self._gives_partials:
+            self._do(turn.FinaliseTranscript())
 
     @_rule(turn.Final, "speaking")
-    def _words_while_speaking(self, event: turn.Final, _now: float) -> None:
-        """They are kept for the reply after this one, unless they only say that the caller listens."""
-        if self._interrupts(event.text) or not event.text:
+    def _words_while_speaking(self, event: turn.Final, now: float) -> None:
+        """Late or enough, they interrupt; else they are kept for the next reply, unless the caller only listens."""
+        interrupts = (self._resumed_early or self._sustained) and self._are_enough(event.text)
+        self._resumed_early = False
+        if not event.text or self._interrupts(event.text):
             self._keep(event)
         else:
             self._words_due = False
+        if interrupts:
+            self._interrupt(now)
 
     @_rule(turn.Partial, "interrupted")
-    def _it_is_words(self, event: turn.Partial, _now: float) -> None:
+    def _it_is_words(self, event: turn.Partial, now: float) -> None:
         """Words: the reply is over."""
         if self._interrupts(event.text):
-            self._interrupt()
+            self._interrupt(now)
 
     @_rule(turn.Final, "interrupted")
     def _it_was_words(self, event: turn.Final, now: float) -> None:
         """Words end the reply and are replied to; without any, or when the caller only listens, it goes on."""
         if self._interrupts(event.text):
             self._keep(event)
-            self._interrupt()
-            if not self._caller_speaks:
-                self._enter("endpointing")
-                self._await_words(now)
-        elif not self._caller_speaks:
+            self._interrupt(now)
+        elif self._final_due or not self._caller_speaks:
             self._words_due = False
-            self._resume(turn.ResumeDue(), now)
+            self._go_on()
 
     @_rule(turn.SpeechEnded, "interrupted")
     def _ask_for_words(self, _event: turn.SpeechEnded, now: float) -> None:
@@ -306,12 +297,15 @@ class TurnTaking(Floor):
         self._timers[turn.ResumeDue] = now + self._turns.barge_in.resume_ms / 1000
 
     @_rule(turn.ResumeDue, "interrupted")
-    def _resume(self, _event: turn.ResumeDue, _now: float) -> None:
-        """No words have come: the reply goes on where it stopped."""
-        if self._caller_speaks and not self._gives_partials:
-            return  # this recogniser tells nothing before the end of speech
-        self._enter("speaking")
-        self._do(turn.ResumeReply())
+    def _resume(self, _event: turn.ResumeDue, now: float) -> None:
+        """No words have come: the reply goes on where it stopped. A recogniser without partials is asked first."""
+        if self._caller_speaks and not self._gives_partials and not self._final_due:
+            self._final_due = True
+            self._do(turn.FinaliseTranscript())
+            self._timers[turn.ResumeDue] = now + self._final_s
+        else:
+            self._resumed_early = True
+            self._go_on()
 
     @_rule(turn.ReplyEnded, "thinking", "speaking", "interrupted")
     def _give_floor(self, event: turn.ReplyEnded, now: float) -> None:
@@ -324,7 +318,7 @@ class TurnTaking(Floor):
             self._enter("listening")
             self._close(self._limits.goodbye, turn.Ending("drained"), now)
         elif self._caller_speaks:
-            self._enter("user_speaking")
+            self._let_speak(now)
         elif self._finals or self._words_due:
             self._enter("endpointing")
             self._await_words(now)

@@ -53,7 +53,7 @@ def comparable(config: SetConfig) -> dict[str, Any]:
     """As `effective`, but with a `Shown` for each secret, so that two of them can be compared in this process."""
     written = pickle.loads(config.written)  # noqa: S301 - `load_config` wrote it
     pipelines = written.pop("pipelines")
-    shared = {key: _shown(value) for key, value in written.items()}
+    shared = {key: _shown(value, key if key == "tools" else "") for key, value in written.items()}
     return shared | {"pipelines": {name: _pipeline(one, pipelines[name]) for name, one in config.pipelines.items()}}
 
 

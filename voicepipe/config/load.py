@@ -32,6 +32,7 @@ from voicepipe.config.sections import (
     ToolName,
 )
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
+from voicepipe.config.tools import ArgumentsSchema, check_tools, schema_hook
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import Place, Refused, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
@@ -41,6 +42,8 @@ from voicepipe.registry import ROLES, Registry, installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from voicepipe.config.secrets import Secrets
 
 
 @frozen
@@ -166,10 +169,12 @@ def _placed_config(root: Place, _: Any) -> PlacedConfig:
     entries = root.entries()
     components, pipelines = (_entries_of(entries.get(name)) for name in ("components", "pipelines"))
     reading.components.update(components)
+    own, reading.tools = reading.tools, tuple(dict.fromkeys((*reading.tools, *_entries_of(entries.get("tools")))))
     try:
         file = reading.structure(root, SetFile)
     finally:
         check_components(reading)
+        check_tools(reading, entries.get("tools"), own)
         _check_active(root, entries, pipelines)
         at = entries.get("pipelines")
         check_routes(entries.get("routes"), pipelines if at and at.sound else ())
@@ -221,7 +226,7 @@ def _assembled(root: Place, file: SetFile) -> SetConfig:
         if (recorded := layered["recording"]).directory:
             beside = reading.files.absolute.parent / recorded.directory
             layered["recording"] = evolve(recorded, directory=str(beside))
-        pipelines[name] = _pipeline(name, section, file, layered)
+        pipelines[name] = _pipeline(name, section, file, layered, reading.secrets)
         of = {key: place.node for key, place in places[name].entries().items()}
         own = {key: written(getattr(section, key), of.get(key)) for key in _OWN}
         roles = {role: [one.written for one in getattr(section, role).components] for role in ROLES}
@@ -243,10 +248,12 @@ def _assembled(root: Place, file: SetFile) -> SetConfig:
 
 
 _OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
-_SHARED = ("active_pipeline", "routes", "streaming", "limits", "logging")
+_SHARED = ("active_pipeline", "routes", "tools", "streaming", "limits", "logging")
 
 
-def _pipeline(name: str, section: PipelineSection, file: SetFile, layered: Mapping[str, Any]) -> PipelineSettings:
+def _pipeline(
+    name: str, section: PipelineSection, file: SetFile, layered: Mapping[str, Any], secrets: Secrets
+) -> PipelineSettings:
     stt, llm, tts = (tuple(one.settings for one in getattr(section, role).components) for role in ROLES)
     return PipelineSettings(
         name=name,
@@ -256,12 +263,14 @@ def _pipeline(name: str, section: PipelineSection, file: SetFile, layered: Mappi
         prompt=section.prompt.text if isinstance(section.prompt, PromptFile) else section.prompt,
         greeting=section.greeting,
         tools=tuple(map(str, section.tools)),
+        declared={str(name): file.tools[name] for name in section.tools if name in file.tools},
         selectable=section.selectable,
         on_failure=section.on_failure,
         keys=section.keys,
         **layered,
         streaming=file.streaming,
         limits=file.limits,
+        secrets=secrets,
     )
 
 
@@ -301,6 +310,7 @@ class _Reading(SetReading):
             Layer: _layer,
             **{layer: _settings_layer(layer, settings) for layer, settings in LAYERED.values()},
             ToolName: tool_hook,
+            ArgumentsSchema: schema_hook,
             Secret: secret_hook,
             File: file_hook,
             Directory: directory_hook,
@@ -310,6 +320,7 @@ class _Reading(SetReading):
         **SetReading.nouns,
         Alternatives: REFERENCE,
         ToolName: "a tool's name",
+        ArgumentsSchema: "a mapping, JSON Schema of an object",
         Layer: "a mapping",
         **{layer: "a mapping" for layer, _ in LAYERED.values()},
     }

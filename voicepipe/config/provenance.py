@@ -83,6 +83,9 @@ def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
     settings = [found for key in _OWN for found in _settings(key, getattr(section, key), _given(key, own))]
     for key in LAYERED:
         settings += _settings(key, getattr(config, key), _given(key, root, own))
+    tools = _below(root["tools"]) if "tools" in root else {}
+    for name, tool in config.declared.items():
+        settings += _settings(f"tools.{name}", tool, _given(name, tools))
     for key in ("streaming", "limits", "logging"):
         settings += _settings(key, getattr(placed.file, key), _given(key, root))
     return PipelineProvenance(pipeline, place.location(place.key_node or place.node), components, tuple(settings))

@@ -30,6 +30,7 @@ from voicepipe.config.sections import (
     WhenSection,
 )
 from voicepipe.config.settings import TOOLS
+from voicepipe.config.tools import ARGUMENTS_SCHEMA, NAME, ArgumentsSchema
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.described import UNIONS, Bounds, as_data, describe
 from voicepipe.documents.scalars import free
@@ -209,8 +210,15 @@ def _set_rules(schemas: Schemas) -> list[Schema]:
     """There is a pipeline, the active one if none is named, and no component takes an adapter's name."""
     (active,) = (one.default for one in describe(SetFile).fields if one.name == "active_pipeline")
     names = {"not": {"enum": list(schemas.registry.names())}}
+    tools = {"pattern": f"^{NAME.pattern}$", "not": {"enum": list(TOOLS)}}
     return [
-        {"properties": {"pipelines": {"minProperties": 1}, "components": {"propertyNames": names}}},
+        {
+            "properties": {
+                "pipelines": {"minProperties": 1},
+                "components": {"propertyNames": names},
+                "tools": {"propertyNames": tools},
+            }
+        },
         {
             "if": {"not": {"required": ["active_pipeline"]}},
             "then": {"properties": {"pipelines": {"required": [active]}}},
@@ -229,6 +237,7 @@ _SPECIAL: Mapping[Any, Callable[[Schemas, str], Schema]] = {
     File: _path,
     Directory: _path,
     ToolName: lambda _schemas, _key: {"anyOf": [{"enum": list(TOOLS)}, {"$ref": "#/$defs/text"}]},
+    ArgumentsSchema: lambda _schemas, _key: ARGUMENTS_SCHEMA,
     Alternatives: reference,
     Definition: lambda schemas, _key: component(schemas),
     Layer: lambda _schemas, _key: {"type": "object"},

@@ -34,5 +34,11 @@ class Secrets:
         longest_first = sorted(quoted, key=len, reverse=True)
         return re.sub("|".join(map(re.escape, longest_first)), lambda found: self._written[found[0]], text)
 
+    def referred(self) -> Secrets:
+        """Those that come from elsewhere, by `${...}`: a literal may be any word, such as a header's `main`."""
+        found = Secrets()
+        found._written = {form: written for form, written in self._written.items() if "${" in written}
+        return found
+
     def __len__(self) -> int:
         return len(self._written)

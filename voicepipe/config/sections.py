@@ -18,9 +18,11 @@ from voicepipe.config.settings import (
     LoggingSettings,
     OnFailure,
     RecordingSettings,
+    SpeechSettings,
     StreamingSettings,
     TurnsSettings,
 )
+from voicepipe.config.tools import ToolSettings
 from voicepipe.config.values import File
 from voicepipe.documents import Place
 
@@ -82,10 +84,16 @@ class RecordingLayer(Layer):
     """A pipeline's `recording`."""
 
 
+@frozen
+class SpeechLayer(Layer):
+    """A pipeline's `speech`."""
+
+
 LAYERED: Mapping[str, tuple[type[Layer], type[Any]]] = {
     "turns": (TurnsLayer, TurnsSettings),
     "budgets": (BudgetsLayer, BudgetsSettings),
     "recording": (RecordingLayer, RecordingSettings),
+    "speech": (SpeechLayer, SpeechSettings),
 }
 """Sections that the file has and each pipeline may lay its own over: by name, what the latter and the whole are."""
 
@@ -158,6 +166,8 @@ class PipelineSection:
     """Laid over the file's."""
     recording: RecordingLayer | None = None
     """Laid over the file's."""
+    speech: SpeechLayer | None = None
+    """Laid over the file's."""
 
 
 @frozen
@@ -198,12 +208,16 @@ class SetFile:
     """Which other pipelines answer which calls: the first route that matches decides."""
     components: Mapping[str, Definition] = field(factory=dict)
     """Named once, used in several pipelines."""
+    tools: Mapping[str, ToolSettings] = field(factory=dict)
+    """Tools of your own, by name; a pipeline's model may call those that its own `tools` lists."""
     turns: TurnsSettings = field(default=TurnsSettings())
     """How turns are taken, unless a pipeline says otherwise."""
     budgets: BudgetsSettings = field(default=BudgetsSettings())
     """How long components may take, unless a pipeline says otherwise."""
     recording: RecordingSettings = field(default=RecordingSettings())
     """Whether calls are recorded, unless a pipeline says otherwise."""
+    speech: SpeechSettings = field(default=SpeechSettings())
+    """What is made of the model's text before it is spoken, unless a pipeline says otherwise."""
     streaming: StreamingSettings = field(default=StreamingSettings())
     """How audio is streamed."""
     limits: LimitsSettings = field(default=LimitsSettings())

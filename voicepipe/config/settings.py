@@ -16,10 +16,11 @@ from attrs.validators import ge, gt, in_, matches_re
 from voicepipe.components import Role
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.secrets import Secrets
+from voicepipe.config.tools import ToolSettings
 from voicepipe.errors import Location
 
 TOOLS = ("hang_up", "transfer", "send_dtmf")
-"""The tools that every call has, as far as its transport supports them."""
+"""The tools that every call has; an integrator's own come besides."""
 
 
 BACKCHANNELS = (
@@ -152,6 +153,27 @@ class BudgetsSettings:
 
 
 @frozen
+class SpeechSettings:
+    """How a reply's text is cut into pieces for the synthesiser, and what is made of signs in it."""
+
+    language: str | None = None
+    """BCP 47 tag of the replies: `en`, `de-AT`. Null: not known, so numbers and addresses are left as they are."""
+    first_segment_chars: int = field(default=30, validator=ge(0))
+    """The first piece may be a clause of at least so many characters, so that speech begins early; 0: a sentence."""
+    max_segment_chars: int = field(default=250, validator=ge(40))
+    """Longer sentences are cut after a clause, or else between words."""
+    markup: bool = True
+    """Whether Markdown, HTML and code are taken out."""
+    emoji: bool = True
+    """Whether emoji are taken out."""
+    addresses: bool = True
+    """Whether web and e-mail addresses are put into words, if the language is known."""
+    numbers: bool = True
+    """Whether money, dates, telephone numbers and percentages are put so that any synthesiser says them properly, if
+    the language is known."""
+
+
+@frozen
 class RecordingSettings:
     """Whether calls are recorded. Tell your callers: in many places the law says so."""
 
@@ -260,6 +282,8 @@ class PipelineSettings:
     """Said first; None: the model speaks first."""
     tools: tuple[str, ...] = ("hang_up",)
     """Names of the tools that the model may call; `[]` for none."""
+    declared: Mapping[str, ToolSettings] = field(factory=dict)
+    """Those of them that the file declares."""
     selectable: bool = False
     """Opened although nothing leads here, for integrators that choose by name."""
     on_failure: OnFailure = OnFailure()
@@ -272,10 +296,14 @@ class PipelineSettings:
     """The file's `budgets`, likewise."""
     recording: RecordingSettings = RecordingSettings()
     """The file's `recording`, likewise; its directory from the root."""
+    speech: SpeechSettings = SpeechSettings()
+    """The file's `speech`, likewise."""
     streaming: StreamingSettings = StreamingSettings()
     """The file's."""
     limits: LimitsSettings = LimitsSettings()
     """The file's."""
+    secrets: Secrets = field(factory=Secrets, eq=False, repr=False)
+    """What its tools' results must not quote."""
 
     def role(self, role: Role) -> tuple[ComponentSettings, ...]:
         """The alternatives of a role."""

@@ -10,6 +10,7 @@ import trio
 from voicepipe.calls.events import ComponentLabel
 from voicepipe.errors import ComponentError, ConfigError, Problem
 from voicepipe.pipelines.apology import record_apologies
+from voicepipe.pipelines.http_tools import http_tool
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.snapshot import (
     Opened,
@@ -23,7 +24,10 @@ from voicepipe.pipelines.snapshot import (
 from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
-    from voicepipe.config.settings import ComponentSettings, SetConfig
+    from collections.abc import Mapping
+
+    from voicepipe.calls.tool_functions import FunctionTool
+    from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig, SpeechSettings
     from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.shared_component import SharedComponent
     from voicepipe.registry import Registry
@@ -34,14 +38,15 @@ AnyOpened = TypeVar("AnyOpened", bound=Opened)
 class Holding:
     """The components that one version holds, by key."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, functions: Mapping[str, FunctionTool] = MappingProxyType({})) -> None:
+        self._runtime, self._functions = runtime, functions
         self.components: dict[str, SharedComponent] = {}
         self.problems: dict[str, Problem] = {}
         """Why a component isn't there, by key."""
         self.unspoken: list[Problem] = []
         """Why an apology could not be spoken beforehand."""
         self._apologies: dict[str, Recorded] = {}
+        self._tools: dict[str, tuple[FunctionTool, ...]] = {}
 
     async def open(self, config: SetConfig, registry: Registry, deadline_s: float) -> None:
         """Holds everything that the configuration's calls can get, opening what nobody holds yet.
@@ -61,8 +66,11 @@ class Holding:
             self.let_go()
             raise ConfigError(fatal)
         try:
-            reachable = map(config.pipelines.__getitem__, config.reachable)
+            reachable = [config.pipelines[name] for name in config.reachable]
+            await trio.to_thread.run_sync(_prepare_speech, {pipeline.speech for pipeline in reachable})
             self._apologies, self.unspoken = await record_apologies(reachable, self.components)
+            for pipeline in reachable:
+                self._tools[pipeline.name] = await self._tools_of(pipeline)
         except BaseException:
             self.let_go()
             raise
@@ -94,6 +102,19 @@ class Holding:
             hint=error.hint,
         )
 
+    async def _tools_of(self, pipeline: PipelineSettings) -> tuple[FunctionTool, ...]:
+        """The tools of a pipeline that run."""
+        own = tuple(self._functions[name] for name in pipeline.tools if name in self._functions)
+        if not pipeline.declared:
+            return own
+        client = await self._runtime.web()
+
+        def make() -> tuple[FunctionTool, ...]:
+            of = pipeline.declared.items()
+            return tuple(http_tool(name, settings, pipeline.secrets, client) for name, settings in of)
+
+        return own + await trio.to_thread.run_sync(make)  # it imports jsonschema
+
     def _fatal(self, config: SetConfig) -> list[Problem]:
         keys = {
             component.key
@@ -123,6 +144,7 @@ class Holding:
                         llm=self._opened(OpenedLanguageModel, settings.llm),
                         tts=self._opened(OpenedTextToSpeech, settings.tts),
                         ticker=self._runtime.ticker,
+                        tools=self._tools[settings.name],
                         apology=self._apologies.get(settings.name),
                     )
                     for settings in map(config.pipelines.__getitem__, config.reachable)
@@ -143,3 +165,11 @@ class Holding:
             for settings in alternatives
             if (shared := self.components.get(settings.key)) is not None
         )
+
+
+def _prepare_speech(settings: set[SpeechSettings]) -> None:
+    """Loads, in a thread, what wording replies needs: the first of them should not wait for it."""
+    from voicepipe.calls.spoken import prepare  # noqa: PLC0415 - see above
+
+    for one in settings:
+        prepare(one)

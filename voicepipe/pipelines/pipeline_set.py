@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import trio
 
+from voicepipe.config.settings import TOOLS
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.changes import Attempt, Request, neither
@@ -22,6 +23,7 @@ from voicepipe.registry import Registry, installed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
+    from voicepipe.calls.tool_functions import FunctionTool
     from voicepipe.config.settings import SetConfig
     from voicepipe.pipelines.loading import Environ
     from voicepipe.pipelines.snapshot import Snapshot
@@ -55,7 +57,7 @@ class PipelineSet:
         *,
         registry: Registry,
         environ: Environ,
-        tools: tuple[str, ...],
+        tools: tuple[str | FunctionTool, ...],
         observer: Callable[[SetEvent], None] | None,
         open_s: float,
         max_live_versions: int,
@@ -72,7 +74,8 @@ class PipelineSet:
         After a start with the last known good sources: how the attempt to serve the files went.
         """
         self._runtime, self._registry, self._open_s = runtime, registry, open_s
-        self._environ, self._tools = environ, tools
+        self._environ, self._tools = environ, tuple(map(_name_of, tools))
+        self._functions = {tool.name: tool for tool in tools if not isinstance(tool, str)}
         self._observe = observer or (lambda _event: None)
         self._versions = Versions(name, lambda version: self._observe(Retired(set=name, version=version)))
         self._requests: list[Request] = []
@@ -191,7 +194,7 @@ class PipelineSet:
         )
         attempt.digest, attempt.files = config.digest, config.files
         attempt.stage = "open"
-        holding = Holding(self._runtime)
+        holding = Holding(self._runtime, self._functions)
         await holding.open(config, self._registry, self._open_s)
         self._versions.serve(config, holding, plan_change(None, config), attempt.trigger)
         self._read = None if contents else _served(config)
@@ -246,7 +249,7 @@ class PipelineSet:
         attempt.stage = "limit"
         self._check_limit()
         attempt.stage = "open"
-        holding = Holding(self._runtime)
+        holding = Holding(self._runtime, self._functions)
         await holding.open(config, self._registry, self._open_s)
         attempt.stage = "limit"
         try:
@@ -289,6 +292,10 @@ def _served(config: SetConfig) -> tuple[Any, ...]:
     return config.digest, config.active_pipeline, config.routes, config.logging, answering
 
 
+def _name_of(tool: str | FunctionTool) -> str:
+    return tool if isinstance(tool, str) else tool.name
+
+
 @asynccontextmanager
 async def open_pipeline_set(
     path: str | Path,
@@ -297,7 +304,7 @@ async def open_pipeline_set(
     runtime: Runtime | None = None,
     registry: Registry | None = None,
     environ: Environ = None,
-    tools: Iterable[str] = (),
+    tools: Iterable[str | FunctionTool] = (),
     observer: Callable[[SetEvent], None] | None = None,
     open_s: float = OPEN_S,
     max_live_versions: int = MAX_LIVE_VERSIONS,
@@ -315,7 +322,8 @@ async def open_pipeline_set(
         registry: the adapters that the file may name; None: all that are installed.
         environ: where `${NAME}` is looked up, or a function that gives it anew for each reload and may raise
             `ConfigError`; None: the process's environment.
-        tools: names that `tools:` may have besides the built-in ones.
+        tools: those of your own, which a pipeline's `tools:` may list by name: functions under `voicepipe.tool`. A
+            name alone is one that the file may have, and no call.
         observer: told about each reload and each retired version, synchronously; it must not raise.
         open_s: how long components may take to open, in seconds.
         max_live_versions: how many versions may have components open at once, the serving one and those that
@@ -325,8 +333,13 @@ async def open_pipeline_set(
 
     Raises:
         ConfigError: the file can't be served; it tells every problem with its place.
+        ValueError: two tools have one name, or a built-in one's.
 
     """
+    tools = tuple(tools)
+    names = [*TOOLS, *map(_name_of, tools)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"there are several tools of the name {', '.join(sorted(twice))}")
     if runtime is None:
         async with (
             open_runtime() as own,
@@ -351,7 +364,7 @@ async def open_pipeline_set(
         runtime,
         registry=registry or installed(),
         environ=environ,
-        tools=tuple(tools),
+        tools=tools,
         observer=observer,
         open_s=open_s,
         max_live_versions=max_live_versions,

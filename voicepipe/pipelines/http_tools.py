@@ -1,0 +1,151 @@
+"""The tools that a file declares: each call of one is an HTTP request."""
+
+from __future__ import annotations
+
+import json
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import trio
+from attrs import field, frozen
+
+from voicepipe.calls.tool_functions import FunctionTool
+from voicepipe.config.effective import masked
+from voicepipe.config.secrets import Secrets
+from voicepipe.config.tools import ARGUMENT, ToolSettings
+from voicepipe.errors import ToolError
+from voicepipe.tool_schemas import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from voicepipe.calls.tool_functions import ToolContext
+
+MOST_BYTES = 16 * 1024
+"""How much of an answer the model gets."""
+
+MOST_OF_REFUSAL = 500
+"""Characters of an answer that is no success."""
+
+IN_QUERY = frozenset({"GET", "DELETE"})
+"""Methods whose requests have no body (RFC 9110, section 9.3)."""
+
+
+def open_client() -> Any:
+    """An `httpx.AsyncClient` for all tools of a process; close it with `aclose`.
+
+    It keeps connections, and nothing else from one request to the next. Blocks for 0.2 s: it imports httpx, and reads
+    the certificates.
+    """
+    httpx = import_module("httpx")
+    return httpx.AsyncClient(
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # they would go from one caller to the next
+        headers={"accept-encoding": "identity"},
+        timeout=None,  # a tool has its own
+        trust_env=False,
+    )
+
+
+def http_tool(name: str, settings: ToolSettings, secrets: Secrets, client: Any) -> FunctionTool:
+    """The tool that a file declares.
+
+    Args:
+        name: what the model calls it.
+        settings: as declared.
+        secrets: the file's.
+        client: from `open_client`.
+
+    """
+    return FunctionTool(
+        name,
+        settings.description,
+        plain(settings.parameters),
+        _Request(settings, _to_conceal(settings.http.headers, secrets), client),
+        timeout_s=settings.timeout_s,
+        filler=settings.filler,
+        filler_after_ms=settings.filler_after_ms,
+        cancellable=settings.cancellable,
+    )
+
+
+def _to_conceal(headers: Mapping[str, str], secrets: Secrets) -> Secrets:
+    """What an answer must not quote: values from elsewhere, and headers whose name says that they are secret."""
+    found = secrets.referred()
+    for name, value in headers.items():
+        if masked(name, str(value)) == "***":
+            found.add(str(value).rpartition(" ")[2], getattr(value, "source", "***"))  # after `Bearer` or `Basic`
+    return found
+
+
+@frozen
+class _Request:
+    """A tool's function: makes the request, once."""
+
+    _settings: ToolSettings
+    _secrets: Secrets
+    _client: Any = field(repr=False)
+
+    async def __call__(self, arguments: Mapping[str, Any], _context: ToolContext) -> str | None:
+        """What was answered, as text; None: nothing.
+
+        Raises:
+            ToolError: there is no answer, or it is no success.
+
+        """
+        httpx, http = import_module("httpx"), self._settings.http
+        url, rest = _url_of(http.url, arguments)
+        in_query = http.method in IN_QUERY
+        if query := urlencode([*_pairs(http.query), *_pairs(rest if in_query else {})]):
+            url += ("&" if "?" in url else "?") + query
+        try:
+            async with self._client.stream(
+                http.method,
+                url,
+                headers={name: str(value) for name, value in http.headers.items()},
+                json=None if in_query else plain(rest),
+            ) as answer:
+                text = self._secrets.conceal(await _text_of(answer))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            said = self._secrets.conceal(str(error)) or type(error).__name__
+            raise ToolError(f"the request failed: {said}"[:MOST_OF_REFUSAL]) from None
+        if not answer.is_success:
+            raise ToolError(f"HTTP {answer.status_code}: {text[:MOST_OF_REFUSAL]}".removesuffix(": "))
+        return text if text.strip() else None
+
+
+def _url_of(template: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The URL with its arguments in it, percent-encoded, and the arguments that it doesn't name."""
+    rest = dict(arguments)
+    named = dict.fromkeys(ARGUMENT.findall(template))
+    for name in named:
+        text = _text(rest.pop(name, ""))
+        if text in {"", ".", ".."}:
+            raise ToolError(f"{name} can't be {text!r}")  # in a path those lead elsewhere
+        named[name] = quote(text, safe="")
+    return ARGUMENT.sub(lambda found: str(named[found["name"]]), str(template)), rest
+
+
+def _pairs(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Arguments for a query: a list gives its name several times."""
+    for name, value in arguments.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None:
+                yield name, _text(one)
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+
+
+async def _text_of(answer: Any) -> str:
+    """As much of an answer as the model gets."""
+    data = bytearray()
+    with trio.CancelScope() as enough:
+        async for chunk in answer.aiter_bytes():
+            data += chunk
+            if len(data) > MOST_BYTES:
+                enough.cancel()  # a plain `break` would leave the client's generators open
+    text = bytes(data[:MOST_BYTES]).decode(answer.encoding or "utf-8", errors="replace")
+    return f"{text}… (and more)" if len(data) > MOST_BYTES else text
