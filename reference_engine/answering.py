@@ -16,8 +16,13 @@ from voicepipe import (
     FailedOver,
     PipelineSet,
     PipelineSetClosed,
+    RecordingFailed,
+    ReplyPrepared,
+    ReplyResumed,
     Snapshot,
     SpeechDetected,
+    ToolEnded,
+    ToolStarted,
     TurnEnded,
     open_call,
 )
@@ -164,6 +169,26 @@ def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
             )
         case SpeechDetected(interrupts=True):
             log.debug("call.interrupted", call_id=event.call_id, set=set_name, at_s=round(event.at_s, 3))
+        case ReplyResumed():
+            log.debug("call.resumed", call_id=event.call_id, set=set_name, turn=event.turn, at_s=round(event.at_s, 3))
+        case ReplyPrepared():
+            log.debug(
+                "call.prepared",
+                call_id=event.call_id,
+                set=set_name,
+                used=event.used,
+                heard=event.heard,
+                at_s=round(event.at_s, 3),
+            )
+        case RecordingFailed():
+            log.warning(
+                "recording.failed",
+                call_id=event.call_id,
+                set=set_name,
+                path=event.path,
+                reason=event.reason,
+                at_s=round(event.at_s, 3),
+            )
         case TurnEnded():
             log.info(
                 "call.turn",
@@ -200,6 +225,28 @@ def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
                 rung=event.rung,
                 component=event.component,
                 at_s=round(event.at_s, 3),
+            )
+        case ToolStarted():
+            log.info(
+                "tool.started",
+                call_id=event.call_id,
+                set=set_name,
+                tool=event.name,
+                tool_call_id=event.tool_call_id,
+                arguments=dict(event.arguments),
+            )
+        case ToolEnded():
+            write = log.info if event.ok else log.warning
+            write(
+                "tool.ended",
+                call_id=event.call_id,
+                set=set_name,
+                tool=event.name,
+                tool_call_id=event.tool_call_id,
+                ok=event.ok,
+                seconds=round(event.seconds, 3),
+                result=event.result,
+                **({} if event.error is None else {"exc_info": event.error}),
             )
         case CallEnded():
             log.info(

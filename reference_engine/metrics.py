@@ -13,6 +13,9 @@
 | `voicepipe_calls_total` | set, pipeline, outcome | calls that have ended |
 | `voicepipe_calls_refused_total` | set | calls that were refused: past `max_calls`, or the set was closing |
 | `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
+| `voicepipe_turn_step_seconds` | set, pipeline, step | the same until `final`, `asked`, `first_token`, `first_audio`, `heard` |
+| `voicepipe_interruptions_total` | set, pipeline, outcome | replies that were stopped: `ended` there, or `resumed` |
+| `voicepipe_prepared_replies_total` | set, pipeline, outcome | replies begun before the words were final: `used`, or `wasted` |
 | `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
 | `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
 | `voicepipe_component_attempts_total` | role, component, outcome | what calls asked of it, by `success` and `failure` |
@@ -24,20 +27,19 @@ A set that is gone has no series. One that has never served has the first two.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 from attrs import define, field
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reference_engine.bodies import serves_last_known_good
-from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, FailedOver, Rejected, TurnEnded, Unchanged
+from reference_engine.turn_metrics import TurnCounts, turn_families
+from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, FailedOver, Rejected, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,9 +49,6 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """What `exposition()` is, for HTTP's `Content-Type`."""
-
-RESPONSE_S = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""Upper bounds of the histogram's buckets, in s: people notice from about half a second, and hang up after some."""
 
 OUTCOMES = (
     ("applied", ""),
@@ -76,20 +75,6 @@ def _living_tasks() -> int:
 
 
 @define
-class _Histogram:
-    counts: list[int] = field(factory=lambda: [0] * (len(RESPONSE_S) + 1))
-    total: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(RESPONSE_S, seconds)] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        bounds = [*map(str, RESPONSE_S), "+Inf"]
-        return list(zip(bounds, accumulate(self.counts), strict=True))
-
-
-@define
 class _Counted:
     """What has been counted of one set."""
 
@@ -97,7 +82,7 @@ class _Counted:
     fit_at: float = 0.0
     ended: Counter[tuple[str, str]] = field(factory=Counter)
     refused: int = 0
-    responses: defaultdict[str, _Histogram] = field(factory=lambda: defaultdict(_Histogram))
+    turns: TurnCounts = field(factory=TurnCounts)
     failures: Counter[tuple[str, str]] = field(factory=Counter)
     failovers: Counter[tuple[str, str]] = field(factory=Counter)
 
@@ -153,9 +138,8 @@ class Metrics:
             self._calls[event.call_id] = event.set, event.pipeline
         elif (of := self._calls.get(event.call_id)) is not None:
             name, pipeline = of
+            self._counted[name].turns.observe(pipeline, event)
             match event:
-                case TurnEnded() if event.response_ms is not None:
-                    self._counted[name].responses[pipeline].add(event.response_ms / 1000)
                 case ComponentFailed():
                     self._counted[name].failures[event.role, event.error.component] += 1
                 case FailedOver():
@@ -234,11 +218,6 @@ class _Scrape(Collector):
         reloads = CounterMetricFamily("voicepipe_reloads", "Reloads.", labels=["set", "outcome", "reason"])
         ended = CounterMetricFamily("voicepipe_calls", "Calls that have ended.", labels=["set", "pipeline", "outcome"])
         refused = CounterMetricFamily("voicepipe_calls_refused", "Calls that were refused at once.", labels=["set"])
-        responses = HistogramMetricFamily(
-            "voicepipe_response_seconds",
-            "From the end of the caller's speech to the first audio of the reply.",
-            labels=["set", "pipeline"],
-        )
         failures = CounterMetricFamily(
             "voicepipe_component_failures", "Failures that calls have met.", labels=["set", "role", "component"]
         )
@@ -252,13 +231,12 @@ class _Scrape(Collector):
             for which, number in counted.ended.items():
                 ended.add_metric([name, *which], number)
             refused.add_metric([name], counted.refused)
-            for pipeline, histogram in counted.responses.items():
-                responses.add_metric([name, pipeline], histogram.buckets(), histogram.total)
             for whose, number in counted.failures.items():
                 failures.add_metric([name, *whose], number)
             for rung, number in counted.failovers.items():
                 failovers.add_metric([name, *rung], number)
-        yield from (reloads, ended, refused, responses, failures, failovers)
+        yield from (reloads, ended, refused, failures, failovers)
+        yield from turn_families((name, self._counted[name].turns) for name in (*self._sets, *self._unfit))
 
     def _components(self) -> Iterator[Metric]:
         state = GaugeMetricFamily(

@@ -28,7 +28,7 @@ from voicepipe.calls.events import (
     Transcribed,
     TurnEnded,
 )
-from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, TurnRecord
+from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, ToolRecord, TurnRecord
 from voicepipe.calls.tool_functions import FunctionTool, ToolContext, tool
 from voicepipe.components import (
     LanguageModel,
@@ -184,6 +184,7 @@ __all__ = [
     "ToolContext",
     "ToolEnded",
     "ToolError",
+    "ToolRecord",
     "ToolResults",
     "ToolStarted",
     "Transcribed",

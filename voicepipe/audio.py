@@ -48,7 +48,7 @@ class AudioFormat:
 
     def ms_in(self, size: int) -> float:
         """How long `size` bytes last, in ms."""
-        return size / self.sample_bytes / self.rate * 1000
+        return size * 1000 / (self.sample_bytes * self.rate)
 
     @property
     def silence(self) -> bytes:

@@ -9,12 +9,12 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from voicepipe.commands import check, components, diff, explain, schema
+from voicepipe.commands import check, components, diff, explain, new_adapter, schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (check, diff, explain, components, schema)
+COMMANDS = (check, diff, explain, components, schema, new_adapter)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

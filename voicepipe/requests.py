@@ -117,7 +117,7 @@ class ToolResults:
     """The tools that the model called have ended."""
 
     results: Mapping[str, str]
-    """By `ToolCall.id`: what the tool returned, as text."""
+    """By `ToolCall.id`: what the tool returned, as text; it begins with `error:` if the tool failed."""
 
 
 Trigger = CallStarted | Utterance | Dtmf | Silence | ToolResults

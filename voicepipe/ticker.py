@@ -59,8 +59,8 @@ class Ticker:
             while not self._slots[slot % SLOTS]:
                 slot += 1
             await trio.sleep_until(slot * SLOT_S)
-            due = self._slots[slot % SLOTS]
+            due, now = self._slots[slot % SLOTS], trio.current_time()
             for ticking in list(due):
                 # One that another's tick removed is not due.
-                if ticking in due and not ticking.tick(trio.current_time()):
+                if ticking in due and not ticking.tick(now):
                     due.pop(ticking, None)

@@ -23,8 +23,8 @@ def arguments_check(parameters: Mapping[str, Any]) -> Callable[[Mapping[str, Any
         ValueError: it is no JSON Schema of an object.
 
     """
-    if fault := schema_fault(parameters):
-        raise ValueError(f"parameters: {fault[1]}")
+    if faults := schema_faults(parameters):
+        raise ValueError("; ".join(f"parameters: {'.'.join(map(str, path))} {said}" for path, said in faults))
     schema = plain(parameters)
     validator = import_module("jsonschema").Draft202012Validator(
         schema, registry=import_module("referencing").Registry()
@@ -37,19 +37,17 @@ def arguments_check(parameters: Mapping[str, Any]) -> Callable[[Mapping[str, Any
     return check
 
 
-def schema_fault(parameters: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str] | None:
-    """Where a tool's parameters are no JSON Schema of an object, and why; None: they are one."""
-    jsonschema, schema = import_module("jsonschema"), plain(parameters)
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        return tuple(error.path), error.message[:MOST_TOLD]
-    if schema.get("type") != "object":
-        return (), "arguments have names, so the schema is that of an object"
+def schema_faults(parameters: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], str]]:
+    """Where a tool's parameters are no JSON Schema of an object, and why; nothing: they are one."""
+    kind, schema = import_module("jsonschema").Draft202012Validator, plain(parameters)
+    errors = kind(kind.META_SCHEMA, format_checker=kind.FORMAT_CHECKER).iter_errors(schema)
+    faults = {tuple(error.path): f"is not JSON Schema: {error.message}"[:MOST_TOLD] for error in errors}
+    if not faults and schema.get("type") != "object":
+        faults[()] = "arguments have names, so the schema is that of an object"
     for path, target in _references(schema, ()):
         if not _leads_somewhere(schema, target):
-            return path, "a reference leads to nothing in this schema"
-    return None
+            faults[path] = "leads to nothing in this schema, and nothing is fetched from elsewhere"
+    return list(faults.items())
 
 
 def plain(value: Any) -> Any:

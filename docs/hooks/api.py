@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - MkDocs finds hooks by their path, they are no package
-"""The page of the public API: every name of `voicepipe`, under the module that defines it."""
+"""The pages of the public API: every name of a package, under the module that defines it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import ast
 import inspect
 import re
 from importlib import import_module
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from tables import developer_table, paragraphs
 
-import voicepipe
 from voicepipe.docstrings import said_in, source_of
 
 if TYPE_CHECKING:
@@ -23,27 +22,32 @@ ITEM = re.compile(r"^ {4}(?P<name>\S[^:\n]*): (?P<text>.*(?:\n {8}.*)*)", re.MUL
 HEADS = {"Args": "Arguments", "Returns": "Returns", "Raises": "Raises", "Attributes": "Attributes"}
 
 
-def public_api() -> str:
-    """A section for each module that public names come from."""
+def public_api(package: str = "voicepipe") -> str:
+    """A section for each module that a package's public names come from."""
     modules: dict[str, list[tuple[str, str]]] = {}
-    for module, name, public in _imports():
+    for module, name, public in _public(package):
         modules.setdefault(module, []).append((name, public))
-    return "\n\n".join(part for module, names in modules.items() for part in _module(module, names))
+    return "\n\n".join(part for module, names in modules.items() for part in _module(package, module, names))
 
 
-def _imports() -> Iterator[tuple[str, str, str]]:
-    for node in source_of("voicepipe").body:
+def _public(package: str) -> Iterator[tuple[str, str, str]]:
+    """What a package imports to make it public, and what it defines itself; no modules."""
+    found = import_module(package)
+    for node in source_of(package).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("voicepipe"):
             for name in node.names:
-                if (public := name.asname or name.name) in voicepipe.__all__:
+                public = name.asname or name.name
+                if public in found.__all__ and not isinstance(getattr(found, public), ModuleType):
                     yield node.module, name.name, public
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in found.__all__:
+            yield package, node.name, node.name
 
 
-def _module(module: str, names: list[tuple[str, str]]) -> Iterator[str]:
+def _module(package: str, module: str, names: list[tuple[str, str]]) -> Iterator[str]:
     about = paragraphs(import_module(module).__doc__ or "")
     yield f"## {about[0].rstrip('.')}"
     for name, public in names:
-        what = inspect.unwrap(getattr(voicepipe, public), stop=_is_function)
+        what = inspect.unwrap(getattr(import_module(package), public), stop=_is_function)
         yield f"### `{public}`"
         if isinstance(what, FunctionType):
             yield f"```python\n{_signature(public, what)}\n```"

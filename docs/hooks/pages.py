@@ -16,7 +16,7 @@ from api import public_api
 from diagram import turns_diagram
 from links import Linked, rewrite_links, source_page
 from mkdocs.structure.files import File
-from tables import adapter_tables, field_table, module_tables, turns_table
+from tables import adapter_links, adapter_tables, field_table, kit_checks, kit_faults, module_tables, turns_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +32,14 @@ TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG
 
 MAKERS: dict[str, Callable[[str], str]] = {
     "fields": field_table,
-    "adapters": adapter_tables,
+    "adapter": adapter_tables,
+    "adapters": adapter_links,
+    "checks": kit_checks,
+    "faults": kit_faults,
     "module": module_tables,
     "turns": lambda _: turns_table(),
     "turns_diagram": lambda _: turns_diagram(),
-    "api": lambda _: public_api(),
+    "api": lambda package: public_api(package or "voicepipe"),
 }
 
 MADE = re.compile(r"^<!-- made: (?P<name>\w+) ?(?P<argument>.*?) -->$", re.MULTILINE)

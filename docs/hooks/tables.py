@@ -6,17 +6,20 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from voicepipe import installed
+from voicepipe import Adapter, installed
 from voicepipe.calls.turn_table import rules_table
 from voicepipe.config.sections import LAYERED, Alternatives, Definition, Layer, PipelineSection
 from voicepipe.described import describe
 from voicepipe.docstrings import said_of_fields, source_of
+from voicepipe.registry import ROLES
+from voicepipe.testing.conformance import FAULTS, language_model, speech_to_text, text_to_speech
 
 if TYPE_CHECKING:
     from voicepipe.described import DescribedField
@@ -42,13 +45,45 @@ def field_table(name: str) -> str:
     return _keys(getattr(import_module(module), cls))
 
 
-def adapter_tables(_: str = "") -> str:
-    """A section for each installed adapter."""
+def adapter_tables(name: str) -> str:
+    """A section for each role of an adapter, in the order in which a caller's words pass them."""
     parts = []
-    for adapter in installed():
-        about = (adapter.options.__doc__ or "").strip()
-        parts += [f"### `{adapter.name}` ({adapter.role})", about, _keys(adapter.options)]
+    for role in ROLES:
+        adapter = installed().get(role, name)
+        if adapter is not None:
+            about = (adapter.options.__doc__ or "").strip()
+            parts += [f"### `{name}` ({role})", about, _keys(adapter.options)]
     return "\n\n".join(parts)
+
+
+def adapter_links(_: str = "") -> str:
+    """A table of all adapters, each with its page and what it does in each of its roles."""
+    rows = []
+    for name in installed().names():
+        adapters = [adapter for role in ROLES if (adapter := installed().get(role, name)) is not None]
+        roles = ", ".join(f"`{adapter.role}`" for adapter in adapters)
+        about = " ".join(describe(adapter.options).summary for adapter in adapters)
+        rows.append(f"| [`{name}`](adapters/{name}.md) | {roles} | {_cell(about)} |")
+    return "\n".join(["| adapter | roles | its options |", "| --- | --- | --- |", *rows])
+
+
+def kit_checks(role: str) -> str:
+    """A section for each check that the conformance kit makes of adapters of a role, without those of faults."""
+    adapter: Any = Adapter(name="any", role=role, options=object, open=lambda _options, _resources: nullcontext())  # type: ignore[arg-type]
+    kit = {"stt": speech_to_text, "llm": language_model, "tts": text_to_speech}[role](adapter, None)
+    checks = [check for check in kit.checks if check.name != "other_faults_are_noticed"]
+    return "\n\n".join(part for check in checks for part in (f"### `{check.name}`", *check.means.split("\n\n")))
+
+
+def kit_faults(_: str = "") -> str:
+    """A table of the faults that the kit knows."""
+    rows = []
+    for kind, fault in FAULTS.items():
+        must = [] if fault.retryable is None else [f"`retryable` {str(fault.retryable).lower()}"]
+        must += ["a `hint`"] * fault.hinted + ["`retry_after_s`"] * fault.waits
+        must += ['or `ReplyDone("empty")`, or empty finals'] * fault.may_be_empty
+        rows.append(f"| `{kind}` | {fault.happens} | `{fault.check}` | {', '.join(must)} |")
+    return "\n".join(["| kind | what happens | check | the error has |", "| --- | --- | --- | --- |", *rows])
 
 
 def module_tables(module: str) -> str:
@@ -111,7 +146,7 @@ def _default(one: Any, write: Writer) -> str:
     if one.default is attrs.NOTHING:
         return ""
     if isinstance(one.default, attrs.Factory):  # type: ignore[arg-type]
-        return write(one.default.factory())
+        return "as given" if one.default.takes_self else write(one.default.factory())
     return write(one.default)
 
 

@@ -18,6 +18,17 @@ from voicepipe.testing.components import ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport
 
 
+@pytest.fixture(autouse=True)
+def _files_are_written_at_once(monkeypatch):
+    """Or virtual seconds would go by while a thread writes."""
+
+    async def run_sync(function, *arguments, **_options):
+        await trio.lowlevel.checkpoint()
+        return function(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+
+
 def sides(path):
     """The two sides of a recording, and its rate."""
     with wave.open(str(path), "rb") as file:

@@ -101,12 +101,12 @@ def test_options_are_the_decorators():
 
 def test_types_are_told_as_json_schema():
     @tool
-    async def every(a: Optional[int], b: Literal[1, None], c: list[list[float]], d: str | int) -> None:  # noqa: UP045
+    async def every(a: Optional[int], b: Literal[1, "one"], c: list[list[float]], d: str | int) -> None:  # noqa: UP045
         """Takes everything."""
 
     assert every.parameters["properties"] == {
         "a": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-        "b": {"enum": [1, None]},
+        "b": {"enum": [1, "one"]},
         "c": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
         "d": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
     }

@@ -92,13 +92,35 @@ PATHS = {
     "draining": (*SPEAKING, (4.5, DrainAsked())),
     "interrupted": INTERRUPTED,
     "interrupted_and_silent": (*INTERRUPTED, (5.2, SpeechEnded(0.2, 5000))),
+    "interrupted_and_asked": (*INTERRUPTED, (5.8, "tick")),
+    "resumed_early": (*INTERRUPTED, (5.2, SpeechEnded(0.2, 5000)), (6.4, "tick")),
+    "resumed_over_speech": (*INTERRUPTED, (4.7, Partial("")), (5.8, "tick")),
+    "spoken_over": (*SPEAKING, (4.5, SpeechBegan()), (4.6, SpeechSustained())),
+    "spoken_over_and_asked": (
+        *SPEAKING,
+        (4.5, SpeechBegan()),
+        (4.6, SpeechSustained()),
+        (5.2, SpeechEnded(0.2, 5000)),
+    ),
     "interrupted_with_partials": (*SPEAKING, (4.2, Partial("")), (4.5, SpeechBegan()), (4.6, SpeechSustained())),
     "noise": (*LISTENING, (1.5, Partial("")), (2, SpeechBegan())),
+    "noise_after_words": (*LISTENING, (1.5, Partial("")), (2, SpeechBegan()), (2.5, HELLO)),
+    "noise_asked_about": (*USER_SPEAKING, (12, "tick")),
     "with_tools": (*LISTENING, (2, ToolsBegan())),
     "protected": (*SPEAKING[:-1], (4, ReplyAudible()), (4.1, SpeechBegan()), (4.3, SpeechSustained())),
     "dialling": (*LISTENING, (2, KeyPressed("4")), (2.5, KeyPressed("2"))),
     "dialling_over_speech": (*USER_SPEAKING, (2.2, KeyPressed("4"))),
     "dialling_after_speech": (*ENDPOINTING, (3.3, KeyPressed("4"))),
+    "dialling_thinking": (*LISTENING, (2, KeyPressed("4")), (2.1, ToolsEnded({"1": "done"}))),
+    "dialling_speaking": (*LISTENING, (2, KeyPressed("4")), (2.1, ToolsEnded({"1": "done"})), (2.2, ReplyAudible())),
+    "dialling_interrupted": (
+        *LISTENING,
+        (2, KeyPressed("4")),
+        (2.1, ToolsEnded({"1": "done"})),
+        (2.2, ReplyAudible()),
+        (2.9, SpeechBegan()),
+        (3.0, SpeechSustained()),
+    ),
     "closing": CLOSING,
 }
 
@@ -189,6 +211,16 @@ CASES = [
     Case("speaking_over", Partial("no wait"), 4.7, [CANCEL], "user_speaking", MIN_WORDS),
     Case("speaking", Partial("no wait"), 4.7, [], "speaking", MIN_WORDS),
     Case("speaking_over", Partial("no wait"), 4.7, [], "speaking"),
+    Case("spoken_over", SpeechEnded(0.2, 5000), 5.2, [], "speaking", NO_BARGE_IN),
+    Case("spoken_over", SpeechEnded(0.2, 5000), 5.2, [FinaliseTranscript()], "speaking", MIN_WORDS),
+    Case("spoken_over_and_asked", Final("no"), 5.4, [], "speaking", MIN_WORDS),
+    Case("spoken_over_and_asked", Final("no wait"), 5.4, [CANCEL], "endpointing", MIN_WORDS),
+    Case("spoken_over_and_asked", Final("no wait"), 5.4, [], "speaking", NO_BARGE_IN),
+    Case("resumed_early", Partial("uh-huh"), 6.5, [], "speaking"),
+    Case("resumed_early", Partial("no"), 6.5, [CANCEL], "endpointing"),
+    Case("resumed_early", Final("no"), 6.5, [CANCEL], "endpointing"),
+    Case("resumed_early", Final("uh-huh"), 6.5, [], "speaking"),
+    Case("resumed_over_speech", Partial("no"), 6, [CANCEL], "user_speaking"),
     Case("speaking", KeyPressed("5"), 4.5, [CANCEL, Reply(Dtmf("5"))], "thinking"),
     Case("speaking", ReplyEnded(), 6, [], "listening"),
     Case("speaking_over", ReplyEnded(), 6, [], "user_speaking"),
@@ -202,12 +234,15 @@ CASES = [
     Case("interrupted", Partial("mm-hmm"), 4.7, [], "interrupted"),
     Case("interrupted", Final("no"), 5, [CANCEL], "user_speaking"),
     Case("interrupted_and_silent", Final("no"), 5.3, [CANCEL], "endpointing"),
+    Case("interrupted_and_silent", Partial("no"), 5.3, [CANCEL], "endpointing"),
     Case("interrupted_and_silent", Final(""), 5.3, [ResumeReply()], "speaking"),
     Case("interrupted_and_silent", Final("Uh-huh."), 5.3, [ResumeReply()], "speaking"),
     Case("interrupted", Final(""), 5, [], "interrupted"),
     Case("interrupted", SpeechEnded(0.2, 5000), 5.2, [FinaliseTranscript()], "interrupted"),
     Case("interrupted_with_partials", ResumeDue(), 5.8, [ResumeReply()], "speaking"),
-    Case("interrupted", ResumeDue(), 5.8, [], "interrupted"),
+    Case("interrupted", ResumeDue(), 5.8, [FinaliseTranscript()], "interrupted"),
+    Case("interrupted_and_asked", Final(""), 5.9, [ResumeReply()], "speaking"),
+    Case("interrupted_and_asked", ResumeDue(), 7.4, [ResumeReply()], "speaking"),
     Case("interrupted_and_silent", ResumeDue(), 6.4, [ResumeReply()], "speaking"),
     Case("interrupted", ReplyEnded(), 4.7, [], "user_speaking"),
     Case("interrupted", KeyPressed("5"), 4.7, [CANCEL, Reply(Dtmf("5"))], "thinking"),
@@ -215,7 +250,10 @@ CASES = [
     # Words and noise.
     Case("noise", Partial("he"), 3, [], "user_speaking"),
     Case("noise", IdleDue(), 12, [Reply(Silence(1))], "thinking"),
-    Case("user_speaking", IdleDue(), 12, [], "user_speaking"),
+    Case("noise_after_words", IdleDue(), 12.5, [HELLO_REPLY], "thinking"),
+    Case("user_speaking", IdleDue(), 12, [FinaliseTranscript()], "endpointing"),
+    Case("noise_asked_about", Final(""), 12.1, [Reply(Silence(1))], "thinking"),
+    Case("noise_asked_about", HELLO, 12.1, [HELLO_REPLY], "thinking"),
     Case("endpointing", Partial("hello and"), 3.3, [], "endpointing"),
     # Keys.
     Case("dialling", DigitsDue(), 4, [Reply(Dtmf("42"))], "thinking", DIALS),
@@ -223,6 +261,11 @@ CASES = [
     Case("dialling_after_speech", DigitsDue(), 4.8, [FinaliseTranscript(), Reply(Dtmf("4"))], "thinking", DIALS),
     Case("dialling", KeyPressed("#"), 2.6, [Reply(Dtmf("42"))], "thinking", DIALS),
     Case("listening", KeyPressed("#"), 2.6, [], "listening", DIALS),
+    Case("speaking", KeyPressed("#"), 4.6, [CANCEL], "listening", DIALS),
+    Case("interrupted", KeyPressed("#"), 4.7, [CANCEL], "user_speaking", DIALS),
+    Case("dialling_thinking", DigitsDue(), 4, [CANCEL, Reply(Dtmf("4"))], "thinking", DIALS),
+    Case("dialling_speaking", DigitsDue(), 4, [CANCEL, Reply(Dtmf("4"))], "thinking", DIALS),
+    Case("dialling_interrupted", DigitsDue(), 4, [CANCEL, Reply(Dtmf("4"))], "thinking", DIALS),
     # Tools.
     Case("listening", ToolsBegan(), 2, [], "listening"),
     Case("with_tools", ToolSlow("One moment."), 3, [Announce("One moment.")], "thinking"),
@@ -254,10 +297,8 @@ CASES = [
     *(
         Case(path, MaxLengthDue(), 60, [*cancelled, BYE], "closing")
         for path, cancelled in [
-            ("user_speaking", []),
             ("thinking", [CANCEL]),
             ("speaking", [CANCEL]),
-            ("interrupted", [CANCEL]),
         ]
     ),
     Case("listening", DrainAsked(), 2, [BYE], "closing"),
@@ -289,7 +330,12 @@ TIMERS = (
 def max_length_while(state, now):
     """A call of two seconds at most, in a state, when they are over."""
     limits = evolve(LIMITS, max_call_minutes=now / 60)
-    paths = {"listening": LISTENING, "endpointing": ENDPOINTING}
+    paths = {
+        "listening": LISTENING,
+        "user_speaking": USER_SPEAKING,
+        "endpointing": ENDPOINTING,
+        "interrupted": INTERRUPTED,
+    }
     return play((*paths[state], (now, "tick")), limits=limits)
 
 
@@ -306,15 +352,18 @@ def test_row(case):
     assert taking.deadline > case.now or event != "tick"
 
 
-@pytest.mark.parametrize(("state", "now"), [("listening", 2), ("endpointing", 3.4)])
-def test_the_greatest_length_ends_a_call_that_waits(state, now):
+@pytest.mark.parametrize(
+    ("state", "now", "cancelled"),
+    [("listening", 2, []), ("user_speaking", 2.5, []), ("endpointing", 3.4, []), ("interrupted", 4.7, [CANCEL])],
+)
+def test_the_greatest_length_ends_a_call_that_waits(state, now, cancelled):
     taking, actions = max_length_while(state, now)
-    assert (actions, taking.state) == ([BYE], "closing")
+    assert (actions, taking.state) == ([*cancelled, BYE], "closing")
 
 
 def test_every_row_has_a_case():
     rows = {(play(PATHS[case.path], case.turns)[0].state, type(case.event)) for case in CASES}
-    rows |= {("listening", MaxLengthDue), ("endpointing", MaxLengthDue)}
+    rows |= {(state, MaxLengthDue) for state in ("listening", "user_speaking", "endpointing", "interrupted")}
     assert set(RULES) - rows == set()
 
 

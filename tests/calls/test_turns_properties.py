@@ -7,26 +7,50 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from voicepipe.calls import turn_events as turns
+from voicepipe.calls.floor import plain
 from voicepipe.calls.turns import TurnTaking
-from voicepipe.config.settings import BargeInSettings, LimitsSettings, OnFailure, TurnsSettings
-from voicepipe.requests import Dtmf, Utterance
+from voicepipe.config.settings import (
+    BargeInSettings,
+    DtmfSettings,
+    KeyAction,
+    LimitsSettings,
+    OnFailure,
+    TurnsSettings,
+)
+from voicepipe.requests import Dtmf, ToolResults, Utterance
 
 SETTINGS = st.builds(
     TurnsSettings,
     end_of_turn_ms=st.sampled_from([100, 600]),
-    barge_in=st.builds(BargeInSettings, enabled=st.booleans(), min_words=st.sampled_from([0, 2])),
+    preemptive=st.booleans(),
+    hang_up_phrases=st.sampled_from([(), ("word4", "word5 word6")]),
+    dtmf=st.builds(DtmfSettings, gap_ms=st.sampled_from([0, 1500])),
+    barge_in=st.builds(
+        BargeInSettings,
+        enabled=st.sampled_from([True, True, False]),
+        min_words=st.sampled_from([0, 0, 2]),
+        protect_ms=st.sampled_from([0, 0, 500]),
+        resume_ms=st.sampled_from([0, 1200, 1200]),
+        backchannels=st.just(("uh-huh",)),
+    ),
 )
+KEYS = {"8": KeyAction(transfer="100"), "9": KeyAction(say="We are open.")}
 
 
 class Conversation(RuleBasedStateMachine):
-    """A caller, a recogniser and replies, as far as turn-taking can tell."""
+    """A caller, a recogniser, tools and replies, as far as turn-taking can tell."""
 
     def __init__(self):
         super().__init__()
         self.now = 0.0
         self.taking = None
         self.reply = None  # the action that asked for the reply that is on
-        self.audible = False
+        self.audible = self.paused = False
+        self.prepared = None  # what a reply that nobody hears yet was begun to
+        self.gives_partials = True
+        self.tools = 0  # batches that run
+        self.results = {}  # of tools, which the model has not been told
+        self.warnings = 0
         self.speaking = self.sustained = False
         self.sent = 0  # utterances so far
         self.unfinalised = []  # words that the recogniser has not made final
@@ -53,35 +77,78 @@ class Conversation(RuleBasedStateMachine):
         for action in actions:
             assert not self.endings, "an action after the end"
             match action:
-                case turns.Reply() | turns.Announce():
-                    assert self.reply is None, "two replies at once"
-                    self.reply, self.audible = action, False
-                    self.answer(action)
-                case turns.CancelReply(retracted):
-                    assert self.reply is not None, "no reply to cancel"
-                    if retracted:
-                        assert not self.audible, "the caller has heard it"
-                        self.outstanding = self.reply.trigger.text.split() + self.outstanding
-                    self.reply = None
+                case turns.PauseReply() | turns.ResumeReply() | turns.CancelReply():
+                    self.change(action)
                 case turns.FinaliseTranscript():
                     self.finalise += 1
                 case turns.GiveUpOnFinal():
                     self.given_up = True
                 case turns.End():
                     self.endings.append(action)
+                case _:
+                    self.start(action)
 
-    def answer(self, reply):
+    def start(self, action):
+        assert self.reply is None, "two replies at once"
+        match action:
+            case turns.Reply() | turns.Announce():
+                assert self.prepared is None, "a reply that was begun is forgotten"
+                self.begin(action)
+            case turns.Prepare(said):
+                assert self.prepared is None, "two replies begun"
+                self.prepared = said
+            case turns.Adopt(said):
+                assert plain(said.text) == plain(self.prepared.text), "a reply to something else"
+                self.prepared = None
+                self.begin(action)
+            case turns.Discard():
+                assert self.prepared is not None
+                self.prepared = None
+
+    def change(self, action):
+        assert self.reply is not None, "no reply to change"
+        match action:
+            case turns.PauseReply():
+                assert self.audible
+                assert not self.paused
+                self.paused = True
+            case turns.ResumeReply():
+                assert self.paused
+                self.paused = False
+            case turns.CancelReply(retracted):
+                if retracted:
+                    assert not self.audible, "the caller has heard it"
+                    self.outstanding = self.reply.trigger.text.split() + self.outstanding
+                self.reply, self.audible, self.paused = None, False, False
+
+    def begin(self, reply):
+        self.reply, self.audible = reply, False
         match reply:
-            case turns.Reply(Utterance(text)):
+            case turns.Reply(Utterance(text)) | turns.Adopt(Utterance(text)) | turns.Announce(answers=Utterance(text)):
                 assert text.split() == self.outstanding, "words were lost, doubled or out of order"
                 self.outstanding = []
-            case turns.Reply(Dtmf()):
+            case turns.Reply(Dtmf()) | turns.Announce(answers=Dtmf()):
                 self.outstanding = []  # a key stands for what was being said
+            case turns.Reply(ToolResults(results)):
+                assert results == self.results, "results were lost, or told twice"
+            case turns.Announce("Soon."):
+                self.warnings += 1
+                assert self.warnings == 1
+        if isinstance(reply, turns.Reply):
+            self.results = {}  # they are in the conversation
 
     @precondition(lambda self: self.taking is None)
-    @rule(chosen=SETTINGS, greeting=st.sampled_from([None, "Hi."]), say=st.sampled_from(["", "Sorry."]))
-    def answered(self, chosen, greeting, say):
-        self.taking = TurnTaking(chosen, LimitsSettings(max_call_minutes=2), OnFailure(say=say))
+    @rule(
+        chosen=SETTINGS,
+        greeting=st.sampled_from([None, "Hi."]),
+        say=st.sampled_from(["", "Sorry."]),
+        warning_s=st.sampled_from([0, 100]),
+        partials=st.booleans(),
+    )
+    def answered(self, chosen, greeting, say, warning_s, partials):
+        limits = LimitsSettings(max_call_minutes=2, warning_s=warning_s, warning="Soon.")
+        self.taking = TurnTaking(chosen, limits, OnFailure(say=say), keys=KEYS.items())
+        self.gives_partials = partials
         self.happens(turns.Answered(greeting))
 
     @precondition(lambda self: self.on and not self.speaking)
@@ -97,11 +164,12 @@ class Conversation(RuleBasedStateMachine):
         self.happens(turns.SpeechSustained())
 
     @precondition(lambda self: self.on and self.speaking)
-    @rule()
-    def a_word_is_said(self):
+    @rule(listens=st.sampled_from([False, False, True]))
+    def a_word_is_said(self, listens):
         self.sent += 1
-        self.unfinalised.append(f"word{self.sent}")
-        self.happens(turns.Partial(" ".join(self.unfinalised)))
+        self.unfinalised.append("uh-huh" if listens else f"word{self.sent}")
+        if self.gives_partials and not self.lost:
+            self.happens(turns.Partial(" ".join(self.unfinalised)))
 
     @precondition(lambda self: self.on and self.speaking)
     @rule()
@@ -112,7 +180,8 @@ class Conversation(RuleBasedStateMachine):
 
     def give_final(self, *, positioned):
         text, self.unfinalised = " ".join(self.unfinalised), []
-        if text and self.taking.state != "closing":
+        only_listens = text == "uh-huh" and self.taking.state in {"speaking", "interrupted"}
+        if self.taking.state != "closing" and not only_listens:
             self.outstanding += text.split()
         self.happens(turns.Final(text, audio_ms=self.now * 1000 if positioned else None))
 
@@ -146,9 +215,28 @@ class Conversation(RuleBasedStateMachine):
         self.happens(turns.RecogniserFound())
 
     @precondition(lambda self: self.on)
+    @rule(digit=st.sampled_from("1112#89"))
+    def a_key_is_pressed(self, digit):
+        self.happens(turns.KeyPressed(digit))
+
+    @precondition(lambda self: self.on and self.reply is not None and self.taking.state != "closing")
     @rule()
-    def a_key_is_pressed(self):
-        self.happens(turns.KeyPressed("1"))
+    def tools_begin(self):
+        self.tools += 1
+        self.happens(turns.ToolsBegan())
+
+    @precondition(lambda self: self.on and self.tools)
+    @rule(replied_to=st.booleans())
+    def tools_end(self, replied_to):
+        self.tools -= 1
+        results = {str(self.now): "done"} if replied_to else {}
+        self.results |= results
+        self.happens(turns.ToolsEnded(results))
+
+    @precondition(lambda self: self.on and self.tools)
+    @rule()
+    def a_tool_is_slow(self):
+        self.happens(turns.ToolSlow("One moment."))
 
     @precondition(lambda self: self.on and self.reply is not None and not self.audible)
     @rule()
@@ -156,10 +244,10 @@ class Conversation(RuleBasedStateMachine):
         self.audible = True
         self.happens(turns.ReplyAudible())
 
-    @precondition(lambda self: self.on and self.reply is not None)
+    @precondition(lambda self: self.on and self.reply is not None and not self.paused)
     @rule(hang_up=st.sampled_from([False, False, False, True]))
     def the_reply_ends(self, hang_up):
-        self.reply = None
+        self.reply, self.audible = None, False
         self.happens(turns.ReplyEnded(turns.Ending("agent_hung_up") if hang_up else None))
 
     @precondition(lambda self: self.on and self.sent > 2)
@@ -169,7 +257,7 @@ class Conversation(RuleBasedStateMachine):
             return
         before, closing = self.reply, self.taking.state == "closing"
         if role != "stt":
-            self.reply = None
+            self.reply, self.audible, self.paused = None, False, False
         self.happens(turns.Failed("gone", role))
         assert self.endings or self.taking.state == "closing"
         assert not (closing and role == "stt") or self.reply is before
@@ -208,11 +296,14 @@ class Conversation(RuleBasedStateMachine):
         timers = set(self.taking._timers)
         match self.taking.state:
             case "listening":
-                assert turns.IdleDue in timers
+                assert timers & {turns.IdleDue, turns.DigitsDue} or self.tools
                 assert not self.speaking
                 assert self.reply is None
-                assert not self.outstanding, "words that nobody will answer"
+                if turns.DigitsDue not in timers:
+                    assert not self.outstanding, "words that nobody will answer"
+                    assert not self.results, "results that nobody will hear of"
             case "user_speaking":
+                assert timers & {turns.IdleDue, turns.DigitsDue}, "a noise would have the floor for ever"
                 assert self.speaking
                 assert self.reply is None
             case "endpointing":
@@ -221,9 +312,15 @@ class Conversation(RuleBasedStateMachine):
             case "thinking" | "speaking":
                 assert self.reply is not None
                 assert (self.taking.state == "speaking") == self.audible
+                assert not self.paused
+            case "interrupted":
+                assert self.paused
+                assert turns.ResumeDue in timers
             case "closing":
                 assert self.reply is not None
                 assert timers == {turns.LastWordsOverdue}
+        assert self.prepared is None or self.taking.state == "endpointing"
+        assert bool(self.taking._digits) == (turns.DigitsDue in timers) or self.taking.state == "closing"
 
     def teardown(self):
         """Left alone, any call ends."""
@@ -237,7 +334,7 @@ class Conversation(RuleBasedStateMachine):
                 self.another_one_is_found()
             elif self.speaking:
                 self.speech_ends()
-            elif self.reply is not None and self.taking.state != "closing":
+            elif self.reply is not None and not self.paused and self.taking.state != "closing":
                 self.the_reply_ends(hang_up=False)
             else:
                 self.the_next_timer_runs_out()

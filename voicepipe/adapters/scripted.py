@@ -67,7 +67,9 @@ def _events(reply: Reply, turn: int) -> Iterable[ReplyEvent]:
         yield ToolCall(f"transfer-{turn}", "transfer", {"target": reply.transfer})
     if reply.hang_up:
         yield ToolCall(f"hang_up-{turn}", "hang_up")
-    acts = reply.text or reply.transfer is not None or reply.hang_up
+    if reply.call is not None:
+        yield reply.call
+    acts = reply.text or reply.transfer is not None or reply.hang_up or reply.call is not None
     yield ReplyDone("complete" if acts else "empty", state=reply.progress, listen=reply.listen)
 
 

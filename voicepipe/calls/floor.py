@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from voicepipe.calls import turn_events as turn
@@ -48,6 +49,12 @@ def plain(text: str) -> str:
     return " ".join(_LETTERS.findall(text.casefold()))
 
 
+@lru_cache
+def _plain_phrases(phrases: tuple[str, ...]) -> frozenset[str]:
+    """The same for a setting's phrases; all calls share the result."""
+    return frozenset(map(plain, phrases))
+
+
 class Floor:
     """The state of one call's conversation, and the steps that rules are made of.
 
@@ -73,8 +80,8 @@ class Floor:
         self._turns, self._limits, self._on_failure = turns, limits, on_failure
         self._final_s = final_ms / 1000
         self._keys = dict(keys)
-        self._backchannels = frozenset(map(plain, turns.barge_in.backchannels))
-        self._hang_up_phrases = frozenset(map(plain, turns.hang_up_phrases))
+        self._backchannels = _plain_phrases(turns.barge_in.backchannels)
+        self._hang_up_phrases = _plain_phrases(turns.hang_up_phrases)
         self._actions: list[turn.Action] = []
         self._timers: dict[type[turn.Timer], float] = {}
         self._finals: list[turn.Final] = []  # what the caller has said and nobody has replied to

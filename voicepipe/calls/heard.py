@@ -76,7 +76,7 @@ def _ms_a_char(segments: Sequence[Segment]) -> float:
 def _heard_of(segment: Segment, played_ms: float, pace: float) -> str:
     if segment.start_ms is None or played_ms <= segment.start_ms:
         return ""
-    if segment.complete and played_ms >= segment.end_ms:
+    if segment.complete and played_ms > segment.end_ms - 1.0:  # sums of fractions may fall short of it
         return segment.text
     into_ms, lasts_ms, length = played_ms - segment.start_ms, segment.end_ms - segment.start_ms, len(segment.spoken)
     if segment.marks:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BUFFER_MS = 15_000
 """How much of the caller's audio is kept at the most for a recogniser that is slow, or for the next one, in ms."""
 
-IDLE_MS = 1000
+IDLE_MS = 300
 """How much of it is kept while nothing is said, in ms: where speech begins is known a little after it has."""
 
 DOUBTFUL_MS = 400
@@ -210,7 +210,7 @@ class Listening:
             buffer.forget(min(self._words_from, buffer.read))
         if edge is not None:
             self._on_edge(edge)
-        if len(buffer) >= self._wanted_bytes():
+        if buffer.written - buffer.read >= (self._frame_bytes if self._hurried else self._chunk_bytes):
             self._wake.set()
 
     def _wanted_bytes(self) -> int:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 HIGH_WATER_MS = 2000
 """Speech held ready, in ms; a reply that is made faster waits."""
 
-STALL_MS = 100
-"""How late a frame may be and still be caught up with; after a longer stall the schedule starts anew."""
+STALL_S = 0.1
+"""How late a frame may be, in s, and still be caught up with; after a longer stall the schedule starts anew."""
+
+FRAME_S = FRAME_MS / 1000
 
 
 class Playout:
@@ -42,11 +44,12 @@ class Playout:
         self._frame_bytes = self._format.bytes_in(FRAME_MS)
         # Whole frames, less half of one: how late a tick happens to wake does not decide how many frames it writes.
         self._lead_s = (max(lead_ms // FRAME_MS, 1) - 0.5) * FRAME_MS / 1000
-        self._chunks: deque[memoryview] = deque()
+        self._high_water = self._format.bytes_in(HIGH_WATER_MS)
+        self._chunks: deque[bytes] = deque()
         self._offset = 0  # into the first chunk
         self._buffered = 0  # bytes not written
         self._written = 0  # bytes of this reply
-        self._frame: bytes | memoryview | None = None  # cut, but not taken by the transport
+        self._frame: bytes | None = None  # cut, but not taken by the transport
         self._begun = 0  # replies so far: what belongs to an earlier one is dropped
         self._finished = True
         self._ticking = self._paused = False
@@ -60,6 +63,13 @@ class Playout:
     def played_ms(self) -> float:
         """How much of the reply was written, in ms; what is written will be heard."""
         return self._format.ms_in(self._written)
+
+    @property
+    def silent_ms(self) -> float:
+        """How long nothing has been heard for want of speech, in ms; 0 if there is some, in a pause, or before it began."""
+        if not self._written or self._paused or self._frame is not None or self._buffered >= self._frame_bytes:
+            return 0.0
+        return max(0.0, trio.current_time() - self._due) * 1000
 
     @property
     def queued_ms(self) -> float:
@@ -82,14 +92,23 @@ class Playout:
     async def play(self, reply: int, audio: bytes) -> None:
         """Takes the next audio of a reply, in the call's format; waits while enough is held ready."""
         self.add(reply, audio)
-        while reply == self._begun and self._format.ms_in(self._buffered) > HIGH_WATER_MS:
+        await self.wait_for_room(reply)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough is held ready."""
+        return self._buffered > self._high_water
+
+    async def wait_for_room(self, reply: int) -> None:
+        """Returns when it is not full, or the reply was dropped."""
+        while reply == self._begun and self.is_full:
             self._room = trio.Event()
             await self._room.wait()
 
     def add(self, reply: int, audio: bytes) -> None:
         """As `play`, without waiting."""
         if audio and reply == self._begun and not self._finished:
-            self._chunks.append(memoryview(audio))
+            self._chunks.append(audio)
             self._buffered += len(audio)
             self._start()
 
@@ -147,7 +166,7 @@ class Playout:
 
     def tick(self, now: float) -> bool:
         """Writes the frames that are due; False when nothing is left to do."""
-        if now - self._due > STALL_MS / 1000:
+        if now - self._due > STALL_S:
             self._due = now
         while self._due < now + self._lead_s:
             frame = self._frame or self._cut()
@@ -167,7 +186,7 @@ class Playout:
                 return False
             self._frame = None
             self._written += len(frame)
-            self._due += FRAME_MS / 1000
+            self._due += FRAME_S
             if self._on_audible is not None:
                 audible, self._on_audible = self._on_audible, None
                 audible()
@@ -185,13 +204,12 @@ class Playout:
         if self.tick(now):
             self._ticker.add(self)
 
-    def _cut(self) -> bytes | memoryview | None:
-        """The next frame: a view where one chunk holds it all, silence after the last sample."""
+    def _cut(self) -> bytes | None:
+        """The next frame; silence after the last sample."""
         size = self._frame_bytes
         if self._buffered < size and not (self._finished and self._buffered):
             return None
         head = self._chunks[0]
-        frame: bytes | memoryview
         if len(head) - self._offset >= size:
             frame = head[self._offset : self._offset + size]
             self._offset += size
@@ -207,7 +225,7 @@ class Playout:
                 self._next_chunk_if_spent()
             frame = b"".join(pieces) + self._format.silence * (size // self._format.sample_bytes)
         self._next_chunk_if_spent()
-        if self._format.ms_in(self._buffered) < HIGH_WATER_MS / 2:
+        if self._buffered < self._high_water / 2:
             self._room.set()
         return frame
 

@@ -14,6 +14,7 @@ from voicepipe.calls.events import (
     ComponentLabel,
     FailedOver,
     Timings,
+    ToolEnded,
     TurnEnded,
 )
 from voicepipe.components import Role
@@ -59,6 +60,22 @@ class FailureRecord:
     """Why it failed."""
 
 
+@frozen
+class ToolRecord:
+    """One call of a tool."""
+
+    at_s: float
+    """When it ended, in s since the call began."""
+    name: str
+    """The tool."""
+    ok: bool
+    """False: it was refused, failed, took too long, or was cancelled."""
+    result: str
+    """What the model was told, shortened."""
+    seconds: float
+    """How long it took, in s."""
+
+
 @frozen(kw_only=True)
 class CallRecord:
     """All there is to know about a call that has ended."""
@@ -89,6 +106,8 @@ class CallRecord:
     """Where it was recorded; empty: it was not."""
     turns: tuple[TurnRecord, ...] = ()
     """What was said, in order."""
+    tools: tuple[ToolRecord, ...] = ()
+    """What the model had done, in the order in which it ended."""
     failures: tuple[FailureRecord, ...] = ()
     """What failed, and what was done about it, in order."""
 
@@ -112,6 +131,7 @@ class CallRecorder:
         self._began: CallBegan | None = None
         self._at = datetime.now(UTC)
         self._turns: list[TurnRecord] = []
+        self._tools: list[ToolRecord] = []
         self._failures: list[FailureRecord] = []
 
     def observe(self, event: CallEvent) -> None:
@@ -131,6 +151,8 @@ class CallRecorder:
                         timings=event.timings,
                     )
                 )
+            case ToolEnded():
+                self._tools.append(ToolRecord(event.at_s, event.name, event.ok, event.result, event.seconds))
             case ComponentFailed():
                 error = event.error
                 self._failures.append(FailureRecord(event.at_s, event.role, error.component, "failed", error.message))
@@ -159,5 +181,6 @@ class CallRecorder:
             detail=event.detail,
             recording=began.recording,
             turns=tuple(self._turns),
+            tools=tuple(self._tools),
             failures=tuple(self._failures),
         )

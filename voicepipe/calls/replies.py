@@ -139,6 +139,8 @@ class Replies:
             self._tools.interrupt()
         self._playout.drop()
         exchange.reply.scope.cancel()
+        if exchange.reply.adopted is not None:
+            exchange.reply.adopted.set()  # one that has failed waits for nothing else
 
     def end(self) -> None:
         """The call is over."""

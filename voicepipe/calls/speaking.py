@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from voicepipe.components import SpeechStream
     from voicepipe.pipelines.snapshot import Recorded
 
+NEAR_S = 0.01
+"""How far a deadline may be off, in s: moving it costs more than all else that is done about 20 ms of speech."""
+
 
 @frozen
 class Speaker:
@@ -119,7 +122,8 @@ class _Voice:
         self._heard_of = first - 1  # the last segment that audio has come of
         self._sent = first  # segments before it were sent
         self._asked_all = False
-        self._late = ""
+        self._late = "", 0
+        self._starved_ms = 0.0  # how long the caller has waited within the segment
 
     async def run(self) -> None:
         """Speaks all there is and all that comes.
@@ -141,8 +145,7 @@ class _Voice:
             except BaseExceptionGroup as group:
                 raise settle(group, self._voice.who) from None
         if self._scope.cancelled_caught:
-            hint = "budgets.tts sets how long it may take"
-            raise BudgetExceeded(self._late, component=self._voice.who.name, role="tts", hint=hint)
+            raise self._budget_exceeded("{} within {} ms".format(*self._late))
 
     def resume_at(self) -> int:
         """Where the next voice goes on: at the first segment that was not heard. One that is being heard is split."""
@@ -185,7 +188,6 @@ class _Voice:
     async def _receive(self, speech: SpeechStream) -> None:
         """Moves speech into playout, and keeps account of which text lies where."""
         while (event := await speech.receive()) is not None:
-            self._scope.deadline = inf  # waiting for the caller to listen is not the voice's fault
             segment = self._reply.segments[event.segment + self._first]
             if isinstance(event, SpeechAudio):
                 await self._play(event, segment)
@@ -209,13 +211,29 @@ class _Voice:
                 reply.first_audio_at = trio.current_time()
             if self._heard_of < self._first:
                 self._attempts.succeeded()
+            self._starved_ms = 0.0
             segment.start_ms = playout.queued_ms
             self._heard_of = event.segment + self._first
             for earlier in reply.segments[: self._heard_of]:
                 earlier.complete = True
+        else:
+            self._note_starving()
         speech = event.audio if self._converter is None else self._converter.convert(event.audio)
         segment.end_ms = playout.queued_ms + self._audio.ms_in(len(speech))
-        await playout.play(reply.playout_reply, speech)
+        playout.add(reply.playout_reply, speech)
+        if playout.is_full:
+            self._scope.deadline = inf  # waiting for the caller to listen is not the voice's fault
+            await playout.wait_for_room(reply.playout_reply)
+
+    def _note_starving(self) -> None:
+        """Speech that drips is no speech, even if no gap is long."""
+        self._starved_ms += self._playout.silent_ms
+        if self._starved_ms > self._budgets.gap_ms:
+            raise self._budget_exceeded(f"kept the caller waiting for {self._budgets.gap_ms} ms within a sentence")
+
+    def _budget_exceeded(self, what: str) -> BudgetExceeded:
+        hint = "budgets.tts sets how long it may take"
+        return BudgetExceeded(what, component=self._voice.who.name, role="tts", hint=hint)
 
     def _expect(self) -> None:
         """Sets the time by which the next audio is due, if any is."""
@@ -223,7 +241,11 @@ class _Voice:
             self._wait("gave no audio", self._budgets.first_audio_ms)
         elif self._asked_all:
             self._wait("gave nothing more", self._budgets.gap_ms)
+        else:
+            self._scope.deadline = inf
 
     def _wait(self, what: str, within_ms: int) -> None:
-        self._late = f"{what} within {within_ms} ms"
-        self._scope.deadline = trio.current_time() + within_ms / 1000
+        self._late = what, within_ms
+        deadline = trio.current_time() + within_ms / 1000
+        if not 0 <= deadline - self._scope.deadline < NEAR_S:
+            self._scope.deadline = deadline

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LAST_WORDS_S", "RULES", "State", "TurnTaking"]
 
-STILL_SPEAKING_MS = 300
-"""Who speaks when a reply begins has so long to hear that and stop, before it counts as an interruption, in ms."""
+STILL_SPEAKING_MS = 500
+"""How long who speaks when a reply begins has to hear that, stop, and be found silent, before it interrupts, in ms."""
 
 RULES: dict[tuple[State, type[turn.Event]], Callable[[TurnTaking, Any, float], None]] = {}
 """What each event does in each state; an event without a row does nothing."""

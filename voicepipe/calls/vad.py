@@ -23,8 +23,20 @@ WINDOW_FRAMES = 5
 HANGOVER_FRAMES = 10
 """Silent frames that make an end: the gap within a word is shorter."""
 
-MIN_LEVEL = 120
-"""RMS of 16-bit samples below which a frame is silence whatever it sounds like: about -49 dBFS, line noise."""
+MIN_LEVEL = 180
+"""RMS of 16-bit samples below which a frame is silence whatever it sounds like: about -42 dBFS, line noise, faint echo.
+
+Callers speak at -15 to -40 dBFS (ITU-T P.56 active level); what is quieter is somebody else, or the agent's own voice.
+"""
+
+FLOOR_FRAMES = 100
+"""Speech falls silent for a moment at least once in so many frames; what does not is a noise that goes on."""
+
+ABOVE_FLOOR = 1.8
+"""How many times as loud as such a noise a voice is at least: 5 dB."""
+
+LOUDEST = 1 << 15
+"""More than any level."""
 
 AGGRESSIVENESS = 2
 """WebRTC's own setting, 0 to 3: how readily a frame is taken for noise."""
@@ -50,6 +62,10 @@ class VoiceActivity:
         self._sustained_frames = max(ONSET_FRAMES + 1, -(-sustained_ms // FRAME_MS))
         self._sustained = False  # this speech, already
         self._recent = 0  # the verdicts on the last frames, a bit each
+        self._least = LOUDEST  # of the levels since the last count of `FLOOR_FRAMES` was full
+        self._left = FLOOR_FRAMES
+        self._floor = LOUDEST  # the least level of the count before
+        self._threshold = MIN_LEVEL
         self._frames = 0  # since speech began
         self._silent = 0  # in a row, while speaking
         self.speaking = False
@@ -65,7 +81,13 @@ class VoiceActivity:
     def process(self, frame: bytes) -> Edge | None:
         """Judges the next 20 ms; the edge that they make, if any."""
         linear = frame if self._converter is None else self._converter.convert(frame)
-        self.voiced = voiced = level(linear) >= MIN_LEVEL and self._vad.is_speech(linear, self._linear.rate)
+        loudness = level(linear)
+        if loudness < self._least:
+            self._least = loudness
+        self._left -= 1
+        if not self._left:
+            self._learn_floor()
+        self.voiced = voiced = loudness >= self._threshold and self._vad.is_speech(linear, self._linear.rate)
         self._recent = (self._recent << 1 | voiced) & ((1 << WINDOW_FRAMES) - 1)
         if not self.speaking:
             if self._recent.bit_count() < ONSET_FRAMES:
@@ -82,3 +104,8 @@ class VoiceActivity:
             self._sustained = True
             return "sustained"
         return None
+
+    def _learn_floor(self) -> None:
+        """The noise that has gone on since the count before this one is what a voice must be louder than."""
+        self._threshold = max(MIN_LEVEL, int(ABOVE_FLOOR * min(self._floor, self._least)))
+        self._floor, self._least, self._left = self._least, LOUDEST, FLOOR_FRAMES

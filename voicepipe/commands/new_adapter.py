@@ -8,7 +8,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from voicepipe.commands.scaffold import OVERS, Names, Over, files_for
+from voicepipe.commands.scaffold import OVERS, Names, Over, files_for, reference
 from voicepipe.errors import VoicepipeError
 from voicepipe.registry import ROLES, installed
 
@@ -86,8 +86,7 @@ def write_adapter(name: str, role: Role, over: Over, into: Path) -> Path:
         into: where its directory is made.
 
     Raises:
-        NotWrittenError: the name is none or is taken, or something is there already.
-        OSError: it can't be written.
+        NotWrittenError: the name is none or is taken, or something is there already, or it can't be written.
 
     """
     _check_name(name, role)
@@ -97,8 +96,11 @@ def write_adapter(name: str, role: Role, over: Over, into: Path) -> Path:
         raise NotWrittenError(f"{package} is there already", "choose another name, or another place with --into")
     for file, text in files_for(names, role, over).items():
         path = package / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise NotWrittenError(f"{path} can't be written: {error.strerror}", "--into names another place") from error
     return package
 
 
@@ -118,15 +120,17 @@ def _check_name(name: str, role: Role) -> None:
 
 def _told(package: Path, name: str, role: Role, over: Over) -> str:
     """What to do next."""
-    about = OVERS[over]
     return f"""\
-{package}: an adapter {name} for {role}, {about.against}
+{package}: an adapter {name} for {role}, {OVERS[over].against}
 
 next:
   cd {package}
   pip install -e '.[dev]'
   pytest -rs                       # the conformance kit; what is skipped says why
-  voicepipe check example.yaml     # and how a pipeline uses it
+  voicepipe components {name}
+
+in a pipeline (example.yaml is a whole file):
+  {role}: {reference(Names(name), over)}
 
 then fill in what is marked `# HOLE:` (grep -rn HOLE: src tests).
 """

@@ -125,7 +125,7 @@ OVERS: dict[Over, OverWords] = {
             "OF_THE_VENDOR": " of a session: all that is the vendor's own",
             "WHO": "the vendor",
             "CHECK": "check_options, ",
-            "CHECKED": ", check=check_options",
+            "CHECKED": "    check=check_options,\n",
             "PROBE": _PROBE,
         },
     ),
@@ -167,11 +167,14 @@ _ROLE_WORDS: dict[Role, dict[str, str]] = {
     "tts": {"WHAT": "Text-to-speech", "KIT": "text_to_speech", "MODEL": "hum"},
 }
 _SPEECH_HOLE = "# HOLE: speech=(AudioFormat(8000), recording) and words='what is said in it', once it hears words\n"
-_ENGINES: dict[Role, str] = {
-    "stt": "{type: vosk, model: models/vosk-model-small-en-us-0.15}",
-    "llm": "{type: scripted, script: reception.yaml}",
-    "tts": "espeak",
+_OTHERS: dict[Role, str] = {
+    "stt": '{type: wyoming, address: "127.0.0.1:10300"}',
+    "llm": "{type: scripted, script: script.yaml}",
+    "tts": '{type: wyoming, address: "127.0.0.1:10200"}',
 }
+"""What stands beside it in the example: adapters that need nothing to be installed."""
+_KEYED: frozenset[Over] = frozenset({"http", "websocket"})
+"""What asks for a key."""
 _TEMPLATES = files("voicepipe.commands") / "templates"
 
 
@@ -179,8 +182,7 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
     """The package's files with their text, by path."""
     about = OVERS[over]
     module = f"src/voicepipe_{names.snake}"
-    keyed = "api_key: ${ACME_API_KEY}" if over in {"http", "websocket"} else ""
-    own = f"{{type: acme, {keyed.replace('${', chr(34) + '${').replace('}', '}' + chr(34))}}}" if keyed else "acme"
+    own = reference(names, over)
     words = {
         **_ROLE_WORDS[role],
         **about.words,
@@ -189,15 +191,15 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
         "DEPENDENCIES": ", ".join(f'"{one}"' for one in about.dependencies),
         "FILES": "\n".join(f"| `{_path(module, file)}` | {told} |" for file, told in about.told.items()),
         "SPEECH_HOLE": _SPEECH_HOLE if role == "stt" else "",
-        "LIMITS": "deadline_s=5",
         "NOBODY": "http://127.0.0.1:1" if over == "http" else "ws://127.0.0.1:1",
-        "RUN_WITH": "`voicepipe check example.yaml` says whether it is fit",
-        **{one.upper(): own if one == role else other for one, other in _ENGINES.items()},
+        "CHECK_WITH": "--allow-missing-secrets " if over in _KEYED else "",
+        **{one.upper(): own if one == role else other for one, other in _OTHERS.items()},
     }
     made = {
         "pyproject.toml": ("common/pyproject.toml",),
         "README.md": ("common/README.md",),
         "example.yaml": ("common/example.yaml",),
+        **({} if role == "llm" else {"script.yaml": ("common/script.yaml",)}),
         f"{module}/__init__.py": ("common/init.py",),
         "tests/test_holes.py": ("common/test_holes.py",),
         **{_path(module, file): templates for file, templates in about.templates.items() if file != "test"},
@@ -205,6 +207,12 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
     }
     written = {file: _filled(templates, words, names, role) for file, templates in made.items()}
     return {**written, f"{module}/py.typed": ""}
+
+
+def reference(names: Names, over: Over) -> str:
+    """What a pipeline may say to use it."""
+    key = f', api_key: "${{{names.snake.upper()}_API_KEY}}"' if over in _KEYED else ""
+    return f"{{type: {names.name}{key}}}"
 
 
 def _path(module: str, file: str) -> str:

@@ -19,7 +19,7 @@ from voicepipe.config.values import Secret
 from voicepipe.documents import Place, Refused, did_you_mean, shown
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Scalar, Sequence
-from voicepipe.tool_schemas import schema_fault
+from voicepipe.tool_schemas import schema_faults
 
 if TYPE_CHECKING:
     from voicepipe.config.reading import SetReading
@@ -100,15 +100,18 @@ class ToolSettings:
 def schema_hook(place: Place, _: Any) -> ArgumentsSchema:
     """The schema of a tool's arguments, if it is one."""
     schema: dict[str, Any] = place.reading.structure(place, Mapping[str, Any])
-    if (fault := schema_fault(schema)) is not None:
-        path, message = fault
+    faults = schema_faults(schema)
+    for path, fault in faults:
         at = place
         for step in path:
             at = _below(at, step) or at
+        message = set_reading(place).secrets.conceal(fault)
         if path:
-            message = set_reading(place).secrets.conceal(message)
-            at.refuse(f"is not JSON Schema: {message}", "json-schema.org/understanding-json-schema has all of it")
-        at.refuse(message, "write `type: object`, and the arguments below `properties:`", where=at.head)
+            at.report(message, "json-schema.org/understanding-json-schema has all of it")
+        else:
+            at.report(message, "write `type: object`, and the arguments below `properties:`", where=at.head)
+    if faults:
+        raise Refused
     return ArgumentsSchema(schema)
 
 
@@ -139,7 +142,7 @@ def check_tools(reading: SetReading, tools: Place | None, taken: Collection[str]
         http = _entries(place).get("http")
         url = _entries(http).get("url")
         if http is not None and find_spec("httpx") is None:
-            http.report("the library httpx is not installed", "pip install httpx", where=http.head)
+            http.report("the library httpx is not installed", "pip install 'voicepipe[http]'", where=http.head)
         if url is not None:
             _check_url(reading, url, _entries(place).get("parameters"))
 

@@ -103,9 +103,9 @@ def _secrets_changed(old: SetConfig, new: SetConfig, changed: tuple[str, ...]) -
             for was, now in zip(before.role(role), after.role(role), strict=False):
                 if was.key != now.key and any(_revalued("", was.options, now.options)):
                     yield _label(now)
-        yield from _revalued("tools", before.declared, after.declared)
         own = [attrs.evolve(one, declared={}) for one in (before, after)]
         yield from _revalued(f"pipelines.{after.name}", *own)
+        yield from _revalued("tools", before.declared, after.declared)
 
 
 def _revalued(path: str, old: Any, new: Any) -> Iterator[str]:

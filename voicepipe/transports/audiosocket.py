@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack
 
 import trio
@@ -15,6 +15,7 @@ from attrs.validators import ge, gt, in_
 from voicepipe.errors import TransportError
 from voicepipe.transports.audiosocket_transport import AudioSocketTransport
 from voicepipe.transports.audiosocket_wire import HANGUP, KINDS
+from voicepipe.transports.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -73,6 +74,7 @@ class AudioSocketListener:
     on_crash: OnCrash | None = None
     """Told of each handler that raised something else than `TransportError`; None: `serve` raises it."""
     _buffer: memoryview = field(init=False, factory=lambda: memoryview(bytearray(READ_BYTES)))
+    _hub: Hub = field(init=False)
     _calls: set[AudioSocketTransport] = field(init=False, factory=set)
     _sockets: int = field(init=False, default=0)
     """Connections that are open."""
@@ -97,8 +99,13 @@ class AudioSocketListener:
         goes to `on_refused`; any other exception likewise to `on_crash`, or, if there is none, is raised here, which
         cancels the other calls.
         """
+        with closing(Hub()) as self._hub:
+            await self._serve(handler)
+
+    async def _serve(self, handler: Handler) -> None:
         async with trio.open_nursery() as upkeep:
             upkeep.start_soon(self._keep_calls_alive)
+            upkeep.start_soon(self._hub.run)
             async with trio.open_nursery() as connections:
                 await self._accept(handler, connections)
             upkeep.cancel_scope.cancel()
@@ -140,7 +147,9 @@ class AudioSocketListener:
             _cut_off(connection)
             self._refuse(peer, self._crowded())
             return
-        transport = AudioSocketTransport(connection, nursery, self._buffer, listener=self.listener, rate=self.rate)
+        transport = AudioSocketTransport(
+            connection, nursery, self._hub, self._buffer, listener=self.listener, rate=self.rate
+        )
         self._sockets += 1
         try:
             if self._serving < self.max_connections:

@@ -26,6 +26,7 @@ from voicepipe.transports.audiosocket_wire import (
 )
 
 if TYPE_CHECKING:
+    from voicepipe.transports.hub import Hub
     from voicepipe.transports.protocol import CallSink, Capability
 
 FIRST_AUDIO_S: Final = 0.2
@@ -46,25 +47,34 @@ class AudioSocketTransport:
     can: frozenset[Capability] = frozenset({"transfer"})
 
     def __init__(
-        self, connection: socket.socket, nursery: trio.Nursery, buffer: memoryview, *, listener: str, rate: int
+        self,
+        connection: socket.socket,
+        nursery: trio.Nursery,
+        hub: Hub,
+        buffer: memoryview,
+        *,
+        listener: str,
+        rate: int,
     ) -> None:
         """Takes over a connected, non-blocking socket.
 
         Nothing is read or written by itself. `buffer` is read into, and may be shared by all transports of a
         thread: what is in it is used before the next `await`. `nursery` runs the completion of a frame that the
-        kernel took in part.
+        kernel took in part. `hub` says when there is something to read, once the call has begun.
         """
         self.info = CallInfo(listener=listener)
         self.audio = AudioFormat(rate)
-        self._socket, self._nursery, self._buffer = connection, nursery, buffer
+        self._socket, self._nursery, self._hub, self._buffer = connection, nursery, hub, buffer
         self._decoder = Decoder()
         self._check = AudioCheck(rate)
         self._kind_out = self._check.kind
         self._kind_in = -1  # no kind's number: until the audio is checked, each frame is looked at
         self._early = _Early()
-        self._running = trio.CancelScope()
+        self._sink: CallSink = self._early
         self._ending = ""  # how the other side went
+        self._failure: Exception | None = None  # what became of delivering
         self._over = False  # we hung up
+        self._delivered = trio.Event()  # nothing more is, for one of these reasons
         self._closed = trio.Event()
         self._unsent = b""
         self._room: trio.Event | None = None  # somebody waits for room in the kernel's buffer
@@ -79,7 +89,8 @@ class AudioSocketTransport:
         """
         with trio.move_on_after(identify_timeout):
             while not self.info.call_id and not self._ending:
-                self._deliver(await self._receive(), self._early)
+                await trio.lowlevel.wait_readable(self._socket)
+                self.receive()
         if not self.info.call_id:
             if self._decoder.midway:
                 raise TransportError("the connection began with half a frame; let only Asterisk connect here")
@@ -88,7 +99,8 @@ class AudioSocketTransport:
             return False
         with trio.move_on_after(FIRST_AUDIO_S):
             while not self._check.settled and not self._ending:
-                self._deliver(await self._receive(), self._early)
+                await trio.lowlevel.wait_readable(self._socket)
+                self.receive()
         self._check.fix()
         self.audio = AudioFormat(self._check.rate)
         return True
@@ -100,39 +112,57 @@ class AudioSocketTransport:
             TransportError: the other side broke the protocol, or its audio is none of the call's.
 
         """
-        with self._running:
-            if not self._over:
-                self._early.replay(sink)
-            while not self._ending:
-                data = await self._receive()
-                if self._over:
-                    return
-                self._deliver(data, sink)
-            if not self._over:
-                sink.hung_up(self._ending)
-
-    async def _receive(self) -> memoryview:
-        """What has come, in the shared buffer; empty when the other side is gone."""
-        while True:
-            await trio.lowlevel.wait_readable(self._socket)
+        if not self._over:
+            self._early.replay(sink)
+        if not (self._over or self._ending):
+            self._sink = sink
+            self._hub.add(self, self._socket)
             try:
-                size = self._socket.recv_into(self._buffer)
-            except BlockingIOError:
-                continue
-            except OSError as error:  # a reset: Asterisk hung up with something of ours unread
-                self._ending = f"the caller hung up ({error.strerror})"
-                return self._buffer[:0]
-            if not size:
-                self._ending = "the caller hung up"
-            return self._buffer[:size]
+                await self._delivered.wait()
+            finally:
+                self._hub.remove(self._socket)
+        if self._failure is not None:
+            raise self._failure
+        if not self._over:
+            sink.hung_up(self._ending)
 
-    def _deliver(self, data: memoryview, sink: CallSink) -> None:
+    def receive(self) -> None:
+        """Receives what there is, and delivers it to the sink."""
+        data = self._read()
+        if data is None or self._over:
+            return
         self._quiet = False
         for kind, payload in self._decoder.feed(data):
             if kind == self._kind_in:
-                sink.audio(payload)
-            elif not self._other(kind, payload, sink):
+                self._sink.audio(payload)
+            elif not self._other(kind, payload, self._sink):
                 return
+
+    def fail(self, error: Exception) -> None:
+        """Has `run` raise what receiving or delivering has raised."""
+        self._failure = error
+        self._hub.remove(self._socket)
+        self._delivered.set()
+
+    def _end(self, ending: str) -> None:
+        """The other side has ended the call."""
+        self._ending = ending
+        self._hub.remove(self._socket)
+        self._delivered.set()
+
+    def _read(self) -> memoryview | None:
+        """What there is, in the shared buffer; None: nothing, perhaps because the other side is gone."""
+        try:
+            size = self._socket.recv_into(self._buffer)
+        except BlockingIOError:
+            return None
+        except OSError as error:  # a reset: Asterisk hung up with something of ours unread
+            self._end(f"the caller hung up ({error.strerror})")
+            return None
+        if not size:
+            self._end("the caller hung up")
+            return None
+        return self._buffer[:size]
 
     def _other(self, kind: int, payload: memoryview, sink: CallSink) -> bool:
         """Takes a frame that is not just more audio; False: it was the last."""
@@ -154,9 +184,9 @@ class AudioSocketTransport:
             if digit in DTMF_DIGITS:  # Asterisk also reports fax tones and hook flashes as if they were keys
                 sink.dtmf(digit)
         elif kind == KIND_HANGUP:
-            self._ending = "Asterisk ended the call"
+            self._end("Asterisk ended the call")
         elif kind == KIND_ERROR:
-            self._ending = f"Asterisk reported an error ({bytes(payload[:8]).hex(' ') or 'without a code'})"
+            self._end(f"Asterisk reported an error ({bytes(payload[:8]).hex(' ') or 'without a code'})")
         return not self._ending
 
     def write(self, audio: bytes | memoryview) -> bool:
@@ -246,7 +276,8 @@ class AudioSocketTransport:
             await self._closed.wait()
             return
         self._over = True
-        self._running.cancel()
+        self._hub.remove(self._socket)
+        self._delivered.set()
         try:
             if not self._ending:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_S):
@@ -256,7 +287,8 @@ class AudioSocketTransport:
                 # Closing with something unread would be a reset, which makes Asterisk drop the caller
                 with trio.move_on_after(DRAIN_S):
                     while not self._ending:
-                        await self._receive()
+                        await trio.lowlevel.wait_readable(self._socket)
+                        self._read()
         finally:
             self.close()
 
@@ -270,6 +302,7 @@ class AudioSocketTransport:
         """Frees the socket whatever state it is in."""
         self._over = True
         if self._socket.fileno() != -1:
+            self._hub.remove(self._socket)
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
             self._closed.set()

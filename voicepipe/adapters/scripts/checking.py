@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from voicepipe.adapters.scripts.faults import Fault, check_heard, check_said, unknown
 from voicepipe.adapters.scripts.filling import GROUP, may_fill
+from voicepipe.adapters.scripts.format import RESULT
 from voicepipe.adapters.scripts.matching import compile_pattern, repeats_a_repeat, spoken_words
 from voicepipe.adapters.scripts.reaching import check_circles, check_expectations, check_gaps
-from voicepipe.adapters.scripts.reactions import empty_lists, reactions, texts_of
+from voicepipe.adapters.scripts.reactions import empty_lists, reactions, texts_in, texts_of
 from voicepipe.documents import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def _slots(script: Script) -> Faults:
         path = ("slots", slot)
         if not re.fullmatch(r"\w+", slot):
             yield Fault(path, "can't be used as {slot}", "a slot's name is letters, digits and _", key=True)
+        if slot == RESULT:
+            yield Fault(path, "is the name of what a tool returned", "choose another", key=True)
         if not values:
             yield Fault(path, "can't be filled: it has no words", "add `what is heard: what to say`")
         for heard in values:
@@ -122,7 +125,7 @@ def _end(path: Path, state: State) -> Faults:
     yield from _target(path, state.transfer)
     if state.hang_up and state.transfer is not None:
         yield Fault((*path, "hang_up"), "a call can't be transferred and hung up", "keep one of the two", key=True)
-    for key in ("expect", "on", "dtmf", "otherwise", "silence", "no_transfer"):
+    for key in ("expect", "on", "dtmf", "otherwise", "silence", "no_transfer", "results", "failed"):
         if getattr(state, key):
             yield Fault((*path, key), "the conversation ends in this state, so nothing follows", "remove it", key=True)
 
@@ -141,8 +144,13 @@ def _reaction(script: Script, reaction: Reaction, fillable: Collection[str]) -> 
     if reaction.kind == "no_transfer" and response.transfer is not None:
         hint = "say something, or go elsewhere"
         yield Fault((*path, "transfer"), "stands in for a transfer, so it can't be one", hint, key=True)
+    if reaction.kind == "failed" and response.call:
+        hint = "say something, or go elsewhere"
+        yield Fault((*path, "call"), "stands in for a tool that failed, so it can't call one", hint, key=True)
     yield from _actions(path, response)
-    yield from check_said((*path, "say"), response.say, fillable)
+    known = {RESULT, *fillable} if reaction.kind == "results" else fillable
+    for where, text in texts_in(reaction):
+        yield from check_said(where, text, known)
     if response.go is not None and response.go not in script.states:
         yield unknown((*path, "go"), response.go, script.states, "state")
     for index, slot in enumerate(response.forget):
@@ -153,13 +161,19 @@ def _reaction(script: Script, reaction: Reaction, fillable: Collection[str]) -> 
 def _actions(path: Path, response: Response) -> Faults:
     """What is wrong with what a response does."""
     yield from _target(path, response.transfer)
-    actions = ("go", "again", "transfer", "hang_up")
-    chosen = [action for action in actions if getattr(response, action) not in {None, False}]
+    actions = ("go", "again", "transfer", "hang_up", "call")
+    chosen = [action for action in actions if getattr(response, action) not in (None, False, {})]
+    if len(response.call) > 1:
+        yield Fault(
+            (*path, "call"), "calls several tools", "call one, and the next in response to its result", key=True
+        )
     if len(chosen) > 1:
         message = f"`{chosen[0]}` and `{chosen[1]}` exclude each other"
         yield Fault((*path, chosen[1]), message, "keep one of them", key=True)
     if not chosen and not response.say.strip():
-        yield Fault(path, "says nothing and does nothing", "give it `say`, `go`, `again`, `transfer` or `hang_up`")
+        yield Fault(
+            path, "says nothing and does nothing", "give it `say`, `go`, `again`, `transfer`, `hang_up` or `call`"
+        )
     if response.forget and response.go is None and not response.again:
         message = "what is forgotten here is not asked for again"
         yield Fault((*path, "forget"), message, "add `go` or `again`", key=True)

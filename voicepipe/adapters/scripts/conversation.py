@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from voicepipe.adapters.scripts.format import Response, Script, State, expand, fill, in_turn
+from voicepipe.adapters.scripts.format import RESULT, Response, Script, State, expand, fill, in_turn
 from voicepipe.adapters.scripts.matching import Heard, spoken_words
-from voicepipe.requests import CallStarted, Dtmf, Listen, Silence, ToolResults, Utterance
+from voicepipe.requests import CallStarted, Dtmf, Listen, Silence, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from voicepipe.requests import Trigger
 
 SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+")  # noqa: RUF001 - the full-width marks of Chinese and Japanese
 """Where a reply's text may be cut into pieces."""
+
+
+SAY_RESULT = Response(say=f"{{{RESULT}}}")
+"""What is done with a result that nothing is said of."""
 
 
 @frozen
@@ -35,6 +39,8 @@ class Progress:
     """How often in a row the caller was not understood in this state."""
     transferring: bool = False
     """Whether the last reply handed the call to somebody else."""
+    called: tuple[str, ...] = ()
+    """The tools that were called so far."""
 
 
 @frozen
@@ -47,6 +53,8 @@ class Reply:
     """Whom to hand the call to, after the text."""
     hang_up: bool
     """Whether to end the call, after the text."""
+    call: ToolCall | None
+    """Which tool to call."""
     progress: Progress
     """Where the call stands then."""
     listen: Listen | None
@@ -82,12 +90,13 @@ class Conversation:
             trigger: what happened.
             state: the `progress` of the call's last reply. Anything else, such as another model's state or None,
                 stands for a call that has just entered the start state.
-            tools: what the call can do. A transfer that it can't have is replaced by `no_transfer`.
+            tools: what the call can do. A transfer that it can't have is replaced by `no_transfer`, another tool by
+                `failed`.
 
         """
         known = isinstance(state, Progress) and state.script == self._digest
         progress: Progress = state if known else self._begun
-        turn = _Turn(self._script, evolve(progress, transferring=False), "transfer" in tools)
+        turn = _Turn(self._script, evolve(progress, transferring=False), tools)
         match trigger:
             case CallStarted():
                 turn.progress = Progress(self._digest, self._script.start)
@@ -101,8 +110,12 @@ class Conversation:
                 turn.respond(in_turn(turn.state.silence or self._script.anywhere.silence, count))
             case ToolResults() if progress.transferring:
                 turn.respond(turn.no_transfer)
-            case ToolResults():
-                return Reply((), None, False, progress, None)
+            case ToolResults(results=results):
+                ids = {_id_of(index, tool): tool for index, tool in enumerate(progress.called)}
+                own = [(ids[call_id], result) for call_id, result in results.items() if call_id in ids]
+                if not own:
+                    return Reply((), None, False, None, progress, None)
+                turn.take_result(*own[-1])
         return turn.reply(self._listen)
 
     def _understand(self, words: str, progress: Progress) -> tuple[Response | None, dict[str, str]]:
@@ -130,9 +143,11 @@ class Conversation:
 class _Turn:
     """One reply in the making."""
 
-    def __init__(self, script: Script, progress: Progress, can_transfer: bool) -> None:
-        self._script, self._can_transfer = script, can_transfer
+    def __init__(self, script: Script, progress: Progress, tools: Collection[str]) -> None:
+        self._script, self._tools, self._can_transfer = script, tools, "transfer" in tools
         self.progress = progress
+        self._call: ToolCall | None = None
+        self._result: dict[str, str] = {}
         self._said: list[str] = []
         self._transfer: str | None = None
         self._hang_up = False
@@ -145,6 +160,19 @@ class _Turn:
     def no_transfer(self) -> Response:
         return self.state.no_transfer or self._script.anywhere.no_transfer
 
+    @property
+    def failed(self) -> Response:
+        return self.state.failed or self._script.anywhere.failed
+
+    def take_result(self, tool: str, result: str) -> None:
+        """Does what is to be done about what a tool returned."""
+        if result.startswith(("error:", "cancelled:")):
+            self.respond(self.failed)
+            return
+        self._result = {RESULT: result}
+        responses = {**self._script.anywhere.results, **self.state.results}
+        self.respond(responses.get(tool, SAY_RESULT))
+
     def react(self, response: Response | None, slots: Mapping[str, str]) -> None:
         """Does what was found to be right, else what there is for such cases."""
         if response:
@@ -156,6 +184,8 @@ class _Turn:
 
     def respond(self, response: Response) -> None:
         """Says and does what the response holds."""
+        if response.tool and response.tool not in self._tools:
+            response = self.failed
         if not self._can_transfer and self._transfers(response):
             response = self.no_transfer
         self._say(response.say)
@@ -165,6 +195,8 @@ class _Turn:
             kept = {slot: text for slot, text in stays.slots.items() if slot not in response.forget}
             self.progress = evolve(stays, slots=kept)
             self.enter(to)
+        if response.tool:
+            self._call_tool(response)
         if self._hang_up or self._transfer is not None:  # the caller may speak over it, or it may fail
             self.progress = stays
 
@@ -184,8 +216,16 @@ class _Turn:
         kept = self.progress.slots.keys() - set(response.forget)
         return self._script.states[destination(self._script, response.go, kept)].transfer is not None
 
+    def _call_tool(self, response: Response) -> None:
+        slots = {**self.progress.slots, **self._result}
+        given = response.call[response.tool].items()
+        arguments = {name: fill(value, slots) if isinstance(value, str) else value for name, value in given}
+        called = self.progress.called
+        self._call = ToolCall(_id_of(len(called), response.tool), response.tool, arguments)
+        self.progress = evolve(self.progress, called=(*called, response.tool))
+
     def _say(self, template: str) -> None:
-        if text := fill(template, self.progress.slots):
+        if text := fill(template, {**self.progress.slots, **self._result}):
             self._said.append(text)
 
     def reply(self, listen: Mapping[str, Listen]) -> Reply:
@@ -195,9 +235,15 @@ class _Turn:
             text=_sentences(" ".join(self._said)),
             transfer=transfer,
             hang_up=self._hang_up,
+            call=self._call,
             progress=evolve(self.progress, transferring=transfer is not None),
             listen=listen[self.progress.state],
         )
+
+
+def _id_of(index: int, tool: str) -> str:
+    """The id of a call's tool call: the how manieth it is, from 0."""
+    return f"{tool}-{index}"
 
 
 def destination(script: Script, name: str, filled: Collection[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from voicepipe.adapters.scripts.format import slots_in
+from voicepipe.adapters.scripts.format import RESULT, slots_in
 from voicepipe.adapters.scripts.matching import slots_of
 from voicepipe.adapters.scripts.reactions import reactions_in
 
@@ -76,9 +76,10 @@ class Filling:
             response = reaction.response
             to = name if response.again else response.go
             if to is not None:
-                self._arrive(to, filled - set(response.forget))
+                self._arrive(to, filled - {RESULT, *response.forget})
 
     def _reactions(self, name: str) -> Iterator[tuple[Reaction, frozenset[str]]]:
         for reaction in reactions_in(self._script, name):
             intent = self._script.intents.get(reaction.name) if reaction.kind == "on" else None
-            yield reaction, self.states[name] | (surely_fills(intent) if intent else frozenset())
+            own = surely_fills(intent) if intent else frozenset[str]()
+            yield reaction, self.states[name] | own | ({RESULT} if reaction.kind == "results" else set())

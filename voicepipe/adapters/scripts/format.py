@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 from math import prod
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 Path: TypeAlias = tuple[str | int, ...]
 """A place in a script: keys and list indices from the top of the file."""
+
+RESULT = "result"
+"""The slot that holds what a tool returned, in responses to that."""
 
 SLOT = re.compile(r"(?P<space>\s*)\{(?P<slot>\w+)(?:\|(?P<missing>[^{}]*))?\}")
 """`{slot}` or `{slot|words while it is missing}`, with the space before it."""
@@ -51,6 +54,13 @@ class Response:
     """Hands the call to this number or extension."""
     hang_up: bool = False
     """Ends the call."""
+    call: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    """Calls this tool with these arguments, in whose text slots may stand; `results` says what to do then."""
+
+    @property
+    def tool(self) -> str:
+        """The tool that it calls; empty: none."""
+        return next(iter(self.call), "")
 
 
 @frozen
@@ -73,6 +83,10 @@ class State:
     """What to do when the caller says nothing. A list: the first, second, ... time in a row."""
     no_transfer: Response | None = None
     """What to do in place of a transfer that this call can't have."""
+    results: Mapping[str, Response] = field(factory=dict)
+    """What to do with what a tool returned, by tool; `{result}` is that."""
+    failed: Response | None = None
+    """What to do about a tool that failed, or that this call can't have."""
     transfer: str | None = None
     """Hands the call to this number or extension once `say` is said."""
     hang_up: bool = False
@@ -98,6 +112,10 @@ class Anywhere:
     """What to do when the caller says nothing."""
     no_transfer: Response = Response(again=True)
     """What to do in place of a transfer that this call can't have."""
+    results: Mapping[str, Response] = field(factory=dict)
+    """What to do with what a tool returned, by tool; where nothing is said of one, its result is said as it is."""
+    failed: Response = Response(again=True)
+    """What to do about a tool that failed, or that this call can't have."""
 
 
 @frozen

@@ -8,7 +8,7 @@ from voicepipe.adapters.scripts.faults import Fault, check_heard
 from voicepipe.adapters.scripts.filling import Filling
 from voicepipe.adapters.scripts.format import expand, slots_in
 from voicepipe.adapters.scripts.matching import Heard, spoken_words
-from voicepipe.adapters.scripts.reactions import reactions, reactions_in, texts_of
+from voicepipe.adapters.scripts.reactions import reactions, reactions_in, texts_in, texts_of
 from voicepipe.documents import shown
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ def check_gaps(script: Script, fillable: Collection[str]) -> Faults:
         for where, text in texts_of(("states", name), state)
     ]
     said += [
-        ((*reaction.path, "say"), reaction.response.say, filling.responses[reaction.path])
+        (where, text, filling.responses[reaction.path])
         for reaction in reactions(script)
         if reaction.path in filling.responses
+        for where, text in texts_in(reaction)
     ]
     for path, text, filled in said:
         for slot, has_default in dict.fromkeys(slots_in(text)):

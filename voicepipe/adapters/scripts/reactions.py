@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from voicepipe.adapters.scripts.format import Anywhere, Script, State
 
-Kind: TypeAlias = Literal["on", "dtmf", "otherwise", "silence", "no_transfer"]
+Kind: TypeAlias = Literal["on", "dtmf", "otherwise", "silence", "no_transfer", "results", "failed"]
 """The keys under which responses stand."""
 
 
@@ -26,7 +26,7 @@ class Reaction:
     kind: Kind
     """Under which key."""
     name: str
-    """The intent or the keys; empty for the other kinds."""
+    """The intent, the keys or the tool; empty for the other kinds."""
     response: Response
     """What is said and done."""
 
@@ -44,6 +44,7 @@ def _turns(path: Path, place: State | Anywhere) -> Iterator[tuple[Path, Kind, Tu
     yield (*path, "otherwise"), "otherwise", place.otherwise
     yield (*path, "silence"), "silence", place.silence
     yield (*path, "no_transfer"), "no_transfer", place.no_transfer
+    yield (*path, "failed"), "failed", place.failed
 
 
 def _reactions(path: Path, place: State | Anywhere) -> Iterator[Reaction]:
@@ -51,6 +52,8 @@ def _reactions(path: Path, place: State | Anywhere) -> Iterator[Reaction]:
         yield Reaction((*path, "on", name), "on", name, response)
     for name, response in place.dtmf.items():
         yield Reaction((*path, "dtmf", name), "dtmf", name, response)
+    for name, response in place.results.items():
+        yield Reaction((*path, "results", name), "results", name, response)
     for where, kind, entries in _turns(path, place):
         if isinstance(entries, tuple):
             for index, response in enumerate(entries):
@@ -65,6 +68,15 @@ def texts_of(path: Path, state: State) -> Iterator[tuple[Path, str]]:
         yield (*path, "say"), state.say
     else:
         yield from (((*path, "say", index), text) for index, text in enumerate(state.say))
+
+
+def texts_in(reaction: Reaction) -> Iterator[tuple[Path, str]]:
+    """What a response says, and what it gives to a tool, with their places."""
+    yield (*reaction.path, "say"), reaction.response.say
+    for tool, arguments in reaction.response.call.items():
+        for name, value in arguments.items():
+            if isinstance(value, str):
+                yield (*reaction.path, "call", tool, name), value
 
 
 def empty_lists(script: Script) -> Iterator[Path]:

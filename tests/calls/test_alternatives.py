@@ -1,0 +1,209 @@
+"""Which component a call uses, and which one when that fails."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from voicepipe.calls.alternatives import Alternatives, BudgetExceeded
+from voicepipe.calls.events import ComponentLabel
+from voicepipe.config.settings import ComponentSettings
+from voicepipe.errors import ComponentError, Location
+from voicepipe.pipelines.snapshot import Opened
+
+BRIEF = ComponentError("500")
+LASTING = ComponentError("401", retryable=False)
+BUSY = ComponentError("429", retry_after_s=5)
+SLOW = BudgetExceeded("said nothing within 4000 ms")
+
+
+def opened(name):
+    settings = ComponentSettings(
+        role="llm", adapter="a", options=None, name=name, where=Location("a.yaml"), path="", key=name
+    )
+    return Opened(ComponentLabel(name, "a", None), settings)
+
+
+class Role:
+    """A role's alternatives, and what was told."""
+
+    def __init__(self, *names, retries=1):
+        self.opened = tuple(map(opened, names))
+        self.told = []
+        self.alternatives = Alternatives(
+            "llm",
+            self.opened,
+            retries,
+            lambda role, error: self.told.append((role, error.message)),
+            lambda role, rung, component: self.told.append((role, rung, component)),
+        )
+
+    def leave_alone(self, *names, error=BRIEF, retry_at=1e9):
+        for one in self.opened:
+            if one.settings.name in names:
+                one.breaker.open(error, trio.current_time(), retry_at=retry_at)
+
+    def breaker(self, name):
+        return next(one.breaker for one in self.opened if one.settings.name == name)
+
+    async def begin(self, patience_ms=3000):
+        return await self.alternatives.begin(patience_ms)
+
+
+def name_of(attempts):
+    return attempts.current.settings.name
+
+
+async def path(role, *errors):
+    """Which components are used one after another, as each of these errors ends the use of one."""
+    attempts = await role.begin()
+    used = [name_of(attempts)]
+    for error in errors:
+        try:
+            await attempts.failed(error)
+        except ComponentError as last:
+            return [*used, last]
+        used.append(name_of(attempts))
+    return used
+
+
+@pytest.mark.parametrize(
+    ("retries", "errors", "used"),
+    [
+        (1, [BRIEF], ["a", "a"]),
+        (1, [BRIEF, BRIEF], ["a", "a", "b"]),
+        (1, [BRIEF, BRIEF, BRIEF, BRIEF], ["a", "a", "b", "b", BRIEF]),
+        (2, [BRIEF, BRIEF, BRIEF], ["a", "a", "a", "b"]),
+        (0, [BRIEF], ["a", "b"]),
+        (1, [LASTING], ["a", "b"]),
+        (1, [BUSY], ["a", "b"]),
+        (1, [SLOW], ["a", "b"]),
+        (1, [SLOW, SLOW], ["a", "b", SLOW]),
+        (1, [LASTING, BUSY], ["a", "b", BUSY]),
+        (9, [BRIEF, BRIEF, BRIEF], ["a", "a", "a", "b"]),  # by then calls leave it alone
+    ],
+)
+async def test_what_is_tried_after_a_failure(autojump_clock, retries, errors, used):
+    assert await path(Role("a", "b", retries=retries), *errors) == used
+
+
+async def test_each_step_is_told(autojump_clock):
+    role = Role("a", "b")
+    await path(role, BRIEF, SLOW, LASTING)
+    assert role.told == [
+        ("llm", "500"),
+        ("llm", "retry", "a"),
+        ("llm", SLOW.message),
+        ("llm", "alternate", "b"),
+        ("llm", "401"),
+    ]
+
+
+async def test_what_calls_leave_alone_is_passed_over_without_a_word(autojump_clock):
+    role = Role("a", "b", "c")
+    role.leave_alone("a", "b")
+    assert await path(role) == ["c"]
+    assert role.told == []
+    assert trio.current_time() == pytest.approx(trio.current_time())
+
+
+async def test_another_s_failure_is_not_forgotten_by_the_next_piece_of_work(autojump_clock):
+    role = Role("a", "b")
+    assert await path(role, LASTING) == ["a", "b"]
+    assert await path(role, LASTING) == ["a", "b"]
+    assert role.breaker("a").state == "open"
+    assert await path(role) == ["b"]
+
+
+async def test_it_goes_back_to_the_one_that_is_preferred_when_that_works(autojump_clock):
+    role = Role("a", "b")
+    role.leave_alone("a")
+    attempts = await role.begin()
+    assert not attempts.has_better
+    attempts.prefer()
+    assert name_of(attempts) == "b"
+    role.breaker("a").try_it()
+    role.breaker("a").close()
+    assert attempts.has_better
+    attempts.prefer()
+    assert name_of(attempts) == "a"
+    assert not attempts.has_better
+
+
+async def test_preferring_while_all_are_left_alone_changes_nothing(autojump_clock):
+    role = Role("a", "b")
+    role.leave_alone("a")
+    attempts = await role.begin()
+    role.leave_alone("b")
+    attempts.prefer()
+    assert name_of(attempts) == "b"
+
+
+async def test_with_everything_left_alone_nobody_waits_for_what_comes_too_late(autojump_clock):
+    role, began = Role("a", "b"), trio.current_time()
+    role.leave_alone("a", "b", retry_at=began + 60)
+    with pytest.raises(ComponentError, match=r"is left alone after failures, the last: 500") as caught:
+        await role.begin(3000)
+    assert caught.value.role == "llm"
+    assert trio.current_time() - began < 0.5
+    assert role.told == [("llm", "is left alone after failures, the last: 500")]
+
+
+@pytest.mark.parametrize("back_s", [0.5, 2.0])
+async def test_what_is_back_in_a_moment_is_waited_for(autojump_clock, nursery, back_s):
+    role, began = Role("a"), trio.current_time()
+    role.leave_alone("a", retry_at=began + back_s)
+
+    async def come_back():
+        await trio.sleep(back_s)
+        role.breaker("a").close()
+
+    nursery.start_soon(come_back)
+    attempts = await role.begin(3000)
+    assert trio.current_time() - began == pytest.approx(back_s)
+    assert name_of(attempts) == "a"
+    assert role.told[-1] == ("llm", "retry", "a")
+
+
+async def test_a_component_that_dies_under_its_only_user_is_waited_for(autojump_clock, nursery):
+    """Its streams know before its breaker does, which opens a little later."""
+    role, began = Role("a"), trio.current_time()
+    attempts = await role.begin(3000)
+
+    async def die_and_come_back():
+        await trio.sleep(0.05)
+        role.leave_alone("a", retry_at=began + 0.6)
+        await trio.sleep(0.6)
+        role.breaker("a").close()
+
+    nursery.start_soon(die_and_come_back)
+    await attempts.failed(BRIEF)
+    await attempts.failed(BRIEF)
+    assert name_of(attempts) == "a"
+    assert trio.current_time() - began == pytest.approx(0.65)
+
+
+async def test_waiting_ends_with_the_patience_however_often_it_is_tried(autojump_clock, nursery):
+    role, began = Role("a"), trio.current_time()
+    role.leave_alone("a", retry_at=began + 1)
+
+    async def be_tried_in_vain():
+        for _ in range(10):
+            await trio.sleep(1)
+            role.breaker("a").try_it()
+            role.leave_alone("a", retry_at=trio.current_time() + 1)
+
+    nursery.start_soon(be_tried_in_vain)
+    with pytest.raises(ComponentError):
+        await role.begin(3000)
+    assert trio.current_time() - began <= 3
+    nursery.cancel_scope.cancel()
+    assert len(role.breaker("a").watchers) == 0
+
+
+async def test_one_that_was_too_slow_is_tried_again_only_if_it_must(autojump_clock):
+    alone, listed = Role("a"), Role("a", "b")
+    for role, used in ((alone, "a"), (listed, "b")):
+        attempts = await role.begin()
+        await attempts.failed(SLOW, persistent=True)
+        assert name_of(attempts) == used

@@ -1,0 +1,43 @@
+"""What the log says of tools."""
+
+from __future__ import annotations
+
+import json
+
+from reference_engine.answering import log_call_event
+from reference_engine.lines import LineWriter
+from reference_engine.telemetry import open_log
+from voicepipe import ToolEnded, ToolStarted
+
+
+def logged(tmp_path, event):
+    with (tmp_path / "log").open("w+b") as file:
+        with LineWriter(file.fileno()) as writer:
+            log_call_event(open_log(writer, "json", lambda _set: "INFO"), "main", event)
+        file.seek(0)
+        (line,) = file.read().decode().splitlines()
+    return json.loads(line)
+
+
+def test_the_beginning(tmp_path):
+    record = logged(tmp_path, ToolStarted("c", 1.0, "call_7", "book", {"day": "monday"}))
+    assert (record["event"], record["level"], record["call_id"], record["set"]) == ("tool.started", "info", "c", "main")
+    assert (record["tool"], record["tool_call_id"], record["arguments"]) == ("book", "call_7", {"day": "monday"})
+
+
+def test_the_end(tmp_path):
+    record = logged(tmp_path, ToolEnded("c", 1.0, "call_7", "book", ok=True, result="booked", seconds=0.12345))
+    assert (record["event"], record["level"], record["tool"]) == ("tool.ended", "info", "book")
+    assert (record["ok"], record["result"], record["seconds"]) == (True, "booked", 0.123)
+    assert "exception" not in record
+
+
+def test_a_tool_that_broke_has_its_traceback(tmp_path):
+    try:
+        raise ValueError("the calendar is gone")  # noqa: TRY301 - so that it has a traceback
+    except ValueError as error:
+        event = ToolEnded("c", 1.0, "call_7", "book", ok=False, result="error: ...", seconds=0.1, error=error)
+    record = logged(tmp_path, event)
+    assert record["level"] == "warning"
+    assert "test_tool_log.py" in record["exception"]
+    assert "ValueError: the calendar is gone" in record["exception"]

@@ -1,0 +1,202 @@
+"""Tools that the file declares: what is requested of a real server, and what the model is told of its answers."""
+
+import json
+
+import pytest
+import trio
+from config_adapters import ENVIRON, REGISTRY
+from patience import LONG_S
+from vendors.serving import Fault, VendorServer, open_vendor
+
+from voicepipe.calls.tool_functions import ToolContext
+from voicepipe.config import load_config
+from voicepipe.errors import ToolError
+from voicepipe.pipelines.http_tools import MOST_BYTES, http_tool, open_client
+from voicepipe.requests import CallInfo
+
+CONTEXT = ToolContext("c", CallInfo())
+FILE = """\
+pipelines:
+  default: {{stt: {{type: ears, model: {model}}}, llm: {{type: chat, model: m}}, tts: voice, tools: [ask]}}
+tools:
+  ask:
+    description: Asks.
+    parameters:
+      type: object
+      properties: {{day: {{type: string}}, people: {{}}, notes: {{}}}}
+      required: [day]
+    http: {http}
+"""
+
+
+class Shop(VendorServer):
+    """Answers with `status` and `body`."""
+
+    def __init__(self):
+        super().__init__()
+        self.status, self.headers, self.pieces = 200, {"content-type": "text/plain; charset=utf-8"}, ["open till 5"]
+
+    async def answer(self, request, response):
+        await response.start(self.status, self.headers)
+        for piece in self.pieces:
+            await response.send(piece)
+
+
+@pytest.fixture
+async def shop():
+    server = Shop()
+    async with open_vendor(server) as address:
+        server.address = address
+        yield server
+
+
+@pytest.fixture
+async def ask(shop, tmp_path):
+    """Makes the tool that a file declares, and calls it."""
+    client = open_client()
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.conf").touch()
+
+    async def ask(arguments, environ=ENVIRON, **http):
+        http = {"url": shop.address.http + "/hours"} | http
+        http["url"] = http["url"].replace("SHOP", shop.address.http)
+        path = tmp_path / "set.yaml"
+        path.write_text(FILE.format(http=json.dumps(http), model=model))
+        settings = load_config(path, registry=REGISTRY, environ=environ).pipelines["default"]
+        tool = http_tool("ask", settings.declared["ask"], settings.secrets, client)
+        with trio.fail_after(LONG_S):
+            return await tool.function(arguments, CONTEXT)
+
+    yield ask
+    await client.aclose()
+
+
+async def test_a_get_has_its_arguments_in_the_query(shop, ask):
+    arguments = {"day": "next monday & more", "people": 2, "notes": ["a", True, None, {"b": "ü"}]}
+    assert await ask(arguments) == "open till 5"
+    (request,) = shop.requests
+    assert (request.method, request.path, request.body) == ("GET", "/hours", b"")
+    assert request.query == (
+        ("day", "next monday & more"),
+        ("people", "2"),
+        ("notes", "a"),
+        ("notes", "true"),
+        ("notes", '{"b": "ü"}'),
+    )
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_others_have_them_in_a_json_body(shop, ask, method):
+    await ask({"day": "monday", "people": 2}, method=method, query={"v": "1"})
+    (request,) = shop.requests
+    assert (request.method, request.path, request.query) == (method, "/hours", (("v", "1"),))
+    assert request.headers["content-type"] == "application/json"
+    assert request.json == {"day": "monday", "people": 2}
+
+
+async def test_what_the_url_names_goes_there_encoded(shop, ask):
+    await ask(
+        {"day": "a/b?c#d e", "people": 2},
+        url="SHOP/days/{day}/x?only={day}",
+        method="DELETE",
+        query={"k": "${API_KEY}"},
+    )
+    (request,) = shop.requests
+    assert request.method == "DELETE"
+    assert request.path in {"/days/a%2Fb%3Fc%23d%20e/x", "/days/a/b?c#d e/x"}
+    assert request.query == (("only", "a/b?c#d e"), ("k", ENVIRON["API_KEY"]), ("people", "2"))
+
+
+@pytest.mark.parametrize("day", ["", ".", ".."])
+async def test_arguments_lead_nowhere_else(shop, ask, day):
+    with pytest.raises(ToolError, match="day"):
+        await ask({"day": day}, url="SHOP/days/{day}/x")
+    assert shop.requests == []
+
+
+async def test_headers_bring_secrets(shop, ask):
+    await ask({"day": "x"}, headers={"Authorization": "Bearer ${API_KEY}", "X-Shop": "7"})
+    (request,) = shop.requests
+    assert request.headers["authorization"] == f"Bearer {ENVIRON['API_KEY']}"
+    assert request.headers["x-shop"] == "7"
+
+
+async def test_no_secret_comes_back(shop, ask):
+    """A server that echoes what it was sent, in its answer or in its refusal."""
+    shop.pieces = [f"to the main office you sent {ENVIRON['API_KEY']}, Basic YWRhOmh1bnRlcg=="]
+    headers = {"Authorization": "Bearer ${API_KEY}", "x-shop": "main", "x-auth-token": "Basic YWRhOmh1bnRlcg=="}
+    concealed = "to the main office you sent ${API_KEY}, Basic ***"
+    assert await ask({"day": "x"}, headers=headers) == concealed
+    shop.status = 400
+    with pytest.raises(ToolError) as refused:
+        await ask({"day": "x"}, headers=headers)
+    assert str(refused.value) == f"HTTP 400: {concealed}"
+
+
+@pytest.mark.parametrize(
+    ("status", "pieces", "said"),
+    [
+        (404, ["no such day"], "HTTP 404: no such day"),
+        (500, [], "HTTP 500"),
+        (302, ["elsewhere"], "HTTP 302: elsewhere"),
+        (400, ["x" * 10_000], "HTTP 400: " + "x" * 500),
+    ],
+)
+async def test_what_is_no_success_is_an_error_with_what_was_said(shop, ask, status, pieces, said):
+    shop.status, shop.pieces = status, pieces
+    shop.headers = {"location": "/other"}
+    with pytest.raises(ToolError) as refused:
+        await ask({"day": "x"})
+    assert str(refused.value) == said
+    assert len(shop.requests) == 1
+
+
+async def test_a_long_answer_is_cut(shop, ask):
+    shop.pieces = ["ü" * 10_000] * 20
+    text = await ask({"day": "x"})
+    assert text.startswith("ü" * (MOST_BYTES // 2))
+    assert text.endswith("… (and more)")
+    assert len(text.encode()) < MOST_BYTES + 30
+    assert await ask({"day": "x"}) == text
+
+
+async def test_an_empty_answer_is_nothing(shop, ask):
+    shop.status, shop.pieces = 204, []
+    assert await ask({"day": "x"}) is None
+
+
+@pytest.mark.parametrize("kind", ["refuse", "close", "reset", "rubbish"])
+async def test_a_server_that_fails_is_an_error_and_asked_once(shop, ask, kind):
+    shop.fault = Fault(kind)
+    with pytest.raises(ToolError, match="the request failed"):
+        await ask({"day": "x"})
+    assert shop.connections <= 1
+    assert len(shop.requests) <= 1
+
+
+async def test_nobody_there(ask):
+    with pytest.raises(ToolError, match="the request failed"):
+        await ask({"day": "x"}, url="http://127.0.0.1:1/x")
+
+
+async def test_cookies_do_not_go_from_one_caller_to_the_next(shop, ask):
+    shop.headers = {"set-cookie": "caller=ada; Path=/"}
+    await ask({"day": "x"})
+    await ask({"day": "x"})
+    assert all("cookie" not in request.headers for request in shop.requests)
+
+
+async def test_connections_are_kept(shop, ask):
+    for _ in range(3):
+        await ask({"day": "x"})
+    assert (len(shop.requests), shop.connections) == (3, 1)
+
+
+async def test_a_slow_answer_can_be_given_up(shop, ask):
+    shop.fault = Fault("stall")
+    with trio.move_on_after(0.3) as scope:
+        await ask({"day": "x"})
+    assert scope.cancelled_caught
+    shop.fault = None
+    assert await ask({"day": "x"}) == "open till 5"

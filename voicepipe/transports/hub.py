@@ -1,0 +1,70 @@
+"""The hub: one task that receives for all calls of a listener.
+
+A caller's audio comes 50 times a second. A task of its own that waits for each call's socket would be woken, would
+receive, and would ask trio to watch the socket again, for each of these frames: more work than everything that is
+done about them. So one task waits until any of the sockets has something, and gives each that has its turn to
+receive. What follows, from the frame's header to the end of a reply that it interrupts, happens in that turn,
+synchronously; tasks wake for what matters to a conversation only.
+
+Nor is that task woken for each frame: on a busy line of hundreds of calls it would be, thousands of times a second,
+so it takes at least `TURN_S` from one turn to the next, and receives whatever has come meanwhile.
+
+Transports whose audio does not come out of a plain socket have a task that delivers to the same sink.
+"""
+
+from __future__ import annotations
+
+import selectors
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import NoReturn
+
+TURN_S = 0.0025
+"""How soon after a turn the next one may begin, in s: a tenth of a frame."""
+
+
+class Receiver(Protocol):
+    """What a socket's audio is for."""
+
+    def receive(self) -> None:
+        """Takes what the socket has, quickly and without waiting; there may be nothing after all."""
+
+    def fail(self, error: Exception) -> None:
+        """Takes what `receive` raised: the hub goes on for the others."""
+
+
+class Hub:
+    """Has receivers receive whenever their sockets have something."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def add(self, receiver: Receiver, connection: socket) -> None:
+        """Gives a receiver its turns from now on."""
+        self._selector.register(connection, selectors.EVENT_READ, receiver)
+
+    def remove(self, connection: socket) -> None:
+        """Ends that, before the socket is closed; harmless if it was never added."""
+        if connection in self._selector.get_map():
+            self._selector.unregister(connection)
+
+    async def run(self) -> NoReturn:
+        """Gives turns until it is cancelled."""
+        while True:
+            # The selector is readable itself when any of its sockets is (epoll(7), kqueue(2)).
+            await trio.lowlevel.wait_readable(self._selector)
+            while ready := self._selector.select(0):
+                for key, _ in ready:
+                    try:
+                        key.data.receive()
+                    except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                        key.data.fail(error)
+                await trio.sleep_until((trio.current_time() // TURN_S + 1) * TURN_S)
+
+    def close(self) -> None:
+        """Frees what it takes of the system; its sockets are their owners'."""
+        self._selector.close()
