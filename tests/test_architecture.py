@@ -254,13 +254,24 @@ def test_the_vendors_are_those_of_the_extras():
     assert named - {"voicepipe"} <= VENDORS
 
 
+RUN_ELSEWHERE = {"voicepipe.adapters.espeak_helper", "voicepipe.adapters.pocketsphinx_worker"}
+"""What helper processes run."""
+ADAPTER_MODULES = sorted(name for name in MODULES if within(name, "voicepipe.adapters") and name not in RUN_ELSEWHERE)
+
+
+def test_all_adapters_are_among_those_that_are_imported():
+    modules = {adapter.options.__module__ for adapter in voicepipe.installed()}
+    assert {module for module in modules if within(module, "voicepipe.adapters")} <= set(ADAPTER_MODULES)
+    assert len(ADAPTER_MODULES) > 30
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         "import voicepipe",
         "from voicepipe import installed; installed()",
         "import voicepipe.cli",
-        "import voicepipe.adapters.vosk, voicepipe.adapters.espeak, voicepipe.adapters.scripted",
+        pytest.param(f"import {', '.join(ADAPTER_MODULES)}", id="import every adapter"),
     ],
 )
 def test_no_vendor_is_loaded_before_it_is_used(statement):

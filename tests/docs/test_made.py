@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from types import ModuleType
 
 import attrs
 import pytest
 from api import public_api
 from diagram import PLACES, transitions, turns_diagram
-from doc_pages import PAGES
-from tables import adapter_tables, developer_table, field_table, module_tables, turns_table
+from doc_pages import PAGES, ROOT
+from tables import (
+    adapter_links,
+    adapter_tables,
+    developer_table,
+    field_table,
+    kit_checks,
+    kit_faults,
+    module_tables,
+    turns_table,
+)
 
 import voicepipe
+from voicepipe import testing
 from voicepipe.calls import events
 from voicepipe.calls.turns import RULES
 from voicepipe.config import sections, settings
@@ -77,11 +88,43 @@ def test_a_row_says_type_default_and_bounds():
     assert table["`goodbye`"] == ("text", "`Goodbye.`")
 
 
-def test_every_adapter_has_its_options():
-    made = adapter_tables()
-    for adapter in voicepipe.installed():
-        section = made.split(f"### `{adapter.name}` ({adapter.role})")[1].split("###")[0]
+@pytest.mark.parametrize("name", voicepipe.installed().names())
+def test_every_adapter_has_a_page_with_its_options(name):
+    page = (ROOT / f"docs/reference/adapters/{name}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {name}\n")
+    assert f"<!-- made: adapter {name} -->" in page
+    made = adapter_tables(name)
+    adapters = [adapter for adapter in voicepipe.installed() if adapter.name == name]
+    assert made.count("### ") == len(adapters)
+    for adapter in adapters:
+        section = made.split(f"### `{name}` ({adapter.role})")[1].split("###")[0]
         assert all(f"| `{field.name}` |" in section for field in attrs.fields(adapter.options))
+        assert re.search(rf"^{adapter.role}: .*\b{name}\b", page, re.MULTILINE), "it has an example of each role"
+    assert f"[`{name}`](adapters/{name}.md)" in adapter_links()
+
+
+def test_the_table_of_adapters_has_them_all_with_their_roles():
+    page = (ROOT / "docs/reference/adapters/index.md").read_text(encoding="utf-8")
+    for name in voicepipe.installed().names():
+        (row,) = re.findall(rf"^\| \[`{name}`\]\({name}.md\) \|(.*)\|$", page, re.MULTILINE)
+        yes = [cell.strip() == "yes" for cell in row.split("|")[:3]]
+        assert yes == [voicepipe.installed().get(role, name) is not None for role in ("stt", "llm", "tts")]
+
+
+def test_every_check_of_the_kit_is_there():
+    for role, own in (("stt", "the_words_are_heard"), ("llm", "a_reply_ends_once"), ("tts", "speech_is_audible")):
+        made = kit_checks(role)
+        assert f"### `{own}`\n" in made
+        assert "### `cancelled_anywhere_it_leaves_nothing`\n" in made
+        assert "other_faults_are_noticed" not in made
+    assert [row[0] for row in rows(kit_faults())] == [f"`{kind}`" for kind in testing.conformance.FAULTS]
+
+
+def test_the_kit_s_names_are_all_there():
+    for package in (testing, testing.conformance):
+        headings = re.findall(r"^### `(\w+)`$", public_api(package.__name__), re.MULTILINE)
+        modules = {name for name in package.__all__ if isinstance(getattr(package, name), ModuleType)}
+        assert sorted(headings) == sorted(set(package.__all__) - modules)
 
 
 def test_every_rule_of_turn_taking_is_there():

@@ -5,15 +5,18 @@ A block that is no whole file stands below `<!-- fragment: PATH -->`, with the p
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import pytest
+from attrs import field, frozen, validators
 
 from reference_engine.loading import load_engine_settings
-from voicepipe import Registry, installed, load_config
+from voicepipe import Adapter, Registry, Secret, installed, load_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").rglob("*.md")]
@@ -50,10 +53,14 @@ def config(tmp_path_factory):
 def registry():
     """The installed adapters, and the one that the guide makes."""
     guide = (ROOT / "docs/how-to/write-an-adapter.md").read_text(encoding="utf-8")
-    source = re.search(r'^```python title="voicepipe_parrot.py"\n(.*?)^```$', guide, re.MULTILINE | re.DOTALL)
-    made: dict[str, object] = {}
-    exec(compile(source[1], "voicepipe_parrot.py", "exec"), made)
-    return Registry([*installed(), made["llm"]])
+    source = re.search(r'^```python title="[^"]*: OllamaOptions"\n(.*?)^```$', guide, re.MULTILINE | re.DOTALL)
+    made: dict[str, Any] = {"frozen": frozen, "field": field, "Secret": Secret, **vars(validators)}
+    exec(compile(source[1], "service.py", "exec", dont_inherit=True), made)
+    return Registry([*installed(), Adapter("ollama", "llm", made["OllamaOptions"], open=_open)])
+
+
+def _open(_options, _resources):
+    raise NotImplementedError
 
 
 def yaml_of(tree, over, path):
@@ -80,7 +87,9 @@ def test_block(text, fragment, config, registry):
     if re.search(r"^pipeline_sets:", text, re.MULTILINE):
         assert load_engine_settings(file).listeners
     else:
-        assert load_config(file, registry=registry).reachable
+        variables = re.findall(r"\$\{(\w+)\}", text)
+        environ = {**os.environ, **dict.fromkeys(variables, "a-value-for-tests")}
+        assert load_config(file, registry=registry, environ=environ).reachable
 
 
 def test_the_pages_have_blocks():

@@ -1,0 +1,123 @@
+"""Whoever follows the guide "Write an adapter" has an adapter that passes the kit, with nothing left to fill in."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from doc_pages import ROOT, block_titled, blocks_in
+from following import GUIDE, follow
+from installing import metadata_of
+from patience import LONG_S
+
+PLUGIN = ("-p", "voicepipe.testing.plugin", "-p", "no:cacheprovider")
+MAIN = "import sys; from voicepipe.cli import main; sys.exit(main())"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    pytest.importorskip("httpx", reason="its client: pip install 'voicepipe[elevenlabs]'")
+    package = follow(tmp_path_factory.mktemp("guide"))
+    metadata_of((package / "pyproject.toml").read_text(encoding="utf-8"), package.parent / "site")
+    return package
+
+
+def run(package, *command, **environ):
+    path = os.pathsep.join([str(package / "src"), str(package.parent / "site")])
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=package,
+        env=os.environ | {"PYTHONPATH": path, **environ},
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+        check=False,
+    )
+
+
+def test_it_passes_the_kit_and_nothing_is_left(package):
+    ran = run(package, "-m", "pytest", "-v", *PLUGIN)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "test_nothing_is_left_to_fill_in PASSED" in ran.stdout
+    assert "throttling_is_told PASSED" in ran.stdout
+    assert set(re.findall(r"::(\w+) SKIPPED", ran.stdout)) == {"other_faults_are_noticed"}  # it can't be deaf
+
+
+def test_the_house_s_tools_have_nothing_to_say(package, tmp_path):
+    pytest.importorskip("mypy", reason="pip install 'voicepipe[dev]'")
+    config = ROOT / "pyproject.toml"
+    for command in (["check"], ["format", "--check"]):
+        ran = run(package, "-m", "ruff", *command, "--no-cache", "--config", config, ".")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    options = ("--config-file", config, "--cache-dir", tmp_path)
+    ran = run(package, "-m", "mypy", *options, "src/voicepipe_ollama", MYPYPATH=f"{ROOT}{os.pathsep}src")
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_it_writes_down_a_whole_conversation(package):
+    told = """
+import json, voicepipe as v
+from voicepipe_ollama.wire import ReplyReader, body_for
+call = v.ToolCall("1", "hours", {"day": "Monday"})
+messages = (v.Message("caller", "when"), v.Message("agent", "", tool_calls=(call,)), v.Message("tool", "nine"))
+tool = v.Tool("hours", "When it is open.", {"type": "object"})
+asked = v.ReplyRequest(v.ToolResults({"1": "nine"}), messages, "Be brief.", (tool,), said="We op")
+print(json.dumps(body_for("llama3.2", asked)))
+reader = ReplyReader()
+line = {"message": {"content": "", "tool_calls": [{"function": {"name": "hours", "arguments": {"day": "Monday"}}}]}}
+events = [*reader.feed(json.dumps(line).encode() + b"\\n")]
+assert events[0].name == "hours" and events[0].arguments == {"day": "Monday"}
+assert [*reader.feed(b'{"done": true, "done_reason": "stop"}\\n')][-1] == v.ReplyDone("complete")
+reader = ReplyReader()
+events = [*reader.feed(b'{"message": {"content": "Hi"}}\\n{"done": true, "done_reason": "length"}\\n')]
+assert events[-1].reason == "truncated"
+"""
+    ran = run(package, "-c", told)
+    assert ran.returncode == 0, ran.stderr
+    assert '{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "hours", ' in ran.stdout
+    assert '{"role": "tool", "content": "nine"}, {"role": "assistant", "content": "We op"}]' in ran.stdout
+
+
+def test_a_pipeline_can_use_it(package, tmp_path):
+    file = package / "used.yaml"
+    pipeline = (
+        "pipelines:\n  default:\n    stt: {type: wyoming, address: 'a:1'}\n    tts: {type: wyoming, address: 'a:1'}\n"
+    )
+    file.write_text(f"{pipeline}    llm: {{type: ollama, model: llama3.2}}\n", encoding="utf-8")
+    assert run(package, "-c", MAIN, "check", "used.yaml").stdout.startswith("used.yaml: ok: 1 pipeline")
+    file.write_text(f"{pipeline}    llm: {{type: ollama, modle: llama3.2}}\n", encoding="utf-8")
+    ran = run(package, "-c", MAIN, "check", "used.yaml")
+    assert 'used.yaml:5:25: pipelines.default.llm.modle: unknown key "modle"' in ran.stdout
+    assert ran.returncode == 78
+
+
+def test_its_entry_point_is_the_one_that_the_guide_shows(package):
+    (shown,) = (block.text for block in blocks_in(ROOT / GUIDE) if block.language == "toml")
+    assert shown in (package / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_the_files_that_the_guide_names_are_those_of_the_package(package):
+    named = re.findall(r"`((?:src|tests)/[\w/]+\.py)`", (ROOT / GUIDE).read_text(encoding="utf-8"))
+    assert len(named) >= 7
+    assert [file for file in named if not (package / file).exists()] == []
+
+
+def test_the_kit_s_page(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="pip install 'voicepipe[espeak]'")
+    page = "docs/how-to/test-with-the-kit.md"
+    for title in ("test_espeak.py", "test_call.py", "checking.py"):
+        (tmp_path / title).write_text(block_titled(page, title), encoding="utf-8")
+    config = ("-c", ROOT / "pyproject.toml", "--rootdir", tmp_path)
+    ran = run(
+        tmp_path, "-m", "pytest", "-q", *PLUGIN, *config, "test_call.py", "test_espeak.py", "-k", "call or broken"
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "2 passed" in ran.stdout
+    (text,) = (block.text for block in blocks_in(ROOT / page) if block.language == "text")
+    from voicepipe.testing.conformance import speech  # noqa: PLC0415
+
+    means = speech.segments_come_in_order.__doc__
+    assert [line.strip() for line in text.splitlines()[1:]] == [line.strip() for line in means.rstrip().splitlines()]
