@@ -7,10 +7,10 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve fuzz soak bench-reload schema clean
+.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates bench profile bench-reload schema clean
 
 help:  ## Shows this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -63,12 +63,24 @@ docs: .venv/dev  ## Builds the documentation into site/
 docs-serve: .venv/dev  ## Serves the documentation while you write it
 	$(BIN)/mkdocs serve
 
+faults: .venv/dev  ## Every fault of a provider, in every role, at every moment: what the caller notices, as a table
+	$(BIN)/python tests/faults/matrix.py
+
 fuzz: .venv/dev  ## Throws mutated bytes at the AudioSocket decoder and the configuration, a minute each
 	$(BIN)/python tests/fuzz/fuzz_audiosocket.py --seconds 60
 	$(BIN)/python tests/fuzz/fuzz_config.py --seconds 60
 
 soak: .venv/dev  ## Two minutes of 50 calls, the second with a reload every second
 	$(BIN)/python tests/benchmarks/soak.py
+
+conversation-rates: .venv/dev  ## How often replies stop for nothing, and go on over the caller, by telephone line
+	$(BIN)/python tests/benchmarks/turn_rates.py
+
+bench: .venv/dev  ## What a call costs, beside a bare echo: half an hour; BENCH="--calls 50 --runs 1" for less
+	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
+
+profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph
+	$(BIN)/python tests/benchmarks/bench.py --profile 200
 
 bench-reload: .venv/dev  ## Checks 1,000 pipelines, and reloads them under calls
 	$(BIN)/python tests/benchmarks/big_reload.py

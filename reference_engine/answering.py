@@ -169,26 +169,8 @@ def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
             )
         case SpeechDetected(interrupts=True):
             log.debug("call.interrupted", call_id=event.call_id, set=set_name, at_s=round(event.at_s, 3))
-        case ReplyResumed():
-            log.debug("call.resumed", call_id=event.call_id, set=set_name, turn=event.turn, at_s=round(event.at_s, 3))
-        case ReplyPrepared():
-            log.debug(
-                "call.prepared",
-                call_id=event.call_id,
-                set=set_name,
-                used=event.used,
-                heard=event.heard,
-                at_s=round(event.at_s, 3),
-            )
-        case RecordingFailed():
-            log.warning(
-                "recording.failed",
-                call_id=event.call_id,
-                set=set_name,
-                path=event.path,
-                reason=event.reason,
-                at_s=round(event.at_s, 3),
-            )
+        case ReplyResumed() | ReplyPrepared() | RecordingFailed():
+            _log_aside(log, set_name, event)
         case TurnEnded():
             log.info(
                 "call.turn",
@@ -260,3 +242,28 @@ def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
             )
         case _:
             pass
+
+
+def _log_aside(log: Log, set_name: str, event: ReplyResumed | ReplyPrepared | RecordingFailed) -> None:
+    """Writes what the conversation itself does not show."""
+    match event:
+        case ReplyResumed():
+            log.debug("call.resumed", call_id=event.call_id, set=set_name, turn=event.turn, at_s=round(event.at_s, 3))
+        case ReplyPrepared():
+            log.debug(
+                "call.prepared",
+                call_id=event.call_id,
+                set=set_name,
+                used=event.used,
+                heard=event.heard,
+                at_s=round(event.at_s, 3),
+            )
+        case RecordingFailed():
+            log.warning(
+                "recording.failed",
+                call_id=event.call_id,
+                set=set_name,
+                path=event.path,
+                reason=event.reason,
+                at_s=round(event.at_s, 3),
+            )

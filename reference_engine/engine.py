@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from reference_engine.answering import Answering
+from reference_engine.collector import Collector
 from reference_engine.component_log import component_log
 from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
@@ -81,7 +82,8 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
             )
             metrics = Metrics(sets.serving, sets.unfit, lambda: runtime.attempts)
             manager = ServiceManager(sets.serving, unfit=sets.unfit)
-            sets.tell(reload_log(log), manager.observe, metrics.observe_set)
+            collector = Collector()
+            sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
             answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=keep)
             stopping = Stopping(
                 everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
@@ -110,6 +112,7 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 _log_ready(log, sets.serving, settings, listeners, admin)
                 readiness.ready()
                 manager.ready()
+                upkeep.start_soon(collector.run)
                 upkeep.start_soon(reloading.serve)
                 upkeep.start_soon(reload_on_signals, hangups, reloading, manager)
                 upkeep.start_soon(drain_superseded, answering, sets.serving, in_force)

@@ -13,9 +13,9 @@
 | `voicepipe_calls_total` | set, pipeline, outcome | calls that have ended |
 | `voicepipe_calls_refused_total` | set | calls that were refused: past `max_calls`, or the set was closing |
 | `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
-| `voicepipe_turn_step_seconds` | set, pipeline, step | the same until `final`, `asked`, `first_token`, `first_audio`, `heard` |
+| `voicepipe_turn_step_seconds` | set, pipeline, step | the same until each step was done: `final`, `first_token`, ... |
 | `voicepipe_interruptions_total` | set, pipeline, outcome | replies that were stopped: `ended` there, or `resumed` |
-| `voicepipe_prepared_replies_total` | set, pipeline, outcome | replies begun before the words were final: `used`, or `wasted` |
+| `voicepipe_prepared_replies_total` | set, pipeline, outcome | replies begun before the words were final |
 | `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
 | `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
 | `voicepipe_component_attempts_total` | role, component, outcome | what calls asked of it, by `success` and `failure` |

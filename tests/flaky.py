@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from contextlib import asynccontextmanager
+from copy import copy
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -56,7 +58,7 @@ class _Events:
 
 async def open_as(trouble: Trouble | None) -> None:
     if trouble is not None and trouble.how == "open":
-        raise trouble.error
+        raise copy(trouble.error)
     if trouble is not None and trouble.how == "hang":
         await trio.sleep_forever()
 
@@ -112,7 +114,7 @@ class _Transcripts:
         self._loud = self._loud or level(to_pcm16(audio, self._audio.encoding)) > LOUD
         if self._goes("fail", "end") and not self._wrong:
             self._wrong = True
-            self._events.put(self._trouble.error if self._trouble.how == "fail" else None)
+            self._events.put(copy(self._trouble.error) if self._trouble.how == "fail" else None)
         by_itself = self._owner.by_itself
         if by_itself and self._ms >= by_itself[0][0]:
             _, text, end_ms = by_itself.popleft()
@@ -121,7 +123,7 @@ class _Transcripts:
     async def end_utterance(self) -> None:
         await trio.lowlevel.checkpoint()
         if self._goes("final"):
-            raise self._trouble.error
+            raise copy(self._trouble.error)
         if self._goes("no final", "stall"):
             return
         words = self._loud and self._owner.texts and not self._goes("empty")
@@ -153,7 +155,7 @@ class FlakyLlm:
         self.requests.append(request)
         answer = self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
-            raise answer
+            raise copy(answer)
         yield _Replies(deque([TextDelta(answer), ReplyDone()] if isinstance(answer, str) else answer))
 
 
@@ -171,7 +173,7 @@ class _Replies:
                 continue
             self.events.popleft()
             if isinstance(event, BaseException):
-                raise event
+                raise copy(event)
             return event
         return None
 
@@ -248,7 +250,7 @@ class _Speech:
             if trouble.how == "stall":
                 await trio.sleep(inf)
             if trouble.how == "fail":
-                raise trouble.error
+                raise copy(trouble.error)
             return None
         if isinstance(event, SpeechAudio):
             await trio.sleep(self._owner.pace)
@@ -312,4 +314,4 @@ class Telephone(MemoryTransport):
     def gaps(self) -> list[float]:
         """How long nothing was heard between two frames of speech, in s, where that is more than a frame."""
         times = [when for when, _ in self.written]
-        return [b - a for a, b in zip(times, times[1:], strict=False) if b - a > 0.05]
+        return [b - a for a, b in pairwise(times) if b - a > 0.05]

@@ -79,6 +79,8 @@ class RecordingAdapters:
         """What logs name."""
         self.make: Callable[[Role], Component] = make_component
         """Makes what is opened."""
+        self.components: dict[str, Component] = {}
+        """What is opened instead, by name."""
         self._nurseries: dict[str, list[trio.Nursery]] = defaultdict(list)
         self.registry = Registry(
             Adapter(
@@ -131,7 +133,7 @@ class RecordingAdapters:
         await trio.lowlevel.checkpoint()
         if name in self.opening:
             await self.opening[name]()
-        component = self.make(role)
+        component = self.components.get(name) or self.make(role)
         async with trio.open_nursery() as nursery:
             self._nurseries[name].append(nursery)
             self.opened.append(name)

@@ -180,7 +180,7 @@ def test_without_its_source_a_class_says_the_rest():
 def test_names_of_a_module():
     said = said_in(source_of("voicepipe.config.settings").body)
     assert said["TOOLS"] == Said(
-        "('hang_up', 'transfer')", "The tools that every call has; an integrator's own come besides."
+        "('hang_up', 'transfer', 'send_dtmf')", "The tools that every call has; an integrator's own come besides."
     )
     assert said_of_fields(Options)["gap_ms"].annotation == "int | None"
 

@@ -54,6 +54,20 @@ MISTAKES = [
     ("states: {a: {say: hello, dtmf: {@1x: {say: x}}}}", '"1x" can\'t be pressed'),
     ("states: {a: {say: hello, dtmf: {1: @{}}}}", "states.a.dtmf.1: says nothing and does nothing"),
     ("states: {a: {say: hello, otherwise: @[]}}", "is an empty list"),
+    # tools
+    ("states: {a: {say: hello, dtmf: {1: {@call: {book: {}, look: {}}}}}}", "calls several tools"),
+    ("states: {a: {say: hello, dtmf: {1: {hang_up: true, @call: {book: {}}}}}}", "`hang_up` and `call` exclude"),
+    ("states: {a: {say: hello, dtmf: {1: {call: {book: {day: @'{dya}'}}}}}}" + DAY, 'no intent fills the slot "dya"'),
+    (
+        "states: {a: {say: hello, dtmf: {1: {call: {book: {day: @'{day}'}}}}}}" + DAY,
+        'the slot "day" may be missing here',
+    ),
+    ("states: {a: {say: hello, dtmf: {1: {say: @'{result}'}}}}", 'no intent fills the slot "result"'),
+    ("states: {a: {say: hello, results: {book: @{}}}}", "says nothing and does nothing"),
+    ("states: {a: {say: hello, results: {book: {go: @b}}}}", 'there is no state "b"'),
+    ("states: {a: {say: hello, failed: {@call: {book: {}}}}}", "stands in for a tool that failed"),
+    ("states: {a: {say: hello, hang_up: true, @results: {book: {say: x}}}}", "the conversation ends in this state"),
+    ("states: {a: {say: hello}}\nslots: {@result: {a: b}}", "is the name of what a tool returned"),
     (
         "states: {a: {say: hello, otherwise: [{say: x}, {go: a, @hang_up: true}]}}",
         "`go` and `hang_up` exclude each other",

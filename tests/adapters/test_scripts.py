@@ -15,7 +15,7 @@ from voicepipe.adapters.scripts.filling import surely_fills
 from voicepipe.adapters.scripts.format import Intent, expand, fill, in_turn
 from voicepipe.adapters.scripts.matching import MAX_CHARS, Heard, compile_pattern, repeats_a_repeat, spoken_words
 from voicepipe.config.values import File
-from voicepipe.requests import CallStarted, Dtmf, Listen, Silence, ToolResults, Utterance
+from voicepipe.requests import CallStarted, Dtmf, Listen, Silence, ToolCall, ToolResults, Utterance
 
 SLOTS = {
     "day": {"Monday": "on Monday", "tomorrow": "tomorrow", "day after tomorrow": "in two days"},
@@ -180,6 +180,65 @@ def talk(script, *triggers, tools=("hang_up", "transfer"), begin=True):
         replies.append(script.answer(happened, state, tools))
         state = replies[-1].progress
     return replies
+
+
+BOOKING = """
+start: ask
+slots: {day: {monday: Monday, friday: Friday}}
+intents: {day: {phrases: ["{day}"]}, look: {phrases: [look]}}
+anywhere:
+  on: {look: {say: One moment., call: {look: {}}}}
+  failed: {say: That did not work.}
+states:
+  ask:
+    say: Which day?
+    on: {day: {say: Let me see., call: {book: {day: "{day}", people: 2}}}}
+    results: {book: {say: "Booked: {result}.", go: more}}
+  more: {say: Anything else?}
+"""
+
+
+@pytest.fixture(scope="module")
+def booking():
+    return conversation(BOOKING)
+
+
+OWN = ("hang_up", "book", "look")
+
+
+def test_a_tool_is_called_and_its_result_said(booking):
+    _, calls, told = talk(booking, "on friday", ToolResults({"book-0": "number 7"}), tools=OWN)
+    assert said(calls) == "Let me see."
+    assert calls.call == ToolCall("book-0", "book", {"day": "Friday", "people": 2})
+    assert calls.progress.state == "ask"
+    assert (said(told), told.call, told.progress.state) == ("Booked: number 7. Anything else?", None, "more")
+
+
+def test_each_tool_call_has_an_id_of_its_own(booking):
+    *_, again = talk(booking, "on friday", "on monday", "look", tools=OWN)
+    assert again.call == ToolCall("look-2", "look")
+    *_, both = talk(booking, "on friday", "look", ToolResults({"book-0": "a", "look-1": "b"}), tools=OWN)
+    assert said(both) == "b"
+
+
+def test_a_result_that_nothing_is_said_of_is_said_as_it_is(booking):
+    assert said(talk(booking, "look", ToolResults({"look-0": "Blue."}), tools=OWN)[-1]) == "Blue."
+
+
+@pytest.mark.parametrize("result", ["error: no", "cancelled: the caller interrupted"])
+def test_a_tool_that_failed_has_its_response(booking, result):
+    failed = talk(booking, "monday", ToolResults({"book-0": result}), tools=OWN)[-1]
+    assert (said(failed), failed.progress.state) == ("That did not work.", "ask")
+
+
+def test_a_tool_that_the_call_does_not_have_is_not_called(booking):
+    refused = talk(booking, "monday", tools=("hang_up",))[-1]
+    assert (said(refused), refused.call) == ("That did not work.", None)
+
+
+def test_results_of_another_models_tools_are_none_of_its_business(booking):
+    other = talk(booking, ToolResults({"call_1": "x"}), tools=OWN)[-1]
+    assert (said(other), other.call) == ("", None)
 
 
 def test_a_state_says_its_texts_in_turn(shop):

@@ -39,6 +39,11 @@ def test_a_word_that_was_half_said_counts_as_said(spoken_chars, said, rest):
     assert split([Segment(TEXT, 0, spoken_chars * MS_A_CHAR)]) == (said, rest)
 
 
+@pytest.mark.parametrize(("spoken_chars", "said"), [(2, ""), (3, "hello."), (6, "hello.")])
+def test_a_single_word_is_said_or_not(spoken_chars, said):
+    assert split([Segment("hello.", 0, spoken_chars * MS_A_CHAR)])[0] == said
+
+
 @pytest.mark.parametrize(
     ("lasts_ms", "said"), [(150, "one"), (910, "one two"), (1000, "one two"), (1200, "one two three")]
 )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16, level
-from voicepipe.calls.vad import HANGOVER_FRAMES, ONSET_FRAMES, VoiceActivity
+from voicepipe.calls.vad import FLOOR_FRAMES, HANGOVER_FRAMES, ONSET_FRAMES, VoiceActivity
 from voicepipe.testing.transport import voice
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
@@ -158,3 +158,46 @@ def test_edges_come_in_order_whatever_the_verdicts(verdicts, sustained_ms):
     runs = [len(list(run)) for voiced, run in groupby(verdicts) if voiced]
     if runs and max(runs) >= max(sustained_ms // 20, ONSET_FRAMES + 1) + ONSET_FRAMES:
         assert "sustained" in found
+
+
+def steady(rms, seconds, rate=8000):
+    """A noise that passes for a voice: a vowel without a pause."""
+    t = np.arange(int(rate * seconds)) / rate
+    tone = sum(np.sin(2 * np.pi * 130 * k * t) * (1.0 if 3 <= k <= 7 else 0.3) for k in range(1, 20))
+    return tone * rms / np.sqrt(np.mean(tone**2))
+
+
+def as_pcm(samples):
+    return samples.clip(-32767, 32767).astype("<i2").tobytes()
+
+
+def test_a_noise_that_goes_on_is_no_speech_any_more():
+    found = edges(AudioFormat(8000), as_pcm(steady(2000, 20)))
+    assert [edge for edge, _ in found] == ["began", "sustained", "ended"]
+    assert found[-1][1] <= 2 * FLOOR_FRAMES * FRAME_MS + HANGOVER_MS + 200
+
+
+@pytest.mark.parametrize("louder", [2.5, 5])
+def test_a_voice_is_heard_over_a_noise_that_goes_on(louder):
+    samples = steady(1000, 20)
+    speech = np.frombuffer(voice(8000, 1000), "<i2").astype(float)
+    speech *= louder * 1000 / np.sqrt(np.mean(speech**2))
+    samples[10 * 8000 : 11 * 8000] += speech
+    found = edges(AudioFormat(8000), as_pcm(samples))[3:]
+    assert [edge for edge, _ in found][:2] == ["began", "sustained"]
+    assert 10_000 < found[0][1] < 10_200
+    assert 10_900 < found[-1][1] < 11_400
+
+
+def test_after_a_noise_a_quiet_voice_is_heard_again():
+    speech = np.frombuffer(voice(8000, 1000), "<i2").astype(float) * 0.3
+    samples = np.concatenate([steady(3000, 10), np.zeros(5 * 8000), speech, np.zeros(8000)])
+    found = edges(AudioFormat(8000), as_pcm(samples))[3:]
+    assert [edge for edge, _ in found] == ["began", "sustained", "ended"]
+    assert 15_000 < found[0][1] < 15_200
+
+
+def test_somebody_who_never_pauses_is_still_speaking():
+    """Half a minute without 200 ms of silence; syllables are enough."""
+    found = edges(AudioFormat(8000), voice(8000, 1000) * 30)
+    assert [edge for edge, _ in found] == ["began", "sustained"]

@@ -97,7 +97,7 @@ async def test_steps_of_turns(metrics):
     buckets = scraped(metrics, "voicepipe_turn_step_seconds_bucket")
     finals = {float(le): count for (_, step, le), count in buckets.items() if step == "final"}
     assert list(finals) == [*STEP_S, float("inf")]
-    assert [bound for bound, count in finals.items() if count][0] == 0.5
+    assert next(bound for bound, count in finals.items() if count) == 0.5
 
 
 async def test_how_replies_fare(metrics):

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from voicepipe.audio import FRAME_MS
-from voicepipe.calls.events import ReplyStarted, SpeechDetected, TurnEnded
+from voicepipe.calls.events import CallEnded, ReplyResumed, ReplyStarted, SpeechDetected, TurnEnded
 from voicepipe.config.settings import BargeInSettings, TurnsSettings
 from voicepipe.events import ReplyDone, TextDelta
 from voicepipe.requests import Message
@@ -39,7 +39,7 @@ def interrupted_call(offset_ms, min_speech_ms=160, words=("wait a moment",), **s
     async def caller():
         await call.transport.be_silent(offset_ms)
         await call.transport.say(1000)
-        await call.transport.be_silent(2500)
+        await call.transport.be_silent(3500)
         await call.transport.hang_up_as_caller()
 
     return call, caller
@@ -59,6 +59,26 @@ async def test_nothing_is_written_once_speech_is_detected(autojump_clock, offset
     assert late == []
     # It was detected as soon as it had lasted as long as configured, in whole frames of the caller's.
     assert 0.16 - SOON <= detected.at_s - offset_ms / 1000 <= 0.16 + 2 * FRAME_MS / 1000
+
+
+# Noise and signs of listening pause the reply, words end it, and so does any speech if that is configured.
+@pytest.mark.parametrize(("words", "settings"), [((), {}), (("uh-huh",), {}), (("no",), {}), ((), {"resume_ms": 0})])
+@pytest.mark.parametrize("offset_ms", range(1500, 1520, 3))
+async def test_paused_or_cancelled_nothing_is_written_meanwhile(autojump_clock, offset_ms, words, settings):
+    call, caller = interrupted_call(offset_ms, words=words, **settings)
+    await call.hold(caller)
+    detected = call.told(SpeechDetected)[0]
+    assert detected.interrupts
+    goes_on = [*call.told(ReplyResumed), *call.told(ReplyStarted)[1:]]
+    until = goes_on[0].at_s if goes_on else call.told(CallEnded)[0].at_s
+    late = [when for when, _ in call.transport.written if detected.at_s + FRAME_MS / 1000 + SOON < when < until]
+    assert late == []
+    # What was written ahead is all that can still be heard.
+    written_s = sum(when <= detected.at_s for when, _ in call.transport.written) * FRAME_MS / 1000
+    assert written_s <= detected.at_s + 0.040 + 0.005
+    resumes = words != ("no",) and not settings
+    assert bool(call.told(ReplyResumed)) == resumes
+    assert (call.turns[0].said == REPLY) == resumes
 
 
 @pytest.mark.parametrize("min_speech_ms", [20, 100, 300])

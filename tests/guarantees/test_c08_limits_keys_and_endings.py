@@ -3,7 +3,7 @@
 import pytest
 
 from voicepipe.calls.events import CallEnded, DtmfReceived, ReplyStarted
-from voicepipe.config.settings import LimitsSettings
+from voicepipe.config.settings import DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
 from voicepipe.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.requests import CallInfo, CallStarted, Dtmf, Message, Silence
 from voicepipe.testing.calls import RehearsedCall
@@ -221,3 +221,205 @@ async def test_the_call_can_be_hung_up_or_drained_from_outside(autojump_clock):
 
     assert (await drained.hold(drain)).outcome == "drained"
     assert drained.conversation == [("", "Good morning."), ("", "We close.")]  # the reply that was on is heard first
+
+
+# --- What the caller may say or press to get somewhere -------------------------------------------------------------
+
+
+HANGS_UP = TurnsSettings(hang_up_phrases=("goodbye", "that's all, thank you"))
+
+
+@pytest.mark.parametrize("said", ["Goodbye.", "goodbye", "That's all. Thank you!"])
+async def test_a_phrase_ends_the_call(autojump_clock, said):
+    limits = LimitsSettings(goodbye="Have a nice day.")
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText([said]), settings={"greeting": "Hi.", "turns": HANGS_UP, "limits": limits}
+    )
+    ended = await call.hold(speaks(call, 1500))
+    assert (ended.outcome, ended.detail) == ("said_goodbye", said)
+    assert call.conversation == [("", "Hi."), (said, "Have a nice day.")]
+    assert call.turns[1].trigger == "utterance"
+    assert 399 < call.turns[1].response_ms < 631
+    assert call.llm.requests == []
+    assert call.transport.ended.is_set()
+
+
+async def test_a_phrase_within_a_sentence_is_part_of_it(autojump_clock):
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(["say goodbye to her"]), settings={"greeting": "Hi.", "turns": HANGS_UP}
+    )
+    ended = await call.hold(speaks(call, 1500))
+    assert ended.outcome == "caller_hung_up"
+    assert call.conversation[1] == ("say goodbye to her", "I see.")
+
+
+async def test_a_phrase_over_a_reply_ends_the_call_too(autojump_clock):
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(["goodbye"]), settings={"greeting": "And so on. " * 20, "turns": HANGS_UP}
+    )
+    ended = await call.hold(speaks(call, 1500))
+    assert ended.outcome == "said_goodbye"
+    assert call.turns[0].interrupted
+    assert call.conversation[1] == ("goodbye", "Goodbye.")
+
+
+def speaks(call, after_ms):
+    async def caller():
+        await call.transport.be_silent(after_ms)
+        await call.transport.say(500)
+        await call.transport.be_silent(4000)
+        await call.transport.hang_up_as_caller()
+
+    return caller
+
+
+MENU = {
+    "0": KeyAction(transfer="operator"),
+    "1": KeyAction(say="We are open from nine to five."),
+    "*": KeyAction(hang_up=True),
+}
+
+
+def presses(call, *keys, after_ms=2000, gap_ms=300, then_ms=6000):
+    async def caller():
+        await call.transport.be_silent(after_ms)
+        for key in keys:
+            await call.transport.press(key)
+            await call.transport.be_silent(gap_ms)
+        await call.transport.be_silent(then_ms)
+        await call.transport.hang_up_as_caller()
+
+    return caller
+
+
+@pytest.mark.parametrize("after_ms", [500, 2500])  # over the greeting, and after it
+async def test_a_menu_key_says_something_without_the_model(autojump_clock, after_ms):
+    call = RehearsedCall(settings={"greeting": "Press one, or wait for it.", "keys": MENU})
+    await call.hold(presses(call, "1", after_ms=after_ms))
+    assert call.llm.requests == []
+    assert call.conversation[1] == ("1", "We are open from nine to five.")
+    assert call.turns[1].trigger == "dtmf"
+    assert call.turns[0].interrupted == (after_ms < 1000)
+
+
+async def test_a_menu_key_transfers(autojump_clock):
+    call = RehearsedCall(settings={"greeting": "Press zero.", "keys": MENU})
+    ended = await call.hold(presses(call, "0"))
+    assert (ended.outcome, ended.detail) == ("transfer_requested", "operator")
+    assert call.transport.transferred_to == "operator"
+    assert ended.at_s == pytest.approx(2, abs=0.02)
+
+
+async def test_a_menu_key_hangs_up(autojump_clock):
+    call = RehearsedCall(settings={"greeting": "Press star.", "keys": MENU})
+    ended = await call.hold(presses(call, "*"))
+    assert ended.outcome == "agent_hung_up"
+    assert call.conversation[1] == ("*", "Goodbye.")
+
+
+async def test_other_keys_are_the_models(autojump_clock):
+    call = RehearsedCall(llm=answers("You pressed it."), settings={"greeting": "Press one.", "keys": MENU})
+    await call.hold(presses(call, "7"))
+    assert call.conversation[1] == ("7", "You pressed it.")
+
+
+@pytest.mark.parametrize(
+    ("keys", "end_key", "gap_ms", "numbers"),
+    [
+        ("4711", "#", 300, ["4711"]),
+        ("4711#", "#", 300, ["4711"]),
+        ("47*1", "*", 300, ["47", "1"]),
+        ("47#1", "", 300, ["47#1"]),
+        ("12", "#", 1500, ["1", "2"]),
+    ],
+)
+async def test_keys_make_numbers(autojump_clock, keys, end_key, gap_ms, numbers):
+    turns = TurnsSettings(dtmf=DtmfSettings(gap_ms=1000, end_key=end_key))
+    call = RehearsedCall(llm=answers("Thanks."), settings={"greeting": "Your number?", "turns": turns})
+    await call.hold(presses(call, *keys, gap_ms=gap_ms))
+    assert [request.trigger for request in call.llm.requests] == [Dtmf(number) for number in numbers]
+    assert [turn.heard for turn in call.turns[1:] if turn.trigger == "dtmf"] == numbers
+
+
+async def test_an_end_key_saves_the_wait(autojump_clock):
+    turns = TurnsSettings(dtmf=DtmfSettings(gap_ms=3000))
+    call = RehearsedCall(llm=answers("Thanks."), settings={"greeting": "Your number?", "turns": turns})
+    await call.hold(presses(call, "4", "2", "#"))
+    assert call.told(ReplyStarted)[1].at_s == pytest.approx(2.6, abs=0.02)
+
+
+async def test_an_end_key_alone_interrupts_and_is_no_number(autojump_clock):
+    turns = TurnsSettings(dtmf=DtmfSettings(gap_ms=1000))
+    limits = LimitsSettings(idle_prompt_s=4, idle_prompts=0)
+    call = RehearsedCall(settings={"greeting": "Your number, please, now.", "turns": turns, "limits": limits})
+    ended = await call.hold(presses(call, "#", after_ms=500, then_ms=20_000))
+    assert call.turns[0].interrupted
+    assert call.llm.requests == []
+    assert ended.outcome == "idle"  # and not nothing for ever
+
+
+# --- A warning before the end --------------------------------------------------------------------------------------
+
+SHORT = LimitsSettings(max_call_minutes=0.5, warning_s=10, warning="Soon.", goodbye="Time is up.", idle_prompt_s=100)
+
+
+async def test_the_caller_is_warned_before_the_end(autojump_clock):
+    call = RehearsedCall(settings={"greeting": "Hi.", "limits": SHORT})
+    ended = await call.hold(silent_caller(call))
+    assert [turn.said for turn in call.turns] == ["Hi.", "Soon.", "Time is up."]
+    assert [event.at_s for event in call.told(ReplyStarted)] == pytest.approx([0, 20, 30], abs=0.05)
+    assert ended.outcome == "max_length"
+
+
+async def test_a_warning_waits_until_nobody_speaks(autojump_clock):
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(["now"]),
+        llm=answers("It is a long answer, that goes on."),
+        settings={"greeting": "Hi.", "limits": SHORT},
+    )
+
+    async def caller():
+        await call.transport.be_silent(19_500)
+        await call.transport.say(1000)
+        await call.transport.be_silent(20_000)
+
+    await call.hold(caller)
+    assert call.conversation == [
+        ("", "Hi."),
+        ("now", "It is a long answer, that goes on."),
+        ("", "Soon."),
+        ("", "Time is up."),
+    ]
+
+
+async def test_a_warning_that_waits_outlasts_what_else_is_announced(autojump_clock):
+    call = RehearsedCall(settings={"greeting": "Hi.", "limits": SHORT, "keys": {"1": KeyAction(say="Open till five.")}})
+
+    async def caller():
+        await call.transport.be_silent(19_900)
+        await call.transport.press("1")
+        await call.transport.be_silent(20_000)
+
+    await call.hold(caller)
+    assert [turn.said for turn in call.turns] == ["Hi.", "Open till five.", "Soon.", "Time is up."]
+
+
+async def test_a_transfer_that_the_caller_speaks_over_is_asked_for_again(autojump_clock):
+    """Interrupted before its words were heard, it does not happen behind the caller's back."""
+    moment = "I am putting you through to sales, one moment."
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(["wait a moment"]),
+        llm=ScriptedLanguageModel(
+            lambda request: (
+                [TextDelta(moment), ToolCall("1", "transfer", {"target": "1"}), ReplyDone()]
+                if not request.messages
+                else "Yes?"
+            )
+        ),
+        settings={"tools": ("transfer",)},
+    )
+    ended = await call.hold(speaks(call, 800))
+    assert ended.outcome == "caller_hung_up"
+    assert call.turns[0].interrupted
+    assert call.conversation[1] == ("wait a moment", "Yes?")
+    assert call.transport.transferred_to is None

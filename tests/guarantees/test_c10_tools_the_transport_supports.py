@@ -1,13 +1,20 @@
 """C10: a tool that the transport can't support is not offered to the model; a transfer's target is in the record."""
 
 import pytest
+import trio
+from patience import LONG_S
 
+from voicepipe.calls.call import open_call
 from voicepipe.calls.events import ComponentFailed
+from voicepipe.calls.record import CallRecorder
 from voicepipe.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.requests import ToolResults
+from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 from voicepipe.testing.calls import RehearsedCall
-from voicepipe.testing.components import ScriptedLanguageModel
+from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
+from voicepipe.testing.pipelines import open_test_pipeline
 from voicepipe.testing.transport import MemoryTransport
+from voicepipe.transports.audiosocket import open_audiosocket_listener
 
 
 async def offered(tools, can):
@@ -68,3 +75,33 @@ async def test_a_tool_that_was_not_offered_does_nothing_and_is_told(autojump_clo
     assert name in failure.error.hint
     assert call.transport.transferred_to is None
     assert call.transport.pressed == []
+
+
+async def test_over_audiosocket_a_transfer_goes_back_to_the_dialplan_with_its_target_in_the_record():
+    """A real connection: Asterisk's side sees a hang-up, and goes on in its own plan."""
+    recorder = CallRecorder()
+    model = ScriptedLanguageModel(
+        lambda _: [TextDelta("One moment."), ToolCall("1", "transfer", {"target": "2000"}), ReplyDone()]
+    )
+    async with (
+        open_test_pipeline(
+            ScriptedSpeechToText(), model, ToneTextToSpeech(ms_a_char=20), tools=("transfer", "send_dtmf")
+        ) as pipeline,
+        open_audiosocket_listener(port=0) as listener,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def answer(transport):
+            async with open_call(pipeline, transport, observer=recorder.observe) as call:
+                await call.run()
+
+        nursery.start_soon(listener.serve, answer)
+        async with open_audiosocket_call(port=listener.address[1]) as caller:
+            with trio.fail_after(LONG_S):
+                await caller.hung_up.wait()
+        nursery.cancel_scope.cancel()
+    assert caller.how == "0x00"
+    assert [tool.name for tool in model.requests[0].tools] == ["transfer"]
+    record = recorder.record
+    assert (record.outcome, record.detail) == ("transfer_requested", "2000")
+    assert [turn.said for turn in record.turns] == ["One moment."]

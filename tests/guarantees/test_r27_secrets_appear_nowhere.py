@@ -65,6 +65,16 @@ pipelines:
     prompt: "Your word is ${{WORD}}. {prompt}"
     greeting: Hello from ${{WORD}}
     on_failure: {{say: "Ask for ${{WORD}}"}}
+    tools: [ask]
+tools:
+  ask:
+    description: Asks for ${{WORD}}
+    parameters: {{type: object, properties: {{word: {{const: "${{WORD}}"}}}}}}
+    http:
+      url: http://127.0.0.1/${{WORD}}
+      query: {{word: "${{WORD}}"}}
+      headers:
+        {{authorization: "Basic ${{KEY}}", x-key: canary-in-the-yaml, x-more: "${{UNSET:-canary-as-a-default}}"}}
 limits: {{goodbye: "Bye, ${{WORD}}"}}
 """
 
@@ -297,7 +307,7 @@ def names_of(changes):
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("KEY", ("tts voice",)),
+        ("KEY", ("tts voice", "tools.ask.http.headers.authorization")),
         ("TOKEN", ("tts voice",)),
         (
             "WORD",
@@ -306,6 +316,10 @@ def names_of(changes):
                 "pipelines.default.greeting",
                 "pipelines.default.on_failure.say",
                 "pipelines.default.limits.goodbye",
+                "tools.ask.description",
+                "tools.ask.http.url",
+                "tools.ask.http.query.word",
+                "tools.ask.parameters.properties.word.const",
             ),
         ),
     ],
@@ -331,7 +345,8 @@ async def test_a_file_or_a_literal_that_changed_says_so_as_well(watched):
         assert (outcome.version, outcome.digest, names_of(outcome.plan.secrets_changed)) == (2, digest, ("tts voice",))
         watched.path.write_text(watched.path.read_text().replace(CANARIES["literal"], CANARIES["LATER"]))
         outcome = await pipelines.reload()
-        assert (outcome.version, outcome.digest, names_of(outcome.plan.secrets_changed)) == (3, digest, ("tts voice",))
+        changed = ("tts voice", "tools.ask.http.headers.x-key")
+        assert (outcome.version, outcome.digest, names_of(outcome.plan.secrets_changed)) == (3, digest, changed)
 
 
 async def test_an_edit_beside_it_is_no_changed_secret(watched):

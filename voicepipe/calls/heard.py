@@ -48,13 +48,14 @@ def heard_text(segments: Sequence[Segment], played_ms: float) -> str:
 def split_spoken(segments: Sequence[Segment], index: int) -> Segment | None:
     """Cuts a segment where its audio ends, when no more comes; gives what is left to speak.
 
-    It is cut between words: one that was half said counts as said, of which less was said comes again.
+    It is cut between words, where a script has spaces: one that was half said counts as said, one that was only begun
+    comes again.
     """
     segment = segments[index]
     spoken, lasts_ms = segment.spoken, segment.end_ms - (segment.start_ms or 0.0)
     at_ms, marked = max((mark for mark in segment.marks if mark[0] <= lasts_ms), default=(0.0, 0))
     chars = min(len(spoken), marked + int((lasts_ms - at_ms) / _ms_a_char(segments)))
-    if " " in spoken:
+    if not WIDE.search(spoken):
         begins, ends = spoken.rfind(" ", 0, chars) + 1, spoken.find(" ", chars)
         ends = len(spoken) if ends < 0 else ends
         chars = ends if 2 * (chars - begins) >= ends - begins else begins

@@ -66,7 +66,7 @@ class Playout:
 
     @property
     def silent_ms(self) -> float:
-        """How long nothing has been heard for want of speech, in ms; 0 if there is some, in a pause, or before it began."""
+        """How long nothing has been heard for want of speech, in ms; 0 if there is some, or in a pause."""
         if not self._written or self._paused or self._frame is not None or self._buffered >= self._frame_bytes:
             return 0.0
         return max(0.0, trio.current_time() - self._due) * 1000

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.spoken_reply import SpokenReply
     from voicepipe.components import SpeechStream
     from voicepipe.pipelines.snapshot import Recorded
+    from voicepipe.requests import ReplyRequest
 
 NEAR_S = 0.01
 """How far a deadline may be off, in s: moving it costs more than all else that is done about 20 ms of speech."""
@@ -66,9 +67,14 @@ class Speaker:
             from voicepipe.calls.spoken import Wording  # noqa: PLC0415 - 20 ms; a pipeline that opens has done it already
 
             reply.wording = Wording(self.speech)
-            async with open_hidden_nursery() as nursery:
-                nursery.start_soon(self._write, reply)
+            if reply.request is None:
+                reply.add([reply.announcement])
+                reply.end()
                 await self._say(reply)
+            else:
+                async with open_hidden_nursery() as nursery:
+                    nursery.start_soon(self._write, reply, reply.request)
+                    await self._say(reply)
         if reply.failure is None or reply.segments:
             self.playout.finish(reply.playout_reply)
             await self.playout.wait_played(reply.playout_reply)
@@ -81,16 +87,11 @@ class Speaker:
         reply.segments.append(Segment(reply.announcement, 0.0, self.audio.ms_in(len(speech)), complete=True))
         self.playout.add(reply.playout_reply, speech)
 
-    async def _write(self, reply: SpokenReply) -> None:
-        if reply.request is None:
-            reply.add([reply.announcement])
-        else:
-            try:
-                await compose(
-                    reply, reply.request, self.models, self.states, budgets=self.budgets.llm, speech=self.speech
-                )
-            except ComponentError as error:
-                reply.failure = error
+    async def _write(self, reply: SpokenReply, request: ReplyRequest) -> None:
+        try:
+            await compose(reply, request, self.models, self.states, budgets=self.budgets.llm, speech=self.speech)
+        except ComponentError as error:
+            reply.failure = error
         reply.end()
 
     async def _say(self, reply: SpokenReply) -> None:
@@ -145,7 +146,8 @@ class _Voice:
             except BaseExceptionGroup as group:
                 raise settle(group, self._voice.who) from None
         if self._scope.cancelled_caught:
-            raise self._budget_exceeded("{} within {} ms".format(*self._late))
+            what, within_ms = self._late
+            raise self._budget_exceeded(f"{what} within {within_ms} ms")
 
     def resume_at(self) -> int:
         """Where the next voice goes on: at the first segment that was not heard. One that is being heard is split."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import webrtcvad
-
 from voicepipe.audio import FRAME_MS, AudioFormat, level, open_converter
 
 Edge = Literal["began", "sustained", "ended"]
@@ -24,9 +22,9 @@ HANGOVER_FRAMES = 10
 """Silent frames that make an end: the gap within a word is shorter."""
 
 MIN_LEVEL = 180
-"""RMS of 16-bit samples below which a frame is silence whatever it sounds like: about -42 dBFS, line noise, faint echo.
+"""RMS of 16-bit samples below which a frame is silence whatever it sounds like: about -45 dBFS, line noise, faint echo.
 
-Callers speak at -15 to -40 dBFS (ITU-T P.56 active level); what is quieter is somebody else, or the agent's own voice.
+Speech is nominally at -26 dBFS (ITU-T G.191); what is so much quieter is somebody else, or the agent come back.
 """
 
 FLOOR_FRAMES = 100
@@ -58,6 +56,8 @@ class VoiceActivity:
         rate = audio.rate if audio.rate in NATIVE_RATES else 16000
         self._linear = AudioFormat(rate)
         self._converter = open_converter(audio, self._linear, live=True)
+        import webrtcvad  # noqa: PLC0415 - 10 ms of imports, for those who hold calls
+
         self._vad = webrtcvad.Vad(AGGRESSIVENESS)
         self._sustained_frames = max(ONSET_FRAMES + 1, -(-sustained_ms // FRAME_MS))
         self._sustained = False  # this speech, already
@@ -82,7 +82,7 @@ class VoiceActivity:
         """Judges the next 20 ms; the edge that they make, if any."""
         linear = frame if self._converter is None else self._converter.convert(frame)
         loudness = level(linear)
-        if loudness < self._least:
+        if loudness < self._least:  # noqa: PLR1730 - a call of `min` takes 60 ns
             self._least = loudness
         self._left -= 1
         if not self._left:
@@ -106,6 +106,7 @@ class VoiceActivity:
         return None
 
     def _learn_floor(self) -> None:
-        """The noise that has gone on since the count before this one is what a voice must be louder than."""
-        self._threshold = max(MIN_LEVEL, int(ABOVE_FLOOR * min(self._floor, self._least)))
+        """A noise that passes for a voice, and goes on, is what a voice must be louder than, until it stops."""
+        if self._threshold > MIN_LEVEL or (self.speaking and self._frames > FLOOR_FRAMES / 2):
+            self._threshold = max(MIN_LEVEL, int(ABOVE_FLOOR * min(self._floor, self._least)))
         self._floor, self._least, self._left = self._least, LOUDEST, FLOOR_FRAMES

@@ -137,12 +137,15 @@ class TextToSpeechBudgets:
     first_audio_ms: int = field(default=2000, validator=ge(50))
     """Until the first audio of a text that was sent, in ms."""
     gap_ms: int = field(default=2000, validator=ge(50))
-    """Between two pieces of speech while more is due, in ms."""
+    """Between two pieces of speech while more is due, in ms; also what all waiting within a sentence may come to."""
 
 
 @frozen
 class BudgetsSettings:
-    """How long components may take before something useful comes; then the next alternative gets its turn."""
+    """How long components may take before something useful comes; then the next alternative gets its turn.
+
+    If none is left, one that is being opened or tried again is waited for as long as connecting may take.
+    """
 
     stt: SpeechToTextBudgets = SpeechToTextBudgets()
     """Speech-to-text."""

@@ -1,0 +1,104 @@
+"""The calls under measurement: pipelines from a file, AudioSocket calls on them, through the public API.
+
+`python server.py FILE [--reload S]` prints its port, takes calls until its input ends, and prints as JSON what it
+measured: the response times of the calls in ms, and how its reloads went.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+
+import trio
+from bench_components import FINAL
+from sampler import sampled, write
+
+import voicepipe
+from voicepipe import ReplyStarted, Transcribed
+
+
+class Responses:
+    """An observer's notes: from the recogniser's final transcript to the first audio that was written, in ms."""
+
+    def __init__(self):
+        self.ms = []
+
+    def of_a_call(self):
+        final_at = None
+
+        def observe(event):
+            nonlocal final_at
+            if isinstance(event, Transcribed):
+                if event.final and event.text.startswith(FINAL):
+                    final_at = float(event.text.removeprefix(FINAL))
+            elif isinstance(event, ReplyStarted) and final_at is not None:
+                self.ms.append((time.perf_counter() - final_at) * 1000)
+                final_at = None
+
+        return observe
+
+
+async def reload_every(seconds, pipelines, outcomes):
+    """Changes the file and has it read again; the change is a pause that no call notices."""
+    text, number = pipelines.path.read_text(), 0
+    while True:
+        await trio.sleep(seconds)
+        number += 1
+        pipelines.path.write_text(text.replace("gap_ms: 0", f"gap_ms: {number}"))
+        outcomes.append(type(await pipelines.reload()).__name__)
+
+
+async def main(arguments):
+    responses, outcomes = Responses(), []
+
+    def collect(event):
+        """Keeps the collector from what is there to stay, as the engine does."""
+        if isinstance(event, voicepipe.Applied):
+            gc.freeze()
+        elif isinstance(event, voicepipe.Retired):
+            gc.unfreeze()
+
+    async with (
+        voicepipe.open_pipeline_set(arguments.file, observer=collect) as pipelines,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def answer(transport):
+            with pipelines.pin() as snapshot:
+                pipeline = snapshot.choose(transport.info)
+                async with voicepipe.open_call(pipeline, transport, observer=responses.of_a_call()) as call:
+                    await call.run()
+
+        async def serve(task_status):
+            await voicepipe.serve_audiosocket(answer, port=0, max_connections=2000, task_status=task_status)
+
+        listener = await nursery.start(serve)
+        print(listener.address[1], flush=True)
+        if arguments.reload:
+            nursery.start_soon(reload_every, arguments.reload, pipelines, outcomes)
+        gc.collect()
+        gc.freeze()
+        if arguments.profile is None:
+            await trio.to_thread.run_sync(sys.stdin.read)
+        else:
+            await trio.sleep(arguments.profile_after)
+            with sampled() as stacks:
+                await trio.to_thread.run_sync(sys.stdin.read)
+            write(stacks, arguments.profile)
+        nursery.cancel_scope.cancel()
+    print(json.dumps({"response_ms": responses.ms, "reloads": outcomes}), flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path, help="the pipelines")
+    parser.add_argument("--reload", type=float, default=0, help="reload them so often, in s (default: never)")
+    parser.add_argument("--profile", type=Path, help="a folder for a profile of the calls")
+    parser.add_argument("--profile-after", type=float, default=0, help="seconds before it begins (default: 0)")
+    trio.run(main, parser.parse_args())

@@ -1,0 +1,25 @@
+"""The benchmark runs, and its results have their shape; how good they are is no test's business."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).with_name("bench.py")
+
+
+def test_two_calls(tmp_path):
+    results = tmp_path / "results.json"
+    subprocess.run([sys.executable, BENCH, "--quick", "--out", results], check=True, capture_output=True)
+    measured = json.loads(results.read_text())
+    assert set(measured) == {"machine", "echo", "voicepipe", "once"}
+    (echo,), (row,) = measured["echo"], measured["voicepipe"]
+    assert echo["n"] == row["n"] == 2
+    assert row["faults"] == echo["faults"] == []
+    assert row["ratio_to_echo"] > 0
+    assert min(row["cpu_s_per_call_min"], echo["cpu_s_per_call_min"]) > 0
+    assert 0 <= row["late_p50_ms"] <= row["late_p99_ms"] <= row["late_p999_ms"]
+    assert row["response_p50_ms"] <= row["response_p99_ms"]
+    assert {"import_ms", "base_mb", "kb_per_idle_call", "set_ups_a_second"} == set(measured["once"])
