@@ -27,6 +27,10 @@ WITH_LESS = {("stt", "process"), ("llm", "websocket"), ("tts", "http")}
 BRIEFLY = "not many_streams and not bounded and not slow_sender and not do_not_mix"
 LESS = "limits=conformance.Limits(deadline_s=30, settle_s=30, cancels=6, streams=12, at_once=3)"
 NEEDS = {"http": "httpx", "websocket": "websockets"}
+
+# Whichever test comes first pays for the tests of all twelve, each of them a run of pytest.
+pytestmark = pytest.mark.timeout(600)
+
 AT_ONCE = 4
 """How many are checked at a time: for the most part they wait."""
 
@@ -50,7 +54,7 @@ def run(*command, cwd, path=(), **environ):
         env=os.environ | {"PYTHONPATH": paths, **environ},
         capture_output=True,
         text=True,
-        timeout=LONG_S,
+        timeout=5 * LONG_S,
         check=False,
     )
 

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import SetConfig
     from voicepipe.registry import Registry
 
-NICE = 19
-"""The lowest priority: it runs when calls leave time."""
-
 
 class DefectError(ConfigError):
     """Reading the files failed by a fault of the code, whatever they say."""
@@ -99,7 +96,6 @@ def answer(request: Request) -> bytes:
 
 def main() -> None:
     """Answers one request."""
-    os.nice(NICE)
     # Whatever an adapter prints must not end up in the middle of the answer.
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)

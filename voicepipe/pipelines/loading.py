@@ -27,8 +27,20 @@ if TYPE_CHECKING:
     Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
     """Where `${NAME}` is looked up; a function gives it anew for each reading; None: the process's environment."""
 
+_HELP = """
+import os
+os.nice(19)
+try:
+    open("/proc/self/autogroup", "w").write("19")
+except OSError:
+    pass
+from voicepipe.config.helper import main
+main()
+"""
+# The lowest priority from the first import on: it runs when calls leave time. Where Linux shares the processor among
+# sessions first (sched(7), autogroups), it is the helper's own session that has to be nice.
 # Not `-m`: what it pickles would be of a module `__main__`, which is another one here.
-HELPER = (sys.executable, "-P", "-c", "from voicepipe.config.helper import main; main()")
+HELPER = (sys.executable, "-P", "-c", _HELP)
 
 READ_S = 120.0
 """How long a helper may take: a drive that has gone, or a check that hangs, must not keep later reloads waiting."""
