@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from reference_engine.answering import Answering
-from reference_engine.collector import Collector
 from reference_engine.component_log import component_log
 from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
@@ -28,7 +27,7 @@ from reference_engine.stopping import Stopping
 from reference_engine.superseding import drain_superseded
 from reference_engine.switch import Switch
 from reference_engine.systemd import ServiceManager
-from voicepipe import AudioSocketListener, open_runtime
+from voicepipe import AudioSocketListener, Collector, open_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,11 @@ ROOT = Path(voicepipe.__file__).parents[1]
 SDK = sorted((ROOT / "voicepipe").rglob("*.py"))
 ENGINE = sorted((ROOT / "reference_engine").rglob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
-OTHERS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)]
+PEERS = ROOT / "tests/benchmarks/peers"
+"""Programs of other frameworks, which `make bench-peers` runs in environments of their own."""
+OTHERS = [
+    path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__) and not path.is_relative_to(PEERS)
+]
 
 MOST_LINES = 400
 SANS_IO = (

@@ -82,7 +82,7 @@ def test_ours_are_installed():
 def entry_points(monkeypatch):
     """Stands for the metadata of the installed packages: a list of entry points by group."""
     groups = {}
-    monkeypatch.setattr(registry_module, "entry_points", lambda group: groups.get(group, []))
+    monkeypatch.setattr(registry_module, "_entry_points", lambda role: groups.get(f"voicepipe.{role}", []))
     installed.cache_clear()
     yield groups
     installed.cache_clear()

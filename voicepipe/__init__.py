@@ -30,6 +30,7 @@ from voicepipe.calls.events import (
 )
 from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, ToolRecord, TurnRecord
 from voicepipe.calls.tool_functions import FunctionTool, ToolContext, tool
+from voicepipe.collector import Collector
 from voicepipe.components import (
     LanguageModel,
     Probing,
@@ -120,6 +121,7 @@ __all__ = [
     "CallSink",
     "CallStarted",
     "Capability",
+    "Collector",
     "ComponentError",
     "ComponentFailed",
     "ComponentHealth",

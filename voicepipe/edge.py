@@ -9,7 +9,7 @@ swallows them. A component that dies takes its open streams with it: each ends w
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -21,7 +21,7 @@ from voicepipe.errors import ComponentError
 from voicepipe.nurseries import leaves_of, uncancelled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import Awaitable, Iterator
     from types import TracebackType
 
     from voicepipe.audio import AudioFormat
@@ -51,6 +51,10 @@ def settle(error: BaseException, who: Who) -> BaseException:
     """The one exception that stands for what an adapter raised: KeyboardInterrupt, Cancelled or a ComponentError.
 
     It quotes no secret, nor does it lead to an exception that does.
+
+    Who raises it does so outside of `except`, and deletes the name: an exception that leads to a group that it is
+    part of, or to a frame that holds it, lives until the garbage collector comes, with everything that its frames
+    hold. Each call ends with some.
     """
     leaves = list(leaves_of(error))
     for kind in (KeyboardInterrupt, trio.Cancelled, ComponentError):
@@ -102,8 +106,12 @@ async def at_edge(who: Who, function: Callable[P, Awaitable[T]], *args: P.args, 
     except BaseException as error:
         settled = settle(error, who)
         if settled is error:
+            del settled
             raise
-    raise settled
+    try:
+        raise settled
+    finally:
+        del settled
 
 
 def at_edge_sync(who: Who, function: Callable[[], T]) -> T:
@@ -113,8 +121,12 @@ def at_edge_sync(who: Who, function: Callable[[], T]) -> T:
     except BaseException as error:
         settled = settle(error, who)
         if settled is error:
+            del settled
             raise
-    raise settled
+    try:
+        raise settled
+    finally:
+        del settled
 
 
 class Edge(AbstractAsyncContextManager[T, None], Generic[S, T]):
@@ -240,19 +252,57 @@ class _Edged(Generic[T]):
             raise ComponentError("is down", component=self._who.name, role=self._who.role)
         return self._component
 
-    @asynccontextmanager
-    async def _stream(
+    def _stream(
         self, enter: Callable[[T], AbstractAsyncContextManager[S]], wrap: Callable[[S], U]
-    ) -> AsyncIterator[U]:
-        with trio.CancelScope() as scope:
-            self._streams.add(scope)
-            try:
-                async with Edge(self._who, lambda: enter(self._opened()), wrap) as stream:
-                    yield stream
-            finally:
-                self._streams.discard(scope)
-        if scope.cancelled_caught:
-            raise ComponentError("closed while in use", component=self._who.name, role=self._who.role)
+    ) -> AbstractAsyncContextManager[U]:
+        return _Stream(self._who, lambda: enter(self._opened()), wrap, self._streams)
+
+
+class _Stream(Edge[S, U]):
+    """An edge that `streams` can cancel, and that then raises `ComponentError`. Every call holds some: no generator."""
+
+    def __init__(
+        self,
+        who: Who,
+        enter: Callable[[], AbstractAsyncContextManager[S]],
+        wrap: Callable[[S], U],
+        streams: set[trio.CancelScope],
+    ) -> None:
+        super().__init__(who, enter, wrap)
+        self._streams, self._scope = streams, trio.CancelScope()
+
+    async def __aenter__(self) -> U:
+        self._scope.__enter__()
+        self._streams.add(self._scope)
+        try:
+            return await super().__aenter__()
+        except BaseException as error:
+            if self._close(error):
+                raise self._closed() from None
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, body: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(kind, body, traceback)
+        except BaseException as error:
+            if not self._close(error):
+                raise
+        else:
+            if not self._close(body):
+                return
+        raise self._closed()
+
+    def _close(self, error: BaseException | None) -> bool:
+        """Leaves the scope with that exception; whether it was cancelled and that is all there was to it."""
+        self._streams.discard(self._scope)
+        kind, traceback = (None, None) if error is None else (type(error), error.__traceback__)
+        self._scope.__exit__(kind, error, traceback)
+        return self._scope.cancelled_caught
+
+    def _closed(self) -> ComponentError:
+        return ComponentError("closed while in use", component=self._who.name, role=self._who.role)
 
 
 class EdgedSpeechToText(_Edged[SpeechToText]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+    from types import TracebackType
 
 
 def leaves_of(error: BaseException | None) -> Iterator[BaseException]:
@@ -28,26 +29,34 @@ def uncancelled(error: BaseException | None) -> BaseException | None:
     return None if isinstance(error, trio.Cancelled) else error
 
 
-@asynccontextmanager
-async def open_hidden_nursery() -> AsyncIterator[trio.Nursery]:
+def open_hidden_nursery() -> AbstractAsyncContextManager[trio.Nursery]:
     """A nursery behind somebody's `async with`: the exception of the body comes out as it went in, in no group.
 
     Exceptions of its tasks come out in a group, as of any nursery.
     """
-    body: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            try:
-                yield nursery
-            except BaseException as error:
-                body = error
+    return _HiddenNursery()
+
+
+class _HiddenNursery(AbstractAsyncContextManager[trio.Nursery, bool | None]):
+    """Every call has some, and a generator would take 1 kB of each."""
+
+    __slots__ = ("_nursery",)
+
+    async def __aenter__(self) -> trio.Nursery:
+        self._nursery = trio.open_nursery()
+        return await self._nursery.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, body: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._nursery.__aexit__(kind, body, traceback)
+        except BaseExceptionGroup as group:
+            # Its tasks are cancelled when the body fails, or with it: what they have to say about that is nothing.
+            mine = {id(leaf) for leaf in leaves_of(body)}
+            if body is None or any(id(leaf) not in mine for leaf in leaves_of(uncancelled(group))):
                 raise
-    except BaseExceptionGroup as group:
-        # Its tasks are cancelled when the body fails, or with it: what they have to say about that is nothing.
-        mine = {id(leaf) for leaf in leaves_of(body)}
-        if body is None or any(id(leaf) not in mine for leaf in leaves_of(uncancelled(group))):
-            raise
-        body = uncancelled(body) or body
-    else:
-        return
-    raise body
+        own = uncancelled(body)
+        if own is None or own is body:
+            return False
+        raise own

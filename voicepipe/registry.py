@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from attrs import field, frozen
@@ -108,7 +107,7 @@ def installed() -> Registry:
     found: dict[tuple[Role, str], Adapter[Any]] = {}
     broken: dict[tuple[Role, str], Broken] = {}
     for role in ROLES:
-        for entry_point in entry_points(group=f"voicepipe.{role}"):
+        for entry_point in _entry_points(role):
             key = role, entry_point.name
             adapter = _loaded(entry_point, role)
             if isinstance(adapter, Adapter) and found.setdefault(key, adapter) is not adapter:
@@ -116,6 +115,12 @@ def installed() -> Registry:
             if isinstance(adapter, Broken):
                 broken.setdefault(key, adapter)
     return Registry((adapter for key, adapter in found.items() if key not in broken), broken.values())
+
+
+def _entry_points(role: Role) -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 15 ms, for those who open pipelines
+
+    return entry_points(group=f"voicepipe.{role}")
 
 
 def _loaded(entry_point: EntryPoint, role: Role) -> Adapter[Any] | Broken:

@@ -6,7 +6,6 @@ measured: the response times of the calls in ms, and how its reloads went.
 
 from __future__ import annotations
 
-import gc
 import json
 import signal
 import sys
@@ -54,17 +53,10 @@ async def reload_every(seconds, pipelines, outcomes):
 
 
 async def main(arguments):
-    responses, outcomes = Responses(), []
-
-    def collect(event):
-        """Keeps the collector from what is there to stay, as the engine does."""
-        if isinstance(event, voicepipe.Applied):
-            gc.freeze()
-        elif isinstance(event, voicepipe.Retired):
-            gc.unfreeze()
+    responses, outcomes, collector = Responses(), [], voicepipe.Collector()
 
     async with (
-        voicepipe.open_pipeline_set(arguments.file, observer=collect) as pipelines,
+        voicepipe.open_pipeline_set(arguments.file, observer=collector.observe_set) as pipelines,
         trio.open_nursery() as nursery,
     ):
 
@@ -81,8 +73,7 @@ async def main(arguments):
         print(listener.address[1], flush=True)
         if arguments.reload:
             nursery.start_soon(reload_every, arguments.reload, pipelines, outcomes)
-        gc.collect()
-        gc.freeze()
+        nursery.start_soon(collector.run)
         if arguments.profile is None:
             await trio.to_thread.run_sync(sys.stdin.read)
         else:

@@ -140,6 +140,22 @@ async def test_after_the_end_nothing_is_told(autojump_clock):
     assert len(call.told(CallEnded)) == 1
 
 
+async def test_a_defect_that_a_timer_shows_ends_this_call_only(autojump_clock):
+    call = RehearsedCall(settings={"greeting": "", "limits": LimitsSettings(idle_prompt_s=5)})
+
+    def broken(_now):
+        raise ZeroDivisionError
+
+    async def caller():
+        call.call._turns.tick = broken
+        await call.transport.be_silent(60_000)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await call.hold(caller)
+    assert raised.group_contains(ZeroDivisionError)
+    assert call.events[-1].at_s == pytest.approx(5)
+
+
 @pytest.mark.parametrize("at_s", [0, 0.01, 1.0, 2.5, 3.05, 4.0])
 async def test_cancelling_a_call_ends_it_cleanly(autojump_clock, at_s):
     call = RehearsedCall(

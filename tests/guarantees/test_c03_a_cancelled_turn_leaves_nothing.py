@@ -2,6 +2,7 @@
 
 import gc
 import warnings
+import weakref
 from contextlib import asynccontextmanager
 
 import pytest
@@ -86,6 +87,36 @@ async def test_no_generator_is_left_to_the_collector(autojump_clock):
         await call.hold(caller)
         gc.collect()
     assert [turn.interrupted for turn in call.turns] == [True] * 3
+
+
+async def test_nothing_at_all_is_left_to_the_collector(autojump_clock):
+    """Else it would be busy with what calls leave behind, while others wait for a frame."""
+    call = RehearsedCall(stt=ScriptedSpeechToText(["wait", "stop", "no"]), llm=ScriptedLanguageModel(answers))
+
+    async def caller():
+        for _ in range(3):
+            await call.transport.be_silent(2000)
+            await call.transport.say(600)
+        await call.transport.be_silent(9000)
+        await call.transport.hang_up_as_caller()
+
+    gc.collect()
+    gc.disable()
+    try:
+        await call.hold(caller)
+        held = weakref.ref(call.call)
+        call.call = None
+        await trio.testing.wait_all_tasks_blocked()
+        assert held() is None
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = [one for one in gc.garbage if type(one).__module__.startswith("voicepipe")]
+        assert [type(one).__name__ for one in left if not type(one).__module__.startswith("voicepipe.testing")] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert [turn.interrupted for turn in call.turns[:-1]] == [True] * 3
 
 
 async def test_a_key_at_the_end_of_a_reply_is_answered_like_any_other(autojump_clock):

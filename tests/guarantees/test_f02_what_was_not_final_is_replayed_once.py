@@ -31,9 +31,9 @@ async def hold(first, second):
 
 
 def begins_at_ms(call, heard):
-    """Where the one place is in the caller's audio at which that was heard."""
+    """Where the last place is in the caller's audio at which that was heard; both utterances sound the same."""
     sent, heard = bytes(call.transport.sent), bytes(heard)
-    begin = sent.find(heard)
+    begin = sent.rfind(heard)
     assert begin >= 0, "it is no piece of what the caller said: something is missing, or there twice"
     return begin / 16
 

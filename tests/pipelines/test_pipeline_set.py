@@ -501,7 +501,7 @@ async def test_sets_share_equal_components_of_one_runtime(recorded, tmp_path):
             other.path, name="acme", runtime=runtime, registry=recorded.registry, environ={}
         ) as theirs:
             assert theirs.current.active.tts[0].component is ours.current.active.tts[0].component
-            assert theirs.current.active.ticker is ours.current.active.ticker is runtime.ticker
+            assert theirs.current.active.clock is ours.current.active.clock is runtime.clock
             assert recorded.open == {"stt a": 1, "stt b": 1, "llm a": 1, "tts a": 1}
         await wait_all_tasks_blocked()
         assert recorded.closed == ["stt b"]

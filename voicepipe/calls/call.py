@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import trio
@@ -39,7 +39,6 @@ from voicepipe.nurseries import open_hidden_nursery
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from typing import NoReturn
 
     from voicepipe.calls.alternatives import Rung
     from voicepipe.calls.events import CallEvent, Observer
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.vad import Edge
     from voicepipe.components import Role
     from voicepipe.events import TranscriptEvent
-    from voicepipe.pipelines.snapshot import Pipeline
+    from voicepipe.pipelines.snapshot import OpenedSpeechToText, Pipeline
     from voicepipe.requests import CallInfo
     from voicepipe.transports.protocol import Transport
 
@@ -59,8 +58,8 @@ class Call:
     """One call on one pipeline; made by `open_call`.
 
     It is also the sink of its transport: what comes in is dealt with synchronously, down to stopping the reply
-    when the caller speaks over it. Two tasks per call run beside that, for the recogniser and the timers, and
-    one for the reply while there is one.
+    when the caller speaks over it, and so is the end of a timer. Beside `run`, a call has tasks for its recogniser,
+    and for the reply while there is one.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class Call:
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
         self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
-        playout = Playout(transport, pipeline.ticker, settings.streaming.lead_ms, nursery)
+        playout = Playout(transport, pipeline.clock.ticker, settings.streaming.lead_ms, nursery)
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
         conversation = Conversation(self.info, settings.prompt, toolbox.offered)
         self._tools = ToolRuns(
@@ -112,12 +111,12 @@ class Call:
             failed=self._failed,
             tools=self._tools,
         )
-        self._doings = self._what_actions_do()
-        self._armed = 0.0
-        self._rearm = trio.Event()
+        self._alarms = pipeline.clock.alarms
+        self._rings_at = 0.0
         self._ending: Ending | None = None
+        self._defect: Exception | None = None
         self._left = False
-        self._over = trio.Event()
+        self._conversing = trio.CancelScope()
 
     @property
     def call_id(self) -> str:
@@ -150,15 +149,18 @@ class Call:
         try:
             if self._recorded is not None:
                 self._nursery.start_soon(self._recorded.save, self._recording_failed)
-            self._nursery.start_soon(self._read)
-            self._nursery.start_soon(self._recognise)
-            self._nursery.start_soon(self._keep_time)
+            self._nursery.start_soon(self._recognise, self._stts)
             self._happened(turns.Answered(self._pipeline.settings.greeting))
-            await self._over.wait()
+            self._set_alarm()
+            with self._conversing:
+                await self._converse()
+            if self._defect is not None:
+                raise self._defect
             self._replies.end()
             if self._tools.running:
                 await self._leave()  # the caller need not wait for them
         finally:
+            self._alarms.remove(self)
             try:
                 await self._tools.finish()
             finally:
@@ -184,9 +186,9 @@ class Call:
         """Takes notice that the caller is gone."""
         self._end(Ending("caller_hung_up", reason))
 
-    # --- The tasks of a call -------------------------------------------------------------------------------------
+    # --- The tasks of a call, and its timers ---------------------------------------------------------------------
 
-    async def _read(self) -> None:
+    async def _converse(self) -> None:
         try:
             await self._transport.run(self)
         except TransportError as error:
@@ -194,25 +196,36 @@ class Call:
         else:
             self._end(Ending("caller_hung_up"))
 
-    async def _recognise(self) -> None:
+    async def _recognise(self, stts: Alternatives[OpenedSpeechToText]) -> None:
         budgets = self._pipeline.settings.budgets.stt
         try:
-            await self._listening.run(self._stts, budgets, self._on_transcript, self._on_recogniser)
+            await self._listening.run(stts, budgets, self._on_transcript, self._on_recogniser)
         except ComponentError as error:
             self._failed(error)
 
-    async def _keep_time(self) -> NoReturn:
-        patience = self._pipeline.settings.limits.no_audio_s
-        while True:
-            self._rearm = trio.Event()
-            self._armed = min(self._turns.deadline, self._last_audio + patience)
-            with trio.move_on_at(self._armed):
-                await self._rearm.wait()
-            now = trio.current_time()
-            if now >= self._last_audio + patience:
-                self._end(Ending("no_audio", f"nothing came for {patience:g} s"))
-            elif now >= self._turns.deadline:
-                self._do(self._turns.tick(now))
+    def ring(self) -> None:
+        """Takes notice that a timer may have run out: the alarm was set for the first of them, and some move."""
+        patience, now = self._patience_s, trio.current_time()
+        if now >= self._last_audio + patience:
+            self._end(Ending("no_audio", f"nothing came for {patience:g} s"))
+            return
+        if now >= self._turns.deadline:
+            self._do(self._turns.tick(now))
+        self._set_alarm()
+
+    def fail(self, error: Exception) -> None:
+        """Has `run` raise a defect that showed when a timer ran out."""
+        self._defect = error
+        self._conversing.cancel()
+
+    def _set_alarm(self) -> None:
+        if self._ending is None:
+            self._rings_at = min(self._turns.deadline, self._last_audio + self._patience_s)
+            self._alarms.set(self, self._rings_at)
+
+    @property
+    def _patience_s(self) -> float:
+        return self._pipeline.settings.limits.no_audio_s
 
     # --- What happens, and what is done about it -----------------------------------------------------------------
 
@@ -223,27 +236,37 @@ class Call:
         for action in actions:
             if self._ending is not None:
                 return
-            self._doings[type(action)](action)
-        if self._turns.deadline < self._armed:
-            self._rearm.set()
+            self._act(action)
+        if self._turns.deadline < self._rings_at:
+            self._set_alarm()
 
-    def _what_actions_do(self) -> dict[type[Action], Callable[[Any], None]]:
+    def _act(self, action: Action) -> None:  # noqa: C901 - a case for each action
+        """Does what turn-taking has decided."""
         replies, listening = self._replies, self._listening
-        return {
-            turns.Reply: lambda action: replies.reply(action.trigger, *self._turns.spoke_at),
-            turns.Announce: lambda action: replies.announce(
-                action.text, self._pipeline.apology if action.apology else None, action.answers, self._turns.spoke_at[0]
-            ),
-            turns.Prepare: lambda action: replies.prepare(action.trigger),
-            turns.Adopt: lambda action: replies.adopt(action.trigger, *self._turns.spoke_at),
-            turns.Discard: lambda _: replies.discard(),
-            turns.PauseReply: lambda _: replies.pause(),
-            turns.ResumeReply: lambda _: replies.resume(),
-            turns.CancelReply: lambda action: replies.cancel(retracted=action.retracted),
-            turns.FinaliseTranscript: lambda _: listening.finalise(),
-            turns.GiveUpOnFinal: lambda _: listening.give_up_on_final(),
-            turns.End: lambda action: self._end(action.ending),
-        }
+        match action:
+            case turns.Reply(trigger):
+                replies.reply(trigger, *self._turns.spoke_at)
+            case turns.Announce():
+                recorded = self._pipeline.apology if action.apology else None
+                replies.announce(action.text, recorded, action.answers, self._turns.spoke_at[0])
+            case turns.Prepare(trigger):
+                replies.prepare(trigger)
+            case turns.Adopt(trigger):
+                replies.adopt(trigger, *self._turns.spoke_at)
+            case turns.Discard():
+                replies.discard()
+            case turns.PauseReply():
+                replies.pause()
+            case turns.ResumeReply():
+                replies.resume()
+            case turns.CancelReply(retracted):
+                replies.cancel(retracted=retracted)
+            case turns.FinaliseTranscript():
+                listening.finalise()
+            case turns.GiveUpOnFinal():
+                listening.give_up_on_final()
+            case turns.End(ending):
+                self._end(ending)
 
     def _on_edge(self, edge: Edge) -> None:
         if edge == "ended":
@@ -303,7 +326,7 @@ class Call:
     def _end(self, ending: Ending) -> None:
         if self._ending is None:
             self._ending = ending
-            self._over.set()
+            self._conversing.cancel()
 
     def _finish(self) -> CallEnded:
         """Stops everything, reports the last turn and the end."""
@@ -313,6 +336,9 @@ class Call:
         turns_held, at_s = self._replies.count, self._tell.at_s
         self._tell(CallEnded, outcome=ending.outcome, turns=turns_held, detail=ending.detail)
         self._tell.end()  # the transport may still deliver something; this was the last event
+        # These know the call: if it knew them still, it would stay until the garbage collector comes.
+        self._listening.deafen()
+        del self._replies, self._tools, self._stts
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)
 
     async def _leave(self) -> None:

@@ -80,8 +80,6 @@ class Floor:
         self._turns, self._limits, self._on_failure = turns, limits, on_failure
         self._final_s = final_ms / 1000
         self._keys = dict(keys)
-        self._backchannels = _plain_phrases(turns.barge_in.backchannels)
-        self._hang_up_phrases = _plain_phrases(turns.hang_up_phrases)
         self._actions: list[turn.Action] = []
         self._timers: dict[type[turn.Timer], float] = {}
         self._finals: list[turn.Final] = []  # what the caller has said and nobody has replied to
@@ -213,7 +211,7 @@ class Floor:
 
     def _interrupts(self, text: str) -> bool:
         """Whether words are more than a sign that the caller listens."""
-        return bool(text) and plain(text) not in self._backchannels
+        return bool(text) and plain(text) not in _plain_phrases(self._turns.barge_in.backchannels)
 
     def _ask_for_last_word(self, now: float) -> None:
         self._final_due = True
@@ -246,7 +244,7 @@ class Floor:
         self._answering, self._finals = self._finals, []
         self._idle_prompts = 0
         said = self._utterance(self._answering)
-        if plain(said.text) in self._hang_up_phrases:
+        if plain(said.text) in _plain_phrases(self._turns.hang_up_phrases):
             self._discard()
             self._close(self._limits.goodbye, turn.Ending("said_goodbye", said.text), now, answers=said)
         elif self._prepared is not None and self._prepared == plain(said.text):

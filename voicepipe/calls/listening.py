@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from voicepipe.audio import Converter
     from voicepipe.calls.alternatives import Alternatives, Attempts
     from voicepipe.components import TranscriptStream
     from voicepipe.config.settings import SpeechToTextBudgets
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 BUFFER_MS = 15_000
 """How much of the caller's audio is kept at the most for a recogniser that is slow, or for the next one, in ms."""
 
-IDLE_MS = 300
+IDLE_MS = 200
 """How much of it is kept while nothing is said, in ms: where speech begins is known a little after it has."""
+
+TRIM_MS = 60
+"""How much more than that there may be, in ms, before it is forgotten."""
 
 DOUBTFUL_MS = 400
 """Voice of which a recogniser must make words, in ms, or another one is asked if there is one."""
@@ -58,7 +62,7 @@ class Listening:
         self._on_edge = on_edge
         self._vad = VoiceActivity(audio, sustained_ms)
         self._buffer = AudioBuffer(audio.bytes_in(BUFFER_MS))
-        self._idle_bytes = audio.bytes_in(IDLE_MS)
+        self._idle_bytes, self._trim_bytes = audio.bytes_in(IDLE_MS), audio.bytes_in(IDLE_MS + TRIM_MS)
         self._rest = b""  # of a frame that came in parts
         self._chunk_bytes = self._frame_bytes
         self._hurried = False
@@ -96,6 +100,10 @@ class Listening:
         for start in range(0, len(data) - size + 1, size):
             self._hear_frame(data[start : start + size])
         self._rest = data[len(data) - len(data) % size :]
+
+    def deafen(self) -> None:
+        """The call is over: nobody is told of edges any more."""
+        self._on_edge = _ignore
 
     def expect(self, listen: Listen) -> None:
         """Tells the recogniser what the caller is likely to say from now on."""
@@ -205,7 +213,7 @@ class Listening:
         if self._vad.speaking:
             self._hurried = not self._vad.voiced
             self._voiced_frames += self._vad.voiced
-        elif not self._voiced_frames and buffer.written - self._words_from > 2 * self._idle_bytes:
+        elif not self._voiced_frames and buffer.written - self._words_from > self._trim_bytes:
             self._words_from = buffer.written - self._idle_bytes
             buffer.forget(min(self._words_from, buffer.read))
         if edge is not None:
@@ -216,12 +224,15 @@ class Listening:
     def _wanted_bytes(self) -> int:
         return self._frame_bytes if self._hurried else self._chunk_bytes
 
+    def _next_chunk(self, converter: Converter | None) -> bytes:
+        audio = self._buffer.take(self._chunk_bytes)
+        return audio if converter is None else converter.convert(audio)
+
     async def _feed(self, stream: TranscriptStream, wanted: AudioFormat) -> None:
         converter = open_converter(self._format, wanted, live=True)
         while True:
             if len(self._buffer) >= self._wanted_bytes() or (self._finalise and len(self._buffer)):
-                audio = self._buffer.take(self._chunk_bytes)
-                await stream.send(audio if converter is None else converter.convert(audio))
+                await stream.send(self._next_chunk(converter))
             elif self._finalise:
                 self._finalise = False
                 await stream.end_utterance()
@@ -231,6 +242,10 @@ class Listening:
             else:
                 self._wake = trio.Event()
                 await self._wake.wait()
+
+
+def _ignore(_edge: Edge) -> None:
+    pass
 
 
 class _Doubt(Exception):  # noqa: N818 - nothing is wrong yet
@@ -309,8 +324,11 @@ class _Recognition:
                         self._on_event(event)
                     raise ComponentError("ended while the call was on", component=stt.who.name, role=stt.who.role)
             except BaseExceptionGroup as group:
-                doubts = [leaf for leaf in leaves_of(group) if isinstance(leaf, _Doubt)]
-                raise doubts[0] if doubts else settle(group, stt.who) from None
+                ended = next((leaf for leaf in leaves_of(group) if isinstance(leaf, _Doubt)), settle(group, stt.who))
+            try:
+                raise ended
+            finally:
+                del ended
         if self._verdict is not None:
             raise self._verdict
 

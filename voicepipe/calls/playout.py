@@ -55,8 +55,8 @@ class Playout:
         self._ticking = self._paused = False
         self._waiting = False  # for a transport that takes nothing
         self._due = 0.0  # when the next frame begins to sound
-        self._room = trio.Event()
-        self._played = trio.Event()
+        self._room: trio.Event | None = None  # somebody waits for room
+        self._played: trio.Event | None = None  # set when the reply has been heard, or dropped
         self._on_audible: Callable[[], None] | None = None
 
     @property
@@ -128,7 +128,7 @@ class Playout:
             else:
                 self._chunks[-1] = last[: len(last) - too_many]
                 self._buffered -= too_many
-        self._room.set()
+        self._make_room()
 
     def finish(self, reply: int) -> None:
         """Says that all of the reply has come."""
@@ -138,7 +138,7 @@ class Playout:
 
     async def wait_played(self, reply: int) -> None:
         """Returns when the reply has been heard to its end, or was dropped."""
-        if reply == self._begun:
+        if reply == self._begun and self._played is not None:
             await self._played.wait()
 
     def drop(self) -> None:
@@ -226,7 +226,7 @@ class Playout:
             frame = b"".join(pieces) + self._format.silence * (size // self._format.sample_bytes)
         self._next_chunk_if_spent()
         if self._buffered < self._high_water / 2:
-            self._room.set()
+            self._make_room()
         return frame
 
     def _next_chunk_if_spent(self) -> None:
@@ -245,6 +245,12 @@ class Playout:
             if self.tick(now):
                 self._ticker.add(self)
 
+    def _make_room(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
     def _end(self) -> None:
-        self._room.set()
-        self._played.set()
+        self._make_room()
+        if self._played is not None:
+            self._played.set()

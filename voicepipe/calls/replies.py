@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -155,7 +154,7 @@ class Replies:
     def _start(self, reply: SpokenReply, trigger: Trigger | None, spoken_at: float | None) -> None:
         self.count += 1
         self._current = Exchange(self.count, trigger, reply, spoken_at, asked_at=trio.current_time())
-        reply.written = partial(self._on_written, self._current)
+        reply.written = self._on_written
         self._nursery.start_soon(self._run, self._current)
 
     async def _run(self, exchange: Exchange) -> None:
@@ -186,8 +185,9 @@ class Replies:
             self._commit(exchange)
             self._happened(turns.ReplyAudible())
 
-    def _on_written(self, exchange: Exchange) -> None:
-        if self._current is exchange and exchange.audible_at is not None:
+    def _on_written(self) -> None:
+        exchange = self._current
+        if exchange is not None and exchange.audible_at is not None:
             self._commit(exchange)
 
     def _commit(self, exchange: Exchange) -> None:

@@ -144,7 +144,13 @@ class _Voice:
                     nursery.start_soon(self._send, speech)
                     await self._receive(speech)
             except BaseExceptionGroup as group:
-                raise settle(group, self._voice.who) from None
+                failure = settle(group, self._voice.who)
+            else:
+                return
+            try:
+                raise failure
+            finally:
+                del failure
         if self._scope.cancelled_caught:
             what, within_ms = self._late
             raise self._budget_exceeded(f"{what} within {within_ms} ms")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
 
 from voicepipe.calls.heard import Segment, heard_text
-from voicepipe.calls.spoken import Wording
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone
 from voicepipe.pipelines.snapshot import Recorded
 from voicepipe.requests import ReplyRequest, ToolCall
+
+if TYPE_CHECKING:
+    from voicepipe.calls.spoken import Wording  # noqa: TC004 - 20 ms of imports; nobody asks for the field's type
 
 
 @define(eq=False)

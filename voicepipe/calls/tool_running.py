@@ -110,7 +110,7 @@ class ToolRuns:
         self._batches: set[_Batch] = set()
         self._last: _Batch | None = None
         self._ids: set[str] = set()
-        self._one_ended = trio.Event()
+        self._one_ended: trio.Event | None = None  # somebody waits for that
 
     @property
     def running(self) -> bool:
@@ -235,7 +235,8 @@ class ToolRuns:
             batch.results[call.id] = outcome.result
         if not batch.left:
             self._batches.discard(batch)
-            self._one_ended.set()
+            if self._one_ended is not None:
+                self._one_ended.set()
             self._happened(turns.ToolsEnded(batch.results))
 
     async def _outcome(self, run: _Run, tool: FunctionTool) -> _Outcome:

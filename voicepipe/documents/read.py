@@ -29,7 +29,7 @@ MAX_PROBLEMS = 1000
 
 LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 """As YAML 1.1 counts lines, and so the parser's marks."""
-UNPRINTABLE = re.compile(r"[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 """What may not stand in a YAML stream (YAML 1.1, c-printable)."""
 
 Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

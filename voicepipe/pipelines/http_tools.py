@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -39,9 +38,10 @@ def open_client() -> Any:
     It keeps connections, and nothing else from one request to the next. Blocks for 0.2 s: it imports httpx, and reads
     the certificates.
     """
-    httpx = import_module("httpx")
+    httpx, cookies = import_module("httpx"), import_module("http.cookiejar")
+    none = cookies.DefaultCookiePolicy(allowed_domains=[])
     return httpx.AsyncClient(
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # they would go from one caller to the next
+        cookies=cookies.CookieJar(none),  # they would go from one caller to the next
         headers={"accept-encoding": "identity"},
         timeout=None,  # a tool has its own
         trust_env=False,

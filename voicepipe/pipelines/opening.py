@@ -143,7 +143,7 @@ class Holding:
                         stt=self._opened(OpenedSpeechToText, settings.stt),
                         llm=self._opened(OpenedLanguageModel, settings.llm),
                         tts=self._opened(OpenedTextToSpeech, settings.tts),
-                        ticker=self._runtime.ticker,
+                        clock=self._runtime.clock,
                         tools=self._tools[settings.name],
                         apology=self._apologies.get(settings.name),
                     )

@@ -1,4 +1,4 @@
-"""What outlives a call and is shared in a process: opened components and the playout clock."""
+"""What outlives a call and is shared in a process: opened components and the clock."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from voicepipe.clock import Clock
 from voicepipe.components import Resources
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.http_tools import open_client
 from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
-from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,8 +34,8 @@ class Runtime:
     """
 
     def __init__(self, nursery: trio.Nursery, observer: Callable[[ComponentHealth], None] | None = None) -> None:
-        self.ticker = Ticker()
-        """The clock of all calls' playout."""
+        self.clock = Clock()
+        """The clock of all calls."""
         self._nursery, self._observer = nursery, observer
         self._threads = trio.CapacityLimiter(THREADS)
         self._components: dict[str, SharedComponent] = {}
@@ -142,7 +142,7 @@ async def open_runtime(observer: Callable[[ComponentHealth], None] | None = None
     """
     async with open_hidden_nursery() as nursery:
         runtime = Runtime(nursery, observer)
-        nursery.start_soon(runtime.ticker.run)
+        nursery.start_soon(runtime.clock.run)
         try:
             yield runtime
         finally:

@@ -12,13 +12,13 @@ from voicepipe.audio import AudioFormat
 from voicepipe.breaker import Breaker
 from voicepipe.calls.events import ComponentLabel
 from voicepipe.calls.tool_functions import FunctionTool
+from voicepipe.clock import Clock
 from voicepipe.components import LanguageModel, SpeechToText, TextToSpeech
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
 from voicepipe.edge import Who
 from voicepipe.pipelines.health import ComponentHealth, health_of
 from voicepipe.pipelines.routing import choose
 from voicepipe.registry import ROLES
-from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
     from voicepipe.requests import CallInfo
@@ -102,8 +102,8 @@ class Pipeline:
     """Language model, likewise."""
     tts: tuple[OpenedTextToSpeech, ...]
     """Text-to-speech, likewise."""
-    ticker: Ticker = field(repr=False)
-    """The clock of its calls' playout."""
+    clock: Clock = field(repr=False)
+    """The clock of its calls."""
     tools: tuple[FunctionTool, ...] = field(default=(), repr=False)
     """Those of `settings.tools` that run: declared in the file, or an integrator's own."""
     apology: Recorded | None = field(default=None, repr=False)

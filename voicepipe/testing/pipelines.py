@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.calls.events import ComponentLabel
+from voicepipe.clock import Clock
 from voicepipe.config.settings import ComponentSettings, PipelineSettings
 from voicepipe.edge import EDGES, Who
 from voicepipe.errors import Location
@@ -17,7 +18,6 @@ from voicepipe.pipelines.snapshot import (
     Pipeline,
     Recorded,
 )
-from voicepipe.ticker import Ticker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -60,7 +60,7 @@ async def open_test_pipeline(
     apology: Recorded | None = None,
     **settings: Any,
 ) -> AsyncIterator[Pipeline]:
-    """A pipeline of these components, with its own playout clock.
+    """A pipeline of these components, with its own clock.
 
     Args:
         stt: speech-to-text, or a list of alternatives in failover order: `test_stt`, `test_stt_2`, ...
@@ -74,9 +74,9 @@ async def open_test_pipeline(
     components: dict[Role, object] = {"stt": stt, "llm": llm, "tts": tts}
     opened = {role: _opened(role, of) for role, of in components.items()}
     alternatives: dict[str, Any] = {role: tuple(one.settings for one in all_of) for role, all_of in opened.items()}
-    ticker = Ticker()
+    clock = Clock()
     async with open_hidden_nursery() as nursery:
-        nursery.start_soon(ticker.run)
+        nursery.start_soon(clock.run)
         yield Pipeline(
             name="test",
             set="main",
@@ -88,7 +88,7 @@ async def open_test_pipeline(
                 **settings,
             ),
             **opened,
-            ticker=ticker,
+            clock=clock,
             tools=tuple(functions),
             apology=apology,
         )

@@ -58,7 +58,10 @@ class MemoryTransport:
         """Delivers what the test sends, until either side hangs up."""
         self._sink = sink
         self._ready.set()
-        await self.ended.wait()
+        try:
+            await self.ended.wait()
+        finally:
+            self._sink = None
 
     def write(self, audio: bytes | memoryview) -> bool:
         """Takes one frame, unless `blocked`."""

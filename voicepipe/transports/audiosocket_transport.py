@@ -121,6 +121,7 @@ class AudioSocketTransport:
                 await self._delivered.wait()
             finally:
                 self._hub.remove(self._socket)
+                self._sink = self._early
         if self._failure is not None:
             raise self._failure
         if not self._over:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import trio
 
-from reference_engine.collector import AFTER_S, Collector
-from voicepipe import Applied, Plan, Retired
+from voicepipe import Applied, Collector, Plan, Retired
+from voicepipe.collector import AFTER_S
 
 
 class Cycle:
