@@ -1,8 +1,8 @@
 """What a call costs: `python tests/benchmarks/bench.py [--calls 1,10,50,100,200,400] [--seconds 20]`.
 
-The same calls over AudioSocket on loopback, against a bare echo on trio and against voicepipe with components that
-take no time: 8 kHz, a frame every 20 ms both ways, callers speak 1 s in 10, replies last 8 s. The server has a core
-of its own and the callers another. Prints tables and writes `out/results.json`; medians of three runs.
+The same calls over AudioSocket on loopback, against a bare echo on trio, against voicepipe with components that take no
+time, and against the whole engine: 8 kHz, a frame every 20 ms both ways, callers speak 1 s in 10, replies last 8 s. The
+server has a core of its own and the callers another. Prints tables and writes `out/results.json`; medians of three runs.
 
 `--reload`, `--real` and `--profile N` measure something else instead; see docs/explanation/performance.md.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -58,6 +59,8 @@ PLUGIN = {
     "entry_points.txt": "".join(f"[voicepipe.{role}]\nbench = bench_components:{role}\n" for role in ROLES),
 }
 
+ENGINE_CALLS = 200
+"""With how many calls, or as near to it as is measured, the whole engine is run."""
 RELOADED_PIPELINES, RELOADED_CALLS, RELOAD_S = 200, 200, 5
 COLUMNS = {
     "n": "calls",
@@ -71,6 +74,8 @@ COLUMNS = {
     "caller_response_p50_ms": "at the caller: p50",
     "barge_in_p50_ms": "barge-in, ms: p50",
     "barge_in_p99_ms": "p99",
+    "loud_to_silent_p50_ms": "first loud frame to last of the reply: p50",
+    "loud_to_silent_p99_ms": "p99",
     "kb_per_active_call": "kB an active call",
     "load": "of the core",
     "reloads": "reloads",
@@ -152,6 +157,41 @@ def voicepipe_run(calls, seconds, warm_up, *options, pipelines=1):
     return row
 
 
+@contextmanager
+def engine(log):
+    """The engine as operators run it, with its log in a file: its process id and port."""
+    command = ["-m", "reference_engine", "run", "--audiosocket", "127.0.0.1:0", "--log-format", "json"]
+    with (
+        log.open("w", encoding="utf-8") as stderr,
+        subprocess.Popen(
+            [sys.executable, *command, "--control", OUT / "control.sock", write_files()],
+            stderr=stderr,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(OUT)])},
+            preexec_fn=pinned(cores()[0]),  # noqa: PLW1509 - no thread of ours is running
+        ) as process,
+    ):
+        try:
+            while (ready := re.search(r'"engine.ready".*?"port": (\d+)', log.read_text())) is None:
+                if process.poll() is not None:
+                    raise SystemExit(f"the engine did not start: see {log}")
+                time.sleep(0.05)
+            yield process.pid, int(ready[1])
+        finally:
+            process.terminate()
+
+
+def engine_run(calls, seconds, warm_up):
+    """A row of the engine: calls as `voicepipe_run` holds them, with its log and metrics."""
+    log = OUT / "engine.log"
+    with engine(log) as (pid, port):
+        row = call(port, pid, "--calls", calls, "--seconds", seconds, "--warm-up", warm_up)
+    turns = [turn for line in log.read_text().splitlines() if (turn := json.loads(line))["event"] == "call.turn"]
+    steps = [turn["timings"] for turn in turns if turn["trigger"] == "utterance"]
+    took = [one["heard_ms"] - one["final_ms"] for one in steps if one["heard_ms"] is not None]
+    row["response_p50_ms"], row["response_p99_ms"] = percentile(took, 0.5), percentile(took, 0.99)
+    return row
+
+
 def middle(rows):
     """The median of each figure."""
     merged = {}
@@ -212,7 +252,7 @@ def table(rows):
 
 def measure(numbers, seconds, warm_up, runs, progress=print):
     """The rows of both servers, in turn, so that both see the same machine."""
-    results = {"machine": machine(), "echo": [], "voicepipe": []}
+    results = {"machine": machine(), "echo": [], "voicepipe": [], "engine": []}
     for calls in numbers:
         echoes, ours = [], []
         for run in range(1, runs + 1):
@@ -228,12 +268,15 @@ def measure(numbers, seconds, warm_up, runs, progress=print):
         own["ratio_to_echo"] = round(own["cpu_s_per_call_min"] / echo["cpu_s_per_call_min"], 3)
         results["echo"].append(echo)
         results["voicepipe"].append(own)
+    whole = min(numbers, key=lambda calls: abs(calls - ENGINE_CALLS))
+    progress(f"the engine, {whole} calls")
+    results["engine"].append({"n": whole, **middle([engine_run(whole, seconds, warm_up) for _ in range(runs)])})
     return results
 
 
 def show(results):
     print(f"\n{results['machine']}")
-    for name in "echo", "voicepipe":
+    for name in "echo", "voicepipe", "engine":
         print(f"\n{name}\n", *table(results[name]), sep="\n")
     print("\n" + ", ".join(f"{name} {value}" for name, value in results["once"].items()))
 

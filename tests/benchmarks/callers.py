@@ -121,7 +121,8 @@ class Callers:
         self.began = clock() + 0.1
         self.rounds = 0
         self.measuring = False
-        self.late_ms, self.own_late_ms, self.response_ms, self.barge_in_ms = [], [], [], []
+        self.late_ms, self.own_late_ms, self.response_ms = [], [], []
+        self.barge_in_ms, self.loud_ms = [], []
         self.faults, self.frames = [], 0
 
     def run(self, seconds):
@@ -231,7 +232,10 @@ class Callers:
         return [cpu_s / call_minutes for cpu_s in used], sum(used) / took
 
     def barge_in(self):
-        """All who are being spoken to speak; how much later than it may the last frame comes, in ms."""
+        """All who are being spoken to speak; when the last frame comes, in ms.
+
+        Counted from the first loud frame, and from the one with which they have spoken long enough to interrupt.
+        """
         for caller in self.all:
             caller.arrivals = []
         self.run(1.5)
@@ -242,8 +246,9 @@ class Callers:
         self.run(0.6)
         for caller in self.all:
             if caller.barged_at:
-                decided = caller.barged_at + (MIN_SPEECH_FRAMES - 1) * FRAME_S
-                self.barge_in_ms.append((caller.arrivals[-1][1] - decided) * 1000)
+                last = caller.arrivals[-1][1]
+                self.loud_ms.append((last - caller.barged_at) * 1000)
+                self.barge_in_ms.append((last - caller.barged_at - (MIN_SPEECH_FRAMES - 1) * FRAME_S) * 1000)
 
 
 def percentile(values, share):
@@ -272,6 +277,8 @@ def hold(arguments):
         "caller_response_p99_ms": percentile(callers.response_ms, 0.99),
         "barge_in_p50_ms": percentile(callers.barge_in_ms, 0.5),
         "barge_in_p99_ms": percentile(callers.barge_in_ms, 0.99),
+        "loud_to_silent_p50_ms": percentile(callers.loud_ms, 0.5),
+        "loud_to_silent_p99_ms": percentile(callers.loud_ms, 0.99),
         "kb_per_active_call": active_kb,
         "callers_late_p99_ms": percentile(callers.own_late_ms, 0.99),
         "frames": callers.frames,

@@ -1,6 +1,7 @@
 """A sampling profile of this process, as text and as a flame graph: no root, no other process, nothing to install.
 
-The kernel interrupts the process each millisecond of CPU time that it uses, and the interrupted stack is counted.
+The kernel interrupts the process each millisecond of CPU time that it uses (or as often as it can: many a kernel ticks
+every 4 ms), and the interrupted stack is counted.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def text(stacks):
         functions[stack[-1]] += count
         for function in set(stack):
             within[function] += count
-    yield f"{total} samples of {INTERVAL_S * 1000:g} ms of CPU time"
+    yield f"{total} samples: one a ms of CPU time, or a tick of the kernel if that is longer"
     for title, counts in (
         ("by module", modules),
         ("by function", functions),

@@ -14,10 +14,11 @@ def test_two_calls(tmp_path):
     results = tmp_path / "results.json"
     subprocess.run([sys.executable, BENCH, "--quick", "--out", results], check=True, capture_output=True)
     measured = json.loads(results.read_text())
-    assert set(measured) == {"machine", "echo", "voicepipe", "once"}
-    (echo,), (row,) = measured["echo"], measured["voicepipe"]
-    assert echo["n"] == row["n"] == 2
-    assert row["faults"] == echo["faults"] == []
+    assert set(measured) == {"machine", "echo", "voicepipe", "engine", "once"}
+    (echo,), (row,), (engine,) = measured["echo"], measured["voicepipe"], measured["engine"]
+    assert echo["n"] == row["n"] == engine["n"] == 2
+    assert row["faults"] == echo["faults"] == engine["faults"] == []
+    assert 0 <= engine["response_p50_ms"] <= engine["response_p99_ms"]
     assert row["ratio_to_echo"] > 0
     assert min(row["cpu_s_per_call_min"], echo["cpu_s_per_call_min"]) > 0
     assert 0 <= row["late_p50_ms"] <= row["late_p99_ms"] <= row["late_p999_ms"]
