@@ -2,7 +2,7 @@
 
 The same calls over AudioSocket on loopback, against a bare echo on trio, against voicepipe with components that take no
 time, and against the whole engine: 8 kHz, a frame every 20 ms both ways, callers speak 1 s in 10, replies last 8 s. The
-server has a core of its own and the callers another. Prints tables and writes `out/results.json`; medians of three runs.
+server has a core of its own, the callers another. Prints tables and writes `out/results.json`; medians of three runs.
 
 `--reload`, `--real` and `--profile N` measure something else instead; see docs/explanation/performance.md.
 """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 from doc_pages import ROOT, block_titled
@@ -19,6 +21,21 @@ def test_the_program_that_reloads(tmp_path):
     command = [sys.executable, program, ROOT / "config/ai-agent.yaml"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=True)
     assert run.stdout == "version 1: default answers\nnothing to do\n"
+
+
+def test_the_program_that_holds_hundreds_of_calls(tmp_path):
+    pytest.importorskip("vosk", reason="its pipeline recognises with vosk: pip install 'voicepipe[local]'")
+    program = tmp_path / "collecting.py"
+    program.write_text(block_titled("docs/how-to/embed.md", "collecting.py"), encoding="utf-8")
+    command = [sys.executable, program, ROOT / "config/ai-agent.yaml"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            host, port = running.stdout.readline().split()
+            with socket.create_connection((host, int(port)), timeout=LONG_S) as call:
+                call.sendall(b"\x01\x00\x10" + uuid4().bytes)
+                assert call.recv(3) == b"\x10\x01\x40"  # a frame of the greeting
+        finally:
+            running.kill()
 
 
 def test_the_observer(capsys):

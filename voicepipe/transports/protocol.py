@@ -48,7 +48,9 @@ class Transport(Protocol):
         """What it is able to do."""
 
     async def run(self, sink: CallSink) -> None:
-        """Delivers what comes in until the caller hangs up or `hang_up` was called.
+        """Delivers what comes in until the caller hangs up, and nothing afterwards.
+
+        When the call ends otherwise, this is cancelled, and `hang_up` called.
 
         Raises:
             TransportError: the other side broke the protocol.
