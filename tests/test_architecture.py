@@ -149,6 +149,11 @@ def test_the_test_kit_is_for_tests():
     assert breaches([*elsewhere, *ENGINE], lambda name: within(name, "voicepipe.testing")) == []
 
 
+@pytest.mark.parametrize("module", sorted({*FOR_ADAPTERS, "voicepipe.testing", "voicepipe.calls.call"}))
+def test_whatever_is_imported_first_can_be(module):
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+
+
 @pytest.mark.parametrize("package", ["calls", "pipelines", "transports", "config", "documents"])
 def test_no_part_knows_an_adapter(package):
     paths = matching(f"voicepipe/{package}/*")

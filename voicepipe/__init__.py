@@ -1,221 +1,27 @@
 """Voice pipelines for telephone lines: composed in YAML, changed while calls are up.
 
-This is the public API, all of it: what is not here (or in `voicepipe.testing`) is private, whatever its name.
+`voicepipe.public` lists the public API, all of it: what is not there (or in `voicepipe.testing`) is private, whatever
+its name. It is loaded when one of its names is asked for, since many a process needs but a part of the library: the
+one that reads a reload beside calls, and those in which some components run.
 """
 
 from __future__ import annotations
 
-from voicepipe.audio import AudioFormat, Encoding
-from voicepipe.calls.call import Call, open_call
-from voicepipe.calls.events import (
-    CallBegan,
-    CallEnded,
-    CallEvent,
-    ComponentFailed,
-    ComponentLabel,
-    DtmfReceived,
-    FailedOver,
-    Observer,
-    Outcome,
-    RecordingFailed,
-    ReplyPrepared,
-    ReplyResumed,
-    ReplyStarted,
-    SpeechDetected,
-    Timings,
-    ToolEnded,
-    ToolStarted,
-    Transcribed,
-    TurnEnded,
-)
-from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, ToolRecord, TurnRecord
-from voicepipe.calls.tool_functions import FunctionTool, ToolContext, tool
-from voicepipe.collector import Collector
-from voicepipe.components import (
-    LanguageModel,
-    Probing,
-    ReplyStream,
-    Resources,
-    Role,
-    SpeechStream,
-    SpeechToText,
-    TextToSpeech,
-    TranscriptStream,
-)
-from voicepipe.config import SetConfig, load_config
-from voicepipe.config.document import ConfigDocument, read_document
-from voicepipe.config.effective import effective as effective_config
-from voicepipe.config.report import format_problems, problems_as_data
-from voicepipe.config.settings import LoggingSettings
-from voicepipe.config.values import Directory, File, Secret
-from voicepipe.errors import (
-    ComponentError,
-    ConfigError,
-    Location,
-    PipelineSetClosed,
-    Problem,
-    ToolError,
-    TransportError,
-    UnknownVersion,
-    VoicepipeError,
-)
-from voicepipe.events import (
-    EndOfTurn,
-    ReplyDone,
-    ReplyEvent,
-    SpeechAudio,
-    SpeechEvent,
-    SpeechMark,
-    SpeechStarted,
-    TextDelta,
-    Transcript,
-    TranscriptEvent,
-    TurnResumed,
-    Usage,
-    Word,
-)
-from voicepipe.pipelines.health import ComponentHealth
-from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged, VersionRecord
-from voicepipe.pipelines.outcome import Outcome as ReloadOutcome
-from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
-from voicepipe.pipelines.plan import Plan
-from voicepipe.pipelines.runtime import Runtime, open_runtime
-from voicepipe.pipelines.snapshot import Pipeline, Snapshot
-from voicepipe.registry import Adapter, Registry, installed
-from voicepipe.requests import (
-    CallInfo,
-    CallStarted,
-    Dtmf,
-    Listen,
-    Message,
-    ReplyRequest,
-    Silence,
-    StreamInput,
-    Tool,
-    ToolCall,
-    ToolResults,
-    Trigger,
-    Utterance,
-)
-from voicepipe.transports.audiosocket import (
-    AudioSocketListener,
-    AudioSocketTransport,
-    open_audiosocket_listener,
-    serve_audiosocket,
-)
-from voicepipe.transports.protocol import CallSink, Capability, Transport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Adapter",
-    "Applied",
-    "AudioFormat",
-    "AudioSocketListener",
-    "AudioSocketTransport",
-    "Call",
-    "CallBegan",
-    "CallEnded",
-    "CallEvent",
-    "CallInfo",
-    "CallRecord",
-    "CallRecorder",
-    "CallSink",
-    "CallStarted",
-    "Capability",
-    "Collector",
-    "ComponentError",
-    "ComponentFailed",
-    "ComponentHealth",
-    "ComponentLabel",
-    "ConfigDocument",
-    "ConfigError",
-    "Directory",
-    "Dtmf",
-    "DtmfReceived",
-    "Encoding",
-    "EndOfTurn",
-    "FailedOver",
-    "FailureRecord",
-    "File",
-    "FunctionTool",
-    "LanguageModel",
-    "Listen",
-    "Location",
-    "LoggingSettings",
-    "Message",
-    "Observer",
-    "Outcome",
-    "Pipeline",
-    "PipelineSet",
-    "PipelineSetClosed",
-    "Plan",
-    "Probing",
-    "Problem",
-    "RecordingFailed",
-    "Registry",
-    "Rejected",
-    "ReloadOutcome",
-    "ReplyDone",
-    "ReplyEvent",
-    "ReplyPrepared",
-    "ReplyRequest",
-    "ReplyResumed",
-    "ReplyStarted",
-    "ReplyStream",
-    "Resources",
-    "Retired",
-    "Role",
-    "Runtime",
-    "Secret",
-    "SetConfig",
-    "SetEvent",
-    "Silence",
-    "Snapshot",
-    "SpeechAudio",
-    "SpeechDetected",
-    "SpeechEvent",
-    "SpeechMark",
-    "SpeechStarted",
-    "SpeechStream",
-    "SpeechToText",
-    "StreamInput",
-    "TextDelta",
-    "TextToSpeech",
-    "Timings",
-    "Tool",
-    "ToolCall",
-    "ToolContext",
-    "ToolEnded",
-    "ToolError",
-    "ToolRecord",
-    "ToolResults",
-    "ToolStarted",
-    "Transcribed",
-    "Transcript",
-    "TranscriptEvent",
-    "TranscriptStream",
-    "Transport",
-    "TransportError",
-    "Trigger",
-    "TurnEnded",
-    "TurnRecord",
-    "TurnResumed",
-    "Unchanged",
-    "UnknownVersion",
-    "Usage",
-    "Utterance",
-    "VersionRecord",
-    "VoicepipeError",
-    "Word",
-    "effective_config",
-    "format_problems",
-    "installed",
-    "load_config",
-    "open_audiosocket_listener",
-    "open_call",
-    "open_pipeline_set",
-    "open_runtime",
-    "problems_as_data",
-    "read_document",
-    "serve_audiosocket",
-    "tool",
-]
+if TYPE_CHECKING:
+    from voicepipe.public import *  # noqa: F403 - its `__all__` is the list
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__" or not name.startswith("_"):
+        public = import_module("voicepipe.public")
+        if name == "__all__" or name in public.__all__:
+            found = globals()[name] = getattr(public, name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *import_module("voicepipe.public").__all__})

@@ -22,7 +22,7 @@ ITEM = re.compile(r"^ {4}(?P<name>\S[^:\n]*): (?P<text>.*(?:\n {8}.*)*)", re.MUL
 HEADS = {"Args": "Arguments", "Returns": "Returns", "Raises": "Raises", "Attributes": "Attributes"}
 
 
-def public_api(package: str = "voicepipe") -> str:
+def public_api(package: str = "voicepipe.public") -> str:
     """A section for each module that a package's public names come from."""
     modules: dict[str, list[tuple[str, str]]] = {}
     for module, name, public in _public(package):

@@ -39,7 +39,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "module": module_tables,
     "turns": lambda _: turns_table(),
     "turns_diagram": lambda _: turns_diagram(),
-    "api": lambda package: public_api(package or "voicepipe"),
+    "api": lambda package: public_api(package or "voicepipe.public"),
 }
 
 MADE = re.compile(r"^<!-- made: (?P<name>\w+) ?(?P<argument>.*?) -->$", re.MULTILINE)

@@ -11,7 +11,7 @@ from config_adapters import ENVIRON, REGISTRY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 
 GOOD = Path(__file__).parent / "good"
 

@@ -7,7 +7,7 @@ import os
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 
 TEXT = """\
 components:

@@ -10,7 +10,7 @@ from config_adapters import ENVIRON, REGISTRY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.documents.read import LINE_BREAK
 from voicepipe.errors import ConfigError
 

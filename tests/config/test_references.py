@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from config_adapters import ENVIRON, REGISTRY, Voice
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.errors import ConfigError
 
 HEAD = """\

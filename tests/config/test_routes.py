@@ -10,7 +10,7 @@ from config_adapters import ENVIRON, REGISTRY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.config.patterns import matches, plain_number, takes_all
 from voicepipe.config.settings import Route, When
 from voicepipe.errors import ConfigError, Location

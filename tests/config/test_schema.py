@@ -18,7 +18,7 @@ from test_mutations import GOOD, mutations
 
 from voicepipe.catalogue import catalogue
 from voicepipe.commands.schema import format_schema
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.config.schema import json_schema
 from voicepipe.errors import ConfigError
 from voicepipe.registry import Adapter, Registry, installed

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
-from voicepipe.config import load_config
 from voicepipe.config.effective import effective
-from voicepipe.config.load import load_with_places, load_without_secrets
+from voicepipe.config.load import load_config, load_with_places, load_without_secrets
 from voicepipe.config.provenance import provenance_of
 from voicepipe.errors import ConfigError
 from voicepipe.pipelines.plan import plan_change

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.config.values import Secret
 from voicepipe.errors import ConfigError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.config.report import format_problems
 from voicepipe.errors import ConfigError
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from attrs import frozen
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.errors import ConfigError
 from voicepipe.registry import Adapter, Registry
 

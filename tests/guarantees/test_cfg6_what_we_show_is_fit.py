@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 SHOWN = [path for place in ("config", "examples") for path in sorted((ROOT / place).rglob("*.yaml"))]

@@ -9,7 +9,7 @@ from patience import LONG_S
 from vendors.serving import Fault, VendorServer, open_vendor
 
 from voicepipe.calls.tool_functions import ToolContext
-from voicepipe.config import load_config
+from voicepipe.config.load import load_config
 from voicepipe.errors import ToolError
 from voicepipe.pipelines.http_tools import MOST_BYTES, http_tool, open_client
 from voicepipe.requests import CallInfo

@@ -6,8 +6,8 @@ done about them. So one task waits until any of the sockets has something, and g
 receive. What follows, from the frame's header to the end of a reply that it interrupts, happens in that turn,
 synchronously; tasks wake for what matters to a conversation only.
 
-Nor is that task woken for each frame: on a busy line of hundreds of calls it would be, thousands of times a second,
-so then turns are taken every `TURN_S`, and whatever has come meanwhile is received.
+Nor is that task woken for each frame: on a line with many calls it would be, thousands of times a second. There turns
+are taken every `TURN_S`, at the moments at which the ticker's slots come, and whatever has come meanwhile is received.
 
 Transports whose audio does not come out of a plain socket have a task that delivers to the same sink.
 """
@@ -20,12 +20,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from voicepipe.ticker import SLOT_S
+
 if TYPE_CHECKING:
     from socket import socket
     from typing import NoReturn
 
-TURN_S = 0.0025
-"""How often turns come on a busy listener, in s: an eighth of a frame, half a slot of the ticker."""
+FEW = 4
+"""Calls of a listener up to which each frame may wake it."""
+
+TURN_S = SLOT_S
+"""How often turns come with more of them, in s: a quarter of a frame."""
 
 
 class Receiver(Protocol):
@@ -55,22 +60,28 @@ class Hub:
 
     async def run(self) -> NoReturn:
         """Gives turns until it is cancelled."""
-        last = 0.0
         while True:
             # The selector is readable itself when any of its sockets is (epoll(7), kqueue(2)).
             await trio.lowlevel.wait_readable(self._selector)
-            while ready := self._selector.select(0):
-                for key, _ in ready:
-                    try:
-                        key.data.receive()
-                    except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
-                        key.data.fail(error)
-                now = trio.current_time()
-                quiet, last = now - last > 2 * TURN_S, now
-                if quiet:
-                    break  # so few calls that each frame may wake us
-                # A moment that the ticker's slots share: waking up is most of the cost.
-                await trio.sleep_until((now // TURN_S + 1) * TURN_S)
+            calls = len(self._selector.get_map())
+            while calls > FEW:
+                await trio.sleep_until((trio.current_time() // TURN_S + 1) * TURN_S)
+                received = self._take_turns()
+                # If all send at the same moment, nothing will come for a while.
+                if not received or 2 * received > calls:
+                    break
+            else:
+                self._take_turns()
+
+    def _take_turns(self) -> int:
+        """Has those receive that have something; how many they are."""
+        ready = self._selector.select(0)
+        for key, _ in ready:
+            try:
+                key.data.receive()
+            except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                key.data.fail(error)
+        return len(ready)
 
     def close(self) -> None:
         """Frees what it takes of the system; its sockets are their owners'."""
