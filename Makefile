@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates bench profile bench-reload schema clean
+.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates bench bench-peers profile bench-reload schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -79,6 +79,9 @@ conversation-rates: .venv/dev  ## How often replies stop for nothing, and go on 
 bench: .venv/dev  ## What a call costs, beside a bare echo: half an hour; BENCH="--calls 50 --runs 1" for less
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
+bench-peers: .venv/dev  ## The same through Pipecat and LiveKit Agents: an hour; BENCH="--calls 10,50 --runs 1" for ten minutes
+	$(BIN)/python tests/benchmarks/bench_peers.py $(BENCH)
+
 profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph
 	$(BIN)/python tests/benchmarks/bench.py --profile 200
 
@@ -89,5 +92,5 @@ schema: .venv/local  ## Writes config/schema.json anew, after a change of option
 	$(BIN)/voicepipe schema > config/schema.json
 
 clean:  ## Removes what the other targets made
-	rm -rf .venv site demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-pipecat .venv-livekit site demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
