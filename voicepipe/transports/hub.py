@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 FEW = 4
 """Calls of a listener up to which each frame may wake it."""
 
+AT_ONCE = 64
+"""Calls that have their turn before others may do something, such as write a frame that is due: half a ms."""
+
 TURN_S = SLOT_S
 """How often turns come with more of them, in s: a quarter of a frame."""
 
@@ -66,22 +69,27 @@ class Hub:
             calls = len(self._selector.get_map())
             while calls > FEW:
                 await trio.sleep_until((trio.current_time() // TURN_S + 1) * TURN_S)
-                received = self._take_turns()
+                received = await self._take_turns()
                 # If all send at the same moment, nothing will come for a while.
                 if not received or 2 * received > calls:
                     break
             else:
-                self._take_turns()
+                await self._take_turns()
 
-    def _take_turns(self) -> int:
-        """Has those receive that have something; how many they are."""
-        ready = self._selector.select(0)
-        for key, _ in ready:
-            try:
-                key.data.receive()
-            except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
-                key.data.fail(error)
-        return len(ready)
+    async def _take_turns(self) -> int:
+        """Has those receive that have something; how many they were."""
+        received = 0
+        while ready := self._selector.select(0):
+            for key, _ in ready[:AT_ONCE]:
+                try:
+                    key.data.receive()
+                except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                    key.data.fail(error)
+            received += len(ready[:AT_ONCE])
+            if len(ready) <= AT_ONCE:
+                break
+            await trio.lowlevel.checkpoint()
+        return received
 
     def close(self) -> None:
         """Frees what it takes of the system; its sockets are their owners'."""
