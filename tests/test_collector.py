@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import trio
 
 from voicepipe import Applied, Collector, Plan, Retired
-from voicepipe.collector import AFTER_S
+from voicepipe.collector import ALL, YOUNG_S
 
 
 class Cycle:
@@ -44,7 +44,7 @@ async def test_what_is_there_is_frozen_and_what_retires_is_freed(autojump_clock)
         assert remains() is not None
 
         collector.observe_set(Retired(set="main", version=1))
-        await trio.sleep(AFTER_S + 1)
+        await trio.sleep(ALL * YOUNG_S)
         assert remains() is None
         assert gc.get_freeze_count() > 1000
         nursery.cancel_scope.cancel()

@@ -5,14 +5,13 @@ collection looks at every object of the process and takes tens of milliseconds, 
 
 Nearly all objects are code, settings and components, which live for hours: they are frozen, so that nothing looks at
 them. Calls free what is theirs without the collector. What little is left to it, it collects by the clock: the youngest
-often and in next to no time, the others once a minute. What a retired version leaves behind in cycles is looked for a
-little later, once for all versions that retire meanwhile.
+often and in next to no time, the others once a minute. When a version has retired, what is frozen is looked at with
+them: there may be something of it in cycles.
 """
 
 from __future__ import annotations
 
 import gc
-from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -30,9 +29,6 @@ YOUNG_S = 0.25
 ALL = 240
 """Of so many times, all that are not frozen are looked at once: every minute."""
 
-AFTER_S = 10.0
-"""How long after a version has retired its remains are collected, in s."""
-
 AT_ONCE = 100_000
 """New objects upon which the collector comes at once: something makes more of them than calls do."""
 
@@ -44,14 +40,14 @@ class Collector:
     """
 
     def __init__(self) -> None:
-        self._thaw_at = inf
+        self._retired = False
 
     def observe_set(self, event: SetEvent) -> None:
         """Takes in what pipeline sets do."""
         if isinstance(event, Applied):
             gc.freeze()
         elif isinstance(event, Retired):
-            self._thaw_at = min(self._thaw_at, trio.current_time() + AFTER_S)
+            self._retired = True
 
     async def run(self) -> NoReturn:
         """Goes on until it is cancelled, and leaves the collector as it was."""
@@ -59,15 +55,15 @@ class Collector:
         gc.set_threshold(AT_ONCE, *thresholds[1:])
         try:
             _collect_and_freeze()
-            number = 0
             while True:
-                await trio.sleep(YOUNG_S)
-                number += 1
-                if trio.current_time() >= self._thaw_at:
-                    self._thaw_at = inf
+                for _ in range(ALL):
+                    await trio.sleep(YOUNG_S)
+                    gc.collect(0)
+                if self._retired:
+                    self._retired = False
                     _collect_and_freeze()
                 else:
-                    gc.collect(0 if number % ALL else 2)
+                    gc.collect()
         finally:
             gc.set_threshold(*thresholds)
             gc.unfreeze()

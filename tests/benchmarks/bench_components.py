@@ -33,7 +33,10 @@ CHUNK_FRAMES = 5
 SPEECH = [b"".join(FRAMES[at : at + CHUNK_FRAMES]) for at in range(0, len(FRAMES), CHUNK_FRAMES)]
 
 FINAL = "final at "
-"""What the caller says: a finished sentence, with the time on `time.perf_counter` at which the recogniser said so."""
+"""What the caller says, with the time on `time.perf_counter` at which the recogniser said so."""
+
+PRECISELY = " precisely."
+"""What comes after that, for a number at the end may have more digits to come."""
 
 
 @frozen
@@ -82,7 +85,7 @@ class Transcripts:
         pass
 
     async def end_utterance(self):
-        self._inbox.put(Transcript(f"{FINAL}{time.perf_counter()}.", final=True))
+        self._inbox.put(Transcript(f"{FINAL}{time.perf_counter()}{PRECISELY}", final=True))
 
     async def listen_for(self, listen):
         pass

@@ -14,7 +14,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import trio
-from bench_components import FINAL
+from bench_components import FINAL, PRECISELY
 from sampler import sampled, write
 
 import voicepipe
@@ -34,7 +34,7 @@ class Responses:
             nonlocal final_at
             if isinstance(event, Transcribed):
                 if event.final and event.text.startswith(FINAL):
-                    final_at = float(event.text.removeprefix(FINAL).removesuffix("."))
+                    final_at = float(event.text.removeprefix(FINAL).removesuffix(PRECISELY))
             elif isinstance(event, ReplyStarted) and final_at is not None:
                 self.ms.append((time.perf_counter() - final_at) * 1000)
                 final_at = None
