@@ -112,7 +112,9 @@ def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
     elif url.path.rstrip("/").endswith("/v1"):
         yield Problem(Location(""), "base_url", "must not end in /v1", "leave /v1 out: requests bring it along")
     if not _is_header(options.api_key):
-        yield Problem(Location(""), "api_key", "is no API key: it is empty, or has spaces or special characters in it")
+        message = "is no API key: it is empty, or has spaces or special characters in it"
+        hint = "copy it anew; a space or a line break may have come along with it"
+        yield Problem(Location(""), "api_key", message, hint)
 
 
 def _is_header(value: str) -> bool:

@@ -109,7 +109,8 @@ def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
     try:
         grammar = _parse(options.grammar)
     except GrammarError as error:
-        yield Problem(Location(options.grammar.name, error.line, error.column), "", error.message)
+        hint = "a grammar in JSGF is made of lines like: public <answer> = yes | no [thank you];"
+        yield Problem(Location(options.grammar.name, error.line, error.column), "", error.message, hint)
         return
     for said in grammar.words():
         for word in dictionary.unknown(said.text):
