@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from voicepipe.audio import AudioFormat, from_pcm16, open_converter
 from voicepipe.events import Transcript
@@ -105,8 +105,9 @@ class Hearing:
             await stream.send(chunk)
 
     def essence(self, events: list[Any]) -> tuple[Any, ...]:
-        """All transcripts; the finals; all their words."""
-        transcripts = [event for event in events if isinstance(event, Transcript)]
+        """All transcripts (how far partial ones reach is a matter of moments); the finals; all their words."""
+        all_of_them = [event for event in events if isinstance(event, Transcript)]
+        transcripts = [one if one.final else evolve(one, audio_end_ms=None) for one in all_of_them]
         finals = [transcript.text for transcript in transcripts if transcript.final]
         return transcripts, finals, words_of(" ".join(finals))
 
