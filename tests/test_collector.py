@@ -20,10 +20,11 @@ class Cycle:
 
 
 async def test_what_is_there_is_frozen_and_what_retires_is_freed(autojump_clock):
-    collector = Collector()
+    thresholds, collector = gc.get_threshold(), Collector()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(collector.run)
         await trio.sleep(1)
+        assert gc.get_threshold()[0] > thresholds[0]  # it comes by the clock
         frozen = gc.get_freeze_count()
         assert frozen > 1000
 
@@ -49,3 +50,4 @@ async def test_what_is_there_is_frozen_and_what_retires_is_freed(autojump_clock)
         assert gc.get_freeze_count() > 1000
         nursery.cancel_scope.cancel()
     assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == thresholds

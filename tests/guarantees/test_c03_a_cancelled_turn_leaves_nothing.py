@@ -73,13 +73,18 @@ async def test_however_the_call_ends(autojump_clock, at_s):
     assert (call.stt.open_streams, call.llm.open_streams, call.tts.open_streams) == (0, 0, 0)
 
 
+async def interrupt_thrice(call):
+    """Speaks into three replies."""
+    for _ in range(3):
+        await call.transport.be_silent(2000)
+        await call.transport.say(600)
+
+
 async def test_no_generator_is_left_to_the_collector(autojump_clock):
     call = RehearsedCall(stt=ScriptedSpeechToText(["wait", "stop", "no"]), llm=ScriptedLanguageModel(answers))
 
     async def caller():
-        for _ in range(3):
-            await call.transport.be_silent(2000)
-            await call.transport.say(600)
+        await interrupt_thrice(call)
         await call.transport.hang_up_as_caller()
 
     with warnings.catch_warnings():
@@ -94,9 +99,7 @@ async def test_nothing_at_all_is_left_to_the_collector(autojump_clock):
     call = RehearsedCall(stt=ScriptedSpeechToText(["wait", "stop", "no"]), llm=ScriptedLanguageModel(answers))
 
     async def caller():
-        for _ in range(3):
-            await call.transport.be_silent(2000)
-            await call.transport.say(600)
+        await interrupt_thrice(call)
         await call.transport.be_silent(9000)
         await call.transport.hang_up_as_caller()
 

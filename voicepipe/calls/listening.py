@@ -324,7 +324,8 @@ class _Recognition:
                         self._on_event(event)
                     raise ComponentError("ended while the call was on", component=stt.who.name, role=stt.who.role)
             except BaseExceptionGroup as group:
-                ended = next((leaf for leaf in leaves_of(group) if isinstance(leaf, _Doubt)), settle(group, stt.who))
+                doubts = (leaf for leaf in leaves_of(group) if isinstance(leaf, _Doubt))
+                ended = next(doubts, None) or settle(group, stt.who)
             try:
                 raise ended
             finally:
