@@ -61,6 +61,13 @@ def test_captures(path):
         assert frames == described(path)
 
 
+@pytest.mark.parametrize("path", CAPTURES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_asterisk_came_to_an_end_in_every_capture(path):
+    """What brings Asterisk down or into a stall stays out of the repository."""
+    recorded = json.loads(path.with_name(path.name.replace(".a2s.bin", ".json")).read_text())
+    assert recorded["connection_end"] is not None
+
+
 @pytest.mark.parametrize("name", ["app_echo_caller_hangup", "chan_c_slin44", "chan_c_ulaw"])
 def test_every_splitting(name):
     data = capture(name)[: 19 + 700]
