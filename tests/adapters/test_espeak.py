@@ -17,7 +17,7 @@ import trio
 from patience import LONG_S
 
 from voicepipe.adapters import espeak as module
-from voicepipe.adapters import helper_process
+from voicepipe.adapters import espeak_helper, helper_process
 from voicepipe.adapters.espeak import AHEAD_BYTES, PIECE_CHARS, EspeakOptions, tts
 from voicepipe.adapters.vosk import VoskOptions, stt
 from voicepipe.audio import AudioFormat
@@ -434,3 +434,68 @@ async def test_what_espeak_says_vosk_hears(espeak, resources, voice):
 async def _until_none(stream):
     while (event := await stream.receive()) is not None:
         yield event
+
+
+def voices_of_all_variants() -> list[str]:
+    variants = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    return ["en-gb", *sorted(f"en-gb+{file.name}" for file in variants.iterdir())]
+
+
+async def cut_short(component) -> None:
+    async with component.open_stream(OUTPUT, None) as stream:
+        await stream.send(LONG, 0)
+        await stream.receive()
+
+
+async def test_each_text_begins_from_silence_and_ends_at_a_zero_in_all_voices(resources):
+    """Voices with an echo would begin with the end of another caller's text, and end in the middle of a wave."""
+    wrong: dict[str, list[str]] = {}
+    room = trio.CapacityLimiter(4)
+
+    async def try_out(voice: str) -> None:
+        async with room, tts.open(EspeakOptions(voice), resources) as component:
+            spoken = [await speak(component, "Oh, hello there, oh!")]
+            spoken += [await speak(component, "This is the text.", "Oh!", "This is " + LONG[:300])]
+            await cut_short(component)
+            spoken += [await speak(component, "This is the text.")]
+        for events in spoken:
+            for segment in {event.segment for event in events}:
+                samples = np.frombuffer(audio_of(events, segment), np.int16)
+                assert np.abs(samples).max() > 500
+                if samples[0] or samples[-1]:
+                    wrong.setdefault(voice, []).append(f"from {samples[0]} to {samples[-1]}")
+        for events, segment in ((spoken[1], 0), (spoken[1], 2), (spoken[2], 0)):
+            # The library begins such a text with 13 ms of nothing; what is in there would be of the text before.
+            if np.frombuffer(audio_of(events, segment), np.int16)[:220].any():
+                wrong.setdefault(voice, []).append("begins with something else")
+
+    async with trio.open_nursery() as nursery:
+        for voice in voices_of_all_variants():
+            nursery.start_soon(try_out, voice)
+    assert not wrong
+
+
+async def test_a_text_sounds_the_same_whatever_was_spoken_before(resources):
+    async with tts.open(EspeakOptions("en-gb+edward2"), resources) as component:  # which has nothing random in it
+        alone = audio_of(await speak(component, SENTENCE))
+        await speak(component, "Oh!")
+        await cut_short(component)
+        assert audio_of(await speak(component, SENTENCE)) == alone
+    async with tts.open(EspeakOptions("en-gb+edward2"), resources) as component:
+        await speak(component, LONG)
+        assert audio_of(await speak(component, SENTENCE)) == alone
+
+
+def test_ends_fade_and_nothing_else_changes():
+    samples = np.full(1000, -1000, np.int16)
+    faded = np.frombuffer(espeak_helper.faded(samples.tobytes()), np.int16)
+    kept = 1000 - espeak_helper.FADE_SAMPLES
+    assert (faded[:kept] == -1000).all()
+    assert (np.diff(faded[kept - 1 :]) >= 0).all()
+    assert np.diff(faded).max() <= 12, "no step that is heard as a click"
+    assert faded[-1] == 0
+    assert espeak_helper.faded(b"") == espeak_helper.risen(b"") == b""
+    risen = np.frombuffer(espeak_helper.risen(samples.tobytes()), np.int16)
+    assert risen[0] == 0
+    assert (np.diff(risen) <= 0).all()
+    assert (risen[espeak_helper.RISE_SAMPLES :] == -1000).all()
