@@ -262,7 +262,7 @@ async def test_a_worker_that_dies_fails_its_streams_and_is_followed_by_another(r
     yes = await say("yes")
     async with stt.open(PocketsphinxOptions(phrases=YES_NO, workers=2), resources) as component:
         async with component.open_stream(INPUT, Listen()) as lost, component.open_stream(INPUT, Listen()) as spared:
-            killed = lost._worker._helper.pid
+            killed = lost._worker.pid
             os.kill(killed, signal.SIGKILL)
             with pytest.raises(ComponentError, match="killed by signal 9") as received:
                 await lost.receive()
@@ -273,7 +273,7 @@ async def test_a_worker_that_dies_fails_its_streams_and_is_followed_by_another(r
             await spared.finish()
             assert finals(await drain(spared)) == ["yes"]
         await until(lambda: all(worker._ready.is_set() for worker in component._workers))
-        assert lost._worker._helper.pid != killed
+        assert lost._worker.pid != killed
         async with component.open_stream(INPUT, Listen()), component.open_stream(INPUT, Listen()) as second:
             await feed(second, yes)
             await second.finish()
@@ -282,7 +282,7 @@ async def test_a_worker_that_dies_fails_its_streams_and_is_followed_by_another(r
 
 async def test_a_stream_that_opens_while_its_worker_starts_waits_for_it(pocketsphinx, say):
     [worker] = pocketsphinx._workers
-    os.kill(worker._helper.pid, signal.SIGKILL)
+    os.kill(worker.pid, signal.SIGKILL)
     await until(lambda: not worker._ready.is_set())
     assert finals(await recognise(pocketsphinx, await say("no"))) == ["no"]
 
@@ -294,7 +294,7 @@ async def test_a_worker_that_can_not_be_started_again_ends_the_component(resourc
     with pytest.raises(ComponentError, match="ended by itself") as raised:  # noqa: PT012 - what runs while it happens
         async with stt.open(PocketsphinxOptions(phrases=YES_NO, workers=1), resources) as component:
             script.write_text("raise SystemExit('the model is gone')")
-            os.kill(component._workers[0]._helper.pid, signal.SIGKILL)
+            os.kill(component._workers[0].pid, signal.SIGKILL)
             await trio.sleep_forever()
     assert raised.value.answered == "the model is gone"
     assert no_children()
@@ -365,6 +365,51 @@ def test_options_are_checked_with_places():
     assert broken.where == Location("menu.jsgf", 3, 58)
     assert "is not closed" in broken.message
     assert not [*stt.check(PocketsphinxOptions(phrases=("check-in", "O'Brien", "YES!")))]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column", "message", "hint"),
+    [
+        (b"acme AE K M IY\nwidget W IH JH QQ T\n", 2, 16, "there is no phone 'QQ'", "phones are AA, AE, "),
+        (b";; ours\n\nacme AE1 K M IY0\n", 3, 6, "there is no phone 'AE1'", "did you mean AE?"),
+        (b"acme ae K M IY\n", 1, 6, "there is no phone 'ae'", "did you mean AE?"),
+        (b"acme\n", 1, 5, "'acme' has no phones after it", "acme AE K M IY"),
+        (b"acme AE K M IY\r\nothers AH DH ER Z\r\ncaf\xe9 K AE F EY\r\n", 3, 4, "this is not UTF-8", "as UTF-8"),
+    ],
+)
+def test_each_line_of_a_dictionary_is_checked(content, line, column, message, hint):
+    problem, *_more = stt.check(PocketsphinxOptions(dictionary=File(Path("/etc/our.dict"), content, Path("our.dict"))))
+    assert problem.where == Location("our.dict", line, column)
+    assert problem.message == message
+    assert hint in problem.hint
+
+
+def test_a_good_dictionary_has_no_problem():
+    content = b"## names\nacme AE K M IY\nacme(2) AA K M IY\n\n"
+    options = PocketsphinxOptions(phrases=("acme",), dictionary=File(Path("/etc/our.dict"), content))
+    assert not [*stt.check(options)]
+
+
+async def test_what_the_library_does_not_take_of_a_dictionary_is_found_when_it_is_opened(resources, no_children):
+    dictionary = File(Path("/etc/our.dict"), b"acme AE K M QQ\n")
+    with pytest.raises(ComponentError, match=r"PocketSphinx can't work with .*Failed to add word acme") as raised:
+        async with stt.open(PocketsphinxOptions(phrases=("acme",), dictionary=dictionary, workers=2), resources):
+            pass
+    assert not raised.value.retryable
+    assert "`dictionary`" in raised.value.hint
+    assert no_children()
+
+
+async def test_a_stream_hears_what_it_would_hear_in_a_fresh_worker(resources, say):
+    """A decoder that another caller has used knows the noise on that caller's line, unless it forgets it."""
+    yes, front_desk = await say("yes"), await say("the front desk")
+    options = PocketsphinxOptions(phrases=YES_NO, words=True, workers=1)
+    async with stt.open(options, resources) as component:
+        fresh = await recognise(component, yes)
+        await recognise(component, front_desk, Listen(phrases=DEPARTMENTS))
+        async with component.open_stream(INPUT, Listen(phrases=DEPARTMENTS)) as stream:
+            await feed(stream, front_desk[: len(front_desk) // 3200 * 1600])
+        assert await recognise(component, yes) == fresh
 
 
 async def test_a_grammar_that_is_none_does_not_open(resources):

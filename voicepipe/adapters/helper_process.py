@@ -7,8 +7,10 @@ it never outlives this process, however that ends.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from math import inf
 from struct import Struct
 from typing import TYPE_CHECKING, Protocol
@@ -19,7 +21,8 @@ from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
 HEADER = Struct("!BII")
 """Kind, request, size of the payload in bytes."""
@@ -29,6 +32,12 @@ LEAVE_S = 0.5
 
 LAST_WORDS = 2000
 """How much of its standard error is kept, in bytes."""
+
+CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+"""What native code ends a process with when it finds itself at fault."""
+
+
+KILLED_HINT = "somebody killed it, or the system did: is there memory left?"
 
 
 class HelperSink(Protocol):
@@ -51,11 +60,11 @@ class KeptSink(HelperSink, Protocol):
 class HelperProcess:
     """A running helper."""
 
-    def __init__(self, process: trio.Process) -> None:
+    def __init__(self, process: trio.Process, hint: str = "") -> None:
         assert process.stdin  # noqa: S101 - for mypy: all three are pipes
         assert process.stdout  # noqa: S101
         assert process.stderr  # noqa: S101
-        self._process = process
+        self._process, self._hint = process, hint
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._outbox, self._posted = trio.open_memory_channel[bytes](inf)  # callers bound what they ask for
         self._last_words = bytearray()
@@ -103,9 +112,11 @@ class HelperProcess:
         with trio.move_on_after(LEAVE_S):
             await self._process.wait()
             await self._spoken.wait()
+        returncode = self._process.returncode
         self.failure = ComponentError(
-            f"the helper process ended by itself ({_how(self._process.returncode)})",
+            f"the helper process ended by itself ({_how(returncode)})",
             answered=self._last_words.decode(errors="replace").strip(),
+            hint=KILLED_HINT if returncode == -signal.SIGKILL else self._hint,
         )
         sink.ended(self.failure)
         scope.cancel()
@@ -125,14 +136,24 @@ class HelperProcess:
 def _how(returncode: int | None) -> str:
     if returncode is None:
         return "its output is closed"
-    return f"exit status {returncode}" if returncode >= 0 else f"killed by signal {-returncode}"
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    crashed = "its native code crashed, " if -returncode in CRASHES else ""
+    return f"{crashed}killed by signal {-returncode}"
 
 
 @asynccontextmanager
-async def open_helper_process(command: Sequence[str], sink: HelperSink) -> AsyncIterator[HelperProcess]:
+async def open_helper_process(
+    command: Sequence[str], sink: HelperSink, *, hint: str = ""
+) -> AsyncIterator[HelperProcess]:
     """Runs a command as a helper until the context is left; it then has ended.
 
     The helper gets a session of its own: a Ctrl-C at the terminal is for us, and we still need it to say goodbye.
+
+    Args:
+        command: what to run.
+        sink: where its messages go.
+        hint: what an operator can do if it ends by itself, such as by a crash over the files that it was given.
 
     Raises:
         ComponentError: it can't be started; or it ended by itself, which cancels what runs in the context.
@@ -144,7 +165,7 @@ async def open_helper_process(command: Sequence[str], sink: HelperSink) -> Async
         )
     except OSError as error:
         raise ComponentError(f"the helper process can't be started: {error}") from error
-    helper = HelperProcess(process)
+    helper = HelperProcess(process, hint)
     try:
         async with open_hidden_nursery() as nursery:
             nursery.start_soon(helper.write)
@@ -159,10 +180,17 @@ async def open_helper_process(command: Sequence[str], sink: HelperSink) -> Async
 
 
 @asynccontextmanager
-async def open_kept_helpers(command: Sequence[str], sinks: Sequence[KeptSink]) -> AsyncIterator[None]:
+async def open_kept_helpers(
+    command: Sequence[str], sinks: Sequence[KeptSink], *, hint: str = ""
+) -> AsyncIterator[None]:
     """Runs a command as several helpers, one for each sink, all of which are started when the context is entered.
 
     One that ends by itself after it was started is followed by another.
+
+    Args:
+        command: what to run.
+        sinks: where their messages go.
+        hint: as in `open_helper_process`.
 
     Raises:
         ComponentError: one can't be started, the first time or later, which cancels what runs in the context.
@@ -172,7 +200,8 @@ async def open_kept_helpers(command: Sequence[str], sinks: Sequence[KeptSink]) -
     async with open_hidden_nursery() as nursery:
         started = [trio.Event() for _ in sinks]
         for sink, event in zip(sinks, started, strict=True):
-            nursery.start_soon(_keep, command, sink, event, failures, nursery.cancel_scope)
+            run = partial(open_helper_process, command, sink, hint=hint)
+            nursery.start_soon(_keep, run, sink, event, failures, nursery.cancel_scope)
         for event in started:
             await event.wait()
         yield
@@ -182,7 +211,7 @@ async def open_kept_helpers(command: Sequence[str], sinks: Sequence[KeptSink]) -
 
 
 async def _keep(
-    command: Sequence[str],
+    run: Callable[[], AbstractAsyncContextManager[HelperProcess]],
     sink: KeptSink,
     started: trio.Event,
     failures: list[ComponentError],
@@ -191,7 +220,7 @@ async def _keep(
     while True:
         usable = False
         try:
-            async with open_helper_process(command, sink) as helper:
+            async with run() as helper:
                 await sink.start(helper)
                 usable = True
                 started.set()

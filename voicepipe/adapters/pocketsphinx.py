@@ -12,14 +12,11 @@ import json
 import os
 import sys
 from contextlib import asynccontextmanager
-from copy import copy
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import count
-from math import inf
 from pathlib import Path
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import field, frozen
@@ -27,21 +24,19 @@ from attrs.validators import ge, le, optional
 
 from voicepipe.adapters import pocketsphinx_worker
 from voicepipe.adapters.helper_process import open_kept_helpers
-from voicepipe.adapters.pocketsphinx_dictionary import Dictionary, read_dictionary
+from voicepipe.adapters.pocketsphinx_dictionary import Dictionary, problems_of, read_dictionary
 from voicepipe.adapters.pocketsphinx_grammar import Choice, Grammar, GrammarError, Sequence, parse_grammar
 from voicepipe.adapters.pocketsphinx_grammar import Word as Said
-from voicepipe.adapters.pocketsphinx_worker import AUDIO, CLOSE, END, FAILED, LISTEN, OPEN, READY
+from voicepipe.adapters.recogniser_workers import RecogniserStream, RecogniserWorker
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import File
 from voicepipe.errors import ComponentError, Location, Problem
-from voicepipe.events import Transcript, TranscriptEvent, Word
 from voicepipe.registry import Adapter
 from voicepipe.requests import Listen, StreamInput
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from voicepipe.adapters.helper_process import HelperProcess
     from voicepipe.components import Resources
 
 INPUT = StreamInput(AudioFormat(pocketsphinx_worker.RATE), chunk_ms=100)
@@ -52,6 +47,11 @@ MOST_BYTES = INPUT.format.bytes_in(1000)
 
 PHRASES = "the phrases"
 """The rule that phrases become; no grammar has one of that name, as it has a space in it."""
+
+HINT = (
+    "its phrases, `grammar` and `dictionary` are what PocketSphinx was given; `voicepipe check` looks at each of them"
+)
+"""For a worker that can't begin, or that ends by itself."""
 
 GRAMMARS_KEPT = 512
 """How many of the latest grammars are kept as the workers take them; each state of a conversation has one."""
@@ -100,6 +100,10 @@ def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
     except ComponentError as error:
         yield Problem(Location(""), "", error.message, error.hint)
         return
+    if options.dictionary is not None:
+        for wrong in problems_of(options.dictionary.content):
+            where = Location(options.dictionary.name, wrong.line, wrong.column)
+            yield Problem(where, "", wrong.message, wrong.hint)
     dictionary = installed.dictionary(options)
     for phrase in options.phrases:
         for word in dictionary.unknown(phrase):
@@ -172,52 +176,15 @@ class _Expectations:
         return json.dumps({"grammar": text, "words": pronounced}).encode()
 
 
-class _Worker:
-    """A worker process and its streams; when it dies it is followed by another, with none."""
-
-    def __init__(self) -> None:
-        self._ready = trio.Event()
-        self.streams: dict[int, _TranscriptStream] = {}
-
-    @property
-    def load(self) -> tuple[bool, int]:
-        """What of several workers makes one the best to have."""
-        return not self._ready.is_set(), len(self.streams)
-
-    async def start(self, helper: HelperProcess) -> None:
-        """Waits until the process takes streams."""
-        self._helper = helper
-        await self._ready.wait()
-
-    async def wait_ready(self) -> None:
-        """Returns when there is a process that takes streams."""
-        while not self._ready.is_set():
-            await self._ready.wait()
-
-    def post(self, kind: int, stream: int, payload: bytes = b"") -> None:
-        """Sends a message."""
-        self._helper.post(kind, stream, payload)
-
-    def message(self, kind: int, stream: int, payload: bytes) -> None:
-        """The process says something."""
-        if kind == READY:
-            self._ready.set()
-        elif asking := self.streams.get(stream):
-            asking.answered(kind, payload)
-
-    def ended(self, error: ComponentError) -> None:
-        """The process ended by itself, and with it its streams."""
-        self._ready = trio.Event()
-        for stream in self.streams.values():
-            stream.fail(error)
-        self.streams.clear()
-
-
 class _PocketSphinx:
     """The workers, shared by all calls."""
 
     def __init__(
-        self, workers: list[_Worker], expectations: _Expectations, words: bool, threads: trio.CapacityLimiter
+        self,
+        workers: list[RecogniserWorker],
+        expectations: _Expectations,
+        words: bool,
+        threads: trio.CapacityLimiter,
     ) -> None:
         self._workers, self._expectations, self._words, self._threads = workers, expectations, words, threads
         self._numbers = count(1)
@@ -231,127 +198,23 @@ class _PocketSphinx:
         self,
         stream_input: StreamInput,  # noqa: ARG002 - there is only one
         listen: Listen,
-    ) -> AsyncIterator[_TranscriptStream]:
+    ) -> AsyncIterator[RecogniserStream]:
         """A stream in the worker that has the fewest."""
-        payload = await self.payload_for(listen)
+        payload = await self._payload_for(listen)
         worker = min(self._workers, key=lambda worker: worker.load)
         await worker.wait_ready()
-        stream = _TranscriptStream(self, worker, next(self._numbers))
-        worker.streams[stream.number] = stream
+        number = next(self._numbers)
+        stream = RecogniserStream(worker, number, self._payload_for, most_bytes=MOST_BYTES, words=self._words)
+        worker.open(stream)
         try:
             await stream.begin(payload)
             yield stream
         finally:
-            if worker.streams.pop(stream.number, None):
-                worker.post(CLOSE, stream.number)
-            stream.close()
+            worker.close(stream)
 
-    async def payload_for(self, listen: Listen) -> bytes:
+    async def _payload_for(self, listen: Listen) -> bytes:
         """What tells a worker to listen for that."""
         return await trio.to_thread.run_sync(self._expectations.payload_for, listen, limiter=self._threads)
-
-    def transcript(self, found: dict[str, Any]) -> Transcript:
-        """What a worker heard."""
-        words = tuple(Word(*word) for word in found["words"]) if self._words else ()
-        return Transcript(
-            text=found["text"],
-            final=found["final"],
-            confidence=fmean(word.confidence or 0.0 for word in words) if words else None,
-            words=words,
-            audio_end_ms=found["end_ms"],
-        )
-
-
-class _TranscriptStream:
-    """One call's recognition: each message to the worker waits for its answer, and that is the backpressure."""
-
-    def __init__(self, shared: _PocketSphinx, worker: _Worker, number: int) -> None:
-        self.number = number
-        self._shared, self._worker = shared, worker
-        self._failure: ComponentError | None = None
-        self._expected = b""
-        self._asked = self._answers = 0
-        self._last: int | None = None  # the question after whose answer comes nothing more
-        self._news = trio.Event()
-        self._found, self._events = trio.open_memory_channel[TranscriptEvent](inf)  # a few a second of speech
-
-    async def begin(self, payload: bytes) -> None:
-        """Has the worker listen for that."""
-        self._expected = payload
-        await self._ask(OPEN, payload)
-
-    async def send(self, audio: bytes) -> None:
-        """Takes the next audio."""
-        for at in range(0, max(len(audio), 1), MOST_BYTES):
-            await self._ask(AUDIO, audio[at : at + MOST_BYTES])
-
-    async def end_utterance(self) -> None:
-        """Finalises what was said so far."""
-        await self._ask(END)
-
-    async def listen_for(self, listen: Listen) -> None:
-        """Finalises what was said so far, unless nothing changes, then listens for something else."""
-        payload = await self._shared.payload_for(listen)
-        if payload != self._expected:
-            self._expected = payload
-            await self._ask(LISTEN, payload)
-
-    async def finish(self) -> None:
-        """Finalises what was said so far, for the last time."""
-        await self._ask(END, last=True)
-
-    async def receive(self) -> TranscriptEvent | None:
-        """The next transcript; None only after `finish()`."""
-        try:
-            return await self._events.receive()
-        except trio.EndOfChannel:
-            if self._failure is not None:
-                raise copy(self._failure) from None
-            return None
-
-    def answered(self, kind: int, payload: bytes) -> None:
-        """The worker has done the next thing that it was asked."""
-        if kind == FAILED:
-            self.fail(ComponentError("PocketSphinx failed", answered=payload.decode()))
-            return
-        self._answers += 1
-        over = self._answers == self._last
-        for found in json.loads(payload) if payload else ():
-            if found["text"] or not over:
-                self._found.send_nowait(self._shared.transcript(found))
-        if over:
-            self._found.close()
-        self._wake()
-
-    def fail(self, error: ComponentError) -> None:
-        """Ends the stream: what was heard can still be received, then comes the error."""
-        self._failure = error
-        self._found.close()
-        self._wake()
-
-    def close(self) -> None:
-        """Ends the stream because nobody wants the rest."""
-        self._found.close()
-        self._events.close()
-
-    async def _ask(self, kind: int, payload: bytes = b"", *, last: bool = False) -> None:
-        # Whoever was cancelled while it waited has left a question behind.
-        await self._wait_for_answers()
-        self._worker.post(kind, self.number, payload)
-        self._asked += 1
-        if last:
-            self._last = self._asked
-        await self._wait_for_answers()
-
-    async def _wait_for_answers(self) -> None:
-        while self._failure is None and self._answers < self._asked:
-            await self._news.wait()
-        if self._failure is not None:
-            raise copy(self._failure)
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = trio.Event()
 
 
 def _prepare(options: PocketsphinxOptions, component: str) -> tuple[list[str], _Expectations]:
@@ -368,10 +231,9 @@ def _prepare(options: PocketsphinxOptions, component: str) -> tuple[list[str], _
         raise ComponentError(
             f"{options.grammar} is no grammar: {error}", retryable=False, hint="`voicepipe check` shows the place"
         ) from error
-    first = "grammar" if expectations.own else "dictation"
     # -I: no environment, and no modules of the script's own directory, such as `openai`.
     python = (sys.executable, "-I", pocketsphinx_worker.__file__)
-    return [*python, str(installed.site), str(installed.model), first, component], expectations
+    return [*python, str(installed.site), str(installed.model), component], expectations
 
 
 @asynccontextmanager
@@ -379,8 +241,9 @@ async def open_pocketsphinx(options: PocketsphinxOptions, resources: Resources) 
     """Starts the workers; the context ends with a `ComponentError` if one dies and can't be started again."""
     threads = resources.threads
     command, expectations = await trio.to_thread.run_sync(_prepare, options, resources.component, limiter=threads)
-    workers = [_Worker() for _ in range(options.workers or max(1, (os.cpu_count() or 1) // 2))]
-    async with open_kept_helpers(command, workers):
+    number = options.workers or max(1, (os.cpu_count() or 1) // 2)
+    workers = [RecogniserWorker("PocketSphinx", expectations.own, hint=HINT) for _ in range(number)]
+    async with open_kept_helpers(command, workers, hint=HINT):
         yield _PocketSphinx(workers, expectations, options.words, threads)
 
 

@@ -7,11 +7,61 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WORD = re.compile(r"\w(?:[\w.'-]*\w)?")
 """A word in a phrase, without the punctuation around it."""
+
+
+PHONES = frozenset(
+    re.findall(
+        r"\w+", "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
+    )
+)
+"""What words are made of: those of CMUdict, without stress. The acoustic model knows no others."""
+
+
+COMMENTS = (";;", "##")
+"""What lines begin with that are no entries."""
+
+ENTRY_HINT = "a line is a word and its phones: acme AE K M IY"
+
+
+@frozen
+class DictionaryProblem:
+    """A line of a dictionary that the library would not take."""
+
+    line: int
+    """Which, from 1."""
+    column: int
+    """Where in it, from 1."""
+    message: str
+    """What is wrong."""
+    hint: str = ENTRY_HINT
+    """What to do about it."""
+
+
+def problems_of(content: bytes) -> Iterator[DictionaryProblem]:
+    """What is wrong with lines of `word PHONE PHONE`; blank ones and comments are passed over."""
+    for number, raw in enumerate(content.split(b"\n"), 1):
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError as error:
+            yield DictionaryProblem(number, error.start + 1, "this is not UTF-8", "save the file as UTF-8")
+            continue
+        parts = [] if line.startswith(COMMENTS) else list(re.finditer(r"\S+", line))
+        if len(parts) == 1:
+            yield DictionaryProblem(number, len(line.rstrip()) + 1, f"{parts[0].group()!r} has no phones after it")
+        for part in parts[1:]:
+            phone = part.group()
+            if phone not in PHONES:
+                plain = phone.upper().rstrip("0123456789")
+                hint = f"did you mean {plain}?" if plain in PHONES else f"phones are {', '.join(sorted(PHONES))}"
+                yield DictionaryProblem(number, part.start() + 1, f"there is no phone {phone!r}", hint)
 
 
 class Dictionary:

@@ -3,12 +3,11 @@
 The library holds the interpreter's lock while it works, up to 18 ms at a time, so it stays out of the process that
 answers calls.
 
-    python -I pocketsphinx_worker.py SITE MODEL FIRST NAME
+    python -I pocketsphinx_worker.py SITE MODEL NAME
 
 SITE is the directory that the library is installed in, MODEL that of its acoustic model, language model and
-dictionary, FIRST what to have ready for the first call: `grammar` or `dictation`. NAME is for those who look at `ps`.
-Standard input and output carry the messages of `helper_process`, in the kinds and payloads below; a request is the
-number of a stream. The process leaves when its standard input ends.
+dictionary. NAME is for those who look at `ps`. Standard input and output carry the messages of `recogniser_workers`;
+the first one is TRY. The process leaves when its standard input ends.
 """
 
 from __future__ import annotations
@@ -26,25 +25,10 @@ from typing import IO, Any
 HEADER = Struct("!BII")
 """As in `helper_process`, which this process doesn't import: it would bring all of voicepipe with it."""
 
-OPEN = 1
-"""To the worker: a stream, and what it listens for: as in LISTEN."""
-AUDIO = 2
-"""To the worker: 16-bit linear samples at 16 kHz."""
-END = 3
-"""To the worker: the utterance is over; exactly one final transcript answers."""
-LISTEN = 4
-"""To the worker: what to listen for: a JSON object with `grammar` (JSGF) and `words` (pairs of word and phones), or
-nothing for dictation."""
-CLOSE = 5
-"""To the worker: the stream is over. The only message without an answer."""
-
-READY = 1
-"""From the worker: it takes streams."""
-HEARD = 2
-"""From the worker, the answer to each message: a JSON list of transcripts, each an object with `text`, `final`,
-`end_ms` and `words` (word, start in ms, end in ms, probability)."""
-FAILED = 3
-"""From the worker, instead: why, in UTF-8. The stream is of no use any more."""
+OPEN, AUDIO, END, LISTEN, CLOSE, TRY = 1, 2, 3, 4, 5, 6
+READY, HEARD, FAILED, REFUSED = 1, 2, 3, 4
+"""As in `recogniser_workers`. What to listen for is a JSON object with `grammar` (JSGF) and `words` (pairs of word and
+phones), or nothing for dictation."""
 
 RATE = 16000
 """Of the acoustic model, in Hz."""
@@ -103,7 +87,7 @@ class Library:
         idle = self._idle[listen is None]
         decoder = idle.pop() if idle else self._decoder(dictation=listen is None)
         if listen is not None:
-            known = self._words.setdefault(id(decoder), set())
+            known = self._words[id(decoder)]
             for word, phones in listen["words"]:
                 if word not in known:
                     known.add(word)
@@ -113,7 +97,8 @@ class Library:
         return decoder
 
     def give_back(self, decoder: Any, *, dictation: bool) -> None:
-        """Keeps a decoder for another stream."""
+        """Keeps a decoder for another stream, without what it knows of the noise on this one's line."""
+        decoder.reinit_feat()  # 0.1 ms; beginning an utterance keeps that, and another caller is heard by it
         self._idle[dictation].append(decoder)
 
     def _decoder(self, *, dictation: bool) -> Any:
@@ -122,7 +107,9 @@ class Library:
             settings.update(dict=f"{self._model}/cmudict-en-us.dict", lm=f"{self._model}/en-us.lm.bin")
         else:  # 8 MB: the words come with the grammars
             settings.update(dict=None, lm=None)
-        return self._pocketsphinx.Decoder(self._pocketsphinx.Config(loglevel="FATAL", **settings))
+        decoder = self._pocketsphinx.Decoder(self._pocketsphinx.Config(loglevel="FATAL", **settings))
+        self._words[id(decoder)] = set()  # one that failed, and is gone, may have had this id
+        return decoder
 
 
 class Recognition:
@@ -209,6 +196,9 @@ class Worker:
 
     def message(self, kind: int, stream: int, payload: bytes) -> None:
         """Does what a message asks, and answers."""
+        if kind == TRY:
+            self._try(payload)
+            return
         if kind == CLOSE:
             if recognition := self._streams.pop(stream, None):
                 recognition.close()
@@ -220,6 +210,18 @@ class Worker:
             self.say(FAILED, stream, f"{type(error).__name__}: {error}".encode())
         else:
             self.say(HEARD, stream, json.dumps(found).encode() if found else b"")
+
+    def _try(self, payload: bytes) -> None:
+        """Recognises a second of noise, with what streams listen for; it is also what makes the first call quick."""
+        try:
+            trial = Recognition(self._library, json.loads(payload) if payload else None)
+            trial.hear(bytes(RATE * 2))
+            trial.conclude()
+            trial.close()
+        except Exception as error:  # noqa: BLE001 - the edge of the library: it has many, and each is a refusal
+            self.say(REFUSED, payload=f"{type(error).__name__}: {error}".encode())
+            sys.exit(1)
+        self.say(READY)
 
     def _answer(self, kind: int, stream: int, payload: bytes) -> list[dict[str, Any]]:
         if kind == AUDIO:
@@ -248,16 +250,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # should the library print something, it must not get among the messages
-    site, model, first = sys.argv[1:4]
-    library = Library(site, model)
-    listen = (
-        None if first == "dictation" else {"grammar": "#JSGF V1.0; grammar g; public <g> = a;", "words": [("a", "AH")]}
-    )
-    warm = Recognition(library, listen)
-    warm.hear(bytes(RATE))
-    warm.close()
-    worker = Worker(library, out)
-    worker.say(READY)
+    worker = Worker(Library(*sys.argv[1:3]), out)
     source = sys.stdin.buffer
     while len(header := source.read(HEADER.size)) == HEADER.size:
         kind, stream, size = HEADER.unpack(header)
