@@ -67,6 +67,7 @@ FOR_ADAPTERS = {
 }
 SHARED_BY_ADAPTERS = {
     "voicepipe.adapters.helper_process": {"voicepipe.nurseries"},
+    "voicepipe.adapters.recogniser_workers": set(),
     "voicepipe.adapters.speech_requests": {"voicepipe.nurseries"},
     "voicepipe.adapters.utterance_audio": set(),
 }
