@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from attrs import asdict, define
 
@@ -23,6 +25,7 @@ from voicepipe import (
     SpeechDetected,
     ToolEnded,
     ToolStarted,
+    TransportError,
     TurnEnded,
     open_call,
 )
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
     from reference_engine.sessions import SessionStore
     from reference_engine.settings import InForce
     from reference_engine.telemetry import Log
-    from voicepipe import CallEvent, CallInfo, Transport, TransportError
+    from voicepipe import CallEvent, CallInfo, Transport
+
+NO_UUID = str(UUID(int=0))
+"""What a dialplan sends whose UUID was never set."""
 
 
 @define(eq=False)
@@ -81,6 +87,7 @@ class Answering:
         self._in_force, self._sets = in_force, sets
         self._sessions, self._metrics, self._log, self._keep = sessions, metrics, log, keep
         self._taken = 0
+        self._transport_ids: Counter[str] = Counter()
         self._calls: set[HeldCall] = set()
 
     async def answer(self, transport: Transport) -> None:
@@ -96,10 +103,14 @@ class Answering:
             self._refuse(info, f"{self._taken} calls are up already, as many as max_calls allows", name)
         else:
             self._taken += 1
+            self._transport_ids[info.transport_id] += 1
+            self._warn_of_bad_id(info)
             try:
                 await self._converse(pipelines, transport)
             finally:
                 self._taken -= 1
+                self._transport_ids[info.transport_id] -= 1
+                self._transport_ids += Counter()  # forgets those that nobody has
 
     def __iter__(self) -> Iterator[HeldCall]:
         return iter(tuple(self._calls))
@@ -115,13 +126,36 @@ class Answering:
 
     def crashed(self, info: CallInfo, error: Exception) -> None:
         """Notes a call that ended by a defect."""
-        self._log.error("call.crashed", call_id=info.call_id, listener=info.listener, exc_info=error)
+        self._log.error(
+            "call.crashed",
+            call_id=info.call_id,
+            transport_id=info.transport_id,
+            listener=info.listener,
+            exc_info=error,
+        )
+
+    def _warn_of_bad_id(self, info: CallInfo) -> None:
+        """Says that a dialplan does not tell its calls apart; the engine does all the same."""
+        if info.transport_id == NO_UUID:
+            reason = "the UUID is all zeros"
+        elif info.transport_id and self._transport_ids[info.transport_id] > 1:
+            reason = "another call with this UUID is up"
+        else:
+            return
+        self._log.warning(
+            "call.id_repeated",
+            transport_id=info.transport_id,
+            listener=info.listener,
+            reason=reason,
+            hint="have the dialplan make one for each call: AudioSocket(${UUID()},...)",
+        )
 
     async def _converse(self, pipelines: PipelineSet, transport: Transport) -> None:
+        call: Call | None = None
         try:
             with pipelines.pin() as snapshot:
                 pipeline = snapshot.choose(transport.info)
-                observer = partial(self._observe, pipelines.name, CallRecorder())
+                observer = partial(self._observe, pipelines.name, transport.info.transport_id, CallRecorder())
                 async with open_call(pipeline, transport, observer=observer) as call:
                     held = HeldCall(call, pipelines, snapshot)
                     self._calls.add(held)
@@ -132,32 +166,39 @@ class Answering:
                         self._sessions.forget(call.call_id)
         except PipelineSetClosed as closed:
             self._refuse(transport.info, str(closed), pipelines.name)
+        except (TransportError, BaseExceptionGroup):
+            raise  # the listener's
+        except Exception as error:
+            if call is None:
+                raise
+            self.crashed(call.info, error)  # the listener does not know which call that was
 
     def _refuse(self, info: CallInfo, reason: str, name: str | None) -> None:
         if name is not None:
             self._metrics.observe_refused(name)
         of = {"set": name} if name is not None else {}
-        self._log.warning("call.refused", call_id=info.call_id, **of, listener=info.listener, reason=reason)
+        self._log.warning("call.refused", transport_id=info.transport_id, **of, listener=info.listener, reason=reason)
 
-    def _observe(self, set_name: str, recorder: CallRecorder, event: CallEvent) -> None:
+    def _observe(self, set_name: str, transport_id: str, recorder: CallRecorder, event: CallEvent) -> None:
         try:
             recorder.observe(event)
             if recorder.record is not None:
                 self._keep(recorder.record)
             self._sessions.observe(event)
             self._metrics.observe_call(event)
-            log_call_event(self._log, set_name, event)
+            log_call_event(self._log, set_name, event, transport_id)
         except Exception:  # noqa: BLE001 - this runs on the call's path, where nothing may be raised
             self._log.exception("observer.failed", call_id=event.call_id)
 
 
-def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
-    """Writes the record of an event that has one."""
+def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str = "") -> None:
+    """Writes the record of an event that has one; a call's first and last also bear the transport's ID."""
     match event:
         case CallBegan():
             log.info(
                 "call.started",
                 call_id=event.call_id,
+                transport_id=event.info.transport_id,
                 set=event.set,
                 version=event.version,
                 pipeline=event.pipeline,
@@ -234,6 +275,7 @@ def log_call_event(log: Log, set_name: str, event: CallEvent) -> None:
             log.info(
                 "call.ended",
                 call_id=event.call_id,
+                transport_id=transport_id,
                 set=set_name,
                 outcome=event.outcome,
                 turns=event.turns,

@@ -24,7 +24,7 @@ class Session:
     """One call as it stands."""
 
     call_id: str
-    """Unique."""
+    """Unique; the engine's own."""
     set: str
     """The pipeline set's name."""
     version: int
@@ -41,6 +41,8 @@ class Session:
     """What is going on."""
     turns: int = 0
     """How many exchanges have ended."""
+    transport_id: str = ""
+    """The transport's own name for it: AudioSocket's UUID, as the dialplan made it."""
 
 
 class SessionStore:
@@ -60,6 +62,7 @@ class SessionStore:
                 caller=event.info.caller,
                 called=event.info.called,
                 since=datetime.now(UTC),
+                transport_id=event.info.transport_id,
             )
         elif isinstance(event, CallEnded):
             self.forget(event.call_id)

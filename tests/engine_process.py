@@ -66,6 +66,10 @@ class EngineProcess:
                         return record
                 await self._more.wait()
 
+    async def id_of(self, caller):
+        """What the engine calls the call of a caller, once it has answered it."""
+        return (await self.logged("call.started", transport_id=str(caller.call_id)))["call_id"]
+
     def count(self, event):
         """How many records of that event there are."""
         return sum(record["event"] == event for record in self.records)

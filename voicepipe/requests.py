@@ -15,7 +15,7 @@ class CallInfo:
     """Who rings whom: all that is known when a call arrives."""
 
     call_id: str = ""
-    """Unique; AudioSocket's UUID where there is one. Empty: the call makes one up."""
+    """Unique: each call makes its own and puts it here, whatever the transport gave."""
     called: str = ""
     """The number that was dialled, as the transport gives it; empty if unknown."""
     caller: str = ""
@@ -24,6 +24,9 @@ class CallInfo:
     """Which listener of the engine it came in by; empty for an integrator's own transport."""
     variables: Mapping[str, str] = field(factory=dict)
     """Whatever else the transport was told, by name."""
+    transport_id: str = ""
+    """The transport's own name for the call, such as AudioSocket's UUID. Nothing makes it unique: a dialplan may repeat
+    it. Where a transport gives a `call_id` instead, that one is kept here."""
 
 
 @frozen

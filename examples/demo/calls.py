@@ -37,8 +37,8 @@ class Call:
     """What should be said."""
     lines: tuple[Line, ...]
     """The caller's words as speech."""
-    call_id: str = field(factory=lambda: str(uuid4()))
-    """What the log knows it by."""
+    uuid: str = field(factory=lambda: str(uuid4()))
+    """AudioSocket's UUID, which the log's `call.started` ties to the engine's own ID."""
     spoke: list[Spoke] = field(factory=list)
     """Who spoke when, as the caller heard it."""
     how: str = ""
@@ -110,9 +110,9 @@ async def place_call(
     screen.event(call.name, "rings", f"AudioSocket to {host}:{port}", "faint")
     try:
         with trio.fail_after(CALL_S):
-            async with open_audiosocket_call(host, port, call_id=UUID(call.call_id)) as caller:
+            async with open_audiosocket_call(host, port, call_id=UUID(call.uuid)) as caller:
                 try:
-                    await engine.log.wait_for("call.started", within_s=ANSWER_S, call_id=call.call_id)
+                    await engine.log.wait_for("call.started", within_s=ANSWER_S, transport_id=call.uuid)
                     task_status.started(call)
                     await converse(caller, call.lines, lambda spoke: call.spoken(spoke, screen))
                     with trio.move_on_after(HANG_UP_S):
@@ -125,7 +125,7 @@ async def place_call(
         raise DemoFailed(f"{call.name} did not end within {CALL_S:g} s") from slow
     except OSError as error:
         raise DemoFailed(f"{call.name} could not be placed: {error}") from error
-    await engine.log.wait_for("call.ended", within_s=HANG_UP_S, call_id=call.call_id)
+    await engine.log.wait_for("call.ended", within_s=HANG_UP_S, transport_id=call.uuid)
     call.over.set()
 
 

@@ -71,10 +71,13 @@ async def _play(config: Path, output: Path, screen: Screen) -> Checks:
     shutil.copytree(config, output / "config", dirs_exist_ok=True)
     file = output / "config" / FILE
     calls = await _rehearse()
-    by_id = {call.call_id: call for call in calls.values()}
+    by_uuid = {call.uuid: call for call in calls.values()}
+    by_id: dict[str, Call] = {}
 
     def tell(record: Record) -> None:
-        if call := by_id.get(record.get("call_id", "")):
+        call_id = record.get("call_id", "")
+        if call := by_uuid.get(record.get("transport_id", "")) or by_id.get(call_id):
+            by_id[call_id] = call
             call.tell(record, screen)
 
     screen.text("Times are seconds since the start; what an agent says is shown when it has been said.", "faint")

@@ -19,7 +19,7 @@ def transcript(call: Call) -> str:
     started, ended = call.started, call.ended
     chain = ", ".join(f"{role} {started[role]['adapter']} {started[role]['model']}" for role in ("stt", "llm", "tts"))
     lines = [
-        f"{call.name}, {call.call_id}",
+        f"{call.name}, {call.uuid}",
         f"answered by pipeline {started['pipeline']} on version {started['version']} of set {started['set']}: {chain}",
         "",
     ]

@@ -51,7 +51,7 @@ async def tell_story(calls: Mapping[Part, Call], engine: Engine, screen: Screen,
     async with trio.open_nursery() as up:
         screen.heading("2. The YAML is edited and reloaded while a call is up: the next call gets another pipeline")
         two = await up.start(place, TWO)
-        await engine.log.wait_for("call.turn", within_s=ANSWER_S * 2, call_id=two.call_id)
+        await engine.log.wait_for("call.turn", within_s=ANSWER_S * 2, call_id=two.started["call_id"])
         screen.event("operator", "edits", str(engine.file))
         screen.block(edit(engine.file, SWITCH))
         switch = await reload(engine, screen)
@@ -65,7 +65,7 @@ async def tell_story(calls: Mapping[Part, Call], engine: Engine, screen: Screen,
         mistaken = engine.file.read_text(encoding="utf-8")
         broken = await reload(engine, screen)
         four = await up.start(place, FOUR)
-        await engine.log.wait_for("call.turn", within_s=ANSWER_S * 2, call_id=four.call_id)
+        await engine.log.wait_for("call.turn", within_s=ANSWER_S * 2, call_id=four.started["call_id"])
         screen.event("operator", "edits", f"{engine.file}, back to what it was")
         rewrite(engine.file, good)
         mended = await reload(engine, screen)

@@ -180,6 +180,7 @@ SCHEMAS: dict[str, Schema] = {
             _object(
                 "A call.",
                 call_id=TEXT,
+                transport_id=TEXT,
                 set=TEXT,
                 version=NUMBER,
                 pipeline=TEXT,

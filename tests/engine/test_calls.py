@@ -23,7 +23,7 @@ def recorded(name):
 async def test_a_call_keeps_its_version_and_the_next_one_gets_the_new(engine):
     async with open_audiosocket_call(port=engine.port) as first:
         started = await engine.logged("call.started")
-        assert started["call_id"] == str(first.call_id)
+        assert started["transport_id"] == str(first.call_id) != started["call_id"]
         assert (started["set"], started["version"], started["pipeline"]) == ("main", 1, "default")
         assert (started["caller"], started["called"]) == ("", "")
         assert started["stt"] == {"name": "vosk", "adapter": "vosk", "model": "tiny-en"}
@@ -33,14 +33,14 @@ async def test_a_call_keeps_its_version_and_the_next_one_gets_the_new(engine):
         engine.edit("active_pipeline: default", "active_pipeline: night")
         assert (await engine.command("reload")).returncode == 0
         async with open_audiosocket_call(port=engine.port) as second:
-            later = await engine.logged("call.started", call_id=str(second.call_id))
+            later = await engine.logged("call.started", transport_id=str(second.call_id))
             assert (later["version"], later["pipeline"], later["tts"]["model"]) == (2, "night", "en-gb")
 
             (shown,) = (await engine.ask("GET", "/sets")).json()["sets"]
             held = [(version["version"], version["state"], version["calls"]) for version in shown["versions"]]
             assert held == [(1, "draining", 1), (2, "serving", 1)]
             calls = (await engine.ask("GET", "/calls")).json()["calls"]
-            assert {(call["call_id"], call["version"]) for call in calls} == {
+            assert {(call["transport_id"], call["version"]) for call in calls} == {
                 (str(first.call_id), 1),
                 (str(second.call_id), 2),
             }
@@ -49,7 +49,7 @@ async def test_a_call_keeps_its_version_and_the_next_one_gets_the_new(engine):
                 ["main", "1", "draining", "1"],
                 ["main", "2", "serving", "1"],
             ]
-        ended = await engine.logged("call.ended", call_id=str(second.call_id))
+        ended = await engine.logged("call.ended", transport_id=str(second.call_id))
         assert ended["outcome"] == "caller_hung_up"
         assert await first.agent_spoke(quiet_ms=100)
         assert engine.count("version.retired") == 0
@@ -64,7 +64,7 @@ async def test_a_turn_says_what_was_heard_and_said_and_how_fast(engine):
         assert greeting["response_ms"] is None
         await caller.say(recorded("yes-8k.wav"))
         turn = await engine.logged("call.turn", turn=2)
-        assert turn["call_id"] == str(caller.call_id)
+        assert turn["call_id"] == await engine.id_of(caller)
         assert turn["trigger"] == "utterance"
         assert "yes" in turn["heard"]
         assert turn["said"]

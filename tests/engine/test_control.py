@@ -48,7 +48,7 @@ async def test_answers_are_as_described(engine, ask):
     async with open_audiosocket_call(port=engine.port) as caller:
         await engine.logged("call.started")
         (call,) = (await ask("GET", "/calls"))["calls"]
-        assert call["call_id"] == str(caller.call_id)
+        assert call["transport_id"] == str(caller.call_id)
         engine.edit("active_pipeline: default", "active_pipeline: night")
         assert (await ask("POST", "/-/reload"))["version"] == 2
         await ask("GET", "/sets")

@@ -22,17 +22,23 @@ class Clumsy(SessionStore):
 
     def __init__(self):
         super().__init__()
-        self.bad = set()
+        self.bad, self.ids = set(), {}
 
     def forget(self, call_id):
+        is_bad = self.is_bad(call_id)
         super().forget(call_id)
-        if call_id in self.bad:
+        if is_bad:
             raise RuntimeError("a defect in the engine")
 
     def observe(self, event):
-        if event.call_id in self.bad:
-            raise ValueError("a defect in an observer")
         super().observe(event)
+        if self.is_bad(event.call_id):
+            raise ValueError("a defect in an observer")
+
+    def is_bad(self, call_id):
+        session = self.get(call_id) or self.ids.get(call_id)
+        self.ids[call_id] = session
+        return session is not None and session.transport_id in self.bad
 
 
 def answering_with(pipelines, sessions, log):
@@ -58,13 +64,14 @@ async def test_it_costs_that_call_only_and_is_logged_with_its_traceback(home, tm
                     assert await bad.agent_spoke(quiet_ms=100), "an observer's defect is not the caller's"
                     await bad.hang_up()
                     assert not good.hung_up.is_set()
-                    await until(lambda: [session.call_id for session in sessions] == [str(good.call_id)])
+                    await until(lambda: [session.transport_id for session in sessions] == [str(good.call_id)])
                     async with open_audiosocket_call(port=port) as later:
                         assert await later.agent_spoke(quiet_ms=100)
                 listener.close()
     records = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     (crashed,) = [record for record in records if record["event"] == "call.crashed"]
-    assert crashed["call_id"] == str(bad.call_id)
+    assert crashed["transport_id"] == str(bad.call_id)
+    assert crashed["call_id"] == next(each for each, of in sessions.ids.items() if of.transport_id == str(bad.call_id))
     assert "RuntimeError: a defect in the engine" in crashed["exception"]
     assert "Traceback" in crashed["exception"]
     failed = [record for record in records if record["event"] == "observer.failed"]
@@ -82,5 +89,5 @@ async def test_a_set_that_is_closing_refuses_the_call(home, tmp_path):
                 assert caller.how == "0x00"
             listener.close()
     (refused,) = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert (refused["event"], refused["call_id"]) == ("call.refused", str(caller.call_id))
+    assert (refused["event"], refused["transport_id"]) == ("call.refused", str(caller.call_id))
     assert (refused["set"], refused["reason"]) == ("main", "pipeline set 'main' is closing")

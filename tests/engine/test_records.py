@@ -17,7 +17,7 @@ async def test_each_call_leaves_a_line(home):
         ids = []
         for _ in range(2):
             async with open_audiosocket_call(port=engine.ports["main"]) as caller:
-                ids.append(str(caller.call_id))
+                ids.append(await engine.id_of(caller))
                 await engine.logged("call.turn", call_id=ids[-1])
             await engine.logged("call.ended", call_id=ids[-1])
 

@@ -23,7 +23,7 @@ async def test_calls_beyond_max_calls_are_refused_at_once(home):
                 with trio.fail_after(LONG_S):
                     await third.hung_up.wait()
                 assert third.how == "0x00"
-            refused = await engine.logged("call.refused", call_id=str(third.call_id))
+            refused = await engine.logged("call.refused", transport_id=str(third.call_id))
             assert (refused["set"], refused["listener"], refused["level"]) == ("acme", "acme", "warning")
             assert refused["reason"] == "2 calls are up already, as many as max_calls allows"
             assert not first.hung_up.is_set()
@@ -33,7 +33,7 @@ async def test_calls_beyond_max_calls_are_refused_at_once(home):
             engine.edit("max_calls: 2", "max_calls: 3", file="engine.yaml")
             assert (await engine.ask("POST", "/-/reload")).json()["engine"]["plan"]["changed"] == ["max_calls"]
             async with open_audiosocket_call(port=engine.ports["acme"]) as fourth:
-                await engine.logged("call.started", call_id=str(fourth.call_id))
+                await engine.logged("call.started", transport_id=str(fourth.call_id))
 
         async def all_closed():  # a call's place is free when all that was its own is closed
             samples = await engine.samples()
@@ -41,7 +41,7 @@ async def test_calls_beyond_max_calls_are_refused_at_once(home):
 
         await engine.comes_true(all_closed)
         async with open_audiosocket_call(port=engine.ports["main"]) as fifth:
-            await engine.logged("call.started", call_id=str(fifth.call_id))
+            await engine.logged("call.started", transport_id=str(fifth.call_id))
 
 
 async def test_a_burst_does_not_slip_past_max_calls(home):

@@ -58,7 +58,7 @@ async def test_the_caller_hears_another_voice_and_the_record_says_why():
                         assert await caller.agent_spoke(quiet_ms=100)
                 assert not caller.hung_up.is_set()
                 over = [one for one in engine.records if one["event"] == "component.failed_over"]
-                assert {one["call_id"] for one in over} == {str(caller.call_id)}
+                assert {one["call_id"] for one in over} == {await engine.id_of(caller)}
                 assert {(one["rung"], one["component"]) for one in over} >= {("alternate", "espeak")}
                 assert "apology" not in {one["rung"] for one in over}
                 met = [one for one in engine.records if one["event"] == "component.failed" and "call_id" in one]

@@ -12,7 +12,7 @@ async def test_c01_a_call_says_what_it_runs_on(home):
         open_engine(home, file="engine.yaml") as engine,
         open_audiosocket_call(port=engine.ports["main"]) as caller,
     ):
-        started = await engine.logged("call.started", call_id=str(caller.call_id))
+        started = await engine.logged("call.started", transport_id=str(caller.call_id))
     assert started["level"] == "info"
     assert (started["set"], started["version"], started["pipeline"]) == ("main", 1, "default")
     said = {role: (started[role]["adapter"], started[role]["model"]) for role in ("stt", "llm", "tts")}

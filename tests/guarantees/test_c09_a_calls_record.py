@@ -17,9 +17,9 @@ async def test_c09_a_calls_record(home):
         serving = (await engine.ask("GET", "/sets")).json()
         digest = next(one for one in serving["sets"] if one["set"] == "main")["digest"]
         async with open_audiosocket_call(port=engine.ports["main"]) as caller:
-            await engine.logged("call.turn", call_id=str(caller.call_id))
-        await engine.logged("call.ended", call_id=str(caller.call_id))
-        started = await engine.logged("call.started", call_id=str(caller.call_id))
+            await engine.logged("call.turn", call_id=await engine.id_of(caller))
+        await engine.logged("call.ended", transport_id=str(caller.call_id))
+        started = await engine.logged("call.started", transport_id=str(caller.call_id))
 
         async def written():
             await trio.lowlevel.checkpoint()
@@ -28,7 +28,8 @@ async def test_c09_a_calls_record(home):
         await engine.comes_true(written)
     (line,) = (home / "calls.jsonl").read_text().splitlines()
     record = json.loads(line)
-    assert record["call_id"] == str(caller.call_id)
+    assert record["call_id"] == started["call_id"]
+    assert record["info"]["transport_id"] == str(caller.call_id)
     assert (record["set"], record["version"], record["digest"]) == ("main", 1, digest)
     assert record["pipeline"] == started["pipeline"]
     assert record["components"] == {role: started[role] for role in ("stt", "llm", "tts")}

@@ -84,7 +84,7 @@ async def test_f07_rubbish_costs_that_connection_only(nursery):
 
     async def echo_and_note(transport):
         sink = Echo(transport)
-        served[UUID(transport.info.call_id)] = sink.frames
+        served[UUID(transport.info.transport_id)] = sink.frames
         await transport.run(sink)
 
     listener = await nursery.start(

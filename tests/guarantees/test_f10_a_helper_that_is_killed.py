@@ -46,9 +46,9 @@ async def test_the_reply_goes_on_and_so_does_the_call(home):
         (other,) = helpers_of(engine.process.pid)
         assert other != helper
 
-        met = await engine.logged("component.failed", call_id=str(caller.call_id))
+        met = await engine.logged("component.failed", call_id=await engine.id_of(caller))
         assert (met["role"], met["component"]) == ("tts", "espeak")
-        over = await engine.logged("component.failed_over", call_id=str(caller.call_id))
+        over = await engine.logged("component.failed_over", call_id=await engine.id_of(caller))
         assert (over["role"], over["rung"], over["component"]) == ("tts", "retry", "espeak")
         (shared,) = [one for one in engine.records if one["event"] == "component.failed" and "call_id" not in one]
         assert (shared["role"], shared["component"], shared["adapter"]) == ("tts", "espeak", "espeak")

@@ -19,13 +19,13 @@ async def test_each_set(home):
             open_audiosocket_call(port=engine.ports["main"]) as first,
             open_audiosocket_call(port=engine.ports["main"]) as second,
         ):
-            await engine.logged("call.started", call_id=str(first.call_id), set="main")
-            await engine.logged("call.started", call_id=str(second.call_id), set="main")
+            await engine.logged("call.started", transport_id=str(first.call_id), set="main")
+            await engine.logged("call.started", transport_id=str(second.call_id), set="main")
             engine.edit("active_pipeline: default", "active_pipeline: night")
             engine.edit("active_pipeline: default", "active_pipeline: nigth", file="acme.yaml")
             assert (await engine.ask("POST", "/-/reload")).status_code == 422
             async with open_audiosocket_call(port=engine.ports["main"]) as third:
-                await engine.logged("call.started", call_id=str(third.call_id), set="main")
+                await engine.logged("call.started", transport_id=str(third.call_id), set="main")
                 main, acme = (await engine.ask("GET", "/sets")).json()["sets"]
                 held = [(one["version"], one["state"], one["calls"]) for one in main["versions"]]
                 assert held == [(1, "draining", 2), (2, "serving", 1)]

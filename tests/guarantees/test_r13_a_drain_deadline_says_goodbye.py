@@ -13,12 +13,12 @@ async def test_calls_on_an_older_version_and_only_those(home):
     engine_yaml = home / "engine.yaml"
     async with open_engine(home, file="engine.yaml") as engine:
         async with open_audiosocket_call(port=engine.ports["main"]) as old:
-            old_id = str(old.call_id)
+            old_id = await engine.id_of(old)
             await engine.logged("call.turn", call_id=old_id, said="Hello.")
             engine.edit("active_pipeline: default", "active_pipeline: night")
             assert (await engine.ask("POST", "/-/reload")).status_code == 200
             async with open_audiosocket_call(port=engine.ports["main"]) as new:
-                new_id = str(new.call_id)
+                new_id = await engine.id_of(new)
                 await engine.logged("call.turn", call_id=new_id, said="Good night.")
                 await trio.sleep(1.5)
                 assert not old.hung_up.is_set()  # none is configured

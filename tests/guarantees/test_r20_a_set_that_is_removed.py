@@ -23,7 +23,7 @@ async def test_a_set(home):
     async with open_engine(home, file="engine.yaml") as engine:
         port = engine.ports["acme"]
         async with open_audiosocket_call(port=port) as up, await trio.open_tcp_stream("127.0.0.1", port) as late:
-            await engine.logged("call.started", call_id=str(up.call_id), set="acme")
+            await engine.logged("call.started", transport_id=str(up.call_id), set="acme")
             (home / "engine.yaml").write_text(WITHOUT_ACME)
             done = await engine.ask("POST", "/-/reload")
             body = done.json()
@@ -49,7 +49,7 @@ async def test_a_set(home):
             status = (await engine.command("status")).stdout.decode().splitlines()
             assert status[2].split()[:4] == ["acme", "1", "removed", "1"]
             assert not any("acme" in name for name in await engine.samples())
-        assert (await engine.logged("call.ended", call_id=str(up.call_id)))["outcome"] == "caller_hung_up"
+        assert (await engine.logged("call.ended", transport_id=str(up.call_id)))["outcome"] == "caller_hung_up"
 
         async def gone():
             return (await engine.ask("GET", "/sets")).json()["removed"] == []
@@ -75,7 +75,7 @@ async def test_a_new_set_and_another_that_answers(home):
         errors = [(error["file"], error["path"]) for error in refused.json()["engine"]["errors"]]
         assert errors == [("bank.yaml", ""), ("engine.yaml", "listeners[1].set")]
         async with open_audiosocket_call(port=engine.ports["acme"]) as caller:
-            await engine.logged("call.started", call_id=str(caller.call_id), set="acme")
+            await engine.logged("call.started", transport_id=str(caller.call_id), set="acme")
 
         (home / "bank.yaml").write_text((home / "acme.yaml").read_text())
         done = await engine.ask("POST", "/-/reload")
@@ -84,7 +84,7 @@ async def test_a_new_set_and_another_that_answers(home):
         bank = done.json()["sets"][2]
         assert (bank["set"], bank["outcome"], bank["version"]) == ("bank", "applied", 1)
         async with open_audiosocket_call(port=engine.ports["acme"]) as caller:
-            await engine.logged("call.started", call_id=str(caller.call_id), set="bank")
+            await engine.logged("call.started", transport_id=str(caller.call_id), set="bank")
 
 
 async def test_a_set_with_another_file_goes_on_with_its_versions(home):

@@ -248,6 +248,7 @@ def test_a_snapshot_chooses_among_its_pipelines():
 def test_a_snapshot_spreads_calls_of_which_nothing_is_known():
     snapshot = snapshot_of(config((EVERYONE, {"a": 1, "b": 1})))
     assert {snapshot.choose(CallInfo()) for _ in range(100)} == {"a", "b"}
+    assert {snapshot.choose(CallInfo(call_id="1", transport_id="1")) for _ in range(100)} == {"a", "b"}
     assert len({snapshot.choose(CallInfo(caller="1")) for _ in range(100)}) == 1
 
 

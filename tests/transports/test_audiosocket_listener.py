@@ -172,11 +172,11 @@ async def test_a_crash_costs_its_call_only(serve, connect):
     crashes, calls = [], Calls()
 
     async def handler(transport):
-        if transport.info.call_id == str(UUID(int=7)):
+        if transport.info.transport_id == str(UUID(int=7)):
             raise ZeroDivisionError("seven")
         await calls(transport)
 
-    listener = await serve(handler, on_crash=lambda info, error: crashes.append((info.call_id, error)))
+    listener = await serve(handler, on_crash=lambda info, error: crashes.append((info.transport_id, error)))
     async with connect(listener) as good, connect(listener) as bad:
         await good.send(encode_uuid(UUID(int=8)) + HELLO[19:])
         await calls.reach(1)

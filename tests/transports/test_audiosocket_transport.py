@@ -70,7 +70,7 @@ async def test_dtmf_and_short_frames_of_a_captured_call(serve, connect, capture,
     done = trio.Event()
 
     async def listen(transport):
-        assert transport.info.call_id == str(UUID(bytes=frames[0][1]))
+        assert transport.info.transport_id == str(UUID(bytes=frames[0][1]))
         await transport.run(heard)
         done.set()
 
@@ -97,7 +97,7 @@ async def test_what_the_call_is(serve, connect):
         await asterisk.send(encode_audio(0x12, bytes(640)))
         assert await asterisk.receive(1) == [(0, b"")]
     ((info, audio, pacing, can),) = calls
-    assert (info.call_id, info.listener) == (str(CALL), "sip")
+    assert (info.transport_id, info.listener) == (str(CALL), "sip")
     assert (audio, pacing, can) == (AudioFormat(16000), "ours", {"transfer"})
 
 

@@ -66,7 +66,9 @@ class Call:
         self, pipeline: Pipeline, transport: Transport, observer: Observer | None, nursery: trio.Nursery
     ) -> None:
         settings = pipeline.settings
-        self.info: CallInfo = evolve(transport.info, call_id=transport.info.call_id or str(uuid4()))
+        given = transport.info
+        # Sessions, metrics, files and records are told apart by it, so nobody else's word is taken for it.
+        self.info: CallInfo = evolve(given, call_id=str(uuid4()), transport_id=given.transport_id or given.call_id)
         """Who rings whom."""
         self._recorded: RecordedTransport | None = None
         if directory := settings.recording.directory:
@@ -120,7 +122,7 @@ class Call:
 
     @property
     def call_id(self) -> str:
-        """Unique; the transport's own where it has one."""
+        """Unique; the transport's own name for the call is `info.transport_id`."""
         return self.info.call_id
 
     def drain(self) -> None:

@@ -14,6 +14,7 @@ from voicepipe.audio import AudioFormat, to_pcm16
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import BinaryIO
 
     from voicepipe.requests import CallInfo
     from voicepipe.transports.protocol import CallSink, Capability, Transport
@@ -87,6 +88,7 @@ class RecordedTransport:
         """As the transport's."""
         self._began = trio.current_time()
         self._caller, self._agent = _Track(self.audio), _Track(self.audio)
+        self._opened: BinaryIO | None = None
         self._file: wave.Wave_write | None = None
 
     async def run(self, sink: CallSink) -> None:
@@ -158,15 +160,17 @@ class RecordedTransport:
         both[:, 0], both[:, 1] = np.frombuffer(caller, "<i2"), np.frombuffer(agent, "<i2")
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = wave.open(str(self.path), "wb")  # noqa: SIM115 - it stays open from one piece to the next
+            self._opened = self.path.open("xb")  # never another call's file
+            self._file = wave.open(self._opened, "wb")  # noqa: SIM115 - it stays open from one piece to the next
             self._file.setnchannels(2)
             self._file.setsampwidth(2)
             self._file.setframerate(self.audio.rate)
         self._file.writeframes(both.tobytes())  # and the header's lengths, so that the file is whole
 
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is not None and self._opened is not None:
+            with self._opened:
+                self._file.close()
 
 
 class _Tee:

@@ -145,8 +145,7 @@ class Snapshot:
     def choose(self, info: CallInfo) -> Pipeline:
         """The pipeline for a call: by the first route that matches, else the active one.
 
-        A split gives the same caller the same pipeline; a caller who is not known gets one by `call_id`, or
-        any if that is empty too.
+        A split gives the same caller the same pipeline, and callers who are not known any of them, call by call.
         """
-        known = info if info.call_id else evolve(info, call_id=uuid4().hex)
-        return self.pipelines[choose(self.config, known).pipeline]
+        this_call = evolve(info, call_id=uuid4().hex)  # a transport may give the same one again and again
+        return self.pipelines[choose(self.config, this_call).pipeline]

@@ -36,7 +36,7 @@ class MemoryTransport:
     ) -> None:
         self.audio = audio or AudioFormat(8000)
         """The call's format."""
-        self.info = info or CallInfo(call_id="test-call")
+        self.info = info or CallInfo(transport_id="test-call")
         """Who rings whom."""
         self.can = can
         """What it is able to do."""

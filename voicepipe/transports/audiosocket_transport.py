@@ -88,10 +88,10 @@ class AudioSocketTransport:
 
         """
         with trio.move_on_after(identify_timeout):
-            while not self.info.call_id and not self._ending:
+            while not self.info.transport_id and not self._ending:
                 await trio.lowlevel.wait_readable(self._socket)
                 self.receive()
-        if not self.info.call_id:
+        if not self.info.transport_id:
             if self._decoder.midway:
                 raise TransportError("the connection began with half a frame; let only Asterisk connect here")
             if not self._ending:
@@ -167,12 +167,12 @@ class AudioSocketTransport:
 
     def _other(self, kind: int, payload: memoryview, sink: CallSink) -> bool:
         """Takes a frame that is not just more audio; False: it was the last."""
-        if kind == KIND_UUID and not self.info.call_id:
-            self.info = evolve(self.info, call_id=str(UUID(bytes=bytes(payload))))
-        elif kind == KIND_UUID or not self.info.call_id:
-            expected = (
-                "one more UUID in mid-call" if self.info.call_id else f"a frame of kind 0x{kind:02x} before any UUID"
-            )
+        if kind == KIND_UUID and not self.info.transport_id:
+            self.info = evolve(self.info, transport_id=str(UUID(bytes=bytes(payload))))
+        elif kind == KIND_UUID or not self.info.transport_id:
+            expected = f"a frame of kind 0x{kind:02x} before any UUID"
+            if self.info.transport_id:
+                expected = "one more UUID in mid-call"
             raise TransportError(f"{expected}; let only Asterisk connect here")
         elif kind in RATES:
             self._check.see(kind, len(payload))
