@@ -20,6 +20,7 @@ class _Run(Generic[T]):
     trigger: str
     done: trio.Event = field(factory=trio.Event)
     results: list[T] = field(factory=list)
+    error: Exception | None = None
 
 
 class Coalesced(Generic[T]):
@@ -32,12 +33,14 @@ class Coalesced(Generic[T]):
         self._asked = trio.Event()
 
     async def ask(self, trigger: str) -> T:
-        """What the next run comes to. Cancelling one who waits does not cancel the run."""
+        """What the next run comes to, or raises what that raises. Cancelling one who waits does not cancel the run."""
         if self._next is None:
             self._next = _Run(trigger)
             self._asked.set()
         run = self._next
         await run.done.wait()
+        if run.error is not None:
+            raise run.error
         return run.results[0]
 
     async def serve(self) -> None:
@@ -47,5 +50,8 @@ class Coalesced(Generic[T]):
             self._asked = trio.Event()
             run, self._next = self._next, None
             if run is not None:
-                run.results.append(await self._run(run.trigger))
+                try:
+                    run.results.append(await self._run(run.trigger))
+                except Exception as error:  # noqa: BLE001 - it is for those who asked, and the next run is not theirs
+                    run.error = error
                 run.done.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -27,10 +28,11 @@ from reference_engine.stopping import Stopping
 from reference_engine.superseding import drain_superseded
 from reference_engine.switch import Switch
 from reference_engine.systemd import ServiceManager
+from reference_engine.upkeep import keep_up
 from voicepipe import AudioSocketListener, Collector, open_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from socket import socket
 
     from reference_engine.run_options import RunOptions
@@ -98,23 +100,27 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 log=log,
             )
             app = Control(in_force, sets, reloading, sessions, metrics, readiness).app()
-            upkeep.start_soon(stopping.watch, stops)
-            upkeep.start_soon(manager.keep_watchdog_quiet)
-            upkeep.start_soon(serve_control, app, control)
+
+            def tend(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:
+                upkeep.start_soon(keep_up, task, partial(run, *args), log)
+
+            tend("stop signals", stopping.watch, stops)
+            tend("systemd's watchdog", manager.keep_watchdog_quiet)
+            tend("control", serve_control, app, control)
             if admin is not None:
-                upkeep.start_soon(serve_admin, app, admin, in_force)
+                tend("admin", serve_admin, app, admin, in_force)
             await sets.start()
             async with open_listeners(settings, answering, listeners), trio.open_nursery() as calls:
-                upkeep.start_soon(stopping.drain, listeners.values(), answering, calls.cancel_scope)
+                tend("drain", stopping.drain, listeners.values(), answering, calls.cancel_scope)
                 for listener in listeners.values():
                     calls.start_soon(listener.serve, answering.answer)
                 _log_ready(log, sets.serving, settings, listeners, admin)
                 readiness.ready()
                 manager.ready()
-                upkeep.start_soon(collector.run)
-                upkeep.start_soon(reloading.serve)
-                upkeep.start_soon(reload_on_signals, hangups, reloading, manager)
-                upkeep.start_soon(drain_superseded, answering, sets.serving, in_force)
+                tend("garbage collector", collector.run)
+                tend("reloads", reloading.serve)
+                tend("reload signals", reload_on_signals, hangups, reloading, manager)
+                tend("old versions' deadline", drain_superseded, answering, sets.serving, in_force)
             stopping.end()
     stopping.ended()
     log.info("engine.stopped", calls_cut_short=stopping.cut_short)

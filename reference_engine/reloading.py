@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -10,6 +11,7 @@ import trio
 from reference_engine.coalescing import Coalesced
 from reference_engine.outcomes import EngineOutcome, Reloaded
 from reference_engine.planning import EnginePlan, plan_engine_change
+from reference_engine.upkeep import Told, keep_up
 from reference_engine.watching import reload_on_changes
 from voicepipe import ConfigError, Location, Problem, Rejected
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reference_engine.run_options import RunOptions
+    from reference_engine.served_set import ServedSet
     from reference_engine.sets import Sets
     from reference_engine.settings import EngineSettings, InForce
     from reference_engine.switch import Switch
@@ -53,7 +56,7 @@ class Reloading:
         self.last_attempt: EngineOutcome | None = None
         self._options, self._in_force, self._sets = options, in_force, sets
         self._listeners, self._watches = listeners, watches
-        self._observers, self._log = observers, log
+        self._observers, self._log = [Told(observe, log) for observe in observers], log
         self._file = Coalesced(self._read_file)
         self._environ: Mapping[str, str] | None = environ
         self._refused: tuple[Path, ...] = ()  # what the engine's file could not be read from
@@ -61,8 +64,10 @@ class Reloading:
     async def serve(self) -> None:
         """Does what is asked for, and, where that is wanted, follows the engine's file; until it is cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._file.serve)
-            nursery.start_soon(self._watches.while_on, self._watch)
+            nursery.start_soon(keep_up, "reload of the engine's file", self._file.serve, self._log)
+            nursery.start_soon(
+                keep_up, "watch of the engine's file", partial(self._watches.while_on, self._watch), self._log
+            )
 
     async def reload(self, *, trigger: str, force: bool = False) -> Reloaded:
         """Reads everything again.
@@ -82,21 +87,26 @@ class Reloading:
         opened: dict[str, ReloadOutcome] = {}
         plan = EnginePlan()
         problems: tuple[Problem, ...] = ()
+        prepared: list[ServedSet] = []
         try:
             new = await trio.to_thread.run_sync(self._options.load_again)
             plan = plan_engine_change(self._in_force.settings, new)
             if plan.restart:
                 raise ConfigError(plan.restart)  # noqa: TRY301 - one fate for all that is wrong with it
-            opened = await self._open_for_listeners(new, plan, trigger)
+            opened = await self._open_for_listeners(new, plan, trigger, prepared)
+            self._put_in_force(new, plan, prepared)
         except ConfigError as error:
             outcome: Literal["applied", "unchanged", "rejected"] = "rejected"
             plan, problems, self._refused = EnginePlan(), error.problems, error.files
         except Exception as error:  # noqa: BLE001 - a reload never ends the process, whatever the file holds
+            self._log.error("upkeep.failed", task="reload of the engine's file", reason=_named(error), exc_info=error)
             outcome, plan, problems = "rejected", EnginePlan(), (_defect(self._options.file, error),)
         else:
             outcome = "applied" if plan else "unchanged"
             self._refused = ()
-            self._put_in_force(new, plan)
+        finally:
+            for served in prepared:
+                self._sets.discard(served)
         self.last_attempt = EngineOutcome(
             outcome=outcome,
             trigger=trigger,
@@ -111,42 +121,46 @@ class Reloading:
         return self.last_attempt
 
     async def _open_for_listeners(
-        self, new: EngineSettings, plan: EnginePlan, trigger: str
+        self, new: EngineSettings, plan: EnginePlan, trigger: str, prepared: list[ServedSet]
     ) -> dict[str, ReloadOutcome]:
         """Opens those sets that do not serve yet and that are to answer calls: without them no call would be.
+
+        Sets that are not in force yet, and those that are to have another file, are entered in `prepared`: nobody
+        knows of them until the file is put in force, and those that are in force stay as they are.
 
         Raises:
             ConfigError: some can't be served; nothing of the file is put in force then.
 
         """
         moved = [one for one in new.listeners if one.name in plan.listeners_answered]
-        names = {one.set: new.pipeline_sets[one.set] for one in moved if one.set not in self._sets.serving}
-        for name, path in names.items():
-            if (served := self._sets.get(name)) is None:
-                self._sets.add(name, path)
-            else:
-                served.move(path)
-        outcomes = await self._sets.reload(names, trigger=trigger)
+        needed = dict.fromkeys(one.set for one in moved if one.set not in self._sets.serving)
+        to_open: list[ServedSet] = []
+        for name in needed:
+            served = self._sets.get(name)
+            if served is None or served.path != new.pipeline_sets[name]:
+                served = self._sets.prepare(name, new.pipeline_sets[name])
+                prepared.append(served)
+            to_open.append(served)
+        outcomes = await self._sets.reload_all(to_open, trigger=trigger)
         problems = [
             problem
             for one in moved
             if isinstance(outcome := outcomes.get(one.set), Rejected)
             for problem in (_unanswered(new, new.listeners.index(one)), *outcome.problems)
         ]
-        if not problems:
-            return outcomes
-        for name in names:
-            if name not in self._in_force.settings.pipeline_sets:
-                self._sets.remove(name)
-        raise ConfigError(problems)
+        if problems:
+            raise ConfigError(problems)
+        return outcomes
 
-    def _put_in_force(self, new: EngineSettings, plan: EnginePlan) -> None:
+    def _put_in_force(self, new: EngineSettings, plan: EnginePlan, prepared: list[ServedSet]) -> None:
         """From here on there is nothing that could fail, and no step between that a call could see."""
         self._in_force.settings = new
         for name in plan.listeners_closed:
             self._listeners[name].close()
         for name in plan.sets_removed:
             self._sets.remove(name)
+        while prepared:
+            self._sets.admit(prepared.pop())
         for name in plan.sets_added:
             if self._sets.get(name) is None:
                 self._sets.add(name, new.pipeline_sets[name])
@@ -199,6 +213,10 @@ def _unanswered(new: EngineSettings, number: int) -> Problem:
     return document.problem(("listeners", number, "set"), message, "mend the set's file, as told below, then reload")
 
 
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def _defect(path: Path, error: Exception) -> Problem:
-    message = f"reading it failed with {type(error).__name__}: {error}"
+    message = f"reading it failed with {_named(error)}"
     return Problem(Location(path), "", message, "a defect in the engine: please report it")

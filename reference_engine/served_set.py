@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, TypeAlias
 import trio
 from attrs import define, field
 
+from reference_engine.upkeep import FIRST_S, LONGEST_S, single
 from reference_engine.watching import files_of, watch_set
-from voicepipe import Applied, ConfigError, PipelineSetClosed, Rejected, ReloadOutcome, UnknownVersion
+from voicepipe import (
+    Applied,
+    ConfigError,
+    Location,
+    PipelineSetClosed,
+    Problem,
+    Rejected,
+    ReloadOutcome,
+    UnknownVersion,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+    from typing import NoReturn
 
     from reference_engine.switch import Switch
     from reference_engine.telemetry import Log
@@ -23,6 +34,9 @@ if TYPE_CHECKING:
 
 START = "start"
 """The trigger of the first opening, at the engine's start."""
+
+FAILURE = "failure"
+"""The trigger of an opening that nobody asked for: the set has failed while it served."""
 
 NO_VERSION = 0
 """What `Rejected.version` is when no version has ever served."""
@@ -82,6 +96,8 @@ class ServedSet:
         self._open, self._tell, self._watches, self._log = open_set, tell, watches, log
         self._attempt: _Attempt | None = None
         self._asked = trio.Event()
+        self._admitted = trio.Event()
+        self._failed = trio.Event()
         self._removed = trio.Event()
         self._until_removed = trio.CancelScope()  # around what ends at once
         self._opening = trio.CancelScope()
@@ -94,15 +110,22 @@ class ServedSet:
         return self.pipelines is not None and not self._removed.is_set()
 
     async def keep(self) -> None:
-        """Opens the set when that is asked for and has it serve; returns when it was removed and no call holds it."""
+        """Opens the set when that is asked for and has it serve; returns when it was removed and no call holds it.
+
+        A set that fails while it serves takes no more calls until it was opened anew, which is asked for at once.
+        """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch)
-            while self.pipelines is None and not self._removed.is_set():
+            nursery.start_soon(self._beside)
+            while not self._removed.is_set():
                 await self._asked.wait()
                 self._asked = trio.Event()
                 attempt, self._attempt = self._attempt, None
                 if attempt is not None:
                     await self._serve(attempt)
+
+    def admit(self) -> None:
+        """Has its files watched from now on, if files are; until then it may yet be discarded."""
+        self._admitted.set()
 
     def remove(self) -> None:
         """Takes no more calls; those that are up go on."""
@@ -192,9 +215,31 @@ class ServedSet:
                 self._settled.set()
                 self._settled = trio.Event()
 
+    async def _beside(self) -> None:
+        """What goes on until the set was removed, whether calls still hold it or not."""
+        with trio.CancelScope() as self._until_removed:
+            if not self._removed.is_set():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._watch)
+                    nursery.start_soon(self._open_again)
+
+    async def _open_again(self) -> NoReturn:
+        """Asks for a set to be opened that has failed while it served: after a pause, which grows with each failure."""
+        pause = FIRST_S
+        while True:
+            waited_since = trio.current_time()
+            await self._failed.wait()
+            self._failed = trio.Event()
+            if trio.current_time() - waited_since > LONGEST_S:
+                pause = FIRST_S
+            await trio.sleep(pause)
+            pause = min(pause * 2, LONGEST_S)
+            if self.pipelines is None:
+                self.ask(FAILURE)
+
     async def _watch(self) -> None:
-        with self._until_removed:
-            await self._watches.while_on(self._watch_files)
+        await self._admitted.wait()
+        await self._watches.while_on(self._watch_files)
 
     async def _watch_files(self) -> None:
         await watch_set(self, self._log)
@@ -202,21 +247,38 @@ class ServedSet:
     async def _serve(self, attempt: _Attempt) -> None:
         """Opens the set and, if it is fit, has it serve until it was removed and its last call has ended."""
         began = trio.current_time()
-        with trio.CancelScope() as self._opening:
-            try:
+        try:
+            with trio.CancelScope() as self._opening:
                 async with self._open(self.name, self.path) as pipelines:
-                    self.pipelines, self.rejected = pipelines, None
-                    # If it serves what was kept of another day, it has told itself why.
-                    told, seconds = pipelines.last_attempt, trio.current_time() - began
-                    first = _first_of(pipelines, attempt.trigger, seconds)
-                    self._finish(attempt, told or first, tell=told is None)
-                    await self._removed.wait()
-            except ConfigError as error:
-                if self.pipelines is not None:
-                    raise
-                self.rejected = _rejected(self.name, attempt.trigger, trio.current_time() - began, error)
-                self._finish(attempt, self.rejected)
-        attempt.done.set()
+                    # It may have been removed since its last component opened; then nobody is told of it.
+                    if not self._removed.is_set():
+                        self._begin(pipelines, attempt, trio.current_time() - began)
+                        await self._removed.wait()
+        # Whatever is wrong with one set, a defect included, ends neither the engine nor another set.
+        except* Exception as errors:  # noqa: BLE001
+            self._refuse(attempt, single(errors), trio.current_time() - began)
+        finally:
+            attempt.done.set()
+
+    def _begin(self, pipelines: PipelineSet, attempt: _Attempt, seconds: float) -> None:
+        self.pipelines, self.rejected = pipelines, None
+        # If it serves what was kept of another day, it has told itself why.
+        told = pipelines.last_attempt
+        self._finish(attempt, told or _first_of(pipelines, attempt.trigger, seconds), tell=told is None)
+
+    def _refuse(self, attempt: _Attempt, error: Exception, seconds: float) -> None:
+        """Takes note of why it does not serve; a set that served until now is opened anew after a pause."""
+        served, unfit = self.pipelines is not None, isinstance(error, ConfigError)
+        if not unfit or served:
+            reason = f"{type(error).__name__}: {error}"
+            self._log.error("upkeep.failed", task="pipeline set", set=self.name, reason=reason, exc_info=error)
+        if self._removed.is_set():
+            return
+        self.pipelines = None
+        self.rejected = _rejected(self, attempt.trigger, seconds, error)
+        self._finish(attempt, self.rejected)
+        if served:
+            self._failed.set()
 
     def _finish(self, attempt: _Attempt, outcome: ReloadOutcome, *, tell: bool = True) -> None:
         attempt.outcome = outcome
@@ -240,14 +302,21 @@ def _first_of(pipelines: PipelineSet, trigger: str, seconds: float) -> Applied:
     )
 
 
-def _rejected(name: str, trigger: str, seconds: float, error: ConfigError) -> Rejected:
+def _rejected(served: ServedSet, trigger: str, seconds: float, error: Exception) -> Rejected:
+    config = error if isinstance(error, ConfigError) else None
     return Rejected(
-        set=name,
+        set=served.name,
         version=NO_VERSION,
         trigger=trigger,
         at=datetime.now(UTC),
         seconds=seconds,
         digest=None,
-        problems=error.problems,
-        files=error.files,
+        problems=config.problems if config else (_defect(served.path, error),),
+        reason="config" if config else "defect",
+        files=config.files if config else (),
     )
+
+
+def _defect(path: Path, error: Exception) -> Problem:
+    message = f"serving it failed with {type(error).__name__}: {error}"
+    return Problem(Location(path), "", message, "a defect in the engine: please report it, with the log's traceback")

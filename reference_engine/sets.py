@@ -11,6 +11,7 @@ import trio
 from reference_engine.environment import read_environ
 from reference_engine.last_known_good import LastKnownGood
 from reference_engine.served_set import START, ServedSet
+from reference_engine.upkeep import Told, keep_up
 from voicepipe import Applied, ConfigError, PipelineSetClosed, open_pipeline_set
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ class Sets:
         self._in_force, self._env_file, self._runtime, self._nursery = in_force, env_file, runtime, nursery
         self._watches, self._levels, self._log = watches, levels, log
         self.last_known_good = LastKnownGood(lambda: in_force.settings.last_known_good, self.serving, log)
-        self._observers: list[Callable[[SetEvent], None]] = []
+        self._observers: list[Told] = [Told(self.last_known_good.observe, log)]
+        self._untold: dict[ServedSet, ReloadOutcome | None] = {}
 
     def tell(self, *observers: Callable[[SetEvent], None]) -> None:
-        """Has what happens to the sets told to these too."""
-        self._observers += observers
+        """Has what happens to the sets told to these too; what one of them raises touches nobody else."""
+        self._observers += [Told(observe, self._log) for observe in observers]
 
     def get(self, name: str) -> ServedSet | None:
         """The set that the engine's file names so, whether it serves or not."""
@@ -73,7 +75,7 @@ class Sets:
             ConfigError: some can't be served; with the problems of all of them.
 
         """
-        self._nursery.start_soon(self.last_known_good.keep)
+        self._nursery.start_soon(keep_up, "last known good", self.last_known_good.keep, self._log)
         for name, path in self._in_force.settings.pipeline_sets.items():
             self.add(name, path)
         outcomes = await self.reload(self._named, trigger=START)
@@ -84,31 +86,60 @@ class Sets:
 
     def add(self, name: str, path: Path) -> ServedSet:
         """Names a set, which a reload opens."""
-        served = ServedSet(name, path, open_set=self._open, tell=self._tell, watches=self._watches, log=self._log)
-        self._named[name] = served
-        self._nursery.start_soon(self._keep, served)
+        served = self.prepare(name, path)
+        self.admit(served)
         return served
+
+    def prepare(self, name: str, path: Path) -> ServedSet:
+        """A set that can be opened, and that nobody but the caller knows of until it is admitted.
+
+        What opening it comes to is told when it is admitted, unless it is rejected, which is told at once.
+        """
+        served = ServedSet(name, path, open_set=self._open, tell=self._tell, watches=self._watches, log=self._log)
+        self._nursery.start_soon(partial(keep_up, f"pipeline set {name}", partial(self._keep, served), self._log))
+        return served
+
+    def admit(self, served: ServedSet) -> None:
+        """Names a prepared set, in place of another of that name; it takes calls if it has been opened."""
+        if served.name in self._named:
+            self.remove(served.name)
+        self._named[served.name] = served
+        served.admit()
+        if served in self._untold:
+            self._tell(served, self._untold.pop(served))
+
+    def discard(self, served: ServedSet) -> None:
+        """Has a prepared set close, which no call has ever had."""
+        self._untold.pop(served, None)
+        served.remove()
 
     def remove(self, name: str) -> None:
         """Has a set take no more calls, and close when those that are up have ended."""
         served = self._named.pop(name)
-        served.remove()
         if served.pipelines is not None:
             self.leaving.append(served.pipelines)
+        served.remove()
         self._sort_out()
 
     async def reload(self, names: Iterable[str], *, trigger: str, force: bool = False) -> dict[str, ReloadOutcome]:
         """Reloads some sets side by side; a set that was removed meanwhile is left out of what that came to."""
-        outcomes: dict[str, ReloadOutcome | None] = dict.fromkeys(names)
+        asked = [served for name in names if (served := self._named.get(name)) is not None]
+        return await self.reload_all(asked, trigger=trigger, force=force)
+
+    async def reload_all(
+        self, sets: Iterable[ServedSet], *, trigger: str, force: bool = False
+    ) -> dict[str, ReloadOutcome]:
+        """As `reload`, of sets that may only be prepared."""
+        sets = tuple(sets)
+        outcomes: dict[str, ReloadOutcome | None] = {served.name: None for served in sets}
 
         async def reload(served: ServedSet) -> None:
             with suppress(PipelineSetClosed):  # then it is on its way out, and has no outcome
                 outcomes[served.name] = await served.reload(trigger=trigger, force=force)
 
         async with trio.open_nursery() as nursery:
-            for name in outcomes:
-                if (served := self._named.get(name)) is not None:
-                    nursery.start_soon(reload, served)
+            for served in sets:
+                nursery.start_soon(reload, served)
         return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
     def environ(self) -> Mapping[str, str]:
@@ -130,14 +161,22 @@ class Sets:
             yield pipelines
 
     async def _keep(self, served: ServedSet) -> None:
-        await served.keep()
-        if served.pipelines is not None:
-            self.leaving.remove(served.pipelines)
+        try:
+            await served.keep()
+        finally:
+            if served.pipelines in self.leaving:
+                self.leaving.remove(served.pipelines)
             if served.name not in {*self._named, *(pipelines.name for pipelines in self.leaving)}:
                 self._levels.pop(served.name, None)
 
     def _tell(self, served: ServedSet, outcome: ReloadOutcome | None) -> None:
         """Takes note of what opening a set came to."""
+        if self._named.get(served.name) is not served:
+            if served.pipelines is not None:
+                self._untold[served] = outcome
+            elif outcome is not None:
+                self._observe(served.name, outcome)
+            return
         if served.pipelines is not None:
             self._levels[served.name] = served.pipelines.current.config.logging.level
         self._sort_out()
@@ -149,7 +188,6 @@ class Sets:
     def _observe(self, name: str, event: SetEvent) -> None:
         if isinstance(event, Applied):
             self._levels[name] = event.logging.level
-        self.last_known_good.observe(event)
         for tell in self._observers:
             tell(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ import trio.testing
 from patience import LONG_S, until
 from recording import RecordedSet, pipeline
 
+from reference_engine import served_set
 from reference_engine import sets as module
 from reference_engine.coalescing import Coalesced
 from reference_engine.served_set import VersionChangedError
@@ -137,6 +139,87 @@ async def test_a_set_that_is_not_fit_is_tried_again_and_told_each_time(recorded,
     assert isinstance(outcomes["new"], Applied)
     assert (list(recorded.sets.serving), recorded.sets.unfit) == (["main", "acme", "new"], {})
     assert [type(event) for event in recorded.events] == [Rejected, Rejected, Applied]
+
+
+async def test_a_set_that_is_removed_in_the_moment_in_which_it_has_opened(recorded, tmp_path):
+    """Its opening has come through, and nothing has run since but who removes it."""
+    (tmp_path / "new").mkdir()
+    new = RecordedSet(tmp_path / "new")
+    opened = []
+
+    @asynccontextmanager
+    async def open_and_remove(name, path):
+        async with open_pipeline_set(path, name=name, registry=recorded.registry) as pipelines:
+            opened.append(pipelines)
+            recorded.sets.remove("new")
+            yield pipelines
+
+    recorded.sets._open = open_and_remove
+    recorded.sets.add("new", new.path)
+    assert await recorded.sets.reload(["new"], trigger="signal") == {}
+    await until(lambda: recorded.open["tts a"] == 1)  # which the others share
+    assert len(opened) == 1
+    assert (recorded.sets.get("new"), recorded.sets.leaving, recorded.events) == (None, [], [])
+    assert list(recorded.sets.serving) == ["main", "acme"]
+
+
+async def test_an_observer_that_raises_ends_nothing(recorded):
+    recorded.sets.tell(lambda _event: 1 / 0, recorded.events.append)
+    recorded.files["main"].write(default=pipeline(tts="b"))
+    with structlog.testing.capture_logs() as logs:
+        outcomes = await recorded.sets.reload(["main", "acme"], trigger="signal")
+        recorded.files["main"].write(default=pipeline(tts="c"))
+        outcomes |= await recorded.sets.reload(["main"], trigger="signal")
+    assert outcomes["main"].version == 3
+    assert sum(isinstance(event, Applied) for event in recorded.events) == 4  # two for each that looks on
+    failed = [record for record in logs if record["event"] == "observer.failed"]
+    assert [bool(record.get("exc_info")) for record in failed][:2] == [True, False]
+
+
+async def test_an_unexpected_exception_when_it_is_opened_rejects_it(recorded, tmp_path):
+    (tmp_path / "new").mkdir()
+    new = RecordedSet(tmp_path / "new")
+    real = recorded.sets._open
+    recorded.sets._open = lambda _name, _path: 1 / 0
+    recorded.sets.add("new", new.path)
+    with structlog.testing.capture_logs() as logs:
+        outcomes = await recorded.sets.reload(["new"], trigger="signal")
+    assert outcomes["new"].reason == "defect"
+    assert "ZeroDivisionError" in outcomes["new"].problems[0].message
+    assert [record["event"] for record in logs] == ["upkeep.failed"]
+    recorded.sets.get("new")._open = real
+    assert isinstance((await recorded.sets.reload(["new"], trigger="signal"))["new"], Applied)
+
+
+async def test_a_set_that_fails_while_it_serves_is_opened_anew(recorded, monkeypatch):
+    monkeypatch.setattr(served_set, "FIRST_S", 0.0)
+    before = recorded.sets.serving["main"]
+    with structlog.testing.capture_logs() as logs:
+        before._requests.append(None)  # which is none: carrying it out fails
+        before._asked.set()
+        await until(lambda: recorded.sets.serving.get("main") not in {None, before})
+    failed = [record for record in logs if record["event"] == "upkeep.failed"]
+    assert [(record["task"], record["set"]) for record in failed] == [("pipeline set", "main")]
+    assert recorded.sets.unfit == {}
+    assert recorded.sets.serving["acme"].current.version == 1
+    recorded.files["main"].write(default=pipeline(tts="b"))
+    assert (await recorded.sets.reload(["main"], trigger="signal"))["main"].version == 2
+
+
+async def test_who_asks_for_a_run_that_fails_hears_of_it_and_the_next_run_is_another(nursery):
+    raises = [ValueError("no")]
+
+    async def run(_trigger):
+        await trio.lowlevel.checkpoint()
+        if raises:
+            raise raises.pop()
+        return "done"
+
+    coalesced = Coalesced(run)
+    nursery.start_soon(coalesced.serve)
+    with pytest.raises(ValueError, match="no"):
+        await coalesced.ask("first")
+    assert await coalesced.ask("second") == "done"
 
 
 async def test_those_who_ask_during_a_run_share_the_next(autojump_clock, nursery):

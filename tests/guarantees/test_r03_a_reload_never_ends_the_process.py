@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from recording import RecordedSet, pipeline, raising
 
 from voicepipe import Applied, ConfigError, Rejected
+from voicepipe.pipelines import pipeline_set
 from voicepipe.registry import Broken
 
 RANDOM = random.Random(3)
@@ -76,3 +78,36 @@ async def test_an_adapter_that_cant_be_imported(tmp_path):
         assert outcome.problems[0].path == "pipelines.default.tts"
         assert "is installed, but can't be used: rusty_voice:tts can't be imported" in outcome.problems[0].message
         assert isinstance(await recorded.rewrite(pipelines, default=pipeline(tts="b")), Applied)
+
+
+async def test_whatever_who_looks_on_raises(tmp_path, caplog):
+    recorded = RecordedSet(tmp_path)
+
+    def clumsy(event):
+        recorded.events.append(event)
+        raise RuntimeError("no")
+
+    async with recorded.serve(observer=clumsy) as pipelines:
+        for stt in ("b", "c"):
+            assert isinstance(await recorded.rewrite(pipelines, default=pipeline(stt=stt)), Applied)
+        with pipelines.pin() as snapshot:
+            assert snapshot.version == 3
+    assert [type(event).__name__ for event in recorded.events] == ["Applied", "Retired"] * 2
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
+    assert all("clumsy" in record.getMessage() and record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("step", ["_read_files", "_unchanged", "_prepare", "plan_change"])
+async def test_whatever_a_defect_raises(tmp_path, monkeypatch, caplog, step):
+    recorded = RecordedSet(tmp_path)
+    async with recorded.serve() as pipelines:
+        recorded.write(default=pipeline(stt="b"))
+        with monkeypatch.context() as broken:
+            broken.setattr(pipeline_set if step == "plan_change" else pipelines, step, lambda *_, **__: 1 / 0)
+            rejected = await pipelines.reload()
+        assert (rejected.reason, pipelines.current.version) == ("defect", 1)
+        assert "ZeroDivisionError" in rejected.problems[0].message
+        assert [record.levelno for record in caplog.records] == [logging.ERROR]
+        assert caplog.records[0].exc_info
+        assert isinstance(await pipelines.reload(), Applied)
+        assert recorded.open["stt b"] == 1

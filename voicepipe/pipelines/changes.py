@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field
 
-from voicepipe.config.helper import DefectError
+from voicepipe.config.helper import DefectError, broke_down, defect
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
 from voicepipe.pipelines.outcome import Outcome, Rejected, RejectedFor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger("voicepipe")
 
 
 @define(eq=False)
@@ -78,3 +84,24 @@ def neither(refused: ConfigError, last_known_good: ConfigError, path: Path) -> C
     hint = "mend the file, and the start needs no other"
     message = f"what was served last can't be served either: {first}{others}"
     return ConfigError([*refused.problems, Problem(Location(path), "", message, hint)], refused.files)
+
+
+def defective(path: Path, error: Exception) -> DefectError:
+    """The rejection that an unexpected exception makes of a change; its traceback is logged."""
+    _log.error("a reload of %s failed by a defect", path, exc_info=error)
+    return defect(path, broke_down(error))
+
+
+def fenced(observer: Callable[[Any], None] | None) -> Callable[[Any], None]:
+    """An observer of a set whose exceptions are logged, and end neither the change that it is told of nor the set."""
+
+    def observe(event: Any) -> None:
+        if observer is None:
+            return
+        try:
+            observer(event)
+        except Exception:  # noqa: BLE001 - it only looks on
+            name = getattr(observer, "__qualname__", repr(observer))
+            _log.exception("the observer %s of a pipeline set raised an exception at %s", name, type(event).__name__)
+
+    return observe

@@ -11,7 +11,7 @@ import trio
 from voicepipe.config.settings import TOOLS
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.pipelines.changes import Attempt, Request, neither
+from voicepipe.pipelines.changes import Attempt, Request, defective, fenced, neither
 from voicepipe.pipelines.loading import load
 from voicepipe.pipelines.opening import Holding
 from voicepipe.pipelines.outcome import Applied, Outcome, Retired, Unchanged, VersionRecord
@@ -76,7 +76,7 @@ class PipelineSet:
         self._runtime, self._registry, self._open_s = runtime, registry, open_s
         self._environ, self._tools = environ, tuple(map(_name_of, tools))
         self._functions = {tool.name: tool for tool in tools if not isinstance(tool, str)}
-        self._observe = observer or (lambda _event: None)
+        self._observe = fenced(observer)
         self._versions = Versions(name, lambda version: self._observe(Retired(set=name, version=version)))
         self._requests: list[Request] = []
         self._asked = trio.Event()
@@ -216,6 +216,7 @@ class PipelineSet:
     async def _attempt(self, request: Request) -> Outcome:
         """Prepares what is to serve, and commits it if it can be served."""
         attempt = Attempt(self.name, request.trigger)
+        holding: Holding | None = None
         try:
             config = request.config or await self._read_files()
             attempt.digest, attempt.files = config.digest, config.files
@@ -223,11 +224,15 @@ class PipelineSet:
                 digest, held = self.current.digest, self._rolled_back_to
                 return Unchanged(digest=digest, rolled_back_to=held, **attempt.outcome(self.current.version))
             holding = await self._prepare(config, attempt)
+            serving = self._versions.serving
+            plan = plan_change(serving.snapshot.config, config, unopened=serving.holding.problems)
+            self._versions.serve(config, holding, plan, request.trigger)
         except ConfigError as error:
             return attempt.rejected(error, self.current.version)
-        serving = self._versions.serving
-        plan = plan_change(serving.snapshot.config, config, unopened=serving.holding.problems)
-        self._versions.serve(config, holding, plan, request.trigger)
+        except Exception as error:  # noqa: BLE001 - a defect in a reload ends neither the set nor its calls
+            if holding is not None and holding is not self._versions.serving.holding:
+                holding.let_go()
+            return attempt.rejected(defective(self.path, error), self.current.version)
         self._rolled_back_to = request.to
         self._left = self._read if request.to is not None else None
         return Applied(
@@ -324,7 +329,7 @@ async def open_pipeline_set(
             `ConfigError`; None: the process's environment.
         tools: those of your own, which a pipeline's `tools:` may list by name: functions under `voicepipe.tool`. A
             name alone is one that the file may have, and no call.
-        observer: told about each reload and each retired version, synchronously; it must not raise.
+        observer: told about each reload and each retired version, synchronously; what it raises is logged.
         open_s: how long components may take to open, in seconds.
         max_live_versions: how many versions may have components open at once, the serving one and those that
             calls hold; at the limit a reload is rejected.
