@@ -233,6 +233,34 @@ class StumblesOverBlanks(Humming):
         await super().make_segment(text, segment)
 
 
+class WantsWords(Humming):
+    said = False
+
+    async def make(self):
+        with self.made:
+            async for text, segment in self.texts:
+                self.said = self.said or bool(text)
+                await self.make_segment(text, segment)
+
+    async def receive(self):
+        event = await super().receive()
+        if event is None and not self.said:
+            raise ComponentError("400: no text was sent", retryable=False)
+        return event
+
+
+class EndsWithAnErrorAfterDots(Humming):
+    async def send(self, text, segment):
+        self.dots = text == "..."
+        await super().send(text, segment)
+
+    async def receive(self):
+        event = await super().receive()
+        if event is None and getattr(self, "dots", False):
+            raise ComponentError("answered a text without any audio")
+        return event
+
+
 class NeverEnds(Humming):
     async def finish(self):
         await trio.lowlevel.checkpoint()
@@ -280,6 +308,8 @@ MUTANTS = [
     (with_stream(CountsSegmentsFromOne), "segments_come_in_order"),
     (with_stream(WaitsForTheWholeReply), "speech_comes_before_the_reply_is_complete"),
     (with_stream(StumblesOverBlanks), "blank_text_is_no_trouble"),
+    (with_stream(WantsWords), "a_reply_without_words_ends_well"),
+    (with_stream(EndsWithAnErrorAfterDots), "a_reply_without_words_ends_well"),
     (with_stream(NeverEnds), "finishing_gives_the_rest"),
     (with_stream(EndsByItself), "none_comes_only_at_the_end"),
     (with_stream(EndsByItself), "a_slow_sender_is_waited_for"),

@@ -38,6 +38,11 @@ class Segment:
     marks: list[tuple[float, int]] = field(factory=list)
     """(ms since the segment began, characters spoken by then), rising."""
 
+    @property
+    def has_words(self) -> bool:
+        """Whether a voice owes audio for it: an emoji or mere punctuation may be passed over in silence."""
+        return any(map(str.isalnum, self.spoken))
+
 
 def heard_text(segments: Sequence[Segment], played_ms: float) -> str:
     """The words of a reply that were heard when `played_ms` of its audio had been played; whole words only."""

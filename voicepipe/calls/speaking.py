@@ -95,18 +95,30 @@ class Speaker:
         reply.end()
 
     async def _say(self, reply: SpokenReply) -> None:
-        """Has a reply's segments spoken, each once, by whichever voice works."""
-        attempts = await self.voices.begin(self.budgets.tts.connect_ms)
+        """Has a reply's segments spoken, each once, by whichever voice works.
+
+        A voice is opened while the model thinks, so it may fail for a reply that turns out to have no words (left): it
+        calls a tool, say. Such a reply needs no voice.
+
+        Raises:
+            ComponentError: no voice is left, and words are.
+
+        """
         first = 0
-        while True:
-            voice = _Voice(self, reply, attempts, first)
-            try:
-                await voice.run()
-            except ComponentError as error:
-                first = voice.resume_at()
-                await attempts.failed(error)
-            else:
-                return
+        try:
+            attempts = await self.voices.begin(self.budgets.tts.connect_ms)
+            while True:
+                voice = _Voice(self, reply, attempts, first)
+                try:
+                    await voice.run()
+                except ComponentError as error:
+                    first = voice.resume_at()
+                    await attempts.failed(error)
+                else:
+                    return
+        except ComponentError:
+            if await reply.wait_for_words(first):
+                raise
 
 
 class _Voice:
@@ -122,7 +134,10 @@ class _Voice:
         self._scope = trio.CancelScope()
         self._heard_of = first - 1  # the last segment that audio has come of
         self._sent = first  # segments before it were sent
+        self._due = first - 1  # the last segment that was sent and has words
         self._asked_all = False
+        self._is_paced = False  # what it says waits for the caller to listen
+        self._is_idle = False  # the text is complete, and nothing of it is for this voice
         self._late = "", 0
         self._starved_ms = 0.0  # how long the caller has waited within the segment
 
@@ -133,6 +148,15 @@ class _Voice:
             ComponentError: the voice failed, took too long, or left something out.
 
         """
+        if self._reply.complete and not self._reply.owes_words(self._first):
+            return
+        self._reply.on_complete = self._leave_if_idle
+        try:
+            await self._run()
+        finally:
+            self._reply.on_complete = None  # no circle for the garbage collector
+
+    async def _run(self) -> None:
         component = self._voice.component
         output = component.output_for(self._audio)
         self._converter = open_converter(output, self._audio, live=False)
@@ -151,7 +175,7 @@ class _Voice:
                 raise failure
             finally:
                 del failure
-        if self._scope.cancelled_caught:
+        if self._scope.cancelled_caught and not self._is_idle:
             what, within_ms = self._late
             raise self._budget_exceeded(f"{what} within {within_ms} ms")
 
@@ -181,6 +205,8 @@ class _Voice:
         while True:
             while self._sent < len(reply.segments):
                 index, self._sent = self._sent, self._sent + 1
+                if reply.segments[index].has_words:
+                    self._due = index
                 if self._scope.deadline == inf:
                     self._expect()
                 await speech.send(reply.segments[index].spoken, index - self._first)
@@ -188,10 +214,16 @@ class _Voice:
                 break
             reply.grown = trio.Event()
             await reply.grown.wait()
+        self._asked_all = True  # before finish() lets `_receive` see the end
         await speech.finish()
-        self._asked_all = True
         if self._scope.deadline == inf:
             self._expect()
+
+    def _leave_if_idle(self) -> None:
+        """Leaves the stream of a reply that turns out to have no words for it, however the service would end one."""
+        if self._sent == self._first and not self._reply.owes_words(self._first):
+            self._is_idle = True
+            self._scope.cancel()
 
     async def _receive(self, speech: SpeechStream) -> None:
         """Moves speech into playout, and keeps account of which text lies where."""
@@ -203,8 +235,8 @@ class _Voice:
                 segment.marks.append((event.at_ms, event.chars))
             self._expect()
         self._scope.deadline = inf
-        missing = [one.spoken for one in self._reply.segments[self._first :] if one.start_ms is None]
-        if not self._asked_all or any(character.isalnum() for text in missing for character in text):
+        missing = (segment for segment in self._reply.segments[self._first :] if segment.start_ms is None)
+        if not self._asked_all or any(segment.has_words for segment in missing):
             who = self._voice.who
             raise ComponentError("ended without speaking all of its text", component=who.name, role=who.role)
         if self._converter is not None:
@@ -230,8 +262,10 @@ class _Voice:
         segment.end_ms = playout.queued_ms + self._audio.ms_in(len(speech))
         playout.add(reply.playout_reply, speech)
         if playout.is_full:
-            self._scope.deadline = inf  # waiting for the caller to listen is not the voice's fault
+            self._is_paced = True  # waiting for the caller to listen is not the voice's fault
+            self._expect()
             await playout.wait_for_room(reply.playout_reply)
+            self._is_paced = False
 
     def _note_starving(self) -> None:
         """Speech that drips is no speech, even if no gap is long."""
@@ -245,7 +279,9 @@ class _Voice:
 
     def _expect(self) -> None:
         """Sets the time by which the next audio is due, if any is."""
-        if self._heard_of + 1 < self._sent:
+        if self._is_paced:
+            self._scope.deadline = inf
+        elif self._heard_of < self._due:
             self._wait("gave no audio", self._budgets.first_audio_ms)
         elif self._asked_all:
             self._wait("gave nothing more", self._budgets.gap_ms)

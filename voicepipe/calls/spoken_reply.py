@@ -56,6 +56,8 @@ class SpokenReply:
     """Called when the text is complete."""
     grown: trio.Event = field(factory=trio.Event)
     """Set when there is more text, or no more to come."""
+    on_complete: Callable[[], None] | None = None
+    """Called then too: by the voice that speaks it, which may not be needed any more."""
 
     def add(self, texts: list[str]) -> None:
         """More of its text; pieces in which there is nothing to speak, such as code, are left out."""
@@ -70,6 +72,19 @@ class SpokenReply:
         self.complete = True
         self.grown.set()
         self.written()
+        if self.on_complete is not None:
+            self.on_complete()
+
+    def owes_words(self, first: int) -> bool:
+        """Whether there are words to be spoken in the segments from `first` on, as far as it is written."""
+        return any(segment.has_words for segment in self.segments[first:])
+
+    async def wait_for_words(self, first: int) -> bool:
+        """Waits for such words; False: the text is complete and there are none."""
+        while not self.complete and not self.owes_words(first):
+            self.grown = trio.Event()
+            await self.grown.wait()
+        return self.owes_words(first)
 
     @property
     def text(self) -> str:

@@ -50,7 +50,7 @@ async def record_apologies(
     wanted: dict[tuple[str, tuple[str, ...]], list[PipelineSettings]] = {}
     for pipeline in pipelines:
         keys = tuple(one.key for one in pipeline.tts if one.key in voices)
-        if keys and pipeline.on_failure.say.strip():
+        if keys and any(map(str.isalnum, pipeline.on_failure.say)):  # else there is nothing to speak
             wanted.setdefault((pipeline.on_failure.say, keys), []).append(pipeline)
 
     async def record(text: str, keys: Sequence[str], users: Sequence[PipelineSettings]) -> None:

@@ -13,6 +13,7 @@ from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped
 
 if TYPE_CHECKING:
+    from voicepipe.components import SpeechStream
     from voicepipe.testing.conformance.speaking import Speaking
     from voicepipe.testing.conformance.subject import Bench, Subject
 
@@ -210,6 +211,40 @@ async def finishing_gives_the_rest(subject: Subject[Speaking]) -> None:
                 raise Failed("finish() right after send() lost what was sent")
 
 
+WORDLESS = ((), ("...",), ("\U0001f642", " "), ("—", "\n"))
+"""What is sent in replies that have no words."""
+
+
+async def a_reply_without_words_ends_well(subject: Subject[Speaking]) -> None:
+    """A stream that was sent nothing, or no words, ends with None: at once, later, or after other words.
+
+    Replies that call a tool, and emoji: what a service says to such a text, or to none, is no failure. Were it one,
+    calls would leave a voice alone that works.
+    """
+    async with subject.bench() as bench:
+        for texts in WORDLESS:
+            for pause_s in (0.0, 0.05):
+                async with bench.stream() as stream:
+                    await _send_and_finish(subject, stream, texts, 0, pause_s)
+                    await bench.rest(stream)
+        async with bench.stream() as stream:
+            event = await bench.begin(stream)
+            while event is not None and not isinstance(event, SpeechAudio):
+                event = await bench.next(stream)
+            await _send_and_finish(subject, stream, WORDLESS[1], 1, 0.05)
+            await bench.rest(stream)
+
+
+async def _send_and_finish(
+    subject: Subject[Speaking], stream: SpeechStream, texts: tuple[str, ...], first: int, pause_s: float
+) -> None:
+    with subject.due("send() or finish()"):
+        for segment, text in enumerate(texts, first):
+            await stream.send(text, segment)
+        await trio.sleep(pause_s)
+        await stream.finish()
+
+
 async def a_slow_sender_is_waited_for(subject: Subject[Speaking]) -> None:
     """A stream whose text comes slowly goes on: nothing is due when all that was sent is spoken.
 
@@ -247,5 +282,6 @@ TEXT_TO_SPEECH = checks(
     speech_is_audible,
     speech_comes_before_the_reply_is_complete,
     finishing_gives_the_rest,
+    a_reply_without_words_ends_well,
     a_slow_sender_is_waited_for,
 )
