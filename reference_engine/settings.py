@@ -92,8 +92,9 @@ class EngineFile:
     """Calls at once, over all sets; further ones are refused, so that their dialplan goes on. Null: no such limit."""
     watch: bool = False
     """Whether files are reloaded when they change, without anybody asking."""
-    drain_s: float = field(default=30.0, validator=[ge(0), le(_DAY_S)])
-    """How long calls that are up may go on when the engine is stopped, in s; for the last 5 they are told goodbye."""
+    drain_s: float = field(default=20.0, validator=[ge(0), le(_DAY_S)])
+    """How long calls that are up may go on when the engine is stopped, in s; for the last 5 they are told goodbye. Keep
+    it 10 s below what whoever stops it grants (Kubernetes: 30 s), which closing may take."""
     drain_deadline_s: float | None = field(default=None, validator=optional([gt(0), le(_DAY_S)]))
     """How long after a reload calls that hold an older version are told goodbye, in s. Null: they stay as they like."""
     max_live_versions: int = field(default=10, validator=ge(2))

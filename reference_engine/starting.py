@@ -11,6 +11,7 @@ import trio
 from reference_engine.engine import run_engine
 from reference_engine.errors import EngineError
 from reference_engine.lines import LineWriter
+from reference_engine.signals import ignore_late_signals
 from reference_engine.telemetry import adopt_standard_logging, open_log
 from voicepipe import ConfigError, format_problems, problems_as_data
 
@@ -46,6 +47,7 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
         except* EngineError as errors:
             for failed in _leaves(errors):
                 log.error("engine.failed", reason=str(failed))  # noqa: TRY400 - the reason is all there is to it
+        ignore_late_signals()
     return status
 
 

@@ -109,18 +109,19 @@ def _for_people(colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]
         if admin := record.pop("admin", None):
             record["admin"] = "{host}:{port}".format(**admin)
         for key, value in record.items():
-            if isinstance(value, str) and key != "exception":
-                record[key] = _printable(value)
+            if isinstance(value, str):
+                kept = "\n\t" if key == "exception" else ""
+                record[key] = _printable(value, kept)
         lines = [renderer(logger, method, record)]
         for problem in problems:
             where = "{file}:{line}:{column}: ".format(**problem)
             path, hint = problem["path"] and f"{problem['path']}: ", problem["hint"] and f" ({problem['hint']})"
-            lines.append(f"    {where}{path}{problem['message']}{hint}")
+            lines.append(_printable(f"    {where}{path}{problem['message']}{hint}"))
         return "\n".join(lines)
 
     return render
 
 
-def _printable(text: str) -> str:
+def _printable(text: str, kept: str = "") -> str:
     """The text with what would move a terminal's cursor, or forge a line, spelt out."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() or char in kept else repr(char)[1:-1] for char in text)

@@ -83,7 +83,7 @@ def test_a_reader_that_has_gone_is_no_error(broken):
     os.close(read_end)
     process = subprocess.run([*RUN, "check", broken], stdout=write_end, stderr=subprocess.PIPE, check=False)
     os.close(write_end)
-    assert (process.returncode, process.stderr) == (141, b"")
+    assert (process.returncode, process.stderr) == (78, b"")
 
 
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])

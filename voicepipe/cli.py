@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from voicepipe.commands import check, components, diff, explain, new_adapter, schema
+from voicepipe.commands.program import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,17 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_to(commands)
+    return run_program("voicepipe", lambda: _run(parser, argv))
+
+
+def _run(parser: ArgumentParser, argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
-    try:
-        status: int = arguments.run(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except OSError as error:
-        # Nobody takes our output: Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return 128 + signal.SIGPIPE
-        sys.stderr.write(f"voicepipe: {error}\n")
-        return 1
+    status: int = arguments.run(arguments)
     return status

@@ -28,6 +28,7 @@ from voicepipe.calls.events import (
 from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, ToolRecord, TurnRecord
 from voicepipe.calls.tool_functions import FunctionTool, ToolContext, tool
 from voicepipe.collector import Collector
+from voicepipe.commands.program import run_program
 from voicepipe.components import (
     LanguageModel,
     Probing,
@@ -213,6 +214,7 @@ __all__ = [
     "open_runtime",
     "problems_as_data",
     "read_document",
+    "run_program",
     "serve_audiosocket",
     "tool",
 ]

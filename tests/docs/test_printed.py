@@ -71,7 +71,7 @@ def printed(place, command):
 
 def timeless(text):
     """Without what is different each time."""
-    return re.sub(r"\d\.\d\d s\b", "N s", re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", text))
+    return re.sub(r"\d+\.\d\d s\b", "N s", re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", text))
 
 
 def shown(page, command):

@@ -70,8 +70,8 @@ def test_on_a_terminal_problems_stand_below_and_callers_can_t_forge_lines(writte
         "line": 3,
         "column": 5,
         "path": "pipelines.x",
-        "message": "is wrong",
-        "hint": "mend it",
+        "message": "is \x1b[2Jwrong",
+        "hint": "mend\nit",
     }
     label = {"name": "house_voice", "adapter": "espeak", "model": "en-us"}
     with written("console") as (log, lines):
@@ -81,11 +81,17 @@ def test_on_a_terminal_problems_stand_below_and_callers_can_t_forge_lines(writte
     first, second, started, turn = lines
     assert "reload.rejected" in first
     assert "plan" not in first
-    assert second == "    a.yaml:3:5: pipelines.x: is wrong (mend it)"
+    assert second == r"    a.yaml:3:5: pipelines.x: is \x1b[2Jwrong (mend\nit)"
     assert "tts='espeak en-us'" in started
     assert "stt=vosk" in started
     assert "\\n2026" in turn
     assert "\x1b" not in turn
+
+
+def test_a_traceback_on_a_terminal_can_not_act_on_it(written):
+    with written("console") as (log, lines):
+        log.error("call.crashed", exc_info=RuntimeError("a\x1b[2Jdefect\x9b1m"))
+    assert lines[-1].endswith(r"RuntimeError: a\x1b[2Jdefect\x9b1m")
 
 
 def test_a_traceback_is_part_of_its_record(written):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -89,6 +91,52 @@ async def test_during_the_start_there_is_nothing_to_drain(home):
         assert await engine.ended() == 0
         await engine.logged("engine.stopped")
         assert not engine.control.exists()
+
+
+EARLY = """
+import builtins, os, signal, sys
+from reference_engine.cli import main
+
+def importing(name, *rest, really=builtins.__import__):
+    if name == "trio":
+        builtins.__import__ = really
+        os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+    return really(name, *rest)
+
+builtins.__import__ = importing
+sys.exit(main(["run", sys.argv[2]]))
+"""
+"""The engine's command, with a signal that comes while the first heavy library is imported."""
+AS_PID_1 = ["unshare", "--fork", "--pid", "--kill-child"]
+
+
+def can_be_pid_1():
+    """Whether this user may make a PID namespace."""
+    return bool(shutil.which("unshare")) and subprocess.run([*AS_PID_1, "true"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("within", [[], AS_PID_1], ids=["a process", "PID 1"])
+def test_a_stop_while_python_is_still_importing_is_not_lost(home, name, within):
+    if within and not can_be_pid_1():
+        pytest.skip("this user may not make a PID namespace")
+    command = [*within, sys.executable, "-c", EARLY, name, str(home / "ai-agent.yaml")]
+    ended = subprocess.run(command, capture_output=True, timeout=LONG_S, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+def test_a_hangup_while_python_is_still_importing_is_not_lethal(home):
+    command = [sys.executable, "-c", EARLY, "SIGHUP", str(home / "nowhere.yaml")]
+    ended = subprocess.run(command, capture_output=True, timeout=LONG_S, check=False)
+    assert ended.returncode == 78
+
+
+def test_next_to_nothing_is_imported_before_signals_are_taken():
+    show = "import sys; before = {*sys.modules}; import reference_engine.cli; print(*({*sys.modules} - before))"
+    run = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in run.stdout.split()}
+    assert loaded - sys.stdlib_module_names == {"reference_engine"}
+    assert not loaded & {"argparse", "asyncio", "importlib", "http", "json", "logging", "pathlib", "socket", "ssl"}
 
 
 async def test_a_client_of_the_control_that_does_not_read_holds_nothing_up(engine):

@@ -12,6 +12,7 @@ from voicepipe.commands.probing import probe
 from voicepipe.commands.tools import add_tools_to, tools_of
 from voicepipe.config.load import Presumed, load_with_places, load_without_secrets
 from voicepipe.config.report import format_json, format_problems
+from voicepipe.documents.words import printable
 from voicepipe.errors import ConfigError, Problem
 from voicepipe.pipelines.pipeline_set import OPEN_S
 from voicepipe.registry import ROLES, installed
@@ -81,7 +82,8 @@ def run(arguments: Namespace) -> int:
             problems += error.problems
             reports.append(format_problems(error.problems, colour=_colourful()))
         else:
-            reports.append(f"{path}: {_summary(presumed)}{', all that calls can get opens' if arguments.probe else ''}")
+            opens = ", all that calls can get opens" if arguments.probe else ""
+            reports.append(f"{printable(str(path))}: {_summary(presumed)}{opens}")
     if problems:
         reports.append(_count(len(problems), "problem"))
     sys.stdout.write((format_json(problems) if arguments.format == "json" else "\n".join(reports)) + "\n")

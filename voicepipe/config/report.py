@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from voicepipe.documents.words import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,11 +46,11 @@ def _paragraph(problem: Problem, colour: bool) -> str:
     def paint(text: str, code: str) -> str:
         return f"{code}{text}{_PLAIN}" if colour else text
 
-    path = f" {problem.path}:" if problem.path else ""
-    lines = [f"{paint(f'{problem.where}:', _BOLD)}{path} {paint(problem.message, _RED)}"]
+    path = f" {printable(problem.path)}:" if problem.path else ""
+    lines = [f"{paint(printable(f'{problem.where}:'), _BOLD)}{path} {paint(printable(problem.message), _RED)}"]
     if problem.source.strip():
-        space = re.sub(r"[^\t]", " ", problem.source[: problem.where.column - 1])
-        lines += [f"    {problem.source}", f"    {space}{paint('^', _RED)}"]
+        space = re.sub(r"[^\t]", " ", printable(problem.source[: problem.where.column - 1]))
+        lines += [f"    {printable(problem.source)}", f"    {space}{paint('^', _RED)}"]
     if problem.hint:
-        lines.append(f"  {paint('hint:', _FAINT)} {problem.hint}")
+        lines.append(f"  {paint('hint:', _FAINT)} {printable(problem.hint)}")
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from functools import lru_cache
+from struct import iter_unpack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,12 +15,27 @@ _MOST = 12
 _DEEPEST = 12
 _MANY = 100
 _PLAIN_KEY = re.compile(r"[\w+*-]+")
+_ACTING = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def shown(text: str, most: int = 40) -> str:
     """Text in quotes, shortened, with all that is not printable escaped."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut) + '"'
+
+
+def printable(text: str) -> str:
+    """Text for a line of its own, with what acts on a terminal, ends the line or is no character escaped; tabs stay.
+
+    Letters and spaces of all scripts stay as they are, for names and prompts are full of them.
+    """
+    return _ACTING.sub(lambda found: escaped(found[0]), text)
+
+
+def escaped(text: str) -> str:
+    r"""Each character as JSON escapes it: `\u001b`, and two of those beyond the first 65,536."""
+    units = iter_unpack(">H", text.encode("utf-16-be", "surrogatepass"))
+    return "".join(f"\\u{unit:04x}" for (unit,) in units)
 
 
 @lru_cache(maxsize=256)

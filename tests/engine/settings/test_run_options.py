@@ -14,7 +14,7 @@ GOOD = Path(__file__).parent / "good"
 
 def test_nothing_said_is_the_file():
     settings, environ = RunOptions(GOOD / "smallest.yaml").load()
-    assert (settings.listeners[0].host, settings.listeners[0].port, settings.drain_s) == ("127.0.0.1", 9092, 30)
+    assert (settings.listeners[0].host, settings.listeners[0].port, settings.drain_s) == ("127.0.0.1", 9092, 20)
     assert "PATH" in environ
 
 
