@@ -66,6 +66,7 @@ FOR_ADAPTERS = {
     "voicepipe.requests",
 }
 SHARED_BY_ADAPTERS = {
+    "voicepipe.adapters.api_keys": set(),
     "voicepipe.adapters.helper_process": {"voicepipe.nurseries"},
     "voicepipe.adapters.recogniser_workers": set(),
     "voicepipe.adapters.speech_requests": {"voicepipe.nurseries"},

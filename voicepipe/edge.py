@@ -19,6 +19,7 @@ from attrs import field, frozen
 from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import leaves_of, uncancelled
+from voicepipe.quoting import MOST_SAID, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -70,8 +71,10 @@ def settle(error: BaseException, who: Who) -> BaseException:
 
 def _concealed(error: ComponentError, who: Who) -> ComponentError:
     error.component, error.role = error.component or who.name, error.role or who.role
-    said = (error.message, error.answered, error.hint)
-    error.message, error.answered, error.hint = (who.conceal(str(text)) for text in said)
+    # Adapters hand on what was said as it came: only then all secrets in it are found. It is folded and cut here.
+    error.message = quoted(str(error.message), who.conceal, MOST_SAID)
+    error.answered = quoted(str(error.answered), who.conceal)
+    error.hint = quoted(str(error.hint), who.conceal, MOST_SAID)
     error.args = (error.message,)
     if notes := getattr(error, "__notes__", None):
         error.__notes__ = [who.conceal(str(note)) for note in notes]

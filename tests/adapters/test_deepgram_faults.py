@@ -329,7 +329,7 @@ async def test_closing_codes(autojump_clock, line, code, reason, retryable, hint
         (Fault("status", status=403), ("HTTP 403", False, "", "may not use this model")),
         (
             Fault("status", status=400, headers={"dg-error": "Bad Request", "dg-request-id": "42-42"}),
-            ("HTTP 400", False, "Bad Request (request 42-42)", "option"),
+            ("HTTP 400", False, "(request 42-42) Bad Request", "option"),
         ),
         (Fault("status", status=404), ("HTTP 404", False, "", "base_url")),
         (Fault("status", status=500, body="<html>"), ("HTTP 500", True, "<html>", "")),

@@ -21,6 +21,7 @@ from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript, TurnResumed, Word
+from voicepipe.quoting import quoted
 from voicepipe.requests import Listen
 
 LINE = AudioFormat(8000)
@@ -325,12 +326,12 @@ def test_until_when_to_wait():
     ],
 )
 def test_what_was_answered(body, answered):
-    assert refused(500, {}, body, "api_key").answered == answered
+    assert quoted(refused(500, {}, body, "api_key").answered) == answered
 
 
 def test_a_broken_connection_names_its_request():
     assert closed(None, "", "42").answered == "(request 42)"
-    assert closed(1011, "NET-0000", "42").answered == "NET-0000 (request 42)"
+    assert closed(1011, "NET-0000", "42").answered == "(request 42) NET-0000"
 
 
 # --- Where audio lies ------------------------------------------------------------------------------------------------

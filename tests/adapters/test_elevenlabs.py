@@ -21,6 +21,7 @@ from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechAudio, SpeechMark
+from voicepipe.quoting import quoted
 
 MULAW = AudioFormat(8000, "mulaw")
 LINEAR = AudioFormat(8000)
@@ -441,7 +442,7 @@ def detail(**fields) -> bytes:
 )
 def test_refusals_are_read(status, body, answered, hint):
     error = refused(status, {}, body, "${KEY}")
-    assert (error.message, error.answered) == (f"HTTP {status}", answered)
+    assert (error.message, quoted(error.answered)) == (f"HTTP {status}", answered)
     assert error.retryable is (status == 429 or status >= 500)
     assert hint in error.hint
 

@@ -18,6 +18,7 @@ from voicepipe.adapters.openai_client import check_client, open_client
 from voicepipe.adapters.openai_errors import broken_off, refused, retry_after_s
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError
+from voicepipe.quoting import quoted
 
 NAME = "${OPENAI_API_KEY}"
 
@@ -247,7 +248,7 @@ def test_a_status_says_whether_to_try_again(status, retryable):
     ],
 )
 def test_what_was_answered_is_quoted_whatever_its_form(body, answered):
-    assert refused(500, {}, body, NAME).answered == answered
+    assert quoted(refused(500, {}, body, NAME).answered) == answered
 
 
 def test_an_account_without_credit_stays_so(resources):

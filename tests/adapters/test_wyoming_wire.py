@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from voicepipe.adapters.wyoming_wire import MAX_DATA, MAX_HEADER, MAX_PAYLOAD, Decoder, Event, encode
 from voicepipe.errors import ComponentError
+from voicepipe.quoting import MOST_QUOTED, quoted
 
 EVENTS = [
     Event("describe"),
@@ -88,7 +89,7 @@ def test_what_can_not_be_meant(written, said):
     with pytest.raises(ComponentError) as caught:
         list(Decoder().feed(written))
     assert said in str(caught.value)
-    assert len(str(caught.value)) < 400
+    assert len(quoted(caught.value.answered)) <= MOST_QUOTED
     assert "Wyoming" in caught.value.hint
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.config.interpolate import without_literals
-from voicepipe.config.secrets import SHORTEST, Secrets
+from voicepipe.config.secrets import MOST_OF_FRAGMENT, SHORTEST, Secrets
 
-texts = st.text(min_size=SHORTEST).filter(str.strip)
+texts = st.text(min_size=SHORTEST).filter(lambda text: len(text.strip()) >= SHORTEST)
 
 
 def secrets_of(**written):
@@ -55,7 +56,7 @@ def test_it_is_found_however_it_is_quoted(value):
 def test_none_is_left_wherever_it_stands(values, between):
     secrets = Secrets()
     for value in values:
-        secrets.add(value, "\0")
+        secrets.add(value, "\0", key=True)
     concealed = secrets.conceal(between.join(values))
     assert all(value not in concealed for value in values if "\0" not in value and value not in between)
 
@@ -84,3 +85,53 @@ def test_they_survive_pickling_and_do_not_show_themselves():
 )
 def test_of_a_secret_that_is_written_in_part_only_references_are_shown(text, left):
     assert without_literals(text) == left
+
+
+KEY = "sk-proj-4fT/9+wQ2mLz8vXb=="
+
+
+def key_concealed(text):
+    secrets = Secrets()
+    secrets.add(KEY, "${KEY}", key=True)
+    return secrets.conceal(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (f"key={KEY}&x", "key=${KEY}&x"),
+        (f"Basic {b64encode(f'ada:{KEY}'.encode()).decode()}", "Basic YWRhOn${KEY}"),
+        (f"Basic {urlsafe_b64encode(f'{KEY}:'.encode()).decode()}", "Basic ${KEY}06"),
+        (quote(KEY, safe=""), "${KEY}"),
+        (quote(KEY, safe="").replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d"), "${KEY}"),
+        (KEY.replace("/", "\\/"), "${KEY}"),
+        (KEY.encode().hex(), "${KEY}"),
+        (f"{KEY[:9]}\n   {KEY[9:17]}\r\n{KEY[17:]}.", "${KEY}."),
+        (f"{KEY[:9]}\\n{KEY[9:]}", "${KEY}"),
+        (f"it begins with {KEY[:13]}", "it begins with ${KEY}"),
+        (f"it ends in {KEY[-13:]}", "it ends in ${KEY}"),
+        (f"within: <{KEY[2:25]}>", "within: <${KEY}>"),
+        (f"Incorrect API key provided: {KEY[:8]}***********{KEY[-4:]}. You", "Incorrect API key provided: ${KEY}. You"),
+        (f"key {KEY[:5]}...", "key ${KEY}"),
+        (f"key …{KEY[-4:]}", "key ${KEY}"),
+        ("begins with sk-proj-, and then **** or ...", "begins with sk-proj-, and then **** or ..."),
+    ],
+)
+def test_no_part_of_a_key_stays(said, left):
+    assert key_concealed(said) == left
+
+
+@given(st.text(), st.integers(0, len(KEY)), st.integers(0, len(KEY)), st.text())
+def test_no_long_part_stays_whatever_stands_around_it(before, begin, end, after):
+    concealed = key_concealed(before + KEY[begin:end] + after).replace("${KEY}", "\0")
+    longest = 2 * MOST_OF_FRAGMENT - 1
+    assert not any(KEY[at : at + longest] in concealed for at in range(len(KEY) - longest + 1))
+
+
+def test_a_short_value_is_a_word_of_its_own():
+    assert secrets_of(VOICE="test").conceal("the latest test, attested") == "the latest ${VOICE}, attested"
+
+
+def test_texts_without_secrets_stay_as_they_are():
+    text = "no connection to 127.0.0.1:8080: models/tiny-en\n  is *** not there ..."
+    assert key_concealed(text) == text

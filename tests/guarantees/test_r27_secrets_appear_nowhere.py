@@ -373,3 +373,28 @@ def test_what_is_kept_of_the_sources_has_no_file_of_a_secret_in_it(watched):
     assert watched.directory / "key.txt" in config.files
     kept = b"".join(config.sources.values()).decode().replace(CANARIES["literal"], "").replace(CANARIES["default"], "")
     watched.said.append(kept)
+
+
+@pytest.mark.parametrize("do", ["nothing", *RAISED])
+@pytest.mark.parametrize(("before", "after"), [("", "\n"), ("", "\r\n"), (" \n", " \t"), ("\ufeff", "\r\n")])
+async def test_white_space_around_a_key_is_no_part_of_it(watched, do, before, after):
+    """In Kubernetes a Secret made with `echo` ends in a line break; a file from Windows begins with a mark."""
+    watched.directory.joinpath("key.txt").write_text(f"{before}{CANARIES['file']}{after}", encoding="utf-8")
+    watched.environ["KEY"] = f"{CANARIES['KEY']}{after}"
+    watched.write(do)
+    watched.path.write_text(watched.path.read_text().replace("Bearer ${TOKEN}", "Bearer ${KEY}"))
+    async with watched.serve() as pipelines:
+        options = pipelines.current.active.settings.tts[0].options
+        assert str(options.key) == CANARIES["KEY"]
+        assert str(options.from_file).strip() == CANARIES["file"]
+        watched.look_at(pipelines)
+
+
+@pytest.mark.parametrize("value", ["t", "abc", "a b\n", "12345"])
+async def test_one_that_is_too_short_to_conceal_is_refused_and_named(watched, value):
+    watched.environ["KEY"] = value
+    with pytest.raises(ConfigError, match="too short for a secret") as caught:
+        async with watched.serve():
+            pytest.fail("it serves")
+    assert {problem.path for problem in caught.value.problems} >= {"components.voice.key"}
+    watched.raised(caught.value)

@@ -26,7 +26,8 @@ from urllib.parse import urlencode, urlsplit
 import trio
 from attrs import frozen
 
-from voicepipe.adapters.deepgram_errors import closed, refused, shortened
+from voicepipe.adapters.api_keys import check_api_key
+from voicepipe.adapters.deepgram_errors import closed, refused
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError, Location, Problem
 
@@ -93,8 +94,8 @@ class Account:
     """How long an answer to a REST request may take, in s."""
 
 
-def check_account(base_url: str) -> Iterator[Problem]:
-    """Says whether the library is installed, and what is wrong with the address."""
+def check_account(base_url: str, api_key: str) -> Iterator[Problem]:
+    """Says whether the library is installed, and what is wrong with the address and the key."""
     if find_spec("deepgram") is None or find_spec("websockets") is None:
         hint = "pip install 'voicepipe[deepgram]'"
         yield Problem(Location(""), "", "the library deepgram-sdk is not installed", hint)
@@ -106,6 +107,7 @@ def check_account(base_url: str) -> Iterator[Problem]:
     if not valid:
         hint = "https://api.deepgram.com, or http://HOST:PORT for a server of your own"
         yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
+    yield from check_api_key(api_key, vendor="Deepgram", hint="api_key: ${DEEPGRAM_API_KEY}")
 
 
 class Connection:
@@ -155,7 +157,7 @@ class Connection:
             except ConnectionClosed as error:
                 raise self._ended(error) from error
             except JSONDecodeError as error:
-                raise ComponentError("sent what is not JSON", answered=shortened(error.doc)) from error
+                raise ComponentError("sent what is not JSON", answered=error.doc) from error
             if message is not None:
                 return message
 
@@ -262,7 +264,7 @@ class Client:
             headers = dict(answer.headers.raw_items())
             raise refused(answer.status_code, headers, bytes(answer.body), self._key) from error
         except self._exceptions.InvalidHandshake as error:
-            said = shortened(str(error.__cause__ or error))
+            said = str(error.__cause__ or error)
             raise ComponentError("answered with something else than a WebSocket", answered=said) from error
         except TimeoutError as error:
             raise self._too_slow() from error
@@ -296,7 +298,7 @@ class Client:
         except self._httpx.ConnectError as error:
             raise self._unreachable(error) from error
         except self._httpx.TransportError as error:
-            raise ComponentError(f"the connection broke: {shortened(str(error))}") from error
+            raise ComponentError(f"the connection broke: {error!s}") from error
 
     def _too_slow(self) -> ComponentError:
         within = f"{self._account.connect_timeout_s:g} s"
@@ -305,7 +307,7 @@ class Client:
     def _unreachable(self, error: BaseException) -> ComponentError:
         while error.__cause__ is not None:  # trio and websockets wrap what the system said
             error = error.__cause__
-        said = shortened(str(error))
+        said = str(error)
         untrusted = isinstance(error, ssl.SSLCertVerificationError)
         return ComponentError(
             f"{self._account.base_url} can't be reached" + (f": {said}" if said else ""),

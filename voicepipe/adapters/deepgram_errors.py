@@ -17,9 +17,6 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_QUOTED = 200
-"""Characters that an error quotes of what was answered."""
-
 _PASSING = {408, 425, 429}
 """HTTP statuses below 500 that another attempt may not meet."""
 
@@ -74,22 +71,16 @@ def closed(code: int | None, reason: str, request_id: str | None = None) -> Comp
 
     """
     if code is None:
-        broke = "the connection broke" + (f": {shortened(reason)}" if reason else "")
+        broke = "the connection broke" + (f": {reason}" if reason else "")
         return ComponentError(broke, answered=_with_request("", request_id))
     named = re.search(r"(NET|DATA)-?(\d{4})", reason, re.IGNORECASE)
     passing, hint = _CLOSINGS.get(f"{named[1]}-{named[2]}".upper() if named else "", (code not in _LASTING, ""))
     return ComponentError(
         f"the connection was closed with code {code}",
         retryable=passing,
-        answered=_with_request(shortened(reason), request_id),
+        answered=_with_request(reason, request_id),
         hint=hint,
     )
-
-
-def shortened(said: str | bytes) -> str:
-    """As much of an answer as an error quotes, on one line."""
-    text = " ".join(said.split()) if isinstance(said, str) else repr(said[:MOST_QUOTED])
-    return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
 
 
 def _answer(body: Any) -> str:
@@ -100,15 +91,16 @@ def _answer(body: Any) -> str:
         try:
             body = json.loads(body)
         except ValueError:
-            return shortened(body)
+            return str(body)
     if not isinstance(body, dict):
-        return shortened(str(body))
+        return str(body)
     parts = [body.get(name) for name in ("err_code", "category", "err_msg", "message", "details", "reason")]
-    return shortened(": ".join(part for part in parts if isinstance(part, str) and part) or str(body))
+    return ": ".join(part for part in parts if isinstance(part, str) and part) or str(body)
 
 
 def _with_request(answer: str, request_id: str | None) -> str:
-    return f"{answer} (request {request_id})".lstrip() if request_id else answer
+    # In front: a long answer is cut.
+    return f"(request {request_id}) {answer}".rstrip() if request_id else answer
 
 
 def _retry_after_s(value: str | None) -> float | None:

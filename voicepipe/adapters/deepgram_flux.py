@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram_client import LISTEN_V2
-from voicepipe.adapters.deepgram_errors import shortened
 from voicepipe.adapters.deepgram_hearing import ENCODINGS, Hearing, keyterms
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript, TurnResumed
@@ -122,7 +121,7 @@ class Flux(Hearing):
                 raise ComponentError(
                     "reports an error",
                     retryable=not str(message.code).startswith(_LASTING),
-                    answered=shortened(": ".join(filter(None, (message.code, message.description)))),
+                    answered=": ".join(filter(None, (message.code, message.description))),
                 )
 
     def _turn_info(self, message: Any) -> Iterator[TranscriptEvent]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve
 
-from voicepipe.adapters.deepgram_errors import shortened
 from voicepipe.adapters.deepgram_recording import Timeline
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechStarted, Transcript, Word
@@ -113,7 +112,7 @@ class Hearing(ABC):
         try:
             return list(self._hear(message))
         except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise ComponentError("sent a message that makes no sense", answered=shortened(str(message))) from error
+            raise ComponentError("sent a message that makes no sense", answered=str(message)) from error
 
     @abstractmethod
     def _hear(self, message: Any) -> Iterable[TranscriptEvent]:

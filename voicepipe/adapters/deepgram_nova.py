@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram_client import LISTEN_V1
-from voicepipe.adapters.deepgram_errors import shortened
 from voicepipe.adapters.deepgram_hearing import ENCODINGS, Hearing, keyterms
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript
@@ -93,7 +92,7 @@ class Nova(Hearing):
                 self.reconfiguring = False
             case "Error":
                 said = ": ".join(filter(None, (message.variant, message.code, message.description, message.message)))
-                raise ComponentError("reports an error", answered=shortened(said))
+                raise ComponentError("reports an error", answered=said)
 
     def _results(self, message: Any) -> Iterator[TranscriptEvent]:
         end_ms = self._timeline.stream_ms(message.start + message.duration)

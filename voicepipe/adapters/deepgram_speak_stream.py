@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe.adapters.deepgram_errors import shortened
 from voicepipe.adapters.deepgram_speak_batches import Batches
 from voicepipe.adapters.speech_requests import is_spoken, pieces_of
 from voicepipe.errors import ComponentError
@@ -147,4 +146,4 @@ class SpokenReply:
 def _said(message: Any) -> str:
     """`code: description`, of a warning or an error."""
     parts = [getattr(message, name, None) for name in ("code", "err_code", "description", "message", "err_msg")]
-    return shortened(": ".join(str(part) for part in parts if part) or str(message))
+    return ": ".join(str(part) for part in parts if part) or str(message)

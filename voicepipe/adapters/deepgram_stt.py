@@ -92,7 +92,7 @@ def is_flux(model: str) -> bool:
 
 def check_options(options: DeepgramSttOptions) -> Iterator[Problem]:
     """Says whether the library is installed, and which options don't go together."""
-    yield from check_account(options.base_url)
+    yield from check_account(options.base_url, options.api_key)
     flux = is_flux(options.model)
     for name in _OF_NOVA if flux else _OF_FLUX:
         if getattr(options, name) != getattr(fields(DeepgramSttOptions), name).default:

@@ -15,7 +15,6 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
 from voicepipe.adapters.deepgram_client import SPEAK_V1, Account, check_account, open_client
-from voicepipe.adapters.deepgram_errors import shortened
 from voicepipe.adapters.deepgram_speak_limits import MOST_CHARS, Limits
 from voicepipe.adapters.deepgram_speak_stream import SpokenReply
 from voicepipe.adapters.speech_requests import open_requests
@@ -65,7 +64,7 @@ class DeepgramTtsOptions:
 
 def check_options(options: DeepgramTtsOptions) -> Iterator[Problem]:
     """Says whether the library is installed, and what is wrong with the address or the model."""
-    yield from check_account(options.base_url)
+    yield from check_account(options.base_url, options.api_key)
     if options.model.startswith("flux-"):
         hint = "voices of Aura, such as aura-2-thalia-en, are what this adapter speaks with"
         yield Problem(Location(""), "model", "is a voice of Flux, which has an API of its own", hint)
@@ -139,7 +138,7 @@ class _Deepgram:
         with self._client.request():
             async with audio.generate(text=text, container="none", **self._query(output)) as answer:
                 if answer.headers.get("content-type", "").startswith("application/json"):
-                    said = shortened(b"".join([piece async for piece in answer.data]).decode(errors="replace"))
+                    said = b"".join([piece async for piece in answer.data]).decode(errors="replace")
                     raise ComponentError("answered with JSON instead of audio", answered=said)
                 yield answer.data
 

@@ -17,7 +17,8 @@ import trio
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe.adapters.elevenlabs_errors import code_of, refused, shortened
+from voicepipe.adapters.api_keys import check_api_key
+from voicepipe.adapters.elevenlabs_errors import code_of, refused
 from voicepipe.adapters.elevenlabs_timestamps import TimedSpeech
 from voicepipe.adapters.speech_requests import open_requests, unwind
 from voicepipe.audio import AudioFormat
@@ -111,14 +112,7 @@ def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
         yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
     elif url.path.rstrip("/").endswith("/v1"):
         yield Problem(Location(""), "base_url", "must not end in /v1", "leave /v1 out: requests bring it along")
-    if not _is_header(options.api_key):
-        message = "is no API key: it is empty, or has spaces or special characters in it"
-        hint = "copy it anew; a space or a line break may have come along with it"
-        yield Problem(Location(""), "api_key", message, hint)
-
-
-def _is_header(value: str) -> bool:
-    return bool(value) and value.isascii() and value.isprintable() and " " not in value
+    yield from check_api_key(options.api_key, vendor="ElevenLabs", hint="api_key: ${ELEVENLABS_API_KEY}")
 
 
 class _ElevenLabs:
@@ -184,7 +178,7 @@ class _ElevenLabs:
                 if self._options.timestamps:
                     yield _timed(answer, TimedSpeech(text))
                 elif answer.headers.get("content-type", "").startswith("application/json"):
-                    said = shortened((await answer.aread()).decode(errors="replace"))
+                    said = (await answer.aread()).decode(errors="replace")
                     raise ComponentError("answered with JSON instead of audio", answered=said)
                 else:
                     yield answer.aiter_bytes()
@@ -222,9 +216,9 @@ class _ElevenLabs:
         except httpx.TimeoutException as error:
             raise ComponentError(f"nothing came for {options.timeout_s:g} s") from error
         except httpx.ConnectError as error:
-            raise ComponentError(f"{options.base_url} can't be reached", answered=shortened(str(error))) from error
+            raise ComponentError(f"{options.base_url} can't be reached", answered=str(error)) from error
         except httpx.HTTPError as error:
-            raise ComponentError("the connection broke", answered=shortened(str(error))) from error
+            raise ComponentError("the connection broke", answered=str(error)) from error
 
 
 async def _timed(answer: Any, speech: TimedSpeech) -> AsyncIterator[bytes | SpeechMark]:

@@ -18,9 +18,6 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_QUOTED = 200
-"""Characters that an error quotes of what was answered."""
-
 _PASSING = {408, 425, 429}
 """HTTP statuses below 500 that another attempt may not meet."""
 
@@ -61,7 +58,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> C
     return ComponentError(
         f"HTTP {status}",
         retryable=status >= 500 or status in _PASSING,
-        answered=shortened(": ".join(filter(None, (code, said)))),
+        answered=": ".join(filter(None, (code, said))),
         hint=_HINTS_BY_CODE.get(code, _HINTS.get(status, "")).format(key=key),
         retry_after_s=_retry_after_s(headers.get("retry-after")),
     )
@@ -70,12 +67,6 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> C
 def code_of(body: bytes) -> str:
     """The error's own name, such as `missing_permissions`; empty if it has none."""
     return _detail(body)[0]
-
-
-def shortened(said: str) -> str:
-    """As much of an answer as an error quotes, on one line."""
-    text = " ".join(said.split())
-    return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
 
 
 def _detail(body: bytes) -> tuple[str, str]:

@@ -11,7 +11,6 @@ import json
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.elevenlabs_errors import shortened
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechMark
 
@@ -54,7 +53,7 @@ class TimedSpeech:
             audio = b64decode(message.get("audio_base64") or "", validate=True)
             timed = list(_timed(message.get("alignment") or {}))
         except (ValueError, TypeError, AttributeError) as error:
-            said = shortened(line.decode(errors="replace"))
+            said = line.decode(errors="replace")
             raise ComponentError("sent what is not speech with timestamps", answered=said) from error
         if audio:
             yield audio

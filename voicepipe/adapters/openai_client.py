@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import trio
 
-from voicepipe.adapters.openai_errors import broken_off, refused, shortened
+from voicepipe.adapters.api_keys import check_api_key
+from voicepipe.adapters.openai_errors import broken_off, refused
 from voicepipe.errors import ComponentError, Location, Problem
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from voicepipe.components import Resources
     from voicepipe.config.values import Secret
 
-__all__ = ["HINT_SLOW", "Account", "Client", "check_client", "is_openai", "open_client", "shortened"]
+__all__ = ["HINT_SLOW", "Account", "Client", "check_client", "is_openai", "open_client"]
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -87,10 +88,8 @@ def check_client(account: Account) -> Iterator[Problem]:
     if not valid:
         hint = "http://HOST:PORT/v1, or leave it out for OpenAI"
         yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
-    elif not account.api_key and is_openai(account.base_url):
-        yield Problem(Location(""), "api_key", "OpenAI wants a key", "api_key: ${OPENAI_API_KEY}")
-    if account.api_key and not (account.api_key.isascii() and account.api_key.isprintable()):
-        yield Problem(Location(""), "api_key", "has characters that are in no key", "was it copied whole?")
+    vendor = "OpenAI" if valid and is_openai(account.base_url) else ""
+    yield from check_api_key(account.api_key, vendor=vendor, hint="api_key: ${OPENAI_API_KEY}")
 
 
 async def _withhold_key(request: Any) -> None:
@@ -145,7 +144,7 @@ class Client:
         except self._openai.APIError as error:  # its stream's, for an error object in it
             raise broken_off(error.body or error.message, self._key) from error
         except self._openai.OpenAIError as error:
-            raise ComponentError(shortened(str(error)), retryable=False) from error
+            raise ComponentError(str(error), retryable=False) from error
         except (self._httpx.HTTPError, self._httpx.StreamError) as error:
             raise self._unreachable(error) from error
 
@@ -206,7 +205,7 @@ class Client:
             httpx.TooManyRedirects: (f"the request can't be sent{said}", False, "is base_url right?"),
         }
         message, retryable, hint = meanings.get(type(error), (f"the connection broke{said}", True, ""))
-        return ComponentError(shortened(message), retryable=retryable, hint=hint)
+        return ComponentError(message, retryable=retryable, hint=hint)
 
 
 @asynccontextmanager

@@ -18,9 +18,6 @@ from attrs import frozen
 
 from voicepipe.errors import ComponentError
 
-MOST_QUOTED = 200
-"""Characters that an error quotes of what was answered."""
-
 PASSING = {408, 409, 425, 429}
 """HTTP statuses below 500 that another attempt may not meet."""
 
@@ -72,7 +69,7 @@ class Said:
     def quoted(self) -> str:
         """All of that for people, shortened."""
         about = f" ({self.param})" if self.param and self.param not in self.message else ""
-        return shortened((self.message or ", ".join(self.names)) + about)
+        return (self.message or ", ".join(self.names)) + about
 
 
 def refused(status: int, headers: Mapping[str, str], body: str, key: str) -> ComponentError:
@@ -140,12 +137,6 @@ def said_in(body: str) -> Said:
             if answer.get(name):
                 return _said_by(answer[name])
     return _said_by(answer)
-
-
-def shortened(said: str) -> str:
-    """As much of an answer as an error quotes, on one line."""
-    text = " ".join(said.split())
-    return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

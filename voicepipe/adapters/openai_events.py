@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.openai_errors import shortened
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class ServerSentEvents:
         for line in lines:
             yield from self._take(line)
         if len(self._rest) + sum(map(len, self._data)) > MOST_UNREAD:
-            raise ComponentError("answered with something that has no end", answered=shortened(repr(self._rest[:200])))
+            raise ComponentError("answered with something that has no end", answered=repr(self._rest))
 
     def end(self) -> Iterator[tuple[str, str]]:
         """An event that was not closed by an empty line before the answer ended."""
@@ -92,5 +91,5 @@ def parsed(data: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ComponentError("answered with something that is no JSON object", answered=shortened(data))
+        raise ComponentError("answered with something that is no JSON object", answered=data)
     return found

@@ -19,7 +19,7 @@ from attrs.validators import ge, gt, le, min_len, optional
 
 from voicepipe.adapters import openai_chat, openai_responses
 from voicepipe.adapters.openai_chat import ChatReply
-from voicepipe.adapters.openai_client import HINT_SLOW, check_client, is_openai, open_client, shortened
+from voicepipe.adapters.openai_client import HINT_SLOW, check_client, is_openai, open_client
 from voicepipe.adapters.openai_errors import error_in
 from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai_responses import ResponseReply
@@ -177,7 +177,7 @@ class _ReplyStream:
             raise ComponentError("answered with nothing")
         await self._take("", body)
         if not self._over:
-            raise ComponentError("answered with something that is no reply", answered=shortened(body))
+            raise ComponentError("answered with something that is no reply", answered=body)
 
     async def _next(self) -> tuple[str, str] | None:
         """The next event, as name and data; None when the answer has ended."""
@@ -204,7 +204,7 @@ class _ReplyStream:
         try:
             said = list(self._reply.take(event))
         except (AttributeError, KeyError, TypeError) as wrong:  # nothing is where it should be
-            raise ComponentError("answered with something that is no reply", answered=shortened(data)) from wrong
+            raise ComponentError("answered with something that is no reply", answered=data) from wrong
         for one in said:
             await self._found.send(one)
         self._over = self._over or self._reply.ended is not None
@@ -212,7 +212,7 @@ class _ReplyStream:
     def _cut_off(self) -> ComponentError:
         """What an answer is that ended although the model had not."""
         if self._sse.stray:
-            return ComponentError("answered with something that is no reply", answered=shortened(self._sse.stray))
+            return ComponentError("answered with something that is no reply", answered=self._sse.stray)
         return ComponentError("ended before its reply did" if self._told else "answered with nothing")
 
 

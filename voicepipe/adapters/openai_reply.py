@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from voicepipe.adapters.openai_errors import shortened
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, ReplyEvent, TextDelta, Usage
 from voicepipe.requests import ToolCall
@@ -129,7 +128,7 @@ class Reply:
         taken: set[str] = set()
         for call in self.calls:
             if not call.name:
-                raise ComponentError("called a tool without a name", answered=shortened(str(call.arguments)))
+                raise ComponentError("called a tool without a name", answered=str(call.arguments))
             # Results are given back by it, so it must be the call's own; some servers have none, or the same for all.
             number = call.id if call.id and call.id not in taken else f"call_{uuid4().hex[:24]}"
             taken.add(number)
@@ -149,7 +148,7 @@ class Reply:
             # Models make mistakes; asked again, they seldom make the same.
             raise ComponentError(
                 f"called the tool {call.name} with arguments that are no JSON object",
-                answered=shortened(call.arguments),
+                answered=call.arguments,
                 hint="the reply reached its length limit: raise max_tokens" if cut_off else "",
             )
         return arguments

@@ -19,7 +19,7 @@ import trio
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, matches_re, optional
 
-from voicepipe.adapters.openai_client import check_client, open_client, shortened
+from voicepipe.adapters.openai_client import check_client, open_client
 from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai_transcript import Heard, StreamedTranscript, heard
 from voicepipe.adapters.openai_utterance import Utterance, UtteranceAudio, wav
@@ -188,7 +188,7 @@ class _OpenAITranscription:
             await unwind(answer)
         self._take(events.end(), transcript)
         if (whole := transcript.end()) is None:
-            raise ComponentError("the transcript ended before it was done", answered=shortened(told or events.stray))
+            raise ComponentError("the transcript ended before it was done", answered=told or events.stray)
         return whole
 
     def _take(self, events: Iterator[tuple[str, str]], transcript: StreamedTranscript) -> None:
@@ -223,7 +223,7 @@ class _OpenAITranscription:
 
 
 def _unreadable(answered: str) -> ComponentError:
-    return ComponentError("answered with something that is no transcript", answered=shortened(answered))
+    return ComponentError("answered with something that is no transcript", answered=answered)
 
 
 @frozen

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len
 
-from voicepipe.adapters.openai_client import check_client, open_client, shortened
+from voicepipe.adapters.openai_client import check_client, open_client
 from voicepipe.adapters.speech_requests import open_requests, unwind
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
@@ -94,7 +94,7 @@ class _OpenAISpeech:
             async with create(input=text, **self._body()) as answer:
                 kind, _, parameters = answer.headers.get("content-type", "").lower().partition(";")
                 if kind.startswith("text/") or kind.strip() in {"application/json", "application/problem+json"}:
-                    said = shortened((await answer.read()).decode(errors="replace"))
+                    said = (await answer.read()).decode(errors="replace")
                     raise ComponentError(f"answered with {kind} instead of audio", answered=said)
                 self._check_rate(parameters)
                 yield _linear(answer.iter_bytes())

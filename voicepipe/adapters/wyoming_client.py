@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 16
 
-SHOWN_CHARS = 200
-"""How much of a server's own words an error quotes."""
-
 
 @frozen
 class Server:
@@ -147,7 +144,7 @@ class Connection:
         if event.type == "error":
             code, text = event.data.get("code"), str(event.data.get("text", ""))
             answered = f"{code}: {text}" if code else text
-            raise ComponentError("reported an error", answered=" ".join(answered.split())[:SHOWN_CHARS])
+            raise ComponentError("reported an error", answered=answered)
         return event
 
     async def due(self) -> Event:

@@ -28,9 +28,6 @@ MAX_PAYLOAD: Final = 16 << 20
 BEGINNINGS: Final = b"{ \t\r"
 """What a header begins with: of anything else the end of the line need not be waited for."""
 
-SHOWN_BYTES: Final = 80
-"""How much of what can't be read an error quotes."""
-
 
 @frozen
 class Event:
@@ -147,6 +144,6 @@ def _parse_object(text: bytes) -> dict[str, Any]:
 def _unreadable(what: str, received: bytes) -> ComponentError:
     return ComponentError(
         what,
-        answered=repr(received[:SHOWN_BYTES].decode(errors="backslashreplace")),
+        answered=repr(received.decode(errors="backslashreplace")),
         hint="is it a Wyoming server that listens there?",
     )

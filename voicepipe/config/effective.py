@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from voicepipe.config.keys import Hidden
+from voicepipe.config.secrets import names_a_secret
 from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from voicepipe.config.settings import PipelineSettings, SetConfig
 
-_SECRET_NAME = re.compile(r"(?i)(?:key|token|secret|password|passwd|credential|authorization|cookie)s?$")
-"""For free-form options, whose type doesn't say that they are secret."""
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
 """`user:password` in a URL (RFC 3986, 3.2.1)."""
 
@@ -59,7 +58,7 @@ def comparable(config: SetConfig) -> dict[str, Any]:
 
 def masked(name: str, text: str) -> str:
     """Text that an option of that name holds, unless it looks like a secret: then `***`."""
-    if text and _SECRET_NAME.search(name):
+    if text and names_a_secret(name):
         return "***"
     return _USER_INFO.sub("***", text) if "://" in text else text
 
@@ -86,7 +85,7 @@ def _shown(value: Any, option: str = "") -> Any:
         case Hidden():
             return Shown(value["secret"], value.value)
         case Mapping():
-            secret = option if _SECRET_NAME.search(option) else ""
+            secret = option if names_a_secret(option) else ""
             return {key: _shown(one, secret or (option and key)) for key, one in value.items()}
         case list() | tuple():
             return [_shown(one, option) for one in value]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
 
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
-from voicepipe.config.secrets import Secrets
+from voicepipe.config.secrets import SHORTEST_KEY, Secrets, names_a_secret
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import Place, Reading, did_you_mean, likely, shown
 
@@ -57,7 +57,7 @@ class SetReading(Reading):
         if "$" not in scalar.text:
             return scalar.text
         try:
-            text = interpolate(scalar.text, self.environ, self._secret_file, self.secrets.add)
+            text = interpolate(scalar.text, self.environ, self._secret_file, self._resolved)
         except Unresolved as error:
             if not (error.missing and self.allow_missing):
                 place.refuse(str(error), error.hint)
@@ -87,6 +87,10 @@ class SetReading(Reading):
         """Whether it is `Secret`, or may hold one."""
         return of is Secret or any(map(self.hides, get_args(of)))
 
+    def _resolved(self, value: str, written: str) -> None:
+        key = written.startswith("${file:") or names_a_secret(written.strip("${}"))
+        self.secrets.add(value, written, key=key)
+
     def _secret_file(self, path: str) -> str:
         try:
             content = self.files.secret(path).content
@@ -94,7 +98,7 @@ class SetReading(Reading):
             missing = f"${{file:{path}}}" if error.absent else ""
             raise Unresolved(f"the file {shown(path)} {error}", _nearby(path, error), missing=missing) from None
         try:
-            return content.decode().rstrip("\r\n")
+            return content.decode("utf-8-sig").rstrip("\r\n")
         except UnicodeDecodeError:
             raise Unresolved(f"the file {shown(path)} is not UTF-8", "a secret is text") from None
 
@@ -107,11 +111,38 @@ def set_reading(place: Place) -> SetReading:
 
 
 def secret_hook(place: Place, _: Any) -> Secret:
-    """Text that is never shown, even where it stands in the YAML as it is."""
+    """Text that is never shown, even where it stands in the YAML as it is; without white space around it.
+
+    A key that was kept in a file or in Kubernetes comes with a line break at its end as often as not. In a mapping
+    `headers` all values are hidden, but only those are keys whose names say so.
+    """
     text = place.text()
-    secret = Secret(text, without_literals(text.source)) if isinstance(text, Secret) else Secret(text)
-    set_reading(place).secrets.add(secret, secret.source)
+    plain = str(text).strip()
+    secret = Secret(plain, without_literals(text.source)) if isinstance(text, Secret) else Secret(plain)
+    reading = set_reading(place)
+    if reading.unknown(place):
+        return secret
+    in_headers = place.parent is not None and place.parent.key == "headers"
+    key = plain
+    if in_headers:
+        of_secret = names_a_secret(str(place.key)) and plain.isprintable()
+        key = plain.rpartition(" ")[2] if of_secret else ""  # after `Bearer` or `Basic`
+    elif not plain.isprintable():
+        place.refuse("has a line break or another character in it that is in no key", _where_from(secret))
+    if key and len(key) < SHORTEST_KEY:
+        message = f"is too short for a secret: it has fewer than {SHORTEST_KEY} characters"
+        otherwise = ", or leave it out where none is needed" if secret.source == "***" else ""
+        place.refuse(message, f"use a longer one{otherwise}: a part of other words can't be kept out of messages")
+    if key:
+        reading.secrets.add(key, secret.source, key=True)
     return secret
+
+
+def _where_from(secret: Secret) -> str:
+    """A hint where to look for what is wrong with a secret."""
+    if "${file:" in secret.source:
+        return "the file must hold the key and nothing else"
+    return "was it copied whole, and nothing with it?"
 
 
 def file_hook(place: Place, _: Any) -> File:

@@ -1,14 +1,46 @@
-"""Keeping secrets out of what people read: messages of adapters and vendors may quote them."""
+"""Keeping secrets out of what people read: messages of adapters, vendors and libraries may quote them.
+
+A message quotes a secret as it is, escaped (`repr`, JSON, percent-encoding, HTML), inside base64 as in HTTP's Basic
+authentication, wrapped over lines, cut off, or masked by its vendor (`sk-pr***************abcd`). `Secrets.conceal`
+finds each of these. It must see the text as it came: once white space is folded or the text is cut, a secret that has
+white space in it, or was cut through, is no longer found.
+"""
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from typing import final
-from urllib.parse import quote
+from base64 import b64encode, urlsafe_b64encode
+from typing import TYPE_CHECKING, Any, final
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 SHORTEST = 4
 """A shorter value is not looked for, in characters: it would be found in half of all words."""
+
+SHORTEST_KEY = 6
+"""The shortest secret that may be declared, in characters. Anything shorter is part of ordinary words, so concealing
+it would garble messages, and not concealing it would show it."""
+
+SHORTEST_INSIDE = 8
+"""A shorter value of a plain option is only found as a word of its own: `test` is no part of `latest`."""
+
+MOST_OF_FRAGMENT = 12
+"""A longer beginning, end or middle of a secret does not stay, in characters; of a short secret no half of it."""
+
+_NAME = re.compile(r"(?i)(?:key|token|secret|password|passwd|credential|authorization|cookie)s?$")
+_MASK = re.compile(r"\*{2,}|•{2,}|\.{2,}|…|x{4,}|X{4,}")
+_LEAST_BESIDE_MASK = 4
+_BETWEEN = r"(?:\s|\\[nrt])*"
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether an option, a header or a variable of that name holds a secret: `api_key`, `Authorization`."""
+    return _NAME.search(name) is not None
 
 
 @final
@@ -17,28 +49,142 @@ class Secrets:
 
     def __init__(self) -> None:
         self._written: dict[str, str] = {}
+        self._keys: set[str] = set()
+        self._looked_for: _LookedFor | None = None
 
-    def add(self, value: str, written: str) -> None:
-        """Takes in a value; of several ways to write the same one, the first is shown."""
+    def add(self, value: str, written: str, *, key: bool = False) -> None:
+        """Takes in a value; of several ways to write the same one, the first is shown.
+
+        Args:
+            value: the value.
+            written: what is shown instead.
+            key: whether it was declared as a secret, so that no part of it may stay either.
+
+        """
         plain = str(value)
-        for form in (plain, repr(plain)[1:-1], json.dumps(plain)[1:-1], quote(plain), quote(plain, safe="")):
-            if len(form) >= SHORTEST and form.strip():
-                self._written.setdefault(form, written)
+        if len(plain.strip()) < SHORTEST:
+            return
+        self._written.setdefault(plain, written)
+        if key:
+            self._keys.add(plain)
+        self._looked_for = None
+
+    def update(self, others: Secrets) -> None:
+        """Takes in all that others hold."""
+        self._written = others._written | self._written
+        self._keys |= others._keys
+        self._looked_for = None
 
     def conceal(self, text: str) -> str:
         """The text with what it quotes of these as they are written."""
-        quoted = [form for form in self._written if form in text]
-        if not quoted:
+        if not self._written or not text:
             return text
-        # The longest first, so that of one that is part of another nothing is left.
-        longest_first = sorted(quoted, key=len, reverse=True)
-        return re.sub("|".join(map(re.escape, longest_first)), lambda found: self._written[found[0]], text)
-
-    def referred(self) -> Secrets:
-        """Those that come from elsewhere, by `${...}`: a literal may be any word, such as a header's `main`."""
-        found = Secrets()
-        found._written = {form: written for form, written in self._written.items() if "${" in written}
-        return found
+        if self._looked_for is None:
+            self._looked_for = _LookedFor(self._written, self._keys)
+        return self._looked_for.conceal(text)
 
     def __len__(self) -> int:
         return len(self._written)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_written": self._written, "_keys": self._keys, "_looked_for": None}
+
+
+class _LookedFor:
+    """What texts are searched for: made when the first text comes, for most configurations never see one."""
+
+    def __init__(self, written: dict[str, str], keys: set[str]) -> None:
+        self._whole: dict[str, str] = {}
+        self._words: dict[str, str] = {}
+        for value, shown in written.items():
+            whole = value in keys or len(value.strip()) >= SHORTEST_INSIDE
+            for form in _forms(value):
+                if len(form) >= SHORTEST and form.strip():
+                    (self._whole if whole else self._words).setdefault(form, shown)
+        self._keys = [(key.strip(), written[key]) for key in sorted(keys, key=len, reverse=True)]
+        self._wrapped = [
+            (re.compile(_BETWEEN.join(map(re.escape, "".join(key.split())))), shown) for key, shown in self._keys
+        ]
+
+    def conceal(self, text: str) -> str:
+        whole = [form for form in self._whole if form in text]
+        words = [form for form in self._words if form in text]
+        if whole or words:
+            # The longest first, so that of one that is part of another nothing is left.
+            patterns = [
+                re.escape(form) if form in self._whole else rf"(?<![^\W_]){re.escape(form)}(?![^\W_])"
+                for form in sorted({*whole, *words}, key=len, reverse=True)
+            ]
+            shown = self._words | self._whole
+            text = re.sub("|".join(patterns), lambda found: shown[found[0]], text)
+        for pattern, written in self._wrapped:
+            text = pattern.sub(lambda _found, written=written: written, text)  # type: ignore[misc]
+        for key, written in self._keys:
+            text = _replaced(text, _fragments(text, key), written)
+            text = _replaced(text, _masked(text, key), written)
+        return text
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The ways in which a text may quote a value whole."""
+    for plain in {value: None, value.strip(): None, " ".join(value.split()): None}:
+        data = plain.encode(errors="surrogatepass")
+        in_json = json.dumps(plain)[1:-1]
+        yield from (plain, repr(plain)[1:-1], ascii(plain)[1:-1], repr(data)[2:-1])
+        in_text = json.dumps(plain, ensure_ascii=False)[1:-1]
+        yield from (in_json, in_text, json.dumps(in_json)[1:-1])
+        yield from (in_json.replace("/", "\\/"), in_text.replace("/", "\\/"))  # as PHP writes it
+        yield from (html.escape(plain), html.escape(plain, quote=False))
+        for encoded in (quote(data), quote(data, safe=""), quote_plus(data)):
+            yield encoded
+            yield _PERCENT.sub(lambda found: found[0].lower(), encoded)
+        if len(plain) >= SHORTEST_KEY:
+            yield data.hex()
+            yield from _in_base64(data)
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """What stands in base64 that encodes the data somewhere inside, such as `user:password`; its edges are others'."""
+    for before in range(3):
+        after = -(before + len(data)) % 3
+        begin, end = -(-before * 8 // 6), (before + len(data)) * 8 // 6
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(bytes(before) + data + bytes(after)).decode()[begin:end]
+
+
+def _fragments(text: str, key: str) -> Iterator[tuple[int, int]]:
+    """Where a part of a key stands that is too long to stay."""
+    size = min(MOST_OF_FRAGMENT, len(key) // 2)
+    if size < SHORTEST_KEY:
+        return
+    # Any part that is twice as long holds one of these blocks whole, a beginning or an end that is as long one too.
+    for start in (*range(0, len(key) - size, size), len(key) - size):
+        at = text.find(key[start : start + size])
+        while at >= 0:
+            begin, end = at, at + size
+            while begin and at - begin < start and text[begin - 1] == key[start - (at - begin) - 1]:
+                begin -= 1
+            while end < len(text) and start + end - at < len(key) and text[end] == key[start + end - at]:
+                end += 1
+            yield begin, end
+            at = text.find(key[start : start + size], end)
+
+
+def _masked(text: str, key: str) -> Iterator[tuple[int, int]]:
+    """Where a mask stands between the beginning and the end of a key, or beside one of them."""
+    for mask in _MASK.finditer(text):
+        most = min(len(key) - 1, mask.start())
+        before = next((size for size in range(most, 0, -1) if text.startswith(key[:size], mask.start() - size)), 0)
+        after = next((size for size in range(len(key) - 1, 0, -1) if text.startswith(key[-size:], mask.end())), 0)
+        if before + after >= _LEAST_BESIDE_MASK:
+            yield mask.start() - before, mask.end() + after
+
+
+def _replaced(text: str, spans: Iterable[tuple[int, int]], written: str) -> str:
+    """The text with what stands in these spans, which may overlap, replaced."""
+    parts, end = [], 0
+    for begin, stop in sorted(spans):
+        if begin >= end:
+            parts += [text[end:begin], written]
+        end = max(end, stop)
+    return "".join([*parts, text[end:]])

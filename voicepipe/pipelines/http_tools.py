@@ -11,10 +11,10 @@ import trio
 from attrs import field, frozen
 
 from voicepipe.calls.tool_functions import FunctionTool
-from voicepipe.config.effective import masked
 from voicepipe.config.secrets import Secrets
 from voicepipe.config.tools import ARGUMENT, ToolSettings
 from voicepipe.errors import ToolError
+from voicepipe.quoting import quoted
 from voicepipe.tool_schemas import plain
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16 * 1024
 """How much of an answer the model gets."""
+
+MOST_OF_SECRET = 1024
+"""How much more is read, in bytes, to find secrets that begin within that and end behind it."""
 
 MOST_OF_REFUSAL = 500
 """Characters of an answer that is no success."""
@@ -62,21 +65,12 @@ def http_tool(name: str, settings: ToolSettings, secrets: Secrets, client: Any) 
         name,
         settings.description,
         plain(settings.parameters),
-        _Request(settings, _to_conceal(settings.http.headers, secrets), client),
+        _Request(settings, secrets, client),
         timeout_s=settings.timeout_s,
         filler=settings.filler,
         filler_after_ms=settings.filler_after_ms,
         cancellable=settings.cancellable,
     )
-
-
-def _to_conceal(headers: Mapping[str, str], secrets: Secrets) -> Secrets:
-    """What an answer must not quote: values from elsewhere, and headers whose name says that they are secret."""
-    found = secrets.referred()
-    for name, value in headers.items():
-        if masked(name, str(value)) == "***":
-            found.add(str(value).rpartition(" ")[2], getattr(value, "source", "***"))  # after `Bearer` or `Basic`
-    return found
 
 
 @frozen
@@ -106,10 +100,10 @@ class _Request:
                 headers={name: str(value) for name, value in http.headers.items()},
                 json=None if in_query else plain(rest),
             ) as answer:
-                text = self._secrets.conceal(await _text_of(answer))
+                text = await _text_of(answer, self._secrets)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = self._secrets.conceal(str(error)) or type(error).__name__
-            raise ToolError(f"the request failed: {said}"[:MOST_OF_REFUSAL]) from None
+            said = quoted(str(error), self._secrets.conceal, MOST_OF_REFUSAL) or type(error).__name__
+            raise ToolError(f"the request failed: {said}") from None
         if not answer.is_success:
             raise ToolError(f"HTTP {answer.status_code}: {text[:MOST_OF_REFUSAL]}".removesuffix(": "))
         return text if text.strip() else None
@@ -139,13 +133,16 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
 
 
-async def _text_of(answer: Any) -> str:
-    """As much of an answer as the model gets."""
+async def _text_of(answer: Any, secrets: Secrets) -> str:
+    """As much of an answer as the model gets, without secrets: not with the beginning of one at its end either."""
     data = bytearray()
     with trio.CancelScope() as enough:
         async for chunk in answer.aiter_bytes():
             data += chunk
-            if len(data) > MOST_BYTES:
+            if len(data) > MOST_BYTES + MOST_OF_SECRET:
                 enough.cancel()  # a plain `break` would leave the client's generators open
-    text = bytes(data[:MOST_BYTES]).decode(answer.encoding or "utf-8", errors="replace")
-    return f"{text}… (and more)" if len(data) > MOST_BYTES else text
+    encoding = answer.encoding or "utf-8"
+    text = secrets.conceal(bytes(data[: MOST_BYTES + MOST_OF_SECRET]).decode(encoding, errors="replace"))
+    if len(data) <= MOST_BYTES:
+        return text
+    return f"{text.encode(errors='replace')[:MOST_BYTES].decode(errors='ignore')}… (and more)"

@@ -16,7 +16,7 @@ from voicepipe import ConfigError, format_problems
 HERE = Path(__file__).parent
 BAD = sorted(path.stem for path in (HERE / "bad").glob("*.yaml"))
 GOOD = sorted((HERE / "good").glob("*.yaml"))
-ENVIRON = {"TOKEN": "0123456789abcdef", "SHORT": "sh0rt", "SET": "main", "PORT": "9095"}
+ENVIRON = {"TOKEN": "0123456789abcdef", "SHORT": "sh0rt-one", "SET": "main", "PORT": "9095"}
 
 
 def problems_of(name, monkeypatch):
@@ -33,7 +33,7 @@ def test_report(name, monkeypatch):
     if os.environ.get("REGENERATE"):
         expected.write_text(report, encoding="utf-8")
     assert report == expected.read_text(encoding="utf-8")
-    assert not {"sh0rt", "hunter2", ENVIRON["TOKEN"]} & set(report.split())
+    assert not {"sh0rt-one", "hunter2", ENVIRON["TOKEN"]} & set(report.split())
     assert all(char.isprintable() or char == "\n" for char in report)
 
 

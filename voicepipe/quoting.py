@@ -1,0 +1,38 @@
+"""How messages quote what others said: without secrets, on one line, shortened, in that order.
+
+The order is the point. A secret is found in the text as it came. White space that is folded before may be part of
+one, and a text that is cut before may end in the beginning of one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST_QUOTED = 200
+"""Characters that an error quotes of what was answered."""
+
+MOST_SAID = 400
+"""Characters of a message, or of a hint."""
+
+MOST_LOOKED_AT = 16_384
+"""Characters of a text that are looked at; vendors answer with whole pages."""
+
+
+def quoted(text: str, conceal: Callable[[str], str] = str, most: int = MOST_QUOTED) -> str:
+    """As much of a text as a message quotes, on one line.
+
+    Args:
+        text: as it came: neither folded nor cut.
+        conceal: takes secrets out of it.
+        most: how long it may become, in characters.
+
+    """
+    if len(text) > MOST_LOOKED_AT:
+        # Not the last word: it may be the beginning of a secret, and all before it white space.
+        looked_at = text[:MOST_LOOKED_AT]
+        text = looked_at.removesuffix(looked_at.split()[-1]) or looked_at if looked_at.strip() else ""
+    one_line = " ".join(conceal(text).split())
+    return one_line if len(one_line) <= most else one_line[: most - 1] + "…"
