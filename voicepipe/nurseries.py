@@ -29,6 +29,15 @@ def uncancelled(error: BaseException | None) -> BaseException | None:
     return None if isinstance(error, trio.Cancelled) else error
 
 
+def defect_of(error: Exception | SystemExit) -> Exception:
+    """What one call raised in a task that all calls share, as an exception that ends that call and no process."""
+    if isinstance(error, Exception):
+        return error
+    defect = RuntimeError(f"{type(error).__name__}: {error}")
+    defect.__cause__ = error
+    return defect
+
+
 def open_hidden_nursery() -> AbstractAsyncContextManager[trio.Nursery]:
     """A nursery behind somebody's `async with`: the exception of the body comes out as it went in, in no group.
 

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from voicepipe.audio import FRAME_MS, AudioFormat
 from voicepipe.errors import TransportError
+from voicepipe.nurseries import defect_of
 from voicepipe.requests import CallInfo
 from voicepipe.transports.audiosocket_wire import (
     DTMF_DIGITS,
@@ -139,9 +140,9 @@ class AudioSocketTransport:
             elif not self._other(kind, payload, self._sink):
                 return
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception | SystemExit) -> None:
         """Has `run` raise what receiving or delivering has raised."""
-        self._failure = error
+        self._failure = defect_of(error)
         self._hub.remove(self._socket)
         self._delivered.set()
 

@@ -42,7 +42,7 @@ class Receiver(Protocol):
     def receive(self) -> None:
         """Takes what the socket has, quickly and without waiting; there may be nothing after all."""
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception | SystemExit) -> None:
         """Takes what `receive` raised: the hub goes on for the others."""
 
 
@@ -51,22 +51,24 @@ class Hub:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._receivers: set[Receiver] = set()
 
     def add(self, receiver: Receiver, connection: socket) -> None:
         """Gives a receiver its turns from now on."""
         self._selector.register(connection, selectors.EVENT_READ, receiver)
+        self._receivers.add(receiver)
 
     def remove(self, connection: socket) -> None:
         """Ends that, before the socket is closed; harmless if it was never added."""
         with suppress(KeyError, ValueError):  # a socket that was closed already is found by itself, or was never added
-            self._selector.unregister(connection)
+            self._receivers.discard(self._selector.unregister(connection).data)
 
     async def run(self) -> NoReturn:
         """Gives turns until it is cancelled."""
         while True:
             # The selector is readable itself when any of its sockets is (epoll(7), kqueue(2)).
             await trio.lowlevel.wait_readable(self._selector)
-            calls = len(self._selector.get_map())
+            calls = len(self._receivers)
             while calls > FEW:
                 await trio.sleep_until((trio.current_time() // TURN_S + 1) * TURN_S)
                 received = await self._take_turns()
@@ -77,19 +79,20 @@ class Hub:
                 await self._take_turns()
 
     async def _take_turns(self) -> int:
-        """Has those receive that have something; how many they were."""
-        received = 0
-        while ready := self._selector.select(0):
-            for key, _ in ready[:AT_ONCE]:
+        """Gives each that has something one turn; how many sockets had."""
+        ready = self._selector.select(0)
+        # The selector is not asked again before all of them had their turn: it would name the same first ones for as
+        # long as they go on sending.
+        for number, (key, _) in enumerate(ready):
+            if number and number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+            receiver: Receiver = key.data
+            if receiver in self._receivers:  # one may have been removed in the turn of another, or meanwhile
                 try:
-                    key.data.receive()
-                except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
-                    key.data.fail(error)
-            received += len(ready[:AT_ONCE])
-            if len(ready) <= AT_ONCE:
-                break
-            await trio.lowlevel.checkpoint()
-        return received
+                    receiver.receive()
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                    receiver.fail(error)
+        return len(ready)
 
     def close(self) -> None:
         """Frees what it takes of the system; its sockets are their owners'."""
