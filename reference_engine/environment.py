@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voicepipe import ConfigError, Location, Problem
+from voicepipe import ConfigError, Location, Problem, absolute_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 _LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*)")
 _HINT = "write NAME=value, one a line; lines that begin with # are comments"
@@ -28,9 +28,10 @@ def read_environ(env_file: Path | None) -> Mapping[str, str]:
     """
     if env_file is None:
         return dict(os.environ)
-    where = (Path(os.path.abspath(env_file)),)  # noqa: PTH100 - resolve() would follow a ConfigMap's symlinks
+    where: tuple[Path, ...] = ()
     try:
-        text = env_file.read_bytes().decode("utf-8-sig")
+        where = (absolute_path(env_file),)
+        text = where[0].read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else "is not UTF-8"
         raise ConfigError([Problem(Location(env_file), "", f"the file {reason}", "see --env-file")], where) from None

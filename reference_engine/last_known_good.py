@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe import Applied
+from voicepipe import Applied, absolute_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +63,7 @@ def keep_sources(directory: Path, name: str, path: Path, digest: str, sources: M
     manifest = {
         "format": FORMAT,
         "set": name,
-        "file": os.path.abspath(path),  # noqa: PTH100 - resolve() would follow a ConfigMap's symlinks
+        "file": str(absolute_path(path)),
         "digest": digest,
         "kept_at": datetime.now(UTC).isoformat(),
         "sources": named,
@@ -92,7 +92,7 @@ def kept_sources(directory: Path, name: str, path: Path) -> dict[Path, bytes] | 
         manifest: Any = json.loads((home / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT:
             raise UnusableError(f"its format is {manifest['format']}, not {FORMAT}")
-        file = Path(os.path.abspath(path))  # noqa: PTH100 - as it was kept
+        file = absolute_path(path)
         if manifest["file"] != str(file):
             raise UnusableError(f"it is of {manifest['file']}")
         sources = {Path(source): _read(home, digest) for source, digest in manifest["sources"].items()}

@@ -17,7 +17,7 @@ from reference_engine.settings import (
     is_loopback,
     settings_for_set_file,
 )
-from voicepipe import ConfigError, Problem, Secret, read_document
+from voicepipe import ConfigError, Problem, Secret, absolute_path, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,6 +87,9 @@ def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
     if misfits := tuple(_misfits(document, ())):
         raise ConfigError(misfits, document.files)
     said = asdict(file, recurse=False)
+    # Where the engine writes for as long as it runs; the socket's path must stay as short as it was written.
+    for name in ("records", "last_known_good"):
+        said[name] = absolute_path(said[name]) if said[name] else None
     said["control"] = file.control or default_control_path()
     return EngineSettings(**said, path=path, files=document.files, document=document)
 

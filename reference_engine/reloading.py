@@ -13,7 +13,7 @@ from reference_engine.outcomes import EngineOutcome, Reloaded
 from reference_engine.planning import EnginePlan, plan_engine_change
 from reference_engine.upkeep import Told, keep_up
 from reference_engine.watching import reload_on_changes
-from voicepipe import ConfigError, Location, Problem, Rejected
+from voicepipe import ConfigError, Location, Problem, Rejected, absolute_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -179,7 +179,7 @@ class Reloading:
 
     def _files(self) -> set[Path]:
         env_file = self._options.env_file
-        return {*self._in_force.settings.files, *self._refused, *([env_file.absolute()] if env_file else [])}
+        return {*self._in_force.settings.files, *self._refused, *([absolute_path(env_file)] if env_file else [])}
 
     async def _reload_what_changed(self) -> None:
         settings = self._in_force.settings

@@ -20,6 +20,7 @@ from voicepipe import (
     Rejected,
     ReloadOutcome,
     UnknownVersion,
+    absolute_path,
 )
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class ServedSet:
         """Absolute paths of what it was read from, and of what it could not be read from."""
         if self.pipelines is not None:
             return files_of(self.pipelines)
-        return {self.path.absolute(), *(self.rejected.files if self.rejected else ())}
+        return {absolute_path(self.path), *(self.rejected.files if self.rejected else ())}
 
     @asynccontextmanager
     async def _change(self, if_version: int | None) -> AsyncIterator[None]:

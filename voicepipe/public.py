@@ -43,6 +43,7 @@ from voicepipe.components import (
 from voicepipe.config.document import ConfigDocument, read_document
 from voicepipe.config.effective import effective as effective_config
 from voicepipe.config.load import load_config
+from voicepipe.config.paths import absolute_path
 from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import LoggingSettings, SetConfig
 from voicepipe.config.values import Directory, File, Secret
@@ -204,6 +205,7 @@ __all__ = [
     "VersionRecord",
     "VoicepipeError",
     "Word",
+    "absolute_path",
     "effective_config",
     "format_problems",
     "installed",

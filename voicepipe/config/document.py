@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from voicepipe.config.files import Files, Unreadable, read_file
+from voicepipe.config.files import Files, Unreadable
+from voicepipe.config.paths import NO_PATH_HINT, why_no_path
 from voicepipe.config.reading import SetReading, directory_hook, file_hook, secret_hook, set_reading
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents import Document, Place, converter_with, did_you_mean, parse_document
@@ -115,20 +116,21 @@ def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> Co
 
     """
     try:
-        content = read_file(path)
+        files = Files(path)
+        content = files.configuration()
     except Unreadable as error:
         there = [name for name in error.names if name.endswith((".yaml", ".yml"))]
         hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
         raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
-    return ConfigDocument(parse_document(content, path), Files(path), os.environ if environ is None else environ)
+    return ConfigDocument(parse_document(content, path), files, os.environ if environ is None else environ)
 
 
 def _path_hook(place: Place, _: Any) -> Path:
     text = place.text("a path")
     if not text:
         place.refuse("the path is empty", "write it after the colon")
-    if "\0" in text:
-        place.refuse("a path can't have a NUL in it", "remove the \\0")
+    if why := why_no_path(text):
+        place.refuse(f"the path {why}", NO_PATH_HINT)
     return set_reading(place).source.name.parent / text
 
 

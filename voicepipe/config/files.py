@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from voicepipe.config.paths import NO_PATH_HINT, absolute_path, why_no_path
 from voicepipe.config.values import Directory, File
 from voicepipe.documents import among
 
@@ -71,9 +72,18 @@ class Files:
     """Files and directories, found from where the configuration file is."""
 
     def __init__(self, named: Path, contents: Mapping[Path, bytes] | None = None) -> None:
-        """Takes the path of the configuration file, and files' contents that count instead of the disk's."""
+        """Takes the path of the configuration file, and files' contents that count instead of the disk's.
+
+        Raises:
+            Unreadable: the path is relative, and the working directory is gone.
+
+        """
         self._shown = named.parent
-        self.absolute = Path(os.path.abspath(named))  # noqa: PTH100 - resolve() would follow a ConfigMap's symlinks
+        try:
+            self.absolute = absolute_path(named)
+        except OSError as error:
+            hint = "begin in a directory that stays, or give an absolute path"
+            raise Unreadable(f"can't be found: the working directory {_reason(error)}", hint) from None
         """The configuration file itself."""
         self._contents = contents or {}
         self._configuration: bytes | None = None
@@ -100,7 +110,11 @@ class Files:
             Unreadable: see `read_file`.
 
         """
-        self._configuration = self._read(self.absolute)
+        try:
+            self._configuration = self._read(self.absolute)
+        except Unreadable as error:
+            error.hint = error.hint or _where_it_ends(self.absolute)
+            raise
         return self._configuration
 
     def secret(self, text: str) -> File:
@@ -110,7 +124,7 @@ class Files:
             Unreadable: see `file`.
 
         """
-        self._secret.add(self._absolute(text))
+        self._secret.add(self._absolute(_fit(text)))
         return self.file(text)
 
     def file(self, text: str) -> File:
@@ -120,7 +134,7 @@ class Files:
             Unreadable: see `read_file`; or it is empty.
 
         """
-        path = self._absolute(text)
+        path = self._absolute(_fit(text))
         if path not in self._files:
             try:
                 content = self._read(path)
@@ -140,7 +154,7 @@ class Files:
             Unreadable: it is neither, or it has far too many files.
 
         """
-        path = self._absolute(text)
+        path = self._absolute(_fit(text))
         if path not in self._directories:
             try:
                 self._directories[path] = Directory(path, _fingerprint(path), self._shown / text)
@@ -154,6 +168,12 @@ class Files:
 
     def _absolute(self, text: str) -> Path:
         return Path(os.path.normpath(self.absolute.parent / text))
+
+
+def _fit(text: str) -> str:
+    if why := why_no_path(text):
+        raise Unreadable(why, NO_PATH_HINT)
+    return text
 
 
 def _or_raise(found: Found | Unreadable) -> Found:
@@ -194,6 +214,17 @@ def _walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield str(at.relative_to(path)), at.stat()
             except OSError as error:
                 raise Unreadable(f"holds {name}, which {_reason(error)}") from None
+
+
+def _where_it_ends(path: Path) -> str:
+    """A hint if the directory that a path leads to is not there either: how far it leads."""
+    try:
+        if path.parent.exists():
+            return ""
+        there = next(parent for parent in path.parents if parent.exists())
+    except (OSError, ValueError, StopIteration):
+        return ""
+    return f"there is no {path.relative_to(there).parts[0]!r} in {there}"
 
 
 def _siblings(path: Path) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from voicepipe.config.load import load_config
+from voicepipe.config.paths import know_working_directory, working_directory
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Request:
     """Names that `tools:` may have besides the built-in ones."""
     contents: Mapping[Path, bytes] = field(factory=dict, repr=False)
     """Files by absolute path that are as given here, whatever is on the disk."""
+    directory: Path = field(factory=working_directory)
+    """Where a relative path starts."""
 
 
 def read(request: Request, registry: Registry | None = None) -> SetConfig:
@@ -99,5 +102,7 @@ def main() -> None:
     # Whatever an adapter prints must not end up in the middle of the answer.
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)
-        output.write(answer(pickle.load(sys.stdin.buffer)))  # noqa: S301 - our own parent wrote it
+        request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
+        know_working_directory(request.directory)
+        output.write(answer(request))
     os._exit(0)  # whatever threads an adapter has left behind

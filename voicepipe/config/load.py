@@ -139,8 +139,8 @@ def _loaded(
 ) -> tuple[PlacedConfig | None, tuple[str, ...]]:
     """The configuration and what it lacks; None instead of it if there is too much of that, and nothing else wrong."""
     path = Path(path)
-    files = Files(path, contents)
     try:
+        files = Files(path, contents)
         content = files.configuration()
     except Unreadable as error:
         there = [name for name in error.names if name.endswith((".yaml", ".yml"))]

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, in_, matches_re
 
 from voicepipe.components import Role
+from voicepipe.config.paths import is_path
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.secrets import Secrets
 from voicepipe.config.tools import ToolSettings
@@ -180,7 +181,7 @@ class SpeechSettings:
 class RecordingSettings:
     """Whether calls are recorded. Tell your callers: in many places the law says so."""
 
-    directory: str = ""
+    directory: str = field(default="", validator=is_path)
     """Where each call becomes a stereo WAV file, caller left, agent right; from where the YAML is. Empty: nowhere."""
 
 

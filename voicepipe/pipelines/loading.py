@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from voicepipe.config.helper import Request, broke_down, defect, read
+from voicepipe.config.paths import working_directory
 from voicepipe.errors import ConfigError, Location, Problem
 from voicepipe.registry import installed
 
@@ -70,7 +71,13 @@ async def load(
         ConfigError: with every problem; a `DefectError` if reading itself broke down.
 
     """
-    request = Request(path, _variables(path, environ), tools, contents or {})
+    try:
+        directory = working_directory()
+    except OSError as error:
+        hint = "start it in a directory that stays, or give the file's absolute path"
+        message = f"the working directory can't be found: {error.strerror}"
+        raise ConfigError([Problem(Location(path), "", message, hint)]) from None
+    request = Request(path, _variables(path, environ), tools, contents or {}, directory)
     if not (beside_calls and registry is installed()):
         return await trio.to_thread.run_sync(read, request, registry, abandon_on_cancel=True)
     try:
@@ -100,7 +107,7 @@ async def _read_in_helper(request: Request) -> SetConfig:
             stderr=subprocess.DEVNULL,  # a traceback may quote a secret
             check=False,
             start_new_session=True,  # a Ctrl-C at the terminal is for us
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(request.directory) for path in sys.path)},
             deliver_cancel=_kill,
         )
     except OSError as error:
