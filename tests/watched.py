@@ -20,6 +20,23 @@ SHORT_S = 0.6
 """How long to wait for what should not happen: several times that."""
 
 
+class Silent:
+    """A watch on a file system that has no events."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def watch(self, _most, _quiet, _timeout, stop):
+        stop.wait()
+        return "stop"
+
+
 class Served:
     """A set as the engine has it watched."""
 
@@ -34,11 +51,19 @@ class WatchedSet(RecordedSet):
     def __init__(self, directory):
         super().__init__(directory)
         self._send, self._outcomes = trio.open_memory_channel(100)
+        self.look_s, self._events = 3600.0, watching.RustNotify
+
+    def without_events(self):
+        """Has what changes found out by looking alone; to be said before it is watched."""
+        self.look_s, self._events = 0.05, Silent
 
     @asynccontextmanager
     async def watch(self, *, quiet_ms=QUIET_MS):
         """Serves the set and watches it; the reload that this begins with is over."""
-        with patch.object(watching, "QUIET_MS", quiet_ms), structlog.testing.capture_logs() as logs:
+        with (
+            patch.multiple(watching, QUIET_MS=quiet_ms, LOOK_S=self.look_s, RustNotify=self._events),
+            structlog.testing.capture_logs() as logs,
+        ):
             async with self.serve(observer=self._observe) as pipelines, trio.open_nursery() as nursery:
                 nursery.start_soon(watching.watch_set, Served(pipelines), structlog.get_logger())
                 await self.outcome()

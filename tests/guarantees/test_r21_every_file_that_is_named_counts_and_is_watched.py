@@ -103,3 +103,43 @@ async def test_what_is_written_beside_them_does_not_matter(watched):
         (watched.path.parent / "engine.log").write_text("reload.unchanged")
         (watched.prompt.parent / ".a.md.swp").write_text("an editor's")
         await watched.nothing()
+
+
+@pytest.mark.parametrize("name", ["a\0b.txt", "a" * 300, "${file:site}.txt"], ids=["NUL", "too long", "NUL in a file"])
+async def test_a_path_that_can_t_be_one_is_rejected_and_the_watch_goes_on(watched, name):
+    (watched.path.parent / "site").write_bytes(bytes(10))
+    async with watched.watch() as pipelines:
+        watched.write(default=pipeline(llm={"id": "a", "file": name}))
+        rejected = await watched.outcome_that_is(Rejected)
+        (problem,) = rejected.problems
+        assert problem.path == "pipelines.default.llm.file"
+        assert problem.where.line > 1
+        assert "NUL" in problem.message or "too long" in problem.message
+        await watched.settled()
+        watched.write(default=pipeline(stt="b"))
+        await watched.outcome_that_is(Applied)
+        assert pipelines.current.version == 2
+
+
+@pytest.mark.parametrize("also", ["by events", "without events"])
+async def test_symlinks_that_lead_nowhere_do_not_end_the_watch_either(watched, also):
+    if also == "without events":
+        watched.without_events()
+    (watched.path.parent / "loop").symlink_to("loop")
+    async with watched.watch() as pipelines:
+        watched.write(default=pipeline(llm={"id": "a", "file": "loop/a.txt"}))
+        await watched.outcome_that_is(Rejected)
+        (watched.path.parent / "loop").unlink()
+        (watched.path.parent / "loop").mkdir()
+        (watched.path.parent / "loop/a.txt").write_text("here")
+        await watched.outcome_that_is(Applied)
+        assert pipelines.current.active.llm[0].settings.options.file.content == b"here"
+
+
+async def test_without_events_each_kind_of_file_is_seen(watched):
+    watched.without_events()
+    async with watched.watch() as pipelines:
+        for file, content in ((watched.prompt, "Be brief."), (watched.script, "two"), (watched.secret, "open barley")):
+            file.write_text(content)
+            await watched.outcome_that_is(Applied)
+        assert pipelines.current.version == 4

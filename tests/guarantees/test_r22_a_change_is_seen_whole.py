@@ -108,6 +108,41 @@ async def test_a_directory_that_is_put_in_the_place_of_another(tmp_path):
         assert pipelines.current.active.settings.prompt == "new"
 
 
+@pytest.mark.parametrize("up", [0, 1, 2])
+async def test_directories_that_are_replaced_one_after_the_other(tmp_path, up):
+    """Also those further up, of which no event tells; and an edit after that is an event again."""
+    directory = tmp_path / "one/two/config"
+    directory.mkdir(parents=True)
+    watched = WatchedSet(directory)
+    replaced = watched.path.parents[up]
+    watched.look_s = 0.05
+    async with watched.watch() as pipelines:
+        for number in range(2):
+            new = Path(shutil.copytree(replaced, tmp_path / "new"))
+            file = new / watched.path.relative_to(replaced)
+            file.write_text(file.read_text().replace('"id": "a"', f'"id": "{number}"', 1))
+            replaced.rename(tmp_path / f"old{number}")
+            shutil.move(new, replaced)
+            await watched.outcome_that_is(Applied)
+            assert pipelines.current.active.stt[0].settings.options.id == str(number)
+            watched.write(default=pipeline(stt="a", tts=f"edited{number}"))
+            await watched.outcome_that_is(Applied)
+            assert pipelines.current.active.tts[0].settings.options.id == f"edited{number}"
+            await watched.settled()
+
+
+async def test_what_there_is_no_event_of_is_seen_all_the_same(watched):
+    """A file that is mounted by itself, or a file system without events; whole, and each time."""
+    watched.without_events()
+    text = watched.path.read_text()
+    async with watched.watch() as pipelines:
+        for save in (save_as_an_editor_does, Path.write_text, save_as_an_editor_does):
+            for voice in ("b", "a"):
+                save(watched.path, text.replace('"id": "a"', f'"id": "{voice}"'))
+                await watched.outcome_that_is(Applied)
+                assert pipelines.current.active.tts[0].settings.options.id == voice
+
+
 async def test_a_half_written_file_is_never_served(watched):
     watched.write(default=pipeline(tts="b"))
     whole = watched.path.read_bytes()

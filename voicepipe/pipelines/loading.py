@@ -107,7 +107,8 @@ async def _read_in_helper(request: Request) -> SetConfig:
             stderr=subprocess.DEVNULL,  # a traceback may quote a secret
             check=False,
             start_new_session=True,  # a Ctrl-C at the terminal is for us
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(request.directory) for path in sys.path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(request.directory / path) for path in sys.path)},
+            cwd="/",  # ours may be gone, and Python does not start where there is no directory
             deliver_cancel=_kill,
         )
     except OSError as error:
