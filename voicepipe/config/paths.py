@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from threading import Lock
+from typing import TYPE_CHECKING
 
-from attrs import Attribute, define
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 MAX_BYTES = 4095
 """Of a path: Linux's own limit (PATH_MAX), without the NUL at its end."""
@@ -23,16 +24,23 @@ NO_PATH_HINT = "write the path of a file or directory; a `${...}` in it may hold
 """What to do about text that is no path."""
 
 
-@define
 class _Known:
     """The working directory under the name that it had when it was first asked for."""
 
-    descriptor: int
-    """Keeps its inode from becoming another directory's, by which it is recognised."""
-    name: Path
+    def __init__(self, name: Path) -> None:
+        self.name, self._descriptor = name, -1
+        # Keeps its inode, by which it is recognised, from becoming another directory's.
+        self._descriptor = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def is_here(self) -> bool:
+        """Whether it is the working directory still, or again."""
+        return os.path.samestat(os.fstat(self._descriptor), os.stat("."))  # noqa: PTH116 - Path.stat says no more
 
 
-_lock = Lock()
 _known: list[_Known] = []
 
 
@@ -46,16 +54,18 @@ def working_directory() -> Path:
         OSError: it had been removed before it was asked for.
 
     """
-    with _lock:
-        if not (_known and _is_here(_known[0])):
-            _know(_name_of_here())
-        return _known[0].name
+    # Threads may ask at once: each looks at one object, and at worst two find out the same.
+    for known in tuple(_known):
+        if known.is_here():
+            return known.name
+    known = _Known(_name_of_here())
+    _known[:] = [known]
+    return known.name
 
 
 def know_working_directory(name: Path) -> None:
     """Has the working directory called that, as the process that started this one calls it."""
-    with _lock:
-        _know(name)
+    _known[:] = [_Known(name)]
 
 
 def absolute_path(path: str | Path) -> Path:
@@ -86,17 +96,6 @@ def why_no_path(text: str) -> str:
     if len(encoded) > MAX_BYTES or any(len(name) > MAX_NAME_BYTES for name in encoded.split(b"/")):
         return f"is too long: a path has at most {MAX_BYTES:,} bytes, and each name in it {MAX_NAME_BYTES}"
     return ""
-
-
-def _is_here(known: _Known) -> bool:
-    return os.path.samestat(os.fstat(known.descriptor), os.stat("."))  # noqa: PTH116 - Path.stat says no more
-
-
-def _know(name: Path) -> None:
-    descriptor = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    for known in _known:
-        os.close(known.descriptor)
-    _known[:] = [_Known(descriptor, name)]
 
 
 def _name_of_here() -> Path:
