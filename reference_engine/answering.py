@@ -235,6 +235,7 @@ def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str 
                 at_s=round(event.at_s, 3),
                 message=event.error.message,
                 retryable=event.error.retryable,
+                fault=event.error.fault,
                 answered=event.error.answered,
                 hint=event.error.hint,
             )

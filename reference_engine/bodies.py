@@ -142,6 +142,7 @@ def component_body(health: ComponentHealth) -> dict[str, Any]:
         "error": {"message": error.message, "answered": error.answered, "hint": error.hint} if error else None,
         "successes": health.successes,
         "failures": health.failures,
+        "excused": health.excused,
     }
 
 

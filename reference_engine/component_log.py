@@ -27,6 +27,7 @@ def component_log(log: Log) -> Callable[[ComponentHealth], None]:
                 **of,
                 message=health.error.message,
                 retryable=health.error.retryable,
+                fault=health.error.fault,
                 answered=health.error.answered,
                 hint=health.error.hint,
                 retry_s=round(health.retry_s, 3),

@@ -18,7 +18,7 @@
 | `voicepipe_prepared_replies_total` | set, pipeline, outcome | replies begun before the words were final |
 | `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
 | `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
-| `voicepipe_component_attempts_total` | role, component, outcome | what calls asked of it, by `success` and `failure` |
+| `voicepipe_component_attempts_total` | role, component, outcome | `success`, `failure`, `excused` |
 | `voicepipe_component_state` | set, role, component | 0: calls use it; 2: they leave it alone; 1: it is being tried |
 | `process_*` | | memory, CPU time, descriptors, start time |
 
@@ -63,8 +63,8 @@ OUTCOMES = (
 STATES = ("closed", "half_open", "open")
 """A component's states, each at its number in `voicepipe_component_state`."""
 
-Attempts: TypeAlias = "Mapping[tuple[Role, str], tuple[int, int]]"
-"""How many attempts of calls succeeded and failed, by role and component."""
+Attempts: TypeAlias = "Mapping[tuple[Role, str], tuple[int, int, int]]"
+"""How many attempts of calls succeeded, failed, and failed for no fault of the component's, by role and component."""
 
 PerPipeline: TypeAlias = "tuple[str, str]"
 """A pipeline set's name, and a pipeline's."""
@@ -256,7 +256,8 @@ class _Scrape(Collector):
                 worst[of] = max(worst[of], STATES.index(health.state))
             for component, number in worst.items():
                 state.add_metric([name, *component], number)
-        for which, (succeeded, failed) in self._attempts().items():
+        for which, (succeeded, failed, excused) in self._attempts().items():
             attempts.add_metric([*which, "success"], succeeded)
             attempts.add_metric([*which, "failure"], failed)
+            attempts.add_metric([*which, "excused"], excused)
         yield from (state, attempts)

@@ -69,6 +69,7 @@ SHARED_BY_ADAPTERS = {
     "voicepipe.adapters.api_keys": set(),
     "voicepipe.adapters.helper_process": {"voicepipe.nurseries"},
     "voicepipe.adapters.recogniser_workers": set(),
+    "voicepipe.adapters.refusals": set(),
     "voicepipe.adapters.speech_requests": {"voicepipe.nurseries"},
     "voicepipe.adapters.utterance_audio": set(),
 }

@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.breaker import PAUSE_S, WINDOW_S, Breaker
+from voicepipe.breaker import LONGEST_WISH_S, PAUSE_S, TRIAL_S, WINDOW_S, Breaker
 from voicepipe.errors import ComponentError
 
 BRIEF = ComponentError("500")
 LASTING = ComponentError("401", retryable=False)
 BUSY = ComponentError("429", retry_after_s=7)
+NOT_YET = ComponentError("429, 0 s", retry_after_s=0.0)
+TOO_LONG = ComponentError("too long", retryable=False, too_long=True)
+FILTERED = ComponentError("filtered", retryable=False, fault="request", retry_after_s=30)
+LOCAL = ComponentError("no descriptors", fault="local")
 
 
 def breaker():
@@ -32,6 +36,13 @@ def breaker():
         ([BRIEF, None, BRIEF, None, None, BRIEF, BRIEF], "open"),
         ([BRIEF, None, None, None, BRIEF, None, BRIEF], "closed"),
         ([None] * 50 + [BRIEF, BRIEF, BRIEF], "open"),
+        ([NOT_YET, NOT_YET], "closed"),
+        ([NOT_YET, NOT_YET, NOT_YET], "open"),
+        ([TOO_LONG] * 9, "closed"),
+        ([FILTERED] * 9, "closed"),
+        ([LOCAL] * 9, "closed"),
+        ([BRIEF, TOO_LONG, BRIEF, FILTERED, LOCAL], "closed"),
+        ([BRIEF, TOO_LONG, BRIEF, FILTERED, LOCAL, BRIEF], "open"),
     ],
     ids=lambda what: (
         what if isinstance(what, str) else " ".join("." if one is None else one.message for one in what) or "nothing"
@@ -109,6 +120,62 @@ def test_without_a_probe_a_call_is_the_probe():
     assert (one.state, one.error) == ("closed", None)
 
 
+def test_one_call_at_a_time_tries_it():
+    one = breaker()
+    one.open(BRIEF, 0.0)
+    one.try_it(on_calls=True)
+    assert one.begin_trial(1.0) is not None
+    assert ([one.lets_through] * 5, one.begin_trial(1.0)) == ([False] * 5, None)
+
+
+@pytest.mark.parametrize("probed", [False, True])
+def test_a_trial_that_finds_out_nothing_makes_room_for_the_next(probed):
+    """The caller hung up, said nothing, or asked what is refused."""
+    one, told = breaker(), []
+    one.open(BRIEF, 0.0)
+    one.waiters.add(lambda: told.append(one.lets_through))
+    one.try_it(on_calls=not probed)
+    if probed:
+        one.close()
+    trial = one.begin_trial(1.0)
+    assert not one.lets_through
+    one.failed(FILTERED, 2.0)
+    assert (one.state, one.lets_through) == ("closed" if probed else "half_open", False)
+    told.clear()
+    one.end_trial(trial)
+    assert (one.lets_through, told) == (True, [True])
+    one.begin_trial(3.0)
+    one.end_trial(trial)  # once more, late: that is not its trial any more
+    assert not one.lets_through
+    one.failed(BRIEF, 4.0)
+    assert one.state == "open"
+
+
+def test_a_trial_takes_so_long_and_no_longer():
+    one = breaker()
+    one.open(BRIEF, 0.0)
+    one.try_it(on_calls=True)
+    one.begin_trial(1.0)
+    one.limit_trial(1.0 + TRIAL_S - 0.1)
+    assert not one.lets_through
+    one.limit_trial(1.0 + TRIAL_S)
+    assert one.lets_through
+
+
+@pytest.mark.parametrize("wish", [0.0, -1.0, float("nan"), None])
+def test_a_wish_for_no_pause_is_none(wish):
+    one = breaker()
+    one.open(ComponentError("429", retry_after_s=wish), 10.0)
+    assert one.retry_at == 10 + PAUSE_S[0]
+
+
+@pytest.mark.parametrize("wish", [1e9, float("inf")])
+def test_no_provider_is_left_alone_for_a_day(wish):
+    one = breaker()
+    one.failed(ComponentError("429", retry_after_s=wish), 0.0)
+    assert one.retry_at == LONGEST_WISH_S
+
+
 def test_jitter_spreads_the_pauses():
     pauses = set()
     for _ in range(50):
@@ -139,7 +206,9 @@ def test_whoever_watches_is_told_of_changes_only():
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["success", "brief", "lasting", "busy", "probe", "trial", "found working"]),
+        st.sampled_from(
+            ["success", "brief", "lasting", "busy", "filtered", "probe", "trial", "begin", "end", "found working"]
+        ),
         st.floats(0, 30, allow_nan=False),
     ),
     max_size=60,
@@ -150,23 +219,30 @@ STEPS = st.lists(
 def test_whatever_happens_it_says_so_consistently(steps):
     one, now, changes = breaker(), 0.0, []
     one.watchers.add(lambda: changes.append(one.state))
-    attempts = 0
+    errors = {"brief": BRIEF, "lasting": LASTING, "busy": BUSY, "filtered": FILTERED}
+    attempts, trial = 0, None
     for what, pause in steps:
         now += pause
         if what == "success":
             one.succeeded(now)
-        elif what in {"brief", "lasting", "busy"}:
-            one.failed({"brief": BRIEF, "lasting": LASTING, "busy": BUSY}[what], now)
+        elif what in errors:
+            one.failed(errors[what], now)
+        elif what == "begin":
+            free, begun = one.lets_through, one.begin_trial(now)
+            assert begun is None or (free and not one.lets_through)
+            trial = begun or trial
+        elif what == "end" and trial is not None:
+            one.end_trial(trial)
         elif one.state == "open" and what in {"probe", "trial"}:
             one.try_it(on_calls=what == "trial")
         elif one.state == "half_open" and what == "found working":
             one.close()
-        attempts += what in {"success", "brief", "lasting", "busy"}
+        attempts += what in {"success", *errors}
         assert (one.error is None) == (one.state == "closed")
         if one.state == "open":
             assert not one.lets_through
             assert one.retry_at <= now + max(PAUSE_S[1], BUSY.retry_after_s)
-        if one.state == "closed":
+        if one.state == "closed" and not one.is_on_trial:
             assert one.lets_through
-    assert one.successes + one.failures == attempts
+    assert one.successes + one.failures + one.excused == attempts
     assert all(a != b for a, b in zip(["closed", *changes], changes, strict=False))

@@ -17,7 +17,7 @@ import trio
 from attrs import field, frozen
 
 from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, is_local
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.quoting import MOST_SAID, quoted
 
@@ -71,6 +71,8 @@ def settle(error: BaseException, who: Who) -> BaseException:
 
 def _concealed(error: ComponentError, who: Who) -> ComponentError:
     error.component, error.role = error.component or who.name, error.role or who.role
+    if error.fault == "component" and is_local(error):
+        error.fault = "local"  # no outage of the provider's
     # Adapters hand on what was said as it came: only then all secrets in it are found. It is folded and cut here.
     error.message = quoted(str(error.message), who.conceal, MOST_SAID)
     error.answered = quoted(str(error.answered), who.conceal)

@@ -13,8 +13,9 @@ A cancelled task sees `trio.Cancelled` and nothing of these.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from voicepipe.components import Role
+
+
+Fault: TypeAlias = Literal["component", "request", "local"]
+"""Whose fault a failure is: `component`, which would fail for other calls too; `request`, what this one asked (it was
+too long, filtered, malformed); `local`, this machine or this program (no descriptors left, say). Only the first
+counts against a component."""
 
 
 @frozen(order=True)
@@ -101,6 +108,9 @@ class ComponentError(VoicepipeError):
         answered: what the other side said, shortened; empty if it said nothing.
         hint: what an operator can do about it.
         retry_after_s: how long the other side asked to be left alone, in s; None: it did not say.
+        fault: whose it was; `component` if nothing else is known.
+        too_long: whether the request was longer than the component takes, so that a shorter one may succeed; then
+            the fault is the request's.
 
     """
 
@@ -114,9 +124,13 @@ class ComponentError(VoicepipeError):
         answered: str = "",
         hint: str = "",
         retry_after_s: float | None = None,
+        fault: Fault = "component",
+        too_long: bool = False,
     ) -> None:
         self.component, self.role, self.message, self.retryable = component, role, message, retryable
         self.answered, self.hint, self.retry_after_s = answered, hint, retry_after_s
+        self.too_long = too_long
+        self.fault: Fault = "request" if too_long else fault
         super().__init__(message)
 
     def __str__(self) -> str:
@@ -124,6 +138,29 @@ class ComponentError(VoicepipeError):
         answered = f"; answered: {self.answered}" if self.answered else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{name}{self.message}{answered}{hint}"
+
+
+LOCAL_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
+"""What the system says when this machine or process lacks something: descriptors, memory, ports, threads."""
+
+
+def is_local(error: BaseException) -> bool:
+    """Whether an exception, or what led to it, says that this machine is in want of something."""
+    seen: set[int] = set()
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        one = ahead.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno in LOCAL_ERRNOS):
+            return True
+        if isinstance(one, RuntimeError) and "can't start new thread" in str(one):
+            return True
+        ahead += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            ahead += one.exceptions
+    return False
 
 
 class TransportError(VoicepipeError):

@@ -149,7 +149,8 @@ SCHEMAS: dict[str, Schema] = {
         retry_s={**SECONDS, "description": "Until it is tried again; 0 while it is not left alone."},
         error=_or_null(_object("Why calls leave it alone.", message=TEXT, answered=TEXT, hint=TEXT)),
         successes={**NUMBER, "description": "How many attempts of calls gave something useful."},
-        failures={**NUMBER, "description": "How many did not."},
+        failures={**NUMBER, "description": "How many failed by its fault."},
+        excused={**NUMBER, "description": "How many failed for no fault of its own."},
     ),
     "Set": _object(
         "Where a set stands.",

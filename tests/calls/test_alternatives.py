@@ -14,6 +14,10 @@ from voicepipe.pipelines.snapshot import Opened
 BRIEF = ComponentError("500")
 LASTING = ComponentError("401", retryable=False)
 BUSY = ComponentError("429", retry_after_s=5)
+NOT_YET = ComponentError("429, 0 s", retry_after_s=0.0)
+TOO_LONG = ComponentError("too long", too_long=True)
+FILTERED = ComponentError("filtered", fault="request")
+LOCAL = ComponentError("no descriptors", fault="local")
 SLOW = BudgetExceeded("said nothing within 4000 ms")
 
 
@@ -77,6 +81,9 @@ async def path(role, *errors):
         (0, [BRIEF], ["a", "b"]),
         (1, [LASTING], ["a", "b"]),
         (1, [BUSY], ["a", "b"]),
+        (1, [NOT_YET], ["a", "a"]),
+        (1, [LOCAL], ["a", "a"]),
+        (3, [TOO_LONG, FILTERED], ["a", "b", FILTERED]),
         (1, [SLOW], ["a", "b"]),
         (1, [SLOW, SLOW], ["a", "b", SLOW]),
         (1, [LASTING, BUSY], ["a", "b", BUSY]),
@@ -207,3 +214,65 @@ async def test_one_that_was_too_slow_is_tried_again_only_if_it_must(autojump_clo
         attempts = await role.begin()
         await attempts.failed(SLOW, persistent=True)
         assert name_of(attempts) == used
+
+
+async def test_what_refused_a_conversation_is_asked_again_only_if_nothing_else_is_left(autojump_clock):
+    role = Role("a", "b", "c")
+    with await role.begin() as attempts:
+        await attempts.failed(FILTERED)
+        assert name_of(attempts) == "b"
+        attempts.succeeded()
+    assert [one.breaker.excused for one in role.opened] == [1, 0, 0]
+    assert await path(role, LASTING, LASTING, LASTING) == ["b", "c", "a", LASTING]
+    with await role.begin() as attempts:
+        assert name_of(attempts) == "b"
+        assert not attempts.has_better
+    role.leave_alone("b", "c")
+    with await role.begin() as attempts:
+        attempts.succeeded()  # it takes it after all
+    role.breaker("b").close()
+    with await role.begin() as attempts:
+        assert name_of(attempts) == "a"
+
+
+async def test_of_several_calls_one_tries_what_has_no_probe(autojump_clock):
+    calls = [Role("a", "b") for _ in range(5)]
+    for one in calls[1:]:
+        one.opened = calls[0].opened
+        one.alternatives._opened = calls[0].opened
+    role = calls[0]
+    role.leave_alone("a")
+    role.breaker("a").try_it(on_calls=True)
+    begun = [await one.begin() for one in calls]
+    assert [name_of(attempts) for attempts in begun] == ["a", "b", "b", "b", "b"]
+    with begun[0]:
+        pass  # the caller has hung up: nothing is known
+    again = [await one.begin() for one in calls]
+    assert [name_of(attempts) for attempts in again] == ["a", "b", "b", "b", "b"]
+    again[0].succeeded()
+    assert [name_of(await one.begin()) for one in calls] == ["a"] * 5
+
+
+async def test_what_a_probe_found_working_is_used_if_nothing_else_is_left(autojump_clock):
+    """One call is to find out, but others need not do without."""
+    role = Role("a")
+    role.breaker("a").open(BRIEF, trio.current_time())
+    role.breaker("a").close()
+    assert [name_of(await role.begin()) for _ in range(3)] == ["a"] * 3
+
+
+async def test_a_call_with_nothing_else_waits_for_the_one_that_tries_it(autojump_clock):
+    role = Role("a")
+    role.leave_alone("a", retry_at=trio.current_time())
+    role.breaker("a").try_it(on_calls=True)
+    trying, began, got = await role.begin(), trio.current_time(), []
+
+    async def wait():
+        got.append(await role.begin())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.sleep(1)
+        assert not got
+        trying.succeeded()
+    assert (name_of(got[0]), trio.current_time() - began) == ("a", 1)

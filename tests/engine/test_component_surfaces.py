@@ -50,7 +50,8 @@ def test_records_of_a_component_s_outage():
     write(health("half_open", BUSY, retries=1))
     write(health("closed"))
     of = {"role": "tts", "component": "aura", "adapter": "deepgram", "model": "thalia"}
-    why = {"message": "HTTP 429", "retryable": True, "answered": "slow down", "hint": "buy more", "retry_s": 9.0}
+    why = {"message": "HTTP 429", "retryable": True, "fault": "component", "answered": "slow down"}
+    why |= {"hint": "buy more", "retry_s": 9.0}
     assert log == [("error", "component.failed", of | why), ("info", "component.recovered", of)]
 
 
@@ -109,6 +110,7 @@ async def test_a_set_s_components(served):
         "error": {"message": "HTTP 429", "answered": "slow down", "hint": "buy more"},
         "successes": 1,
         "failures": 1,
+        "excused": 0,
     }
 
 

@@ -12,7 +12,8 @@ from math import isfinite
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.errors import ComponentError
+from voicepipe.adapters.refusals import fault_of
+from voicepipe.errors import ComponentError, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +30,15 @@ _HINTS = {
     429: "the project of {key} has as many streams open as it may have",
 }
 
-_CLOSINGS = {
-    "DATA-0000": (False, "it can't decode the audio: are encoding and sample rate those of the stream?"),
-    "NET-0000": (True, "it had nothing to send in time: see status.deepgram.com"),
-    "NET-0001": (True, "it got no audio for 10 s: is keep_alive_s below that, and the network in order?"),
+_CLOSINGS: dict[str, tuple[bool, str, Fault]] = {
+    "DATA-0000": (False, "it can't decode the audio: are encoding and sample rate those of the stream?", "request"),
+    "NET-0000": (True, "it had nothing to send in time: see status.deepgram.com", "component"),
+    "NET-0001": (True, "it got no audio for 10 s: is keep_alive_s below that, and the network in order?", "local"),
 }
-"""By what the reason of a closing frame names: whether another attempt may do better, and a hint."""
+"""By what the reason of a closing frame names: whether another attempt may do better, a hint, whose fault it is."""
+
+_CLOSED_FOR: dict[int, Fault] = {1002: "local", 1003: "request", 1007: "request", 1009: "request", 1010: "local"}
+"""Closing codes that blame what was sent (RFC 6455, section 7.4.1)."""
 
 _LASTING = {1002, 1003, 1007, 1008, 1009, 1010}
 """Closing codes that say that it is the client who is wrong (RFC 6455, section 7.4.1)."""
@@ -51,13 +55,15 @@ def refused(status: int, headers: Mapping[str, str], body: Any, key: str) -> Com
 
     """
     headers = {name.lower(): value for name, value in headers.items()}
+    said = _answer(body) or headers.get("dg-error", "")
     lacks_permission = "INSUFFICIENT_PERMISSIONS" in str(body) and status == 401
     return ComponentError(
         f"HTTP {status}",
         retryable=status >= 500 or status in _PASSING,
-        answered=_with_request(_answer(body) or headers.get("dg-error", ""), headers.get("dg-request-id")),
+        answered=_with_request(said, headers.get("dg-request-id")),
         hint=(_HINTS[403] if lacks_permission else _HINTS.get(status, "")).format(key=key),
         retry_after_s=_retry_after_s(headers.get("retry-after")),
+        fault=fault_of(status, said, said.split(": ")[:1]),
     )
 
 
@@ -74,12 +80,14 @@ def closed(code: int | None, reason: str, request_id: str | None = None) -> Comp
         broke = "the connection broke" + (f": {reason}" if reason else "")
         return ComponentError(broke, answered=_with_request("", request_id))
     named = re.search(r"(NET|DATA)-?(\d{4})", reason, re.IGNORECASE)
-    passing, hint = _CLOSINGS.get(f"{named[1]}-{named[2]}".upper() if named else "", (code not in _LASTING, ""))
+    otherwise = (code not in _LASTING, "", _CLOSED_FOR.get(code, "component"))
+    passing, hint, fault = _CLOSINGS.get(f"{named[1]}-{named[2]}".upper() if named else "", otherwise)
     return ComponentError(
         f"the connection was closed with code {code}",
         retryable=passing,
         answered=_with_request(reason, request_id),
         hint=hint,
+        fault=fault,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram_client import LISTEN_V2
 from voicepipe.adapters.deepgram_hearing import ENCODINGS, Hearing, keyterms
+from voicepipe.adapters.refusals import fault_of
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript, TurnResumed
 
@@ -118,9 +119,11 @@ class Flux(Hearing):
             case "Error" if self.waiting and self._forces and "UNPARSABLE" in str(message.code):
                 self._forces = False
             case "Error":
+                code, said = str(message.code), str(message.description)
                 raise ComponentError(
                     "reports an error",
-                    retryable=not str(message.code).startswith(_LASTING),
+                    retryable=not code.startswith(_LASTING),
+                    fault="local" if code.startswith("UNPARSABLE") else fault_of(500, said, [code]),
                     answered=": ".join(filter(None, (message.code, message.description))),
                 )
 

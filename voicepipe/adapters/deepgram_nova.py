@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram_client import LISTEN_V1
 from voicepipe.adapters.deepgram_hearing import ENCODINGS, Hearing, keyterms
+from voicepipe.adapters.refusals import fault_of
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript
 
@@ -92,7 +93,8 @@ class Nova(Hearing):
                 self.reconfiguring = False
             case "Error":
                 said = ": ".join(filter(None, (message.variant, message.code, message.description, message.message)))
-                raise ComponentError("reports an error", answered=said)
+                fault = fault_of(500, said, [str(message.code)])
+                raise ComponentError("reports an error", answered=said, fault=fault)
 
     def _results(self, message: Any) -> Iterator[TranscriptEvent]:
         end_ms = self._timeline.stream_ms(message.start + message.duration)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.adapters.deepgram_speak_batches import Batches
+from voicepipe.adapters.refusals import fault_of
 from voicepipe.adapters.speech_requests import is_spoken, pieces_of
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechAudio, SpeechEvent
@@ -132,7 +133,8 @@ class SpokenReply:
             case "Warning":
                 self._warning = _said(message)
             case "Error":
-                raise ComponentError("gave up", answered=_said(message))
+                said = _said(message)
+                raise ComponentError("gave up", answered=said, fault=fault_of(500, said, said.split(": ")[:1]))
         return None
 
     def _audio(self, audio: bytes) -> SpeechAudio | None:

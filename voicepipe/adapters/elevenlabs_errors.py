@@ -13,6 +13,7 @@ from math import isfinite
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from voicepipe.adapters.refusals import fault_of
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> C
         answered=": ".join(filter(None, (code, said))),
         hint=_HINTS_BY_CODE.get(code, _HINTS.get(status, "")).format(key=key),
         retry_after_s=_retry_after_s(headers.get("retry-after")),
+        fault=fault_of(status, said, [code], _parameter(body)),
     )
 
 
@@ -84,6 +86,16 @@ def _detail(body: bytes) -> tuple[str, str]:
     if isinstance(detail, list):
         return "", "; ".join(map(_field, detail))
     return "", str(detail)
+
+
+def _parameter(body: bytes) -> str:
+    """The field that a refusal is about, where it names one: `text`, `model_id`."""
+    try:
+        detail = json.loads(body)["detail"]
+        place = detail[0]["loc"] if isinstance(detail, list) else [detail["param"]]
+    except (ValueError, KeyError, IndexError, TypeError):
+        return ""
+    return ".".join(map(str, place if isinstance(place, list) else [place])).removeprefix("path.")
 
 
 def _field(problem: Any) -> str:

@@ -236,7 +236,7 @@ class _SpeechStream:
             self._speak_on()
         elif kind == FAILED:
             self._request = None
-            self.fail(ComponentError("espeak-ng could not speak a text"))
+            self.fail(ComponentError("espeak-ng could not speak a text", fault="request"))
 
     def fail(self, error: ComponentError) -> None:
         """Ends the stream: what was made can still be received, then comes the error."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from voicepipe.components import Resources
     from voicepipe.config.values import Secret
+    from voicepipe.errors import Fault
 
 __all__ = ["HINT_SLOW", "Account", "Client", "check_client", "is_openai", "open_client"]
 
@@ -144,7 +145,7 @@ class Client:
         except self._openai.APIError as error:  # its stream's, for an error object in it
             raise broken_off(error.body or error.message, self._key) from error
         except self._openai.OpenAIError as error:
-            raise ComponentError(str(error), retryable=False) from error
+            raise ComponentError(str(error), retryable=False, fault="local") from error
         except (self._httpx.HTTPError, self._httpx.StreamError) as error:
             raise self._unreachable(error) from error
 
@@ -205,7 +206,8 @@ class Client:
             httpx.TooManyRedirects: (f"the request can't be sent{said}", False, "is base_url right?"),
         }
         message, retryable, hint = meanings.get(type(error), (f"the connection broke{said}", True, ""))
-        return ComponentError(message, retryable=retryable, hint=hint)
+        fault: Fault = "local" if isinstance(error, httpx.PoolTimeout) else "component"
+        return ComponentError(message, retryable=retryable, hint=hint, fault=fault)
 
 
 @asynccontextmanager

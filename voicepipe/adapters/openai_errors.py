@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
+from voicepipe.adapters.refusals import fault_of, is_too_long
 from voicepipe.errors import ComponentError
 
 PASSING = {408, 409, 425, 429}
@@ -36,9 +37,10 @@ HINTS_BY_CODE = {
     "invalid_api_key": "is {key} set for this account?",
     "model_not_found": "does the account of {key} have this model? GET /models lists them",
     "not_found_error": "does the server have this model? GET /models lists them",
-    "context_length_exceeded": "the conversation is longer than the model takes",
 }
 """By the error's code or type, which say more."""
+
+TOO_LONG_HINT = "the conversation is longer than the model takes: `history` bounds it"
 
 LASTING = {
     "insufficient_quota",
@@ -86,12 +88,15 @@ def refused(status: int, headers: Mapping[str, str], body: str, key: str) -> Com
     retryable = _passes(said, status)
     if headers.get("x-should-retry") in {"true", "false"}:  # OpenAI's own word to its clients
         retryable = headers["x-should-retry"] == "true"
+    too_long = is_too_long(status, said.message, said.names)
     return ComponentError(
         f"HTTP {status}",
-        retryable=retryable,
+        retryable=retryable and not too_long,
         answered=said.quoted,
-        hint=_hint(said, HINTS.get(status, ""), key),
-        retry_after_s=retry_after_s(headers),
+        hint=TOO_LONG_HINT if too_long else _hint(said, HINTS.get(status, ""), key),
+        retry_after_s=None if too_long else retry_after_s(headers),
+        fault=fault_of(status, said.message, said.names, said.param),
+        too_long=too_long,
     )
 
 
@@ -105,9 +110,15 @@ def broken_off(error: object, key: str) -> ComponentError:
     """
     said = _said_by(error)
     status = next((int(name) for name in said.names if name.isdecimal()), 500)
-    retryable = _passes(said, status)
-    hint = _hint(said, HINTS.get(status, ""), key)
-    return ComponentError("failed in mid-answer", retryable=retryable, answered=said.quoted, hint=hint)
+    too_long = is_too_long(status, said.message, said.names)
+    return ComponentError(
+        "failed in mid-answer",
+        retryable=_passes(said, status) and not too_long,
+        answered=said.quoted,
+        hint=TOO_LONG_HINT if too_long else _hint(said, HINTS.get(status, ""), key),
+        fault=fault_of(status, said.message, said.names, said.param),
+        too_long=too_long,
+    )
 
 
 def error_in(name: str, event: Mapping[str, Any]) -> object:

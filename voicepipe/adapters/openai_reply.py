@@ -112,10 +112,11 @@ class Reply:
             yield TextDelta(rest)
         if self.ended == "filtered" and not self._says:
             hint = "its provider's content filter held the reply back: do the prompt and the conversation allow it?"
-            raise ComponentError("the reply was filtered", retryable=False, hint=hint)
+            raise ComponentError("the reply was filtered", retryable=False, hint=hint, fault="request")
         if self.ended == "length" and not self._says and not self.calls:
             hint = "raise max_tokens, or lower reasoning_effort: thoughts count"
-            raise ComponentError("reached its length limit before it said anything", retryable=False, hint=hint)
+            message = "reached its length limit before it said anything"
+            raise ComponentError(message, retryable=False, hint=hint, fault="request")
         yield from self._tool_calls()
         if self.usage is not None:
             yield Usage(*map(_count, self.usage))

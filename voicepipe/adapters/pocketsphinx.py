@@ -151,7 +151,8 @@ class _Expectations:
         try:
             grammar = parse_grammar(listen.grammar) if listen.grammar else None
         except GrammarError as error:
-            raise ComponentError(f"what is expected is no grammar: {error}", retryable=False) from error
+            message = f"what is expected is no grammar: {error}"
+            raise ComponentError(message, retryable=False, fault="request") from error
         return self._payload(listen.phrases, grammar) or self.own
 
     def _payload(self, phrases: tuple[str, ...], grammar: Grammar | None) -> bytes:

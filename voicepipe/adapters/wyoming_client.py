@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
+from voicepipe.adapters.refusals import fault_of
 from voicepipe.adapters.wyoming_wire import Decoder, Event, encode
 from voicepipe.errors import ComponentError, Location, Problem
 
@@ -144,7 +145,8 @@ class Connection:
         if event.type == "error":
             code, text = event.data.get("code"), str(event.data.get("text", ""))
             answered = f"{code}: {text}" if code else text
-            raise ComponentError("reported an error", answered=answered)
+            fault = fault_of(500, text, [str(code)])
+            raise ComponentError("reported an error", answered=answered, fault=fault)
         return event
 
     async def due(self) -> Event:

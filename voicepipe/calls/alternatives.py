@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar
 
 import trio
 
+from voicepipe.breaker import pause_asked_s
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voicepipe.breaker import Breaker
     from voicepipe.components import Role
     from voicepipe.pipelines.snapshot import Opened
 
@@ -47,6 +49,7 @@ class Alternatives(Generic[AnyOpened]):
     ) -> None:
         self._role, self._opened, self._retries = role, opened, retries
         self._on_failure, self._on_next = on_failure, on_next
+        self._refusing: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -72,16 +75,31 @@ class Alternatives(Generic[AnyOpened]):
         """Returns when calls begin or cease to use one of them."""
         change = trio.Event()
         for one in self._opened:
-            one.breaker.watchers.add(change.set)
+            one.breaker.waiters.add(change.set)
         try:
             await change.wait()
         finally:
             for one in self._opened:
-                one.breaker.watchers.discard(change.set)
+                one.breaker.waiters.discard(change.set)
 
     def best(self) -> AnyOpened | None:
         """The first that is worth trying; None: all are being left alone."""
         return next((one for one in self._opened if one.breaker.lets_through), None)
+
+    def is_refusing(self, index: int) -> bool:
+        """Whether one has refused what this call asked; a call asks it again only if nothing else is left.
+
+        The next request of a conversation, or the next audio, holds most of what was refused. The next text to speak
+        is another one.
+        """
+        return index in self._refusing
+
+    def note_refusal(self, index: int, *, refused: bool) -> None:
+        """Takes down whether one refused what this call asked, or answered it."""
+        if refused and self._role != "tts":
+            self._refusing.add(index)
+        elif not refused:
+            self._refusing.discard(index)
 
     def tell(self, error: ComponentError) -> None:
         """Reports a failure."""
@@ -107,7 +125,7 @@ class Alternatives(Generic[AnyOpened]):
 
 
 class Attempts(Generic[AnyOpened]):
-    """One piece of work and the components that it was tried with."""
+    """One piece of work and the components that it was tried with; a context manager, left when the work is over."""
 
     def __init__(
         self, alternatives: Alternatives[AnyOpened], opened: tuple[AnyOpened, ...], retries: int, patience_s: float
@@ -117,7 +135,15 @@ class Attempts(Generic[AnyOpened]):
         self._tried: set[int] = set()
         self._again = retries
         self._until: float | None = None  # how long this piece of work may wait for one that is tried again
-        self._index = self._next()
+        self._trial: tuple[Breaker, int] | None = None  # of the current one, if this is the call that tries it
+        self._index: int | None = None
+        self._use(self._next())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_trial()
 
     @property
     def exhausted(self) -> bool:
@@ -138,17 +164,23 @@ class Attempts(Generic[AnyOpened]):
     @property
     def has_better(self) -> bool:
         """Whether one that is preferred to the current one is worth trying by now."""
-        return any(one.breaker.lets_through for one in self._opened[: self._index])
+        return any(
+            one.breaker.lets_through and not self._alternatives.is_refusing(index)
+            for index, one in enumerate(self._opened[: self._index])
+        )
 
     def prefer(self) -> None:
         """Starts again from the first that is worth trying."""
         self.begin_anew()
         if (index := self._next()) is not None:
-            self._index = index
+            self._use(index)
 
     def succeeded(self) -> None:
         """The current one gave something useful."""
         self.current.breaker.succeeded(trio.current_time())
+        self._end_trial()
+        if self._index is not None:
+            self._alternatives.note_refusal(self._index, refused=False)
 
     def begin_anew(self) -> None:
         """What comes next is another piece of work, begun with the current one."""
@@ -168,10 +200,12 @@ class Attempts(Generic[AnyOpened]):
         """
         opened = self.current
         opened.breaker.failed(error, trio.current_time())
+        if error.fault == "request" and self._index is not None:
+            self._alternatives.note_refusal(self._index, refused=True)
         self._alternatives.tell(error)
         slow = isinstance(error, BudgetExceeded) and not (persistent and not self.has_other)
-        may_pass = error.retryable and error.retry_after_s is None and not slow
-        if may_pass and self._again > 0 and opened.breaker.lets_through:
+        may_pass = error.retryable and error.fault != "request" and not pause_asked_s(error) and not slow
+        if may_pass and self._again > 0 and self._may_go_on:
             self._again -= 1
             self._alternatives.tell_next("retry", opened.who.name)
             return
@@ -180,6 +214,12 @@ class Attempts(Generic[AnyOpened]):
             await self.wait(error)
         else:
             self._alternatives.tell_next("alternate", self.current.who.name)
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether the breaker lets this call use the current one again."""
+        state = self.current.breaker.state
+        return state == "closed" or (state == "half_open" and self._trial is not None)
 
     async def wait(self, error: ComponentError) -> None:
         """Nothing is left: waits for one that calls leave alone, if it is tried again soon enough.
@@ -191,6 +231,7 @@ class Attempts(Generic[AnyOpened]):
             ComponentError: that error; there is none, or it does not work yet.
 
         """
+        self._end_trial()
         self._until = self._until or trio.current_time() + self._patience_s
         with trio.move_on_at(self._until):
             await trio.sleep(MOMENT_S)
@@ -199,7 +240,8 @@ class Attempts(Generic[AnyOpened]):
                 await self._alternatives.moved()
                 for index in left_alone:
                     if self._opened[index].breaker.lets_through:
-                        self._index, self._again = index, 0
+                        self._use(index)
+                        self._again = 0
                         self._alternatives.tell_next("retry", self.current.who.name)
                         return
         raise error
@@ -209,10 +251,28 @@ class Attempts(Generic[AnyOpened]):
         assert self._index is not None  # noqa: S101
         self._tried.add(self._index)
         self._again = self._retries
-        self._index = self._next()
+        self._use(self._next())
 
     def _next(self, besides: int | None = None) -> int | None:
-        for index, one in enumerate(self._opened):
-            if index not in self._tried and index != besides and one.breaker.lets_through:
-                return index
-        return None
+        """The best that is left: one that works, else one that has refused what this call asks, else one on trial."""
+        left = [index for index in range(len(self._opened)) if index not in self._tried and index != besides]
+        free = [index for index in left if self._opened[index].breaker.lets_through]
+        willing = [index for index in free if not self._alternatives.is_refusing(index)]
+        # A probe found those working; that a call has still to find so too is no reason to do without.
+        probed = [index for index in left if self._opened[index].breaker.state == "closed"]
+        return next(iter(willing or free or probed), None)
+
+    def _use(self, index: int | None) -> None:
+        if index == self._index and self._trial is not None:
+            return
+        self._end_trial()
+        self._index = index
+        if index is not None:
+            breaker = self._opened[index].breaker
+            trial = breaker.begin_trial(trio.current_time())
+            self._trial = None if trial is None else (breaker, trial)
+
+    def _end_trial(self) -> None:
+        if self._trial is not None:
+            (breaker, trial), self._trial = self._trial, None
+            breaker.end_trial(trial)

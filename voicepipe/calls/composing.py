@@ -51,18 +51,17 @@ async def compose(
         ComponentError: no model is left. What was said before stays said.
 
     """
-    attempts = await models.begin(budgets.first_token_ms)
-    while True:
-        model = attempts.current
-        try:
-            await _ask(
-                model, evolve(request, state=states.get(model.settings.key), said=reply.text), reply, budgets, speech
-            )
-        except ComponentError as error:
-            await attempts.failed(error)
-        else:
-            attempts.succeeded()
-            return
+    with await models.begin(budgets.first_token_ms) as attempts:
+        while True:
+            model = attempts.current
+            asked = evolve(request, state=states.get(model.settings.key), said=reply.text)
+            try:
+                await _ask(model, asked, reply, budgets, speech)
+            except ComponentError as error:
+                await attempts.failed(error)
+            else:
+                attempts.succeeded()
+                return
 
 
 async def _ask(

@@ -145,35 +145,35 @@ class Listening:
             ComponentError: no recogniser is left.
 
         """
-        attempts = await stts.begin(budgets.connect_ms)
-        doubt: _Doubt | None = None
-        agreed = False  # that there may be voice without words on this line
+        with await stts.begin(budgets.connect_ms) as attempts:
+            doubt: _Doubt | None = None
+            agreed = False  # that there may be voice without words on this line
 
-        def heard(event: TranscriptEvent) -> None:
-            nonlocal doubt, agreed
-            if isinstance(event, Transcript) and event.final:
-                if doubt is not None and event.text:
-                    doubt.confirm(stts, attempts)
-                elif not event.text and self._is_doubtful and not agreed and doubt is None and attempts.has_other:
-                    raise _Doubt(attempts.current)
-                agreed, doubt = not event.text and (agreed or doubt is not None), None
-                self._note_final(event)
-            if isinstance(event, Transcript) and event.text:
-                attempts.succeeded()
-                attempts.begin_anew()
-            on_event(event)
+            def heard(event: TranscriptEvent) -> None:
+                nonlocal doubt, agreed
+                if isinstance(event, Transcript) and event.final:
+                    if doubt is not None and event.text:
+                        doubt.confirm(stts, attempts)
+                    elif not event.text and self._is_doubtful and not agreed and doubt is None and attempts.has_other:
+                        raise _Doubt(attempts.current)
+                    agreed, doubt = not event.text and (agreed or doubt is not None), None
+                    self._note_final(event)
+                if isinstance(event, Transcript) and event.text:
+                    attempts.succeeded()
+                    attempts.begin_anew()
+                on_event(event)
 
-        while True:
-            why = await self._recognise(_Recognition(self, attempts, budgets, heard, on_recogniser), on_recogniser)
-            if why is None:
-                attempts.prefer()
-            elif isinstance(why, _Doubt):
-                doubt = why
-                attempts.pass_over()
-            else:
-                await attempts.failed(why, persistent=True)
-            self._buffer.rewind(self._words_from)
-            self._finalise = self._final_due
+            while True:
+                why = await self._recognise(_Recognition(self, attempts, budgets, heard, on_recogniser), on_recogniser)
+                if why is None:
+                    attempts.prefer()
+                elif isinstance(why, _Doubt):
+                    doubt = why
+                    attempts.pass_over()
+                else:
+                    await attempts.failed(why, persistent=True)
+                self._buffer.rewind(self._words_from)
+                self._finalise = self._final_due
 
     async def _recognise(
         self, recognition: _Recognition, on_recogniser: Callable[[bool], None]

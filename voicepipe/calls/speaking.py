@@ -106,16 +106,16 @@ class Speaker:
         """
         first = 0
         try:
-            attempts = await self.voices.begin(self.budgets.tts.connect_ms)
-            while True:
-                voice = _Voice(self, reply, attempts, first)
-                try:
-                    await voice.run()
-                except ComponentError as error:
-                    first = voice.resume_at()
-                    await attempts.failed(error)
-                else:
-                    return
+            with await self.voices.begin(self.budgets.tts.connect_ms) as attempts:
+                while True:
+                    voice = _Voice(self, reply, attempts, first)
+                    try:
+                        await voice.run()
+                    except ComponentError as error:
+                        first = voice.resume_at()
+                        await attempts.failed(error)
+                    else:
+                        return
         except ComponentError:
             if await reply.wait_for_words(first):
                 raise

@@ -38,7 +38,10 @@ class ComponentHealth:
     successes: int
     """How many attempts of calls gave something useful, ever."""
     failures: int
-    """How many did not."""
+    """How many failed by its fault."""
+    excused: int = 0
+    """How many failed for no fault of its own: what was asked was too long, filtered or malformed, or this machine was
+    in want of something."""
 
 
 def health_of(settings: ComponentSettings, model: str | None, breaker: Breaker) -> ComponentHealth:
@@ -54,4 +57,5 @@ def health_of(settings: ComponentSettings, model: str | None, breaker: Breaker) 
         retries=breaker.retries,
         successes=breaker.successes,
         failures=breaker.failures,
+        excused=breaker.excused,
     )

@@ -43,7 +43,7 @@ class Runtime:
         self._idle = trio.Event()
         self._web: Any = None
         self._web_lock = trio.Lock()
-        self._past: dict[tuple[Role, str], tuple[int, int]] = {}  # attempts at components that are closed
+        self._past: dict[tuple[Role, str], tuple[int, int, int]] = {}  # attempts at components that are closed
 
     @property
     def components(self) -> tuple[ComponentHealth, ...]:
@@ -52,8 +52,11 @@ class Runtime:
         return tuple(sorted(health, key=lambda one: (one.role, one.name)))
 
     @property
-    def attempts(self) -> dict[tuple[Role, str], tuple[int, int]]:
-        """How many attempts of calls succeeded and failed so far, by role and name; closed components count too."""
+    def attempts(self) -> dict[tuple[Role, str], tuple[int, int, int]]:
+        """How many attempts of calls succeeded, failed, and failed for no fault of the component's, by role and name.
+
+        Components that are closed by now count too.
+        """
         attempts = dict(self._past)
         for shared in self._running:
             _add_attempts(attempts, shared)
@@ -126,10 +129,10 @@ class Runtime:
                 await self._web.aclose()
 
 
-def _add_attempts(attempts: dict[tuple[Role, str], tuple[int, int]], shared: SharedComponent) -> None:
+def _add_attempts(attempts: dict[tuple[Role, str], tuple[int, int, int]], shared: SharedComponent) -> None:
     of, breaker = (shared.settings.role, shared.settings.name), shared.breaker
-    succeeded, failed = attempts.get(of, (0, 0))
-    attempts[of] = succeeded + breaker.successes, failed + breaker.failures
+    succeeded, failed, excused = attempts.get(of, (0, 0, 0))
+    attempts[of] = succeeded + breaker.successes, failed + breaker.failures, excused + breaker.excused
 
 
 @asynccontextmanager

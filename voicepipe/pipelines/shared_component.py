@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe.breaker import Breaker
+from voicepipe.breaker import TRIAL_S, Breaker
 from voicepipe.components import Probing, Resources
 from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync
 from voicepipe.errors import ComponentError
@@ -140,7 +140,9 @@ class SharedComponent:
         while True:
             while breaker.state != "open":
                 self._breaker_moved = trio.Event()
-                await self._breaker_moved.wait()
+                with trio.move_on_after(TRIAL_S / 2 if breaker.is_on_trial else inf):
+                    await self._breaker_moved.wait()
+                breaker.limit_trial(trio.current_time())
             await trio.sleep_until(breaker.retry_at)
             if not isinstance(component, Probing):
                 breaker.try_it(on_calls=True)
