@@ -10,7 +10,7 @@ from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
-from tables import developer_table, paragraphs
+from tables import default_code, developer_table, paragraphs
 
 from voicepipe.docstrings import said_in, source_of
 
@@ -27,7 +27,18 @@ def public_api(package: str = "voicepipe.public") -> str:
     modules: dict[str, list[tuple[str, str]]] = {}
     for module, name, public in _public(package):
         modules.setdefault(module, []).append((name, public))
-    return "\n\n".join(part for module, names in modules.items() for part in _module(package, module, names))
+    parts = []
+    for module, names in modules.items():
+        parts.append(f"## {paragraphs(import_module(module).__doc__ or '')[0].rstrip('.')}")
+        parts += [part for name, public in names for part in _named(package, module, name, public)]
+    return "\n\n".join(parts)
+
+
+def public_names(names: str) -> str:
+    """A section for each of these names of `voicepipe`, in this order."""
+    defined = {public: (module, name) for module, name, public in _public("voicepipe.public")}
+    parts = [part for public in names.split() for part in _named("voicepipe.public", *defined[public], public)]
+    return "\n\n".join(parts)
 
 
 def _public(package: str) -> Iterator[tuple[str, str, str]]:
@@ -43,21 +54,18 @@ def _public(package: str) -> Iterator[tuple[str, str, str]]:
             yield package, node.name, node.name
 
 
-def _module(package: str, module: str, names: list[tuple[str, str]]) -> Iterator[str]:
-    about = paragraphs(import_module(module).__doc__ or "")
-    yield f"## {about[0].rstrip('.')}"
-    for name, public in names:
-        what = inspect.unwrap(getattr(import_module(package), public), stop=_is_function)
-        yield f"### `{public}`"
-        if isinstance(what, FunctionType):
-            yield f"```python\n{_signature(public, what)}\n```"
-            yield _document(what.__doc__ or "")
-        elif isinstance(what, type):
-            yield from _class(what)
-        else:
-            said = said_in(source_of(module).body)[name]
-            yield f"```python\n{public} = {said.annotation}\n```"
-            yield said.doc
+def _named(package: str, module: str, name: str, public: str) -> Iterator[str]:
+    what = inspect.unwrap(getattr(import_module(package), public), stop=_is_function)
+    yield f"### `{public}`"
+    if isinstance(what, FunctionType):
+        yield f"```python\n{_signature(public, what)}\n```"
+        yield _document(what.__doc__ or "")
+    elif isinstance(what, type):
+        yield from _class(what)
+    else:
+        said = said_in(source_of(module).body)[name]
+        yield f"```python\n{public} = {said.annotation}\n```"
+        yield said.doc
 
 
 def _is_function(what: object) -> bool:
@@ -106,7 +114,7 @@ def _parameter(one: inspect.Parameter) -> str:
     text = f"{one.name}: {one.annotation}" if one.annotation is not one.empty else one.name
     if one.default is one.empty:
         return text
-    return f"{text} = {one.default!r}"
+    return f"{text} = {default_code(one.default)}"
 
 
 def _document(doc: str) -> str:

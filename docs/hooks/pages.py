@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api import public_api
+from alerts import alerts_table
+from api import public_api, public_names
 from diagram import turns_diagram
 from links import Linked, rewrite_links, source_page
 from mkdocs.structure.files import File
@@ -39,7 +40,9 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "module": module_tables,
     "turns": lambda _: turns_table(),
     "turns_diagram": lambda _: turns_diagram(),
-    "api": lambda package: public_api(package or "voicepipe.public"),
+    "alerts": alerts_table,
+    "api": public_names,
+    "package": public_api,
 }
 
 MADE = re.compile(r"^<!-- made: (?P<name>\w+) ?(?P<argument>.*?) -->$", re.MULTILINE)

@@ -105,13 +105,14 @@ def turns_table() -> str:
 
 
 def developer_table(cls: type) -> str:
-    """A table of an attrs class's fields with their types as written; empty if it has none."""
-    if not attrs.has(cls) or not attrs.fields(cls):
+    """A table of an attrs class's public fields with their types as written; empty if it has none."""
+    public = [one for one in attrs.fields(cls) if not one.name.startswith("_")] if attrs.has(cls) else []
+    if not public:
         return ""
     said = said_of_fields(cls)
     rows = [
         f"| `{one.name}` | {_code(said[one.name].annotation)} | {_default(one, _code)} | {_cell(said[one.name].doc)} |"
-        for one in attrs.fields(cls)
+        for one in public
     ]
     return "\n".join(["| field | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
 
@@ -158,8 +159,17 @@ def _classes_of(module: str) -> tuple[type, ...]:
 
 
 def _code(value: Any) -> str:
-    text = value if isinstance(value, str) and value else repr(value)
+    text = value if isinstance(value, str) and value else default_code(value)
     return f"`{text}`"
+
+
+def default_code(value: Any) -> str:
+    """A default as code; what has no name and no short form is `...`, as in stubs."""
+    if callable(value):
+        name = getattr(value, "__qualname__", "...")
+        return "..." if "<" in name else name
+    text = repr(value)
+    return f"{type(value).__qualname__}(...)" if " at 0x" in text else text
 
 
 def _yaml(value: Any) -> str:

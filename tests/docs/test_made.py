@@ -7,9 +7,10 @@ from types import ModuleType
 
 import attrs
 import pytest
-from api import public_api
+from api import public_api, public_names
 from diagram import PLACES, transitions, turns_diagram
 from doc_pages import PAGES, ROOT
+from pages import made
 from tables import (
     adapter_links,
     adapter_tables,
@@ -143,13 +144,24 @@ def test_every_event_is_there_with_its_fields():
         assert developer_table(event) in made
 
 
-def test_the_public_api_is_all_and_only_what_is_exported():
-    headings = re.findall(r"^### `(\w+)`$", public_api(), re.MULTILINE)
-    assert sorted(headings) == sorted(set(voicepipe.__all__))
+def test_the_api_page_has_each_public_name_under_one_topic():
+    """A new public name goes below the topic where a reader would look for it, in docs/reference/api.md."""
+    page = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
+    listed = [name for line in re.findall(r"^<!-- made: api (.*) -->$", page, re.MULTILINE) for name in line.split()]
+    assert sorted(listed) == sorted(voicepipe.__all__)
+    headings = re.findall(r"^### `(\w+)`$", made(page), re.MULTILINE)
+    assert headings == listed
+
+
+def test_the_api_pages_show_nothing_private_and_no_addresses_in_memory():
+    for page in ("api.md", "testing.md"):
+        text = made((ROOT / "docs/reference" / page).read_text(encoding="utf-8"))
+        assert " at 0x" not in text
+        assert re.findall(r"\b_[a-z]\w*", text, re.IGNORECASE) == []
 
 
 def test_signatures_read_as_they_are_called():
-    made = public_api()
-    assert "async with open_call(" in made
-    assert "with pin() as Snapshot" in made
-    assert "await reload(*, trigger: str = 'api', force: bool = False) -> Outcome" in made
+    text = public_names("open_call PipelineSet")
+    assert "async with open_call(" in text
+    assert "with pin() as Snapshot" in text
+    assert "await reload(*, trigger: str = 'api', force: bool = False) -> Outcome" in text

@@ -9,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from browser import page_after_scripts
 from doc_pages import ROOT
 from patience import LONG_S
 
@@ -53,6 +54,13 @@ def test_nothing_is_loaded_from_elsewhere(site):
             assert [address for address in loads.loaded if not (page.parent / address).exists()] == []
     for style in site.rglob("*.css"):
         assert not re.search(r"url\([\"']?(?:\w+:)?//|@import", style.read_text(encoding="utf-8"))
+
+
+def test_search_works_from_the_disk(site, tmp_path):
+    """A `file://` page may start no web worker; the search must find things nevertheless."""
+    found = page_after_scripts(f"file://{site}/index.html?q=rollback", tmp_path)
+    titles = re.findall(r'<a href="([^"?#]+)[^"]*" class="md-search-result__link"', found)
+    assert any(title.endswith("how-to/roll-back.html") for title in titles), titles
 
 
 def test_home_is_the_readme(site):

@@ -17,6 +17,8 @@ from voicepipe.requests import Listen, ReplyRequest, StreamInput
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from voicepipe.components import ReplyStream, SpeechStream, TranscriptStream
+
 LOUD = 500
 """Level above which audio counts as something said."""
 
@@ -66,7 +68,7 @@ class ScriptedSpeechToText:
         return StreamInput(call)
 
     @asynccontextmanager
-    async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[_ScriptedTranscripts]:
+    async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[TranscriptStream]:
         """A session."""
         self.listened_for.append(listen)
         self.open_streams += 1
@@ -122,7 +124,7 @@ class ScriptedLanguageModel:
     """How many replies are on."""
 
     @asynccontextmanager
-    async def respond(self, request: ReplyRequest) -> AsyncIterator[_ScriptedReplies]:
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyStream]:
         """One reply."""
         self.requests.append(request)
         answer = self.answer(request)
@@ -168,7 +170,7 @@ class ToneTextToSpeech:
         return AudioFormat(self.rate or call.rate)
 
     @asynccontextmanager
-    async def open_stream(self, output: AudioFormat, language: str | None) -> AsyncIterator[_Tones]:
+    async def open_stream(self, output: AudioFormat, language: str | None) -> AsyncIterator[SpeechStream]:
         """A session; `language` changes nothing."""
         del language
         self.open_streams += 1

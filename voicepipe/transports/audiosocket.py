@@ -44,7 +44,7 @@ OnCrash: TypeAlias = "Callable[[CallInfo, Exception], None]"
 """Takes which call, and what its handler raised."""
 
 
-class _Options(TypedDict, total=False):
+class AudioSocketOptions(TypedDict, total=False):
     """The settings of `AudioSocketListener`, as keywords."""
 
     listener: str
@@ -216,7 +216,7 @@ def _cut_off(connection: socket.socket) -> None:
 
 @asynccontextmanager
 async def open_audiosocket_listener(
-    host: str = "127.0.0.1", port: int = 9092, **options: Unpack[_Options]
+    host: str = "127.0.0.1", port: int = 9092, **options: Unpack[AudioSocketOptions]
 ) -> AsyncIterator[AudioSocketListener]:
     """A listener that is bound and has yet to `serve`; port 0 takes a free one. Leaving closes it.
 
@@ -249,7 +249,7 @@ async def serve_audiosocket(
     port: int = 9092,
     *,
     task_status: trio.TaskStatus[AudioSocketListener] = trio.TASK_STATUS_IGNORED,
-    **options: Unpack[_Options],
+    **options: Unpack[AudioSocketOptions],
 ) -> None:
     """Listens and serves in one; reports the listener as started, for its `address` and `close`.
 
