@@ -6,6 +6,7 @@ python examples/integrator.py tests/data/speech/two-turns-8k.wav
 import sys
 import wave
 from pathlib import Path
+from typing import Literal
 
 import trio
 
@@ -27,7 +28,8 @@ async def support_hours(product: str) -> str:
 class Recording:
     """The caller is a WAV file, 16-bit mono, and nobody listens."""
 
-    pacing, can = "ours", frozenset()
+    pacing: Literal["ours", "theirs"] = "ours"
+    can: frozenset[voicepipe.Capability] = frozenset()
 
     def __init__(self, path: str) -> None:
         with wave.open(path) as file:
@@ -44,8 +46,24 @@ class Recording:
     def write(self, audio: bytes | memoryview) -> bool:
         return bool(audio)
 
+    async def wait_writable(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def hang_up(self) -> None:
         self.over.set()
+
+    # None of these is in `can`, so nobody asks for it.
+    def clear(self) -> None:
+        raise NotImplementedError
+
+    def mark(self, mark: int) -> None:
+        raise NotImplementedError
+
+    async def transfer(self, target: str) -> None:
+        raise NotImplementedError
+
+    async def send_dtmf(self, digits: str) -> None:
+        raise NotImplementedError
 
 
 async def main(recording: str) -> None:

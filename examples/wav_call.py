@@ -60,6 +60,9 @@ class WavTransport:
     async def transfer(self, target: str) -> None:
         raise NotImplementedError
 
+    async def send_dtmf(self, digits: str) -> None:
+        raise NotImplementedError
+
 
 async def main(config: str, caller: str, conversation: str) -> None:
     async with voicepipe.open_pipeline_set(config) as pipelines:
