@@ -50,6 +50,12 @@ routes:
 
 
 @pytest.fixture(autouse=True)
+def _a_wide_terminal(monkeypatch):
+    """These tests are about what rows say; test_columns.py is about how they are wrapped."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
+@pytest.fixture(autouse=True)
 def _adapters(monkeypatch):
     monkeypatch.setattr(load, "installed", lambda: REGISTRY)
     for name, value in ENVIRON.items():

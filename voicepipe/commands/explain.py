@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from voicepipe.commands.columns import in_columns
 from voicepipe.commands.tools import add_tools_to, tools_of
 from voicepipe.config.load import load_with_places
 from voicepipe.config.provenance import PipelineProvenance, Setting, provenance_of
@@ -21,7 +22,7 @@ from voicepipe.requests import CallInfo
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from voicepipe.config.settings import SetConfig
 
@@ -128,15 +129,15 @@ def _text(explained: _Explained) -> Iterator[str]:
     yield f"pipeline {choice.pipeline} ({pipeline.where}), by {by}: {choice.reason}"
     if explained.routes:
         yield "\nroutes, in order:"
-        yield from _columns(
+        yield from in_columns(
             [(one.path, str(one.where), f"{'yes' if one.matches else 'no'}: {one.reason}") for one in explained.routes]
         )
     for one in pipeline.components:
         of = one.settings
         yield f"\n{of.role} {of.name}{'' if of.name == of.adapter else f', adapter {of.adapter}'} ({of.where})"
-        yield from _columns([_row(option) for option in one.options])
+        yield from in_columns([_row(option) for option in one.options])
     yield "\nsettings:"
-    yield from _columns([_row(setting) for setting in pipeline.settings])
+    yield from in_columns([_row(setting) for setting in pipeline.settings])
 
 
 def _row(setting: Setting) -> tuple[str, ...]:
@@ -148,12 +149,6 @@ def _brief(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return shown(value, 50) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _json(explained: _Explained) -> str:
