@@ -6,14 +6,13 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from http import HTTPStatus
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from reference_engine.control.socket import default_control_path
 from reference_engine.errors import EngineError
-from voicepipe import run_program
+from voicepipe import __version__, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,7 +191,7 @@ def parser() -> ArgumentParser:
         description="A thin telephone server on voicepipe.",
         epilog="Each command has its own help, with examples: reference-engine run --help",
     )
-    program.add_argument("--version", action="version", version=f"reference-engine {version('voicepipe')}")
+    program.add_argument("--version", action="version", version=f"reference-engine {__version__}")
     commands = program.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name: str, title: str, description: str, examples: str) -> ArgumentParser:

@@ -7,11 +7,11 @@ import os
 import pty
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import voicepipe
 from voicepipe import cli
 from voicepipe.commands import check
 
@@ -66,7 +66,7 @@ def test_version(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"voicepipe {version('voicepipe')}\n"
+    assert capsys.readouterr().out == f"voicepipe {voicepipe.__version__}\n"
 
 
 def test_ctrl_c_ends_it_quietly(monkeypatch, capsys):

@@ -386,5 +386,5 @@ def test_no_engine(write, capsys, address):
 def test_without_httpx(write, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx", None)
     assert diff(capsys, "old.yaml", "--engine", "x", status=2) == (
-        "asking an engine needs httpx, which is not installed\n  hint: pip install 'voicepipe[engine]'\n"
+        "asking an engine needs httpx, which is not installed\n  hint: pip install 'voicepipe-telephony[engine]'\n"
     )

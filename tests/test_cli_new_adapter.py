@@ -148,7 +148,7 @@ def test_their_examples_are_fit_and_their_options_are_shown(packages, path):
 
 @each
 def test_the_house_s_linter_has_nothing_to_say(role, over, tmp_path):
-    pytest.importorskip("ruff", reason="pip install 'voicepipe[dev]'")
+    pytest.importorskip("ruff", reason="pip install 'voicepipe-telephony[dev]'")
     for name in ("ox", "my-own-vendor"):
         assert new_adapter(name, role, over, tmp_path) == 0
         for command in (["check", "--quiet"], ["format", "--check", "--quiet"]):
@@ -158,7 +158,7 @@ def test_the_house_s_linter_has_nothing_to_say(role, over, tmp_path):
 
 
 def test_the_house_s_type_checker_has_nothing_to_say(packages, tmp_path):
-    pytest.importorskip("mypy", reason="pip install 'voicepipe[dev]'")
+    pytest.importorskip("mypy", reason="pip install 'voicepipe-telephony[dev]'")
     sources = [package / "src" / f"voicepipe_{name_of(*one).replace('-', '_')}" for one, package in packages.items()]
     path = os.pathsep.join([str(ROOT), *(str(source.parent) for source in sources)])
     options = ("--config-file", ROOT / "pyproject.toml", "--cache-dir", tmp_path / "cache")

@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from voicepipe.public import *  # noqa: F403 - its `__all__` is the list
 
+    __version__: str
+
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        metadata = import_module("importlib.metadata")
+        return metadata.version(import_module("voicepipe.distribution").DISTRIBUTION)
     if name == "__all__" or not name.startswith("_"):
         public = import_module("voicepipe.public")
         if name == "__all__" or name in public.__all__:

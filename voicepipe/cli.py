@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import voicepipe
 from voicepipe.commands import check, components, diff, explain, new_adapter, schema
 from voicepipe.commands.program import run_program
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Each command has its own help, with examples: voicepipe check --help",
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"voicepipe {version('voicepipe')}")
+    parser.add_argument("--version", action="version", version=f"voicepipe {voicepipe.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_to(commands)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
+
+from voicepipe import __version__
 
 Schema = dict[str, Any]
 
@@ -228,7 +229,7 @@ _TO = _object("What to go back to.", {"to": {"type": ["integer", "null"], "descr
 
 OPENAPI: Schema = {
     "openapi": "3.1.0",
-    "info": {"title": "reference-engine control", "version": version("voicepipe")},
+    "info": {"title": "reference-engine control", "version": __version__},
     "paths": {
         "/-/reload": {
             "post": _operation(

@@ -499,7 +499,7 @@ def test_options_that_can_not_work_are_found(options, path):
 def test_a_library_that_is_not_installed_is_found(monkeypatch):
     monkeypatch.setattr("voicepipe.adapters.elevenlabs.find_spec", lambda _name: None)
     (problem,) = tts.check(OPTIONS)
-    assert problem.hint == "pip install 'voicepipe[elevenlabs]'"
+    assert problem.hint == "pip install 'voicepipe-telephony[elevenlabs]'"
 
 
 def test_options_pickle_and_hide_the_key():

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("libraries")
 def libraries():
     """All of them: what is not installed is a problem of its own, in every file with `openai` in it."""
     for library in LIBRARIES.values():
-        pytest.importorskip(library, reason="pip install 'voicepipe[all]'")
+        pytest.importorskip(library, reason="make setup")
 
 
 def by_name(path):

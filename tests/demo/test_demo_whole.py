@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from patience import LONG_S
 
-pytest.importorskip("vosk", reason="the demonstration recognises with vosk: pip install 'voicepipe[local]'")
+pytest.importorskip("vosk", reason="the demonstration recognises with vosk: make setup")
 
 ROOT = Path(__file__).parents[2]
 CALLS = ("one", "two", "three", "four")

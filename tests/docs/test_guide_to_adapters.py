@@ -19,7 +19,7 @@ MAIN = "import sys; from voicepipe.cli import main; sys.exit(main())"
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    pytest.importorskip("httpx", reason="its client: pip install 'voicepipe[elevenlabs]'")
+    pytest.importorskip("httpx", reason="its client: make setup")
     package = follow(tmp_path_factory.mktemp("guide"))
     metadata_of((package / "pyproject.toml").read_text(encoding="utf-8"), package.parent / "site")
     return package
@@ -47,7 +47,7 @@ def test_it_passes_the_kit_and_nothing_is_left(package):
 
 
 def test_the_house_s_tools_have_nothing_to_say(package, tmp_path):
-    pytest.importorskip("mypy", reason="pip install 'voicepipe[dev]'")
+    pytest.importorskip("mypy", reason="make setup")
     config = ROOT / "pyproject.toml"
     for command in (["check"], ["format", "--check"]):
         ran = run(package, "-m", "ruff", *command, "--no-cache", "--config", config, ".")
@@ -106,7 +106,7 @@ def test_the_files_that_the_guide_names_are_those_of_the_package(package):
 
 
 def test_the_kit_s_page(tmp_path):
-    pytest.importorskip("espeakng_loader", reason="pip install 'voicepipe[espeak]'")
+    pytest.importorskip("espeakng_loader", reason="make setup")
     page = "docs/how-to/test-with-the-kit.md"
     for title in ("test_espeak.py", "test_call.py", "checking.py"):
         (tmp_path / title).write_text(block_titled(page, title), encoding="utf-8")

@@ -15,7 +15,7 @@ import voicepipe
 
 
 def test_the_program_that_reloads(tmp_path):
-    pytest.importorskip("vosk", reason="its pipeline recognises with vosk: pip install 'voicepipe[local]'")
+    pytest.importorskip("vosk", reason="its pipeline recognises with vosk: make setup")
     program = tmp_path / "reloading.py"
     program.write_text(block_titled("docs/how-to/embed.md", "reloading.py"), encoding="utf-8")
     command = [sys.executable, program, ROOT / "config/ai-agent.yaml"]
@@ -24,7 +24,7 @@ def test_the_program_that_reloads(tmp_path):
 
 
 def test_the_program_that_holds_hundreds_of_calls(tmp_path):
-    pytest.importorskip("vosk", reason="its pipeline recognises with vosk: pip install 'voicepipe[local]'")
+    pytest.importorskip("vosk", reason="its pipeline recognises with vosk: make setup")
     program = tmp_path / "collecting.py"
     program.write_text(block_titled("docs/how-to/embed.md", "collecting.py"), encoding="utf-8")
     command = [sys.executable, program, ROOT / "config/ai-agent.yaml"]

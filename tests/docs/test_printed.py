@@ -19,7 +19,7 @@ ENGINE = (sys.executable, "-m", "reference_engine")
 @pytest.fixture
 def place(tmp_path):
     """A copy of what the commands read."""
-    pytest.importorskip("vosk", reason="the pipelines recognise with vosk: pip install 'voicepipe[local]'")
+    pytest.importorskip("vosk", reason="the pipelines recognise with vosk: make setup")
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copytree(ROOT / "examples/pipelines", tmp_path / "examples/pipelines")
     return tmp_path

@@ -18,7 +18,7 @@ import voicepipe
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    pytest.importorskip("material", reason="the pages are built with mkdocs-material: pip install 'voicepipe[docs]'")
+    pytest.importorskip("material", reason="the pages are built with mkdocs-material: make setup")
     site = tmp_path_factory.mktemp("site")
     # Not `--quiet`: then nothing counts the warnings that `--strict` is about.
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site]

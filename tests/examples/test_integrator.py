@@ -1,4 +1,4 @@
-"""An integrator's program of about forty lines: its own transport, one Python tool, nothing of the engine."""
+"""An integrator's program of about fifty lines: its own transport, one Python tool, nothing of the engine."""
 
 import ast
 import subprocess
@@ -30,7 +30,7 @@ def recording(tmp_path):
 
 
 def test_it_holds_a_conversation_with_its_tool(recording):
-    pytest.importorskip("vosk", reason="the example's pipeline recognises with vosk: pip install 'voicepipe[local]'")
+    pytest.importorskip("vosk", reason="the example's pipeline recognises with vosk: make setup")
     run = subprocess.run(
         [sys.executable, EXAMPLE, recording], capture_output=True, text=True, timeout=LONG_S, check=True
     )
@@ -45,11 +45,11 @@ def test_it_is_short_and_uses_the_public_api_only():
     tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"sys", "wave", "pathlib", "trio", "voicepipe"}
+    assert imported == {"sys", "wave", "pathlib", "typing", "trio", "voicepipe"}
     docs = [
         ast.get_docstring(node, clean=False)
         for node in ast.walk(tree)
         if isinstance(node, ast.AsyncFunctionDef | ast.ClassDef | ast.Module)
     ]
     code = len([line for line in text.splitlines() if line.strip()])
-    assert code - sum(len([line for line in (doc or "").splitlines() if line.strip()]) for doc in docs) <= 45
+    assert code - sum(len([line for line in (doc or "").splitlines() if line.strip()]) for doc in docs) <= 60

@@ -42,6 +42,19 @@ def test_the_control_socket_is_where_systemd_makes_a_directory(service, argument
     assert arguments.control.parent == Path("/run") / service["RuntimeDirectory"]
 
 
+def test_secrets_are_read_again_at_a_reload(service, arguments):
+    assert arguments.env_file.parent == Path("/etc/voicepipe")
+    assert "EnvironmentFile" not in service  # systemd would read that once
+
+
+def test_there_is_a_private_place_to_write_to(service):
+    assert service["StateDirectory"] == "voicepipe"
+    assert service["StateDirectoryMode"] == "0700"
+    guide = (UNIT.parents[3] / "docs/how-to/run-as-a-service.md").read_text(encoding="utf-8")
+    assert "${STATE_DIRECTORY}/recordings" in guide
+    assert "${STATE_DIRECTORY}/calls.jsonl" in guide
+
+
 def test_it_is_told_how_the_engine_is(service):
     assert service["Type"] == "notify-reload"
     assert service["NotifyAccess"] == "main"

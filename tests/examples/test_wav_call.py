@@ -14,7 +14,7 @@ EXAMPLE = ROOT / "examples" / "wav_call.py"
 
 
 def test_it_holds_a_conversation_with_a_recorded_caller(tmp_path: Path) -> None:
-    pytest.importorskip("vosk", reason="the example's pipeline recognises with vosk: pip install 'voicepipe[local]'")
+    pytest.importorskip("vosk", reason="the example's pipeline recognises with vosk: make setup")
     conversation = tmp_path / "conversation.wav"
     caller = ROOT / "tests/data/speech/two-turns-8k.wav"
     run = subprocess.run(

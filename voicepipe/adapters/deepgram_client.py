@@ -29,6 +29,7 @@ from attrs import frozen
 from voicepipe.adapters.api_keys import check_api_key
 from voicepipe.adapters.deepgram_errors import closed, refused
 from voicepipe.config.values import Secret
+from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Account:
 def check_account(base_url: str, api_key: str) -> Iterator[Problem]:
     """Says whether the library is installed, and what is wrong with the address and the key."""
     if find_spec("deepgram") is None or find_spec("websockets") is None:
-        hint = "pip install 'voicepipe[deepgram]'"
+        hint = install_hint("deepgram")
         yield Problem(Location(""), "", "the library deepgram-sdk is not installed", hint)
     try:
         url = urlsplit(base_url)

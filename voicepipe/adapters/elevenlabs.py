@@ -23,6 +23,7 @@ from voicepipe.adapters.elevenlabs_timestamps import TimedSpeech
 from voicepipe.adapters.speech_requests import open_requests, unwind
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
+from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 
@@ -101,7 +102,7 @@ class ElevenLabsOptions:
 def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
     """Says whether httpx is installed, and what is wrong with the address and the key."""
     if find_spec("httpx") is None:
-        yield Problem(Location(""), "", "the library httpx is not installed", "pip install 'voicepipe[elevenlabs]'")
+        yield Problem(Location(""), "", "the library httpx is not installed", install_hint("elevenlabs"))
     try:
         url = urlsplit(options.base_url)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0

@@ -25,6 +25,7 @@ from voicepipe.adapters.espeak_helper import AUDIO, DONE, DROP, FAILED, READY, R
 from voicepipe.adapters.espeak_voices import UnknownVoice, find_voice
 from voicepipe.adapters.helper_process import open_helper_process
 from voicepipe.audio import AudioFormat
+from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import SpeechAudio, SpeechEvent, SpeechMark
 from voicepipe.registry import Adapter
@@ -85,7 +86,7 @@ def _find_voice(options: EspeakOptions) -> tuple[str, str, str]:
         import espeakng_loader  # noqa: PLC0415 - an extra, for those who use it; it only knows paths
     except ImportError as error:
         raise ComponentError(
-            f"the library can't be imported: {error}", retryable=False, hint="pip install 'voicepipe[espeak]'"
+            f"the library can't be imported: {error}", retryable=False, hint=install_hint("espeak")
         ) from error
     data = espeakng_loader.get_data_path()
     try:

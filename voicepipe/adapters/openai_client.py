@@ -23,6 +23,7 @@ import trio
 
 from voicepipe.adapters.api_keys import check_api_key
 from voicepipe.adapters.openai_errors import broken_off, refused
+from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def is_openai(base_url: str | None) -> bool:
 def check_client(account: Account) -> Iterator[Problem]:
     """Says whether the library is installed, and what is wrong with the address and the key."""
     if find_spec("openai") is None:
-        yield Problem(Location(""), "", "the library openai is not installed", "pip install 'voicepipe[openai]'")
+        yield Problem(Location(""), "", "the library openai is not installed", install_hint("openai"))
     try:
         url = urlsplit(account.base_url or OPENAI)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0

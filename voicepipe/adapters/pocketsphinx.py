@@ -30,6 +30,7 @@ from voicepipe.adapters.pocketsphinx_grammar import Word as Said
 from voicepipe.adapters.recogniser_workers import RecogniserStream, RecogniserWorker
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import File
+from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 from voicepipe.requests import Listen, StreamInput
@@ -82,7 +83,7 @@ class _Installed:
             raise ComponentError(
                 "the library pocketsphinx is not installed",
                 retryable=False,
-                hint="pip install 'voicepipe[pocketsphinx]'",
+                hint=install_hint("pocketsphinx"),
             )
         package = Path(spec.origin).parent
         self.site, self.model = package.parent, package / "model/en-us"

@@ -21,6 +21,7 @@ from attrs import frozen
 
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Directory
+from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import Transcript, TranscriptEvent, Word
 from voicepipe.registry import Adapter
@@ -65,7 +66,7 @@ def _missing(model: Path) -> list[str]:
 def check_model(options: VoskOptions) -> Iterator[Problem]:
     """Says whether the library is installed, and what the model's directory lacks."""
     if find_spec("vosk") is None:
-        yield Problem(Location(""), "", "the library vosk is not installed", "pip install 'voicepipe[vosk]'")
+        yield Problem(Location(""), "", "the library vosk is not installed", install_hint("vosk"))
     model = options.model.path
     missing = _missing(model)
     if not missing:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from voicepipe.distribution import install_hint
 from voicepipe.documents import did_you_mean, shown
 from voicepipe.errors import VoicepipeError
 
@@ -59,7 +60,7 @@ def ask_serving(engine: str, name: str | None) -> Serving:
         import httpx  # noqa: PLC0415 - an extra, and 100 ms for those who ask nobody
     except ImportError:
         message = "asking an engine needs httpx, which is not installed"
-        raise NoAnswerError(message, "pip install 'voicepipe[engine]'") from None
+        raise NoAnswerError(message, install_hint("engine")) from None
     by_address = engine.startswith(("http://", "https://"))
     transport = httpx.HTTPTransport(uds=None if by_address else engine)
     token = os.environ.get(TOKEN) if by_address else None

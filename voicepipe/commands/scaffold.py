@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
+from voicepipe.distribution import DISTRIBUTION
+
 if TYPE_CHECKING:
     from voicepipe.components import Role
 
@@ -69,7 +71,7 @@ _PROBE = '''
 OVERS: dict[Over, OverWords] = {
     "inside": OverWords(
         "against an engine of a few lines that stands in for the library",
-        ("voicepipe",),
+        (DISTRIBUTION,),
         {"adapter.py": ("inside/adapter.{role}.py",), "engine.py": ("engine/{role}.py",), "test": ("inside/test.py",)},
         {
             "adapter.py": "the options, the component, its streams",
@@ -79,7 +81,7 @@ OVERS: dict[Over, OverWords] = {
     ),
     "http": OverWords(
         "against a local server that stands in for the service",
-        ("voicepipe", "httpx>=0.28"),
+        (DISTRIBUTION, "httpx>=0.28"),
         {
             "adapter.py": ("http/adapter.{role}.py",),
             "wire.py": ("http/wire.{role}.py",),
@@ -102,7 +104,7 @@ OVERS: dict[Over, OverWords] = {
     ),
     "websocket": OverWords(
         "against a local server that stands in for the service",
-        ("voicepipe", "websockets>=17,<18"),
+        (DISTRIBUTION, "websockets>=17,<18"),
         {
             "adapter.py": ("session/adapter.{role}.py",),
             "wire.py": ("session/wire.{role}.py",),
@@ -131,7 +133,7 @@ OVERS: dict[Over, OverWords] = {
     ),
     "process": OverWords(
         "against an engine of a few lines in a process of its own",
-        ("voicepipe",),
+        (DISTRIBUTION,),
         {
             "adapter.py": ("session/adapter.{role}.py",),
             "wire.py": ("session/wire.{role}.py",),

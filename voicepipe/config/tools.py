@@ -16,6 +16,7 @@ from attrs.validators import ge, gt, min_len
 
 from voicepipe.config.reading import set_reading
 from voicepipe.config.values import Secret
+from voicepipe.distribution import install_hint
 from voicepipe.documents import Place, Refused, did_you_mean, shown
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Scalar, Sequence
@@ -142,7 +143,7 @@ def check_tools(reading: SetReading, tools: Place | None, taken: Collection[str]
         http = _entries(place).get("http")
         url = _entries(http).get("url")
         if http is not None and find_spec("httpx") is None:
-            http.report("the library httpx is not installed", "pip install 'voicepipe[http]'", where=http.head)
+            http.report("the library httpx is not installed", install_hint("http"), where=http.head)
         if url is not None:
             _check_url(reading, url, _entries(place).get("parameters"))
 

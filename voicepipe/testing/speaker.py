@@ -66,7 +66,7 @@ async def open_speaker(
         rate: of the audio, in Hz.
 
     Raises:
-        ComponentError: there is no such voice, or espeak-ng is not installed (`voicepipe[espeak]`).
+        ComponentError: there is no such voice, or espeak-ng is not installed (`voicepipe-telephony[espeak]`).
         ValueError: the speed is none that it can do.
 
     """
