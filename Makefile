@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates bench bench-peers profile bench-reload schema clean
+.PHONY: help setup demo test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates bench bench-peers profile bench-reload schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ demo: .venv/local  ## Places real calls over AudioSocket, reloads under them, an
 
 test: .venv/dev lint types  ## Lint, types and all tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+test-pythons: .venv/dev  ## A short form of the tests on every other Python that is installed: 3.12, 3.13, 3.14
+	@tests/other_pythons.sh
 
 lint: .venv/dev  ## ruff: style and formatting
 	$(BIN)/ruff check .
@@ -92,5 +95,5 @@ schema: .venv/local  ## Writes config/schema.json anew, after a change of option
 	$(BIN)/voicepipe schema > config/schema.json
 
 clean:  ## Removes what the other targets made
-	rm -rf .venv .venv-pipecat .venv-livekit site demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-pipecat .venv-livekit site demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
