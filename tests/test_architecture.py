@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import voicepipe
+from voicepipe.distribution import DISTRIBUTION
 
 ROOT = Path(voicepipe.__file__).parents[1]
 SDK = sorted((ROOT / "voicepipe").rglob("*.py"))
@@ -261,7 +262,7 @@ def test_the_vendors_are_those_of_the_extras():
     """So that a vendor that is added is not forgotten below."""
     extras = {"all", "local", "dev", "docs"}
     named = set()
-    for requirement in requires("voicepipe") or ():
+    for requirement in requires(DISTRIBUTION) or ():
         package, _, marker = requirement.partition(";")
         if "extra ==" in marker and not any(f'"{extra}"' in marker for extra in extras):
             name = package.split("[")[0].split("=")[0].split(">")[0].split("<")[0].strip().lower()
