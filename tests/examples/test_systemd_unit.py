@@ -11,7 +11,7 @@ from subprocess import run
 
 import pytest
 
-from reference_engine import cli, starting, stopping
+from reference_engine import commands, starting, stopping
 
 UNIT = Path(__file__).parents[2] / "examples/deploy/systemd/voicepipe.service"
 
@@ -29,7 +29,7 @@ def arguments(service):
     """What the engine makes of the command line."""
     program, *words = shlex.split(service["ExecStart"])
     assert Path(program).name == "reference-engine"
-    return cli._parser().parse_args(words)
+    return commands.parser().parse_args(words)
 
 
 def test_the_drain_fits_into_the_time_that_systemd_gives(service, arguments):
