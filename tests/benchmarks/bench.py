@@ -214,13 +214,15 @@ def import_ms(module):
     return round(median(took) * 1000, 1)
 
 
-def once(calls, set_ups):
+def once(calls, set_ups, seconds):
     """What does not depend on the number of calls: import, memory, set-ups."""
     measured = {"import_ms": import_ms("voicepipe"), "import_of_all_ms": import_ms("voicepipe.public")}
     with serving("server.py", write_files()) as (pid, port, _):
         pages = int(Path("/proc", str(pid), "statm").read_text().split()[1])
         measured["base_mb"] = round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
-        measured["kb_per_idle_call"] = round(call(port, pid, "--what", "idle", "--calls", calls)["kb_per_idle_call"], 1)
+        idle = call(port, pid, "--what", "idle", "--calls", calls, "--seconds", seconds)
+        measured["kb_per_idle_call"] = round(idle["kb_per_idle_call"], 1)
+        measured["cpu_s_per_idle_call_min"] = round(idle["cpu_s_per_idle_call_min"], 4)
     with serving("server.py", write_files()) as (pid, port, _):
         call(port, pid, "--what", "set_up", "--calls", 50)
         rates = [call(port, pid, "--what", "set_up", "--calls", set_ups)["set_ups_a_second"] for _ in range(3)]
@@ -340,13 +342,13 @@ def main():
         return profile(arguments.profile, arguments.seconds)
     if arguments.quick:
         results = measure([2], 2, 5, 1)
-        results["once"] = once(calls=2, set_ups=20)
+        results["once"] = once(calls=2, set_ups=20, seconds=1)
     else:
         results = measure(
             [int(n) for n in arguments.calls.split(",")], arguments.seconds, arguments.warm_up, arguments.runs
         )
         print("import, memory, set-ups")
-        results["once"] = once(calls=200, set_ups=1000)
+        results["once"] = once(calls=200, set_ups=1000, seconds=10)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=2))
     show(results)

@@ -287,14 +287,18 @@ def hold(arguments):
 
 
 def idle(arguments):
-    """Memory of calls that are silent."""
+    """Memory of calls in which nothing has happened yet, and the CPU time of those in which nobody speaks."""
     server = Server(arguments.pid)
     base_kb = server.rss_kb()
     callers = Callers(arguments.port, arguments.calls, echo=False, silent=True)
     for caller in callers.all:
         caller.socket.send(QUIET)
     callers.run(2.0)
-    return {"kb_per_idle_call": (server.rss_kb() - base_kb) / arguments.calls, "faults": callers.faults[:20]}
+    idle_kb = (server.rss_kb() - base_kb) / arguments.calls
+    callers.silent, callers.said = False, [QUIET] * CYCLE  # as Asterisk sends it while a caller is silent
+    callers.run(1.0)
+    (by_calls, *_), _load = callers.measure(arguments.seconds, server)
+    return {"kb_per_idle_call": idle_kb, "cpu_s_per_idle_call_min": by_calls, "faults": callers.faults[:20]}
 
 
 def set_up(arguments):

@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from voicepipe.transports.audiosocket import serve_audiosocket
-from voicepipe.transports.audiosocket_wire import Decoder
+from voicepipe.transports.audiosocket_wire import RATES, Decoder, encode_audio
 
 ASTERISK = Path(__file__).parents[1] / "data" / "asterisk"
 
@@ -54,19 +54,21 @@ class Peer:
         for piece in pieces:
             await self.stream.send_all(piece)
 
-    async def receive(self, count):
-        """The next so many frames; fewer if the other side ends before."""
+    async def receive(self, count, *, silence=False):
+        """The next so many frames, silence left out unless it is asked for; fewer if the other side ends before."""
         while len(self.frames) < count:
             data = await self.stream.receive_some()
             if not data:
                 break
-            self.frames += [(kind, bytes(payload)) for kind, payload in self.decoder.feed(data)]
+            frames = [(kind, bytes(payload)) for kind, payload in self.decoder.feed(data)]
+            self.frames += [frame for frame in frames if silence or frame[0] not in RATES or any(frame[1])]
         taken, self.frames = self.frames[:count], self.frames[count:]
         return taken
 
     async def receive_all(self):
-        """All bytes until the other side ends."""
-        return b"".join([data async for data in self.stream])
+        """All bytes until the other side ends, without what fills a wait of more than 60 ms."""
+        data = b"".join([data async for data in self.stream])
+        return data.replace(encode_audio(0x10, bytes(320)), b"")
 
 
 @pytest.fixture

@@ -110,7 +110,8 @@ async def test_a_conversation_with_an_echo(autojump_clock, call, rate):
     assert not any(mine[: mine.index(said)])
     gaps = np.diff([at for at, _ in agent.frames])
     assert gaps.round(6).tolist().count(0.02) >= len(gaps) - 2  # no audio while a key is held
-    assert np.diff([at for at, _ in caller.arrivals]) == pytest.approx(gaps[: len(caller.arrivals) - 1])
+    until_a_key = int(np.argmax(gaps > 0.03))  # the frame of silence after it is no part of a reply
+    assert np.diff([at for at, _ in caller.arrivals])[: until_a_key - 1] == pytest.approx(gaps[: until_a_key - 1])
     assert {size for _, size in caller.arrivals} == {caller.audio.bytes_in(20)}
 
 

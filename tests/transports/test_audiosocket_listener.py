@@ -138,7 +138,7 @@ async def test_close_lets_the_calls_finish(connect):
             await calls.reach(1)
             address = listener.address
             listener.close()
-            await trio.testing.wait_all_tasks_blocked(0.05)
+            await trio.testing.wait_all_tasks_blocked()
             with pytest.raises(OSError, match="refused"), socket.create_connection(address, 0.5):
                 pass
             assert not returned.is_set()

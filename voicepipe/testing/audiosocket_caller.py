@@ -5,6 +5,7 @@ from __future__ import annotations
 import wave
 from collections import deque
 from contextlib import asynccontextmanager
+from math import inf
 from os import fspath
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 JITTER_BUFFER_MS: Final = 40
 """How much later than it comes a caller's telephone plays the first audio after a pause."""
 _LOOK_S: Final = 0.02
+_GAP_S: Final = 0.03
+"""How long nothing came before a frame of zeros that is no part of a reply: those come every 20 ms."""
 
 
 @define(eq=False)
@@ -63,7 +66,8 @@ class AudioSocketCaller:
         self.how = ""
         """How it ended: `0x00`, `fin` or `reset` from the agent's side, `caller`, or what the agent did wrong."""
         self.arrivals: list[tuple[float, int]] = []
-        """When the agent's frames came, in s since the call began, and their bytes of audio."""
+        """When the agent's frames came, in s since the call began, and their bytes of audio. Silence that only
+        keeps the line going between replies is left out."""
         self._stream = stream
         self._frame = self.audio.bytes_in(FRAME_MS)
         self._began = trio.current_time()
@@ -71,6 +75,7 @@ class AudioSocketCaller:
         self._said, self._heard = bytearray(), bytearray()
         self._sending, self._broken = trio.Lock(), False
         self._mark = 0  # what was heard up to here is no answer
+        self._last_frame_at_s = -inf  # of the agent's
 
     @property
     def seconds(self) -> float:
@@ -213,7 +218,9 @@ class AudioSocketCaller:
     def _hear(self, kind: int, payload: memoryview) -> None:
         if RATES.get(kind) != self.audio.rate:
             raise TransportError(f"a frame of kind 0x{kind:02x} in a call at {self.audio.rate} Hz")
-        self.arrivals.append((self.seconds, len(payload)))
+        at_s, self._last_frame_at_s = self._last_frame_at_s, self.seconds
+        if self._last_frame_at_s - at_s < _GAP_S or any(payload):
+            self.arrivals.append((self._last_frame_at_s, len(payload)))
         now = self._now()
         if now > len(self._heard):
             self._heard += bytes(now + self.audio.bytes_in(JITTER_BUFFER_MS) - len(self._heard))

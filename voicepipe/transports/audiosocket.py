@@ -12,8 +12,9 @@ import trio
 from attrs import define, field
 from attrs.validators import ge, gt, in_
 
+from voicepipe.audio import FRAME_MS
 from voicepipe.errors import TransportError
-from voicepipe.transports.audiosocket_transport import AudioSocketTransport
+from voicepipe.transports.audiosocket_transport import GAP_FRAMES, AudioSocketTransport
 from voicepipe.transports.audiosocket_wire import HANGUP, KINDS
 from voicepipe.transports.hub import Hub
 
@@ -28,8 +29,10 @@ BACKLOG: Final = 1024
 """Connections that may wait to be accepted; Asterisk gives up after 2 s."""
 READ_BYTES: Final = 65_536
 """The most that is read at once."""
-KEEP_ALIVE_S: Final = 0.75
-"""How often quiet calls are looked for, so that none is quiet for more than twice that; Asterisk allows 2.0 s."""
+FRAME_S: Final = FRAME_MS / 1000
+"""How often calls are looked through for those to which nothing went out lately."""
+SLACK_S: Final = 0.005
+"""How far such a look may be off, so that it falls together with audio that comes in."""
 NO_RESOURCES_S: Final = 0.1
 """How long to wait when a connection could not be accepted for want of descriptors or memory."""
 LINGERING: Final = 64
@@ -76,6 +79,9 @@ class AudioSocketListener:
     _buffer: memoryview = field(init=False, factory=lambda: memoryview(bytearray(READ_BYTES)))
     _hub: Hub = field(init=False)
     _calls: set[AudioSocketTransport] = field(init=False, factory=set)
+    _first_call: trio.Event = field(init=False, factory=trio.Event)
+    _look_at: float = field(init=False, default=0.0)
+    _next_look: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _sockets: int = field(init=False, default=0)
     """Connections that are open."""
     _serving: int = field(init=False, default=0)
@@ -99,12 +105,12 @@ class AudioSocketListener:
         goes to `on_refused`; any other exception likewise to `on_crash`, or, if there is none, is raised here, which
         cancels the other calls.
         """
-        with closing(Hub()) as self._hub:
+        with closing(Hub(self._fill_gaps_if_due)) as self._hub:
             await self._serve(handler)
 
     async def _serve(self, handler: Handler) -> None:
         async with trio.open_nursery() as upkeep:
-            upkeep.start_soon(self._keep_calls_alive)
+            upkeep.start_soon(self._fill_gaps)
             upkeep.start_soon(self._hub.run)
             async with trio.open_nursery() as connections:
                 await self._accept(handler, connections)
@@ -116,11 +122,30 @@ class AudioSocketListener:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 
-    async def _keep_calls_alive(self) -> None:
+    async def _fill_gaps(self) -> None:
+        """Looks for gaps when the hub has not: all callers are muted. Asleep while no call is up."""
         while True:
-            await trio.sleep(KEEP_ALIVE_S)
-            for call in self._calls:
-                call.keep_alive()
+            while not self._calls:
+                self._first_call = trio.Event()
+                await self._first_call.wait()
+            with trio.CancelScope(deadline=self._look_at + SLACK_S) as self._next_look:
+                await trio.sleep_forever()
+            self._fill_gaps_if_due()
+
+    def _fill_gaps_if_due(self) -> None:
+        """Has every call send something every `GAP_FRAMES`.
+
+        Called by the hub whenever anything came in, for a wake-up costs more than looking through a hundred calls.
+        """
+        now = trio.current_time()
+        if now < self._look_at - SLACK_S:
+            return
+        self._look_at = max(self._look_at + FRAME_S, now)  # after a stall, what was missed is not made up for
+        self._next_look.deadline = self._look_at + SLACK_S
+        for call in self._calls:
+            call.frames_without_write += 1
+            if call.frames_without_write >= GAP_FRAMES:
+                call.write_silence()
 
     async def _accept(self, handler: Handler, nursery: trio.Nursery) -> None:
         exhausted = False
@@ -167,6 +192,7 @@ class AudioSocketListener:
         try:
             if await transport.answer(self.identify_timeout):
                 self._calls.add(transport)
+                self._first_call.set()
                 await handler(transport)
         except* TransportError as errors:
             for refused in _leaves(errors):

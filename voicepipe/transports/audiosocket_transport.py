@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 FIRST_AUDIO_S: Final = 0.2
 """How long a call waits for audio that tells its rate; a muted caller sends none."""
+GAP_FRAMES: Final = 3
+"""How many frames' time may pass without a frame from us: 60 ms.
+
+Asterisk serves both directions of a call from one thread, and one that waits for us serves the caller late (asterisk
+issue 2089); `AudioSocket()` also drops a call to which neither side sends anything for 2.0 s.
+"""
 GOODBYE_S: Final = 0.5
 """How long a hang-up tries to send what is left, even when it is cancelled."""
 DRAIN_S: Final = 2.0
@@ -79,7 +85,8 @@ class AudioSocketTransport:
         self._closed = trio.Event()
         self._unsent = b""
         self._room: trio.Event | None = None  # somebody waits for room in the kernel's buffer
-        self._quiet = False
+        self.frames_without_write = 0
+        """For how many frames' time nothing was written; the listener counts."""
 
     async def answer(self, identify_timeout: float) -> bool:
         """Finds out which call this is and what its audio is; False: it closed without having sent a byte.
@@ -133,7 +140,6 @@ class AudioSocketTransport:
         data = self._read()
         if data is None or self._over:
             return
-        self._quiet = False
         for kind, payload in self._decoder.feed(data):
             if kind == self._kind_in:
                 self._sink.audio(payload)
@@ -204,7 +210,7 @@ class AudioSocketTransport:
             return False
         except OSError:  # gone: reading finds that out too, and says so
             return True
-        self._quiet = False
+        self.frames_without_write = 0
         if sent != len(message):  # the rest has to follow at once, or Asterisk drops the call
             self._unsent = message[sent:]
             self._nursery.start_soon(self._finish_frame)
@@ -244,14 +250,10 @@ class AudioSocketTransport:
         else:
             await self._wait_room()
 
-    def keep_alive(self) -> None:
-        """Writes a frame of silence if nothing came or went since the last time this was called.
-
-        Asterisk's AudioSocket() drops a call after 2.0 s in which neither side sent anything.
-        """
-        if self._quiet:
-            self.write(bytes(self.audio.bytes_in(FRAME_MS)))
-        self._quiet = True
+    def write_silence(self) -> None:
+        """Writes 20 ms of silence, if there is room for it."""
+        self.frames_without_write = 0  # if there is none, the next try comes as late as after a frame that went out
+        self.write(bytes(self.audio.bytes_in(FRAME_MS)))
 
     def clear(self) -> None:
         """Not in `can`: Asterisk plays what it got, at once."""

@@ -23,6 +23,7 @@ import trio
 from voicepipe.ticker import SLOT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from socket import socket
     from typing import NoReturn
 
@@ -49,9 +50,11 @@ class Receiver(Protocol):
 class Hub:
     """Has receivers receive whenever their sockets have something."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_turns: Callable[[], None] = lambda: None) -> None:
+        """Takes what else is to be done while it is awake."""
         self._selector = selectors.DefaultSelector()
         self._receivers: set[Receiver] = set()
+        self._after_turns = after_turns
 
     def add(self, receiver: Receiver, connection: socket) -> None:
         """Gives a receiver its turns from now on."""
@@ -92,6 +95,7 @@ class Hub:
                     receiver.receive()
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - one call's trouble, which ends that call
                     receiver.fail(error)
+        self._after_turns()
         return len(ready)
 
     def close(self) -> None:
