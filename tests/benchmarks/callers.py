@@ -65,23 +65,34 @@ class Server:
         self._process = Path("/proc", str(pid))
 
     def cpu_s(self):
-        """CPU seconds so far: of the thread that holds the calls, of all other threads, of all helper processes."""
+        """CPU seconds so far, by part: the thread that holds the calls, all others, and each kind of helper process."""
         calls = int((self._process / "schedstat").read_text().split()[0]) / 1e9
-        threads = sum(int((task / "schedstat").read_text().split()[0]) / 1e9 for task in self._tasks(self._process))
-        helpers = (Path("/proc", child) for task in self._tasks(self._process) for child in _words(task / "children"))
-        helpers_s = sum(int(words[0]) / 1e9 for helper in helpers if (words := _words(helper / "schedstat")))
-        return calls, threads - calls, helpers_s
+        parts = {"calls": calls, "threads": self._threads_s(self._process) - calls}
+        for child in (child for task in self._tasks(self._process) for child in _words(task / "children")):
+            helper = Path("/proc", child)
+            # Its script: `vosk_worker`, `espeak_helper`.
+            kind = next(
+                (Path(word).stem for word in _words(helper / "cmdline", "\0") if word.endswith(".py")), "others"
+            )
+            parts[kind] = parts.get(kind, 0.0) + self._threads_s(helper)
+        return parts
+
+    def _threads_s(self, process):
+        return sum(int(words[0]) / 1e9 for task in self._tasks(process) if (words := _words(task / "schedstat")))
 
     def _tasks(self, process):
-        return (process / "task").iterdir()
+        try:
+            return list((process / "task").iterdir())
+        except OSError:  # it has ended
+            return []
 
     def rss_kb(self):
         return int(_words(self._process / "statm")[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
-def _words(path):
+def _words(path, separator=None):
     try:
-        return path.read_text().split()
+        return path.read_text().split(separator)
     except OSError:  # it has ended
         return []
 
@@ -223,13 +234,13 @@ class Callers:
         self.measuring = True
         before, began = server.cpu_s(), clock()
         self.run(seconds)
-        used = [after - at_first for after, at_first in zip(server.cpu_s(), before, strict=True)]
+        used = {part: after - before.get(part, 0.0) for part, after in server.cpu_s().items()}
         took = clock() - began
         for caller in self.all:
             self.reply_over(caller)
         self.measuring = False
         call_minutes = len(self.all) * took / 60
-        return [cpu_s / call_minutes for cpu_s in used], sum(used) / took
+        return {part: cpu_s / call_minutes for part, cpu_s in used.items()}, sum(used.values()) / took
 
     def barge_in(self):
         """All who are being spoken to speak; when the last frame comes, in ms.
@@ -267,8 +278,8 @@ def hold(arguments):
     if not (arguments.echo or arguments.speech):
         callers.barge_in()
     return {
-        "cpu_s_per_call_min": sum(by_part),
-        "cpu_by_part": dict(zip(("calls", "threads", "helpers"), by_part, strict=True)),
+        "cpu_s_per_call_min": sum(by_part.values()),
+        "cpu_by_part": by_part,
         "load": load,
         "late_p50_ms": percentile(callers.late_ms, 0.5),
         "late_p99_ms": percentile(callers.late_ms, 0.99),

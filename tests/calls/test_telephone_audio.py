@@ -12,7 +12,7 @@ pytest.importorskip("espeakng_loader", reason="the extra `espeak` is not install
 QUIET = (
     "clean",
     "white noise, -40 dBFS",
-    "babble of six, -45 dBFS",
+    "babble of six, -50 dBFS",
     "one other voice, -50 dBFS",
     "echo -30 dB after 60 ms",
     "hum, -35 dBFS",

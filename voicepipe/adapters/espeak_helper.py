@@ -53,9 +53,6 @@ RISE_SAMPLES = 22
 FADE_SAMPLES = 110
 """Over how many samples the end of each text fades to zero, 5 ms: the library cuts an echo off where the text ends."""
 
-TRIAL = "One."
-"""What is spoken to nobody before the process is ready: a voice that can't speak is found now, not by a caller."""
-
 # espeak-ng/speak_lib.h
 SYNCHRONOUS, DONT_EXIT = 2, 0x8000
 UTF8 = 1
@@ -100,9 +97,9 @@ class Speaker:
         self.wanted: dict[int, str] = {}
 
     def set_up(self, voice: str, words_per_minute: int, pitch: int) -> bool:
-        """Chooses the voice, and speaks to nobody; False if the library won't."""
+        """Chooses the voice; False if the library won't."""
         self._voice, self._words_per_minute, self._pitch = voice.encode(), words_per_minute, pitch
-        return self.rate > 0 and self._choose() and not self._synthesise(TRIAL) and self._choose()
+        return self.rate > 0 and self._choose()
 
     def _choose(self) -> bool:
         return bool(
@@ -111,18 +108,14 @@ class Speaker:
             and self._espeak.espeak_SetParameter(PITCH, self._pitch, 0) == 0
         )
 
-    def _synthesise(self, text: str) -> bool:
-        """Whether the library could not speak a text; what it makes goes to `_made`."""
-        encoded = text.encode()
-        return bool(self._espeak.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8, None, None))
-
     def speak(self, request: int) -> None:
         """Speaks one text, if it is still wanted: from silence, and to a zero."""
         text = self.wanted.get(request)
         if text is None:
             return
         self._request, self._silent, self._end = request, True, b""
-        failed = self._synthesise(text)
+        encoded = text.encode()
+        failed = self._espeak.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8, None, None)
         if self.wanted.pop(request, None) is not None and self._end:
             self.say(AUDIO, request, faded(self._end))
         self.say(FAILED if failed else DONE, request)
@@ -139,7 +132,7 @@ class Speaker:
     def _made(self, samples: int | None, count: int, events: Any) -> int:
         """Takes what the library made; 1 has it stop."""
         if self._request not in self.wanted:
-            return 0 if self._request == 0 else 1  # the trial is heard by nobody, and runs to its end
+            return 1
         kinds = set()
         for event in events:
             if event.type == EVENT_END_OF_LIST:

@@ -95,6 +95,13 @@ class HelperProcess:
             del self._last_words[:-LAST_WORDS]
         self._spoken.set()
 
+    async def last_words(self) -> str:
+        """The end of what it wrote to standard error, when it has left; after `LEAVE_S`, what there is."""
+        with trio.move_on_after(LEAVE_S):
+            await self._process.wait()
+            await self._spoken.wait()
+        return self._last_words.decode(errors="replace").strip()
+
     async def read(self, sink: HelperSink, scope: trio.CancelScope) -> None:
         """Delivers its messages until it ends, then cancels the scope."""
         received = bytearray()
@@ -109,13 +116,11 @@ class HelperProcess:
                 sink.message(kind, request, bytes(received[at + HEADER.size : end]))
                 at = end
             del received[:at]
-        with trio.move_on_after(LEAVE_S):
-            await self._process.wait()
-            await self._spoken.wait()
+        last_words = await self.last_words()
         returncode = self._process.returncode
         self.failure = ComponentError(
             f"the helper process ended by itself ({_how(returncode)})",
-            answered=self._last_words.decode(errors="replace").strip(),
+            answered=last_words,
             hint=KILLED_HINT if returncode == -signal.SIGKILL else self._hint,
         )
         sink.ended(self.failure)

@@ -49,9 +49,8 @@ MOST_BYTES = INPUT.format.bytes_in(1000)
 PHRASES = "the phrases"
 """The rule that phrases become; no grammar has one of that name, as it has a space in it."""
 
-HINT = (
-    "its phrases, `grammar` and `dictionary` are what PocketSphinx was given; `voicepipe check` looks at each of them"
-)
+REFUSED = "PocketSphinx can't work with what it was given"
+HINT = "what it was given are the options `phrases`, `grammar` and `dictionary`"
 """For a worker that can't begin, or that ends by itself."""
 
 GRAMMARS_KEPT = 512
@@ -244,7 +243,7 @@ async def open_pocketsphinx(options: PocketsphinxOptions, resources: Resources) 
     threads = resources.threads
     command, expectations = await trio.to_thread.run_sync(_prepare, options, resources.component, limiter=threads)
     number = options.workers or max(1, (os.cpu_count() or 1) // 2)
-    workers = [RecogniserWorker("PocketSphinx", expectations.own, hint=HINT) for _ in range(number)]
+    workers = [RecogniserWorker("PocketSphinx", REFUSED, expectations.own, hint=HINT) for _ in range(number)]
     async with open_kept_helpers(command, workers, hint=HINT):
         yield _PocketSphinx(workers, expectations, options.words, threads)
 

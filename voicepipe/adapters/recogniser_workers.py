@@ -58,16 +58,17 @@ class RecogniserWorker:
     Where it is kept by `open_kept_helpers` it is followed by another process, with no streams.
     """
 
-    def __init__(self, engine: str, trial: bytes | None = None, *, hint: str = "") -> None:
+    def __init__(self, engine: str, refused: str, trial: bytes | None = None, *, hint: str = "") -> None:
         """Takes what it is about.
 
         Args:
             engine: the library's name, for messages.
+            refused: what it means that the worker refuses to work.
             trial: the payload of TRY; None: the worker has all that it needs on its command line.
             hint: what an operator can do if the worker refuses to work.
 
         """
-        self._engine, self._trial, self._hint = engine, trial, hint
+        self._engine, self._refused, self._trial, self._hint = engine, refused, trial, hint
         self._ready = trio.Event()
         self._refusal = ""
         self.streams: dict[int, RecogniserStream] = {}
@@ -96,8 +97,10 @@ class RecogniserWorker:
             helper.post(TRY, 0, self._trial)
         await self._ready.wait()
         if self._refusal:
+            with trio.CancelScope(shield=True):  # it leaves, which ends what runs here; the reason is better
+                answered = await helper.last_words()
             raise ComponentError(
-                f"{self._engine} can't work with what it was given: {self._refusal}", retryable=False, hint=self._hint
+                f"{self._refused}: {self._refusal}", retryable=False, answered=answered, hint=self._hint
             )
 
     async def wait_ready(self) -> None:
@@ -245,10 +248,10 @@ class RecogniserStream:
     async def _ask(self, kind: int, payload: bytes = b"", *, last: bool = False) -> None:
         # Whoever was cancelled while it waited has left a question behind.
         await self._wait_for_answers()
-        self._worker.post(kind, self.number, payload)
         self._asked += 1
         if last:
             self._last = self._asked
+        self._worker.post(kind, self.number, payload)
         await self._wait_for_answers()
 
     async def _wait_for_answers(self) -> None:
