@@ -29,10 +29,10 @@ from reference_engine.superseding import drain_superseded
 from reference_engine.switch import Switch
 from reference_engine.systemd import ServiceManager
 from reference_engine.upkeep import keep_up
-from voicepipe import AudioSocketListener, Collector, open_runtime
+from voicepipe import AudioSocketListener, Collector, open_runtime, read_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from socket import socket
 
     from reference_engine.run_options import RunOptions
@@ -57,6 +57,7 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
         EngineError: an address is taken, or not fit; perhaps in an exception group.
 
     """
+    stopping: Stopping | None = None
     with (
         # A SIGHUP that comes while the sets are opened waits here until they are.
         trio.open_signal_receiver(signal.SIGHUP) as hangups,
@@ -64,7 +65,7 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
         ExitStack() as claimed,
         trio.CancelScope() as everything,
     ):
-        settings, environ = options.load()
+        settings, environ = await _load(options, stops, everything)
         in_force, readiness, sessions = InForce(settings), Readiness(), SessionStore()
         control = claimed.enter_context(claimed_socket(settings.control))
         admin = claimed.enter_context(claimed_port(settings.admin)) if settings.admin else None
@@ -106,6 +107,7 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
 
             tend("stop signals", stopping.watch, stops)
             tend("systemd's watchdog", manager.keep_watchdog_quiet)
+            tend("notes to systemd", manager.deliver)
             tend("control", serve_control, app, control)
             if admin is not None:
                 tend("admin", serve_admin, app, admin, in_force)
@@ -122,9 +124,25 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 tend("reload signals", reload_on_signals, hangups, reloading, manager)
                 tend("old versions' deadline", drain_superseded, answering, sets.serving, in_force)
             stopping.end()
-    stopping.ended()
-    log.info("engine.stopped", calls_cut_short=stopping.cut_short)
-    return stopping.cut_short
+    cut_short = 0 if stopping is None else stopping.ended()
+    log.info("engine.stopped", calls_cut_short=cut_short)
+    return cut_short
+
+
+async def _load(
+    options: RunOptions, stops: AsyncIterator[int], everything: trio.CancelScope
+) -> tuple[EngineSettings, Mapping[str, str]]:
+    """Reads the files for the first time; a stop need not wait for a drive that doesn't answer."""
+
+    async def end_at_stop() -> None:
+        async for _signal in stops:
+            everything.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_at_stop)
+        loaded = await read_in_thread(options.file, options.load)
+        nursery.cancel_scope.cancel()
+    return loaded
 
 
 def _log_ready(

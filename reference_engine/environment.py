@@ -3,61 +3,40 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
 
-from voicepipe import ConfigError, Location, Problem, absolute_path
+from voicepipe import ConfigError, absolute_path, read_env_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-_LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*)")
-_HINT = "write NAME=value, one a line; lines that begin with # are comments"
+    EnvironState: TypeAlias = Mapping[str, str] | tuple[object, ...]
+    """The variables, or what tells one unreadable file of them from another."""
 
 
 def read_environ(env_file: Path | None) -> Mapping[str, str]:
-    """The process's environment, with the variables of a file laid over it; to be read again at each reload.
-
-    The file has `NAME=value` lines, as systemd's `EnvironmentFile=` and Docker's `--env-file` do. One pair of quotes
-    around a value goes; nothing else in it means anything. Comments begin with `#`.
+    """The process's environment, with the variables of a file laid over it; to be read again at each reload. Blocks.
 
     Raises:
         ConfigError: the file can't be read, or has lines that are something else; no value is shown.
 
     """
-    if env_file is None:
-        return dict(os.environ)
-    where: tuple[Path, ...] = ()
+    return dict(os.environ) if env_file is None else os.environ | read_env_file(env_file)
+
+
+def environ_state(env_file: Path | None) -> EnvironState:
+    """What `read_environ` says, to be compared with what it said before. Blocks.
+
+    A file that can't be read is another one whenever it was written, so that whoever mends it is told how that went.
+    """
     try:
-        where = (absolute_path(env_file),)
-        text = where[0].read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else "is not UTF-8"
-        raise ConfigError([Problem(Location(env_file), "", f"the file {reason}", "see --env-file")], where) from None
-    variables: dict[str, str] = {}
-    if problems := tuple(_read(text, env_file, variables)):
-        raise ConfigError(problems, where)
-    return os.environ | variables
-
-
-def _read(text: str, name: Path, variables: dict[str, str]) -> Iterator[Problem]:
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        column = len(line) - len(line.lstrip()) + 1
-        found = _LINE.fullmatch(line.rstrip("\r"))
-        if not found:
-            yield Problem(Location(name, number, column), "", "sets no variable", _HINT)
-        elif found["name"] in lines:
-            message = f"was set in line {lines[found['name']]} already"
-            yield Problem(Location(name, number, column), found["name"], message, "keep one of the two")
-        else:
-            lines[found["name"]] = number
-            variables[found["name"]] = _bare(found["value"].strip())
-
-
-def _bare(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+        return read_environ(env_file)
+    except ConfigError as error:
+        written: tuple[int, ...] = ()
+        if env_file is not None:
+            with suppress(OSError):
+                status = absolute_path(env_file).stat()
+                written = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        return (error.problems, written)

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from reference_engine.coalescing import Coalesced
+from reference_engine.environment import environ_state
 from reference_engine.outcomes import EngineOutcome, Reloaded
 from reference_engine.planning import EnginePlan, plan_engine_change
 from reference_engine.upkeep import Told, keep_up
 from reference_engine.watching import reload_on_changes
-from voicepipe import ConfigError, Location, Problem, Rejected, absolute_path
+from voicepipe import ConfigError, Location, Problem, Rejected, absolute_path, read_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
+    from reference_engine.environment import EnvironState
     from reference_engine.run_options import RunOptions
     from reference_engine.served_set import ServedSet
     from reference_engine.sets import Sets
@@ -58,7 +60,7 @@ class Reloading:
         self._listeners, self._watches = listeners, watches
         self._observers, self._log = [Told(observe, log) for observe in observers], log
         self._file = Coalesced(self._read_file)
-        self._environ: Mapping[str, str] | None = environ
+        self._environ: EnvironState = environ
         self._refused: tuple[Path, ...] = ()  # what the engine's file could not be read from
 
     async def serve(self) -> None:
@@ -89,7 +91,7 @@ class Reloading:
         problems: tuple[Problem, ...] = ()
         prepared: list[ServedSet] = []
         try:
-            new = await trio.to_thread.run_sync(self._options.load_again)
+            new = await read_in_thread(self._options.file, self._options.load_again)
             plan = plan_engine_change(self._in_force.settings, new)
             if plan.restart:
                 raise ConfigError(plan.restart)  # noqa: TRY301 - one fate for all that is wrong with it
@@ -184,15 +186,19 @@ class Reloading:
     async def _reload_what_changed(self) -> None:
         settings = self._in_force.settings
         engine = await self._file.ask("watch") if settings.path is not None else None
-        try:
-            environ: Mapping[str, str] | None = self._sets.environ()
-        except ConfigError:
-            environ = None  # the sets' own reloads tell what is wrong with it
+        environ = await self._read_environ()
         if environ != self._environ or (engine is not None and engine.outcome == "applied"):
             self._environ = environ
             opened = engine.opened if engine else {}
             names = [name for name in self._in_force.settings.pipeline_sets if name not in opened]
             await self._sets.reload(names, trigger="watch")
+
+    async def _read_environ(self) -> EnvironState:
+        env_file = self._options.env_file
+        try:
+            return await read_in_thread(env_file or self._options.file, partial(environ_state, env_file))
+        except ConfigError as error:
+            return error.problems
 
 
 async def reload_on_signals(hangups: AsyncIterator[int], reloading: Reloading, manager: ServiceManager) -> None:

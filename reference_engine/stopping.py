@@ -82,9 +82,10 @@ class Stopping:
         if not self._last_resort.is_alive():
             self._last_resort.start()
 
-    def ended(self) -> None:
-        """Everything has closed as it should."""
+    def ended(self) -> int:
+        """Everything has closed as it should; how many calls were cut short."""
         self._last_resort.cancel()
+        return self.cut_short
 
 
 def _end_the_process(log: Log) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from reference_engine.outcomes import EngineOutcome
     from voicepipe import PipelineSet, Problem, SetEvent
 
-SEND_S = 0.1
-"""How long systemd is waited for when it does not take a note; then the note is lost, and calls go on."""
+AGAIN_S = 0.1
+"""How long to wait before a note is offered again that systemd, or a machine out of descriptors, did not take."""
+
+MOST_NOTES = 100
+"""How many such notes are kept; the oldest is lost then."""
 
 MAX_STATUS = 500
 """How many characters of a status are told; `systemctl status` shows it on one line."""
@@ -47,6 +51,8 @@ class ServiceManager:
         address = environ.get("NOTIFY_SOCKET", "")
         # Text that begins with @ is an address in the abstract namespace, which begins with NUL.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self._waiting: deque[dict[str, str]] = deque(maxlen=MOST_NOTES)
+        self._stuck = trio.Event()
         self._watched_us = 0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
             with suppress(ValueError):
@@ -89,10 +95,30 @@ class ServiceManager:
     def _tell(self, **fields: str) -> None:
         if not self._address.startswith(("/", "\0")):
             return
-        note = "\n".join(f"{name}={_line(value)}" for name, value in fields.items())
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sending:
-            sending.settimeout(SEND_S)
-            sending.sendto(note.encode(errors="replace"), self._address)
+        if len(fields) == 1:  # a newer one says all that an older one of its kind does
+            self._waiting = deque((note for note in self._waiting if note.keys() != fields.keys()), MOST_NOTES)
+        self._waiting.append(fields)
+        self._send()
+
+    def _send(self) -> None:
+        """Sends what is waiting, as far as systemd takes it; this is the event loop, so nobody is waited for."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as way:
+                while self._waiting:
+                    note = "\n".join(f"{name}={_line(value)}" for name, value in self._waiting[0].items())
+                    with suppress(FileNotFoundError, ConnectionRefusedError, PermissionError):  # then nobody listens
+                        way.sendto(note.encode(errors="replace"), self._address)
+                    self._waiting.popleft()
+        except OSError:
+            self._stuck.set()
+
+    async def deliver(self) -> None:
+        """Sends again what could not be sent at once; until it is cancelled."""
+        while True:
+            await self._stuck.wait()
+            self._stuck = trio.Event()
+            await trio.sleep(AGAIN_S)
+            self._send()
 
 
 def standing(sets: Iterable[PipelineSet], unfit: Iterable[Rejected] = ()) -> str:

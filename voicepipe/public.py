@@ -42,6 +42,7 @@ from voicepipe.components import (
 )
 from voicepipe.config.document import ConfigDocument, read_document
 from voicepipe.config.effective import effective as effective_config
+from voicepipe.config.env_files import read_env_file
 from voicepipe.config.load import load_config
 from voicepipe.config.paths import absolute_path
 from voicepipe.config.report import format_problems, problems_as_data
@@ -74,6 +75,7 @@ from voicepipe.events import (
     Word,
 )
 from voicepipe.pipelines.health import ComponentHealth
+from voicepipe.pipelines.loading import read_in_thread
 from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.outcome import Outcome as ReloadOutcome
 from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
@@ -216,6 +218,8 @@ __all__ = [
     "open_runtime",
     "problems_as_data",
     "read_document",
+    "read_env_file",
+    "read_in_thread",
     "run_program",
     "serve_audiosocket",
     "tool",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from engine_process import open_engine
 from recording import pipeline
 from watched import WatchedSet
 
@@ -143,3 +144,19 @@ async def test_without_events_each_kind_of_file_is_seen(watched):
             file.write_text(content)
             await watched.outcome_that_is(Applied)
         assert pipelines.current.version == 4
+
+
+async def test_every_bad_version_of_the_file_of_variables_is_reported(home):
+    """The second bad one too, though the first has left nothing to compare it with; and that it is gone."""
+    env = home / "env"
+    env.write_text("A=1\n")
+    async with open_engine(home, "--env-file", "env", "--watch") as engine:
+        await engine.logged("reload.unchanged", trigger="watch")
+        for bad in ("A='1\n", "B='2\n", None, "A=1\nrubbish\n"):
+            already = len(engine.records)
+            if bad is None:
+                env.unlink()
+            else:
+                (home / "new").write_text(bad)
+                (home / "new").replace(env)
+            await engine.logged("reload.rejected", after=already, set="main", trigger="watch")

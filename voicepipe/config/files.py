@@ -38,8 +38,8 @@ class Unreadable(Exception):  # noqa: N818 - becomes a located Problem where the
         self.hint, self.names, self.absent = hint, names, absent
 
 
-def read_file(path: Path) -> bytes:
-    """All of a regular file.
+def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
+    """All of a regular file of at most so many bytes.
 
     Raises:
         Unreadable: there is none, it may not be read, or it is no regular file or too large.
@@ -58,13 +58,13 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(mode):
             raise Unreadable("is not a regular file", "pipes and devices can't be read again at a reload")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most + 1)
     except OSError as error:
         raise Unreadable(_reason(error)) from None
     finally:
         os.close(descriptor)
-    if len(content) > MAX_BYTES:
-        raise Unreadable(f"is larger than {MAX_BYTES >> 20} MiB", "is it the right file?")
+    if len(content) > most:
+        raise Unreadable(f"is larger than {most >> 20} MiB", "is it the right file?")
     return content
 
 

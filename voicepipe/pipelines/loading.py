@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from voicepipe.registry import Registry
 
     Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
-    """Where `${NAME}` is looked up; a function gives it anew for each reading; None: the process's environment."""
+    """Where `${NAME}` is looked up; a function, called in a thread, gives it anew for each reading; None: the process's
+    environment."""
 
 _HELP = """
 import os
@@ -43,8 +45,15 @@ main()
 # Not `-m`: what it pickles would be of a module `__main__`, which is another one here.
 HELPER = (sys.executable, "-P", "-c", _HELP)
 
+T = TypeVar("T")
+
+READERS = 8
+"""Threads that read files at once; more readings wait for one, as long as they have."""
+
+_limiter = trio.lowlevel.RunVar[trio.CapacityLimiter]("files that are read in threads")
+
 READ_S = 120.0
-"""How long a helper may take: a drive that has gone, or a check that hangs, must not keep later reloads waiting."""
+"""How long reading may take: a drive that has gone, or a check that hangs, must not keep later reloads waiting."""
 
 
 async def load(
@@ -71,21 +80,65 @@ async def load(
         ConfigError: with every problem; a `DefectError` if reading itself broke down.
 
     """
+    request = await read_in_thread(path, partial(_request, path, environ, tools, contents))
+    if not (beside_calls and registry is installed()):
+        return await read_in_thread(path, partial(read, request, registry))
+    try:
+        with trio.fail_after(READ_S):
+            return await _read_in_helper(request)
+    except trio.TooSlowError:
+        raise _too_slow(path) from None
+
+
+async def read_in_thread(path: Path, read: Callable[[], T]) -> T:
+    """What a function returns that reads files, which a drive that doesn't answer may keep from returning at all.
+
+    It is run in a thread of those that are for this alone, so that readings that hang take none from anything else.
+
+    Args:
+        path: the file that problems are about.
+        read: called in a thread; whatever it raises is raised here. It is abandoned at the deadline, or if cancelled.
+
+    Raises:
+        ConfigError: it did not return within `READ_S`, or the system grants no more threads.
+
+    """
+    try:
+        with trio.fail_after(READ_S):
+            return await trio.to_thread.run_sync(read, abandon_on_cancel=True, limiter=_threads())
+    except trio.TooSlowError:
+        raise _too_slow(path) from None
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        hint = "raise the limit of processes: TasksMax= of systemd, --pids-limit of a container, ulimit -u"
+        raise ConfigError(
+            [Problem(Location(path), "", "was not read: the system grants no more threads", hint)]
+        ) from None
+
+
+def _threads() -> trio.CapacityLimiter:
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(READERS)
+        _limiter.set(limiter)
+        return limiter
+
+
+def _too_slow(path: Path) -> ConfigError:
+    hint = "is it, or a file that it names, on a drive that doesn't answer?"
+    return ConfigError([Problem(Location(path), "", f"was not read within {READ_S:g} s", hint)])
+
+
+def _request(path: Path, environ: Environ, tools: tuple[str, ...], contents: Mapping[Path, bytes] | None) -> Request:
     try:
         directory = working_directory()
     except OSError as error:
         hint = "start it in a directory that stays, or give the file's absolute path"
         message = f"the working directory can't be found: {error.strerror}"
         raise ConfigError([Problem(Location(path), "", message, hint)]) from None
-    request = Request(path, _variables(path, environ), tools, contents or {}, directory)
-    if not (beside_calls and registry is installed()):
-        return await trio.to_thread.run_sync(read, request, registry, abandon_on_cancel=True)
-    try:
-        with trio.fail_after(READ_S):
-            return await _read_in_helper(request)
-    except trio.TooSlowError:
-        hint = "is it, or a file that it names, on a drive that doesn't answer?"
-        raise ConfigError([Problem(Location(path), "", f"was not read within {READ_S:g} s", hint)]) from None
+    return Request(path, _variables(path, environ), tools, contents or {}, directory)
 
 
 def _variables(path: Path, environ: Environ) -> dict[str, str]:
