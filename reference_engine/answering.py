@@ -9,6 +9,7 @@ from uuid import UUID
 
 from attrs import asdict, define
 
+from reference_engine.shortage import SHORT
 from voicepipe import (
     Call,
     CallBegan,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from reference_engine.records import Keep
     from reference_engine.sessions import SessionStore
     from reference_engine.settings import InForce
+    from reference_engine.shortage import Shortage
     from reference_engine.telemetry import Log
     from voicepipe import CallEvent, CallInfo, Transport
 
@@ -82,10 +84,12 @@ class Answering:
         log: Log,
         *,
         keep: Keep,
+        shortage: Shortage,
     ) -> None:
         """Takes the sets that serve, by name, who is told what calls do, and what keeps their records."""
         self._in_force, self._sets = in_force, sets
-        self._sessions, self._metrics, self._log, self._keep = sessions, metrics, log, keep
+        self._sessions, self._metrics, self._log = sessions, metrics, log
+        self._keep, self._shortage = keep, shortage
         self._taken = 0
         self._transport_ids: Counter[str] = Counter()
         self._calls: set[HeldCall] = set()
@@ -122,7 +126,10 @@ class Answering:
 
     def not_a_call(self, peer: str, why: TransportError) -> None:
         """Notes a connection that was no call, or that broke the protocol."""
-        self._log.warning("connection.refused", peer=peer, reason=str(why))
+        if isinstance(why.__cause__, OSError) and why.__cause__.errno in SHORT:
+            self._shortage.report(why.__cause__)
+        else:
+            self._log.warning("connection.refused", peer=peer, reason=str(why))
 
     def crashed(self, info: CallInfo, error: Exception) -> None:
         """Notes a call that ended by a defect."""

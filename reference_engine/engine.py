@@ -15,7 +15,7 @@ from reference_engine.component_log import component_log
 from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
 from reference_engine.control.socket import address_of, claimed_port, claimed_socket
-from reference_engine.listening import open_listeners
+from reference_engine.listening import ipv4_ports, open_listeners
 from reference_engine.metrics import Metrics
 from reference_engine.readiness import Readiness
 from reference_engine.records import open_records
@@ -24,6 +24,7 @@ from reference_engine.reloading import Reloading, reload_on_signals
 from reference_engine.sessions import SessionStore
 from reference_engine.sets import Sets
 from reference_engine.settings import InForce
+from reference_engine.shortage import Shortage
 from reference_engine.stopping import Stopping
 from reference_engine.superseding import drain_superseded
 from reference_engine.switch import Switch
@@ -32,7 +33,7 @@ from reference_engine.upkeep import keep_up
 from voicepipe import AudioSocketListener, Collector, open_runtime, read_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from socket import socket
 
     from reference_engine.run_options import RunOptions
@@ -68,7 +69,11 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
         settings, environ = await _load(options, stops, everything)
         in_force, readiness, sessions = InForce(settings), Readiness(), SessionStore()
         control = claimed.enter_context(claimed_socket(settings.control))
-        admin = claimed.enter_context(claimed_port(settings.admin)) if settings.admin else None
+        admin = (
+            claimed.enter_context(claimed_port(settings.admin, ipv6_only=settings.admin.port in ipv4_ports(settings)))
+            if settings.admin
+            else None
+        )
         keep = claimed.enter_context(open_records(settings.records))
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
@@ -85,8 +90,9 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
             metrics = Metrics(sets.serving, sets.unfit, lambda: runtime.attempts)
             manager = ServiceManager(sets.serving, unfit=sets.unfit)
             collector = Collector()
+            shortage = Shortage(log)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
-            answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=keep)
+            answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=keep, shortage=shortage)
             stopping = Stopping(
                 everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
             )
@@ -108,9 +114,9 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
             tend("stop signals", stopping.watch, stops)
             tend("systemd's watchdog", manager.keep_watchdog_quiet)
             tend("notes to systemd", manager.deliver)
-            tend("control", serve_control, app, control)
+            tend("control", serve_control, app, control, shortage)
             if admin is not None:
-                tend("admin", serve_admin, app, admin, in_force)
+                tend("admin", serve_admin, app, admin, in_force, shortage)
             await sets.start()
             async with open_listeners(settings, answering, listeners), trio.open_nursery() as calls:
                 tend("drain", stopping.drain, listeners.values(), answering, calls.cancel_scope)
@@ -150,7 +156,7 @@ def _log_ready(
     sets: Mapping[str, PipelineSet],
     settings: EngineSettings,
     listeners: Mapping[str, AudioSocketListener],
-    admin: socket | None,
+    admin: Sequence[socket] | None,
 ) -> None:
     def bound(name: str) -> dict[str, Any]:
         host, port = listeners[name].address
@@ -162,7 +168,7 @@ def _log_ready(
             {"name": one.name, "transport": one.type, **bound(one.name), "set": one.set} for one in settings.listeners
         ],
         control=str(settings.control),
-        admin=address_of(admin) if admin is not None else None,
+        admin=address_of(admin[0]) if admin is not None else None,
         sets=[
             {
                 "set": name,

@@ -1,5 +1,43 @@
 """What an operator can run into that is not about the configuration."""
 
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
 
 class EngineError(Exception):
     """Something outside the engine stands in its way; the message says what, and what to do."""
+
+
+def hint_for_address(error: OSError, port: int) -> str:
+    """What to do when an address can't be listened on; empty where nothing is known to help."""
+    if isinstance(error, socket.gaierror) or isinstance(error.__cause__, socket.gaierror):
+        return "no name server knows this host: is it spelt right?"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"something else listens there: `ss -ltnp 'sport = :{port}'` tells what"
+        case errno.EACCES | errno.EPERM if port < 1024:
+            return "ports below 1024 are for root, or with AmbientCapabilities=CAP_NET_BIND_SERVICE of systemd"
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            return "this machine has no such address: `ip address` lists those that it has"
+        case _:
+            return ""
+
+
+def hint_for_path(error: OSError, setting: str) -> str:
+    """What to do when something can't be made or written at a path, which a setting names."""
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            return f"user {os.geteuid()} may not write there: give it the directory, or name another in {setting}"
+        case errno.EROFS:
+            return f"that file system is read-only: mount a volume there, or name another place in {setting}"
+        case errno.ENOENT:
+            return f"its directory must exist: make it, or name another in {setting}"
+        case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
+            return f"a file is where a directory should be, or the reverse: name another place in {setting}"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"there is no room left: make some, or name another place in {setting}"
+        case _:
+            return f"name another place in {setting}"

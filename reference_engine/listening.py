@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from reference_engine.errors import EngineError
+from reference_engine.errors import EngineError, hint_for_address
 from voicepipe import AudioSocketListener, open_audiosocket_listener
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ async def open_listeners(
                         listener=one.name,
                         rate=one.rate,
                         max_connections=one.max_connections,
+                        ipv6_only=one.port in ipv4_ports(settings),
                         on_refused=answering.not_a_call,
                         on_crash=answering.crashed,
                     )
@@ -43,5 +44,14 @@ async def open_listeners(
                 hint = "give another address with --audiosocket"
                 if settings.path is not None:
                     hint = f"give listener {one.name!r} another address in {settings.path}"
-                raise EngineError(f"{error.strerror or error}; {hint}") from error
+                why = hint_for_address(error, one.port)
+                raise EngineError("; ".join(filter(None, (error.strerror or str(error), why, hint)))) from error
         yield
+
+
+def ipv4_ports(settings: EngineSettings) -> frozenset[int]:
+    """Ports that a listener or `admin` has on an IPv4 address, so that a `::` beside it has to leave IPv4 alone."""
+    bound = [(one.host, one.port) for one in settings.listeners]
+    if settings.admin is not None:
+        bound.append((settings.admin.host, settings.admin.port))
+    return frozenset(port for host, port in bound if ":" not in host)

@@ -28,6 +28,7 @@ A set that is gone has no series. One that has never served has the first two.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
@@ -178,9 +179,9 @@ class _Scrape(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._states()
-        yield from self._counts()
-        yield from self._components()
+        for family in chain(self._states(), self._counts(), self._components()):
+            family.samples = [one._replace(labels=_writable(one.labels)) for one in family.samples]
+            yield family
 
     def _states(self) -> Iterator[Metric]:
         successful = GaugeMetricFamily(
@@ -261,3 +262,8 @@ class _Scrape(Collector):
             attempts.add_metric([*which, "failure"], failed)
             attempts.add_metric([*which, "excused"], excused)
         yield from (state, attempts)
+
+
+def _writable(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels as UTF-8 can hold them: bytes of a file's name may be none."""
+    return {name: value.encode("utf-8", "backslashreplace").decode() for name, value in labels.items()}

@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from reference_engine.errors import EngineError
+from reference_engine.errors import EngineError, hint_for_path
 from reference_engine.lines import LineWriter
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def open_records(path: Path | None) -> Iterator[Keep]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise EngineError(f"records: {path} can't be written: {error.strerror}") from None
+        hint = hint_for_path(error, "`records`")
+        raise EngineError(f"records: {path} can't be written: {error.strerror}; {hint}") from None
     try:
         with LineWriter(descriptor) as lines:
             yield lambda record: lines.write(json.dumps(record.as_data(), ensure_ascii=False))

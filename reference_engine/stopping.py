@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from threading import Timer
+from threading import Event as Flag
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import trio
@@ -49,8 +50,9 @@ class Stopping:
         self._everything, self._in_force, self._sessions, self._log = everything, in_force, sessions, log
         self._readiness, self._manager = readiness, manager
         self._asked = trio.Event()
-        self._last_resort = Timer(CLOSE_S, _end_the_process, [log])
-        self._last_resort.daemon = True
+        # Started now, for there may be no thread to be had when it is needed.
+        self._ending, self._closed = Flag(), Flag()
+        Thread(target=self._end_in_any_case, name="last resort", daemon=True).start()
         self.cut_short = 0
 
     async def watch(self, signals: AsyncIterator[int]) -> None:
@@ -79,16 +81,18 @@ class Stopping:
     def end(self) -> None:
         """Cancels everything, and sees to it that the process ends even if something can't be cancelled."""
         self._everything.cancel()
-        if not self._last_resort.is_alive():
-            self._last_resort.start()
+        self._ending.set()
 
     def ended(self) -> int:
         """Everything has closed as it should; how many calls were cut short."""
-        self._last_resort.cancel()
+        self._closed.set()
         return self.cut_short
 
-
-def _end_the_process(log: Log) -> None:
-    log.error("engine.stuck", hint=f"something did not close within {CLOSE_S:g} s; the process ends without it")
-    time.sleep(0.2)  # for the log's own thread
-    os._exit(1)
+    def _end_in_any_case(self) -> None:
+        self._ending.wait()
+        if self._closed.wait(CLOSE_S):
+            return
+        hint = f"something did not close within {CLOSE_S:g} s; the process ends without it"
+        self._log.error("engine.stuck", hint=hint)
+        time.sleep(0.2)  # for the log's own thread
+        os._exit(1)

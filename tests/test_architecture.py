@@ -248,7 +248,7 @@ VENDORS = {
     "httpx",
     "httpx2",
     "starlette",
-    "hypercorn",
+    "h11",
     "prometheus_client",
     "structlog",
     "watchfiles",

@@ -9,7 +9,7 @@ import pytest
 import voicepipe
 from voicepipe import public
 
-VENDORS = {"vosk", "espeakng_loader", "openai", "deepgram", "numpy", "soxr", "httpx", "starlette", "hypercorn"}
+VENDORS = {"vosk", "espeakng_loader", "openai", "deepgram", "numpy", "soxr", "httpx", "starlette", "h11"}
 
 
 def test_all_is_sorted_and_complete() -> None:

@@ -104,6 +104,7 @@ from voicepipe.transports.audiosocket import (
     open_audiosocket_listener,
     serve_audiosocket,
 )
+from voicepipe.transports.binding import listen_on
 from voicepipe.transports.protocol import CallSink, Capability, Transport
 
 __all__ = [
@@ -211,6 +212,7 @@ __all__ = [
     "effective_config",
     "format_problems",
     "installed",
+    "listen_on",
     "load_config",
     "open_audiosocket_listener",
     "open_call",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """What probes and scrapers read, for whom a token is one thing more to leak; no caller's number is in it."""
 
+PROBES = frozenset({"/healthz", "/readyz"})
+"""What has nothing in it that a page from elsewhere could want, so that any `Host` will do for a health check."""
+
 
 class Guarded:
     """An ASGI application that only gets the requests that are allowed."""
@@ -57,8 +60,12 @@ def _with_token(request: Request, token: str) -> JSONResponse | None:
 
 
 def _without_token(request: Request) -> JSONResponse | None:
-    host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    if not is_loopback(_name_in(host)):
+    host, origin = request.headers.get("host"), request.headers.get("origin")
+    if request.method in {"GET", "HEAD"} and request.url.path in PROBES:
+        return None
+    if host is None and origin is None:  # HTTP/1.0, as some health checks speak it: no browser does
+        return None
+    if host is None or not is_loopback(_name_in(host)):
         return _refusal(HTTPStatus.FORBIDDEN, "`Host` is not this machine's loopback address; give `admin` a token")
     if origin is not None and origin != f"http://{host}":
         return _refusal(HTTPStatus.FORBIDDEN, "pages from elsewhere may not ask this; give `admin` a token")

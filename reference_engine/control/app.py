@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from reference_engine import bodies
+from reference_engine.control.answers import JSONAnswer
 from reference_engine.control.asked import flag, only, version_that_must_serve, version_to_go_back_to
 from reference_engine.control.openapi import OPENAPI
 from reference_engine.metrics import CONTENT_TYPE, Metrics
@@ -110,7 +111,7 @@ class Control:
             for one in self.sets
         ]
         removed = [bodies.set_body(pipelines, "removed") for pipelines in self.sets.leaving]
-        return JSONResponse({"sets": sets, "removed": removed, "engine": engine if path is not None else None})
+        return JSONAnswer({"sets": sets, "removed": removed, "engine": engine if path is not None else None})
 
     async def show_version(self, request: Request) -> Response:
         """One version of a set: what it was built from and what it changed."""
@@ -118,22 +119,22 @@ class Control:
         if (pipelines := served.pipelines) is not None:
             for record in pipelines.history:
                 if str(record.version) == number:
-                    return JSONResponse(bodies.version_detail_body(pipelines, record))
+                    return JSONAnswer(bodies.version_detail_body(pipelines, record))
         raise HTTPException(HTTPStatus.NOT_FOUND, f"pipeline set {served.name!r} remembers no version {number!r}")
 
     async def show_calls(self, _request: Request) -> Response:
         """What every call is doing."""
-        return JSONResponse({"calls": [bodies.session_body(session) for session in self.sessions]})
+        return JSONAnswer({"calls": [bodies.session_body(session) for session in self.sessions]})
 
     async def healthz(self, _request: Request) -> Response:
         """That the process is alive."""
-        return JSONResponse({"status": "ok"})
+        return JSONAnswer({"status": "ok"})
 
     async def readyz(self, _request: Request) -> Response:
         """Whether calls are answered."""
         state = self.readiness.state
         status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
-        return JSONResponse({"status": state}, status)
+        return JSONAnswer({"status": state}, status)
 
     async def show_metrics(self, _request: Request) -> Response:
         """What Prometheus scrapes."""
@@ -141,7 +142,7 @@ class Control:
 
     async def show_openapi(self, _request: Request) -> Response:
         """The description of all this."""
-        return JSONResponse(OPENAPI)
+        return JSONAnswer(OPENAPI)
 
     def _set(self, name: str) -> ServedSet:
         if (served := self.sets.get(name)) is not None:
@@ -151,17 +152,17 @@ class Control:
 
     def _told(self, reloaded: Reloaded) -> Response:
         status = HTTPStatus.UNPROCESSABLE_ENTITY if reloaded.rejected else HTTPStatus.OK
-        return JSONResponse(bodies.reloaded_body(reloaded, self.sets.serving), status)
+        return JSONAnswer(bodies.reloaded_body(reloaded, self.sets.serving), status)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
     match error:
         case HTTPException():
-            return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+            return JSONAnswer({"error": error.detail}, error.status_code, error.headers)
         case VersionChangedError():
             body = {"error": str(error), "serving_version": error.serving}
-            return JSONResponse(body, HTTPStatus.PRECONDITION_FAILED)
+            return JSONAnswer(body, HTTPStatus.PRECONDITION_FAILED)
         case UnknownVersion():
-            return JSONResponse({"error": str(error)}, HTTPStatus.NOT_FOUND)
+            return JSONAnswer({"error": str(error)}, HTTPStatus.NOT_FOUND)
         case _:
-            return JSONResponse({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+            return JSONAnswer({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -1,37 +1,31 @@
-"""Serves the control application with hypercorn's trio worker, in the engine's own nursery."""
+"""Serves the control application on its Unix socket and, where that is configured, over TCP."""
 
 from __future__ import annotations
 
-import logging
-import os
 from typing import TYPE_CHECKING
 
-from hypercorn.config import Config
-from hypercorn.trio import serve
+import trio
 
 from reference_engine.control.access import Guarded
+from reference_engine.control.http import serve_http
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from starlette.types import ASGIApp
 
     from reference_engine.settings import InForce
+    from reference_engine.shortage import Shortage
 
 
-async def serve_control(app: ASGIApp, listening: socket.socket) -> None:
+async def serve_control(app: ASGIApp, listening: socket.socket, shortage: Shortage) -> None:
     """Answers requests on a listening socket until it is cancelled; the socket stays the caller's to close."""
-    config = Config()
-    config.bind = [f"fd://{os.dup(listening.fileno())}"]  # hypercorn closes what it is given
-    config.errorlog = logging.getLogger("hypercorn.error")
-    config.loglevel = "WARNING"
-    config.include_server_header = False
-    # hypercorn shields what it sends from cancellation: a client that does not read could keep the engine from
-    # stopping, so none gets more answers than fit into the kernel's buffer
-    config.keep_alive_max_requests = 1
-    await serve(app, config, mode="asgi")  # type: ignore[arg-type] # its ASGI types and starlette's differ in name
+    await serve_http(app, listening, shortage.report)
 
 
-async def serve_admin(app: ASGIApp, listening: socket.socket, in_force: InForce) -> None:
-    """The same over TCP, where anybody may knock."""
-    await serve_control(Guarded(app, in_force), listening)
+async def serve_admin(app: ASGIApp, listening: Sequence[socket.socket], in_force: InForce, shortage: Shortage) -> None:
+    """The same over TCP, where anybody may knock, on each of some sockets."""
+    async with trio.open_nursery() as nursery:
+        for one in listening:
+            nursery.start_soon(serve_http, Guarded(app, in_force), one, shortage.report)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
+from struct import calcsize, unpack
 from typing import TYPE_CHECKING
 
-from reference_engine.errors import EngineError
+from reference_engine.errors import EngineError, hint_for_address, hint_for_path
+from voicepipe import listen_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from reference_engine.settings import AdminSettings
+
+BACKLOG = 128
+"""Connections that may wait to be accepted."""
 
 ANSWER_S = 1.0
 """How long an engine that may be listening already gets to take a connection."""
@@ -31,7 +38,8 @@ def default_control_path() -> Path:
 def claimed_socket(path: Path) -> Iterator[socket.socket]:
     """A socket that listens at `path` and that only this user can connect to; the file goes when it is left.
 
-    The file of an engine that was killed is replaced.
+    The file of an engine that was killed is replaced. An engine whose file, or the directory of it, is gone is still
+    noticed, by its lock.
 
     Raises:
         EngineError: another engine answers there, or the place is not fit for it.
@@ -39,8 +47,7 @@ def claimed_socket(path: Path) -> Iterator[socket.socket]:
     """
     if path == default_control_path():
         _check_directory(path.parent)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with listening:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, _lock(path):
         _remove_stale(path)
         try:
             os.fchmod(listening.fileno(), 0o600)  # before the bind, so that the file is never open to others
@@ -48,7 +55,7 @@ def claimed_socket(path: Path) -> Iterator[socket.socket]:
             ours = path.stat().st_ino
             listening.listen()
         except OSError as error:
-            hint = "its directory must exist" if isinstance(error, FileNotFoundError) else "give another with --control"
+            hint = hint_for_path(error, "--control")
             raise EngineError(f"can't listen for control at {path}: {error.strerror or error} ({hint})") from error
         try:
             yield listening
@@ -59,26 +66,62 @@ def claimed_socket(path: Path) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def claimed_port(admin: AdminSettings) -> Iterator[socket.socket]:
-    """A socket that listens where the control is to be reached over TCP.
+def _lock(path: Path) -> Iterator[None]:
+    """Holds a name that no other process of this machine can hold at the same time, and that goes with the process.
+
+    It is an address in the abstract namespace, which no file system has, so that nobody can remove it. Two containers
+    that share a network but have roots of their own don't meet.
+    """
+    root = os.stat("/")  # noqa: PTH116 - two numbers
+    place = f"{os.geteuid()}:{root.st_dev}:{root.st_ino}:{os.path.abspath(path)}"  # noqa: PTH100 - it may not be there
+    name = f"\0voicepipe-control-{sha256(os.fsencode(place)).hexdigest()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+        try:
+            lock.bind(name)
+            lock.listen()
+        except OSError as error:
+            holder = _holder(name) if error.errno == errno.EADDRINUSE else None
+            if holder is not None:
+                raise EngineError(_taken(path, holder)) from None
+        yield
+
+
+def _holder(name: str) -> int | None:
+    """The process that holds a name, if it is this user's or root's: anybody could hold it to keep us from starting."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(ANSWER_S)
+        try:
+            asking.connect(name)
+        except OSError:
+            return None
+        pid, uid, _gid = unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, calcsize("3i")))
+    return pid if uid in {0, os.geteuid()} else None
+
+
+def _taken(path: Path, pid: int) -> str:
+    if path.exists():
+        return f"another engine is answering at {path} (process {pid}); stop it or give another with --control"
+    gone = "its file is gone, so no command reaches it: stop it by SIGTERM"
+    return f"another engine (process {pid}) has the control socket {path}, but {gone}, or give another with --control"
+
+
+@contextmanager
+def claimed_port(admin: AdminSettings, *, ipv6_only: bool = False) -> Iterator[Sequence[socket.socket]]:
+    """Sockets that listen where the control is to be reached over TCP: one for each address of the host.
 
     Raises:
         EngineError: it can't listen there.
 
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(admin.host, admin.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
+        found = socket.getaddrinfo(admin.host, admin.port, type=socket.SOCK_STREAM)
+        sockets = listen_on(found, backlog=BACKLOG, ipv6_only=ipv6_only)
     except OSError as error:
         raise _unfit(admin, error) from error
-    with listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(address)
-            listening.listen()
-        except OSError as error:
-            raise _unfit(admin, error) from error
-        yield listening
+    with ExitStack() as opened:
+        for one in sockets:
+            opened.enter_context(one)
+        yield sockets
 
 
 def address_of(listening: socket.socket) -> dict[str, str | int]:
@@ -88,7 +131,7 @@ def address_of(listening: socket.socket) -> dict[str, str | int]:
 
 
 def _unfit(admin: AdminSettings, error: OSError) -> EngineError:
-    why = error.strerror or error
+    why = "; ".join(filter(None, (error.strerror or str(error), hint_for_address(error, admin.port))))
     return EngineError(f"can't listen for control at {admin.host} port {admin.port}: {why}; give another in `admin`")
 
 
@@ -99,6 +142,11 @@ def _check_directory(directory: Path) -> None:
             directory.mkdir(mode=0o700)
         except FileNotFoundError as error:
             raise EngineError(f"{directory.parent} does not exist; set XDG_RUNTIME_DIR or give --control") from error
+        except FileExistsError:
+            raise
+        except OSError as error:
+            why = f"{error.strerror}; {hint_for_path(error, 'XDG_RUNTIME_DIR or --control')}"
+            raise EngineError(f"the directory {directory} for the control socket can't be made: {why}") from error
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise EngineError(f"{directory} is not a directory of this user; remove it or give --control")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import socket
 import stat
 
 import pytest
 
+from reference_engine.control import socket as control_socket
 from reference_engine.control.socket import claimed_socket, default_control_path
-from reference_engine.errors import EngineError
+from reference_engine.errors import EngineError, hint_for_address
 
 
 @pytest.fixture
@@ -72,3 +75,59 @@ def test_a_file_that_was_replaced_meanwhile_is_not_removed(home):
         path.rename(home / "old.sock")
         path.write_text("somebody else's")
     assert path.read_text() == "somebody else's"
+
+
+def test_a_directory_that_is_gone_lets_no_second_engine_start(home):
+    path = home / "run" / "c.sock"
+    path.parent.mkdir()
+    with claimed_socket(path):
+        shutil.rmtree(path.parent)
+        path.parent.mkdir()
+        with pytest.raises(EngineError, match=rf"process {os.getpid()}\) has .* its file is gone.*SIGTERM"):
+            claimed_socket(path).__enter__()
+        with claimed_socket(home / "other.sock"):
+            pass
+    with claimed_socket(path):
+        pass
+
+
+def test_a_name_that_another_user_holds_keeps_nobody_from_starting(home, monkeypatch):
+    path = home / "c.sock"
+    with claimed_socket(path):
+        path.unlink()
+        monkeypatch.setattr(control_socket, "unpack", lambda _form, _peer: (1, 12345, 12345))
+        with claimed_socket(path):
+            assert path.is_socket()
+
+
+HINTS = [
+    (errno.EACCES, "user .* may not write there"),
+    (errno.EROFS, "read-only: mount a volume"),
+    (errno.ENOSPC, "no room left"),
+    (errno.ENOTDIR, "a file is where a directory should be"),
+]
+
+
+@pytest.mark.parametrize(("number", "hint"), HINTS)
+def test_each_reason_has_its_hint(runtime, monkeypatch, number, hint):
+    def refused(*_args, **_options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refused)
+    with pytest.raises(EngineError, match=f"{os.strerror(number)}; .*{hint}.*XDG_RUNTIME_DIR or --control"):
+        claimed_socket(default_control_path()).__enter__()
+
+
+ADDRESSES = [
+    (OSError(errno.EADDRINUSE, "in use"), 9092, "ss -ltnp 'sport = :9092'"),
+    (PermissionError(errno.EACCES, "denied"), 80, "CAP_NET_BIND_SERVICE"),
+    (OSError(errno.EADDRNOTAVAIL, "not here"), 9092, "ip address"),
+    (socket.gaierror(-2, "unknown"), 9092, "spelt right"),
+    (OSError(errno.EIO, "odd"), 9092, ""),
+]
+
+
+@pytest.mark.parametrize(("error", "port", "hint"), ADDRESSES)
+def test_each_reason_that_an_address_is_not_to_be_had_has_its_hint(error, port, hint):
+    assert hint in hint_for_address(error, port)
+    assert bool(hint_for_address(error, port)) == bool(hint)

@@ -12,6 +12,7 @@ from reference_engine.lines import LineWriter
 from reference_engine.metrics import Metrics
 from reference_engine.sessions import SessionStore
 from reference_engine.settings import InForce, settings_for_set_file
+from reference_engine.shortage import Shortage
 from reference_engine.telemetry import open_log
 from voicepipe import open_audiosocket_listener, open_pipeline_set
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
@@ -44,7 +45,15 @@ class Clumsy(SessionStore):
 def answering_with(pipelines, sessions, log):
     """For one set, on one listener."""
     sets = {pipelines.name: pipelines}
-    return Answering(InForce(settings_for_set_file(pipelines.path)), sets, sessions, Metrics(sets), log, keep=print)
+    return Answering(
+        InForce(settings_for_set_file(pipelines.path)),
+        sets,
+        sessions,
+        Metrics(sets),
+        log,
+        keep=print,
+        shortage=Shortage(log),
+    )
 
 
 async def test_it_costs_that_call_only_and_is_logged_with_its_traceback(home, tmp_path):

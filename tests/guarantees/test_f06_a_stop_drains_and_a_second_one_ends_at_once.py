@@ -11,7 +11,7 @@ import sys
 
 import pytest
 import trio
-from engine_process import open_engine
+from engine_process import EngineProcess, open_engine
 from patience import LONG_S
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
@@ -148,6 +148,57 @@ async def test_a_client_of_the_control_that_does_not_read_holds_nothing_up(engin
     engine.process.terminate()
     assert await engine.ended() == 0
     await stuck.aclose()
+
+
+async def test_one_over_tcp_with_a_small_window_holds_nothing_up_either(home):
+    async with open_engine(home, file="engine.yaml") as engine:
+        host, port = engine.admin.removeprefix("http://").split(":")
+        with trio.socket.socket() as stuck:
+            stuck.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 2048)
+            await stuck.connect((host, int(port)))
+            for _again in range(50):
+                await stuck.send(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert await stuck.recv(1)
+            engine.process.terminate()
+            assert await engine.ended() == 0
+        assert engine.count("engine.stuck") == 0
+
+
+NO_THREADS = """
+import _thread, signal, sys, threading
+from reference_engine.cli import main
+
+def refuse(*_args, **_options):
+    raise RuntimeError("can't start new thread")
+
+def end_threads(_signal, _frame):
+    _thread.start_new_thread = threading._start_new_thread = refuse
+
+signal.signal(signal.SIGUSR1, end_threads)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+async def test_out_of_threads_a_stop_is_clean(home):
+    """As at the limit of processes: the thread of last resort is there from the start on."""
+    run = ["run", "ai-agent.yaml", "--audiosocket", "127.0.0.1:0", "--control", "c.sock", "--log-format", "json"]
+    command = [sys.executable, "-c", NO_THREADS, *run]
+    process = await trio.lowlevel.open_process(command, cwd=home, stderr=subprocess.PIPE)
+    async with trio.open_nursery() as nursery, process.stderr:
+        engine = EngineProcess(process, home)
+        nursery.start_soon(engine.read_log)
+        await engine.logged("engine.ready")
+        process.send_signal(signal.SIGUSR1)
+        await engine.comes_true(lambda: asked(engine))
+        process.terminate()
+        assert await engine.ended() == 0
+        await engine.logged("engine.stopped")
+        assert {record["level"] for record in engine.records} == {"info"}
+
+
+async def asked(engine):
+    """Whether it has answered, and so acted on the signal before."""
+    return (await engine.ask("GET", "/healthz")).status_code == 200
 
 
 STUCK = """

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import resource
+from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import pytest
 import trio
+from engine_process import open_engine
 from patience import LONG_S, until
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
@@ -171,3 +175,35 @@ async def test_f07_connections_are_bounded_in_idle_time(nursery):
     assert len(refused) == 1
     assert "no UUID within 0.3 s" in refused[0]
     nursery.cancel_scope.cancel()
+
+
+async def test_out_of_descriptors_it_says_so_once_and_goes_on_when_there_are_some(home):
+    """Whoever opens connections without end; the kernel keeps those that wait, and they are answered later."""
+    async with open_engine(home, file="engine.yaml") as engine:
+        for port in engine.ports.values():
+            async with open_audiosocket_call(port=port) as caller:  # so that all is open that serves them
+                assert await caller.agent_spoke(quiet_ms=100)
+        await engine.comes_true(lambda: no_calls(engine))
+        pid = engine.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        in_use = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()) + 1  # noqa: ASYNC240 - no drive is behind it
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use, hard))
+        host, port = engine.admin.removeprefix("http://").split(":")
+        async with AsyncExitStack() as opened:
+            for where in (int(port), *engine.ports.values()):
+                for _ in range(3):
+                    await opened.enter_async_context(await trio.open_tcp_stream(host, where))
+            shortage = await engine.logged("engine.shortage")
+            assert shortage["limit"] == f"open files of this process (RLIMIT_NOFILE, {in_use:,})"
+            assert "LimitNOFILE=" in shortage["hint"]
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+            async with open_audiosocket_call(port=engine.ports["main"]) as caller:
+                assert await caller.agent_spoke(quiet_ms=100)
+        assert (await engine.ask("GET", "/healthz")).status_code == 200
+        assert engine.count("engine.shortage") == 1
+        assert engine.count("library.message") == 0
+
+
+async def no_calls(engine):
+    """Whether no call is up."""
+    return (await engine.ask("GET", "/calls")).json()["calls"] == []

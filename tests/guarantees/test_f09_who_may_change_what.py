@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import trio
 from engine_process import TWO_SETS, open_engine
 
 from reference_engine.control.app import ROUTES
@@ -73,6 +74,12 @@ async def test_a_page_from_elsewhere_changes_nothing(home):
                 assert refused.status_code == 403
                 assert refused.json()["error"]
         assert (await engine.ask_admin("GET", "/calls", headers={"Host": "rebound.example.com"})).status_code == 403
+        for path in ("/healthz", "/readyz"):
+            assert (await engine.ask_admin("GET", path, headers={"Host": "any.example.com"})).status_code == 200
+            host, port = engine.admin.removeprefix("http://").split(":")
+            async with await trio.open_tcp_stream(host, int(port)) as old:
+                await old.send_all(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                assert (await old.receive_some()).startswith(b"HTTP/1.1 200")
         assert (await engine.ask_admin("POST", "/-/reload", headers={"Origin": engine.admin})).status_code == 200
         assert (await engine.ask_admin("POST", "/-/reload")).status_code == 200
         assert (await engine.ask_admin("GET", "/sets", headers={"Host": "localhost:9093"})).status_code == 200

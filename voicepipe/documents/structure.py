@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -120,9 +121,13 @@ def _free(place: Place, _: Any) -> Any:
     if not node.plain or not reading.literal(node):
         return text
     try:
-        return free(text)
+        value = free(text)
     except ValueError:
         place.refuse(f"expected a shorter number, got {place.given}", "quotes make text of it")
+    if isinstance(value, float) and not isfinite(value):
+        # JSON has no such number for a provider; and NaN differs from itself, so that each reload would find a change.
+        place.refuse(f"expected a number that is finite, got {place.given}", "quotes make text of it")
+    return value
 
 
 def _attrs(of: Any, converter: BaseConverter) -> Hook:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack
 
 import trio
@@ -16,6 +17,7 @@ from voicepipe.audio import FRAME_MS
 from voicepipe.errors import TransportError
 from voicepipe.transports.audiosocket_transport import GAP_FRAMES, AudioSocketTransport
 from voicepipe.transports.audiosocket_wire import HANGUP, KINDS
+from voicepipe.transports.binding import listen_on
 from voicepipe.transports.hub import Hub
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ SLACK_S: Final = 0.005
 """How far such a look may be off, so that it falls together with audio that comes in."""
 NO_RESOURCES_S: Final = 0.1
 """How long to wait when a connection could not be accepted for want of descriptors or memory."""
+SHORT_S: Final = 60.0
+"""How often that is told while it lasts."""
 LINGERING: Final = 64
 """Connections beyond `max_connections` that are told to hang up and may close in peace; any more are cut off."""
 _MORE_FILES: Final = "raise the limit of open files (ulimit -n, LimitNOFILE=)"
@@ -62,8 +66,8 @@ class AudioSocketOptions(TypedDict, total=False):
 class AudioSocketListener:
     """An open listening socket; made by `open_audiosocket_listener`."""
 
-    _socket: socket.socket
-    """Bound, listening, non-blocking."""
+    _listening: Sequence[socket.socket]
+    """Bound, listening, non-blocking: one for each address of the host."""
     listener: str = "audiosocket"
     """Its name in `CallInfo.listener`."""
     rate: int = field(default=8000, validator=in_(KINDS))
@@ -86,11 +90,13 @@ class AudioSocketListener:
     """Connections that are open."""
     _serving: int = field(init=False, default=0)
     """Those of them that are within `max_connections`."""
+    _fell_short_at: float = field(init=False, default=-math.inf)
+    """When it was told last that there were no resources."""
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port it is bound to."""
-        host, port, *_ = self._socket.getsockname()
+        """Host and port it is bound to; of several addresses of a host, the first."""
+        host, port, *_ = self._listening[0].getsockname()
         return host, port
 
     @property
@@ -113,14 +119,16 @@ class AudioSocketListener:
             upkeep.start_soon(self._fill_gaps)
             upkeep.start_soon(self._hub.run)
             async with trio.open_nursery() as connections:
-                await self._accept(handler, connections)
+                for listening in self._listening:
+                    connections.start_soon(self._accept, listening, handler, connections)
             upkeep.cancel_scope.cancel()
 
     def close(self) -> None:
         """Accepts no more connections; the calls that are up go on."""
-        if self._socket.fileno() != -1:
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
+        for listening in self._listening:
+            if listening.fileno() != -1:
+                trio.lowlevel.notify_closing(listening)
+                listening.close()
 
     async def _fill_gaps(self) -> None:
         """Looks for gaps when the hub has not: all callers are muted. Asleep while no call is up."""
@@ -147,24 +155,28 @@ class AudioSocketListener:
             if call.frames_without_write >= GAP_FRAMES:
                 call.write_silence()
 
-    async def _accept(self, handler: Handler, nursery: trio.Nursery) -> None:
-        exhausted = False
-        while self._socket.fileno() != -1:
+    async def _accept(self, listening: socket.socket, handler: Handler, nursery: trio.Nursery) -> None:
+        while listening.fileno() != -1:
             try:
-                await trio.lowlevel.wait_readable(self._socket)
-                connection, peer = self._socket.accept()
+                await trio.lowlevel.wait_readable(listening)
+                connection, peer = listening.accept()
             except trio.ClosedResourceError:
                 return
             except OSError as error:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    if not exhausted:
-                        exhausted = True
-                        self._refuse("", TransportError(f"no call can be accepted: {error.strerror}; {_MORE_FILES}"))
+                    self._fall_short(error)
                     await trio.sleep(NO_RESOURCES_S)
                 continue  # else it is that connection's own trouble, such as being gone already
-            exhausted = False
             connection.setblocking(False)
             nursery.start_soon(self._hold, connection, _format_peer(*peer[:2]), handler, nursery)
+
+    def _fall_short(self, error: OSError) -> None:
+        """Tells, at most once a minute, that connections wait for what the system limits."""
+        if trio.current_time() - self._fell_short_at >= SHORT_S:
+            self._fell_short_at = trio.current_time()
+            refused = TransportError(f"no call can be accepted: {error.strerror}; {_MORE_FILES}")
+            refused.__cause__ = error
+            self._refuse("", refused)
 
     async def _hold(self, connection: socket.socket, peer: str, handler: Handler, nursery: trio.Nursery) -> None:
         """One connection from its first byte to its end."""
@@ -242,27 +254,26 @@ def _cut_off(connection: socket.socket) -> None:
 
 @asynccontextmanager
 async def open_audiosocket_listener(
-    host: str = "127.0.0.1", port: int = 9092, **options: Unpack[AudioSocketOptions]
+    host: str = "127.0.0.1", port: int = 9092, *, ipv6_only: bool = False, **options: Unpack[AudioSocketOptions]
 ) -> AsyncIterator[AudioSocketListener]:
     """A listener that is bound and has yet to `serve`; port 0 takes a free one. Leaving closes it.
 
-    `options` are the fields of `AudioSocketListener`; of several addresses of a host, the first is used.
+    `options` are the fields of `AudioSocketListener`. It listens on all addresses of a host: `localhost` is 127.0.0.1
+    and ::1. `::` takes IPv4 as well, unless `ipv6_only` leaves that to another listener on the same port.
 
     Raises:
         OSError: it can't listen there.
 
     """
-    (family, kind, proto, _, where), *_ = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    with socket.socket(family, kind, proto) as listening:
-        listener = AudioSocketListener(listening, **options)
-        listening.setblocking(False)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
-        try:
-            listening.bind(where)
-            listening.listen(BACKLOG)
-        except OSError as error:
-            raise OSError(error.errno, f"can't listen on {_format_peer(host, port)}: {error.strerror}") from None
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        sockets = listen_on(found, backlog=BACKLOG, ipv6_only=ipv6_only)
+    except OSError as error:
+        raise OSError(error.errno, f"can't listen on {_format_peer(host, port)}: {error.strerror}") from error
+    with ExitStack() as opened:
+        for listening in sockets:
+            opened.enter_context(listening).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # calls inherit it
+        listener = AudioSocketListener(sockets, **options)
         try:
             yield listener
         finally:

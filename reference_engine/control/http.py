@@ -1,0 +1,206 @@
+"""HTTP/1.1 for an ASGI application on trio: h11 says what bytes mean, one request of a connection at a time.
+
+Requests that are pipelined are answered in their order. Nothing is shielded from cancellation, so that a client that
+does not read can't hold up the engine's stop, which hypercorn's trio worker lets it do; and running out of descriptors
+is the caller's to report, where `trio.serve_listeners` logs a traceback ten times a second.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import h11
+import trio
+
+from reference_engine.shortage import AGAIN_S, SHORT
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, MutableMapping
+
+    from starlette.types import ASGIApp
+
+IDLE_S = 30.0
+"""How long a connection may take for the next request's head, in s."""
+
+SEND_S = 30.0
+"""How long a client may take to read an answer, in s."""
+
+LINGER_S = 1.0
+"""How long a client that is still sending is listened to after the last answer, which a reset would take from it."""
+
+MAX_HEAD = 16 << 10
+"""Bytes of a request's head."""
+
+MOST = 256
+"""Connections at once; further ones are closed."""
+
+READ_BYTES = 1 << 16
+"""The most that is read at once."""
+
+_log = logging.getLogger("reference_engine.control")
+
+
+async def serve_http(app: ASGIApp, listening: socket.socket, short: Callable[[OSError], None]) -> None:
+    """Answers requests on a listening socket until it is cancelled; the socket stays the caller's to close.
+
+    Args:
+        app: gets each request, as ASGI has it.
+        listening: a stream socket; it is made non-blocking.
+        short: told when a connection can't be accepted for want of descriptors or memory; it is tried again.
+
+    """
+    accepting = trio.socket.from_stdlib_socket(listening)
+    async with trio.open_nursery() as connections:
+        while True:
+            try:
+                accepted, _address = await accepting.accept()
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in SHORT:
+                    raise
+                short(error)
+                await trio.sleep(AGAIN_S)
+                continue
+            if len(connections.child_tasks) < MOST:
+                connections.start_soon(_serve, app, trio.SocketStream(accepted))
+            else:
+                accepted.close()
+
+
+async def _serve(app: ASGIApp, stream: trio.SocketStream) -> None:
+    """One connection, from its first request to its end."""
+    async with stream:
+        with suppress(trio.BrokenResourceError, trio.TooSlowError, OSError):
+            connection = _Connection(app, stream)
+            while await connection.answer():
+                pass
+            await connection.linger()
+
+
+class _Connection:
+    """What h11 knows of a connection, and the stream that it is on."""
+
+    def __init__(self, app: ASGIApp, stream: trio.SocketStream) -> None:
+        self._app, self._stream = app, stream
+        self._http = h11.Connection(h11.SERVER, MAX_HEAD)
+        self._head: h11.Response | None = None  # what the application answers, until its first piece of body
+        self._answered = trio.Event()
+        self._bodiless = False
+
+    async def answer(self) -> bool:
+        """Answers the next request; whether there may be another one."""
+        try:
+            request = await self._next_request()
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error.error_status_hint)
+            return False
+        if request is None:
+            return False
+        self._answered, self._bodiless = trio.Event(), request.method == b"HEAD"
+        try:
+            await self._app(_scope(request), self._receive, self._take)
+        except (trio.BrokenResourceError, trio.TooSlowError):
+            return False
+        except Exception:  # noqa: BLE001 - the edge of the application; its own answer is a 500 already
+            _log.exception("%s %s failed", request.method.decode(), request.target.decode("latin-1"))
+            return False
+        if self._http.their_state is h11.SEND_BODY:
+            self._http.next_event()  # the end of a body that was not asked for, if that is all that is left
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return True
+
+    async def linger(self) -> None:
+        """Ends our side, and takes what is still sent for a moment: a reset would overtake the answer."""
+        await self._stream.send_eof()
+        with trio.move_on_after(LINGER_S):
+            while await self._stream.receive_some(READ_BYTES):
+                pass
+
+    async def _next_request(self) -> h11.Request | None:
+        """The head of the next request; None if there is none, or not in time."""
+        with trio.move_on_after(IDLE_S):
+            request = await self._next_event()
+            if not isinstance(request, h11.Request):
+                return None
+            # h11's own limit is for heads that have come in part
+            if len(request.target) + sum(len(name) + len(value) for name, value in request.headers) > MAX_HEAD:
+                raise h11.RemoteProtocolError("the head is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return request
+        return None
+
+    async def _next_event(self) -> Any:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            if self._http.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[]))
+            self._http.receive_data(await self._stream.receive_some(READ_BYTES))
+        return event
+
+    async def _receive(self) -> MutableMapping[str, Any]:
+        """What ASGI's `receive` gives: the body in pieces, then that the client is no longer of interest."""
+        event: Any = None
+        with suppress(h11.RemoteProtocolError):
+            if self._http.their_state is h11.SEND_BODY:
+                event = await self._next_event()
+        match event:
+            case h11.Data():
+                return {"type": "http.request", "body": bytes(event.data), "more_body": True}
+            case h11.EndOfMessage():
+                return {"type": "http.request", "body": b"", "more_body": False}
+            case _:
+                await self._answered.wait()
+                return {"type": "http.disconnect"}
+
+    async def _take(self, message: MutableMapping[str, Any]) -> None:
+        """What ASGI's `send` does: the head goes out with the first piece of the body."""
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), (b"date", formatdate(usegmt=True).encode())]
+            self._head = h11.Response(status_code=message["status"], headers=headers)
+        elif message["type"] == "http.response.body":
+            events: list[Any] = [self._head] if self._head else []
+            self._head = None
+            if message.get("body") and not self._bodiless:
+                events.append(h11.Data(data=message["body"]))
+            if not message.get("more_body"):
+                events.append(h11.EndOfMessage())
+            await self._send(*events)
+            if not message.get("more_body"):
+                self._answered.set()
+
+    async def _refuse(self, status: int) -> None:
+        """Answers what is no request."""
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            head = h11.Response(status_code=status, headers=[("content-length", "0"), ("connection", "close")])
+            await self._send(head, h11.EndOfMessage())
+
+    async def _send(self, *events: Any) -> None:
+        data = b"".join(filter(None, map(self._http.send, events)))
+        with trio.fail_after(SEND_S):
+            await self._stream.send_all(data)
+
+
+def _scope(request: h11.Request) -> dict[str, Any]:
+    """The request as ASGI has it."""
+    path, _, query = request.target.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": request.http_version.decode(),
+        "method": request.method.decode().upper(),
+        "scheme": "http",
+        "path": unquote(path.decode("latin-1"), errors="surrogateescape"),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers],
+        "client": None,
+        "server": None,
+    }
