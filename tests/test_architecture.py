@@ -249,6 +249,7 @@ VENDORS = {
     "httpx2",
     "starlette",
     "h11",
+    "hypercorn",  # of installations before h11 took its place
     "prometheus_client",
     "structlog",
     "watchfiles",
