@@ -74,7 +74,8 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
             if settings.admin
             else None
         )
-        keep = claimed.enter_context(open_records(settings.records))
+        records = claimed.enter_context(open_records(settings.records, settings.records_readable_by))
+        claimed.callback(records.say, log)
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = Switch(settings.watch), dict[str, AudioSocketListener]()
@@ -87,12 +88,12 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 levels=levels,
                 log=log,
             )
-            metrics = Metrics(sets.serving, sets.unfit, lambda: runtime.attempts)
+            metrics = Metrics(sets.serving, sets.unfit, lambda: runtime.attempts, records_lost=lambda: records.lost)
             manager = ServiceManager(sets.serving, unfit=sets.unfit)
             collector = Collector()
             shortage = Shortage(log)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
-            answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=keep, shortage=shortage)
+            answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=records.keep, shortage=shortage)
             stopping = Stopping(
                 everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
             )
@@ -104,6 +105,7 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 listeners=listeners,
                 watches=watches,
                 observers=[engine_reload_log(log), manager.observe_engine, metrics.observe_engine],
+                reopen=records.reopen,
                 log=log,
             )
             app = Control(in_force, sets, reloading, sessions, metrics, readiness).app()
@@ -126,6 +128,7 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 readiness.ready()
                 manager.ready()
                 tend("garbage collector", collector.run)
+                tend("records", records.tell, log)
                 tend("reloads", reloading.serve)
                 tend("reload signals", reload_on_signals, hangups, reloading, manager)
                 tend("old versions' deadline", drain_superseded, answering, sets.serving, in_force)

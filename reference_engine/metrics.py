@@ -20,6 +20,8 @@
 | `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
 | `voicepipe_component_attempts_total` | role, component, outcome | `success`, `failure`, `excused` |
 | `voicepipe_component_state` | set, role, component | 0: calls use it; 2: they leave it alone; 1: it is being tried |
+| `voicepipe_recordings_failed_total` | set, pipeline | calls whose recording has failed, or ended before they did |
+| `voicepipe_records_lost_total` | | calls' records that could not be written |
 | `process_*` | | memory, CPU time, descriptors, start time |
 
 A set that is gone has no series. One that has never served has the first two.
@@ -40,7 +42,7 @@ from prometheus_client.registry import Collector
 
 from reference_engine.bodies import serves_last_known_good
 from reference_engine.turn_metrics import TurnCounts, turn_families
-from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, FailedOver, Rejected, Unchanged
+from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, FailedOver, RecordingFailed, Rejected, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,6 +88,7 @@ class _Counted:
     turns: TurnCounts = field(factory=TurnCounts)
     failures: Counter[tuple[str, str]] = field(factory=Counter)
     failovers: Counter[tuple[str, str]] = field(factory=Counter)
+    unrecorded: Counter[str] = field(factory=Counter)
 
 
 class Metrics:
@@ -96,6 +99,7 @@ class Metrics:
         sets: Mapping[str, PipelineSet],
         unfit: Mapping[str, Rejected] | None = None,
         attempts: Callable[[], Attempts] = dict,
+        records_lost: Callable[[], int] = int,
     ) -> None:
         """Takes the sets by name, and why others have never served; which they are is looked up at each scrape.
 
@@ -106,6 +110,7 @@ class Metrics:
         self._calls: dict[str, PerPipeline] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Scrape(sets, self._unfit, self._counted, attempts))
+        self._registry.register(_Lost(records_lost))
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
             "Whether the engine's own file was fit at its last reload.",
@@ -145,6 +150,8 @@ class Metrics:
                     self._counted[name].failures[event.role, event.error.component] += 1
                 case FailedOver():
                     self._counted[name].failovers[event.role, event.rung] += 1
+                case RecordingFailed():
+                    self._counted[name].unrecorded[pipeline] += 1
                 case CallEnded():
                     del self._calls[event.call_id]
                     self._counted[name].ended[pipeline, event.outcome] += 1
@@ -160,6 +167,22 @@ class Metrics:
         for name in self._counted.keys() - self._sets.keys() - self._unfit.keys():
             del self._counted[name]
         return generate_latest(self._registry)
+
+
+class _Lost(Collector):
+    """What could not be kept of calls."""
+
+    def __init__(self, records: Callable[[], int]) -> None:
+        self._records = records
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing, so that registering does not scrape."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        lost = CounterMetricFamily("voicepipe_records_lost", "Calls' records that could not be written.")
+        lost.add_metric([], self._records())
+        yield lost
 
 
 class _Scrape(Collector):
@@ -225,6 +248,9 @@ class _Scrape(Collector):
         failovers = CounterMetricFamily(
             "voicepipe_failovers", "What was done about components' failures.", labels=["set", "role", "rung"]
         )
+        unrecorded = CounterMetricFamily(
+            "voicepipe_recordings_failed", "Calls whose recording has failed.", labels=["set", "pipeline"]
+        )
         for name in (*self._sets, *self._unfit):
             counted = self._counted[name]
             for what, number in counted.reloads.items():
@@ -236,7 +262,9 @@ class _Scrape(Collector):
                 failures.add_metric([name, *whose], number)
             for rung, number in counted.failovers.items():
                 failovers.add_metric([name, *rung], number)
-        yield from (reloads, ended, refused, failures, failovers)
+            for pipeline, number in counted.unrecorded.items():
+                unrecorded.add_metric([name, pipeline], number)
+        yield from (reloads, ended, refused, failures, failovers, unrecorded)
         yield from turn_families((name, self._counted[name].turns) for name in (*self._sets, *self._unfit))
 
     def _components(self) -> Iterator[Metric]:

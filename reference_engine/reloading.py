@@ -49,16 +49,19 @@ class Reloading:
         listeners: Mapping[str, AudioSocketListener],
         watches: Switch,
         observers: Sequence[Callable[[EngineOutcome], None]],
+        reopen: Callable[[], None] = lambda: None,
         log: Log,
     ) -> None:
         """Takes what was asked for on the command line, what is in force, and what a change of that acts on.
 
-        `observers` are told how the engine's file fares, each time.
+        `observers` are told how the engine's file fares, each time. `reopen` is called at each reload
+        that somebody asks for: files that were rotated are opened anew.
         """
         self.last_attempt: EngineOutcome | None = None
         self._options, self._in_force, self._sets = options, in_force, sets
         self._listeners, self._watches = listeners, watches
         self._observers, self._log = [Told(observe, log) for observe in observers], log
+        self._reopen = reopen
         self._file = Coalesced(self._read_file)
         self._environ: EnvironState = environ
         self._refused: tuple[Path, ...] = ()  # what the engine's file could not be read from
@@ -77,6 +80,7 @@ class Reloading:
         Requests that come while the engine's file or a set is read share the next reading of it. A set that is slow
         to open holds no other back.
         """
+        self._reopen()
         engine = await self._file.ask(trigger) if self._in_force.settings.path is not None else None
         known = dict(engine.opened) if engine else {}
         names = tuple(self._in_force.settings.pipeline_sets)

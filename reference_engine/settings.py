@@ -9,13 +9,16 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from attrs import Attribute, define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
 from reference_engine.control.socket import default_control_path
 from voicepipe import ConfigDocument, Secret
+
+Readers: TypeAlias = Literal["owner", "group"]
+"""Who may read what is kept of calls."""
 
 MAIN = "main"
 """The name of the set that a set's own file makes."""
@@ -102,6 +105,9 @@ class EngineFile:
     records: Path | None = None
     """A file that gets a JSON line for each call that has ended: all that was said, what it took, what failed. Needs a
     restart. Null: no records are kept."""
+    records_readable_by: Readers = "owner"
+    """Who may read that file, and its directory, if they are made: the account that the engine runs as, or its group as
+    well. Needs a restart."""
     last_known_good: Path | None = None
     """A directory where the files that serve are kept; a start with bad files serves them. Null: it fails instead."""
 

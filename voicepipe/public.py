@@ -43,10 +43,11 @@ from voicepipe.components import (
 from voicepipe.config.document import ConfigDocument, read_document
 from voicepipe.config.effective import effective as effective_config
 from voicepipe.config.env_files import read_env_file
+from voicepipe.config.kept import LoggingSettings
 from voicepipe.config.load import load_config
 from voicepipe.config.paths import absolute_path
 from voicepipe.config.report import format_problems, problems_as_data
-from voicepipe.config.settings import LoggingSettings, SetConfig
+from voicepipe.config.settings import SetConfig
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.errors import (
     ComponentError,

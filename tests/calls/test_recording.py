@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import wave
 
 import numpy as np
 import pytest
 import trio
+from attrs import validators
 
 from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import CallBegan, RecordingFailed
+from voicepipe.calls.record import CallRecorder
 from voicepipe.calls.recording import SAVE_S, recording_path
 from voicepipe.config.settings import RecordingSettings
 from voicepipe.testing.calls import RehearsedCall
@@ -27,6 +31,13 @@ def _files_are_written_at_once(monkeypatch):
         return function(*arguments)
 
     monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+
+
+def record_of(call):
+    recorder = CallRecorder()
+    for event in call.events:
+        recorder.observe(event)
+    return recorder.record
 
 
 def sides(path):
@@ -102,6 +113,72 @@ async def test_a_disk_that_takes_nothing_ends_the_recording_and_not_the_call(aut
     (failed,) = call.told(RecordingFailed)
     assert "file" in failed.path
     assert failed.reason
+
+
+@pytest.mark.parametrize("seconds", [0.1, 3, 25])
+@pytest.mark.parametrize("directory", ["file/in", "nul\0", "/proc/voicepipe"])
+async def test_a_place_that_takes_no_file_is_told_however_short_the_call(autojump_clock, tmp_path, directory, seconds):
+    (tmp_path / "file").write_text("no directory")
+    with validators.disabled():  # the NUL
+        recording = RecordingSettings(str(tmp_path / directory))
+    call = RehearsedCall(settings={"greeting": "Hello.", "recording": recording})
+    held = []
+
+    async def caller():
+        await call.transport.be_silent(int(seconds * 1000))
+        held.append(call.call._recorded._caller.length - call.call._recorded._caller.taken)
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    (failed,) = call.told(RecordingFailed)
+    assert failed.reason
+    assert held == [0]
+    assert record_of(call).recording_failed == failed.reason
+
+
+@pytest.mark.parametrize("at_s", [2, 12, 30])
+async def test_a_disk_that_is_full_keeps_what_it_has_and_drops_the_rest(autojump_clock, tmp_path, monkeypatch, at_s):
+    """Full in the middle of a piece, whether it is the first or the last of the call."""
+    pwrite, room = os.pwrite, [32_000 * (at_s - 1) + 1234]
+
+    def write(descriptor, data, at):
+        data = bytes(data)[: max(0, room[0] - at)]
+        if not data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(descriptor, data, at)
+
+    monkeypatch.setattr(os, "pwrite", write)
+    call = RehearsedCall(settings={"greeting": "Hello.", "recording": RecordingSettings(str(tmp_path))})
+
+    async def caller():
+        await call.transport.be_silent(at_s * 1000)
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    (failed,) = call.told(RecordingFailed)
+    assert "No space left" in failed.reason
+    (path,) = tmp_path.iterdir()
+    whole, _, _ = sides(path)
+    assert path.stat().st_size == 44 + 4 * len(whole) <= room[0]
+    assert record_of(call).recording_failed == failed.reason
+
+
+@pytest.mark.parametrize(("readable_by", "file", "directory"), [("owner", 0o600, 0o700), ("group", 0o640, 0o750)])
+async def test_nobody_else_may_read_it(autojump_clock, tmp_path, readable_by, file, directory):
+    before = os.umask(0)
+    try:
+        recording = RecordingSettings(str(tmp_path / "new" / "deep"), readable_by)
+        await held("", AudioFormat(8000), recording=recording)
+    finally:
+        os.umask(before)
+    (path,) = (tmp_path / "new" / "deep").iterdir()
+    assert path.stat().st_mode & 0o777 == file
+    assert {parent.stat().st_mode & 0o777 for parent in (path.parent, path.parent.parent)} == {directory}
+
+
+async def test_a_recording_that_is_whole_says_nothing_of_failure(autojump_clock, tmp_path):
+    call = await held(tmp_path, AudioFormat(8000))
+    assert (record_of(call).recording_failed, call.told(RecordingFailed)) == ("", [])
 
 
 async def test_by_itself_nothing_is_recorded(autojump_clock, tmp_path):

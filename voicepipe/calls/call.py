@@ -72,7 +72,8 @@ class Call:
         """Who rings whom."""
         self._recorded: RecordedTransport | None = None
         if directory := settings.recording.directory:
-            transport = self._recorded = RecordedTransport(transport, recording_path(directory, self.info.call_id))
+            path = recording_path(directory, self.info.call_id)
+            transport = self._recorded = RecordedTransport(transport, path, settings.recording.readable_by)
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
         self._tell = Telling(self.info.call_id, observer)
         self._last_audio = trio.current_time()
@@ -166,7 +167,11 @@ class Call:
             try:
                 await self._tools.finish()
             finally:
-                ended = self._finish()
+                try:
+                    if self._recorded is not None:
+                        await self._recorded.finish()  # before the end is told: the record says what became of it
+                finally:
+                    ended = self._finish()
         return ended
 
     # --- The transport's sink ------------------------------------------------------------------------------------
@@ -304,9 +309,9 @@ class Call:
         if self._ending is None:
             self._tell(ComponentFailed, role=role, error=error)
 
-    def _recording_failed(self, error: OSError) -> None:
-        if self._ending is None and self._recorded is not None:
-            self._tell(RecordingFailed, path=str(self._recorded.path), reason=str(error))
+    def _recording_failed(self, reason: str) -> None:
+        if self._recorded is not None:
+            self._tell(RecordingFailed, path=str(self._recorded.path), reason=reason)
 
     def _tool_refused(self, error: ComponentError) -> None:
         error.component, error.role = self._pipeline.llm[0].label.name, "llm"

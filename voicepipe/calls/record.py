@@ -13,6 +13,7 @@ from voicepipe.calls.events import (
     ComponentFailed,
     ComponentLabel,
     FailedOver,
+    RecordingFailed,
     Timings,
     ToolEnded,
     TurnEnded,
@@ -104,6 +105,8 @@ class CallRecord:
     """More about that."""
     recording: str
     """Where it was recorded; empty: it was not."""
+    recording_failed: str = ""
+    """Why there is no recording, or no more of it; empty: it is whole."""
     turns: tuple[TurnRecord, ...] = ()
     """What was said, in order."""
     tools: tuple[ToolRecord, ...] = ()
@@ -133,6 +136,7 @@ class CallRecorder:
         self._turns: list[TurnRecord] = []
         self._tools: list[ToolRecord] = []
         self._failures: list[FailureRecord] = []
+        self._recording_failed = ""
 
     def observe(self, event: CallEvent) -> None:
         """Takes in what happens on the call."""
@@ -158,6 +162,8 @@ class CallRecorder:
                 self._failures.append(FailureRecord(event.at_s, event.role, error.component, "failed", error.message))
             case FailedOver():
                 self._failures.append(FailureRecord(event.at_s, event.role, event.component, event.rung))
+            case RecordingFailed():
+                self._recording_failed = event.reason
             case CallEnded():
                 self.record = self._ended(event)
             case _:
@@ -180,6 +186,7 @@ class CallRecorder:
             outcome=event.outcome,
             detail=event.detail,
             recording=began.recording,
+            recording_failed=self._recording_failed,
             turns=tuple(self._turns),
             tools=tuple(self._tools),
             failures=tuple(self._failures),

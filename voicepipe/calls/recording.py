@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import wave
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from voicepipe.audio import AudioFormat, to_pcm16
+from voicepipe.calls.recording_file import StereoFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
 
+    from voicepipe.calls.recording_file import Readers
     from voicepipe.requests import CallInfo
     from voicepipe.transports.protocol import CallSink, Capability, Transport
 
@@ -27,6 +27,9 @@ SETTLED_S = 0.25
 
 GAP_S = 0.06
 """How far audio may come behind the clock before the time between is taken for silence, in s."""
+
+MOST_HELD_S = 60.0
+"""How much audio may wait for a disk that takes nothing, in s; then the recording ends there."""
 
 FINISH_S = 2.0
 """How long the end of a recording may take, in s."""
@@ -47,8 +50,11 @@ class _Track:
         self.taken = 0
         """Samples that went to the file."""
         self._samples = bytearray()
+        self._dropped = False
 
     def add(self, audio: bytes | memoryview, at_s: float) -> None:
+        if self._dropped:
+            return
         behind = int(at_s * self._audio.rate) - self.length
         if behind > GAP_S * self._audio.rate:
             self._samples += bytes(2 * behind)
@@ -58,6 +64,10 @@ class _Track:
     def length(self) -> int:
         """Samples so far."""
         return self.taken + len(self._samples) // 2
+
+    def drop(self) -> None:
+        """Forgets everything, and takes nothing any more."""
+        self._dropped, self._samples = True, bytearray()
 
     def take(self, samples: int) -> bytes:
         """The next samples, silence if there are not so many."""
@@ -73,10 +83,11 @@ class RecordedTransport:
     Args:
         transport: what brings the call's audio.
         path: the file; its directory is made if it is not there.
+        readable_by: who may read it.
 
     """
 
-    def __init__(self, transport: Transport, path: Path) -> None:
+    def __init__(self, transport: Transport, path: Path, readable_by: Readers = "owner") -> None:
         self._transport, self.path = transport, path
         self.info: CallInfo = transport.info
         """As the transport's."""
@@ -88,8 +99,9 @@ class RecordedTransport:
         """As the transport's."""
         self._began = trio.current_time()
         self._caller, self._agent = _Track(self.audio), _Track(self.audio)
-        self._opened: BinaryIO | None = None
-        self._file: wave.Wave_write | None = None
+        self._file = StereoFile(path, self.audio.rate, readable_by)
+        self._on_failure: Callable[[str], None] = lambda _reason: None
+        self._over = False
 
     async def run(self, sink: CallSink) -> None:
         """As the transport's."""
@@ -129,48 +141,57 @@ class RecordedTransport:
     def hear(self, audio: bytes | memoryview) -> None:
         """Takes the caller's next audio."""
         self._caller.add(audio, trio.current_time() - self._began)
+        if self._caller.length - self._caller.taken > MOST_HELD_S * self.audio.rate:
+            self._fail(f"the disk has taken nothing for {MOST_HELD_S:g} s")
 
-    async def save(self, on_failure: Callable[[OSError], None]) -> None:
-        """Writes what was heard to the file, every few seconds and when it is cancelled; the file is whole each time.
+    async def save(self, on_failure: Callable[[str], None]) -> None:
+        """Makes the file at once, and writes to it every few seconds; the file is whole each time.
 
         Args:
-            on_failure: told why no more is recorded; the call goes on.
+            on_failure: told once why no more is recorded; the call goes on, and nothing is kept in memory for it.
 
         """
+        self._on_failure = on_failure
+        await self._do(self._write, 0)
+        while not self._over:
+            await trio.sleep(SAVE_S)
+            await self._do(self._write, trio.current_time() - self._began - SETTLED_S)
+
+    async def finish(self) -> None:
+        """Writes the rest and closes the file; takes `FINISH_S` at most, though it is cancelled."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S) as limit:
+            await self._do(self._write, trio.current_time() - self._began)
+            await self._do(self._file.close)
+        if limit.cancelled_caught:
+            self._fail(f"the end of it took over {FINISH_S:g} s")
+        self._over = True
+
+    async def _do(self, function: Callable[..., None], until_s: float | None = None) -> None:
+        """Runs something that touches the file in a thread."""
+        if self._over:
+            return
+        arguments: tuple[object, ...] = ()
+        if until_s is not None:
+            samples = max(0, int(until_s * self.audio.rate) - self._caller.taken)
+            arguments = (self._caller.take(samples), self._agent.take(samples))
         try:
-            try:
-                while True:
-                    await trio.sleep(SAVE_S)
-                    await self._write(trio.current_time() - self._began - SETTLED_S)
-            finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S):
-                    await self._write(trio.current_time() - self._began)
-                    await trio.to_thread.run_sync(self._close)
-        except OSError as error:
-            on_failure(error)
+            await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
+        except (OSError, ValueError) as error:  # ValueError: a path that no system takes
+            self._fail(str(error))
 
-    async def _write(self, until_s: float) -> None:
-        samples = max(0, int(until_s * self.audio.rate) - self._caller.taken)
-        await trio.to_thread.run_sync(self._append, self._caller.take(samples), self._agent.take(samples))
+    def _fail(self, reason: str) -> None:
+        if not self._over:
+            self._over = True
+            self._caller.drop()
+            self._agent.drop()
+            self._on_failure(reason)
 
-    def _append(self, caller: bytes, agent: bytes) -> None:
+    def _write(self, caller: bytes, agent: bytes) -> None:
         import numpy as np  # noqa: PLC0415 - 0.1 s of imports, for those who record
 
         both = np.empty((len(caller) // 2, 2), "<i2")
         both[:, 0], both[:, 1] = np.frombuffer(caller, "<i2"), np.frombuffer(agent, "<i2")
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._opened = self.path.open("xb")  # never another call's file
-            self._file = wave.open(self._opened, "wb")  # noqa: SIM115 - it stays open from one piece to the next
-            self._file.setnchannels(2)
-            self._file.setsampwidth(2)
-            self._file.setframerate(self.audio.rate)
-        self._file.writeframes(both.tobytes())  # and the header's lengths, so that the file is whole
-
-    def _close(self) -> None:
-        if self._file is not None and self._opened is not None:
-            with self._opened:
-                self._file.close()
+        self._file.append(both.tobytes())
 
 
 class _Tee:

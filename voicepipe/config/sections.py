@@ -10,14 +10,13 @@ from typing import Any
 
 from attrs import field, frozen
 
+from voicepipe.config.kept import LoggingSettings, RecordingSettings
 from voicepipe.config.settings import (
     BudgetsSettings,
     ComponentSettings,
     KeyAction,
     LimitsSettings,
-    LoggingSettings,
     OnFailure,
-    RecordingSettings,
     SpeechSettings,
     StreamingSettings,
     TurnsSettings,

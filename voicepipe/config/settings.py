@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge, gt, in_, matches_re
+from attrs.validators import ge, gt, matches_re
 
 from voicepipe.components import Role
-from voicepipe.config.paths import is_path
+from voicepipe.config.kept import LoggingSettings, RecordingSettings
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.secrets import Secrets
 from voicepipe.config.tools import ToolSettings
@@ -178,14 +178,6 @@ class SpeechSettings:
 
 
 @frozen
-class RecordingSettings:
-    """Whether calls are recorded. Tell your callers: in many places the law says so."""
-
-    directory: str = field(default="", validator=is_path)
-    """Where each call becomes a stereo WAV file, caller left, agent right; from where the YAML is. Empty: nowhere."""
-
-
-@frozen
 class StreamingSettings:
     """How audio is streamed."""
 
@@ -211,16 +203,6 @@ class LimitsSettings:
     """What is said then."""
     goodbye: str = "Goodbye."
     """What is said when a limit, or one of `hang_up_phrases`, ends the call."""
-
-
-@frozen
-class LoggingSettings:
-    """What is logged; takes effect at once, calls that are up included."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = field(
-        default="INFO", validator=in_(("DEBUG", "INFO", "WARNING", "ERROR"))
-    )
-    """The least severe record that is kept."""
 
 
 @frozen
@@ -298,7 +280,7 @@ class PipelineSettings:
     """The file's `turns`, with the pipeline's own laid over them."""
     budgets: BudgetsSettings = BudgetsSettings()
     """The file's `budgets`, likewise."""
-    recording: RecordingSettings = RecordingSettings()
+    recording: RecordingSettings = field(default=RecordingSettings())
     """The file's `recording`, likewise; its directory from the root."""
     speech: SpeechSettings = SpeechSettings()
     """The file's `speech`, likewise."""
