@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import wave
 from importlib.util import find_spec
 from itertools import pairwise
@@ -372,3 +374,27 @@ async def test_two_hundred_streams_leave_the_memory_as_it_was(vosk):
 
 def test_the_model_is_what_logs_show():
     assert stt.label(VoskOptions(directory(MODEL))) == "tiny-en"
+
+
+HOMELESS = """
+import os, pwd, sys
+from pathlib import Path
+from voicepipe.adapters.vosk_worker import _imported
+
+def unknown(_uid):
+    raise KeyError("getpwuid(): uid not found")
+
+pwd.getpwuid = unknown
+del os.environ["HOME"]
+try:
+    Path.home()
+except RuntimeError:
+    print(_imported(sys.argv[1]).KaldiRecognizer.__name__)
+"""
+
+
+def test_a_user_without_a_home_can_use_it():
+    """As a container may have one, whom its /etc/passwd does not know: the library looks for the home directory."""
+    file = find_spec("vosk").origin
+    run = subprocess.run([sys.executable, "-c", HOMELESS, file], capture_output=True, text=True, check=True)
+    assert run.stdout == "KaldiRecognizer\n"

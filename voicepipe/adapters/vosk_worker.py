@@ -113,6 +113,8 @@ def _imported(file: str) -> Any:
     spec = spec_from_file_location("vosk", file, submodule_search_locations=[str(Path(file).parent)])
     assert spec is not None  # noqa: S101 - for mypy: it is a file of Python
     assert spec.loader is not None  # noqa: S101
+    # It looks for the home directory when it is imported, and a user whom /etc/passwd does not know has none.
+    os.environ.setdefault("HOME", "/")
     vosk = sys.modules["vosk"] = module_from_spec(spec)
     spec.loader.exec_module(vosk)
     return vosk
