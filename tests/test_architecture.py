@@ -34,6 +34,7 @@ SANS_IO = (
     "voicepipe/calls/heard.py",
     "voicepipe/calls/audio_buffer.py",
     "voicepipe/calls/continuing.py",
+    "voicepipe/calls/echo.py",
     "voicepipe/calls/endpointing.py",
     "voicepipe/calls/floor.py",
     "voicepipe/calls/abbreviations.py",

@@ -76,6 +76,9 @@ class Speech:
     """Of people in the room."""
 
 
+ECHOES = ((-40, 20), (-34, 150), (-30, 60), (-30, 150), (-20, 100), (-20, 150), (-20, 400), (-14, 150), (-10, 200))
+"""How loud, in dB beside the agent, and how late, in ms, the agent's voice comes back."""
+
 Sound = Callable[[np.random.Generator, int, Speech], np.ndarray]
 """So many samples of what a line has besides speech."""
 
@@ -200,7 +203,7 @@ LINES = (
     Line("fan from 2 s on, -28 dBFS", steps(-28)),
     *(Line(f"babble of six, {db} dBFS", crosstalk(db, 6)) for db in (-50, -45, -35, -30)),
     *(Line(f"one other voice, {db} dBFS", crosstalk(db)) for db in (-50, -40, -30)),
-    *(Line(f"echo {db} dB after {ms} ms", None, db, ms) for db, ms in ((-40, 20), (-30, 60), (-20, 100), (-10, 200))),
+    *(Line(f"echo {db} dB after {ms} ms", None, db, ms) for db, ms in ECHOES),
     Line("hum, -35 dBFS", hum(-35)),
     Line("clicks", clicks),
     Line("DTMF in the audio", keys),

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import trio
+from attrs import evolve
 
 from voicepipe.calls.events import ReplyResumed, ReplyStarted, SpeechDetected, TurnEnded
 from voicepipe.config.settings import BargeInSettings, LimitsSettings, TurnsSettings
@@ -60,6 +61,20 @@ def counted(samples):
     return (np.arange(samples) % 30_000 + 1).tolist()
 
 
+class GuessesThenNothing:
+    """Recognises half a word, and makes nothing of it in the end."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    async def receive(self):
+        event = await self._stream.receive()
+        return evolve(event, text="") if isinstance(event, Transcript) and event.final else event
+
+
 class WithoutPartials(ScriptedSpeechToText):
     """Says nothing before it is asked."""
 
@@ -88,8 +103,11 @@ class _Finals:
 
 
 def rehearsed(*words, stt=ScriptedSpeechToText, barge_in=None, **settings):
-    """A call whose first reply is long, and all others short."""
-    turns = TurnsSettings(barge_in=BargeInSettings(**barge_in or {}))
+    """A call whose first reply is long, and all others short.
+
+    Its reply is a count and no voice, many times as loud as the caller: nothing to compare what comes in with.
+    """
+    turns = TurnsSettings(barge_in=BargeInSettings(**barge_in or {}), echo_guard=False)
     return RehearsedCall(
         stt=stt(words),
         llm=ScriptedLanguageModel(lambda request: REPLY if len(request.messages) < 2 else "All right."),
@@ -270,7 +288,26 @@ async def test_speech_alone_may_end_a_reply(autojump_clock):
     assert call.turns[0].interrupted
     assert call.turns[0].at_s == pytest.approx(1.16, abs=0.05)
     assert call.told(ReplyResumed) == []
-    assert numbers(call.transport.said) == counted(len(call.transport.written) * 160)
+    of_first = sum(when < call.told(ReplyStarted)[1].at_s for when, _ in call.transport.written) * 160
+    assert numbers(call.transport.said)[:of_first] == counted(of_first)
+
+
+@pytest.mark.parametrize("barge_in", [{"resume_ms": 0}, {}])
+async def test_a_noise_with_half_a_word_is_followed_by_a_question_not_by_silence(autojump_clock, barge_in):
+    """A guess ended the reply, or speech alone did, and there were no words: the caller waits for the rest."""
+
+    class TakesItBack(ScriptedSpeechToText):
+        @asynccontextmanager
+        async def open_stream(self, stream_input, listen):
+            async with super().open_stream(stream_input, listen) as stream:
+                yield GuessesThenNothing(stream)
+
+    call = rehearsed("st", stt=TakesItBack, barge_in=barge_in)
+    await call.hold(caller(call, 1000, 300, 4000))
+    first, second = call.turns
+    assert first.interrupted
+    assert second.trigger == "silence"
+    assert call.told(ReplyStarted)[1].at_s - first.at_s < 1.5  # once the silence that ends a turn has passed
 
 
 async def test_the_greeting_can_be_interrupted(autojump_clock):

@@ -59,6 +59,19 @@ ON_FAILURE = OnFailure(say="Sorry.", then="dialplan")
 HELLO = Final("hello", "en", 0.9, audio_ms=3000)
 """Reaches to the end of the speech below."""
 
+
+def cut_short(at):
+    """A reply that is heard for half a second, and then asked for again by what the caller said over it."""
+    return (
+        (at, KeyPressed("1")),
+        (at + 0.1, ReplyAudible()),
+        (at + 0.4, SpeechBegan()),
+        (at + 0.6, SpeechSustained()),
+        (at + 0.7, Partial("no")),
+        (at + 1.2, SpeechEnded(0.2, at * 1000)),
+    )
+
+
 THINKING_FIRST = ((0, Answered("Hi.")),)
 SPEAKING_FIRST = (*THINKING_FIRST, (0.1, ReplyAudible()))
 LISTENING = (*SPEAKING_FIRST, (1, ReplyEnded()))
@@ -120,6 +133,18 @@ PATHS = {
         (2.2, ReplyAudible()),
         (2.9, SpeechBegan()),
         (3.0, SpeechSustained()),
+    ),
+    "cut_by_half_a_word": (
+        *INTERRUPTED,
+        (4.7, Partial("st")),
+        (5.2, SpeechEnded(0.2, 5000)),
+        (5.9, "tick"),
+    ),
+    "cut_short_three_times": (
+        *(step for at in (4, 8, 12) for step in cut_short(at)),
+        (15.9, KeyPressed("1")),
+        (16, ReplyAudible()),
+        (16.1, SpeechBegan()),
     ),
     "closing": CLOSING,
 }
@@ -235,18 +260,23 @@ CASES = [
     Case("interrupted", Final("no"), 5, [CANCEL], "user_speaking"),
     Case("interrupted_and_silent", Final("no"), 5.3, [CANCEL], "endpointing"),
     Case("interrupted_and_silent", Partial("no"), 5.3, [CANCEL], "endpointing"),
-    Case("interrupted_and_silent", Final(""), 5.3, [ResumeReply()], "speaking"),
-    Case("interrupted_and_silent", Final("Uh-huh."), 5.3, [ResumeReply()], "speaking"),
+    Case("interrupted_and_silent", Final(""), 5.3, [ResumeReply(wordless=True)], "speaking"),
+    Case("interrupted_and_silent", Final("Uh-huh."), 5.3, [ResumeReply(wordless=False)], "speaking"),
     Case("interrupted", Final(""), 5, [], "interrupted"),
     Case("interrupted", SpeechEnded(0.2, 5000), 5.2, [FinaliseTranscript()], "interrupted"),
-    Case("interrupted_with_partials", ResumeDue(), 5.8, [ResumeReply()], "speaking"),
+    Case("interrupted_with_partials", ResumeDue(), 5.8, [ResumeReply(wordless=True)], "speaking"),
     Case("interrupted", ResumeDue(), 5.8, [FinaliseTranscript()], "interrupted"),
-    Case("interrupted_and_asked", Final(""), 5.9, [ResumeReply()], "speaking"),
-    Case("interrupted_and_asked", ResumeDue(), 7.4, [ResumeReply()], "speaking"),
-    Case("interrupted_and_silent", ResumeDue(), 6.4, [ResumeReply()], "speaking"),
+    Case("interrupted_and_asked", Final(""), 5.9, [ResumeReply(wordless=True)], "speaking"),
+    Case("interrupted_and_asked", ResumeDue(), 7.4, [ResumeReply(wordless=True)], "speaking"),
+    Case("interrupted_and_silent", ResumeDue(), 6.4, [ResumeReply(wordless=True)], "speaking"),
     Case("interrupted", ReplyEnded(), 4.7, [], "user_speaking"),
     Case("interrupted", KeyPressed("5"), 4.7, [CANCEL, Reply(Dtmf("5"))], "thinking"),
     Case("interrupted", DrainAsked(), 4.7, [], "interrupted"),
+    # A reply that was cut off for nothing.
+    Case("cut_by_half_a_word", Final(""), 6.0, [Reply(Silence(1))], "thinking"),
+    Case("cut_by_half_a_word", Final("stop"), 6.0, [Reply(Utterance("stop"))], "thinking"),
+    Case("cut_short_three_times", SpeechSustained(), 16.3, [], "speaking"),
+    Case("cut_short_three_times", KeyPressed("5"), 16.3, [CANCEL, Reply(Dtmf("5"))], "thinking"),
     # Words and noise.
     Case("noise", Partial("he"), 3, [], "user_speaking"),
     Case("noise", IdleDue(), 12, [Reply(Silence(1))], "thinking"),

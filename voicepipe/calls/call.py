@@ -12,6 +12,7 @@ from attrs import evolve
 from voicepipe.calls import turn_events as turns
 from voicepipe.calls.alternatives import Alternatives
 from voicepipe.calls.conversation import Conversation
+from voicepipe.calls.echo import EchoGuard
 from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
@@ -79,10 +80,12 @@ class Call:
         self._last_audio = trio.current_time()
         final_ms = settings.budgets.stt.first_transcript_ms
         self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure, final_ms, settings.keys.items())
-        self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge)
+        self._echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
+        self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge, self._echo)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
         self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
-        playout = Playout(transport, pipeline.clock.ticker, settings.streaming.lead_ms, nursery)
+        on_written = self._echo.played if self._echo is not None else None
+        playout = Playout(transport, pipeline.clock.ticker, settings.streaming.lead_ms, nursery, on_written)
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
         conversation = Conversation(self.info, settings.prompt, toolbox.offered)
         self._tools = ToolRuns(
@@ -264,7 +267,9 @@ class Call:
                 replies.discard()
             case turns.PauseReply():
                 replies.pause()
-            case turns.ResumeReply():
+            case turns.ResumeReply(wordless):
+                if wordless and self._echo is not None:
+                    self._echo.was_no_caller()
                 replies.resume()
             case turns.CancelReply(retracted):
                 replies.cancel(retracted=retracted)

@@ -32,6 +32,12 @@ COVERED_MS = 20
 LAST_WORDS_S = 30.0
 """How long the last words may take, in s: a synthesiser that hangs does not keep the call."""
 
+CUT_SHORT_S = 1.5
+"""A reply that is interrupted within so many seconds was hardly heard."""
+
+CUT_SHORT_TIMES = 3
+"""So many in a row are a loop, in which the agent interrupts itself: the next reply is heard to its end."""
+
 WITHIN_STATE: tuple[type[turn.Timer], ...] = (
     turn.EndOfTurnDue,
     turn.FinalOverdue,
@@ -93,6 +99,9 @@ class Floor:
         self._speech_end_ms = 0.0
         self._final_due = False
         self._words_due = False  # the caller spoke, and no final reaches that far
+        self._audible_since = 0.0  # the reply
+        self._cut_short = 0  # replies in a row
+        self._cut_by_partial = False  # a reply, by a guess that no final has borne out
         self._resumed_early = False  # the reply went on before the recogniser had said whether there were words
         self._digits = ""
         self._idle_prompts = 0
@@ -174,6 +183,7 @@ class Floor:
         self._timers[turn.EndOfTurnDue] = max(now, due)
 
     def _reply(self, trigger: Trigger) -> None:
+        self._cut_by_partial = False
         self._discard()
         self._results.clear()  # they are in the conversation by now
         self._enter("thinking")
@@ -198,6 +208,7 @@ class Floor:
         if final.audio_ms is None or self._reaches_end_of_speech(final.audio_ms):
             self._words_due = False
         if final.text:
+            self._cut_by_partial = False
             self._finals.append(final)
         return bool(final.text)
 
@@ -229,8 +240,8 @@ class Floor:
         self._words_due = False
         if self._finals:
             self._reply_to_utterance(now)
-        elif self._caller_speaks:
-            self._prompt_caller(now)  # a noise that goes on
+        elif self._caller_speaks or self._cut_by_partial:
+            self._prompt_caller(now)  # a noise that goes on, or one that took a reply from the caller
         else:
             self._discard()
             self._listen(now)  # a noise, not words
@@ -278,6 +289,8 @@ class Floor:
 
     def _interrupt(self, now: float) -> None:
         """The reply is over: the caller has the floor, or has said something."""
+        self._cut_short = self._cut_short + 1 if now - self._audible_since < CUT_SHORT_S else 0
+        self._cut_by_partial = not self._finals
         self._do(turn.CancelReply(retracted=False))
         if self._caller_speaks:
             self._let_speak(now)
@@ -285,9 +298,9 @@ class Floor:
             self._enter("endpointing")
             self._await_words(now)
 
-    def _go_on(self) -> None:
+    def _go_on(self, *, wordless: bool) -> None:
         self._enter("speaking")
-        self._do(turn.ResumeReply())
+        self._do(turn.ResumeReply(wordless))
 
     # --- Keys -------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from voicepipe.audio import Converter
     from voicepipe.calls.alternatives import Alternatives, Attempts
+    from voicepipe.calls.echo import EchoGuard
     from voicepipe.components import TranscriptStream
     from voicepipe.config.settings import SpeechToTextBudgets
     from voicepipe.events import TranscriptEvent
@@ -53,11 +54,16 @@ class Listening:
         audio: the call's format.
         sustained_ms: how long speech must last to interrupt.
         on_edge: called synchronously at each edge of speech.
+        echo: tells the agent's own voice, which is heard as silence; None: nothing is compared.
 
     """
 
-    def __init__(self, audio: AudioFormat, sustained_ms: int, on_edge: Callable[[Edge], None]) -> None:
+    def __init__(
+        self, audio: AudioFormat, sustained_ms: int, on_edge: Callable[[Edge], None], echo: EchoGuard | None = None
+    ) -> None:
         self._format = audio
+        self._echo = echo
+        self._silence = audio.silence * (audio.bytes_in(FRAME_MS) // audio.sample_bytes)
         self._frame_bytes = audio.bytes_in(FRAME_MS)
         self._on_edge = on_edge
         self._vad = VoiceActivity(audio, sustained_ms)
@@ -207,7 +213,12 @@ class Listening:
         self._buffer.forget(min(self._words_from, self._buffer.read))
 
     def _hear_frame(self, frame: bytes) -> None:
+        echo = self._echo
+        if echo is not None and echo.is_echo(trio.current_time(), frame):
+            frame = self._silence
         edge = self._vad.process(frame)
+        if edge == "sustained" and echo is not None and echo.explains():
+            edge = self._vad.end()
         buffer = self._buffer
         buffer.append(frame)
         if self._vad.speaking:

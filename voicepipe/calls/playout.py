@@ -35,11 +35,20 @@ class Playout:
         ticker: the clock; a call's ticks cost nothing while it is silent.
         lead_ms: how far ahead of real time frames are written.
         nursery: where waiting for a transport that takes nothing goes on.
+        on_written: told when each frame begins to sound, and the frame.
 
     """
 
-    def __init__(self, transport: Transport, ticker: Ticker, lead_ms: int, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        ticker: Ticker,
+        lead_ms: int,
+        nursery: trio.Nursery,
+        on_written: Callable[[float, bytes], None] | None = None,
+    ) -> None:
         self._transport, self._ticker, self._nursery = transport, ticker, nursery
+        self._on_written = on_written
         self._format = transport.audio
         self._frame_bytes = self._format.bytes_in(FRAME_MS)
         # Whole frames, less half of one: how late a tick happens to wake does not decide how many frames it writes.
@@ -186,6 +195,8 @@ class Playout:
                 return False
             self._frame = None
             self._written += len(frame)
+            if self._on_written is not None:
+                self._on_written(self._due, frame)
             self._due += FRAME_S
             if self._on_audible is not None:
                 audible, self._on_audible = self._on_audible, None

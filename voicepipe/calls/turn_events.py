@@ -285,6 +285,9 @@ class PauseReply:
 class ResumeReply:
     """Go on with the reply where it stopped."""
 
+    wordless: bool
+    """Whether what paused it brought no words: then it was a noise, or the reply itself, come back over the line."""
+
 
 @frozen
 class CancelReply:

@@ -6,10 +6,11 @@ new row and a case in its test; the table and the diagram in the documentation a
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.calls import turn_events as turn
-from voicepipe.calls.floor import LAST_WORDS_S, Floor, State
+from voicepipe.calls.floor import CUT_SHORT_TIMES, LAST_WORDS_S, Floor, State
 from voicepipe.config.settings import TransferTo
 from voicepipe.requests import CallStarted
 
@@ -211,8 +212,11 @@ class TurnTaking(Floor):
         self._resumed_early = False
         self._sustained &= self._caller_speaks
         self._enter("speaking")
+        self._audible_since = now
         protect_ms = max(self._turns.barge_in.protect_ms, STILL_SPEAKING_MS if self._caller_speaks else 0)
-        if protect_ms:
+        if self._cut_short >= CUT_SHORT_TIMES:
+            self._timers[turn.ProtectionOver] = inf
+        elif protect_ms:
             self._timers[turn.ProtectionOver] = now + protect_ms / 1000
 
     @_rule(turn.SpeechSustained, "thinking")
@@ -288,7 +292,7 @@ class TurnTaking(Floor):
             self._interrupt(now)
         elif self._final_due or not self._caller_speaks:
             self._words_due = False
-            self._go_on()
+            self._go_on(wordless=not event.text)
 
     @_rule(turn.SpeechEnded, "interrupted")
     def _ask_for_words(self, _event: turn.SpeechEnded, now: float) -> None:
@@ -305,12 +309,13 @@ class TurnTaking(Floor):
             self._timers[turn.ResumeDue] = now + self._final_s
         else:
             self._resumed_early = True
-            self._go_on()
+            self._go_on(wordless=True)
 
     @_rule(turn.ReplyEnded, "thinking", "speaking", "interrupted")
     def _give_floor(self, event: turn.ReplyEnded, now: float) -> None:
         """The caller's turn, or the end if the model wants it."""
         self._answering = []
+        self._cut_short = 0
         if event.ending is not None:
             self._ending = event.ending
             self._end()

@@ -105,6 +105,11 @@ class VoiceActivity:
             return "sustained"
         return None
 
+    def end(self) -> Edge:
+        """Ends speech that was none after all; `ended`."""
+        self.speaking, self._recent = False, 0
+        return "ended"
+
     def _learn_floor(self) -> None:
         """A noise that passes for a voice, and goes on, is what a voice must be louder than, until it stops."""
         if self._threshold > MIN_LEVEL or (self.speaking and self._frames > FLOOR_FRAMES / 2):

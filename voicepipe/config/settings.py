@@ -107,6 +107,9 @@ class TurnsSettings:
     """What keys are for."""
     barge_in: BargeInSettings = BargeInSettings()
     """When the caller's speech stops the reply."""
+    echo_guard: bool = True
+    """Whether what comes in is compared with what the agent says, so that the agent's own voice, come back over the
+    line, is neither an interruption nor words."""
 
 
 @frozen
