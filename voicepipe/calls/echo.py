@@ -14,7 +14,7 @@ otherwise.
 - A second of the agent's speech during which less comes back than that lowers it, to 4 dB above the most that
   came back. So on a line without echo a quiet caller is heard over the agent after the first sentence.
 - Sound that is louder than `limit`, and lasts long enough to interrupt, is held against the agent's speech at each
-  delay. If its level rises and falls as the agent's did, it is echo: `limit` rises to 4 dB above what came back, and from
+  delay. If its level rises and falls as the agent's did, it is echo: `limit` rises to 4 dB above it, and from
   then on only the agent's frames around that delay count. So when the agent is silent, the echo is too, and nothing of
   the caller's answer is taken for it.
 - A pause of a reply that brought no words raises it likewise (`was_no_caller`).
