@@ -11,6 +11,7 @@ from doc_pages import ROOT
 
 from voicepipe import ConfigError, installed, load_config
 from voicepipe.config import sections, settings
+from voicepipe.config.history import HistorySettings
 
 EXAMPLES = sorted((ROOT / "examples/pipelines").glob("*.yaml"))
 by_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -77,6 +78,7 @@ def test_the_annotated_one_has_every_key():
             settings.KeyAction,
             settings.RecordingSettings,
             settings.SpeechSettings,
+            HistorySettings,
             settings.BudgetsSettings,
             settings.SpeechToTextBudgets,
             settings.LanguageModelBudgets,

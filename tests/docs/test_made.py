@@ -27,6 +27,7 @@ from voicepipe import testing
 from voicepipe.calls import events
 from voicepipe.calls.turns import RULES
 from voicepipe.config import sections, settings
+from voicepipe.config.history import HistorySettings
 
 SECTIONS = [
     sections.SetFile,
@@ -46,6 +47,7 @@ SECTIONS = [
     settings.TextToSpeechBudgets,
     settings.RecordingSettings,
     settings.SpeechSettings,
+    HistorySettings,
     settings.StreamingSettings,
     settings.LimitsSettings,
     settings.LoggingSettings,

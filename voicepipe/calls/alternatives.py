@@ -187,6 +187,12 @@ class Attempts(Generic[AnyOpened]):
         self._tried.clear()
         self._again, self._until = self._retries, None
 
+    def tell_again(self, error: ComponentError) -> None:
+        """Reports that the current one refused a request, and is asked again in another way."""
+        self.current.breaker.failed(error, trio.current_time())
+        self._alternatives.tell(error)
+        self._alternatives.tell_next("retry", self.current.who.name)
+
     async def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
         """Goes on to what is to be tried after the current one's failure.
 

@@ -87,7 +87,7 @@ class Call:
         on_written = self._echo.played if self._echo is not None else None
         playout = Playout(transport, pipeline.clock.ticker, settings.streaming.lead_ms, nursery, on_written)
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
-        conversation = Conversation(self.info, settings.prompt, toolbox.offered)
+        conversation = Conversation(self.info, settings.prompt, toolbox.offered, settings.history)
         self._tools = ToolRuns(
             toolbox=toolbox,
             context=ToolContext(self.info.call_id, self.info),
@@ -101,6 +101,7 @@ class Call:
             Alternatives("llm", pipeline.llm, retries, *tell),
             Alternatives("tts", pipeline.tts, retries, *tell),
             conversation.states,
+            conversation.fits,
             settings.budgets,
             playout,
             transport.audio,

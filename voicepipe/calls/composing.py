@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from attrs import evolve
 
 from voicepipe.calls.alternatives import BudgetExceeded
 from voicepipe.calls.continuing import Continuation
+from voicepipe.calls.history import chars_of, latest, shorter
 from voicepipe.calls.segmenting import Segmenter
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, TextDelta
@@ -18,7 +20,7 @@ from voicepipe.requests import CallStarted, ToolCall, Utterance
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from voicepipe.calls.alternatives import Alternatives
+    from voicepipe.calls.alternatives import Alternatives, Attempts
     from voicepipe.calls.spoken_reply import SpokenReply
     from voicepipe.config.settings import LanguageModelBudgets, SpeechSettings
     from voicepipe.pipelines.snapshot import OpenedLanguageModel
@@ -30,6 +32,7 @@ async def compose(
     request: ReplyRequest,
     models: Alternatives[OpenedLanguageModel],
     states: Mapping[str, Any],
+    fits: dict[str, int],
     *,
     budgets: LanguageModelBudgets,
     speech: SpeechSettings,
@@ -44,6 +47,8 @@ async def compose(
         request: what is asked; each model gets its own state in it.
         models: who is asked.
         states: what each model, by key, left in its last `ReplyDone.state`.
+        fits: how much of the conversation each model takes, by key, that has refused more; what is found out is
+            added.
         budgets: how long they may take.
         speech: how the text is cut.
 
@@ -53,15 +58,48 @@ async def compose(
     """
     with await models.begin(budgets.first_token_ms) as attempts:
         while True:
-            model = attempts.current
-            asked = evolve(request, state=states.get(model.settings.key), said=reply.text)
             try:
-                await _ask(model, asked, reply, budgets, speech)
+                await _ask_what_fits(request, reply, attempts, states, fits, budgets=budgets, speech=speech)
             except ComponentError as error:
                 await attempts.failed(error)
             else:
                 attempts.succeeded()
                 return
+
+
+async def _ask_what_fits(
+    request: ReplyRequest,
+    reply: SpokenReply,
+    attempts: Attempts[OpenedLanguageModel],
+    states: Mapping[str, Any],
+    fits: dict[str, int],
+    *,
+    budgets: LanguageModelBudgets,
+    speech: SpeechSettings,
+) -> None:
+    """The current model's reply; if the conversation is too long for it, to the latest part that it takes.
+
+    Raises:
+        ComponentError: as `_ask`; or even the turn that is replied to is too long.
+
+    """
+    model = attempts.current
+    key = model.settings.key
+    if key in fits:
+        request = evolve(request, messages=latest(request.messages, request.trigger, max_chars=fits[key]))
+    for shortenings in count():
+        try:
+            await _ask(model, evolve(request, state=states.get(key), said=reply.text), reply, budgets, speech)
+        except ComponentError as error:
+            less = shorter(request, shortenings) if error.too_long else None
+            if less is None:
+                raise
+            attempts.tell_again(error)
+            request = less
+        else:
+            if shortenings:
+                fits[key] = sum(map(chars_of, request.messages))
+            return
 
 
 async def _ask(

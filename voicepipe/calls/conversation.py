@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from voicepipe.calls.history import latest
 from voicepipe.requests import CallStarted, Dtmf, Message, ReplyRequest, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from voicepipe.calls.spoken_reply import SpokenReply
+    from voicepipe.config.history import HistorySettings
     from voicepipe.requests import CallInfo, Listen, Tool, ToolCall, Trigger
 
 MOST_TOOL_ROUNDS = 8
@@ -26,15 +28,18 @@ class Conversation:
         info: who rings whom.
         prompt: the pipeline's instructions to the model.
         tools: what the model may call.
+        history: how much of what was said it is told.
 
     """
 
-    def __init__(self, info: CallInfo, prompt: str, tools: tuple[Tool, ...]) -> None:
-        self._info, self._prompt = info, prompt
+    def __init__(self, info: CallInfo, prompt: str, tools: tuple[Tool, ...], history: HistorySettings) -> None:
+        self._info, self._prompt, self._history = info, prompt, history
         self.tools = tools
         """What the model may call."""
         self.states: dict[str, Any] = {}
         """What each model, by key, left in the `ReplyDone.state` of its last reply that won."""
+        self.fits: dict[str, int] = {}
+        """How many characters of the conversation each model took, by key, that has refused more."""
         self._messages: list[Message] = []
         self._results: dict[str, str] = {}
         self._tool_rounds = 0
@@ -54,9 +59,10 @@ class Conversation:
             self._tool_rounds = 0
         elif isinstance(trigger, ToolResults):
             self._tool_rounds += 1
+        history = self._history
         return ReplyRequest(
             trigger=trigger,
-            messages=tuple(self._messages),
+            messages=latest(self._messages, trigger, max_chars=history.max_chars, max_turns=history.max_turns),
             prompt=self._prompt,
             tools=() if self.tools_exhausted else self.tools,
             language=trigger.language if isinstance(trigger, Utterance) else None,

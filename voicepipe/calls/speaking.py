@@ -43,6 +43,8 @@ class Speaker:
     """Who speaks it."""
     states: Mapping[str, Any]
     """What each model, by key, left in its last `ReplyDone.state`."""
+    fits: dict[str, int]
+    """How much of the conversation each model takes, by key, that has refused more."""
     budgets: BudgetsSettings
     """How long they may take."""
     playout: Playout
@@ -89,7 +91,8 @@ class Speaker:
 
     async def _write(self, reply: SpokenReply, request: ReplyRequest) -> None:
         try:
-            await compose(reply, request, self.models, self.states, budgets=self.budgets.llm, speech=self.speech)
+            known, limits = (self.states, self.fits), self.budgets.llm
+            await compose(reply, request, self.models, *known, budgets=limits, speech=self.speech)
         except ComponentError as error:
             reply.failure = error
         reply.end()

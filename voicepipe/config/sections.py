@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from voicepipe.config.history import HistorySettings
 from voicepipe.config.kept import LoggingSettings, RecordingSettings
 from voicepipe.config.settings import (
     BudgetsSettings,
@@ -88,11 +89,17 @@ class SpeechLayer(Layer):
     """A pipeline's `speech`."""
 
 
+@frozen
+class HistoryLayer(Layer):
+    """A pipeline's `history`."""
+
+
 LAYERED: Mapping[str, tuple[type[Layer], type[Any]]] = {
     "turns": (TurnsLayer, TurnsSettings),
     "budgets": (BudgetsLayer, BudgetsSettings),
     "recording": (RecordingLayer, RecordingSettings),
     "speech": (SpeechLayer, SpeechSettings),
+    "history": (HistoryLayer, HistorySettings),
 }
 """Sections that the file has and each pipeline may lay its own over: by name, what the latter and the whole are."""
 
@@ -167,6 +174,8 @@ class PipelineSection:
     """Laid over the file's."""
     speech: SpeechLayer | None = None
     """Laid over the file's."""
+    history: HistoryLayer | None = None
+    """Laid over the file's."""
 
 
 @frozen
@@ -217,6 +226,8 @@ class SetFile:
     """Whether calls are recorded, unless a pipeline says otherwise."""
     speech: SpeechSettings = field(default=SpeechSettings())
     """What is made of the model's text before it is spoken, unless a pipeline says otherwise."""
+    history: HistorySettings = field(default=HistorySettings())
+    """How much of the conversation the model is sent, unless a pipeline says otherwise."""
     streaming: StreamingSettings = field(default=StreamingSettings())
     """How audio is streamed."""
     limits: LimitsSettings = field(default=LimitsSettings())

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, matches_re
 
 from voicepipe.components import Role
+from voicepipe.config.history import HistorySettings
 from voicepipe.config.kept import LoggingSettings, RecordingSettings
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.secrets import Secrets
@@ -287,6 +288,8 @@ class PipelineSettings:
     """The file's `recording`, likewise; its directory from the root."""
     speech: SpeechSettings = SpeechSettings()
     """The file's `speech`, likewise."""
+    history: HistorySettings = field(default=HistorySettings())
+    """The file's `history`, likewise."""
     streaming: StreamingSettings = StreamingSettings()
     """The file's."""
     limits: LimitsSettings = LimitsSettings()

@@ -1,0 +1,97 @@
+"""The part of a conversation that a language model is sent: the latest turns, sans-IO.
+
+A conversation is cut between turns, and nowhere else. A tool's result stays with its call, since no API takes one
+without the other, and the turn that is being replied to stays whole, however long it is.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from voicepipe.requests import ToolResults, Utterance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voicepipe.requests import Message, ReplyRequest, Trigger
+
+MOST_SHORTENINGS = 3
+"""How often a request is sent again because it was too long: half of the conversation, a quarter, the turn alone."""
+
+
+def latest(
+    messages: Sequence[Message], trigger: Trigger, *, max_chars: float, max_turns: int = 0
+) -> tuple[Message, ...]:
+    """The latest whole turns of a conversation that keep within limits; the last one even if it does not.
+
+    Args:
+        messages: the conversation.
+        trigger: what is replied to; what belongs to it is kept.
+        max_chars: how many characters.
+        max_turns: how many turns; 0: any number.
+
+    """
+    cuts = _cuts(messages, trigger)
+    if not cuts:
+        return tuple(messages)
+    after = [*accumulate(map(chars_of, reversed(messages)))][::-1]  # from each message to the end
+    starts = [index for index in range(len(messages)) if _begins_turn(messages, index)]
+    fits = (
+        cut
+        for cut in cuts
+        if after[cut] <= max_chars and (not max_turns or sum(start >= cut for start in starts) <= max_turns)
+    )
+    return tuple(messages[next(fits, cuts[-1]) :])
+
+
+def shorter(request: ReplyRequest, shortenings: int) -> ReplyRequest | None:
+    """The request with about half of its conversation; after some such, with the last turn alone; None: it is that.
+
+    Args:
+        request: which was too long.
+        shortenings: how often it was shortened before.
+
+    """
+    size = sum(map(chars_of, request.messages))
+    if shortenings >= MOST_SHORTENINGS:
+        return None
+    most = size / 2 if shortenings < MOST_SHORTENINGS - 1 else 0
+    messages = latest(request.messages, request.trigger, max_chars=most)
+    return None if len(messages) == len(request.messages) else evolve(request, messages=messages)
+
+
+def chars_of(message: Message) -> int:
+    """How much a message is: its text, and what tools were called with."""
+    called = (len(call.name) + len(json.dumps(dict(call.arguments), default=str)) for call in message.tool_calls)
+    return len(message.text) + sum(called)
+
+
+def _cuts(messages: Sequence[Message], trigger: Trigger) -> list[int]:
+    """Where the conversation may begin, rising: at a turn that leaves no result without its call, nor what is asked."""
+    calls = {call.id: index for index, message in enumerate(messages) for call in message.tool_calls}
+    kept = _kept_from(messages, trigger, calls)
+    barred: set[int] = set()
+    for index, message in enumerate(messages):
+        if message.role == "tool" and message.tool_call_id in calls:
+            barred.update(range(calls[message.tool_call_id] + 1, index + 1))
+    return [index for index in range(kept + 1) if index not in barred and _begins_turn(messages, index)]
+
+
+def _begins_turn(messages: Sequence[Message], index: int) -> bool:
+    """Whether a turn begins there: the caller speaks, or the agent without having been spoken to."""
+    role = messages[index].role
+    return index == 0 or role == "caller" or (role == "agent" and messages[index - 1].role == "agent")
+
+
+def _kept_from(messages: Sequence[Message], trigger: Trigger, calls: dict[str, int]) -> int:
+    """The index of the first message that has to be sent; -1: there is none at all."""
+    last = len(messages) - 1
+    if isinstance(trigger, Utterance | ToolResults):
+        last = max((index for index, message in enumerate(messages) if message.role == "caller"), default=last)
+    if isinstance(trigger, ToolResults):
+        last = min([last, *(calls[name] for name in trigger.results if name in calls)])
+    return last
