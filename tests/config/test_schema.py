@@ -20,6 +20,7 @@ from voicepipe.catalogue import catalogue
 from voicepipe.commands.schema import format_schema
 from voicepipe.config.load import load_config
 from voicepipe.config.schema import json_schema
+from voicepipe.distribution import DISTRIBUTION
 from voicepipe.errors import ConfigError
 from voicepipe.registry import Adapter, Registry, installed
 
@@ -183,7 +184,7 @@ def test_a_type_that_no_document_can_hold():
 
 
 def test_the_file_beside_our_configuration_is_up_to_date():
-    ours = {(one.role, one.name) for one in catalogue() if one.package == "voicepipe"}
+    ours = {(one.role, one.name) for one in catalogue() if one.package == DISTRIBUTION}
     registry = Registry(one for one in installed() if (one.role, one.name) in ours)
     written = json.loads((ROOT / "config/schema.json").read_text(encoding="utf-8"))
     assert written == json_schema(registry), "run: voicepipe schema > config/schema.json"

@@ -61,6 +61,8 @@ BEYOND_A_SCHEMA = {
     "secret-not-a-choice": "what an environment variable holds",
     "secret-not-a-number": "what an environment variable holds",
     "secret-number-out-of-bounds": "what an environment variable holds",
+    "secret-too-short-to-conceal": "what an environment variable holds",
+    "secret-with-a-line-break": "what an environment variable holds",
     "split-pipeline-unknown": "names a pipeline that is not there",
     "tool-header-odd": "how a header is written",
     "tool-header-with-a-line-break": "how a header is written",
