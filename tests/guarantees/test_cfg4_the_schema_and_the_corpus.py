@@ -44,7 +44,6 @@ BEYOND_A_SCHEMA = {
     "file-not-utf-8": "looks at the file system",
     "list-twice": "compares components with each other",
     "list-twice-by-name": "compares components with each other",
-    "number-infinite": "JSON Schema says nothing of infinity, which JSON does not have",
     "number-octal": "how a number is written, which YAML's own reading hides",
     "options-beside-list-component": "follows a name to a component that is a list",
     "route-not-reached": "compares routes with each other",
