@@ -22,7 +22,7 @@ from reference_engine.records import open_records
 from reference_engine.reload_log import engine_reload_log, reload_log
 from reference_engine.reloading import Reloading, reload_on_signals
 from reference_engine.sessions import SessionStore
-from reference_engine.sets import Sets
+from reference_engine.sets import Sets, conceal_all
 from reference_engine.settings import InForce
 from reference_engine.shortage import Shortage
 from reference_engine.stopping import Stopping
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
     from reference_engine.run_options import RunOptions
     from reference_engine.settings import EngineSettings
-    from reference_engine.telemetry import Log
+    from reference_engine.telemetry import Log, LogSettings
     from voicepipe import PipelineSet
 
 
-async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> int:
+async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
     """Serves calls until SIGTERM or SIGINT, then lets the calls that are up end.
 
     Args:
         options: what the command line said.
-        levels: where the logging level of each pipeline set is entered by its name, for the log to look up.
+        logged: where the logging settings of each pipeline set are entered by its name, for the log to look up.
         log: for everything that happens.
 
     Returns:
@@ -85,13 +85,14 @@ async def run_engine(options: RunOptions, levels: dict[str, str], log: Log) -> i
                 runtime=runtime,
                 nursery=upkeep,
                 watches=watches,
-                levels=levels,
+                logging=logged.of_set,
                 log=log,
             )
             metrics = Metrics(sets.serving, sets.unfit, lambda: runtime.attempts, records_lost=lambda: records.lost)
             manager = ServiceManager(sets.serving, unfit=sets.unfit)
             collector = Collector()
             shortage = Shortage(log)
+            logged.conceal = partial(conceal_all, sets.serving, in_force)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
             answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=records.keep, shortage=shortage)
             stopping = Stopping(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reference_engine.settings import InForce
     from reference_engine.switch import Switch
     from reference_engine.telemetry import Log
-    from voicepipe import PipelineSet, Rejected, ReloadOutcome, Runtime, SetEvent
+    from voicepipe import LoggingSettings, PipelineSet, Rejected, ReloadOutcome, Runtime, SetEvent
 
 
 class Sets:
@@ -43,16 +43,16 @@ class Sets:
         runtime: Runtime,
         nursery: trio.Nursery,
         watches: Switch,
-        levels: dict[str, str],
+        logging: dict[str, LoggingSettings],
         log: Log,
     ) -> None:
-        """Takes what they are opened with and kept by; `levels` is where their logging levels are entered."""
+        """Takes what they are opened with and kept by; `logging` is where their logging settings are entered."""
         self.serving: dict[str, PipelineSet] = {}
         self.unfit: dict[str, Rejected] = {}
         self.leaving: list[PipelineSet] = []
         self._named: dict[str, ServedSet] = {}
         self._in_force, self._env_file, self._runtime, self._nursery = in_force, env_file, runtime, nursery
-        self._watches, self._levels, self._log = watches, levels, log
+        self._watches, self._logging, self._log = watches, logging, log
         self.last_known_good = LastKnownGood(lambda: in_force.settings.last_known_good, self.serving, log)
         self._observers: list[Told] = [Told(self.last_known_good.observe, log)]
         self._untold: dict[ServedSet, ReloadOutcome | None] = {}
@@ -167,7 +167,7 @@ class Sets:
             if served.pipelines in self.leaving:
                 self.leaving.remove(served.pipelines)
             if served.name not in {*self._named, *(pipelines.name for pipelines in self.leaving)}:
-                self._levels.pop(served.name, None)
+                self._logging.pop(served.name, None)
 
     def _tell(self, served: ServedSet, outcome: ReloadOutcome | None) -> None:
         """Takes note of what opening a set came to."""
@@ -178,7 +178,7 @@ class Sets:
                 self._observe(served.name, outcome)
             return
         if served.pipelines is not None:
-            self._levels[served.name] = served.pipelines.current.config.logging.level
+            self._logging[served.name] = served.pipelines.current.config.logging
         self._sort_out()
         if served.pipelines is not None:
             self.last_known_good.started(served.pipelines)
@@ -187,7 +187,7 @@ class Sets:
 
     def _observe(self, name: str, event: SetEvent) -> None:
         if isinstance(event, Applied):
-            self._levels[name] = event.logging.level
+            self._logging[name] = event.logging
         for tell in self._observers:
             tell(event)
 
@@ -200,3 +200,14 @@ class Sets:
                 self.serving[name] = served.pipelines
             elif served.rejected is not None:
                 self.unfit[name] = served.rejected
+
+
+def conceal_all(sets: Mapping[str, PipelineSet], in_force: InForce, text: str) -> str:
+    """The text without the secrets of any set that serves, and without the engine's own."""
+    if (admin := in_force.settings.admin) is not None and admin.token:
+        text = text.replace(str(admin.token), admin.token.source)
+    for pipelines in sets.values():
+        for settings in pipelines.current.config.pipelines.values():
+            text = settings.secrets.conceal(text)
+            break  # a set's pipelines share them
+    return text

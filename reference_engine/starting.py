@@ -12,7 +12,7 @@ from reference_engine.engine import run_engine
 from reference_engine.errors import EngineError
 from reference_engine.lines import LineWriter
 from reference_engine.signals import ignore_late_signals
-from reference_engine.telemetry import adopt_standard_logging, open_log
+from reference_engine.telemetry import LogSettings, adopt_standard_logging, open_log
 from voicepipe import ConfigError, format_problems, problems_as_data
 
 if TYPE_CHECKING:
@@ -31,15 +31,20 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
     """Runs the engine until it is stopped, and returns the exit status; what keeps it from starting is reported."""
     terminal = sys.stderr.isatty()
     form = log_format or ("console" if terminal else "json")
-    levels: dict[str, str] = {}
+    in_force = LogSettings()
     status = 1
     with LineWriter(sys.stderr.fileno()) as lines:
         log = open_log(
-            lines, form, lambda name: levels.get(name, "INFO"), colours=terminal and not os.environ.get("NO_COLOR")
+            lines,
+            form,
+            lambda name: in_force.of_set[name].level if name in in_force.of_set else "INFO",
+            logging_of=in_force.of_set.get,
+            conceal=lambda text: in_force.conceal(text),  # noqa: PLW0108 - which that is changes
+            colours=terminal and not os.environ.get("NO_COLOR"),
         )
         adopt_standard_logging(log)
         try:
-            status = 1 if trio.run(run_engine, options, levels, log) else 0
+            status = 1 if trio.run(run_engine, options, in_force, log) else 0
         except* ConfigError as errors:
             status = EX_CONFIG
             for error in _leaves(errors):

@@ -6,24 +6,40 @@ Every record has `timestamp` (ISO 8601, UTC), `level` and `event`, then its own 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import structlog
+from attrs import define, field
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from reference_engine.private_words import without_private
+from voicepipe import LoggingSettings
 
+if TYPE_CHECKING:
     from reference_engine.lines import LineWriter
 
 LogFormat: TypeAlias = Literal["json", "console"]
 """One JSON object a line for machines, or aligned text for people."""
 
+_DEFAULTS = LoggingSettings()
+
+_FOREIGN = ("message", "exception", "reason")
+"""Fields that may hold what libraries say, which nobody else has looked through for secrets."""
+
 Log: TypeAlias = FilteringBoundLogger
 """What the engine's parts write to: `log.info("call.started", call_id=...)`."""
 
 
-def open_log(lines: LineWriter, form: LogFormat, level_of: Callable[[str], str], *, colours: bool = False) -> Log:
+def open_log(
+    lines: LineWriter,
+    form: LogFormat,
+    level_of: Callable[[str], str],
+    *,
+    logging_of: Callable[[str], LoggingSettings | None] = lambda _set: None,
+    conceal: Callable[[str], str] = str,
+    colours: bool = False,
+) -> Log:
     """A log that writes to `lines`.
 
     Args:
@@ -31,6 +47,9 @@ def open_log(lines: LineWriter, form: LogFormat, level_of: Callable[[str], str],
         form: for whom they are.
         level_of: the level of a pipeline set by its name, asked for every record that bears `set`. Records about the
             engine itself (`engine.ready`, ...) have no level to be turned down by.
+        logging_of: the logging settings of a pipeline set by its name, for what its records may show of conversations,
+            asked for every one of them; None: it has none yet, and the defaults hold.
+        conceal: takes the secrets of all sets out of what libraries say, and out of tracebacks.
         colours: whether a `console` log has colours.
 
     """
@@ -55,6 +74,7 @@ def open_log(lines: LineWriter, form: LogFormat, level_of: Callable[[str], str],
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _Private(logging_of, conceal),
             *(
                 [_standard_keys_first, structlog.processors.JSONRenderer()]
                 if form == "json"
@@ -65,6 +85,32 @@ def open_log(lines: LineWriter, form: LogFormat, level_of: Callable[[str], str],
         cache_logger_on_first_use=True,
     )
     return log
+
+
+@define
+class LogSettings:
+    """What the log looks up while the engine runs, for it is there before any set is."""
+
+    of_set: dict[str, LoggingSettings] = field(factory=dict)
+    """The logging settings of each pipeline set that serves, by its name."""
+    conceal: Callable[[str], str] = str
+    """Takes secrets out of a text."""
+
+
+@define
+class _Private:
+    """A processor that takes secrets, and what its set does not want to see of conversations, out of a record."""
+
+    _logging_of: Callable[[str], LoggingSettings | None]
+    _conceal: Callable[[str], str]
+
+    def __call__(self, _logger: WrappedLogger, _method: str, record: EventDict) -> EventDict:
+        for name in _FOREIGN:
+            if isinstance(record.get(name), str):
+                record[name] = self._conceal(record[name])
+        if "call_id" in record:
+            without_private(record, self._logging_of(record.get("set", "")) or _DEFAULTS)
+        return record
 
 
 def adopt_standard_logging(log: Log) -> None:

@@ -72,7 +72,7 @@ async def engine(tmp_path, monkeypatch):
                 runtime=runtime,
                 nursery=nursery,
                 watches=watches,
-                levels={},
+                logging={},
                 log=log,
             )
             engine.sets.tell(engine.told.append)

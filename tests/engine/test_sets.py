@@ -44,7 +44,7 @@ async def recorded(tmp_path, monkeypatch, nursery):
             runtime=runtime,
             nursery=keeping,
             watches=Switch(False),
-            levels={},
+            logging={},
             log=structlog.get_logger(),
         )
         one.sets.tell(one.events.append)

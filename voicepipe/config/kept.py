@@ -29,3 +29,9 @@ class LoggingSettings:
         default="INFO", validator=in_(("DEBUG", "INFO", "WARNING", "ERROR"))
     )
     """The least severe record that is kept."""
+    transcripts: Literal["full", "redacted", "off"] = "redacted"
+    """What the log shows of what callers and agents say, and of tools' arguments and results: all of it; without
+    numbers of four digits and more, in figures or in words, and e-mail addresses; or nothing but that they spoke. The
+    conversation itself and call records are as they are."""
+    dtmf: Literal["masked", "shown"] = "masked"
+    """Whether the log shows which keys a caller pressed, or only how many."""
