@@ -15,6 +15,7 @@ from voicepipe import (
     CallBegan,
     CallEnded,
     CallRecorder,
+    CallRefused,
     ComponentFailed,
     FailedOver,
     PipelineSet,
@@ -33,6 +34,7 @@ from voicepipe import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import NoReturn
 
     from reference_engine.metrics import Metrics
     from reference_engine.records import Keep
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from reference_engine.settings import InForce
     from reference_engine.shortage import Shortage
     from reference_engine.telemetry import Log
-    from voicepipe import CallEvent, CallInfo, Transport
+    from voicepipe import AudioSocketListener, CallEvent, CallInfo, Transport
 
 NO_UUID = str(UUID(int=0))
 """What a dialplan sends whose UUID was never set."""
@@ -71,6 +73,8 @@ class HeldCall:
 class Answering:
     """Answers the calls that listeners bring, each with the set that its listener names at that moment.
 
+    While there are `max_calls`, the listeners are paused: who connects then is refused, as each listener does that.
+
     The edge of a call is the listener's: what `answer` raises ends that call only, is reported to `crashed`, and
     the call is hung up.
     """
@@ -85,8 +89,14 @@ class Answering:
         *,
         keep: Keep,
         shortage: Shortage,
+        listeners: Mapping[str, AudioSocketListener] | None = None,
     ) -> None:
-        """Takes the sets that serve, by name, who is told what calls do, and what keeps their records."""
+        """Takes the sets that serve, by name, who is told what calls do, and what keeps their records.
+
+        `listeners`, by name, is looked up whenever the last place is taken or becomes free.
+        """
+        self._listeners = {} if listeners is None else listeners
+        self._full = False
         self._in_force, self._sets = in_force, sets
         self._sessions, self._metrics, self._log = sessions, metrics, log
         self._keep, self._shortage = keep, shortage
@@ -95,7 +105,12 @@ class Answering:
         self._calls: set[HeldCall] = set()
 
     async def answer(self, transport: Transport) -> None:
-        """Holds one call, from the pin on a version to the hang-up; or refuses it, by leaving it at once."""
+        """Holds one call, from the pin on a version to the hang-up.
+
+        Raises:
+            CallRefused: it is not taken, which is noted already.
+
+        """
         info, most = transport.info, self._in_force.settings.max_calls
         name = self._in_force.set_of(info.listener)
         pipelines = self._sets.get(name) if name is not None else None
@@ -107,14 +122,37 @@ class Answering:
             self._refuse(info, f"{self._taken} calls are up already, as many as max_calls allows", name)
         else:
             self._taken += 1
+            self.look_for_room()
             self._transport_ids[info.transport_id] += 1
             self._warn_of_bad_id(info)
             try:
                 await self._converse(pipelines, transport)
             finally:
                 self._taken -= 1
+                self.look_for_room()
                 self._transport_ids[info.transport_id] -= 1
                 self._transport_ids += Counter()  # forgets those that nobody has
+
+    def look_for_room(self) -> None:
+        """Pauses the listeners if there are as many calls as may be, and has them take calls again if there are not.
+
+        Called when either number changes.
+        """
+        most = self._in_force.settings.max_calls
+        full = most is not None and self._taken >= most
+        if full == self._full:
+            return
+        self._full = full
+        for listener in self._listeners.values():
+            if full:
+                listener.pause()
+            else:
+                listener.resume()
+        self._metrics.observe_full(full)
+        if full:
+            self._log.warning("engine.full", calls=self._taken, max_calls=most)
+        else:
+            self._log.info("engine.has_room", calls=self._taken, max_calls=most)
 
     def __iter__(self) -> Iterator[HeldCall]:
         return iter(tuple(self._calls))
@@ -180,11 +218,12 @@ class Answering:
                 raise
             self.crashed(call.info, error)  # the listener does not know which call that was
 
-    def _refuse(self, info: CallInfo, reason: str, name: str | None) -> None:
+    def _refuse(self, info: CallInfo, reason: str, name: str | None) -> NoReturn:
         if name is not None:
             self._metrics.observe_refused(name)
         of = {"set": name} if name is not None else {}
         self._log.warning("call.refused", transport_id=info.transport_id, **of, listener=info.listener, reason=reason)
+        raise CallRefused(reason)
 
     def _observe(self, set_name: str, transport_id: str, recorder: CallRecorder, event: CallEvent) -> None:
         try:

@@ -94,7 +94,16 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             shortage = Shortage(log)
             logged.conceal = partial(conceal_all, sets.serving, in_force)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
-            answering = Answering(in_force, sets.serving, sessions, metrics, log, keep=records.keep, shortage=shortage)
+            answering = Answering(
+                in_force,
+                sets.serving,
+                sessions,
+                metrics,
+                log,
+                keep=records.keep,
+                shortage=shortage,
+                listeners=listeners,
+            )
             stopping = Stopping(
                 everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
             )
@@ -105,7 +114,12 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 sets=sets,
                 listeners=listeners,
                 watches=watches,
-                observers=[engine_reload_log(log), manager.observe_engine, metrics.observe_engine],
+                observers=[
+                    engine_reload_log(log),
+                    manager.observe_engine,
+                    metrics.observe_engine,
+                    lambda _outcome: answering.look_for_room(),
+                ],
                 reopen=records.reopen,
                 log=log,
             )

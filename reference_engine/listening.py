@@ -36,6 +36,7 @@ async def open_listeners(
                         rate=one.rate,
                         max_connections=one.max_connections,
                         ipv6_only=one.port in ipv4_ports(settings),
+                        when_full=one.when_full,
                         on_refused=answering.not_a_call,
                         on_crash=answering.crashed,
                     )

@@ -12,6 +12,7 @@
 | `voicepipe_calls` | set, version | calls that hold a live version |
 | `voicepipe_calls_total` | set, pipeline, outcome | calls that have ended |
 | `voicepipe_calls_refused_total` | set | calls that were refused: past `max_calls`, or the set was closing |
+| `voicepipe_full` | | 1 while there are as many calls as `max_calls` allows, and more are refused |
 | `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
 | `voicepipe_turn_step_seconds` | set, pipeline, step | the same until each step was done: `final`, `first_token`, ... |
 | `voicepipe_interruptions_total` | set, pipeline, outcome | replies that were stopped: `ended` there, or `resumed` |
@@ -117,6 +118,9 @@ class Metrics:
             registry=self._registry,
         )
         self._engine_fit.set(1)
+        self._full = Gauge(
+            "voicepipe_full", "Whether there are as many calls as max_calls allows.", registry=self._registry
+        )
         tasks = Gauge("voicepipe_tasks", "Trio tasks that are running or waiting.", registry=self._registry)
         tasks.set_function(_living_tasks)
         ProcessCollector(registry=self._registry)
@@ -161,6 +165,10 @@ class Metrics:
     def observe_refused(self, name: str) -> None:
         """Counts a call that a set did not take."""
         self._counted[name].refused += 1
+
+    def observe_full(self, full: bool) -> None:
+        """Takes in whether there is room for one more call."""
+        self._full.set(full)
 
     def exposition(self) -> bytes:
         """All of them in Prometheus's text format, 0.0.4."""

@@ -64,7 +64,12 @@ class ListenerSettings:
     rate: Literal[8000, 12000, 16000, 24000, 32000, 44100, 48000, 96000, 192000] = 8000
     """Hz of audio whose kind does not say it, and of calls that begin without any."""
     max_connections: int = field(default=500, validator=ge(1))
-    """Connections at once; further ones are told to hang up, so that their dialplan goes on."""
+    """Connections at once; further ones are refused, as `when_full` says."""
+    when_full: Literal["close_listener", "error", "reset", "hang_up"] = "close_listener"
+    """How Asterisk is told that a call is not taken, at `max_connections` or `max_calls`. `close_listener`: nobody
+    listens until there is room, so `TryExec` says FAILED and `Dial` CHANUNAVAIL, as without an engine; a call that has
+    connected already gets an `error`. `error`, `reset`: the connection breaks, so `TryExec` says FAILED. `hang_up`: the
+    dialplan goes on as after a conversation, which is all that a bare `AudioSocket()` survives."""
 
 
 @frozen
@@ -92,7 +97,7 @@ class EngineFile:
     admin: AdminSettings | None = None
     """The control over TCP; left out, there is only the Unix socket."""
     max_calls: int | None = field(default=None, validator=optional(ge(1)))
-    """Calls at once, over all sets; further ones are refused, so that their dialplan goes on. Null: no such limit."""
+    """Calls at once, over all sets; further ones are refused, as each listener's `when_full` says. Null: no limit."""
     watch: bool = False
     """Whether files are reloaded when they change, without anybody asking."""
     drain_s: float = field(default=20.0, validator=[ge(0), le(_DAY_S)])

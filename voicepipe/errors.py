@@ -4,6 +4,7 @@
     ├── ConfigError         theirs: what the files say can't be served; carries every problem with its place
     ├── PipelineSetClosed   ours: the set no longer takes calls
     ├── UnknownVersion      ours: there is no such version to go back to
+    ├── CallRefused         ours: a call is not taken
     ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
     ├── TransportError      theirs: the telephone side broke its protocol
     └── ToolError           theirs: a tool can't do what the model asked of it
@@ -95,6 +96,10 @@ class PipelineSetClosed(VoicepipeError):  # noqa: N818 - like trio.ClosedResourc
 
 class UnknownVersion(VoicepipeError):  # noqa: N818 - says what is unknown
     """A pipeline set has no version of that number, or remembers it no more."""
+
+
+class CallRefused(VoicepipeError):  # noqa: N818 - a decision, not a fault
+    """A call is not taken: a listener's handler raises it to have the call refused in the transport's own way."""
 
 
 class ComponentError(VoicepipeError):

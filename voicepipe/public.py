@@ -50,6 +50,7 @@ from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import SetConfig
 from voicepipe.config.values import Directory, File, Secret
 from voicepipe.errors import (
+    CallRefused,
     ComponentError,
     ConfigError,
     Location,
@@ -121,6 +122,7 @@ __all__ = [
     "CallInfo",
     "CallRecord",
     "CallRecorder",
+    "CallRefused",
     "CallSink",
     "CallStarted",
     "Capability",

@@ -95,7 +95,7 @@ async def test_a_set_that_is_closing_refuses_the_call(home, tmp_path):
             nursery.start_soon(listener.serve, answering.answer)
             async with open_audiosocket_call(port=listener.address[1]) as caller:
                 await caller.hung_up.wait()
-                assert caller.how == "0x00"
+                assert caller.how == "0xff"
             listener.close()
     (refused,) = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert (refused["event"], refused["transport_id"]) == ("call.refused", str(caller.call_id))

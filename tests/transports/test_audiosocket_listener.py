@@ -91,7 +91,7 @@ async def test_what_does_not_begin_with_a_uuid_is_refused(serve, connect, refuse
 
 async def test_connections_are_bounded_and_the_rest_returns_to_the_dialplan(serve, connect, refused, on_refused):
     calls = Calls()
-    listener = await serve(calls, max_connections=2, on_refused=on_refused)
+    listener = await serve(calls, max_connections=2, when_full="hang_up", on_refused=on_refused)
     async with connect(listener) as one, connect(listener) as two:
         await one.send(HELLO)
         await two.send(HELLO)
@@ -113,7 +113,7 @@ async def test_connections_are_bounded_and_the_rest_returns_to_the_dialplan(serv
 async def test_refused_connections_are_bounded_too(serve, connect, refused, on_refused, monkeypatch):
     monkeypatch.setattr(audiosocket, "LINGERING", 1)
     calls = Calls()
-    listener = await serve(calls, max_connections=1, on_refused=on_refused)
+    listener = await serve(calls, max_connections=1, when_full="hang_up", on_refused=on_refused)
     async with connect(listener) as one, connect(listener) as lingering:
         await one.send(HELLO)
         await calls.reach(1)
@@ -262,7 +262,7 @@ async def test_where_it_can_not_listen_is_said(serve):
 
 
 async def test_options_that_make_no_sense():
-    for options in {"rate": 11025}, {"max_connections": 0}, {"identify_timeout": 0}:
+    for options in {"rate": 11025}, {"max_connections": 0}, {"identify_timeout": 0}, {"when_full": "wait"}:
         with pytest.raises(ValueError, match=next(iter(options))):
             async with open_audiosocket_listener(port=0, **options):
                 pass

@@ -17,6 +17,7 @@ from voicepipe.audio import FRAME_MS, AudioFormat
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.transports.audiosocket_wire import (
+    KIND_ERROR,
     KIND_HANGUP,
     KINDS,
     RATES,
@@ -64,7 +65,7 @@ class AudioSocketCaller:
         self.hung_up = trio.Event()
         """Set when the call is over, whoever ended it."""
         self.how = ""
-        """How it ended: `0x00`, `fin` or `reset` from the agent's side, `caller`, or what the agent did wrong."""
+        """How it ended: from the agent's side by `0x00`, `0xff`, `fin` or `reset`, by `caller`, or what was wrong."""
         self.arrivals: list[tuple[float, int]] = []
         """When the agent's frames came, in s since the call began, and their bytes of audio. Silence that only
         keeps the line going between replies is left out."""
@@ -199,8 +200,8 @@ class AudioSocketCaller:
         try:
             async for data in self._stream:
                 for kind, payload in decoder.feed(data):
-                    if kind == KIND_HANGUP:
-                        self._end("0x00")
+                    if kind in {KIND_HANGUP, KIND_ERROR}:
+                        self._end(f"0x{kind:02x}")
                         await self._stream.aclose()
                         return
                     self._hear(kind, payload)

@@ -6,19 +6,20 @@ import errno
 import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing
-from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack, get_args
 
 import trio
 from attrs import define, field
 from attrs.validators import ge, gt, in_
 
 from voicepipe.audio import FRAME_MS
-from voicepipe.errors import TransportError
-from voicepipe.transports.audiosocket_transport import GAP_FRAMES, AudioSocketTransport
-from voicepipe.transports.audiosocket_wire import HANGUP, KINDS
+from voicepipe.errors import CallRefused, TransportError
+from voicepipe.transports.audiosocket_transport import GAP_FRAMES, AudioSocketTransport, WhenFull, cut_off
+from voicepipe.transports.audiosocket_wire import KINDS
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.hub import Hub
+from voicepipe.transports.listening_socket import BACKLOG, ListeningSocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AudioSocketListener", "AudioSocketTransport", "open_audiosocket_listener", "serve_audiosocket"]
 
-BACKLOG: Final = 1024
-"""Connections that may wait to be accepted; Asterisk gives up after 2 s."""
 READ_BYTES: Final = 65_536
 """The most that is read at once."""
 FRAME_S: Final = FRAME_MS / 1000
@@ -39,8 +38,10 @@ NO_RESOURCES_S: Final = 0.1
 """How long to wait when a connection could not be accepted for want of descriptors or memory."""
 SHORT_S: Final = 60.0
 """How often that is told while it lasts."""
+UUID_S: Final = 0.5
+"""How long a refusal waits for the UUID: whoever is still sending it would see a broken connection instead."""
 LINGERING: Final = 64
-"""Connections beyond `max_connections` that are told to hang up and may close in peace; any more are cut off."""
+"""Connections beyond `max_connections` that are refused in their own time; any more are cut off."""
 _MORE_FILES: Final = "raise the limit of open files (ulimit -n, LimitNOFILE=)"
 
 Handler: TypeAlias = Callable[[AudioSocketTransport], Awaitable[None]]
@@ -57,6 +58,7 @@ class AudioSocketOptions(TypedDict, total=False):
     listener: str
     rate: int
     max_connections: int
+    when_full: WhenFull
     identify_timeout: float
     on_refused: OnRefused | None
     on_crash: OnCrash | None
@@ -66,14 +68,16 @@ class AudioSocketOptions(TypedDict, total=False):
 class AudioSocketListener:
     """An open listening socket; made by `open_audiosocket_listener`."""
 
-    _listening: Sequence[socket.socket]
-    """Bound, listening, non-blocking: one for each address of the host."""
+    _listening: Sequence[ListeningSocket]
+    """Where connections come in: one for each address of the host."""
     listener: str = "audiosocket"
     """Its name in `CallInfo.listener`."""
     rate: int = field(default=8000, validator=in_(KINDS))
     """Hz of audio of kind 0x10, and of calls that begin without audio."""
     max_connections: int = field(default=500, validator=ge(1))
-    """How many connections are served at once; further ones are told to hang up, so that their dialplan goes on."""
+    """How many connections are served at once; further ones are refused, as `when_full` says."""
+    when_full: WhenFull = field(default="close_listener", validator=in_(get_args(WhenFull)))
+    """What tells Asterisk that a call is not taken."""
     identify_timeout: float = field(default=5.0, validator=gt(0))
     """How long a connection may take to say which call it is, in s."""
     on_refused: OnRefused | None = None
@@ -92,12 +96,17 @@ class AudioSocketListener:
     """Those of them that are within `max_connections`."""
     _fell_short_at: float = field(init=False, default=-math.inf)
     """When it was told last that there were no resources."""
+    _paused: bool = field(init=False, default=False)
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port it is bound to; of several addresses of a host, the first."""
-        host, port, *_ = self._listening[0].getsockname()
-        return host, port
+        return self._listening[0].address
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether whoever connects is not refused by the kernel: neither closed, nor full or paused and so closed."""
+        return any(one.listening and not one.closed for one in self._listening)
 
     @property
     def calls(self) -> int:
@@ -107,9 +116,10 @@ class AudioSocketListener:
     async def serve(self, handler: Handler) -> None:
         """Runs `handler` for each call, in a task of its own; returns when `close` was called and no call is left.
 
-        A call is hung up when its handler returns or raises. A handler's `TransportError` ends its call only, and
-        goes to `on_refused`; any other exception likewise to `on_crash`, or, if there is none, is raised here, which
-        cancels the other calls.
+        A call is hung up when its handler returns or raises. A handler's `CallRefused` refuses its call, so that its
+        dialplan can tell it from one that was answered. A `TransportError` ends its call only, and goes to
+        `on_refused`; any other exception ends it too and goes to `on_crash`, or, if there is none, is raised here,
+        which cancels the other calls.
         """
         with closing(Hub(self._fill_gaps_if_due)) as self._hub:
             await self._serve(handler)
@@ -124,11 +134,28 @@ class AudioSocketListener:
             upkeep.cancel_scope.cancel()
 
     def close(self) -> None:
-        """Accepts no more connections; the calls that are up go on."""
-        for listening in self._listening:
-            if listening.fileno() != -1:
-                trio.lowlevel.notify_closing(listening)
-                listening.close()
+        """Accepts no more connections, for good; the calls that are up go on."""
+        for one in self._listening:
+            one.close()
+
+    def pause(self) -> None:
+        """Refuses calls until `resume`, as `when_full` says; the calls that are up go on."""
+        self._paused = True
+        self._listen_if_room()
+
+    def resume(self) -> None:
+        """Takes calls again; no-op if it was not paused, or is closed."""
+        self._paused = False
+        self._listen_if_room()
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._paused and self._serving < self.max_connections
+
+    def _listen_if_room(self) -> None:
+        if self.when_full == "close_listener":
+            for one in self._listening:
+                one.listen(self._has_room)
 
     async def _fill_gaps(self) -> None:
         """Looks for gaps when the hub has not: all callers are muted. Asleep while no call is up."""
@@ -155,11 +182,10 @@ class AudioSocketListener:
             if call.frames_without_write >= GAP_FRAMES:
                 call.write_silence()
 
-    async def _accept(self, listening: socket.socket, handler: Handler, nursery: trio.Nursery) -> None:
-        while listening.fileno() != -1:
+    async def _accept(self, listening: ListeningSocket, handler: Handler, nursery: trio.Nursery) -> None:
+        while True:
             try:
-                await trio.lowlevel.wait_readable(listening)
-                connection, peer = listening.accept()
+                connection, (host, port) = await listening.accept()
             except trio.ClosedResourceError:
                 return
             except OSError as error:
@@ -167,8 +193,26 @@ class AudioSocketListener:
                     self._fall_short(error)
                     await trio.sleep(NO_RESOURCES_S)
                 continue  # else it is that connection's own trouble, such as being gone already
-            connection.setblocking(False)
-            nursery.start_soon(self._hold, connection, _format_peer(*peer[:2]), handler, nursery)
+            peer = _format_peer(host, port)
+            if self._sockets >= self.max_connections + LINGERING:
+                cut_off(connection, self.when_full)
+                self._refuse(peer, self._crowded())
+                continue
+            self._sockets += 1
+            served = self._has_room
+            if served:  # counted here, so that the next one finds the listener closed if this was the last place
+                self._serving += 1
+                self._listen_if_room()
+            transport = AudioSocketTransport(
+                connection,
+                nursery,
+                self._hub,
+                self._buffer,
+                listener=self.listener,
+                rate=self.rate,
+                when_full=self.when_full,
+            )
+            nursery.start_soon(self._hold, transport, peer, handler if served else None)
 
     def _fall_short(self, error: OSError) -> None:
         """Tells, at most once a minute, that connections wait for what the system limits."""
@@ -178,21 +222,16 @@ class AudioSocketListener:
             refused.__cause__ = error
             self._refuse("", refused)
 
-    async def _hold(self, connection: socket.socket, peer: str, handler: Handler, nursery: trio.Nursery) -> None:
-        """One connection from its first byte to its end."""
-        if self._sockets >= self.max_connections + LINGERING:
-            _cut_off(connection)
-            self._refuse(peer, self._crowded())
-            return
-        transport = AudioSocketTransport(
-            connection, nursery, self._hub, self._buffer, listener=self.listener, rate=self.rate
-        )
-        self._sockets += 1
+    async def _hold(self, transport: AudioSocketTransport, peer: str, handler: Handler | None) -> None:
+        """One connection from its first byte to its end; without a handler it is refused."""
         try:
-            if self._serving < self.max_connections:
+            if handler is not None:
                 await self._converse(transport, peer, handler)
             else:
+                with suppress(TransportError):  # it is refused in any case
+                    await transport.identify(UUID_S)
                 self._refuse(peer, self._crowded())
+                await transport.refuse()
         finally:
             try:
                 await transport.hang_up()
@@ -200,15 +239,18 @@ class AudioSocketListener:
                 self._sockets -= 1
 
     async def _converse(self, transport: AudioSocketTransport, peer: str, handler: Handler) -> None:
-        self._serving += 1
+        refuse = True
         try:
             if await transport.answer(self.identify_timeout):
                 self._calls.add(transport)
                 self._first_call.set()
+                refuse = False
                 await handler(transport)
+        except* CallRefused:  # whoever refused it knows why
+            refuse = True
         except* TransportError as errors:
-            for refused in _leaves(errors):
-                self._refuse(peer, refused)
+            for error in _leaves(errors):
+                self._refuse(peer, error)
         except* Exception as errors:
             if self.on_crash is None:
                 raise
@@ -217,8 +259,13 @@ class AudioSocketListener:
         finally:
             self._calls.discard(transport)
             self._serving -= 1
+            self._listen_if_room()
+        if refuse and transport.info.transport_id:  # else that is nobody's call
+            await transport.refuse()
 
     def _crowded(self) -> TransportError:
+        if self._paused:
+            return TransportError("no calls are taken for now")
         return TransportError(
             f"{self.max_connections} connections are up already; raise max_connections if the machine can take more"
         )
@@ -243,15 +290,6 @@ def _format_peer(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _cut_off(connection: socket.socket) -> None:
-    try:
-        connection.send(HANGUP)
-    except OSError:
-        pass
-    finally:
-        connection.close()
-
-
 @asynccontextmanager
 async def open_audiosocket_listener(
     host: str = "127.0.0.1", port: int = 9092, *, ipv6_only: bool = False, **options: Unpack[AudioSocketOptions]
@@ -271,9 +309,9 @@ async def open_audiosocket_listener(
     except OSError as error:
         raise OSError(error.errno, f"can't listen on {_format_peer(host, port)}: {error.strerror}") from error
     with ExitStack() as opened:
-        for listening in sockets:
-            opened.enter_context(listening).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # calls inherit it
-        listener = AudioSocketListener(sockets, **options)
+        for one in sockets:
+            opened.enter_context(one).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # calls inherit it
+        listener = AudioSocketListener([ListeningSocket(one) for one in sockets], **options)
         try:
             yield listener
         finally:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final, Literal
+from contextlib import suppress
+from struct import Struct
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from uuid import UUID
 
 import trio
@@ -15,6 +17,7 @@ from voicepipe.nurseries import defect_of
 from voicepipe.requests import CallInfo
 from voicepipe.transports.audiosocket_wire import (
     DTMF_DIGITS,
+    ERROR,
     HANGUP,
     KIND_DTMF,
     KIND_ERROR,
@@ -29,6 +32,14 @@ from voicepipe.transports.audiosocket_wire import (
 if TYPE_CHECKING:
     from voicepipe.transports.hub import Hub
     from voicepipe.transports.protocol import CallSink, Capability
+
+WhenFull: TypeAlias = Literal["close_listener", "error", "reset", "hang_up"]
+"""How a call that is not taken is refused.
+
+`close_listener`: while there is no room nobody listens, so the system refuses connections; a call that had connected
+already gets an `error`. `error` and `reset`: after its UUID, an AudioSocket error frame, or a reset connection.
+`hang_up`: a hang-up frame, which a dialplan can't tell from the end of a conversation.
+"""
 
 FIRST_AUDIO_S: Final = 0.2
 """How long a call waits for audio that tells its rate; a muted caller sends none."""
@@ -62,6 +73,7 @@ class AudioSocketTransport:
         *,
         listener: str,
         rate: int,
+        when_full: WhenFull = "close_listener",
     ) -> None:
         """Takes over a connected, non-blocking socket.
 
@@ -72,6 +84,7 @@ class AudioSocketTransport:
         self.info = CallInfo(listener=listener)
         self.audio = AudioFormat(rate)
         self._socket, self._nursery, self._hub, self._buffer = connection, nursery, hub, buffer
+        self._when_full = when_full
         self._decoder = Decoder()
         self._check = AudioCheck(rate)
         self._kind_out = self._check.kind
@@ -95,10 +108,7 @@ class AudioSocketTransport:
             TransportError: that was not Asterisk, or its audio can't be understood.
 
         """
-        with trio.move_on_after(identify_timeout):
-            while not self.info.transport_id and not self._ending:
-                await trio.lowlevel.wait_readable(self._socket)
-                self.receive()
+        await self.identify(identify_timeout)
         if not self.info.transport_id:
             if self._decoder.midway:
                 raise TransportError("the connection began with half a frame; let only Asterisk connect here")
@@ -112,6 +122,18 @@ class AudioSocketTransport:
         self._check.fix()
         self.audio = AudioFormat(self._check.rate)
         return True
+
+    async def identify(self, within_s: float) -> None:
+        """Waits for the UUID, which is the first that Asterisk sends; returns without one if none comes.
+
+        Raises:
+            TransportError: something else came.
+
+        """
+        with trio.move_on_after(within_s):
+            while not self.info.transport_id and not self._ending:
+                await trio.lowlevel.wait_readable(self._socket)
+                self.receive()
 
     async def run(self, sink: CallSink) -> None:
         """Delivers what comes in until the caller hangs up or `hang_up` was called; to be called once.
@@ -276,6 +298,17 @@ class AudioSocketTransport:
 
         Takes at most `GOODBYE_S + DRAIN_S`; when cancelled, the first of them. Harmless when the call has ended.
         """
+        await self._end_with(HANGUP)
+
+    async def refuse(self) -> None:
+        """Ends a call that is not taken, in the way that its listener's `when_full` says; else like `hang_up`."""
+        if self._when_full == "reset" and not self._over:
+            _reset_when_closed(self._socket)
+            self.close()
+        else:
+            await self._end_with(HANGUP if self._when_full == "hang_up" else ERROR)
+
+    async def _end_with(self, message: bytes) -> None:
         if self._over:
             await self._closed.wait()
             return
@@ -285,7 +318,7 @@ class AudioSocketTransport:
         try:
             if not self._ending:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_S):
-                    self._unsent += HANGUP
+                    self._unsent += message
                     await self._finish_frame()
                 self._end_our_side()
                 # Closing with something unread would be a reset, which makes Asterisk drop the caller
@@ -310,6 +343,20 @@ class AudioSocketTransport:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
             self._closed.set()
+
+
+def cut_off(connection: socket.socket, when_full: WhenFull) -> None:
+    """Refuses a connection at once, as `AudioSocketTransport.refuse` does in its own time."""
+    with suppress(OSError), connection:
+        if when_full == "hang_up":
+            connection.send(HANGUP)
+        else:
+            _reset_when_closed(connection)
+
+
+def _reset_when_closed(connection: socket.socket) -> None:
+    """Has closing a connection reset it (socket(7), SO_LINGER with a time of 0)."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, Struct("ii").pack(1, 0))
 
 
 class _Early:

@@ -48,6 +48,8 @@ MAX_PAYLOAD: Final = 16_192
 
 HANGUP: Final = b"\0\0\0"
 """The frame that ends a call."""
+ERROR: Final = b"\xff\0\1\1"
+"""The frame that breaks a call off, with an error of one byte: to Asterisk a failure, whatever the byte says."""
 DTMF_DIGITS: Final = "0123456789*#ABCD"
 
 Frame: TypeAlias = "tuple[int, memoryview]"

@@ -79,7 +79,11 @@ def _bound(family: int, kind: int, where: tuple[int | str | bytes, ...], apart: 
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, apart)
         one.bind(where)
+        if where[1]:
+            return one
+        # A port that bind() chose is lost when a socket stops listening for a while; one that it was asked for is not.
+        with one:
+            return _bound(family, kind, (where[0], one.getsockname()[1], *where[2:]), apart)
     except OSError:
         one.close()
         raise
-    return one
