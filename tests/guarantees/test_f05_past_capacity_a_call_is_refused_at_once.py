@@ -34,7 +34,8 @@ def way(request):
 async def engine(home, way):
     """One that takes three calls at once."""
     file = home / "ai-agent.yaml"
-    file.write_text(file.read_text().replace("Hello.", GREETING))
+    patient = 'goodbye: "Bye.", idle_prompt_s: 600'  # or a call may end by itself while a slow machine reloads
+    file.write_text(file.read_text().replace("Hello.", GREETING).replace('goodbye: "Bye."', patient))
     (home / "engine.yaml").write_text(ENGINE.replace("WAY", way))
     async with open_engine(home, file="engine.yaml") as engine:
         yield engine
