@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from hashlib import file_digest
 
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
+from voicepipe.config import hashes
 from voicepipe.config.load import load_config
 
 TEXT = """\
@@ -133,6 +136,59 @@ def test_a_changed_directory_counts(load, config_directory):
     after = load()
     assert before.digest != after.digest
     assert [old != new for old, new in zip(keys(before), keys(after), strict=True)] == [True, False, False] * 2
+
+
+def test_a_copied_directory_does_not_count(load, config_directory):
+    """`cp -r`, a deployment, a container's image: other inodes, other times, the same contents."""
+    before = load()
+    model = config_directory / "files/model"
+    for name in model.iterdir():
+        os.utime(name, (1, 1))
+    assert (load().digest, keys(load())) == (before.digest, keys(before))
+    shutil.copytree(model, config_directory / "copy")
+    shutil.rmtree(model)
+    (config_directory / "copy").rename(model)
+    after = load()
+    assert (before.digest, keys(before)) == (after.digest, keys(after))
+
+
+@pytest.mark.parametrize("settled_ns", [-(10**18), hashes.SETTLED_NS], ids=["known hashes", "a file that is new"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_another_content_of_the_same_size_and_time_counts(load, config_directory, monkeypatch, settled_ns, replaced):
+    monkeypatch.setattr(hashes, "SETTLED_NS", settled_ns)
+    file = config_directory / "files/model/words.txt"
+    file.write_text("yes")
+    os.utime(file, ns=(10**18, 10**18))
+    before = load()
+    other = file.with_name("other")
+    other.write_text("nay")
+    os.utime(other, ns=(10**18, 10**18))
+    if replaced:
+        other.rename(file)
+    else:
+        shutil.copyfile(other, file)
+        other.unlink()
+        os.utime(file, ns=(10**18, 10**18))
+    after = load()
+    assert before.digest != after.digest
+    assert keys(before)[0] != keys(after)[0]
+
+
+def test_what_has_not_changed_is_read_once(load, monkeypatch):
+    monkeypatch.setattr(hashes, "SETTLED_NS", -(10**18))
+    monkeypatch.setattr(hashes, "_known", {})
+    read = []
+    monkeypatch.setattr(hashes, "file_digest", lambda *args: read.append(args) or file_digest(*args))
+    load()
+    times = len(read)
+    assert times
+    assert load().digest
+    assert len(read) == times
+
+
+def test_a_pipe_in_a_model_s_directory_holds_nobody_up(load, config_directory):
+    os.mkfifo(config_directory / "files/model/pipe")
+    assert load().digest == load().digest
 
 
 def test_equal_components_share_a_key(load):

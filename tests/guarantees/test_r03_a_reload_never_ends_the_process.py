@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
+from engine_process import open_engine
 from recording import RecordedSet, pipeline, raising
 
 from voicepipe import Applied, ConfigError, Rejected
@@ -111,3 +114,36 @@ async def test_whatever_a_defect_raises(tmp_path, monkeypatch, caplog, step):
         assert caplog.records[0].exc_info
         assert isinstance(await pipelines.reload(), Applied)
         assert recorded.open["stt b"] == 1
+
+
+def drop_a_setting(packages):
+    settings = packages / "voicepipe/config/settings.py"
+    text = settings.read_text()
+    start = text.index("    warning: str =")
+    settings.write_text(text[:start] + text[text.index("    goodbye: str =") :])
+
+
+UPGRADES = {
+    "a setting less": drop_a_setting,
+    "a module less": lambda packages: (packages / "voicepipe/config/helper.py").unlink(),
+    "half copied": lambda packages: (packages / "voicepipe/config/load.py").write_text("def load_config(\n"),
+}
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
+async def test_an_upgrade_in_place_says_that_it_needs_a_restart(home, tmp_path, monkeypatch, upgrade):
+    """`pip install -U` under a running engine: its helper would run the new code, and answer in its classes."""
+    for package in ("voicepipe", "reference_engine"):
+        shutil.copytree(Path(__file__).parents[2] / package, tmp_path / package)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with open_engine(home) as engine:
+        upgrade(tmp_path)
+        engine.edit("voice: en-us", "voice: en-gb+f3")
+        engine.hang_up()
+        rejected = await engine.logged("reload.rejected")
+        (problem,) = rejected["problems"]
+        assert "voicepipe was upgraded since the start" in problem["message"]
+        assert "restart the engine" in problem["hint"]
+        assert (rejected["serving_version"], rejected["reason"]) == (1, "config")
+        assert (await engine.ask("GET", "/sets")).status_code == 200
+        assert engine.count("upkeep.failed") == 0

@@ -14,6 +14,7 @@ from odd_adapters import odd_adapters, odd_pipeline
 from patience import until
 
 from voicepipe import Applied, ConfigError, Rejected, Unchanged, installed, load_config, open_pipeline_set
+from voicepipe.config import hashes
 from voicepipe.pipelines import loading
 from voicepipe.pipelines.loading import load
 
@@ -114,6 +115,61 @@ async def test_whatever_a_check_prints_or_leaves_behind_is_not_in_the_way(path, 
     async with serving(path) as pipelines:
         path.write_text(odd_pipeline(do=do))
         assert isinstance(await pipelines.reload(), Applied)
+
+
+ANSWERS = {
+    "rubbish": "sys.stdout.buffer.write(b'rubbish')",
+    "another class": "pickle.dump((adapters, {}), sys.stdout.buffer); "
+    "pickle.dump(collections.Counter, sys.stdout.buffer)",
+    "no class of ours": "pickle.dump((adapters, {}), sys.stdout.buffer); "
+    "sys.stdout.buffer.write(b'cvoicepipe.config.settings\\nNoSuchClass\\n.')",
+    "no module of ours": "pickle.dump((adapters, {}), sys.stdout.buffer); "
+    "sys.stdout.buffer.write(b'cvoicepipe.no_such_module\\nNoSuchClass\\n.')",
+    "half": "pickle.dump((adapters, {}), sys.stdout.buffer); sys.stdout.buffer.write(b'\\x80\\x04\\x95\\xff')",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_whatever_a_helper_answers_rejects_the_file_and_ends_nothing(path, monkeypatch, answer):
+    program = (
+        "import collections, pickle, sys\n"
+        "from voicepipe.config.fingerprint import adapters_on_disk, say_code\n"
+        "from voicepipe.registry import installed\n"
+        "say_code()\nadapters = adapters_on_disk(installed())\n" + answer
+    )
+    async with serving(path) as pipelines:
+        with monkeypatch.context() as other:
+            other.setattr(loading, "HELPER", (sys.executable, "-P", "-c", program))
+            outcome = await pipelines.reload()
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason == "defect"
+        path.write_text(odd_pipeline(word="${WORD}"))
+        assert isinstance(await pipelines.reload(), Applied)
+
+
+async def test_adapters_of_another_package_that_were_upgraded_need_a_restart_too(path, tmp_path):
+    async with serving(path) as pipelines:
+        with (tmp_path / "packages/odd_adapter.py").open("a") as module:
+            module.write("# a new release\n")
+        outcome = await pipelines.reload()
+        assert isinstance(outcome, Rejected)
+        assert "a package of adapters was upgraded since the start" in outcome.problems[0].message
+        assert pipelines.current.version == 1
+
+
+async def test_what_a_helper_has_hashed_is_known_from_then_on(monkeypatch):
+    """Each reload has a helper of its own; a model of gigabytes is read for the first one only."""
+    pytest.importorskip("vosk", reason="the extra `vosk` is not installed")
+    monkeypatch.setattr(hashes, "_known", {})
+    file, model = ROOT / "config/ai-agent.yaml", ROOT / "config/models/tiny-en"
+    first = await load(file, installed(), {}, (), beside_calls=True)
+    known = hashes.known_hashes()
+    assert {signature[1] for signature in known} == {at.stat().st_ino for at in model.rglob("*") if at.is_file()}
+    monkeypatch.setattr(hashes, "_known", dict.fromkeys(known, "as the request said"))
+    second = await load(file, installed(), {}, (), beside_calls=True)
+    (one,), (other,) = (config.pipelines["default"].stt for config in (first, second))
+    assert one.options.model.path == other.options.model.path
+    assert one.options.model.fingerprint != other.options.model.fingerprint  # it was taken from what was known
 
 
 DEFECTS = {

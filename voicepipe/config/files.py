@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from voicepipe.config.hashes import hash_of
 from voicepipe.config.paths import NO_PATH_HINT, absolute_path, why_no_path
 from voicepipe.config.values import Directory, File
 from voicepipe.documents import among
@@ -25,6 +26,8 @@ MAX_BYTES = 16 << 20
 """No prompt, script or secret comes near it; it keeps `/dev/zero` and its like out of memory."""
 MAX_ENTRIES = 10_000
 """Files of a directory; a Vosk model has about 20."""
+MAX_DIRECTORY_BYTES = 64 << 30
+"""Of all files of a directory together, which are read; the largest Vosk model has 4 GB."""
 
 
 class Unreadable(Exception):  # noqa: N818 - becomes a located Problem where the file is named
@@ -183,26 +186,35 @@ def _or_raise(found: Found | Unreadable) -> Found:
 
 
 def _fingerprint(path: Path) -> str:
-    """SHA-256 over names, sizes and modification times of all files below a directory."""
+    """SHA-256 over the names and contents of all files below a directory."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         raise Unreadable(_reason(error), names=_siblings(path)) from None
     if not stat.S_ISDIR(mode):
         raise Unreadable("is a file, not a directory", "name the directory that it is in")
-    digest = sha256()
-    count = 0
+    names: list[Path] = []
+    size = 0
     for name, status in _walk(path):
-        count += 1
-        if count > MAX_ENTRIES:
+        names.append(name)
+        size += status.st_size
+        if len(names) > MAX_ENTRIES:
             raise Unreadable(f"holds more than {MAX_ENTRIES:,} files", "is it the right directory?")
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
-    if not count:
+    if size > MAX_DIRECTORY_BYTES:
+        raise Unreadable(f"holds more than {MAX_DIRECTORY_BYTES >> 30} GiB", "is it the right directory?")
+    if not names:
         raise Unreadable("holds no files", "is it the right directory?")
+    digest = sha256()
+    for name in names:
+        try:
+            content = hash_of(name)
+        except OSError as error:
+            raise Unreadable(f"holds {name.name}, which {_reason(error)}") from None
+        digest.update(f"{name.relative_to(path)}\0{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
     def fail(error: OSError) -> None:
         raise Unreadable(_reason(error)) from None
 
@@ -211,7 +223,7 @@ def _walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         for name in sorted(names):
             at = Path(parent, name)
             try:
-                yield str(at.relative_to(path)), at.stat()
+                yield at, at.stat()
             except OSError as error:
                 raise Unreadable(f"holds {name}, which {_reason(error)}") from None
 

@@ -1,8 +1,9 @@
 """What a helper process does: it reads a configuration beside calls that are up, at the lowest priority.
 
 Parsing a big file takes the interpreter for hundreds of milliseconds, in a thread as well; calls that are up
-would hear that. A pickled `Request` comes on standard input; a pickled `SetConfig` or `ConfigError` goes to
-standard output. Secrets travel in those alone.
+would hear that. A pickled `Request` comes on standard input. To standard output go a line that tells which code this is
+(see `fingerprint`), then a pickled `Preface`, which is of plain types, then a pickled `SetConfig` or `ConfigError`.
+Secrets travel in those alone.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import field, frozen
 
+from voicepipe.config.fingerprint import adapters_on_disk
+from voicepipe.config.hashes import Signature, known_hashes, learn
 from voicepipe.config.load import load_config
 from voicepipe.config.paths import know_working_directory, working_directory
 from voicepipe.errors import ConfigError, Location, Problem
+from voicepipe.registry import installed
 
 if TYPE_CHECKING:
     from voicepipe.config.settings import SetConfig
@@ -44,6 +48,12 @@ class Request:
     """Files by absolute path that are as given here, whatever is on the disk."""
     directory: Path = field(factory=working_directory)
     """Where a relative path starts."""
+    hashes: Mapping[Signature, str] = field(factory=dict, repr=False)
+    """What is known of large files."""
+
+
+Preface: TypeAlias = tuple[str, dict[Signature, str]]
+"""What goes before an answer: the fingerprint of adapters' code, and what is known of large files by now."""
 
 
 def read(request: Request, registry: Registry | None = None) -> SetConfig:
@@ -104,5 +114,8 @@ def main() -> None:
         os.dup2(2, 1)
         request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
         know_working_directory(request.directory)
-        output.write(answer(request))
+        learn(request.hashes)
+        answered = answer(request)
+        output.write(pickle.dumps((adapters_on_disk(installed()), known_hashes())))
+        output.write(answered)
     os._exit(0)  # whatever threads an adapter has left behind

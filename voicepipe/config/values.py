@@ -65,7 +65,7 @@ class Directory:
     path: Path
     """Absolute."""
     fingerprint: str = field(repr=False)
-    """SHA-256 over its files' names, sizes and modification times, in hex."""
+    """SHA-256 over its files' names and contents, in hex."""
     shown: Path | None = field(default=None, eq=False)
     """As messages should name it; None: as `path`."""
 

@@ -9,12 +9,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from voicepipe.config.helper import Request, broke_down, defect, read
+from voicepipe.config.fingerprint import adapters_of_this_process, code_of_this_process, code_on_disk
+from voicepipe.config.hashes import known_hashes, learn
+from voicepipe.config.helper import Preface, Request, broke_down, defect, read
 from voicepipe.config.paths import working_directory
+from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
 from voicepipe.registry import installed
 
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from voicepipe.config.settings import SetConfig
     from voicepipe.registry import Registry
 
     Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
@@ -37,6 +40,8 @@ try:
     open("/proc/self/autogroup", "w").write("19")
 except OSError:
     pass
+from voicepipe.config.fingerprint import say_code
+say_code()
 from voicepipe.config.helper import main
 main()
 """
@@ -80,7 +85,7 @@ async def load(
         ConfigError: with every problem; a `DefectError` if reading itself broke down.
 
     """
-    request = await read_in_thread(path, partial(_request, path, environ, tools, contents))
+    request = await read_in_thread(path, partial(_request, path, environ, tools, contents, registry))
     if not (beside_calls and registry is installed()):
         return await read_in_thread(path, partial(read, request, registry))
     try:
@@ -131,14 +136,17 @@ def _too_slow(path: Path) -> ConfigError:
     return ConfigError([Problem(Location(path), "", f"was not read within {READ_S:g} s", hint)])
 
 
-def _request(path: Path, environ: Environ, tools: tuple[str, ...], contents: Mapping[Path, bytes] | None) -> Request:
+def _request(
+    path: Path, environ: Environ, tools: tuple[str, ...], contents: Mapping[Path, bytes] | None, registry: Registry
+) -> Request:
+    _note_code(registry)  # at the first reading at the latest: later the files may be another release's
     try:
         directory = working_directory()
     except OSError as error:
         hint = "start it in a directory that stays, or give the file's absolute path"
         message = f"the working directory can't be found: {error.strerror}"
         raise ConfigError([Problem(Location(path), "", message, hint)]) from None
-    return Request(path, _variables(path, environ), tools, contents or {}, directory)
+    return Request(path, _variables(path, environ), tools, contents or {}, directory, known_hashes())
 
 
 def _variables(path: Path, environ: Environ) -> dict[str, str]:
@@ -166,17 +174,53 @@ async def _read_in_helper(request: Request) -> SetConfig:
         )
     except OSError as error:
         raise defect(request.path, f"failed, because no helper process can be started: {error.strerror}") from None
+    code, _, answer = run.stdout.partition(b"\n")
+    # A helper that has said nothing may be of a release that does not even know how to begin.
+    said = code.decode(errors="replace") or await trio.to_thread.run_sync(code_on_disk)
+    if said != code_of_this_process():
+        raise _upgraded(request.path, "voicepipe")
     if run.returncode:
         ended = f"by signal {-run.returncode}" if run.returncode < 0 else f"with status {run.returncode}"
         raise defect(request.path, f"failed, because the helper process ended {ended}")
     try:
         # In a thread, for a big one takes 100 ms.
-        result: SetConfig | ConfigError = await trio.to_thread.run_sync(pickle.loads, run.stdout)
-    except Exception:  # noqa: BLE001 - it is no pickle, or an empty one
+        adapters, result = await trio.to_thread.run_sync(_unpickled, answer)
+    except EOFError:
         raise defect(request.path, "failed, because the helper process ended without an answer") from None
+    except Exception as error:  # noqa: BLE001 - whatever is in it, it rejects the file and ends nothing
+        raise defect(request.path, f"failed: the helper process's answer {broke_down(error)}") from None
+    if adapters != adapters_of_this_process(installed()):
+        raise _upgraded(request.path, "a package of adapters")
     if isinstance(result, ConfigError):
         raise result
+    if not isinstance(result, SetConfig):
+        raise defect(request.path, "failed, because the helper process answered something else")
     return result
+
+
+def _unpickled(answer: bytes) -> tuple[str, object]:
+    file = BytesIO(answer)
+    preface: Preface = pickle.load(file)  # noqa: S301 - our own child wrote it
+    adapters, hashes = preface
+    learn(hashes)
+    try:
+        return adapters, pickle.load(file)  # noqa: S301
+    except Exception:
+        if adapters != adapters_of_this_process(installed()):
+            return adapters, None
+        raise
+
+
+def _note_code(registry: Registry) -> None:
+    code_of_this_process()
+    if registry is installed():
+        adapters_of_this_process(registry)
+
+
+def _upgraded(path: Path, what: str) -> ConfigError:
+    message = f"{what} was upgraded since the start, so files can't be read by the code that runs: restart"
+    hint = "restart the engine, or the program; until then it serves on as it is"
+    return ConfigError([Problem(Location(path), "", message, hint)])
 
 
 async def _kill(process: trio.Process) -> None:

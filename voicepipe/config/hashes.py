@@ -1,0 +1,69 @@
+"""What is in large files, such as models: hashed once, and again when the system says that a file has changed.
+
+A model's own time says nothing about what is in it: a copy has another one, and `cp -p`, `rsync -t` and `touch -r` give
+any. Its change time can't be set, so a hash holds for as long as device, inode, size and both times are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from hashlib import file_digest
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Signature: TypeAlias = "tuple[int, int, int, int, int]"
+"""Device, inode, size, modification time and change time in ns."""
+
+MOST = 100_000
+"""Hashes that are kept; far more than all models of a machine have files."""
+
+SETTLED_NS = 2_000_000_000
+"""A file that was changed more recently may be changed again without another time: its hash is not kept."""
+
+_known: dict[Signature, str] = {}
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 in hex of what is in a file; blocks for as long as reading it takes, unless that is known.
+
+    Raises:
+        OSError: it can't be read.
+
+    """
+    signature = _signature(path.stat())
+    known = _known.get(signature)
+    if known is not None:
+        return known
+    # A FIFO in the place of a file would block until somebody writes.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        opened = os.fstat(descriptor)
+        if not stat.S_ISREG(opened.st_mode):
+            return "no regular file"
+        digest = file_digest(file, "sha256").hexdigest()
+        closed = os.fstat(descriptor)
+    signature = _signature(opened)
+    if signature == _signature(closed) and time.time_ns() - max(signature[3:]) > SETTLED_NS:
+        learn({signature: digest})
+    return digest
+
+
+def known_hashes() -> dict[Signature, str]:
+    """What this process knows, for another one: a model is not to be read anew for each reload."""
+    return dict(_known)
+
+
+def learn(hashes: Mapping[Signature, str]) -> None:
+    """Takes in what another process has found out."""
+    if len(_known) + len(hashes) > MOST:
+        _known.clear()
+    _known.update(hashes)
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
