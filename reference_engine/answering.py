@@ -103,6 +103,7 @@ class Answering:
         self._taken = 0
         self._transport_ids: Counter[str] = Counter()
         self._calls: set[HeldCall] = set()
+        self._reported: set[tuple[str, type[Exception]]] = set()  # what those who watch calls have raised
 
     async def answer(self, transport: Transport) -> None:
         """Holds one call, from the pin on a version to the hang-up.
@@ -226,15 +227,32 @@ class Answering:
         raise CallRefused(reason)
 
     def _observe(self, set_name: str, transport_id: str, recorder: CallRecorder, event: CallEvent) -> None:
-        try:
+        def record(event: CallEvent) -> None:
             recorder.observe(event)
             if recorder.record is not None:
                 self._keep(recorder.record)
-            self._sessions.observe(event)
-            self._metrics.observe_call(event)
+
+        def log(event: CallEvent) -> None:
             log_call_event(self._log, set_name, event, transport_id)
-        except Exception:  # noqa: BLE001 - this runs on the call's path, where nothing may be raised
-            self._log.exception("observer.failed", call_id=event.call_id)
+
+        for name, observe in (
+            ("records", record),
+            ("sessions", self._sessions.observe),
+            ("metrics", self._metrics.observe_call),
+            ("log", log),
+        ):
+            try:
+                observe(event)
+            except Exception as error:  # noqa: BLE001 - this runs on the call's path, and the others are to be told too
+                self._report(name, event, error)
+
+    def _report(self, observer: str, event: CallEvent, error: Exception) -> None:
+        """Logs what one that watches calls has raised: once, for it would do so again at each event of each call."""
+        of = observer, type(error)
+        if of not in self._reported:
+            self._reported.add(of)
+            named = {"observer": observer, "of": type(event).__name__, "reason": f"{type(error).__name__}: {error}"}
+            self._log.error("observer.failed", call_id=event.call_id, **named, exc_info=error)
 
 
 def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str = "") -> None:

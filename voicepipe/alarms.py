@@ -23,7 +23,7 @@ class Ringing(Protocol):
     def ring(self) -> None:
         """Takes notice, quickly and without waiting; it is told once for each time that it asked."""
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception | SystemExit) -> None:
         """Takes what `ring` raised: the alarms go on for the others."""
 
 
@@ -68,7 +68,7 @@ class Alarms:
             del self._set[ringing]
             try:
                 ringing.ring()
-            except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - one call's trouble, which ends that call
                 ringing.fail(error)
 
 

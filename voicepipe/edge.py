@@ -3,7 +3,8 @@
 An adapter is written by many hands over libraries of many habits. Here every exception becomes a
 `ComponentError`, groups are taken apart, `SystemExit` loses its sting, `trio.Cancelled` passes untouched, and
 the exceptions of the code inside an `async with` come out as they went in, even if the adapter has a nursery or
-swallows them. A component that dies takes its open streams with it: each ends with one `ComponentError`.
+swallows them: a component is blamed for what its own methods raise or give, and for nothing else. A component that dies
+takes its open streams with it: each ends with one `ComponentError`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import trio
 from attrs import field, frozen
 
+from voicepipe.component_values import fault_of_reply, fault_of_speech, fault_of_transcript
 from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
 from voicepipe.errors import ComponentError, is_local
 from voicepipe.nurseries import leaves_of, uncancelled
@@ -69,6 +71,20 @@ def settle(error: BaseException, who: Who) -> BaseException:
     return _concealed(failure, who)
 
 
+def raised_in_use(error: BaseException, who: Who) -> BaseException:
+    """The one exception that stands for what came out of a nursery in which a component's stream was used.
+
+    What the component's methods raised is a `ComponentError` by then. Anything else is the user's own, and goes first.
+    For who raises it, the same holds as for `settle`.
+    """
+    leaves = list(leaves_of(error))
+    for leaf in leaves:
+        if not isinstance(leaf, trio.Cancelled | ComponentError):
+            return leaf
+    first = next((leaf for leaf in leaves if isinstance(leaf, trio.Cancelled)), leaves[0])
+    return _concealed(first, who) if isinstance(first, ComponentError) else first
+
+
 def _concealed(error: ComponentError, who: Who) -> ComponentError:
     error.component, error.role = error.component or who.name, error.role or who.role
     if error.fault == "component" and is_local(error):
@@ -102,6 +118,12 @@ def _said(error: BaseException) -> Iterator[str]:
     """What a traceback shows of an exception."""
     yield str(error)
     yield from getattr(error, "__notes__", ())
+
+
+def refuse(fault: str, who: Who) -> None:
+    """Raises a fault of what a component gave, if there is one, as its `ComponentError`."""
+    if fault:
+        raise _concealed(ComponentError(fault), who)
 
 
 async def at_edge(who: Who, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -209,7 +231,9 @@ class _Transcripts:
         await at_edge(self._who, self._stream.finish)
 
     async def receive(self) -> TranscriptEvent | None:
-        return await at_edge(self._who, self._stream.receive)
+        event = await at_edge(self._who, self._stream.receive)
+        refuse(fault_of_transcript(event), self._who)
+        return event
 
 
 class _Replies:
@@ -217,12 +241,14 @@ class _Replies:
         self._stream, self._who = stream, who
 
     async def receive(self) -> ReplyEvent | None:
-        return await at_edge(self._who, self._stream.receive)
+        event = await at_edge(self._who, self._stream.receive)
+        refuse(fault_of_reply(event), self._who)
+        return event
 
 
 class _Speech:
-    def __init__(self, stream: SpeechStream, who: Who) -> None:
-        self._stream, self._who = stream, who
+    def __init__(self, stream: SpeechStream, output: AudioFormat, who: Who) -> None:
+        self._stream, self._output, self._who = stream, output, who
 
     async def send(self, text: str, segment: int) -> None:
         await at_edge(self._who, self._stream.send, text, segment)
@@ -231,7 +257,9 @@ class _Speech:
         await at_edge(self._who, self._stream.finish)
 
     async def receive(self) -> SpeechEvent | None:
-        return await at_edge(self._who, self._stream.receive)
+        event = await at_edge(self._who, self._stream.receive)
+        refuse(fault_of_speech(event, self._output), self._who)
+        return event
 
 
 class _Edged(Generic[T]):
@@ -344,7 +372,7 @@ class EdgedTextToSpeech(_Edged[TextToSpeech]):
         """As the component's."""
         return self._stream(
             lambda component: component.open_stream(output, language),
-            lambda stream: _Speech(stream, self._who),
+            lambda stream: _Speech(stream, output, self._who),
         )
 
 

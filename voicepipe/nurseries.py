@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import trio
 
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+AnyError = TypeVar("AnyError", bound=BaseException)
+
+
+@overload
+def leaves_of(error: BaseExceptionGroup[AnyError]) -> Iterator[AnyError]: ...
+@overload
+def leaves_of(error: BaseException | None) -> Iterator[BaseException]: ...
 def leaves_of(error: BaseException | None) -> Iterator[BaseException]:
     """The exceptions of a group, at any depth; anything else as it is."""
     if isinstance(error, BaseExceptionGroup):
@@ -32,7 +39,8 @@ def uncancelled(error: BaseException | None) -> BaseException | None:
 def defect_of(error: Exception | SystemExit) -> Exception:
     """What one call raised in a task that all calls share, as an exception that ends that call and no process."""
     if isinstance(error, Exception):
-        return error
+        leaf, *others = leaves_of(error)
+        return leaf if not others and isinstance(leaf, Exception) else error
     defect = RuntimeError(f"{type(error).__name__}: {error}")
     defect.__cause__ = error
     return defect

@@ -26,7 +26,10 @@ class Ticking(Protocol):
     """What has something to do every 20 ms."""
 
     def tick(self, now: float) -> bool:
-        """Does it, quickly and without raising; False: nothing more to do, until it is added again."""
+        """Does it, quickly; False: nothing more to do, until it is added again."""
+
+    def fail(self, error: Exception | SystemExit) -> None:
+        """Takes what `tick` raised; it is not ticked any more, and the ticker goes on for the others."""
 
 
 class Ticker:
@@ -61,6 +64,13 @@ class Ticker:
             await trio.sleep_until(slot * SLOT_S)
             due, now = self._slots[slot % SLOTS], trio.current_time()
             for ticking in list(due):
-                # One that another's tick removed is not due.
-                if ticking in due and not ticking.tick(now):
+                if ticking not in due:  # another's tick has removed it
+                    continue
+                try:
+                    more = ticking.tick(now)
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - one call's trouble, which ends that call
                     due.pop(ticking, None)
+                    ticking.fail(error)
+                else:
+                    if not more:
+                        due.pop(ticking, None)

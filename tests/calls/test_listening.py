@@ -12,6 +12,7 @@ from voicepipe.calls.alternatives import Alternatives
 from voicepipe.calls.events import ComponentLabel
 from voicepipe.calls.listening import BUFFER_MS, Listening
 from voicepipe.config.settings import ComponentSettings, SpeechToTextBudgets
+from voicepipe.edge import EdgedSpeechToText, Who
 from voicepipe.errors import ComponentError, Location
 from voicepipe.events import Transcript
 from voicepipe.pipelines.snapshot import OpenedSpeechToText
@@ -78,7 +79,9 @@ def opened(ears, name="ears"):
     settings = ComponentSettings(
         role="stt", adapter="test", options=None, name=name, where=Location("test"), path="stt", key=name
     )
-    return OpenedSpeechToText(ComponentLabel(name, "test", None), settings, ears)
+    edged = EdgedSpeechToText(Who("stt", name))
+    edged.up(ears)
+    return OpenedSpeechToText(ComponentLabel(name, "test", None), settings, edged)
 
 
 async def run(listening, *ears, on_event=[].append, retries=0):

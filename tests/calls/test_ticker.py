@@ -18,6 +18,10 @@ class Ticks:
 
     does: object = None
     times: list = field(factory=list)
+    failures: list = field(factory=list)
+
+    def fail(self, error):
+        self.failures.append(error)
 
     def tick(self, now):
         self.times.append(now)
@@ -134,3 +138,27 @@ async def test_what_is_removed_before_it_runs_wakes_it_for_nothing(autojump_cloc
 
 async def test_removing_what_does_not_tick_is_harmless(autojump_clock, ticker):
     ticker.remove(Ticks())
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError("a defect"), SystemExit(3), ExceptionGroup("", [OSError()])])
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_one_raises_is_its_own(autojump_clock, ticker, raised, first):
+    """It is ticked no more; those of the same slot and of others go on as they did."""
+
+    def does():
+        raise raised
+
+    broken, fine, elsewhere = Ticks(does), Ticks(), Ticks()
+    for ticks in (broken, fine) if first else (fine, broken):
+        ticker.add(ticks)
+    await trio.sleep(2 * SLOT_S)
+    ticker.add(elsewhere)
+    await trio.sleep(1)
+    assert broken.failures == [raised]
+    assert len(broken.times) == 1
+    for others in fine, elsewhere:
+        assert gaps(others.times) == pytest.approx([0.02] * (len(others.times) - 1))
+        assert len(others.times) >= 49
+    ticker.add(broken)  # and it may begin again
+    await trio.sleep(1)
+    assert broken.failures == [raised] * 2

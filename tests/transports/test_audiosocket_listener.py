@@ -188,16 +188,44 @@ async def test_a_crash_costs_its_call_only(serve, connect):
     assert isinstance(error, ZeroDivisionError)
 
 
-async def test_a_crash_that_nobody_is_told_of_is_raised(connect):
-    async def handler(transport):
-        raise ZeroDivisionError
+async def test_a_crash_that_nobody_is_told_of_is_logged(serve, connect, caplog):
+    calls = Calls()
 
-    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
-        async with trio.open_nursery() as nursery:
-            listener = await nursery.start(serve_audiosocket, handler, "127.0.0.1", 0)
-            async with connect(listener) as asterisk:
-                await asterisk.send(HELLO)
-                assert await asterisk.receive_all() == HANGUP
+    async def handler(transport):
+        if transport.info.transport_id == str(UUID(int=7)):
+            raise ZeroDivisionError("seven")
+        await calls(transport)
+
+    listener = await serve(handler)
+    async with connect(listener) as good, connect(listener) as bad:
+        await good.send(encode_uuid(UUID(int=8)) + HELLO[19:])
+        await calls.reach(1)
+        await bad.send(HELLO)
+        assert await bad.receive_all() == HANGUP
+        assert calls.up == 1
+    (record,) = [record for record in caplog.records if record.name == "voicepipe"]
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
+async def test_a_call_that_can_not_be_kept_alive_ends_alone(serve, connect, heard):
+    """The others' silence is filled all the same."""
+    crashes, up = [], {}
+
+    async def handler(transport):
+        up[transport.info.transport_id] = transport
+        await transport.run(heard)
+
+    listener = await serve(handler, on_crash=lambda info, error: crashes.append((info.transport_id, error)))
+    async with connect(listener) as good, connect(listener) as bad:
+        await good.send(encode_uuid(UUID(int=8)) + HELLO[19:])
+        await bad.send(HELLO)
+        await until(lambda: len(up) == 2)
+        up[str(UUID(int=7))].write_silence = lambda: 1 / 0
+        assert HANGUP in await bad.receive_all()
+        ((call_id, error),) = crashes
+        assert (call_id, type(error)) == (str(UUID(int=7)), ZeroDivisionError)
+        assert await good.receive(1, silence=True)
+        assert listener.calls == 1
 
 
 async def test_a_transport_error_in_a_handlers_nursery_costs_its_call_only(serve, connect, heard, refused, on_refused):

@@ -28,15 +28,17 @@ from voicepipe.calls.playout import Playout
 from voicepipe.calls.recording import RecordedTransport, recording_path
 from voicepipe.calls.replies import Replies
 from voicepipe.calls.speaking import Speaker
+from voicepipe.calls.tasks import CallTasks
 from voicepipe.calls.telling import Telling
 from voicepipe.calls.tool_functions import ToolContext
 from voicepipe.calls.tool_running import ToolRuns
 from voicepipe.calls.toolbox import Toolbox
 from voicepipe.calls.turn_events import Ending
 from voicepipe.calls.turns import TurnTaking
-from voicepipe.errors import ComponentError, TransportError
+from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript
-from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.nurseries import defect_of, open_hidden_nursery
+from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -76,7 +78,8 @@ class Call:
             path = recording_path(directory, self.info.call_id)
             transport = self._recorded = RecordedTransport(transport, path, settings.recording.readable_by)
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
-        self._tell = Telling(self.info.call_id, observer)
+        self._tell = Telling(self.info.call_id, observer, pipeline.reports)
+        self._tasks = CallTasks(nursery, self._end)
         self._last_audio = trio.current_time()
         final_ms = settings.budgets.stt.first_transcript_ms
         self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure, final_ms, settings.keys.items())
@@ -84,15 +87,16 @@ class Call:
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge, self._echo)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
         self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
-        on_written = self._echo.played if self._echo is not None else None
-        playout = Playout(transport, pipeline.clock.ticker, settings.streaming.lead_ms, nursery, on_written)
+        played = self._echo.played if self._echo is not None else None
+        pace = pipeline.clock.ticker, settings.streaming.lead_ms
+        playout = Playout(transport, *pace, self._tasks, failed=self.fail, on_written=played)
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
         conversation = Conversation(self.info, settings.prompt, toolbox.offered, settings.history)
         self._tools = ToolRuns(
             toolbox=toolbox,
             context=ToolContext(self.info.call_id, self.info),
             conversation=conversation,
-            nursery=nursery,
+            tasks=self._tasks,
             tell=self._tell,
             happened=self._happened,
             refused=self._tool_refused,
@@ -112,16 +116,15 @@ class Call:
             conversation=conversation,
             playout=playout,
             listening=self._listening,
-            nursery=nursery,
+            tasks=self._tasks,
             tell=self._tell,
             happened=self._happened,
             failed=self._failed,
             tools=self._tools,
         )
         self._alarms = pipeline.clock.alarms
-        self._rings_at = 0.0
+        self._rings_at, self._patience_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
-        self._defect: Exception | None = None
         self._left = False
         self._conversing = trio.CancelScope()
 
@@ -139,7 +142,10 @@ class Call:
         self._end(Ending("agent_hung_up"))
 
     async def run(self) -> CallEnded:
-        """Holds the conversation until the call is over, however that comes; failures of components don't raise."""
+        """Holds the conversation until the call is over, however that comes; failures of components don't raise.
+
+        A defect does, and what the transport raises besides `TransportError`; that has ended this call, and no other.
+        """
         pipeline = self._pipeline
         self._tell(
             CallBegan,
@@ -148,21 +154,17 @@ class Call:
             version=pipeline.version,
             digest=pipeline.digest,
             pipeline=pipeline.name,
-            stt=pipeline.stt[0].label,
-            llm=pipeline.llm[0].label,
-            tts=pipeline.tts[0].label,
+            **{role: getattr(pipeline, role)[0].label for role in ROLES},
             recording="" if self._recorded is None else str(self._recorded.path),
         )
         try:
             if self._recorded is not None:
-                self._nursery.start_soon(self._recorded.save, self._recording_failed)
-            self._nursery.start_soon(self._recognise, self._stts)
+                self._tasks.start_soon(self._recorded.save, self._recording_failed)
+            self._tasks.start_soon(self._recognise, self._stts)
             self._happened(turns.Answered(self._pipeline.settings.greeting))
             self._set_alarm()
             with self._conversing:
                 await self._converse()
-            if self._defect is not None:
-                raise self._defect
             self._replies.end()
             if self._tools.running:
                 await self._leave()  # the caller need not wait for them
@@ -176,6 +178,7 @@ class Call:
                         await self._recorded.finish()  # before the end is told: the record says what became of it
                 finally:
                     ended = self._finish()
+        self._tasks.raise_defect()
         return ended
 
     # --- The transport's sink ------------------------------------------------------------------------------------
@@ -183,7 +186,10 @@ class Call:
     def audio(self, audio: bytes | memoryview) -> None:
         """Takes the caller's next audio."""
         self._last_audio = trio.current_time()
-        self._listening.hear(audio)
+        try:
+            self._listening.hear(audio)
+        except Exception as error:  # noqa: BLE001 - the task that delivers may deliver to other calls too
+            self.fail(error)
 
     def dtmf(self, digit: str) -> None:
         """Takes a key that the caller pressed."""
@@ -202,8 +208,8 @@ class Call:
     async def _converse(self) -> None:
         try:
             await self._transport.run(self)
-        except TransportError as error:
-            self._end(Ending("failed", str(error)))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a call; what the transport raised
+            self.fail(error)
         else:
             self._end(Ending("caller_hung_up"))
 
@@ -224,24 +230,22 @@ class Call:
             self._do(self._turns.tick(now))
         self._set_alarm()
 
-    def fail(self, error: Exception) -> None:
-        """Has `run` raise a defect that showed when a timer ran out."""
-        self._defect = error
-        self._conversing.cancel()
+    def fail(self, error: Exception | SystemExit) -> None:
+        """Ends the call by what was raised in one of its tasks, or on its behalf in a task that all calls share."""
+        self._tasks.fail(error)
 
     def _set_alarm(self) -> None:
         if self._ending is None:
             self._rings_at = min(self._turns.deadline, self._last_audio + self._patience_s)
             self._alarms.set(self, self._rings_at)
 
-    @property
-    def _patience_s(self) -> float:
-        return self._pipeline.settings.limits.no_audio_s
-
     # --- What happens, and what is done about it -----------------------------------------------------------------
 
     def _happened(self, event: Event) -> None:
-        self._do(self._turns.handle(event, trio.current_time()))
+        try:
+            self._do(self._turns.handle(event, trio.current_time()))
+        except Exception as error:  # noqa: BLE001 - where it happens others' tasks run, and components' streams
+            self.fail(error)
 
     def _do(self, actions: list[Action]) -> None:
         for action in actions:
@@ -334,8 +338,6 @@ class Call:
             self._failed_over(role, "apology", "")
         self._happened(turns.Failed(str(error), role))
 
-    # --- The end -------------------------------------------------------------------------------------------------
-
     def _end(self, ending: Ending) -> None:
         if self._ending is None:
             self._ending = ending
@@ -351,6 +353,7 @@ class Call:
         self._tell.end()  # the transport may still deliver something; this was the last event
         # These know the call: if it knew them still, it would stay until the garbage collector comes.
         self._listening.deafen()
+        self._tasks.detach()
         del self._replies, self._tools, self._stts
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)
 
@@ -360,10 +363,13 @@ class Call:
             return
         self._left = True
         with trio.CancelScope(shield=True, deadline=trio.current_time() + HANG_UP_S):
-            if self._ending is not None and self._ending.outcome == "transfer_requested":
-                await self._transport.transfer(self._ending.detail)
-            else:
-                await self._transport.hang_up()
+            try:
+                if self._ending is not None and self._ending.outcome == "transfer_requested":
+                    await self._transport.transfer(self._ending.detail)
+                else:
+                    await self._transport.hang_up()
+            except SystemExit as error:
+                raise defect_of(error) from error
 
 
 @asynccontextmanager
@@ -377,7 +383,8 @@ async def open_call(
     Args:
         pipeline: from `snapshot.choose(...)`; keep the snapshot pinned until this is left.
         transport: where the call's audio comes from and goes to.
-        observer: told everything that happens, synchronously.
+        observer: told everything that happens, synchronously; what it raises is logged once, as
+            "voicepipe.observers", and is nobody else's business.
 
     """
     call: Call | None = None

@@ -1,7 +1,7 @@
 """What a call tells its observer, synchronously and as it happens.
 
 Logs, metrics, records and the engine's SessionStore are observers, and an integrator's are as good as ours.
-An observer is called on the call's path: it must be quick, and it must not raise.
+An observer is called on the call's path: it must be quick. What it raises is logged once, and ends nothing.
 """
 
 from __future__ import annotations

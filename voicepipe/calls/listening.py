@@ -11,10 +11,10 @@ from voicepipe.audio import FRAME_MS, AudioFormat, open_converter
 from voicepipe.calls.alternatives import BudgetExceeded
 from voicepipe.calls.audio_buffer import AudioBuffer
 from voicepipe.calls.vad import Edge, VoiceActivity
-from voicepipe.edge import settle
+from voicepipe.component_values import fault_of_input
+from voicepipe.edge import raised_in_use, refuse
 from voicepipe.errors import ComponentError
 from voicepipe.events import Transcript
-from voicepipe.nurseries import leaves_of
 from voicepipe.requests import Listen
 
 if TYPE_CHECKING:
@@ -319,6 +319,7 @@ class _Recognition:
         """
         listening, stt = self._listening, self._stt
         wanted = stt.component.input_for(listening._format)  # noqa: SLF001 - two halves of one thing
+        refuse(fault_of_input(wanted), stt.who)
         listening._chunk_bytes = listening._format.bytes_in(max(wanted.chunk_ms, FRAME_MS))  # noqa: SLF001
         with self._scope:
             self._verdict = self._late(f"was not open within {self._budgets.connect_ms} ms")
@@ -335,8 +336,7 @@ class _Recognition:
                         self._on_event(event)
                     raise ComponentError("ended while the call was on", component=stt.who.name, role=stt.who.role)
             except BaseExceptionGroup as group:
-                doubts = (leaf for leaf in leaves_of(group) if isinstance(leaf, _Doubt))
-                ended = next(doubts, None) or settle(group, stt.who)
+                ended = raised_in_use(group, stt.who)
             try:
                 raise ended
             finally:

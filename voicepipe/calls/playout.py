@@ -12,6 +12,7 @@ from voicepipe.audio import FRAME_MS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voicepipe.calls.tasks import Tasks
     from voicepipe.ticker import Ticker
     from voicepipe.transports.protocol import Transport
 
@@ -24,6 +25,11 @@ STALL_S = 0.1
 FRAME_S = FRAME_MS / 1000
 
 
+def raise_it(error: Exception | SystemExit) -> None:
+    """What becomes of a transport's exception where nobody takes it."""
+    raise error
+
+
 class Playout:
     """Slices a reply's speech into frames and writes each when it is due.
 
@@ -34,7 +40,9 @@ class Playout:
         transport: where frames go.
         ticker: the clock; a call's ticks cost nothing while it is silent.
         lead_ms: how far ahead of real time frames are written.
-        nursery: where waiting for a transport that takes nothing goes on.
+        tasks: where waiting for a transport that takes nothing goes on.
+        failed: takes what the transport raises, whoever's turn it was to write: it is not the voice's fault, nor the
+            clock's.
         on_written: told when each frame begins to sound, and the frame.
 
     """
@@ -44,10 +52,12 @@ class Playout:
         transport: Transport,
         ticker: Ticker,
         lead_ms: int,
-        nursery: trio.Nursery,
+        tasks: Tasks,
+        *,
+        failed: Callable[[Exception | SystemExit], None] = raise_it,
         on_written: Callable[[float, bytes], None] | None = None,
     ) -> None:
-        self._transport, self._ticker, self._nursery = transport, ticker, nursery
+        self._transport, self._ticker, self._tasks, self._failed = transport, ticker, tasks, failed
         self._on_written = on_written
         self._format = transport.audio
         self._frame_bytes = self._format.bytes_in(FRAME_MS)
@@ -191,7 +201,7 @@ class Playout:
                 self._frame, self._ticking = frame, False
                 if not self._waiting:
                     self._waiting = True
-                    self._nursery.start_soon(self._wait_writable)
+                    self._tasks.start_soon(self._wait_writable)
                 return False
             self._frame = None
             self._written += len(frame)
@@ -203,17 +213,31 @@ class Playout:
                 audible()
         return True
 
+    def fail(self, error: Exception | SystemExit) -> None:
+        """Takes what writing has raised: no more is written, and the call ends."""
+        self.pause()
+        self._failed(error)
+
+    def _tick_at_once(self) -> None:
+        """The first frame of what there is to write, and the ticker for the others."""
+        now = trio.current_time()
+        self._due = max(self._due, now)
+        self._ticking = True
+        try:
+            more = self.tick(now)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a transport's or an observer's: it ends the call
+            self.fail(error)
+        else:
+            if more:
+                self._ticker.add(self)
+
     def _start(self) -> None:
         """Begins or resumes ticking, with the first frame at once."""
         if self._ticking or self._paused or (self._frame is not None and self._waiting):
             return
         if self._frame is None and self._buffered < self._frame_bytes and not self._finished:
             return
-        now = trio.current_time()
-        self._due = max(self._due, now)
-        self._ticking = True
-        if self.tick(now):
-            self._ticker.add(self)
+        self._tick_at_once()
 
     def _cut(self) -> bytes | None:
         """The next frame; silence after the last sample."""
@@ -250,11 +274,7 @@ class Playout:
         await self._transport.wait_writable()
         self._waiting = False
         if self._frame is not None and not self._paused:
-            now = trio.current_time()
-            self._due = max(self._due, now)
-            self._ticking = True
-            if self.tick(now):
-                self._ticker.add(self)
+            self._tick_at_once()
 
     def _make_room(self) -> None:
         if self._room is not None:

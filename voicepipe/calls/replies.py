@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.listening import Listening
     from voicepipe.calls.playout import Playout
     from voicepipe.calls.speaking import Speaker
+    from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.telling import Telling
     from voicepipe.calls.tool_running import ToolRuns
     from voicepipe.calls.turn_events import Event
@@ -35,7 +36,7 @@ class Replies:
         conversation: what the model is told.
         playout: where the speech goes.
         listening: learns what the caller is likely to say next.
-        nursery: the call's; a reply is one task in it, and one cancel scope.
+        tasks: the call's; a reply is one of them, and one cancel scope.
         tell: the observer.
         happened: turn-taking.
         failed: told when a reply could not be made.
@@ -50,14 +51,14 @@ class Replies:
         conversation: Conversation,
         playout: Playout,
         listening: Listening,
-        nursery: trio.Nursery,
+        tasks: Tasks,
         tell: Telling,
         happened: Callable[[Event], None],
         failed: Callable[[ComponentError], None],
         tools: ToolRuns,
     ) -> None:
         self._speaker, self._conversation, self._playout = speaker, conversation, playout
-        self._listening, self._nursery, self._tell = listening, nursery, tell
+        self._listening, self._tasks, self._tell = listening, tasks, tell
         self._happened, self._failed, self._tools = happened, failed, tools
         self._current: Exchange | None = None
         self.count = 0
@@ -155,7 +156,7 @@ class Replies:
         self.count += 1
         self._current = Exchange(self.count, trigger, reply, spoken_at, asked_at=trio.current_time())
         reply.written = self._on_written
-        self._nursery.start_soon(self._run, self._current)
+        self._tasks.start_soon(self._run, self._current)
 
     async def _run(self, exchange: Exchange) -> None:
         reply = exchange.reply

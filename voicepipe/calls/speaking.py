@@ -14,8 +14,9 @@ from voicepipe.calls.alternatives import Alternatives, BudgetExceeded
 from voicepipe.calls.composing import compose
 from voicepipe.calls.heard import Segment, split_spoken
 from voicepipe.calls.playout import Playout
+from voicepipe.component_values import fault_of_output
 from voicepipe.config.settings import BudgetsSettings, SpeechSettings
-from voicepipe.edge import settle
+from voicepipe.edge import raised_in_use, refuse
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechAudio
 from voicepipe.nurseries import open_hidden_nursery
@@ -162,6 +163,7 @@ class _Voice:
     async def _run(self) -> None:
         component = self._voice.component
         output = component.output_for(self._audio)
+        refuse(fault_of_output(output), self._voice.who)
         self._converter = open_converter(output, self._audio, live=False)
         with self._scope:
             self._wait("was not open", self._budgets.connect_ms)
@@ -171,7 +173,7 @@ class _Voice:
                     nursery.start_soon(self._send, speech)
                     await self._receive(speech)
             except BaseExceptionGroup as group:
-                failure = settle(group, self._voice.who)
+                failure = raised_in_use(group, self._voice.who)
             else:
                 return
             try:
@@ -231,6 +233,8 @@ class _Voice:
     async def _receive(self, speech: SpeechStream) -> None:
         """Moves speech into playout, and keeps account of which text lies where."""
         while (event := await speech.receive()) is not None:
+            if not 0 <= event.segment < self._sent - self._first:
+                refuse(f"spoke segment {event.segment}, which it was not given", self._voice.who)
             segment = self._reply.segments[event.segment + self._first]
             if isinstance(event, SpeechAudio):
                 await self._play(event, segment)

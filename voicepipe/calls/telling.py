@@ -1,4 +1,4 @@
-"""Telling a call's observer what happens, with the call's name and the time in it."""
+"""Telling a call's observer what happens, with the call's name and the time in it. It never raises."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voicepipe.calls.events import CallEvent, Observer
+    from voicepipe.observers import ObserverReports
 
 
 class Telling:
@@ -18,11 +19,13 @@ class Telling:
     Args:
         call_id: what they all bear.
         observer: who is told.
+        reports: where it is said what the observer raises.
 
     """
 
-    def __init__(self, call_id: str, observer: Observer | None) -> None:
-        self._call_id, self._observer = call_id, observer
+    def __init__(self, call_id: str, observer: Observer | None, reports: ObserverReports) -> None:
+        self._call_id = call_id
+        self._observer = None if observer is None else reports.guard(observer)
         self._began = trio.current_time()
 
     @property

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from voicepipe.calls.conversation import Conversation
+    from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.telling import Telling
     from voicepipe.calls.tool_functions import ToolContext
     from voicepipe.calls.toolbox import Toolbox
@@ -87,7 +88,7 @@ class ToolRuns:
         toolbox: what may be called.
         context: which call it is.
         conversation: gets the results.
-        nursery: the call's.
+        tasks: the call's.
         tell: the observer.
         happened: turn-taking.
         refused: told when the model calls a tool that it was not offered.
@@ -100,13 +101,13 @@ class ToolRuns:
         toolbox: Toolbox,
         context: ToolContext,
         conversation: Conversation,
-        nursery: trio.Nursery,
+        tasks: Tasks,
         tell: Telling,
         happened: Callable[[Event], None],
         refused: Callable[[ComponentError], None],
     ) -> None:
         self._toolbox, self._context, self._conversation = toolbox, context, conversation
-        self._nursery, self._tell, self._happened, self._refused = nursery, tell, happened, refused
+        self._tasks, self._tell, self._happened, self._refused = tasks, tell, happened, refused
         self._batches: set[_Batch] = set()
         self._last: _Batch | None = None
         self._ids: set[str] = set()
@@ -203,9 +204,9 @@ class ToolRuns:
         self._last = batch
         self._happened(turns.ToolsBegan())
         for run in batch.runs:
-            self._nursery.start_soon(self._run, run, batch)
+            self._tasks.start_soon(self._run, run, batch)
         if any(run.tool is not None and run.tool.filler for run in batch.runs):
-            self._nursery.start_soon(self._fill, batch)
+            self._tasks.start_soon(self._fill, batch)
 
     async def _run(self, run: _Run, batch: _Batch) -> None:
         outcome = _Outcome(ok=False, result=f"error: {run.fault}" if run.fault else CANCELLED)

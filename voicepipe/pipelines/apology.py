@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.edge import settle
+from voicepipe.edge import raised_in_use
 from voicepipe.errors import ComponentError, Problem
 from voicepipe.events import SpeechAudio
 from voicepipe.pipelines.snapshot import Recorded
@@ -112,7 +112,7 @@ async def _recorded(voice: SharedComponent, text: str) -> Recorded:
                     speech += event.audio
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise settle(group, voice.who) from None
+        raise raised_in_use(group, voice.who) from None
     if not speech:
         raise ComponentError("gave no speech", component=voice.who.name, role="tts")
     return Recorded(text, bytes(speech), output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from attrs import define, field
@@ -14,9 +14,6 @@ from voicepipe.config.helper import DefectError, broke_down, defect
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
 from voicepipe.pipelines.outcome import Outcome, Rejected, RejectedFor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _log = logging.getLogger("voicepipe")
 
@@ -90,18 +87,3 @@ def defective(path: Path, error: Exception) -> DefectError:
     """The rejection that an unexpected exception makes of a change; its traceback is logged."""
     _log.error("a reload of %s failed by a defect", path, exc_info=error)
     return defect(path, broke_down(error))
-
-
-def fenced(observer: Callable[[Any], None] | None) -> Callable[[Any], None]:
-    """An observer of a set whose exceptions are logged, and end neither the change that it is told of nor the set."""
-
-    def observe(event: Any) -> None:
-        if observer is None:
-            return
-        try:
-            observer(event)
-        except Exception:  # noqa: BLE001 - it only looks on
-            name = getattr(observer, "__qualname__", repr(observer))
-            _log.exception("the observer %s of a pipeline set raised an exception at %s", name, type(event).__name__)
-
-    return observe

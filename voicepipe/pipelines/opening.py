@@ -144,6 +144,7 @@ class Holding:
                         llm=self._opened(OpenedLanguageModel, settings.llm),
                         tts=self._opened(OpenedTextToSpeech, settings.tts),
                         clock=self._runtime.clock,
+                        reports=self._runtime.reports,
                         tools=self._tools[settings.name],
                         apology=self._apologies.get(settings.name),
                     )

@@ -11,7 +11,7 @@ import trio
 from voicepipe.config.settings import TOOLS
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.pipelines.changes import Attempt, Request, defective, fenced, neither
+from voicepipe.pipelines.changes import Attempt, Request, defective, neither
 from voicepipe.pipelines.loading import load
 from voicepipe.pipelines.opening import Holding
 from voicepipe.pipelines.outcome import Applied, Outcome, Retired, Unchanged, VersionRecord
@@ -76,7 +76,7 @@ class PipelineSet:
         self._runtime, self._registry, self._open_s = runtime, registry, open_s
         self._environ, self._tools = environ, tuple(map(_name_of, tools))
         self._functions = {tool.name: tool for tool in tools if not isinstance(tool, str)}
-        self._observe = fenced(observer)
+        self._observe = runtime.reports.guard(observer or (lambda _event: None))
         self._versions = Versions(name, lambda version: self._observe(Retired(set=name, version=version)))
         self._requests: list[Request] = []
         self._asked = trio.Event()
@@ -329,7 +329,7 @@ async def open_pipeline_set(
             `ConfigError`; None: the process's environment.
         tools: those of your own, which a pipeline's `tools:` may list by name: functions under `voicepipe.tool`. A
             name alone is one that the file may have, and no call.
-        observer: told about each reload and each retired version, synchronously; what it raises is logged.
+        observer: told about each reload and each retired version, synchronously; what it raises is logged once.
         open_s: how long components may take to open, in seconds.
         max_live_versions: how many versions may have components open at once, the serving one and those that
             calls hold; at the limit a reload is rejected.

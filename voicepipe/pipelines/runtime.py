@@ -11,6 +11,7 @@ from voicepipe.clock import Clock
 from voicepipe.components import Resources
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.http_tools import open_client
 from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
 
@@ -36,7 +37,10 @@ class Runtime:
     def __init__(self, nursery: trio.Nursery, observer: Callable[[ComponentHealth], None] | None = None) -> None:
         self.clock = Clock()
         """The clock of all calls."""
-        self._nursery, self._observer = nursery, observer
+        self.reports = ObserverReports()
+        """What observers raise, be they of calls, of sets or of components."""
+        self._nursery = nursery
+        self._tell = self.reports.guard(observer or (lambda _health: None))
         self._threads = trio.CapacityLimiter(THREADS)
         self._components: dict[str, SharedComponent] = {}
         self._running: set[SharedComponent] = set()
@@ -100,10 +104,6 @@ class Runtime:
                 del self._components[shared.settings.key]
             shared.release()
 
-    def _tell(self, health: ComponentHealth) -> None:
-        if self._observer is not None:
-            self._observer(health)
-
     async def _run(self, shared: SharedComponent) -> None:
         try:
             await shared.keep_open(Resources(component=shared.settings.name, threads=self._threads))
@@ -140,7 +140,8 @@ async def open_runtime(observer: Callable[[ComponentHealth], None] | None = None
     """A runtime for all pipeline sets of this process; leaving it closes what is still open.
 
     Args:
-        observer: told, synchronously, whenever calls begin or cease to leave a component alone.
+        observer: told, synchronously, whenever calls begin or cease to leave a component alone; what it raises is
+            logged once, as "voicepipe.observers".
 
     """
     async with open_hidden_nursery() as nursery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import trio
 
 from voicepipe.breaker import TRIAL_S, Breaker
 from voicepipe.components import Probing, Resources
-from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync
+from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync, settle
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.health import ComponentHealth, health_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import ComponentSettings
     from voicepipe.pipelines.snapshot import Recorded
     from voicepipe.registry import Adapter
+
+_log = logging.getLogger("voicepipe")
 
 CLOSE_S = 5.0
 """How long a component may take to close before it is cancelled."""
@@ -95,6 +98,8 @@ class SharedComponent:
                     await self._stay_open(resources)
                 except ComponentError as error:
                     self.error = error
+                except Exception as error:  # noqa: BLE001 - a defect here costs this component's streams, no process
+                    self.error = self._by_defect(error)
                 if self._released.is_set() or not self.opened.is_set():
                     break  # closed as it should, or never open: whoever asked for it decides
                 if trio.current_time() - self._since > longest:
@@ -160,6 +165,13 @@ class SharedComponent:
         if isinstance(error, ComponentError):
             return error
         return ComponentError(f"the probe took over {PROBE_S:g} s", component=self.who.name, role=self.who.role)
+
+    def _by_defect(self, error: Exception) -> ComponentError:
+        failure = ComponentError(f"a defect of ours: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        settle(failure, self.who)  # so that the log quotes no secret
+        _log.error("%s %s is opened again after %s", self.who.role, self.who.name, failure, exc_info=failure)
+        return failure
 
     def _breaker_changed(self) -> None:
         self._breaker_moved.set()

@@ -16,6 +16,7 @@ from voicepipe.clock import Clock
 from voicepipe.components import LanguageModel, SpeechToText, TextToSpeech
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
 from voicepipe.edge import Who
+from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.health import ComponentHealth, health_of
 from voicepipe.pipelines.routing import choose
 from voicepipe.registry import ROLES
@@ -104,6 +105,8 @@ class Pipeline:
     """Text-to-speech, likewise."""
     clock: Clock = field(repr=False)
     """The clock of its calls."""
+    reports: ObserverReports = field(factory=ObserverReports, eq=False, repr=False, kw_only=True)
+    """Where it is said what observers of its calls raise."""
     tools: tuple[FunctionTool, ...] = field(default=(), repr=False)
     """Those of `settings.tools` that run: declared in the file, or an integrator's own."""
     apology: Recorded | None = field(default=None, repr=False)

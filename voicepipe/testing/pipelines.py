@@ -11,6 +11,7 @@ from voicepipe.config.settings import ComponentSettings, PipelineSettings
 from voicepipe.edge import EDGES, Who
 from voicepipe.errors import Location
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.snapshot import (
     OpenedLanguageModel,
     OpenedSpeechToText,
@@ -89,6 +90,7 @@ async def open_test_pipeline(
             ),
             **opened,
             clock=clock,
+            reports=ObserverReports(),
             tools=tuple(functions),
             apology=apology,
         )

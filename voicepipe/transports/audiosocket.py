@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
-from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, Unpack, get_args
 
 import trio
 from attrs import define, field
@@ -15,6 +16,8 @@ from attrs.validators import ge, gt, in_
 
 from voicepipe.audio import FRAME_MS
 from voicepipe.errors import CallRefused, TransportError
+from voicepipe.nurseries import defect_of, leaves_of
+from voicepipe.observers import ObserverReports
 from voicepipe.transports.audiosocket_transport import GAP_FRAMES, AudioSocketTransport, WhenFull, cut_off
 from voicepipe.transports.audiosocket_wire import KINDS
 from voicepipe.transports.binding import listen_on
@@ -22,11 +25,13 @@ from voicepipe.transports.hub import Hub
 from voicepipe.transports.listening_socket import BACKLOG, ListeningSocket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from voicepipe.requests import CallInfo
 
 __all__ = ["AudioSocketListener", "AudioSocketTransport", "open_audiosocket_listener", "serve_audiosocket"]
+
+_log = logging.getLogger("voicepipe")
 
 READ_BYTES: Final = 65_536
 """The most that is read at once."""
@@ -81,9 +86,9 @@ class AudioSocketListener:
     identify_timeout: float = field(default=5.0, validator=gt(0))
     """How long a connection may take to say which call it is, in s."""
     on_refused: OnRefused | None = None
-    """Told of each connection that was given up."""
+    """Told of each connection that was given up; what it raises is logged once, as "voicepipe.observers"."""
     on_crash: OnCrash | None = None
-    """Told of each handler that raised something else than `TransportError`; None: `serve` raises it."""
+    """Told of each handler that raised something else than `TransportError`; None: that is logged, as "voicepipe"."""
     _buffer: memoryview = field(init=False, factory=lambda: memoryview(bytearray(READ_BYTES)))
     _hub: Hub = field(init=False)
     _calls: set[AudioSocketTransport] = field(init=False, factory=set)
@@ -92,6 +97,8 @@ class AudioSocketListener:
     _next_look: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _sockets: int = field(init=False, default=0)
     """Connections that are open."""
+    _reports: ObserverReports = field(init=False, factory=ObserverReports)
+    """What those who are told have raised."""
     _serving: int = field(init=False, default=0)
     """Those of them that are within `max_connections`."""
     _fell_short_at: float = field(init=False, default=-math.inf)
@@ -117,9 +124,8 @@ class AudioSocketListener:
         """Runs `handler` for each call, in a task of its own; returns when `close` was called and no call is left.
 
         A call is hung up when its handler returns or raises. A handler's `CallRefused` refuses its call, so that its
-        dialplan can tell it from one that was answered. A `TransportError` ends its call only, and goes to
-        `on_refused`; any other exception ends it too and goes to `on_crash`, or, if there is none, is raised here,
-        which cancels the other calls.
+        dialplan can tell it from one that was answered. Whatever else a handler raises ends its call only: a
+        `TransportError` goes to `on_refused`, any other exception, `SystemExit` too, to `on_crash`.
         """
         with closing(Hub(self._fill_gaps_if_due)) as self._hub:
             await self._serve(handler)
@@ -180,7 +186,10 @@ class AudioSocketListener:
         for call in self._calls:
             call.frames_without_write += 1
             if call.frames_without_write >= GAP_FRAMES:
-                call.write_silence()
+                try:
+                    call.write_silence()
+                except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                    call.fail(error)
 
     async def _accept(self, listening: ListeningSocket, handler: Handler, nursery: trio.Nursery) -> None:
         while True:
@@ -235,6 +244,8 @@ class AudioSocketListener:
         finally:
             try:
                 await transport.hang_up()
+            except Exception as error:  # noqa: BLE001 - the edge of a call
+                self._crashed(transport, error)
             finally:
                 self._sockets -= 1
 
@@ -249,13 +260,11 @@ class AudioSocketListener:
         except* CallRefused:  # whoever refused it knows why
             refuse = True
         except* TransportError as errors:
-            for error in _leaves(errors):
+            for error in leaves_of(errors):
                 self._refuse(peer, error)
-        except* Exception as errors:
-            if self.on_crash is None:
-                raise
-            for crashed in _leaves(errors):
-                self.on_crash(transport.info, crashed)
+        except* (Exception, SystemExit) as errors:  # noqa: BLE001 - the edge of a call
+            for crashed in leaves_of(errors):
+                self._crashed(transport, crashed)
         finally:
             self._calls.discard(transport)
             self._serving -= 1
@@ -272,18 +281,14 @@ class AudioSocketListener:
 
     def _refuse(self, peer: str, why: TransportError) -> None:
         if self.on_refused is not None:
-            self.on_refused(peer, why)
+            self._reports.guard(self.on_refused)(peer, why)
 
-
-Error = TypeVar("Error", bound=Exception)
-
-
-def _leaves(errors: ExceptionGroup[Error]) -> Iterator[Error]:
-    for error in errors.exceptions:
-        if isinstance(error, ExceptionGroup):
-            yield from _leaves(error)
+    def _crashed(self, transport: AudioSocketTransport, error: Exception | SystemExit) -> None:
+        defect = defect_of(error)
+        if self.on_crash is not None:
+            self._reports.guard(self.on_crash)(transport.info, defect)
         else:
-            yield error
+            _log.error("call %s of listener %s crashed", transport.info.call_id, self.listener, exc_info=defect)
 
 
 def _format_peer(host: str, port: int) -> str:

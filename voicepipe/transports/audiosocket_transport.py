@@ -235,7 +235,7 @@ class AudioSocketTransport:
         self.frames_without_write = 0
         if sent != len(message):  # the rest has to follow at once, or Asterisk drops the call
             self._unsent = message[sent:]
-            self._nursery.start_soon(self._finish_frame)
+            self._nursery.start_soon(self._finish_frame_aside)
         return True
 
     def _flush(self) -> bool:
@@ -246,6 +246,12 @@ class AudioSocketTransport:
         except OSError:
             self._unsent = b""
         return not self._unsent
+
+    async def _finish_frame_aside(self) -> None:
+        try:
+            await self._finish_frame()
+        except Exception as error:  # noqa: BLE001 - in a nursery that all calls of the listener share
+            self.fail(error)
 
     async def _finish_frame(self) -> None:
         while self._unsent and not self._flush():

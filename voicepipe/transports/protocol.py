@@ -13,7 +13,10 @@ Capability = Literal["clear", "mark", "transfer", "send_dtmf"]
 
 
 class CallSink(Protocol):
-    """Where a transport delivers what happens; every method is synchronous, quick and does not raise."""
+    """Where a transport delivers what happens; every method is synchronous, quick and does not raise.
+
+    So one task may deliver to many calls.
+    """
 
     def audio(self, audio: bytes | memoryview) -> None:
         """The caller's next audio in the transport's format, usually 20 ms; only valid while this runs."""
@@ -29,7 +32,11 @@ class CallSink(Protocol):
 
 
 class Transport(Protocol):
-    """Where one call's audio comes from and goes to."""
+    """Where one call's audio comes from and goes to.
+
+    What a method raises ends this call, and no other: as an ordinary end if it is a `TransportError`, else out of
+    `Call.run` too.
+    """
 
     @property
     def info(self) -> CallInfo:
