@@ -306,6 +306,8 @@ MUTANTS = [
     (with_stream(LeavesASegmentOut), "segments_come_in_order"),
     (with_stream(SpeaksBackwards), "segments_come_in_order"),
     (with_stream(CountsSegmentsFromOne), "segments_come_in_order"),
+    (with_stream(CountsSegmentsFromOne), "events_are_well_formed"),
+    (with_stream(CountsSegmentsFromOne), "speech_lasts_as_long_as_its_text"),
     (with_stream(WaitsForTheWholeReply), "speech_comes_before_the_reply_is_complete"),
     (with_stream(StumblesOverBlanks), "blank_text_is_no_trouble"),
     (with_stream(WantsWords), "a_reply_without_words_ends_well"),

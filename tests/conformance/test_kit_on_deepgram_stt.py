@@ -7,7 +7,7 @@ from functools import partial
 
 import trio
 from vendors.deepgram_listen import DeepgramListen, speech
-from vendors.serving import BEFORE_HEAD, Fault, open_vendor
+from vendors.serving import BEFORE_HEAD, Fault, open_vendor, patience_s
 
 from voicepipe.adapters.deepgram_stt import DeepgramSttOptions, stt
 from voicepipe.audio import AudioFormat
@@ -28,12 +28,17 @@ class Deaf(DeepgramListen):
 
 
 @asynccontextmanager
-async def served(model, fault=None, *, key=KEY, server=DeepgramListen):
-    server = server(KEY, remembers=1)
+async def served(model, fault=None, *, key=KEY, server_of=DeepgramListen):
+    server = server_of(KEY, remembers=1)
     server.fault = fault
     async with open_vendor(server) as address:
+        patience = patience_s(Fault("stall") if server_of is Deaf else fault)
         yield DeepgramSttOptions(
-            Secret(key, "${DEEPGRAM_API_KEY}"), model, base_url=address.http, connect_timeout_s=1.0, timeout_s=1.0
+            Secret(key, "${DEEPGRAM_API_KEY}"),
+            model,
+            base_url=address.http,
+            connect_timeout_s=patience,
+            timeout_s=patience,
         )
 
 
@@ -50,7 +55,7 @@ def faults(model):
             misbehaving[f"{kind}: {where}"] = Fault(kind, after=after)
     options = {name: partial(served, model, fault) for name, fault in misbehaving.items()}
     options["unauthorised"] = partial(served, model, key="another")
-    options["deaf"] = partial(served, model, server=Deaf)
+    options["deaf"] = partial(served, model, server_of=Deaf)
     options["broken"] = partial(served, "no-such-model")
     return options
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import asynccontextmanager
 from functools import partial
 
 from vendors.deepgram_speak import DeepgramSpeak
-from vendors.serving import Fault, open_vendor
+from vendors.serving import Fault, open_vendor, patience_s
 
 from voicepipe.adapters.deepgram_tts import DeepgramTtsOptions, tts
 from voicepipe.config.values import Secret
@@ -19,9 +20,11 @@ BUSY = {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests. Please t
 async def served(fault=None, *, key="test-key", mute=False, **options):
     server = DeepgramSpeak()
     server.fault, server.mute = fault, mute
+    server.requests, server.heard = deque(maxlen=1), deque(maxlen=1)  # it would fill the memory that is measured
     async with open_vendor(server) as address:
         secret = Secret(key, "${DEEPGRAM_API_KEY}")
-        yield DeepgramTtsOptions(api_key=secret, base_url=address.http, timeout_s=1.0, connect_timeout_s=1.0, **options)
+        patience = {"timeout_s": patience_s(fault), "connect_timeout_s": patience_s(fault)}
+        yield DeepgramTtsOptions(api_key=secret, base_url=address.http, **patience, **options)
 
 
 FAULTS = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import asynccontextmanager
 from functools import partial
 
 from vendors.elevenlabs import ElevenLabs
-from vendors.serving import Fault, open_vendor
+from vendors.serving import Fault, open_vendor, patience_s
 
 from voicepipe.adapters.elevenlabs import ElevenLabsOptions, tts
 from voicepipe.config.values import Secret
@@ -19,9 +20,11 @@ BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "Too man
 async def served(fault=None, key="test-key", **options):
     server = ElevenLabs(concurrent=1000)
     server.fault = fault
+    server.requests = deque(maxlen=1)  # it would fill the memory that is measured
     async with open_vendor(server) as address:
+        patience = {"timeout_s": patience_s(fault), "connect_timeout_s": patience_s(fault)}
         secret = Secret(key, "${ELEVENLABS_API_KEY}")
-        yield ElevenLabsOptions(api_key=secret, base_url=address.http, timeout_s=1.0, **options)
+        yield ElevenLabsOptions(api_key=secret, base_url=address.http, **patience, **options)
 
 
 FAULTS = {

@@ -7,13 +7,12 @@ from functools import partial
 
 from vendors.openai_requests import KEY
 from vendors.openai_server import OpenAIServer
-from vendors.serving import Fault, open_vendor
+from vendors.serving import Fault, open_vendor, patience_s
 
 from voicepipe.adapters.openai_llm import OpenAIOptions, llm
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
 
-TIMEOUT_S = 1.0
 THROTTLED = {
     "error": {"message": "Rate limit reached", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
 }
@@ -31,7 +30,8 @@ async def served(api, fault=None, key=KEY, model="gpt-4.1-mini"):
             api_key=Secret(key, "${OPENAI_API_KEY}"),
             base_url=f"{address.http}/v1",
             api=api,
-            timeout_s=TIMEOUT_S,
+            timeout_s=patience_s(fault),
+            connect_timeout_s=patience_s(fault),
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 from vendors.openai_audio import KEY, AudioServer
-from vendors.serving import Address, Fault, open_vendor
+from vendors.serving import Address, Fault, open_vendor, patience_s
 
 from voicepipe.adapters.openai_stt import OpenAITranscriptionOptions, stt
 from voicepipe.audio import AudioFormat
@@ -28,7 +28,7 @@ async def served(fault=None, key=KEY, **options):
     server.fault = fault
     server.requests, server.uploads = deque(maxlen=1), deque(maxlen=1)  # it would fill the memory that is measured
     async with open_vendor(server) as address:
-        yield options_for(address, key, **options)
+        yield options_for(address, key, patience_s(fault), **options)
 
 
 @asynccontextmanager
@@ -36,12 +36,13 @@ async def deaf():
     """A server that takes connections, and nothing else."""
     listener, *_ = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
-        yield options_for(Address("127.0.0.1", listener.socket.getsockname()[1]), KEY)
+        yield options_for(Address("127.0.0.1", listener.socket.getsockname()[1]), KEY, patience_s(Fault("stall")))
 
 
-def options_for(address, key, **options):
+def options_for(address, key, timeout_s, **options):
     secret = Secret(key, "${OPENAI_API_KEY}")
-    return OpenAITranscriptionOptions(api_key=secret, base_url=f"{address.http}/v1", timeout_s=1.0, **options)
+    options |= {"timeout_s": timeout_s, "connect_timeout_s": timeout_s}
+    return OpenAITranscriptionOptions(api_key=secret, base_url=f"{address.http}/v1", **options)
 
 
 def speech():

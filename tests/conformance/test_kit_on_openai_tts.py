@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from vendors.openai_audio import KEY, AudioServer
-from vendors.serving import Fault, open_vendor
+from vendors.serving import Fault, open_vendor, patience_s
 
 from voicepipe.adapters.openai_tts import OpenAISpeechOptions, tts
 from voicepipe.config.values import Secret
@@ -22,8 +22,9 @@ async def served(fault=None, key=KEY, **options):
     server.fault = fault
     server.requests, server.spoken = deque(maxlen=1), deque(maxlen=1)  # it would fill the memory that is measured
     async with open_vendor(server) as address:
+        patience = {"timeout_s": patience_s(fault), "connect_timeout_s": patience_s(fault)}
         secret = Secret(key, "${OPENAI_API_KEY}")
-        yield OpenAISpeechOptions(api_key=secret, base_url=f"{address.http}/v1", timeout_s=1.0, **options)
+        yield OpenAISpeechOptions(api_key=secret, base_url=f"{address.http}/v1", **patience, **options)
 
 
 FAULTS = {

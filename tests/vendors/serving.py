@@ -53,6 +53,11 @@ class Fault:
     """For `drip`: between two bytes."""
 
 
+def patience_s(fault: Fault | None) -> float:
+    """How long a client of a server with that fault should wait: briefly where nothing comes, else for any machine."""
+    return 1.0 if fault is not None and fault.kind in {"stall", "half_close", "empty"} else 60.0
+
+
 @frozen
 class Request:
     """What a client asked for."""

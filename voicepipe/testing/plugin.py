@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from voicepipe.testing.conformance import Check, Conformance, Failed, Failure, Skipped
+from voicepipe.testing.conformance import Check, Conformance, Failed, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ class CheckTest(pytest.Item):
         """What happened, what it means, how to mend it; a traceback only of what is no verdict."""
         if not isinstance(excinfo.value, Failed):
             return super().repr_failure(excinfo, style)
-        return f"{self._conformance.subject}: {Failure(self._check.name, str(excinfo.value), self._check.means)}"
+        return f"{self._conformance.subject}: {excinfo.value.of(self._check.name, self._check.means)}"
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Where it stands, and what it is called."""

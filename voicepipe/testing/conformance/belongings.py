@@ -15,6 +15,7 @@ from attrs import frozen
 
 from voicepipe.testing.conformance.generators import generators
 from voicepipe.testing.conformance.verdicts import Failed, in_words
+from voicepipe.testing.conformance.waiting import counted_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,13 +83,13 @@ async def nothing_more_than(before: Belongings, settle_s: float, resources: Reso
         Failed: it still does after `settle_s`.
 
     """
-    deadline = trio.current_time() + settle_s
+    deadline = counted_s() + settle_s
     while True:
         await trio.lowlevel.checkpoint()
         extra = belongings(resources).more_than(before)
         if not extra:
             return
-        if trio.current_time() > deadline:
+        if counted_s() > deadline:
             gc.collect()  # what only a cycle holds is not held
             if not (extra := belongings(resources).more_than(before)):
                 return

@@ -11,9 +11,9 @@ from attrs import frozen
 
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.testing.conformance.generators import watching_generators
-from voicepipe.testing.conformance.overdue import end_what_is_overdue
 from voicepipe.testing.conformance.subject import Subject
 from voicepipe.testing.conformance.verdicts import ConformanceError, Failed, Failure, Report, Skipped
+from voicepipe.testing.conformance.waiting import counting_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,10 +56,10 @@ class Conformance:
             Skipped: there is nothing to go by.
 
         """
-        with watching_generators(self.subject.adapter.options.__module__):
+        with watching_generators(self.subject.adapter.options.__module__), counting_time() as clock:
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(end_what_is_overdue)
+                    nursery.start_soon(clock.run)
                     await check.run(self.subject)
                     nursery.cancel_scope.cancel()
             except (Exception, BaseExceptionGroup) as error:
@@ -86,7 +86,7 @@ class Conformance:
             except Skipped as skip:
                 skipped.append((check.name, str(skip)))
             except Failed as failure:
-                failed.append(Failure(check.name, str(failure), check.means, failure))
+                failed.append(failure.of(check.name, check.means))
             else:
                 passed.append(check.name)
         report = Report(str(self.subject), tuple(passed), tuple(skipped), tuple(failed))

@@ -11,6 +11,7 @@ from voicepipe.audio import AudioFormat, level, to_pcm16
 from voicepipe.events import SpeechAudio, SpeechMark
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped
+from voicepipe.testing.conformance.waiting import ended_after
 
 if TYPE_CHECKING:
     from voicepipe.components import SpeechStream
@@ -47,7 +48,6 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
     Half a sample turns all that follows into noise. After a barge-in the marks decide which words the caller heard.
     """
     use = subject.use
-    texts = use.texts()
     async with subject.bench() as bench:
         output = bench.component.output_for(use.call)
         got = await bench.use()
@@ -60,13 +60,22 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
                     raise Failed(f"{len(audio)} bytes are no whole samples of {output}")
             case SpeechMark(segment=int(segment), chars=int(chars), at_ms=int(at_ms)) as mark if segment in length:
                 before = marks.get(segment, SpeechMark(segment, 0, 0))
-                if not (before.chars <= chars <= len(texts[segment]) and before.at_ms <= at_ms):
-                    raise Failed(f"{mark!r} after {before!r}, in a text of {len(texts[segment])} characters")
+                text = _text(use, segment)
+                if not (before.chars <= chars <= len(text) and before.at_ms <= at_ms):
+                    raise Failed(f"{mark!r} after {before!r}, in a text of {len(text)} characters")
                 if at_ms > length[segment] + 1:
                     raise Failed(f"{mark!r} is after the segment's end at {length[segment]:.0f} ms")
                 marks[segment] = mark
             case _:
                 raise Failed(f"receive() gave {one.event!r}")
+
+
+def _text(use: Speaking, segment: int) -> str:
+    """What was to be said in a segment that audio came for."""
+    texts = use.texts()
+    if not 0 <= segment < len(texts):
+        raise Failed(f"audio came for segment {segment}, which was not sent: the last one is {len(texts) - 1}")
+    return texts[segment]
 
 
 async def segments_come_in_order(subject: Subject[Speaking]) -> None:
@@ -120,9 +129,10 @@ async def speech_lasts_as_long_as_its_text(subject: Subject[Speaking]) -> None:
         output = bench.component.output_for(use.call)
         got = await bench.use()
     for segment, length in _lengths(output, [one.event for one in got]).items():
-        a_char = length / len(use.texts()[segment])
+        text = _text(use, segment)
+        a_char = length / len(text)
         if not use.ms_a_char[0] <= a_char <= use.ms_a_char[1]:
-            raise Failed(f"{use.texts()[segment]!r} lasts {length:.0f} ms: {a_char:.1f} ms a character as {output}")
+            raise Failed(f"{text!r} lasts {length:.0f} ms: {a_char:.1f} ms a character as {output}")
 
 
 async def speech_is_in_the_promised_format(subject: Subject[Speaking]) -> None:
@@ -176,7 +186,7 @@ async def speech_is_audible(subject: Subject[Speaking]) -> None:
     for segment, samples in audio.items():
         whole = samples[: len(samples) - len(samples) % output.sample_bytes]
         if level(to_pcm16(whole, output.encoding)) < AUDIBLE:
-            raise Failed(f"{use.texts()[segment]!r} is silent")
+            raise Failed(f"{_text(use, segment)!r} is silent")
 
 
 async def speech_comes_before_the_reply_is_complete(subject: Subject[Speaking]) -> None:
@@ -185,7 +195,7 @@ async def speech_comes_before_the_reply_is_complete(subject: Subject[Speaking]) 
     A segment is a sentence or so: waiting for more of them is latency. Have it spoken when it comes, and flush.
     """
     async with subject.bench() as bench, bench.stream() as stream:
-        while not (isinstance(event := await bench.begin(stream), SpeechAudio) and event.audio):
+        while not (isinstance(event := await bench.begin(stream, means=""), SpeechAudio) and event.audio):
             if event is None:
                 raise Failed("receive() gave None before finish()")
             break
@@ -263,7 +273,7 @@ async def a_slow_sender_is_waited_for(subject: Subject[Speaking]) -> None:
                 await stream.finish()
 
             nursery.start_soon(say)
-            with trio.move_on_after(subject.limits.deadline_s + 4 * subject.limits.idle_s):
+            with ended_after(subject.limits.deadline_s + 4 * subject.limits.idle_s):
                 while (event := await stream.receive()) is not None:
                     got.append(event)
             nursery.cancel_scope.cancel()

@@ -14,6 +14,7 @@ from voicepipe.testing.conformance.belongings import belongings, nothing_more_th
 from voicepipe.testing.conformance.cancelling import chosen, counting_steps
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped, in_words
+from voicepipe.testing.conformance.waiting import ended_after
 
 if TYPE_CHECKING:
     from voicepipe.testing.conformance.belongings import Belongings
@@ -67,8 +68,8 @@ async def none_comes_only_at_the_end(subject: Subject[Any]) -> None:
     async with subject.bench() as bench:
         if subject.use.finishes:
             async with bench.stream() as stream:
-                event = await bench.begin(stream)
-                with trio.move_on_after(QUIET_S):
+                event = await bench.begin(stream, means="")
+                with ended_after(QUIET_S):
                     while event is not None:
                         event = await stream.receive()
                 if event is None:

@@ -15,8 +15,8 @@ from voicepipe.components import Resources
 from voicepipe.edge import EDGES, Edge, Who
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.registry import Adapter
-from voicepipe.testing.conformance.overdue import overdue_at
 from voicepipe.testing.conformance.verdicts import Failed
+from voicepipe.testing.conformance.waiting import counted_s, ended_after, ending_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -25,6 +25,11 @@ T = TypeVar("T")
 
 Options = Any | Callable[[], AbstractAsyncContextManager[Any]]
 """Options of the adapter, or a function that gives a context manager whose value they are: for a server to run."""
+
+NO_FIRST_EVENT = """\
+No first event came, so what this check is about was not looked at. A stream gives an event as soon as there is one:
+audio of the first segment before `finish()`, a final transcript after `end_utterance()`, the first words of a reply.
+The checks `none_comes_only_at_the_end` and, for a voice, `speech_comes_before_the_reply_is_complete` are about that."""
 
 THREADS = 16
 """As many as a runtime lends to its components."""
@@ -35,7 +40,9 @@ class Limits:
     """How long the kit waits, and how much it tries."""
 
     deadline_s: float = field(default=10.0, validator=gt(0))
-    """How long a stream may go without the next event that is due; also how soon it must notice a fault."""
+    """How long a stream may go without the next event that is due; also how soon it must notice a fault.
+
+    This and the other times are counted only while the machine has a processor to spare for the adapter."""
     settle_s: float = field(default=5.0, validator=gt(0))
     """How long after a stream was left its sockets and tasks may take to be gone."""
     idle_s: float = field(default=0.3, validator=gt(0))
@@ -154,12 +161,13 @@ class Bench(Generic[U]):
     async def _say(self, stream: Any, progress: Progress, variant: int, brief: bool) -> None:
         await self.subject.use.say(self.component, stream, progress, variant, brief=brief)
 
-    async def begin(self, stream: Any, variant: int = 0) -> Any:
-        """Sends the beginning, and gives the first event."""
+    async def begin(self, stream: Any, variant: int = 0, *, means: str = NO_FIRST_EVENT) -> Any:
+        """Sends the beginning, and gives the first event; `means` is what it means that none comes, as in `Failed`."""
         async with open_hidden_nursery() as nursery:
             nursery.start_soon(self.subject.use.begin, self.component, stream, variant)
-            event = await self.next(stream)
-        return event  # noqa: RET504 - a return in a nursery's block comes out late, if at all
+            with self.subject.due("receive()", means=means):
+                event = await stream.receive()
+        return event
 
     async def next(self, stream: Any) -> Any:
         """The next event, within the deadline."""
@@ -193,33 +201,30 @@ class Subject(Generic[U]):
         return f"{self.adapter.role} adapter {self.adapter.name!r}"
 
     @contextmanager
-    def due(self, what: str) -> Iterator[None]:
-        """A scope for what must be done within the deadline, else the check fails."""
-        deadline = trio.current_time() + self.limits.deadline_s
-        with trio.CancelScope(deadline=deadline) as scope, overdue_at(scope, deadline):
+    def due(self, what: str, *, means: str = "") -> Iterator[None]:
+        """A scope for what must be done within the deadline, else the check fails; `means` is as in `Failed`."""
+        with ended_after(self.limits.deadline_s) as scope:
             yield
         if scope.cancelled_caught:
-            raise Failed(f"{what} did not return within {self.limits.deadline_s:g} s")
+            raise Failed(f"{what} did not return within {self.limits.deadline_s:g} s", means=means)
 
     @asynccontextmanager
     async def entered(self, what: str, context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
         """What a context gives; entering it, and leaving it, must not take longer than the deadline."""
         left = inf
-        deadline = trio.current_time() + self.limits.deadline_s
-        with trio.CancelScope(deadline=deadline) as opening, ExitStack() as watched:
-            watched.enter_context(overdue_at(opening, deadline))
+        with trio.CancelScope() as opening, ExitStack() as watched:
+            watched.enter_context(ending_at(opening, counted_s() + self.limits.deadline_s))
             try:
                 async with context as entered:
                     watched.close()
-                    opening.deadline = inf
                     try:
                         yield entered
                     finally:
-                        left = trio.current_time()
-                        watched.enter_context(overdue_at(opening, left + self.limits.deadline_s))
+                        left = counted_s()
+                        watched.enter_context(ending_at(opening, left + self.limits.deadline_s))
             finally:
-                if trio.current_time() - left > self.limits.deadline_s:
-                    raise Failed(f"leaving {what} took {trio.current_time() - left:.1f} s, or had no end")
+                if (took_s := counted_s() - left) > self.limits.deadline_s:
+                    raise Failed(f"leaving {what} took {took_s:.1f} s, or had no end")
         if opening.cancelled_caught:
             raise Failed(f"{what} did not open within {self.limits.deadline_s:g} s")
 

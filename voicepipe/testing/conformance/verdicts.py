@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 class Failed(AssertionError):  # noqa: N818 - it reads "raise Failed(what happened)"
     """The adapter broke the rule of a check; the message says what it did."""
 
+    def __init__(self, message: str, *, means: str = "") -> None:
+        """Takes what happened.
+
+        Args:
+            message: what the adapter did.
+            means: what that means for a call and how to mend it, if it is not what the check is about; empty: it is.
+
+        """
+        super().__init__(message)
+        self.means = means
+
+    def of(self, check: str, means: str) -> Failure:
+        """This as the failure of a check whose rule means that."""
+        return Failure(check, str(self), self.means or means, self)
+
 
 class Skipped(Exception):  # noqa: N818 - no error: the check had nothing to go by
     """A check had nothing to go by; the message says what to hand in."""

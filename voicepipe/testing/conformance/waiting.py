@@ -1,0 +1,135 @@
+"""How long the kit waits: by a clock that stands still while the machine is busy with something else.
+
+No verdict may depend on how fast a machine is. A deadline is there for what would never come; on a loaded machine,
+under a tracer or in a slow container, what was to come may be late although the adapter is quick. So the kit counts
+the time that passes less the time for which a thread of this process, or of a child process, was ready to run and got
+no processor. Linux tells that for each thread, in `/proc/PID/task/TID/schedstat`; elsewhere time is just time.
+"""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOOK_S = 0.1
+"""How often it is looked whether something is overdue."""
+
+SHIELDED_S = 0.5
+"""How long after its deadline what is still in a scope keeps its shields."""
+
+AT_LEAST = 0.1
+"""How much of the time counts whatever the machine does, so that every deadline comes."""
+
+
+class Clock:
+    """Counts time for one check, and ends what is overdue."""
+
+    def __init__(self) -> None:
+        self._counted_s = 0.0
+        self._looked_at = trio.current_time()
+        self._delays: dict[Path, int] = {}
+        self._delayed_s()
+        self._due: dict[trio.CancelScope, float] = {}
+
+    def now(self) -> float:
+        """Seconds counted since it was made."""
+        passed = trio.current_time() - self._looked_at
+        if passed > 0:
+            self._looked_at += passed
+            self._counted_s += max(passed - self._delayed_s(), passed * AT_LEAST)
+        return self._counted_s
+
+    @contextmanager
+    def ending(self, scope: trio.CancelScope, due: float) -> Iterator[None]:
+        """Cancels a scope at a time, and then takes the shields of what is still in the block."""
+        self._due[scope] = due
+        try:
+            yield
+        finally:
+            del self._due[scope]
+
+    async def run(self) -> None:
+        """Looks, as long as it is not cancelled; runs beside each check."""
+        while True:
+            await trio.sleep(LOOK_S)
+            now = self.now()
+            overdue = {scope: now - due for scope, due in self._due.items() if now >= due}
+            for scope in overdue:
+                scope.cancel()
+            if max(overdue.values(), default=-inf) > SHIELDED_S:
+                # Which of them is in the way can't be told from outside; the check has failed anyway.
+                for shielded in gc.get_objects():
+                    if type(shielded) is trio.CancelScope and shielded.shield:
+                        shielded.shield = False
+
+    def _delayed_s(self) -> float:
+        """For how long threads have been kept waiting since this was last asked, in s, all of them together."""
+        delayed = 0
+        seen = {}
+        for thread in _threads(Path("/proc/self")):
+            try:
+                seen[thread] = int((thread / "schedstat").read_text(encoding="ascii").split()[1])
+            except (OSError, IndexError, ValueError):  # it has ended, or the kernel does not tell
+                continue
+            delayed += max(0, seen[thread] - self._delays.get(thread, 0))
+        self._delays = seen
+        return delayed / 1e9
+
+
+def _threads(process: Path) -> Iterator[Path]:
+    """The threads of a process and of those that it has started, in /proc."""
+    try:
+        threads = list((process / "task").iterdir())
+    except OSError:
+        return
+    for thread in threads:
+        yield thread
+        try:
+            children = (thread / "children").read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        for child in children:
+            yield from _threads(Path("/proc", child))
+
+
+_clock: ContextVar[Clock] = ContextVar("_clock")
+
+
+@contextmanager
+def counting_time() -> Iterator[Clock]:
+    """The clock of a check: `run` of what is given has to run beside it."""
+    clock = Clock()
+    token = _clock.set(clock)
+    try:
+        yield clock
+    finally:
+        _clock.reset(token)
+
+
+def counted_s() -> float:
+    """The time of the check that runs, in s."""
+    return _clock.get().now()
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[trio.CancelScope]:
+    """A scope that is cancelled after so much counted time, as `trio.move_on_after` is after so much of any."""
+    clock = _clock.get()
+    with trio.CancelScope() as scope, clock.ending(scope, clock.now() + seconds):
+        yield scope
+
+
+@contextmanager
+def ending_at(scope: trio.CancelScope, due: float) -> Iterator[None]:
+    """Cancels a scope of one's own when `counted_s` has come so far, while the block lasts."""
+    with _clock.get().ending(scope, due):
+        yield
