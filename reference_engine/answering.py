@@ -9,6 +9,7 @@ from uuid import UUID
 
 from attrs import asdict, define
 
+from reference_engine.ended_calls import EndedCall, EndedCalls
 from reference_engine.shortage import SHORT
 from voicepipe import (
     Call,
@@ -73,7 +74,7 @@ class HeldCall:
 class Answering:
     """Answers the calls that listeners bring, each with the set that its listener names at that moment.
 
-    While there are `max_calls`, the listeners are paused: who connects then is refused, as each listener does that.
+    While there are `max_calls`, the listeners that are to be closed then are paused; others bring calls, to be refused.
 
     The edge of a call is the listener's: what `answer` raises ends that call only, is reported to `crashed`, and
     the call is hung up.
@@ -90,13 +91,16 @@ class Answering:
         keep: Keep,
         shortage: Shortage,
         listeners: Mapping[str, AudioSocketListener] | None = None,
+        ended: EndedCalls | None = None,
     ) -> None:
         """Takes the sets that serve, by name, who is told what calls do, and what keeps their records.
 
-        `listeners`, by name, is looked up whenever the last place is taken or becomes free.
+        `listeners`, by name, is looked up whenever the last place is taken or becomes free. `ended` is told what
+        became of each call.
         """
         self._listeners = {} if listeners is None else listeners
         self._full = False
+        self._ended = EndedCalls() if ended is None else ended
         self._in_force, self._sets = in_force, sets
         self._sessions, self._metrics, self._log = sessions, metrics, log
         self._keep, self._shortage = keep, shortage
@@ -145,6 +149,8 @@ class Answering:
             return
         self._full = full
         for listener in self._listeners.values():
+            if listener.when_full != "close_listener":  # a call that can connect is refused by its UUID, and counted
+                continue
             if full:
                 listener.pause()
             else:
@@ -157,6 +163,16 @@ class Answering:
 
     def __iter__(self) -> Iterator[HeldCall]:
         return iter(tuple(self._calls))
+
+    def ending(self, name: str) -> EndedCall | None:
+        """What becomes of a call, by its own ID or its transport's, whose line is being closed."""
+        for held in self:
+            if name in {held.call.call_id, held.call.info.transport_id} and held.call.ending is not None:
+                outcome, detail = held.call.ending
+                return EndedCall(
+                    held.call.call_id, held.call.info.transport_id, held.pipelines.name, outcome, detail, None
+                )
+        return None
 
     def drain(self) -> None:
         """Lets every call that is up say its goodbye and hang up."""
@@ -224,9 +240,14 @@ class Answering:
             self._metrics.observe_refused(name)
         of = {"set": name} if name is not None else {}
         self._log.warning("call.refused", transport_id=info.transport_id, **of, listener=info.listener, reason=reason)
+        self._ended.refuse(info, name or "", reason)
         raise CallRefused(reason)
 
     def _observe(self, set_name: str, transport_id: str, recorder: CallRecorder, event: CallEvent) -> None:
+        def keep(event: CallEvent) -> None:
+            if isinstance(event, CallEnded):
+                self._ended.add(EndedCall(event.call_id, transport_id, set_name, event.outcome, event.detail))
+
         def record(event: CallEvent) -> None:
             recorder.observe(event)
             if recorder.record is not None:
@@ -236,6 +257,7 @@ class Answering:
             log_call_event(self._log, set_name, event, transport_id)
 
         for name, observe in (
+            ("ended calls", keep),
             ("records", record),
             ("sessions", self._sessions.observe),
             ("metrics", self._metrics.observe_call),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import asdict
 
+from reference_engine.ended_calls import EndedCall
 from voicepipe import Applied, Rejected, Unchanged, effective_config, problems_as_data
 
 if TYPE_CHECKING:
@@ -163,6 +164,15 @@ def version_detail_body(pipelines: PipelineSet, record: VersionRecord) -> dict[s
     """One version by itself: what it changed, and what it was built from, without any secret."""
     config = effective_config(pipelines.config_of(record.version))
     return {"set": pipelines.name, **version_body(record), "plan": plan_body(record.plan), "config": config}
+
+
+def call_body(call: Session | EndedCall) -> dict[str, Any]:
+    """How a call stands that somebody asks for, or what became of it."""
+    said = {"call_id": call.call_id, "transport_id": call.transport_id, "set": call.set}
+    if isinstance(call, EndedCall):
+        at = call.ended.isoformat() if call.ended is not None else None
+        return {**said, "state": "ended", "outcome": call.outcome, "detail": call.detail, "ended": at}
+    return {**said, "state": call.state, "outcome": None, "detail": "", "ended": None}
 
 
 def session_body(session: Session) -> dict[str, Any]:

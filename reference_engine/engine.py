@@ -15,6 +15,7 @@ from reference_engine.component_log import component_log
 from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
 from reference_engine.control.socket import address_of, claimed_port, claimed_socket
+from reference_engine.ended_calls import EndedCalls
 from reference_engine.listening import ipv4_ports, open_listeners
 from reference_engine.metrics import Metrics
 from reference_engine.readiness import Readiness
@@ -94,6 +95,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             shortage = Shortage(log)
             logged.conceal = partial(conceal_all, sets.serving, in_force)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
+            ended = EndedCalls()
             answering = Answering(
                 in_force,
                 sets.serving,
@@ -103,6 +105,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 keep=records.keep,
                 shortage=shortage,
                 listeners=listeners,
+                ended=ended,
             )
             stopping = Stopping(
                 everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
@@ -123,7 +126,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 reopen=records.reopen,
                 log=log,
             )
-            app = Control(in_force, sets, reloading, sessions, metrics, readiness).app()
+            app = Control(in_force, sets, reloading, sessions, metrics, readiness, answering, ended).app()
 
             def tend(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:
                 upkeep.start_soon(keep_up, task, partial(run, *args), log)

@@ -77,6 +77,12 @@ class SessionStore:
         """That call, or None."""
         return self._sessions.get(call_id)
 
+    def find(self, name: str) -> Session | None:
+        """The call that has this for its own ID or for its transport's, or None; of several the latest."""
+        return self.get(name) or next(
+            (one for one in reversed(self._sessions.values()) if one.transport_id == name), None
+        )
+
     def counts(self) -> Counter[tuple[str, int]]:
         """How many calls each version of each set has, by (set, version)."""
         return Counter((session.set, session.version) for session in self)

@@ -12,9 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reference_engine import bodies
+from reference_engine.answering import Answering
 from reference_engine.control.answers import JSONAnswer
 from reference_engine.control.asked import flag, only, version_that_must_serve, version_to_go_back_to
 from reference_engine.control.openapi import OPENAPI
+from reference_engine.ended_calls import EndedCalls
 from reference_engine.metrics import CONTENT_TYPE, Metrics
 from reference_engine.outcomes import Reloaded
 from reference_engine.readiness import Readiness
@@ -39,6 +41,7 @@ ROUTES = (
     ("GET", "/sets", "show_sets"),
     ("GET", "/sets/{set}/versions/{version}", "show_version"),
     ("GET", "/calls", "show_calls"),
+    ("GET", "/calls/{call}", "show_call"),
     ("GET", "/healthz", "healthz"),
     ("GET", "/readyz", "readyz"),
     ("GET", "/metrics", "show_metrics"),
@@ -66,6 +69,10 @@ class Control:
     """Its metrics."""
     readiness: Readiness
     """How far it has come."""
+    answering: Answering
+    """Its calls once more, of which some are ending."""
+    ended: EndedCalls
+    """Those that have ended of late."""
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -125,6 +132,23 @@ class Control:
     async def show_calls(self, _request: Request) -> Response:
         """What every call is doing."""
         return JSONAnswer({"calls": [bodies.session_body(session) for session in self.sessions]})
+
+    async def show_call(self, request: Request) -> Response:
+        """How one call stands, or what became of it; `field` asks for one word of that, for a dialplan."""
+        only(request, "field")
+        name = request.path_params["call"]
+        call = self.answering.ending(name) or self.sessions.find(name) or self.ended.find(name)
+        if call is None and "field" in request.query_params:  # a dialplan would take the error for the answer
+            return Response(b"", HTTPStatus.NOT_FOUND, media_type="text/plain; charset=utf-8")
+        if call is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no call {name!r}, nor was there one of late")
+        body, field = bodies.call_body(call), request.query_params.get("field")
+        if field is None:
+            return JSONAnswer(body)
+        if field not in body:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"there is no field {field!r}; fields: {', '.join(body)}")
+        text = "" if body[field] is None else str(body[field])
+        return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
 
     async def healthz(self, _request: Request) -> Response:
         """That the process is alive."""

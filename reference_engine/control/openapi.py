@@ -194,6 +194,16 @@ SCHEMAS: dict[str, Schema] = {
             )
         ),
     ),
+    "Call": _object(
+        "How a call stands, or what became of it.",
+        call_id={**TEXT, "description": "Empty if it was refused."},
+        transport_id=TEXT,
+        set=TEXT,
+        state=_one_of("listening", "hearing", "speaking", "ended"),
+        outcome={"type": ["string", "null"], "description": "As in `CallEnded`, or `refused`; null while it is up."},
+        detail={**TEXT, "description": "The transfer's target, or the reason."},
+        ended=_or_null(MOMENT),
+    ),
     "Status": _object("How far the engine has come.", status=_one_of("ok", "starting", "ready", "draining")),
 }
 
@@ -274,6 +284,18 @@ OPENAPI: Schema = {
             )
         },
         "/calls": {"get": _operation("What each call is doing.", {200: _answer("Each of them.", "Calls")})},
+        "/calls/{call}": {
+            "get": _operation(
+                "How a call stands, or what became of one that has ended in the last ten minutes.",
+                {
+                    200: _answer("How it stands; with `field`, that field's value as plain text.", "Call"),
+                    400: _answer("There is no such field.", "Error"),
+                    404: _answer("There is no such call.", "Error"),
+                },
+                _parameter("call", "path", "The engine's ID of the call, or its transport's: AudioSocket's UUID."),
+                _parameter("field", "query", "One field of the answer, for a dialplan's `CURL()`."),
+            )
+        },
         "/healthz": {
             "get": _operation("Whether the process is alive.", {200: _answer("It is.", "Status")}, open_to_all=True)
         },

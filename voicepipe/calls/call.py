@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from voicepipe.calls.alternatives import Rung
-    from voicepipe.calls.events import CallEvent, Observer
+    from voicepipe.calls.events import CallEvent, Observer, Outcome
     from voicepipe.calls.turn_events import Action, Event
     from voicepipe.calls.vad import Edge
     from voicepipe.components import Role
@@ -132,6 +132,15 @@ class Call:
     def call_id(self) -> str:
         """Unique; the transport's own name for the call is `info.transport_id`."""
         return self.info.call_id
+
+    @property
+    def ending(self) -> tuple[Outcome, str] | None:
+        """How the call ends and what `CallEnded.detail` will say; None while it is up.
+
+        It is there before the line is closed; `CallEnded` is told when the tools that have begun have come to their end
+        too.
+        """
+        return None if self._ending is None else (self._ending.outcome, self._ending.detail)
 
     def drain(self) -> None:
         """Ends the call politely: after the reply that is on, with the configured goodbye."""
