@@ -43,7 +43,7 @@ def outcome_body(outcome: ReloadOutcome) -> dict[str, Any]:
             }
         case Unchanged():
             serves = {"version": outcome.version, "digest": outcome.digest, **_rolled_back(outcome)}
-            return {**said, "outcome": "unchanged", **serves}
+            return {**said, "outcome": "unchanged", **serves, "degraded": problems_as_data(outcome.degraded)}
         case Rejected():
             errors = problems_as_data(outcome.problems)
             serving = {"serving_version": outcome.version or None, "digest": outcome.digest}
@@ -106,6 +106,7 @@ def set_body(pipelines: PipelineSet, state: Literal["serving", "removed"] = "ser
         "digest": current.digest,
         "active_pipeline": current.config.active_pipeline,
         "pipelines": list(current.pipelines),
+        "degraded": problems_as_data(pipelines.degraded),
         "components": [component_body(health) for health in current.components],
         "versions": [version_body(record) for record in pipelines.history],
         "last_known_good": serves_last_known_good(pipelines),
@@ -123,6 +124,7 @@ def unfit_set_body(name: str, path: Path, rejected: Rejected | None) -> dict[str
         "digest": None,
         "active_pipeline": None,
         "pipelines": [],
+        "degraded": [],
         "components": [],
         "versions": [],
         "last_known_good": False,
@@ -139,6 +141,7 @@ def component_body(health: ComponentHealth) -> dict[str, Any]:
         "adapter": health.adapter,
         "model": health.model,
         "state": health.state,
+        "was_open": health.was_open,
         "retry_s": round(health.retry_s, 3),
         "error": {"message": error.message, "answered": error.answered, "hint": error.hint} if error else None,
         "successes": health.successes,

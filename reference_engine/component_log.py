@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 def component_log(log: Log) -> Callable[[ComponentHealth], None]:
     """An observer for `open_runtime` that writes a record when calls begin, and cease, to leave a component alone.
 
+    One that a version has to do without, because it could not be opened, is `component.not_open`; when it has been, it is
+    `component.recovered` as any other.
+
     Without a `call_id`: it is about all of them. That it was tried again in vain is not worth another record.
     """
 
@@ -22,8 +25,9 @@ def component_log(log: Log) -> Callable[[ComponentHealth], None]:
         if health.state == "closed":
             log.info("component.recovered", **of)
         elif health.state == "open" and health.error is not None and not health.retries:
-            log.error(
-                "component.failed",
+            write, name = (log.error, "component.failed") if health.was_open else (log.warning, "component.not_open")
+            write(
+                name,
                 **of,
                 message=health.error.message,
                 retryable=health.error.retryable,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reference_engine.bodies import engine_outcome_body, outcome_body
-from voicepipe import Applied, Plan, Rejected, Retired
+from voicepipe import Applied, Plan, Rejected, Retired, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,12 @@ def reload_log(log: Log) -> Callable[[SetEvent], None]:
                 log.error(name, **body)
             case Applied(plan=Plan(degraded=(_, *_))):
                 log.warning(name, **body, problems=body["plan"]["degraded"])
+            case Unchanged(degraded=(_, *_)):
+                body["problems"] = body.pop("degraded")
+                log.warning(name, **body)
+            case Unchanged():
+                del body["degraded"]
+                log.info(name, **body)
             case _:
                 log.info(name, **body)
 

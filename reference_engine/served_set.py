@@ -13,6 +13,7 @@ from reference_engine.upkeep import FIRST_S, LONGEST_S, single
 from reference_engine.watching import files_of, watch_set
 from voicepipe import (
     Applied,
+    ComponentsUnavailable,
     ConfigError,
     Location,
     PipelineSetClosed,
@@ -38,6 +39,9 @@ START = "start"
 
 FAILURE = "failure"
 """The trigger of an opening that nobody asked for: the set has failed while it served."""
+
+RETRY = "retry"
+"""The trigger of an opening that nobody asked for: nothing of the set opened, for its providers were away."""
 
 NO_VERSION = 0
 """What `Rejected.version` is when no version has ever served."""
@@ -98,7 +102,7 @@ class ServedSet:
         self._attempt: _Attempt | None = None
         self._asked = trio.Event()
         self._admitted = trio.Event()
-        self._failed = trio.Event()
+        self._failed, self._again = trio.Event(), FAILURE
         self._removed = trio.Event()
         self._until_removed = trio.CancelScope()  # around what ends at once
         self._opening = trio.CancelScope()
@@ -225,7 +229,7 @@ class ServedSet:
                     nursery.start_soon(self._open_again)
 
     async def _open_again(self) -> NoReturn:
-        """Asks for a set to be opened that has failed while it served: after a pause, which grows with each failure."""
+        """Asks for a set to be opened that has failed while it served, or of which nothing opened; with backoff."""
         pause = FIRST_S
         while True:
             waited_since = trio.current_time()
@@ -236,7 +240,7 @@ class ServedSet:
             await trio.sleep(pause)
             pause = min(pause * 2, LONGEST_S)
             if self.pipelines is None:
-                self.ask(FAILURE)
+                self.ask(self._again)
 
     async def _watch(self) -> None:
         await self._admitted.wait()
@@ -276,9 +280,12 @@ class ServedSet:
         if self._removed.is_set():
             return
         self.pipelines = None
-        self.rejected = _rejected(self, attempt.trigger, seconds, error)
-        self._finish(attempt, self.rejected)
-        if served:
+        before, self.rejected = self.rejected, _rejected(self, attempt.trigger, seconds, error)
+        # That it was tried again in vain is not worth another record.
+        same = attempt.trigger == RETRY and before is not None and before.reason == self.rejected.reason
+        self._finish(attempt, self.rejected, tell=not same)
+        if served or self.rejected.reason == "open":
+            self._again = FAILURE if served else RETRY
             self._failed.set()
 
     def _finish(self, attempt: _Attempt, outcome: ReloadOutcome, *, tell: bool = True) -> None:
@@ -313,7 +320,7 @@ def _rejected(served: ServedSet, trigger: str, seconds: float, error: Exception)
         seconds=seconds,
         digest=None,
         problems=config.problems if config else (_defect(served.path, error),),
-        reason="config" if config else "defect",
+        reason="open" if isinstance(error, ComponentsUnavailable) else "config" if config else "defect",
         files=config.files if config else (),
     )
 

@@ -12,7 +12,14 @@ from reference_engine.environment import read_environ
 from reference_engine.last_known_good import LastKnownGood
 from reference_engine.served_set import START, ServedSet
 from reference_engine.upkeep import Told, keep_up
-from voicepipe import Applied, ConfigError, PipelineSetClosed, open_pipeline_set
+from voicepipe import (
+    Applied,
+    ComponentsUnavailable,
+    ConfigError,
+    PipelineSetClosed,
+    open_pipeline_set,
+    problems_as_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -71,18 +78,29 @@ class Sets:
     async def start(self) -> None:
         """Opens all sets of the engine's file, side by side.
 
+        A set of which nothing opens is tried again with backoff, and holds no other back.
+
         Raises:
-            ConfigError: some can't be served; with the problems of all of them.
+            ComponentsUnavailable: nothing opens of any set; with the problems of all of them.
+            ConfigError: the files of some are not fit; likewise.
 
         """
         self._nursery.start_soon(keep_up, "last known good", self.last_known_good.keep, self._log)
         for name, path in self._in_force.settings.pipeline_sets.items():
             self.add(name, path)
         outcomes = await self.reload(self._named, trigger=START)
-        if self.unfit:
-            rejected = [self.unfit[name] for name in outcomes if name in self.unfit]
-            problems = tuple(problem for one in rejected for problem in one.problems)
-            raise ConfigError(problems, tuple(file for one in rejected for file in one.files))
+        rejected = [self.unfit[name] for name in outcomes if name in self.unfit]
+        away = all(one.reason == "open" for one in rejected)
+        if rejected and not (away and self.serving):
+            problems = [problem for one in rejected for problem in one.problems]
+            files = [file for one in rejected for file in one.files]
+            raise ComponentsUnavailable(problems, files) if away else ConfigError(problems, files)
+        for one in rejected:
+            self._log.warning("set.not_open", set=one.set, problems=problems_as_data(one.problems))
+        for name, pipelines in self.serving.items():
+            if pipelines.degraded:
+                version, problems = pipelines.current.version, problems_as_data(pipelines.degraded)
+                self._log.warning("set.degraded", set=name, version=version, problems=problems)
 
     def add(self, name: str, path: Path) -> ServedSet:
         """Names a set, which a reload opens."""

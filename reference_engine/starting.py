@@ -13,7 +13,7 @@ from reference_engine.errors import EngineError
 from reference_engine.lines import LineWriter
 from reference_engine.signals import ignore_late_signals
 from reference_engine.telemetry import LogSettings, adopt_standard_logging, open_log
-from voicepipe import ConfigError, format_problems, problems_as_data
+from voicepipe import ComponentsUnavailable, ConfigError, format_problems, problems_as_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 Error = TypeVar("Error", bound=BaseException)
 
 EX_CONFIG = 78
-"""From BSD's sysexits.h: something is wrong in a configuration file."""
+"""From BSD's sysexits.h: something is wrong in a configuration file, so trying again won't help."""
+
+EX_TEMPFAIL = 75
+"""From BSD's sysexits.h: nothing opens of what the files name, so trying again may help."""
 
 
 def start(options: RunOptions, log_format: LogFormat | None) -> int:
@@ -46,8 +49,10 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
         try:
             status = 1 if trio.run(run_engine, options, in_force, log) else 0
         except* ConfigError as errors:
-            status = EX_CONFIG
-            for error in _leaves(errors):
+            failures = list(_leaves(errors))
+            away = all(isinstance(error, ComponentsUnavailable) for error in failures)
+            status = EX_TEMPFAIL if away else EX_CONFIG
+            for error in failures:
                 _report(error, log, form)
         except* EngineError as errors:
             for failed in _leaves(errors):
@@ -59,7 +64,11 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
 def _report(error: ConfigError, log: Log, form: LogFormat) -> None:
     """The problems as `voicepipe check` shows them; a log that machines read has them too."""
     count = len(error.problems)
-    reason = f"{count} {'problem' if count == 1 else 'problems'} in the configuration"
+    problems = f"{count} {'problem' if count == 1 else 'problems'}"
+    away = isinstance(error, ComponentsUnavailable)
+    reason = (
+        f"no pipeline can be opened ({problems}); the files are fit" if away else f"{problems} in the configuration"
+    )
     log.error(
         "engine.failed", reason=reason, **{"problems": problems_as_data(error.problems)} if form == "json" else {}
     )

@@ -131,6 +131,8 @@ def _standing(pipelines: PipelineSet) -> str:
     serves = f"version {current.version} serves ({current.config.active_pipeline})"
     if isinstance(last, Rejected):
         return f"{pipelines.name}: reload rejected, {serves}: {_why(last.problems)}"
+    if pipelines.degraded:
+        return f"{pipelines.name}: degraded, {serves}: {_why(pipelines.degraded)}"
     return f"{pipelines.name}: {serves}"
 
 

@@ -2,6 +2,7 @@
 
     VoicepipeError
     ├── ConfigError         theirs: what the files say can't be served; carries every problem with its place
+    │   └── ComponentsUnavailable  theirs: nothing is wrong with the files, but what they name does not open
     ├── PipelineSetClosed   ours: the set no longer takes calls
     ├── UnknownVersion      ours: there is no such version to go back to
     ├── CallRefused         ours: a call is not taken
@@ -88,6 +89,13 @@ class ConfigError(VoicepipeError):
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...], tuple[Path, ...]]]:
         return type(self), (self.problems, self.files)
+
+
+class ComponentsUnavailable(ConfigError):  # noqa: N818 - says what is the case, as UnknownVersion does
+    """The files are fit, but what they name does not open: a provider is away, refuses a key, or takes too long.
+
+    The same files may be served later without anybody changing them, so trying again is worth it.
+    """
 
 
 class PipelineSetClosed(VoicepipeError):  # noqa: N818 - like trio.ClosedResourceError's family: a state, not a fault

@@ -52,6 +52,7 @@ from voicepipe.config.values import Directory, File, Secret
 from voicepipe.errors import (
     CallRefused,
     ComponentError,
+    ComponentsUnavailable,
     ConfigError,
     Location,
     PipelineSetClosed,
@@ -132,6 +133,7 @@ __all__ = [
     "ComponentHealth",
     "ComponentLabel",
     "ConfigDocument",
+    "ComponentsUnavailable",
     "ConfigError",
     "Directory",
     "Dtmf",

@@ -99,6 +99,7 @@ SCHEMAS: dict[str, Schema] = {
         outcome={"const": "unchanged"},
         version=NUMBER,
         digest=DIGEST,
+        degraded=_list(_ref("Problem")),
     ),
     "Rejected": _object(
         "The files can't be served; what served before serves on.",
@@ -147,6 +148,7 @@ SCHEMAS: dict[str, Schema] = {
             **_one_of("closed", "open", "half_open"),
             "description": "`closed`: calls use it; `open`: they leave it alone; `half_open`: it is being tried.",
         },
+        was_open={"type": "boolean", "description": "Whether it has been open since a version has it."},
         retry_s={**SECONDS, "description": "Until it is tried again; 0 while it is not left alone."},
         error=_or_null(_object("Why calls leave it alone.", message=TEXT, answered=TEXT, hint=TEXT)),
         successes={**NUMBER, "description": "How many attempts of calls gave something useful."},
@@ -165,6 +167,10 @@ SCHEMAS: dict[str, Schema] = {
         digest=_or_null(DIGEST),
         active_pipeline={"type": ["string", "null"]},
         pipelines=_list(TEXT),
+        degraded={
+            **_list(_ref("Problem")),
+            "description": "What of the serving version is not there by now, and is tried again.",
+        },
         components=_list(_ref("Component")),
         versions=_list(_ref("Version")),
         last_known_good={"type": "boolean", "description": "Whether it serves what was kept of an earlier run."},
@@ -250,7 +256,12 @@ OPENAPI: Schema = {
                     **_CHANGED,
                 },
                 _parameter("set", "query", "Only this set; left out: the engine's file and all sets."),
-                _parameter("force", "query", "Leave a rollback.", {"type": "boolean"}),
+                _parameter(
+                    "force",
+                    "query",
+                    "Leave a rollback; serve without a component that works now and would be lost.",
+                    {"type": "boolean"},
+                ),
                 _IF_MATCH,
             )
         },

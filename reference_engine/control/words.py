@@ -47,7 +47,9 @@ def _describe_set(body: Mapping[str, Any], engine: Mapping[str, Any], *, colour:
             return _describe_applied(body, colour=colour)
         case "unchanged":
             gone_back = f" (rolled back to {body['rolled_back_to']})" if "rolled_back_to" in body else ""
-            return f"{body['set']}: unchanged{gone_back}, version {body['version']} serves on; nothing was reopened\n"
+            head = f"{body['set']}: unchanged{gone_back}, version {body['version']} serves on; nothing was reopened\n"
+            degraded = body.get("degraded")
+            return f"{head}\n{_degraded(degraded, colour=colour)}\n" if degraded else head
         case _:
             errors = body["errors"][len(engine.get("errors", ())) :]
             serving = body["serving_version"]
@@ -65,8 +67,13 @@ def _describe_applied(body: Mapping[str, Any], *, colour: bool) -> str:
     lines.append(f"  active pipeline: {active}" if was in {"", active} else f"  active pipeline: {was} -> {active}")
     lines += [f"  {title}: {', '.join(plan[what])}" for what, title in _CHANGES if plan[what]]
     if plan["degraded"]:
-        lines += ["  degraded:", "", _problems(plan["degraded"], colour=colour).rstrip()]
+        lines.insert(1, f"{_degraded(plan['degraded'], colour=colour)}\n")
     return "\n".join(lines) + "\n"
+
+
+def _degraded(problems: Sequence[Mapping[str, Any]], *, colour: bool) -> str:
+    """What a version lacks, before all else that is told of it."""
+    return f"  degraded, and tried again until it is there:\n\n{_problems(problems, colour=colour).rstrip()}"
 
 
 def describe_sets(body: Mapping[str, Any]) -> str:
@@ -76,6 +83,7 @@ def describe_sets(body: Mapping[str, Any]) -> str:
     engine = body["engine"]
     if engine is not None and engine["last_attempt"]:
         notes.append(f"the engine's file: {_last(engine['last_attempt'])}")
+        notes += [f"  {_problem(problem)}" for problem in engine["last_attempt"].get("errors", ())]
     for one in (*body["sets"], *body["removed"]):
         if one["state"] in {"opening", "rejected"}:
             rows.append((one["set"], "-", one["state"], "0", "-", "-"))
@@ -89,8 +97,11 @@ def describe_sets(body: Mapping[str, Any]) -> str:
         if one["last_known_good"]:
             notes.append(f"{one['set']}: serves the last known good files, for those that are there are not fit")
         notes += [f"{one['set']}: {_ailing(component)}" for component in one["components"] if component["error"]]
+        apologies = [problem for problem in one["degraded"] if problem["path"].endswith(".on_failure.say")]
+        notes += [f"{one['set']}: degraded: {_problem(problem)}" for problem in apologies]
         if last := one["last_attempt"]:
             notes.append(f"{one['set']}: {_last(last)}")
+            notes += [f"  {_problem(problem)}" for problem in last.get("errors", ())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
@@ -98,15 +109,26 @@ def describe_sets(body: Mapping[str, Any]) -> str:
 
 def _ailing(component: Mapping[str, Any]) -> str:
     error, retry_s = component["error"], component["retry_s"]
-    state = f"is left alone, for {retry_s:.1f} s more" if component["state"] == "open" else "is being tried again"
+    whose = f"{component['role']} {component['name']}"
     answered = f"; answered: {error['answered']}" if error["answered"] else ""
     hint = f" ({error['hint']})" if error["hint"] else ""
-    return f"{component['role']} {component['name']} {state}: {error['message']}{answered}{hint}"
+    if not component["was_open"]:
+        again = f"tried again in {retry_s:.1f} s" if retry_s else "being tried again"
+        return f"degraded: {whose} has not opened yet, {again}: {error['message']}{answered}{hint}"
+    state = f"is left alone, for {retry_s:.1f} s more" if component["state"] == "open" else "is being tried again"
+    return f"{whose} {state}: {error['message']}{answered}{hint}"
 
 
 def _last(outcome: Mapping[str, Any]) -> str:
     errors = f", {_count(len(outcome['errors']), 'problem')}" if "errors" in outcome else ""
-    return f"last reload {outcome['outcome']}{errors}, {_local(outcome['at'])}"
+    gone_back = f" (rolled back to {outcome['rolled_back_to']})" if "rolled_back_to" in outcome else ""
+    return f"last reload {outcome['outcome']}{gone_back}{errors}, {_local(outcome['at'])}"
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    path = f" {problem['path']}:" if problem["path"] else ""
+    hint = f" ({problem['hint']})" if problem["hint"] else ""
+    return f"{problem['file']}:{problem['line']}:{problem['column']}:{path} {problem['message']}{hint}"
 
 
 def _problems(errors: Sequence[Mapping[str, Any]], *, colour: bool) -> str:

@@ -86,6 +86,11 @@ class Alternatives(Generic[AnyOpened]):
         """The first that is worth trying; None: all are being left alone."""
         return next((one for one in self._opened if one.breaker.lets_through), None)
 
+    @property
+    def first(self) -> AnyOpened:
+        """What a call begins with: the first of those that have opened, if any has."""
+        return next((one for one in self._opened if one.was_open), self._opened[0])
+
     def is_refusing(self, index: int) -> bool:
         """Whether one has refused what this call asked; a call asks it again only if nothing else is left.
 

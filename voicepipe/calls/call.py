@@ -86,7 +86,7 @@ class Call:
         self._echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge, self._echo)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
-        self._stts = Alternatives("stt", pipeline.stt, retries, *tell)
+        self._stts = Alternatives("stt", pipeline.role("stt"), retries, *tell)
         played = self._echo.played if self._echo is not None else None
         pace = pipeline.clock.ticker, settings.streaming.lead_ms
         playout = Playout(transport, *pace, self._tasks, failed=self.fail, on_written=played)
@@ -101,9 +101,11 @@ class Call:
             happened=self._happened,
             refused=self._tool_refused,
         )
+        self._llms = Alternatives("llm", pipeline.role("llm"), retries, *tell)
+        self._ttss = Alternatives("tts", pipeline.role("tts"), retries, *tell)
         speaker = Speaker(
-            Alternatives("llm", pipeline.llm, retries, *tell),
-            Alternatives("tts", pipeline.tts, retries, *tell),
+            self._llms,
+            self._ttss,
             conversation.states,
             conversation.fits,
             settings.budgets,
@@ -163,7 +165,9 @@ class Call:
             version=pipeline.version,
             digest=pipeline.digest,
             pipeline=pipeline.name,
-            **{role: getattr(pipeline, role)[0].label for role in ROLES},
+            stt=self._stts.first.label,
+            llm=self._llms.first.label,
+            tts=self._ttss.first.label,
             recording="" if self._recorded is None else str(self._recorded.path),
         )
         try:
@@ -333,7 +337,7 @@ class Call:
             self._tell(RecordingFailed, path=str(self._recorded.path), reason=reason)
 
     def _tool_refused(self, error: ComponentError) -> None:
-        error.component, error.role = self._pipeline.llm[0].label.name, "llm"
+        error.component, error.role = self._llms.first.label.name, "llm"
         self._component_failed("llm", error)
 
     def _failed_over(self, role: Role, rung: Rung, component: str) -> None:

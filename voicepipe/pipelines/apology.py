@@ -13,14 +13,14 @@ from voicepipe.events import SpeechAudio
 from voicepipe.pipelines.snapshot import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from voicepipe.components import SpeechStream
     from voicepipe.config.settings import PipelineSettings
     from voicepipe.pipelines.shared_component import SharedComponent
 
 RECORD_S = 10.0
-"""How long an apology may take to be spoken, in s."""
+"""How long a voice may take to speak an apology, in s."""
 
 LONGEST_MS = 60_000
 """How long it may be, in ms: what is longer is cut, and is not an apology."""
@@ -31,68 +31,133 @@ TELEPHONE = AudioFormat(8000)
 AT_ONCE = 8
 """How many are recorded at the same time."""
 
+AGAIN_S = (30.0, 600.0)
+"""The first and the longest pause before those that are missing are tried again, though no voice has come back."""
 
-async def record_apologies(
-    pipelines: Iterable[PipelineSettings], voices: dict[str, SharedComponent]
-) -> tuple[dict[str, Recorded], list[Problem]]:
-    """The apologies of pipelines by their names, and why those that are missing are.
 
-    A voice keeps what it has spoken, so an apology is made once however many pipelines and versions share it.
+class Apologies:
+    """What the pipelines of one version say when nothing can speak any more: kept for as long as the version is.
+
+    A voice knows what it has spoken for any version, so an apology is made once however many pipelines and versions
+    share it; when the last of them has forgotten it, it is gone.
 
     Args:
         pipelines: whose.
-        voices: what is open of their text-to-speech, by key.
+        voices: components by key, their text-to-speech among them; those that are not open yet may open later.
 
     """
-    recorded: dict[str, Recorded] = {}
-    problems: list[Problem] = []
-    limit = trio.CapacityLimiter(AT_ONCE)
-    wanted: dict[tuple[str, tuple[str, ...]], list[PipelineSettings]] = {}
-    for pipeline in pipelines:
-        keys = tuple(one.key for one in pipeline.tts if one.key in voices)
-        if keys and any(map(str.isalnum, pipeline.on_failure.say)):  # else there is nothing to speak
-            wanted.setdefault((pipeline.on_failure.say, keys), []).append(pipeline)
 
-    async def record(text: str, keys: Sequence[str], users: Sequence[PipelineSettings]) -> None:
-        async with limit:
+    def __init__(self, pipelines: Iterable[PipelineSettings], voices: Mapping[str, SharedComponent]) -> None:
+        self._voices = voices
+        self._wanted: dict[tuple[str, tuple[str, ...]], list[PipelineSettings]] = {}
+        for pipeline in pipelines:
+            if any(map(str.isalnum, pipeline.on_failure.say)):  # else there is nothing to speak
+                keys = tuple(one.key for one in pipeline.tts)
+                self._wanted.setdefault((pipeline.on_failure.say, keys), []).append(pipeline)
+        self._recorded: dict[str, Recorded] = {}
+        self._failures: dict[tuple[str, tuple[str, ...]], ComponentError] = {}
+        self._forgotten = False
+
+    def of(self, name: str) -> Recorded | None:
+        """That of a pipeline; None: no voice has spoken it yet, or it says nothing."""
+        return self._recorded.get(name)
+
+    @property
+    def missing(self) -> tuple[Problem, ...]:
+        """Which could not be spoken, and why."""
+        return tuple(self._problem(wanted, users[0]) for wanted, users in self._missing())
+
+    async def record(self, deadline: float) -> None:
+        """Has those spoken that are missing and that a voice is open for.
+
+        Args:
+            deadline: until when, on trio's clock; what is not done by then stays missing.
+
+        """
+        limit = trio.CapacityLimiter(AT_ONCE)
+
+        async def record(wanted: tuple[str, tuple[str, ...]], users: Sequence[PipelineSettings]) -> None:
+            text, keys = wanted
             try:
-                speech = await _by_any([voices[key] for key in keys], text)
+                async with limit:
+                    speech = await _by_any([voice for key in keys if (voice := self._voices.get(key))], text)
             except ComponentError as error:
-                first = users[0]
-                problems.append(
-                    Problem(
-                        where=first.tts[0].where,
-                        path=f"pipelines.{first.name}.on_failure.say",
-                        message=f"the apology can't be spoken beforehand: {error.component}: {error.message}",
-                        hint=error.hint or "callers will not hear it when text-to-speech fails",
-                    )
-                )
+                self._failures[wanted] = error
             else:
-                recorded.update((user.name, speech) for user in users)
+                if speech is not None and not self._forgotten:
+                    self._recorded.update((user.name, speech) for user in users)
 
-    async with trio.open_nursery() as nursery:
-        for (text, keys), users in wanted.items():
-            nursery.start_soon(record, text, keys, users)
-    return recorded, problems
+        with trio.CancelScope(deadline=deadline):
+            async with trio.open_nursery() as nursery:
+                for wanted, users in self._missing():
+                    nursery.start_soon(record, wanted, users)
+
+    async def keep(self) -> None:
+        """Records those that are missing as soon as that may succeed; returns when none is."""
+        pause, longest = AGAIN_S
+        moved = trio.Event()
+
+        def move() -> None:
+            moved.set()
+
+        voices = {voice for (_, keys), _ in self._missing() for key in keys if (voice := self._voices.get(key))}
+        for voice in voices:
+            voice.breaker.watchers.add(move)
+        try:
+            if any(wanted not in self._failures for wanted, _ in self._missing()):
+                move()  # a voice may have come meanwhile
+            while self._missing():
+                with trio.move_on_after(pause) as waiting:
+                    await moved.wait()
+                moved = trio.Event()
+                pause = min(longest, 2 * pause) if waiting.cancelled_caught else AGAIN_S[0]
+                await self.record(trio.current_time() + RECORD_S * len(voices))
+        finally:
+            for voice in voices:
+                voice.breaker.watchers.discard(move)
+
+    def forget(self) -> None:
+        """Forgets all of them: the version is gone."""
+        self._forgotten = True
+        self._recorded.clear()
+
+    def _missing(self) -> list[tuple[tuple[str, tuple[str, ...]], list[PipelineSettings]]]:
+        return [(wanted, users) for wanted, users in self._wanted.items() if users[0].name not in self._recorded]
+
+    def _problem(self, wanted: tuple[str, tuple[str, ...]], first: PipelineSettings) -> Problem:
+        error = self._failures.get(wanted) or ComponentError(
+            "no voice has had the time", hint="it is done when one has"
+        )
+        whose = f"{error.component}: " if error.component else ""
+        return Problem(
+            where=first.tts[0].where,
+            path=f"pipelines.{first.name}.on_failure.say",
+            message=f"the apology can't be spoken beforehand: {whose}{error.message}",
+            hint=error.hint or "callers will not hear it when text-to-speech fails",
+        )
 
 
-async def _by_any(voices: Sequence[SharedComponent], text: str) -> Recorded:
-    """The text as the first voice speaks it that can; raises the last one's failure."""
+async def _by_any(voices: Sequence[SharedComponent], text: str) -> Recorded | None:
+    """The text as the first voice speaks it that can; None: none is open. Raises the last one's failure."""
     for voice in voices:
         if (known := voice.recordings.get(text)) is not None:
             return known
-    failure = ComponentError("has no voice")
+    failure: ComponentError | None = None
     for voice in voices:
+        if not voice.is_open:
+            continue
         try:
             with trio.fail_after(RECORD_S):
-                voice.recordings[text] = await _recorded(voice, text)
+                recorded = voice.recordings[text] = await _recorded(voice, text)
         except ComponentError as error:
             failure = error
         except trio.TooSlowError:
             failure = ComponentError(f"took over {RECORD_S:g} s", component=voice.who.name, role="tts")
         else:
-            return voice.recordings[text]
-    raise failure
+            return recorded
+    if failure is not None:
+        raise failure
+    return None
 
 
 async def _recorded(voice: SharedComponent, text: str) -> Recorded:

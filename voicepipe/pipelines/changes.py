@@ -12,7 +12,7 @@ from attrs import define, field
 
 from voicepipe.config.helper import DefectError, broke_down, defect
 from voicepipe.config.settings import SetConfig
-from voicepipe.errors import ConfigError, Location, Problem
+from voicepipe.errors import ComponentsUnavailable, ConfigError, Location, Problem
 from voicepipe.pipelines.outcome import Outcome, Rejected, RejectedFor
 
 _log = logging.getLogger("voicepipe")
@@ -80,7 +80,10 @@ def neither(refused: ConfigError, last_known_good: ConfigError, path: Path) -> C
     others = f", and {len(more)} more" if more else ""
     hint = "mend the file, and the start needs no other"
     message = f"what was served last can't be served either: {first}{others}"
-    return ConfigError([*refused.problems, Problem(Location(path), "", message, hint)], refused.files)
+    # If either may be served later as it is, trying again is worth it.
+    away = isinstance(refused, ComponentsUnavailable) or isinstance(last_known_good, ComponentsUnavailable)
+    kind = ComponentsUnavailable if away else ConfigError
+    return kind([*refused.problems, Problem(Location(path), "", message, hint)], refused.files)
 
 
 def defective(path: Path, error: Exception) -> DefectError:

@@ -1,4 +1,4 @@
-"""How an opened component does, for all calls of a process: what logs, metrics and status pages are made of."""
+"""How a component does, for all calls of a process: what logs, metrics and status pages are made of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @frozen
 class ComponentHealth:
-    """How an opened component does, for all calls of a process."""
+    """How a component does, for all calls of a process."""
 
     role: Role
     """What it is used as."""
@@ -42,9 +42,13 @@ class ComponentHealth:
     excused: int = 0
     """How many failed for no fault of its own: what was asked was too long, filtered or malformed, or this machine was
     in want of something."""
+    was_open: bool = True
+    """Whether it has been open since the version that has it serves: one that could not be opened is tried again."""
 
 
-def health_of(settings: ComponentSettings, model: str | None, breaker: Breaker) -> ComponentHealth:
+def health_of(
+    settings: ComponentSettings, model: str | None, breaker: Breaker, *, was_open: bool = True
+) -> ComponentHealth:
     """How the component of those settings does, as its breaker sees it now."""
     return ComponentHealth(
         role=settings.role,
@@ -58,4 +62,5 @@ def health_of(settings: ComponentSettings, model: str | None, breaker: Breaker) 
         successes=breaker.successes,
         failures=breaker.failures,
         excused=breaker.excused,
+        was_open=was_open,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from voicepipe.calls.events import ComponentLabel
-from voicepipe.errors import ComponentError, ConfigError, Problem
-from voicepipe.pipelines.apology import record_apologies
+from voicepipe.errors import ComponentError, ComponentsUnavailable, Problem
+from voicepipe.pipelines.apology import Apologies
 from voicepipe.pipelines.http_tools import http_tool
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.snapshot import (
@@ -18,13 +19,12 @@ from voicepipe.pipelines.snapshot import (
     OpenedSpeechToText,
     OpenedTextToSpeech,
     Pipeline,
-    Recorded,
     Snapshot,
 )
 from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from voicepipe.calls.tool_functions import FunctionTool
     from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig, SpeechSettings
@@ -36,71 +36,128 @@ AnyOpened = TypeVar("AnyOpened", bound=Opened)
 
 
 class Holding:
-    """The components that one version holds, by key."""
+    """The components that one version holds, by key: those that are open, and those that are tried again."""
 
     def __init__(self, runtime: Runtime, functions: Mapping[str, FunctionTool] = MappingProxyType({})) -> None:
         self._runtime, self._functions = runtime, functions
         self.components: dict[str, SharedComponent] = {}
+        """Those that were opened, kept, or could not be opened."""
         self.problems: dict[str, Problem] = {}
-        """Why a component isn't there, by key."""
-        self.unspoken: list[Problem] = []
-        """Why an apology could not be spoken beforehand."""
-        self._apologies: dict[str, Recorded] = {}
+        """Why a component could not be opened, by key, among those that this opened."""
+        self._errors: dict[str, ComponentError] = {}
+        self._taken: list[SharedComponent] = []
+        self._settings: tuple[ComponentSettings, ...] = ()
+        self._apologies = Apologies((), self.components)
         self._tools: dict[str, tuple[FunctionTool, ...]] = {}
+        self._in_use = trio.CancelScope()
 
-    async def open(self, config: SetConfig, registry: Registry, deadline_s: float) -> None:
+    async def open(
+        self,
+        config: SetConfig,
+        registry: Registry,
+        deadline_s: float,
+        *,
+        kept: Collection[str] = (),
+        in_part: bool = False,
+    ) -> None:
         """Holds everything that the configuration's calls can get, opening what nobody holds yet.
 
+        Args:
+            config: what is to be served.
+            registry: the adapters.
+            deadline_s: how long all of it may take, apologies included, in seconds.
+            kept: keys of components that the version before has: a role that has not opened there need not now.
+            in_part: whether one pipeline with all of its roles is enough, as it is for a start.
+
         Raises:
-            ConfigError: a role of a reachable pipeline has nothing left that opens. What was opened is let go.
+            ComponentsUnavailable: a role of a reachable pipeline has nothing that opens; if it may be open in part,
+                that is so for each pipeline. What was opened is let go.
 
         """
+        deadline = trio.current_time() + deadline_s
+        self._settings = tuple(reachable_components(config))
         try:
             async with trio.open_nursery() as nursery:
-                for settings in reachable_components(config):
-                    nursery.start_soon(self._hold, settings, registry, deadline_s)
-        except BaseException:
-            self.let_go()
-            raise
-        if fatal := self._fatal(config):
-            self.let_go()
-            raise ConfigError(fatal)
-        try:
+                for settings in self._settings:
+                    shared = self._take(settings, registry)
+                    if shared.was_open:  # if it has died since, nobody need wait for it
+                        self.components[settings.key] = shared
+                        shared.hurry()
+                    else:
+                        nursery.start_soon(self._open, settings, shared, deadline, deadline_s)
+            if fatal := self._fatal(config, kept, in_part=in_part):
+                raise ComponentsUnavailable(fatal, config.files)  # noqa: TRY301 - lets go, as all else does
             reachable = [config.pipelines[name] for name in config.reachable]
             await trio.to_thread.run_sync(_prepare_speech, {pipeline.speech for pipeline in reachable})
-            self._apologies, self.unspoken = await record_apologies(reachable, self.components)
+            self._apologies = Apologies(reachable, self.components)
+            await self._apologies.record(deadline)
             for pipeline in reachable:
                 self._tools[pipeline.name] = await self._tools_of(pipeline)
         except BaseException:
             self.let_go()
             raise
 
+    def persist(self) -> None:
+        """Has what could not be opened tried again, for as long as it is held."""
+        for key, error in self._errors.items():
+            self.components[key].persist(error)
+
+    def hurry(self) -> None:
+        """Has what is not open tried at once."""
+        for shared in self.components.values():
+            shared.hurry()
+
+    @property
+    def unopened(self) -> set[str]:
+        """Keys of components that are held and have not been open yet."""
+        return {key for key, shared in self.components.items() if not shared.was_open}
+
+    @property
+    def degraded(self) -> tuple[Problem, ...]:
+        """What is missing now of what the configuration names: what has not been opened, apologies not spoken."""
+        return (
+            *(
+                _problem(settings, shared.error or self._errors.get(settings.key) or ComponentError("is being opened"))
+                for settings in self._settings
+                if (shared := self.components.get(settings.key)) is not None and not shared.was_open
+            ),
+            *self._apologies.missing,
+        )
+
+    async def keep_apologies(self) -> None:
+        """Has apologies spoken that could not be so far; returns when none is missing, or all was let go."""
+        with self._in_use:
+            await self._apologies.keep()
+
     def let_go(self) -> None:
         """Gives everything back."""
-        for shared in self.components.values():
+        self._in_use.cancel()
+        self._apologies.forget()
+        for shared in self._taken:
             self._runtime.let_go(shared)
+        self._taken.clear()
         self.components.clear()
 
-    async def _hold(self, settings: ComponentSettings, registry: Registry, deadline_s: float) -> None:
+    def _take(self, settings: ComponentSettings, registry: Registry) -> SharedComponent:
         adapter = registry.get(settings.role, settings.adapter)
         if adapter is None:
             raise AssertionError(f"configuration names {settings.adapter!r}, which the registry lacks")
-        try:
-            with trio.fail_after(deadline_s):
-                self.components[settings.key] = await self._runtime.hold(settings, adapter)
-        except trio.TooSlowError:
-            error = ComponentError(f"did not open within {deadline_s:g} s", component=settings.name)
-        except ComponentError as failure:
-            error = failure
-        else:
-            return
-        answered = f"; answered: {error.answered}" if error.answered else ""
-        self.problems[settings.key] = Problem(
-            where=settings.where,
-            path=settings.path,
-            message=f"{settings.role} {settings.name} can't be opened: {error.message}{answered}",
-            hint=error.hint,
-        )
+        shared = self._runtime.take(settings, adapter)
+        self._taken.append(shared)
+        return shared
+
+    async def _open(
+        self, settings: ComponentSettings, shared: SharedComponent, deadline: float, deadline_s: float
+    ) -> None:
+        with trio.CancelScope(deadline=deadline) as waiting:
+            await shared.attempt()
+        self.components[settings.key] = shared
+        if not shared.was_open:
+            name = settings.name
+            error = shared.error if not waiting.cancelled_caught else None
+            error = error or ComponentError(f"did not open within {deadline_s:g} s", component=name, role=settings.role)
+            self._errors[settings.key] = error
+            self.problems[settings.key] = _problem(settings, error)
 
     async def _tools_of(self, pipeline: PipelineSettings) -> tuple[FunctionTool, ...]:
         """The tools of a pipeline that run."""
@@ -115,15 +172,17 @@ class Holding:
 
         return own + await trio.to_thread.run_sync(make)  # it imports jsonschema
 
-    def _fatal(self, config: SetConfig) -> list[Problem]:
-        keys = {
-            component.key
-            for name in config.reachable
-            for role in ROLES
-            if all(component.key in self.problems for component in config.pipelines[name].role(role))
-            for component in config.pipelines[name].role(role)
-        }
-        return [self.problems[key] for key in keys]
+    def _fatal(self, config: SetConfig, kept: Collection[str], *, in_part: bool) -> list[Problem]:
+        """Why it can't be served: what is wrong in each role that has nothing."""
+        lacking: dict[str, dict[str, Problem]] = {}
+        for name in config.reachable:
+            for role in ROLES:
+                keys = [component.key for component in config.pipelines[name].role(role)]
+                if all(key in self.problems and key not in kept for key in keys):
+                    lacking.setdefault(name, {}).update((key, self.problems[key]) for key in keys)
+        if in_part and len(lacking) < len(config.reachable):
+            return []
+        return list({key: problem for problems in lacking.values() for key, problem in problems.items()}.values())
 
     def snapshot(self, config: SetConfig, *, name: str, version: int) -> Snapshot:
         """The version that these components make."""
@@ -146,7 +205,7 @@ class Holding:
                         clock=self._runtime.clock,
                         reports=self._runtime.reports,
                         tools=self._tools[settings.name],
-                        apology=self._apologies.get(settings.name),
+                        recorded=self._apologies.of,
                     )
                     for settings in map(config.pipelines.__getitem__, config.reachable)
                 }
@@ -154,7 +213,7 @@ class Holding:
         )
 
     def _opened(self, kind: type[AnyOpened], alternatives: tuple[ComponentSettings, ...]) -> tuple[AnyOpened, ...]:
-        """Those alternatives of a role that opened."""
+        """The alternatives of a role, those that are tried again among them."""
         make: Any = kind
         return tuple(
             make(
@@ -162,10 +221,21 @@ class Holding:
                 settings=settings,
                 component=shared.edge,
                 breaker=shared.breaker,
+                was_open=partial(getattr, shared, "was_open"),
             )
             for settings in alternatives
             if (shared := self.components.get(settings.key)) is not None
         )
+
+
+def _problem(settings: ComponentSettings, error: ComponentError) -> Problem:
+    answered = f"; answered: {error.answered}" if error.answered else ""
+    return Problem(
+        where=settings.where,
+        path=settings.path,
+        message=f"{settings.role} {settings.name} can't be opened: {error.message}{answered}",
+        hint=error.hint,
+    )
 
 
 def _prepare_speech(settings: set[SpeechSettings]) -> None:

@@ -51,6 +51,9 @@ class Unchanged(Attempt):
     """The serving digest."""
     rolled_back_to: int | None = None
     """The files say what was rolled back from, so the version that was gone back to serves on; None: no rollback."""
+    degraded: tuple[Problem, ...] = ()
+    """What of the serving version is not there: what is not open yet, and has been tried again at once, and apologies
+    that no voice has spoken."""
 
 
 RejectedFor: TypeAlias = Literal["config", "open", "limit", "defect"]

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import trio
+from attrs import evolve
 
 from voicepipe.config.settings import TOOLS
-from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem
+from voicepipe.errors import ConfigError, PipelineSetClosed
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.changes import Attempt, Request, defective, neither
 from voicepipe.pipelines.loading import load
+from voicepipe.pipelines.losses import check_losses
 from voicepipe.pipelines.opening import Holding
 from voicepipe.pipelines.outcome import Applied, Outcome, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.plan import plan_change
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.tool_functions import FunctionTool
     from voicepipe.config.settings import SetConfig
+    from voicepipe.errors import Problem
     from voicepipe.pipelines.loading import Environ
     from voicepipe.pipelines.snapshot import Snapshot
 
@@ -100,6 +103,11 @@ class PipelineSet:
         return self._versions.live
 
     @property
+    def degraded(self) -> tuple[Problem, ...]:
+        """What of the serving version is not there by now: what is still tried to be opened, apologies not spoken."""
+        return self._versions.serving.holding.degraded
+
+    @property
     def last_known_good(self) -> bool:
         """Whether the serving version is not what the files said at the start, but what they had said before."""
         return self._versions.serving.trigger == LAST_KNOWN_GOOD
@@ -132,7 +140,8 @@ class PipelineSet:
 
         Args:
             trigger: what asked for it, for logs and the history.
-            force: leave a rollback, although the files still say what was rolled back from.
+            force: leave a rollback, although the files still say what was rolled back from; and serve without a
+                component that works now if its successor of the same name does not open.
 
         Raises:
             PipelineSetClosed: the set is closing.
@@ -195,8 +204,9 @@ class PipelineSet:
         attempt.digest, attempt.files = config.digest, config.files
         attempt.stage = "open"
         holding = Holding(self._runtime, self._functions)
-        await holding.open(config, self._registry, self._open_s)
-        self._versions.serve(config, holding, plan_change(None, config), attempt.trigger)
+        await holding.open(config, self._registry, self._open_s, in_part=True)
+        plan = evolve(plan_change(None, config), degraded=holding.degraded)
+        self._versions.serve(config, holding, plan, attempt.trigger)
         self._read = None if contents else _served(config)
 
     async def _serve_requests(self) -> None:
@@ -221,18 +231,24 @@ class PipelineSet:
             config = request.config or await self._read_files()
             attempt.digest, attempt.files = config.digest, config.files
             if self._unchanged(config, request):
-                digest, held = self.current.digest, self._rolled_back_to
-                return Unchanged(digest=digest, rolled_back_to=held, **attempt.outcome(self.current.version))
-            holding = await self._prepare(config, attempt)
+                self._versions.serving.holding.hurry()
+                return Unchanged(
+                    digest=self.current.digest,
+                    rolled_back_to=self._rolled_back_to,
+                    degraded=self.degraded,
+                    **attempt.outcome(self.current.version),
+                )
             serving = self._versions.serving
-            plan = plan_change(serving.snapshot.config, config, unopened=serving.holding.problems)
+            plan = plan_change(serving.snapshot.config, config, unopened=serving.holding.unopened)
+            holding = await self._prepare(config, attempt)
+            may_lose = request.to is not None or request.force
+            plan = evolve(plan, degraded=check_losses(serving.snapshot, config, holding, may_lose=may_lose))
             self._versions.serve(config, holding, plan, request.trigger)
-        except ConfigError as error:
-            return attempt.rejected(error, self.current.version)
         except Exception as error:  # noqa: BLE001 - a defect in a reload ends neither the set nor its calls
             if holding is not None and holding is not self._versions.serving.holding:
                 holding.let_go()
-            return attempt.rejected(defective(self.path, error), self.current.version)
+            refused = error if isinstance(error, ConfigError) else defective(self.path, error)
+            return attempt.rejected(refused, self.current.version)
         self._rolled_back_to = request.to
         self._left = self._read if request.to is not None else None
         return Applied(
@@ -252,13 +268,14 @@ class PipelineSet:
     async def _prepare(self, config: SetConfig, attempt: Attempt) -> Holding:
         """Opens what a new version needs, if there may be one more."""
         attempt.stage = "limit"
-        self._check_limit()
+        self._versions.check_limit(self.max_live_versions, self.path)
         attempt.stage = "open"
-        holding = Holding(self._runtime, self._functions)
-        await holding.open(config, self._registry, self._open_s)
+        holding, kept = Holding(self._runtime, self._functions), self._versions.serving.holding.components
+        await holding.open(config, self._registry, self._open_s, kept=tuple(kept))
         attempt.stage = "limit"
         try:
-            self._check_limit()  # a call may have come meanwhile, and hold the serving version
+            # A call may have come meanwhile, and hold the serving version.
+            self._versions.check_limit(self.max_live_versions, self.path)
         except ConfigError:
             holding.let_go()
             raise
@@ -273,14 +290,6 @@ class PipelineSet:
         if same and request.to is None:
             self._rolled_back_to = self._left = None
         return same
-
-    def _check_limit(self) -> None:
-        """Refuses a change that would leave more versions open than there may be."""
-        live = self._versions.live
-        if live + 1 - (not self._versions.serving.pins) > self.max_live_versions:
-            message = f"{live} versions are open already, as many as there may be: calls hold them"
-            hint = "wait for old calls to end, set a drain deadline, or raise max_live_versions"
-            raise ConfigError([Problem(Location(self.path), "", message, hint)])
 
     async def _close(self, *, wait: bool) -> None:
         await self._versions.close(wait=wait)
@@ -379,6 +388,7 @@ async def open_pipeline_set(
     try:
         async with open_hidden_nursery() as nursery:
             nursery.start_soon(pipelines._serve_requests)  # noqa: SLF001
+            nursery.start_soon(pipelines._versions.keep_apologies)  # noqa: SLF001
             try:
                 yield pipelines
                 failed = False

@@ -40,7 +40,9 @@ class Plan:
     was_active: str = ""
     """The pipeline that answered before; empty for the first version."""
     degraded: tuple[Problem, ...] = ()
-    """Alternatives in failover lists that could not be opened, and apologies that could not be spoken beforehand."""
+    """What could not be opened, and is tried again, and apologies that could not be spoken beforehand.
+
+    What worked in the version before comes first, and says so."""
     secrets_changed: tuple[str, ...] = ()
     """What has another secret, though it is written as before: components (`tts espeak (en-us)`), and other settings
     by their path (`pipelines.sales.greeting`)."""

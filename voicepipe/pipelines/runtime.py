@@ -51,7 +51,7 @@ class Runtime:
 
     @property
     def components(self) -> tuple[ComponentHealth, ...]:
-        """How every component that is open does, by role and name."""
+        """How every component does that is open or tried again, by role and name."""
         health = (shared.health for shared in self._components.values() if shared.opened.is_set())
         return tuple(sorted(health, key=lambda one: (one.role, one.name)))
 
@@ -66,25 +66,33 @@ class Runtime:
             _add_attempts(attempts, shared)
         return attempts
 
-    async def hold(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
-        """The component of those settings, opened if nobody holds it yet; give it back with `let_go`.
-
-        Raises:
-            ComponentError: it can't be opened.
-
-        """
+    def take(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
+        """The component of those settings, which begins to open if nobody has it yet; give it back with `let_go`."""
         shared = self._components.get(settings.key)
         if shared is None:
             shared = self._components[settings.key] = SharedComponent(settings, adapter, self._tell)
             self._running.add(shared)
             self._nursery.start_soon(self._run, shared, name=f"{settings.role} {settings.name}")
         shared.holders += 1
+        return shared
+
+    async def hold(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
+        """The component of those settings, opened if nobody holds it yet; give it back with `let_go`.
+
+        One that has been open, and died, is given as it is.
+
+        Raises:
+            ComponentError: it can't be opened.
+
+        """
+        shared = self.take(settings, adapter)
         try:
-            await shared.opened.wait()
+            if not shared.was_open:
+                await shared.attempt()
         except trio.Cancelled:
             self.let_go(shared)
             raise
-        if shared not in self._running:
+        if shared not in self._running or not shared.was_open:
             self.let_go(shared)
             raise shared.error or ComponentError("was closed", component=settings.name, role=settings.role)
         return shared
@@ -110,7 +118,6 @@ class Runtime:
         finally:
             self._running.discard(shared)
             _add_attempts(self._past, shared)
-            shared.opened.set()
             # A new holder of the same key must get a new attempt, not this corpse.
             if self._components.get(shared.settings.key) is shared:
                 del self._components[shared.settings.key]

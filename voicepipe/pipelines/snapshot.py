@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, overload
 from uuid import uuid4
 
 from attrs import evolve, field, frozen
@@ -22,12 +22,13 @@ from voicepipe.pipelines.routing import choose
 from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
+    from voicepipe.components import Role
     from voicepipe.requests import CallInfo
 
 
 @frozen
 class Opened:
-    """An opened component as a pipeline refers to it."""
+    """An opened component as a pipeline refers to it, or one that is still tried to be opened."""
 
     label: ComponentLabel
     """As logs and records name it."""
@@ -35,11 +36,17 @@ class Opened:
     """What it was opened with."""
     breaker: Breaker = field(factory=Breaker, eq=False, repr=False, kw_only=True)
     """Whether calls should try it; shared by all that use the same component."""
+    _was_open: Callable[[], bool] = field(default=lambda: True, eq=False, repr=False, kw_only=True)
+
+    @property
+    def was_open(self) -> bool:
+        """Whether it has been open; one that could not be opened is still tried."""
+        return self._was_open()
 
     @property
     def health(self) -> ComponentHealth:
         """How it does, for all calls of the process."""
-        return health_of(self.settings, self.label.model, self.breaker)
+        return health_of(self.settings, self.label.model, self.breaker, was_open=self.was_open)
 
     @property
     def who(self) -> Who:
@@ -97,20 +104,49 @@ class Pipeline:
     """That snapshot's digest."""
     settings: PipelineSettings = field(repr=False)
     """As configured."""
-    stt: tuple[OpenedSpeechToText, ...]
-    """Speech-to-text, in failover order; at least one."""
-    llm: tuple[OpenedLanguageModel, ...]
-    """Language model, likewise."""
-    tts: tuple[OpenedTextToSpeech, ...]
-    """Text-to-speech, likewise."""
+    _stt: tuple[OpenedSpeechToText, ...]
+    _llm: tuple[OpenedLanguageModel, ...]
+    _tts: tuple[OpenedTextToSpeech, ...]
     clock: Clock = field(repr=False)
     """The clock of its calls."""
     reports: ObserverReports = field(factory=ObserverReports, eq=False, repr=False, kw_only=True)
     """Where it is said what observers of its calls raise."""
     tools: tuple[FunctionTool, ...] = field(default=(), repr=False)
     """Those of `settings.tools` that run: declared in the file, or an integrator's own."""
-    apology: Recorded | None = field(default=None, repr=False)
-    """`on_failure.say`, spoken beforehand, for when nothing can speak any more; None: it could not be."""
+    _recorded: Callable[[str], Recorded | None] = field(default=lambda _name: None, eq=False, repr=False)
+
+    @property
+    def stt(self) -> tuple[OpenedSpeechToText, ...]:
+        """Speech-to-text that has opened, in failover order; empty only if a start found none, until one opens."""
+        return tuple(one for one in self._stt if one.was_open)
+
+    @property
+    def llm(self) -> tuple[OpenedLanguageModel, ...]:
+        """Language models, likewise."""
+        return tuple(one for one in self._llm if one.was_open)
+
+    @property
+    def tts(self) -> tuple[OpenedTextToSpeech, ...]:
+        """Text-to-speech, likewise."""
+        return tuple(one for one in self._tts if one.was_open)
+
+    @overload
+    def role(self, role: Literal["stt"]) -> tuple[OpenedSpeechToText, ...]: ...
+    @overload
+    def role(self, role: Literal["llm"]) -> tuple[OpenedLanguageModel, ...]: ...
+    @overload
+    def role(self, role: Literal["tts"]) -> tuple[OpenedTextToSpeech, ...]: ...
+    @overload
+    def role(self, role: Role) -> tuple[Opened, ...]: ...
+    def role(self, role: Role) -> tuple[Opened, ...]:
+        """All alternatives of a role, in failover order; the breaker of one that has not opened is open."""
+        alternatives: dict[Role, tuple[Opened, ...]] = {"stt": self._stt, "llm": self._llm, "tts": self._tts}
+        return alternatives[role]
+
+    @property
+    def apology(self) -> Recorded | None:
+        """`on_failure.say`, spoken beforehand, for when nothing can speak any more; None: no voice has done so yet."""
+        return self._recorded(self.name)
 
 
 @frozen
@@ -135,12 +171,12 @@ class Snapshot:
 
     @property
     def components(self) -> tuple[ComponentHealth, ...]:
-        """How each component does that its calls can get, by role and name."""
+        """How each component does that its calls can get, by role and name; those that have not opened too."""
         opened = {
             one.settings.key: one
             for pipeline in self.pipelines.values()
-            for role in (pipeline.stt, pipeline.llm, pipeline.tts)
-            for one in role
+            for role in ROLES
+            for one in pipeline.role(role)
         }
         order = {role: number for number, role in enumerate(ROLES)}
         return tuple(sorted((one.health for one in opened.values()), key=lambda one: (order[one.role], one.name)))

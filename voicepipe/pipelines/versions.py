@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve
+from attrs import define
 
-from voicepipe.errors import PipelineSetClosed, UnknownVersion
+from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem, UnknownVersion
 from voicepipe.pipelines.opening import Holding
 from voicepipe.pipelines.outcome import VersionRecord
 from voicepipe.pipelines.plan import Plan
@@ -17,6 +17,8 @@ from voicepipe.pipelines.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import NoReturn
 
     from voicepipe.config.settings import SetConfig
 
@@ -50,6 +52,7 @@ class Versions:
         self._kept: list[_Version] = []
         self._closing = False
         self._unpinned = trio.Event()
+        self._served = trio.Event()
 
     @property
     def serving(self) -> _Version:
@@ -67,6 +70,18 @@ class Versions:
     def closing(self) -> bool:
         """Whether no more calls are taken."""
         return self._closing
+
+    def check_limit(self, most: int, path: Path) -> None:
+        """Refuses a change that would leave more versions open than there may be.
+
+        Raises:
+            ConfigError: it would.
+
+        """
+        if self.live + 1 - (not self.serving.pins) > most:
+            message = f"{self.live} versions are open already, as many as there may be: calls hold them"
+            hint = "wait for old calls to end, set a drain deadline, or raise max_live_versions"
+            raise ConfigError([Problem(Location(path), "", message, hint)])
 
     def records(self) -> tuple[VersionRecord, ...]:
         """The latest versions and all that calls still hold, oldest first."""
@@ -121,14 +136,16 @@ class Versions:
     def serve(self, config: SetConfig, holding: Holding, plan: Plan, trigger: str) -> None:
         """Makes a new version serve; the one before is not retired yet, see `retire_unused`."""
         number = self._serving.snapshot.version + 1 if self._serving else 1
+        holding.persist()
         self._serving = _Version(
             snapshot=holding.snapshot(config, name=self._name, version=number),
             holding=holding,
             applied_at=datetime.now(UTC),
             trigger=trigger,
-            plan=evolve(plan, degraded=(*holding.problems.values(), *holding.unspoken)),
+            plan=plan,
         )
         self._kept.append(self._serving)
+        self._served.set()
 
     def retire_unused(self) -> None:
         """Lets go of what only versions use that neither serve nor are held."""
@@ -139,6 +156,14 @@ class Versions:
                 self._on_retired(version.snapshot.version)
         latest = self._kept[-KEPT:]
         self._kept = [version for version in self._kept[:-KEPT] if not version.retired] + latest
+
+    async def keep_apologies(self) -> NoReturn:
+        """Has apologies of versions spoken that could not be when they were opened, as soon as a voice is there."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._served = trio.Event()
+                nursery.start_soon(self.serving.holding.keep_apologies)
+                await self._served.wait()
 
     async def close(self, *, wait: bool) -> None:
         """Refuses new calls; waits for those that are up, unless it is too late for that."""

@@ -92,6 +92,6 @@ async def open_test_pipeline(
             clock=clock,
             reports=ObserverReports(),
             tools=tuple(functions),
-            apology=apology,
+            recorded=lambda _name: apology,
         )
         nursery.cancel_scope.cancel()
