@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def component_log(log: Log) -> Callable[[ComponentHealth], None]:
     """An observer for `open_runtime` that writes a record when calls begin, and cease, to leave a component alone.
 
-    One that a version has to do without, because it could not be opened, is `component.not_open`; when it has been, it is
-    `component.recovered` as any other.
+    One that a version has to do without, because it could not be opened, is `component.not_open`; once it has been, it
+    is `component.recovered` as any other.
 
     Without a `call_id`: it is about all of them. That it was tried again in vain is not worth another record.
     """

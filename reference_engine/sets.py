@@ -99,8 +99,8 @@ class Sets:
             self._log.warning("set.not_open", set=one.set, problems=problems_as_data(one.problems))
         for name, pipelines in self.serving.items():
             if pipelines.degraded:
-                version, problems = pipelines.current.version, problems_as_data(pipelines.degraded)
-                self._log.warning("set.degraded", set=name, version=version, problems=problems)
+                version, missing = pipelines.current.version, problems_as_data(pipelines.degraded)
+                self._log.warning("set.degraded", set=name, version=version, problems=missing)
 
     def add(self, name: str, path: Path) -> ServedSet:
         """Names a set, which a reload opens."""

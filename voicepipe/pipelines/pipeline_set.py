@@ -104,7 +104,7 @@ class PipelineSet:
 
     @property
     def degraded(self) -> tuple[Problem, ...]:
-        """What of the serving version is not there by now: what is still tried to be opened, apologies not spoken."""
+        """What the serving version lacks by now: components that are still tried, apologies that were not spoken."""
         return self._versions.serving.holding.degraded
 
     @property
@@ -201,8 +201,7 @@ class PipelineSet:
         config = await load(
             self.path, self._registry, self._environ, self._tools, beside_calls=False, contents=contents
         )
-        attempt.digest, attempt.files = config.digest, config.files
-        attempt.stage = "open"
+        attempt.digest, attempt.files, attempt.stage = config.digest, config.files, "open"
         holding = Holding(self._runtime, self._functions)
         await holding.open(config, self._registry, self._open_s, in_part=True)
         plan = evolve(plan_change(None, config), degraded=holding.degraded)
@@ -241,6 +240,7 @@ class PipelineSet:
             serving = self._versions.serving
             plan = plan_change(serving.snapshot.config, config, unopened=serving.holding.unopened)
             holding = await self._prepare(config, attempt)
+            attempt.stage = "open"
             may_lose = request.to is not None or request.force
             plan = evolve(plan, degraded=check_losses(serving.snapshot, config, holding, may_lose=may_lose))
             self._versions.serve(config, holding, plan, request.trigger)
