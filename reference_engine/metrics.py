@@ -7,6 +7,7 @@
 | `voicepipe_config_last_reload_success_timestamp_seconds` | set | when files were last fit, the start's included |
 | `voicepipe_engine_config_last_reload_successful` | | the same for the engine's own file |
 | `voicepipe_last_known_good` | set | 1 if it serves what was kept of an earlier run, for its files were not fit |
+| `voicepipe_degraded` | set | what the serving version lacks: components not open yet, apologies not spoken |
 | `voicepipe_set_info` | set, version, digest | 1, for the version that the next call gets |
 | `voicepipe_live_versions` | set | versions whose components are open: the serving one, and those that calls hold |
 | `voicepipe_calls` | set, version | calls that hold a live version |
@@ -25,14 +26,15 @@
 | `voicepipe_records_lost_total` | | calls' records that could not be written |
 | `process_*` | | memory, CPU time, descriptors, start time |
 
-A set that is gone has no series. One that has never served has the first two.
+A set that is gone has no series. One that has never served has the first two, and counts that need no pipeline. All
+counts but those of steps are there at 0 as soon as calls can get a pipeline: else the first would be no increase.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import chain, islice, product
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import trio
 from attrs import define, field
@@ -43,7 +45,17 @@ from prometheus_client.registry import Collector
 
 from reference_engine.bodies import serves_last_known_good
 from reference_engine.turn_metrics import TurnCounts, turn_families
-from voicepipe import Applied, CallBegan, CallEnded, ComponentFailed, FailedOver, RecordingFailed, Rejected, Unchanged
+from voicepipe import (
+    Applied,
+    CallBegan,
+    CallEnded,
+    ComponentFailed,
+    FailedOver,
+    Outcome,
+    RecordingFailed,
+    Rejected,
+    Unchanged,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +75,16 @@ OUTCOMES = (
     ("rejected", "defect"),
 )
 """Outcome and reason of reloads; all are there from the start, so that a first rejection is an increase."""
+
+RUNGS = ("retry", "alternate", "apology")
+"""What may be done about a component's failure."""
+
+ROLES: tuple[Role, ...] = ("stt", "llm", "tts")
+"""What a component may be used as."""
+
+MOST_AT_ZERO = 200
+"""Of how many pipelines of a set there are series before their first call; of others they begin with that. A scrape is
+made on the loop that calls are on."""
 
 STATES = ("closed", "half_open", "open")
 """A component's states, each at its number in `voicepipe_component_state`."""
@@ -90,6 +112,16 @@ class _Counted:
     failures: Counter[tuple[str, str]] = field(factory=Counter)
     failovers: Counter[tuple[str, str]] = field(factory=Counter)
     unrecorded: Counter[str] = field(factory=Counter)
+
+    def begin_at_zero(self, pipelines: PipelineSet | None) -> None:
+        """Enters whatever may be counted of a set; None: it has never served."""
+        self.failovers.update(dict.fromkeys(product(ROLES, RUNGS), 0))
+        if pipelines is not None:
+            names = list(islice(pipelines.current.pipelines, MOST_AT_ZERO))
+            self.ended.update(dict.fromkeys(product(names, get_args(Outcome)), 0))
+            self.unrecorded.update(dict.fromkeys(names, 0))
+            self.failures.update({(one.role, one.name): 0 for one in pipelines.current.components})
+            self.turns.begin_at_zero(names)
 
 
 class Metrics:
@@ -229,6 +261,9 @@ class _Scrape(Collector):
         kept = GaugeMetricFamily(
             "voicepipe_last_known_good", "Whether it serves what was kept of an earlier run.", labels=["set"]
         )
+        degraded = GaugeMetricFamily(
+            "voicepipe_degraded", "What the serving version lacks, and is tried again.", labels=["set"]
+        )
         live = GaugeMetricFamily("voicepipe_live_versions", "Versions that serve or that calls hold.", labels=["set"])
         calls = GaugeMetricFamily("voicepipe_calls", "Calls that are up.", labels=["set", "version"])
         for name, pipelines in self._sets.items():
@@ -239,12 +274,13 @@ class _Scrape(Collector):
             fit_at.add_metric([name], max(self._counted[name].fit_at, applied_at))
             info.add_metric([name, str(current.version), current.digest], 1)
             kept.add_metric([name], serves_last_known_good(pipelines))
+            degraded.add_metric([name], len(pipelines.degraded))
             live.add_metric([name], len(versions))
             for version in versions:
                 calls.add_metric([name, str(version.version)], version.calls)
         for name in self._unfit:
             successful.add_metric([name], 0)
-        yield from (successful, fit_at, info, kept, live, calls)
+        yield from (successful, fit_at, info, kept, degraded, live, calls)
 
     def _counts(self) -> Iterator[Metric]:
         reloads = CounterMetricFamily("voicepipe_reloads", "Reloads.", labels=["set", "outcome", "reason"])
@@ -261,6 +297,7 @@ class _Scrape(Collector):
         )
         for name in (*self._sets, *self._unfit):
             counted = self._counted[name]
+            counted.begin_at_zero(self._sets.get(name))
             for what, number in counted.reloads.items():
                 reloads.add_metric([name, *what], number)
             for which, number in counted.ended.items():

@@ -58,6 +58,13 @@ class TurnCounts:
     prepared: Counter[PipelineAnd] = field(factory=Counter)
     """Replies that were begun before the words were final: `used`, or `wasted`."""
 
+    def begin_at_zero(self, pipelines: Iterable[str]) -> None:
+        """Enters what may be counted of pipelines; of the steps of turns only those are there that were taken."""
+        for name in pipelines:
+            _ = self.responses[name]
+            self.interruptions.update({(name, "ended"): 0, (name, "resumed"): 0})
+            self.prepared.update({(name, "used"): 0, (name, "wasted"): 0})
+
     def observe(self, pipeline: str, event: CallEvent) -> None:
         """Takes in what a call of a pipeline tells its observer."""
         match event:

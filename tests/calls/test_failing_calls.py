@@ -163,7 +163,7 @@ async def test_a_reply_that_breaks_off_keeps_what_was_heard(autojump_clock):
     ended = await call.hold(lambda: call.transport.be_silent(10_000))
     assert (ended.outcome, ended.detail) == ("returned_to_dialplan", "test_llm: ended before its reply did")
     assert [(turn.said, turn.interrupted) for turn in call.turns] == [
-        ("This was heard.", True),
+        ("This was heard.", False),
         ("Sorry, that went wrong.", False),
     ]
 

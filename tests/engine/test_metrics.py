@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import product
+from typing import get_args
 
 import pytest
 from attrs import evolve
@@ -10,7 +12,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline
 
-from reference_engine.metrics import CONTENT_TYPE, Metrics
+from reference_engine.metrics import CONTENT_TYPE, ROLES, Metrics
 from reference_engine.turn_metrics import RESPONSE_S, STEP_S
 from voicepipe import (
     CallBegan,
@@ -19,12 +21,14 @@ from voicepipe import (
     ComponentError,
     ComponentFailed,
     ComponentLabel,
+    Outcome,
     ReplyPrepared,
     ReplyResumed,
     SpeechDetected,
     Timings,
     TurnEnded,
 )
+from voicepipe.calls.alternatives import Rung
 
 LABEL = ComponentLabel("a", "a", None)
 
@@ -57,17 +61,44 @@ def scraped(metrics, name):
     families = text_string_to_metric_families(metrics.exposition().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
     assert all(sample.labels["set"] == "main" for sample in samples)
-    order = ("pipeline", "role", "component", "outcome", "step", "le", "version")
+    order = ("pipeline", "role", "component", "outcome", "rung", "step", "le", "version")
     return {tuple(one.labels[key] for key in order if key in one.labels): one.value for one in samples}
+
+
+def counted(metrics, name):
+    """What has been counted, without what has not."""
+    return {labels: number for labels, number in scraped(metrics, name).items() if number}
+
+
+async def test_whatever_may_be_counted_is_there_at_0_before_it_is(metrics, sets):
+    """Else the first would be no increase, and no alert would see it."""
+    (pipelines,) = sets.values()
+    names = tuple(pipelines.current.pipelines)
+    assert set(scraped(metrics, "voicepipe_calls_total")) == set(product(names, get_args(Outcome)))
+    assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(Rung)))
+    components = {(one.role, one.name) for one in pipelines.current.components}
+    assert set(scraped(metrics, "voicepipe_component_failures_total")) == components
+    assert set(scraped(metrics, "voicepipe_interruptions_total")) == set(product(names, ("ended", "resumed")))
+    assert set(scraped(metrics, "voicepipe_prepared_replies_total")) == set(product(names, ("used", "wasted")))
+    for name in ("calls", "failovers", "component_failures", "interruptions", "prepared_replies", "calls_refused"):
+        assert not counted(metrics, f"voicepipe_{name}_total")
+    assert set(scraped(metrics, "voicepipe_response_seconds_count").values()) == {0}
+    assert set(scraped(metrics, "voicepipe_degraded").values()) == {0}
+
+
+async def test_a_set_that_has_never_served_has_what_needs_no_pipeline():
+    metrics = Metrics({}, {"acme": None})
+    assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(Rung)))
+    assert scraped(metrics, "voicepipe_calls_refused_total") == {(): 0}
 
 
 async def test_calls_that_have_ended(metrics):
     for number, outcome in enumerate(["caller_hung_up", "agent_hung_up", "caller_hung_up"]):
         metrics.observe_call(began(str(number)))
         metrics.observe_call(SpeechDetected(str(number), 1.0, interrupts=False))
-        assert scraped(metrics, "voicepipe_calls_total").get(("default", "failed")) is None
+        assert not scraped(metrics, "voicepipe_calls_total")["default", "failed"]
         metrics.observe_call(CallEnded(str(number), 9.0, outcome, 1))
-    assert scraped(metrics, "voicepipe_calls_total") == {
+    assert counted(metrics, "voicepipe_calls_total") == {
         ("default", "caller_hung_up"): 2,
         ("default", "agent_hung_up"): 1,
     }
@@ -106,15 +137,15 @@ async def test_how_replies_fare(metrics):
     metrics.observe_call(evolve(turn("1", 500), interrupted=True))
     for used in (True, False, False):
         metrics.observe_call(ReplyPrepared("1", 1.0, used, "yes"))
-    assert scraped(metrics, "voicepipe_interruptions_total") == {("default", "resumed"): 1, ("default", "ended"): 1}
-    assert scraped(metrics, "voicepipe_prepared_replies_total") == {("default", "used"): 1, ("default", "wasted"): 2}
+    assert counted(metrics, "voicepipe_interruptions_total") == {("default", "resumed"): 1, ("default", "ended"): 1}
+    assert counted(metrics, "voicepipe_prepared_replies_total") == {("default", "used"): 1, ("default", "wasted"): 2}
 
 
 async def test_failures_of_components(metrics):
     metrics.observe_call(began("1"))
     for role, component in (("tts", "house_voice"), ("tts", "house_voice"), ("stt", "vosk")):
         metrics.observe_call(failed("1", role, component))
-    assert scraped(metrics, "voicepipe_component_failures_total") == {("tts", "house_voice"): 2, ("stt", "vosk"): 1}
+    assert counted(metrics, "voicepipe_component_failures_total") == {("tts", "house_voice"): 2, ("stt", "vosk"): 1}
 
 
 async def test_calls_that_are_up_and_versions_that_live(tmp_path):
@@ -134,14 +165,14 @@ async def test_calls_that_are_up_and_versions_that_live(tmp_path):
 async def test_what_it_has_not_heard_the_beginning_of_is_left_alone(metrics):
     metrics.observe_call(turn("9", 100.0))
     metrics.observe_call(CallEnded("9", 9.0, "failed", 0))
-    assert scraped(metrics, "voicepipe_calls_total") == {}
+    assert counted(metrics, "voicepipe_calls_total") == {}
 
 
 async def test_a_call_that_outlives_its_set_adds_no_series(metrics, sets):
     metrics.observe_call(began("1", of="acme"))
     metrics.observe_call(turn("1", 100.0))
     metrics.observe_call(CallEnded("1", 9.0, "drained", 1))
-    assert scraped(metrics, "voicepipe_calls_total") == {}
+    assert counted(metrics, "voicepipe_calls_total") == {}
     assert b"acme" not in metrics.exposition()
 
 
@@ -171,4 +202,4 @@ async def test_nothing_is_registered_for_the_whole_process(metrics, sets):
 async def test_a_name_with_anything_in_it(metrics, name):
     metrics.observe_call(began("1", name))
     metrics.observe_call(CallEnded("1", 9.0, "failed", 0))
-    assert scraped(metrics, "voicepipe_calls_total") == {(name, "failed"): 1}
+    assert counted(metrics, "voicepipe_calls_total") == {(name, "failed"): 1}

@@ -1,4 +1,4 @@
-"""F12: an engine that starts while a provider is away serves what opens, says what is missing, and takes it in later."""
+"""F12: an engine that starts while a provider is away serves what opens, says what is missing, and takes it in."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def ids(alternatives):
 # --- A set: what opens, serves -----------------------------------------------------------------------------------
 
 
-async def test_a_list_that_opens_in_part_serves_and_the_rest_joins_without_a_new_version(mock_clock, time_passes, recorded):
+async def test_a_list_that_opens_in_part_serves_and_the_rest_joins_without_a_new_version(
+    mock_clock, time_passes, recorded
+):
     go_away(recorded, "stt x")
     recorded.write(default=pipeline(stt=["x", "b"]))
     async with recorded.serve() as pipelines:
@@ -165,7 +167,7 @@ async def test_one_that_takes_too_long_is_waited_for_no_longer_but_gets_the_time
             assert trio.current_time() == pytest.approx(OPEN_S, abs=STEP_S)
             problem, *_ = pipelines.degraded
             assert problem.message == "stt recorded can't be opened: did not open within 10 s"
-            while not pipelines.current.active.stt[0].settings.options.id == "x":
+            while ids(pipelines.current.active.stt)[0] != "x":
                 await time_passes(STEP_S)
                 assert trio.current_time() < 4 * LONGEST_ATTEMPT_S
             assert recorded.attempts.count("stt x") == attempts
@@ -223,7 +225,9 @@ def named(key, *, backup="b"):
     return {"default": pipeline() | {"stt": ["primary", "spare"]}, "sections": {"components": components}}
 
 
-async def test_a_reload_does_not_trade_what_works_for_what_does_not_unless_it_is_told_to(mock_clock, time_passes, recorded):
+async def test_a_reload_does_not_trade_what_works_for_what_does_not_unless_it_is_told_to(
+    mock_clock, time_passes, recorded
+):
     recorded.write(**named("key1"))
     async with recorded.serve() as pipelines:
         go_away(recorded, "stt key2")
@@ -305,7 +309,9 @@ def home(provider):
     with engine_home() as home:
         text = QUICK.replace("tts: {type: espeak, voice: en-us}", f"tts: [{cloud(provider)}, espeak]")
         (home / "ai-agent.yaml").write_text(text)
-        (home / "acme.yaml").write_text(QUICK.replace("tts: {type: espeak, voice: en-us}", f"tts: {cloud(provider)}", 1))
+        (home / "acme.yaml").write_text(
+            QUICK.replace("tts: {type: espeak, voice: en-us}", f"tts: {cloud(provider)}", 1)
+        )
         yield home
 
 
@@ -335,9 +341,6 @@ async def test_an_engine_that_starts_in_an_outage_says_so_and_recovers_by_itself
         told = (await engine.command("status")).stdout.decode()
         assert "main: degraded: tts wyoming has not opened yet" in told
         assert "can't be reached" in told
-        told = await engine.command("reload")
-        assert told.returncode == 0
-        assert b"degraded" in told.stdout
         async with provider.is_there():
             await engine.logged("component.recovered", role="tts", component="wyoming")
             samples = await engine.samples()
@@ -357,8 +360,9 @@ async def test_a_set_of_which_nothing_opens_holds_no_other_back_and_serves_when_
         bodies = {one["set"]: one for one in (await engine.ask("GET", "/sets")).json()["sets"]}
         assert (bodies["main"]["state"], bodies["acme"]["state"]) == ("serving", "rejected")
         assert bodies["acme"]["last_attempt"]["reason"] == "open"
-        with trio.fail_after(LONG_S), await _connect(engine.ports["acme"]) as stream:
-            assert await _ended(stream)
+        with trio.fail_after(LONG_S):
+            async with await _connect(engine.ports["acme"]) as stream:
+                assert await _ended(stream)
         await engine.logged("call.refused", set="acme")
         async with provider.is_there():
             await engine.logged("reload.applied", set="acme", trigger="retry")

@@ -127,7 +127,7 @@ class Call:
         self._alarms = pipeline.clock.alarms
         self._rings_at, self._patience_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
-        self._left = False
+        self._left = self._failing = False
         self._conversing = trio.CancelScope()
 
     @property
@@ -290,7 +290,7 @@ class Call:
                     self._echo.was_no_caller()
                 replies.resume()
             case turns.CancelReply(retracted):
-                replies.cancel(retracted=retracted)
+                replies.cancel(retracted=retracted, by_caller=not self._failing)
             case turns.FinaliseTranscript():
                 listening.finalise()
             case turns.GiveUpOnFinal():
@@ -349,6 +349,7 @@ class Call:
         role = error.role or "llm"
         if self._turns.state != "closing":
             self._failed_over(role, "apology", "")
+        self._failing = True
         self._happened(turns.Failed(str(error), role))
 
     def _end(self, ending: Ending) -> None:

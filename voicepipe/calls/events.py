@@ -163,7 +163,7 @@ class TurnEnded:
     said: str
     """What the caller heard of the reply."""
     interrupted: bool
-    """True if the caller cut it short."""
+    """True if the caller cut it short; False if it was heard whole, or broke off because a component failed."""
     response_ms: float | None
     """As in `ReplyStarted`."""
     timings: Timings = Timings()

@@ -118,11 +118,12 @@ class Replies:
         spoken_at = silent_since if isinstance(answers, Utterance) else None
         self._start(SpokenReply(self._begin(), None, text, recorded), answers, spoken_at)
 
-    def cancel(self, *, retracted: bool) -> None:
+    def cancel(self, *, retracted: bool, by_caller: bool = True) -> None:
         """Stops the reply at once, and keeps what was heard of it.
 
         Args:
             retracted: nobody has heard it, and what was replied to comes again as part of a longer utterance.
+            by_caller: whether it is stopped for something that the caller did.
 
         """
         exchange = self._current
@@ -135,7 +136,7 @@ class Replies:
         else:
             if exchange.audible_at is not None:
                 self._commit(exchange)
-            self._close(exchange, interrupted=True)
+            self._close(exchange, whole=False, by_caller=by_caller)
             self._tools.interrupt()
         self._playout.drop()
         exchange.reply.scope.cancel()
@@ -146,7 +147,7 @@ class Replies:
         """The call is over."""
         self.discard()
         if self._current is not None:
-            self._close(self._current, interrupted=True)
+            self._close(self._current, whole=False, by_caller=True)
         self._playout.drop()
 
     def _begin(self) -> int:
@@ -169,13 +170,13 @@ class Replies:
             if reply.adopted is not None:
                 await reply.adopted.wait()  # it may never be wanted
             if self._current is exchange:
-                self._close(exchange, interrupted=True)
+                self._close(exchange, whole=False)
                 self._failed(error)
             return
         # A reply that was dropped while it was only waiting to be heard ends here too, but it is not the turn any more.
         if self._current is exchange:
             self._commit(exchange)
-            self._close(exchange, interrupted=False)
+            self._close(exchange, whole=True)
             self._happened(turns.ReplyEnded(exchange.called.ending))
 
     def _on_audible(self) -> None:
@@ -200,11 +201,18 @@ class Replies:
                 self._listening.expect(listen)
             exchange.called = self._tools.begin(reply.tool_calls, reply.request.tools)
 
-    def _close(self, exchange: Exchange, *, interrupted: bool) -> None:
-        """Keeps of the reply what was heard, and reports the turn."""
+    def _close(self, exchange: Exchange, *, whole: bool, by_caller: bool = False) -> None:
+        """Keeps of the reply what was heard, and reports the turn.
+
+        Args:
+            exchange: which.
+            whole: whether all of the reply was heard; the model is told if not.
+            by_caller: whether it was the caller who cut it short.
+
+        """
         self._current = None
         said = exchange.reply.heard(self._playout.played_ms)
-        self._conversation.agent_said(said, interrupted=interrupted, tool_calls=exchange.called.calls)
+        self._conversation.agent_said(said, interrupted=not whole, tool_calls=exchange.called.calls)
         self._tools.heard()
         self._tell(
             TurnEnded,
@@ -212,7 +220,7 @@ class Replies:
             trigger=exchange.trigger_name,
             heard=exchange.heard,
             said=said,
-            interrupted=interrupted,
+            interrupted=by_caller,
             response_ms=exchange.response_ms,
             timings=exchange.timings,
         )
