@@ -41,7 +41,8 @@ in Asterisk's dialplan:
    same => n,AudioSocket(${UUID()},127.0.0.1:9092)
    same => n,Hangup()
 
-exit status: 0 stopped as asked, 78 FILE can't be served, 2 wrong usage, 1 anything else
+exit status: 0 stopped as asked, 78 something is wrong in FILE, 75 nothing that it names opens, 2 wrong usage,
+1 anything else
 """
 
 _CHECK = """\
@@ -253,7 +254,11 @@ def parser() -> ArgumentParser:
     check.set_defaults(command=_check)
     reload = add("reload", "have the files read again, for the next call", _RELOAD, _RELOAD_EXAMPLES)
     reload.add_argument("--set", metavar="NAME", help="only this pipeline set (default: all, and the engine's file)")
-    reload.add_argument("--force", action="store_true", help="leave a rollback, though the files are as they were then")
+    reload.add_argument(
+        "--force",
+        action="store_true",
+        help="leave a rollback, though the files are as they were then; do without what works now and would be lost",
+    )
     reload.set_defaults(command=_reload)
     rollback = add("rollback", "go back to an earlier version", _ROLLBACK, _ROLLBACK_EXAMPLES)
     rollback.add_argument("--set", metavar="NAME", help="which pipeline set (default: the only one)")

@@ -87,7 +87,7 @@ async def test_whatever_may_be_counted_is_there_at_0_before_it_is(metrics, sets)
 
 
 async def test_a_set_that_has_never_served_has_what_needs_no_pipeline():
-    metrics = Metrics({}, {"acme": None})
+    metrics = Metrics({}, {"main": None})
     assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(Rung)))
     assert scraped(metrics, "voicepipe_calls_refused_total") == {(): 0}
 

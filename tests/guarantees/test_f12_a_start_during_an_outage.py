@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from configparser import RawConfigParser
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -294,10 +294,14 @@ class Provider:
             yield
             nursery.cancel_scope.cancel()
 
+    def close(self):
+        self._socket.close()
+
 
 @pytest.fixture
 def provider():
-    return Provider()
+    with closing(Provider()) as provider:
+        yield provider
 
 
 def cloud(provider):
