@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from engine_process import engine_home, open_engine
 from hypothesis import HealthCheck, settings
 
+from voicepipe.pipelines import loading
+
 # How long an example takes, or takes to be made, is the machine's affair.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def _reading_takes_no_virtual_time(request, monkeypatch):
+    """The autojumping clock does not wait for threads and processes, but jumps to the deadline of their work."""
+    if "autojump_clock" in request.fixturenames:
+        monkeypatch.setattr(loading, "READ_S", math.inf)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ OTHERS = [
     path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__) and not path.is_relative_to(PEERS)
 ]
 
-MOST_LINES = 400
+MOST_LINES = 420
 SANS_IO = (
     "voicepipe/*_wire.py",
     "voicepipe/calls/turns.py",

@@ -84,7 +84,7 @@ async def test_a_reload_keeps_the_function_and_takes_the_new_declaration(recorde
             context = voicepipe.ToolContext("c", voicepipe.CallInfo())
             with trio.fail_after(LONG_S):
                 answers = [json.loads(await one["hours"].function({"day": "x"}, context)) for one in of]
-            assert answers == [{"you": "***${KEY}", "day": "x"}] * 2
+            assert answers == [{"you": "Bearer ${KEY}", "day": "x"}] * 2
             assert of[0]["book"] is of[1]["book"] is book
 
 
@@ -129,6 +129,6 @@ async def test_a_call_asks_a_server_and_nothing_tells_the_secret(recorded):
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     (ended,) = [event for event in events if isinstance(event, voicepipe.ToolEnded)]
     assert ended.ok
-    assert json.loads(ended.result) == {"you": "***${KEY}", "day": "monday"}
+    assert json.loads(ended.result) == {"you": "Bearer ${KEY}", "day": "monday"}
     assert models[0].requests[-1].trigger == ToolResults({"1": ended.result})
     assert KEY not in repr(events) + repr(models[0].requests)

@@ -38,7 +38,6 @@ from voicepipe.calls.turns import TurnTaking
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript
 from voicepipe.nurseries import defect_of, open_hidden_nursery
-from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
