@@ -125,10 +125,10 @@ def test_what_is_no_boolean(text):
 
 
 def test_free_form_values_follow_the_core_schema():
-    text = "a: 1, b: 0x10, c: 0o17, d: 1.5, e: 1e3, f: true, g: ~, h: on, i: '1', j: [x, 2], k: {l: .inf}, m: 012"
+    text = "a: 1, b: 0x10, c: 0o17, d: 1.5, e: 1e3, f: true, g: ~, h: on, i: '1', j: [x, 2], k: {l: 2.5}, m: 012"
     assert state(f"extra: {{{text}}}").extra == {
         "a": 1, "b": 16, "c": 15, "d": 1.5, "e": 1000.0, "f": True, "g": None, "h": "on", "i": "1",
-        "j": ("x", 2), "k": {"l": float("inf")}, "m": 12,
+        "j": ("x", 2), "k": {"l": 2.5}, "m": 12,
     }  # fmt: skip
 
 
