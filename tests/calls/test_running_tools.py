@@ -100,7 +100,7 @@ async def test_a_tool_is_told_which_call_it_is(autojump_clock):
     book = Book()
     call = call_with(book.tool, answers=[asking("", BOOK_MONDAY), "Done."], stt=["hello"])
     await spoken_to(call)
-    assert book.contexts == [ToolContext("test-call", call.call.info)]
+    assert book.contexts == [ToolContext(call.call.call_id, call.call.info)]
 
 
 async def test_beginning_and_end_are_told(autojump_clock):

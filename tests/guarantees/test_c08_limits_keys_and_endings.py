@@ -38,7 +38,7 @@ async def test_without_a_greeting_the_model_speaks_first(autojump_clock):
     call = RehearsedCall(llm=answers("Hello there."), transport=transport, settings={"prompt": "Be kind."})
     await call.hold(silent_hang_up(call, 2000))
     (request,) = call.llm.requests
-    assert (request.trigger, request.prompt, request.messages) == (CallStarted(transport.info), "Be kind.", ())
+    assert (request.trigger, request.prompt, request.messages) == (CallStarted(call.call.info), "Be kind.", ())
     assert call.conversation == [("", "Hello there.")]
 
 
@@ -197,7 +197,7 @@ async def test_a_transfer_is_announced_first(autojump_clock):
 async def test_the_caller_hangs_up(autojump_clock):
     call = RehearsedCall(settings={"greeting": "A long greeting that nobody will hear to its end."})
     ended = await call.hold(silent_hang_up(call, 1000))
-    assert ended == CallEnded("test-call", pytest.approx(1), "caller_hung_up", 1, "the caller hung up")
+    assert ended == CallEnded(call.call.call_id, pytest.approx(1), "caller_hung_up", 1, "the caller hung up")
     assert call.turns[0].interrupted
     written = len(call.transport.written)
     assert written * 20 <= 1000 + 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,15 @@ async def _show_progress(config: SetConfig, holding: Holding) -> None:
         while True:
             waiting = [label for key, label in every.items() if key not in {*holding.components, *holding.problems}]
             line = f"opened {len(every) - len(waiting)} of {len(every)}, waiting for {', '.join(waiting)}"
-            sys.stderr.write(f"\r\x1b[K{line[:_WIDEST]}")
+            _clear_line()
+            sys.stderr.write(line[:_WIDEST])
             sys.stderr.flush()
             await trio.sleep(PROGRESS_S)
     finally:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
+        _clear_line()
+
+
+def _clear_line() -> None:
+    """Empties the terminal's line, past the stream: in what it is given it escapes whatever acts on a terminal."""
+    sys.stderr.flush()
+    os.write(sys.stderr.fileno(), b"\r\x1b[K")
