@@ -245,6 +245,7 @@ def test_the_pages_show_what_it_prints(page, capsys, monkeypatch):
     """A line of `...` stands for any lines."""
     monkeypatch.undo()
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "120")
     text = (ROOT / f"docs/reference/{page}.md").read_text(encoding="utf-8")
     command, block = re.search(r"```console\n\$ voicepipe (explain [^\n]+)\n(.*?)```", text, re.DOTALL).groups()
     assert cli.main(command.split()) == 0
