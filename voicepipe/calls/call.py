@@ -367,7 +367,7 @@ class Call:
         # These know the call: if it knew them still, it would stay until the garbage collector comes.
         self._listening.deafen()
         self._tasks.detach()
-        del self._replies, self._tools, self._stts
+        del self._replies, self._tools, self._stts, self._llms, self._ttss
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)
 
     async def _leave(self) -> None:
