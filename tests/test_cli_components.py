@@ -38,7 +38,7 @@ def test_the_list(capsys):
 def test_one(capsys):
     assert cli.main(["components", "espeak"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("espeak: text-to-speech (tts), from voicepipe ")
+    assert out.startswith("espeak: text-to-speech (tts), from voicepipe-telephony ")
     assert "  words_per_minute: whole number (words a minute), 80 to 450; default 160\n" in out
     assert "      How fast it speaks, in words a minute.\n" in out
     assert out.endswith("example, in a pipeline:\n  tts:\n    type: espeak\n    voice: en-us\n")
@@ -66,7 +66,7 @@ def test_json(capsys):
     told = json.loads(capsys.readouterr().out)["components"]
     assert {(one["role"], one["name"]) for one in told} == {(one.role, one.name) for one in installed()}
     (espeak,) = [one for one in told if one["name"] == "espeak"]
-    assert espeak["package"] == "voicepipe"
+    assert espeak["package"] == "voicepipe-telephony"
     assert espeak["summary"] == "A voice and how it speaks."
     assert espeak["options"][1] == {
         "name": "words_per_minute",

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import trio
+from patience import until
 
 from reference_engine.metrics import Metrics
 from reference_engine.sessions import SessionStore
@@ -67,17 +68,20 @@ async def test_two_calls_that_are_called_the_same_stay_two(autojump_clock, info)
         assert began.call_id not in {"same", "other"}
 
 
-async def test_no_recording_is_written_over(tmp_path, mock_clock):
+async def test_no_recording_is_written_over(tmp_path):
     """Not even if two recordings have one path after all: the second is lost, and that is told."""
     path, told = tmp_path / "call.wav", []
     first, second = (RecordedTransport(MemoryTransport(), path) for _ in range(2))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(first.save, told.append)
+        await until(path.exists)
+        await first.finish()
         nursery.cancel_scope.cancel()
     whole = path.read_bytes()
     assert whole.startswith(b"RIFF")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(second.save, told.append)
+        await until(lambda: told)
         nursery.cancel_scope.cancel()
     assert path.read_bytes() == whole
-    assert [type(error) for error in told] == [FileExistsError]
+    assert "exists" in told[0]

@@ -108,10 +108,11 @@ async def test_by_command(engine):
 
     told = await engine.command("status")
     assert told.returncode == 0
-    head, serving, _, last = told.stdout.decode().splitlines()
+    head, serving, _, last, *problems = told.stdout.decode().splitlines()
     assert head.split()[:4] == ["SET", "VERSION", "STATE", "CALLS"]
     assert serving.split()[:5] == ["main", "2", "serving", "0", "night"]
     assert last.startswith("main: last reload rejected, 1 problem, ")
+    assert any("voise" in line for line in problems)
 
 
 @pytest.mark.parametrize("command", ["reload", "rollback", "status"])

@@ -11,7 +11,8 @@ from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 
 async def test_calls_beyond_max_calls_are_refused_at_once(home):
     engine_yaml = home / "engine.yaml"
-    engine_yaml.write_text(engine_yaml.read_text() + "max_calls: 2\n")
+    text = engine_yaml.read_text().replace("{set: acme,", "{set: acme, when_full: hang_up,")
+    engine_yaml.write_text(text + "max_calls: 2\n")
     async with open_engine(home, file="engine.yaml") as engine:
         async with (
             open_audiosocket_call(port=engine.ports["main"]) as first,

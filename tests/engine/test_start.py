@@ -65,7 +65,9 @@ async def test_another_engine_on_the_same_control_socket(engine):
     ended = await run_command("run", "ai-agent.yaml", "--control", str(engine.control), home=engine.home)
     assert ended.returncode == 1
     (failed,) = map(json.loads, ended.stderr.splitlines())
-    assert failed["reason"].startswith(f"another engine is answering at {engine.control}; stop it or give")
+    assert failed["reason"].startswith(
+        f"another engine is answering at {engine.control} (process {engine.process.pid}); stop it or give"
+    )
     assert (await engine.ask("GET", "/healthz")).json() == {"status": "ok"}
 
 
