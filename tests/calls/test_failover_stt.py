@@ -7,7 +7,7 @@ from flaky import FlakyStt, FlakyTts, Telephone, Trouble
 
 from voicepipe.audio import AudioFormat, level, open_converter, to_pcm16
 from voicepipe.calls.events import ComponentFailed, FailedOver
-from voicepipe.config.settings import BudgetsSettings, OnFailure, SpeechToTextBudgets
+from voicepipe.config.settings import BudgetsSettings, OnFailure, SpeechToTextBudgets, TurnsSettings
 from voicepipe.errors import ComponentError
 from voicepipe.testing.calls import RehearsedCall
 
@@ -17,7 +17,10 @@ BUSY = ComponentError("refused with status 429", retry_after_s=60)
 
 
 def call_with(*stts, audio=None, **settings):
-    settings = {"greeting": "", "budgets": BUDGETS, "on_failure": OnFailure(say="sorry.", retries=0), **settings}
+    # What both say are steady tones, which rise and fall alike: nothing tells them from an echo.
+    turns = TurnsSettings(echo_guard=False)
+    own = {"greeting": "", "budgets": BUDGETS, "on_failure": OnFailure(say="sorry.", retries=0), "turns": turns}
+    settings = own | settings
     return RehearsedCall(stt=list(stts), tts=FlakyTts(), transport=Telephone(audio), settings=settings)
 
 
