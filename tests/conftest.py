@@ -8,18 +8,28 @@ import pytest
 from engine_process import engine_home, open_engine
 from hypothesis import HealthCheck, settings
 
+from voicepipe.calls import recording
+from voicepipe.config.fingerprint import adapters_of_this_process, code_of_this_process
 from voicepipe.pipelines import loading
+from voicepipe.registry import installed
 
 # How long an example takes, or takes to be made, is the machine's affair.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 
+# Done once and now, for a virtual clock that waits for a thread takes the interpreter's lock from it: these read 300 files.
+code_of_this_process()
+adapters_of_this_process(installed())
+
+
 @pytest.fixture(autouse=True)
-def _reading_takes_no_virtual_time(request, monkeypatch):
+def _files_take_no_virtual_time(request, monkeypatch):
     """The autojumping clock does not wait for threads and processes, but jumps to the deadline of their work."""
     if "autojump_clock" in request.fixturenames:
         monkeypatch.setattr(loading, "READ_S", math.inf)
+        monkeypatch.setattr(recording, "MOST_HELD_S", math.inf)
+        monkeypatch.setattr(recording, "FINISH_S", math.inf)
 
 
 @pytest.fixture
