@@ -18,7 +18,7 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
-# Done once and now, for a virtual clock that waits for a thread takes the interpreter's lock from it: these read 300 files.
+# Done once and now: a virtual clock that waits for a thread takes the interpreter's lock from it.
 code_of_this_process()
 adapters_of_this_process(installed())
 
