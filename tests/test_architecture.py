@@ -43,6 +43,8 @@ SANS_IO = (
     "voicepipe/calls/spoken_numbers.py",
     "voicepipe/calls/spoken_words.py",
     "voicepipe/breaker.py",
+    "voicepipe/encoded_audio.py",
+    "voicepipe/speech_heads.py",
     "voicepipe/calls/vad.py",
 )
 IO = (
@@ -67,6 +69,7 @@ FOR_ADAPTERS = {
     "voicepipe.events",
     "voicepipe.registry",
     "voicepipe.requests",
+    "voicepipe.speech_heads",
 }
 SHARED_BY_ADAPTERS = {
     "voicepipe.adapters.api_keys": set(),

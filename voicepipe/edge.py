@@ -9,8 +9,10 @@ takes its open streams with it: each ends with one `ComponentError`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -22,6 +24,7 @@ from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
 from voicepipe.errors import ComponentError, is_local
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.quoting import MOST_SAID, quoted
+from voicepipe.speech_heads import SpeechHeads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -249,6 +252,8 @@ class _Replies:
 class _Speech:
     def __init__(self, stream: SpeechStream, output: AudioFormat, who: Who) -> None:
         self._stream, self._output, self._who = stream, output, who
+        self._heads = SpeechHeads(output)
+        self._ready: deque[SpeechEvent | None] = deque()
 
     async def send(self, text: str, segment: int) -> None:
         await at_edge(self._who, self._stream.send, text, segment)
@@ -257,9 +262,13 @@ class _Speech:
         await at_edge(self._who, self._stream.finish)
 
     async def receive(self) -> SpeechEvent | None:
-        event = await at_edge(self._who, self._stream.receive)
-        refuse(fault_of_speech(event, self._output), self._who)
-        return event
+        while not self._ready:
+            event = await at_edge(self._who, self._stream.receive)
+            refuse(fault_of_speech(event, self._output), self._who)
+            if self._heads.passes(event):
+                return event
+            self._ready += at_edge_sync(self._who, partial(self._heads.take, event))
+        return self._ready.popleft()
 
 
 class _Edged(Generic[T]):

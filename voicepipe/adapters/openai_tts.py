@@ -18,6 +18,7 @@ from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
+from voicepipe.speech_heads import refuse_encoded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 MOST_CHARS = 4096
 """The longest text of a request, by the API's reference."""
 
-ENCODED = {b"RIFF": "WAV", b"ID3": "MP3", b"OggS": "Ogg", b"fLaC": "FLAC"}
-"""How files begin that a server sends if it has no linear audio."""
+HINT = "the server at base_url must know response_format pcm"
+"""For one that sends something else: few servers refuse a format that they don't have."""
 
 
 @frozen
@@ -97,7 +98,7 @@ class _OpenAISpeech:
                     said = (await answer.read()).decode(errors="replace")
                     raise ComponentError(f"answered with {kind} instead of audio", answered=said)
                 self._check_rate(parameters)
-                yield _linear(answer.iter_bytes())
+                yield _linear(answer.iter_bytes(), AudioFormat(self._options.sample_rate), kind)
 
     def _body(self) -> dict[str, Any]:
         options = self._options
@@ -120,30 +121,23 @@ class _OpenAISpeech:
             )
 
 
-async def _linear(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _linear(chunks: AsyncIterator[bytes], output: AudioFormat, declared: str) -> AsyncIterator[bytes]:
     """Passes audio on, unless it is a file of some other format: as linear audio that would be a loud noise."""
     head: bytes | None = b""
     try:
         async for data in chunks:
             if head is None:
                 yield data
-            elif len(head + data) < max(map(len, ENCODED)):
-                head += data
-            else:
-                _refuse_encoded(head + data)
-                yield head + data
+                continue
+            head += data
+            if refuse_encoded(head, output, ended=False, declared=declared, hint=HINT):
+                yield head
                 head = None
     finally:
         await unwind(chunks)
     if head:
+        refuse_encoded(head, output, ended=True, declared=declared, hint=HINT)
         yield head
-
-
-def _refuse_encoded(head: bytes) -> None:
-    for magic, name in ENCODED.items():
-        if head.startswith(magic):
-            message = f"answered with {name} instead of linear audio"
-            raise ComponentError(message, retryable=False, hint="the server must know response_format pcm")
 
 
 @asynccontextmanager
