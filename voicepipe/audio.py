@@ -106,6 +106,26 @@ def level(linear: bytes | memoryview) -> int:
     return audioop.rms(linear, 2)
 
 
+def half_without_mean(linear: bytes) -> bytes:
+    """16-bit linear audio at half its level, moved so that its mean is 0; at its full level `audioop.bias` may wrap."""
+    half = audioop.mul(linear, 2, 0.5)
+    return audioop.bias(half, 2, -audioop.avg(half, 2))
+
+
+def roughness(linear: bytes) -> float:
+    """How much 16-bit linear audio changes from sample to sample: 0 not at all, 1.4 as white noise; 9 for silence."""
+    half = half_without_mean(linear)  # a difference of two samples has 17 bits
+    loudness = audioop.rms(half, 2)
+    if not loudness:
+        return 9.0
+    return audioop.rms(audioop.add(half[2:], audioop.mul(half[:-2], 2, -1), 2), 2) / loudness
+
+
+def likeness(linear: bytes, lag: int) -> float:
+    """How well the samples of 16-bit linear audio tell those `lag` samples later: about 1 well, 0 not at all."""
+    return audioop.findfactor(linear[2 * lag :], linear[: -2 * lag])
+
+
 class _Resampler(Protocol):
     def convert(self, audio: bytes) -> bytes: ...
     def finish(self) -> bytes: ...

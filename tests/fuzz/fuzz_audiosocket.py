@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from voicepipe.errors import TransportError
-from voicepipe.transports.audiosocket_wire import HEADER_BYTES, KINDS, MAX_PAYLOAD, RATES, AudioCheck, Decoder
+from voicepipe.transports.audiosocket_audio import AudioCheck
+from voicepipe.transports.audiosocket_wire import HEADER_BYTES, KINDS, MAX_PAYLOAD, RATES, Decoder
 
 CAPTURES = Path(__file__).parents[1] / "data" / "asterisk"
 
@@ -38,9 +39,9 @@ def check(frames: list[tuple[int, bytes]], rate: int) -> None:
     """Any audio is either understood or refused."""
     audio = AudioCheck(rate)
     try:
-        for kind, payload in frames:
+        for number, (kind, payload) in enumerate(frames):
             if kind in RATES:
-                audio.see(kind, len(payload))
+                audio.see(kind, payload, number / 50)
                 assert RATES[audio.kind] == audio.rate or audio.kind == 0x10
     except TransportError:
         pass

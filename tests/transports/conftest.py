@@ -21,9 +21,14 @@ class Heard:
     """A sink that remembers what it got."""
 
     frames: list = field(factory=list)
+    formats: list = field(factory=list)
     digits: str = ""
     ending: str = ""
     something: trio.Event = field(factory=trio.Event)
+
+    def format_changed(self, audio):
+        assert not self.frames
+        self.formats.append(audio)
 
     def audio(self, audio):
         assert not self.ending

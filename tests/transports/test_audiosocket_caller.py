@@ -26,6 +26,7 @@ from voicepipe.transports.audiosocket_wire import (
     RATES,
     Decoder,
     encode_audio,
+    encode_dtmf,
 )
 
 NETWORK_S = 0.005
@@ -165,9 +166,9 @@ async def send(transport, data):
     [
         (reset, "reset"),
         (partial(send, data=b"\x99\0\0"), "no such kind"),
-        (partial(send, data=encode_audio(0x12, bytes(640))), "a frame of kind 0x12 in a call at 8000 Hz"),
+        (partial(send, data=encode_dtmf("5")), "a frame of kind 0x03, which is no audio"),
     ],
-    ids=["reset", "rubbish", "another codec"],
+    ids=["reset", "rubbish", "a key"],
 )
 async def test_how_an_agent_may_end_it(serve, handler, how):
     listener = await serve(handler)

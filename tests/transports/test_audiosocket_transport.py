@@ -12,11 +12,14 @@ from patience import LONG_S, until
 
 from voicepipe.audio import AudioFormat
 from voicepipe.errors import TransportError
-from voicepipe.transports.audiosocket_wire import ERROR, HANGUP, Decoder, encode_audio, encode_dtmf, encode_uuid
+from voicepipe.testing.transport import voice
+from voicepipe.transports.audiosocket_wire import ERROR, HANGUP, KINDS, Decoder, encode_audio, encode_dtmf, encode_uuid
 
 CALL = UUID("11111111-2222-4333-8444-555555555501")
 HELLO = encode_uuid(CALL)
 FRAME = bytes(range(256)) + bytes(64)
+MU_LAW = encode_audio(0x10, (b"\xff" * 9 + b"\x7e") * 16) * 10
+"""What a telephone line without a voice is, in mu-law."""
 
 
 class Echo:
@@ -130,23 +133,70 @@ async def test_a_muted_caller_begins_without_audio(serve, connect, heard):
     assert heard.frames == [FRAME]
 
 
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize(("kind", "real"), [(0x12, 16000), (0x16, 48000), (0x15, 44100), (0x10, None)])
+async def test_the_first_audio_decides_however_late_it_comes(serve, connect, heard, rate, kind, real):
+    formats, up = [], trio.Event()
+
+    async def talk(transport):
+        formats.append(transport.audio)
+        assert transport.write(bytes(range(1, 201)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.run, heard)
+            up.set()
+            await heard.something.wait()
+            formats.append(transport.audio)
+            assert transport.write(bytes(range(1, 201)))
+
+    listener = await serve(talk, rate=rate)
+    size = AudioFormat(real or rate).bytes_in(20)
+    async with connect(listener) as asterisk:
+        await asterisk.send(HELLO)
+        assert await asterisk.receive(1) == [(KINDS[rate], bytes(range(1, 201)))]
+        await up.wait()
+        await asterisk.send(encode_audio(kind, b"\1\2" * (size // 2)))
+        assert await asterisk.receive(1) == [(kind, bytes(range(1, 201)))]
+        await asterisk.stream.send_eof()
+    assert formats == [AudioFormat(rate), AudioFormat(real or rate)]
+    assert heard.formats == [] if real in {None, rate} else [AudioFormat(real)]
+    assert heard.frames == [b"\1\2" * (size // 2)]
+
+
+@pytest.mark.parametrize("size", [2, 80, 160, 320, 322, 480, 640, 960])
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+async def test_packets_of_any_length_in_reads_of_any_length(serve, connect, heard, size, piece):
+    speech = voice(8000, 500)
+    speech = speech[: len(speech) // size * size]
+    sent = HELLO + b"".join(encode_audio(0x10, speech[at : at + size]) for at in range(0, len(speech), size))
+    listener = await serve(lambda transport: transport.run(heard))
+    async with connect(listener) as asterisk:
+        for at in range(0, 2000, piece):
+            await asterisk.send(sent[at : at + piece if at + piece < 2000 else len(sent)])
+            if at + piece >= 2000:
+                break
+        await asterisk.stream.send_eof()
+        await asterisk.receive_all()
+    assert b"".join(heard.frames) == speech
+    assert {len(frame) for frame in heard.frames} == {size}
+    assert heard.ending == "the caller hung up"
+
+
 @pytest.mark.parametrize(
-    ("sent", "rate", "says"),
+    ("sent", "says"),
     [
-        (encode_audio(0x10, bytes(160)) * 3, 8000, "add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"),
-        (encode_audio(0x10, bytes(640)) * 3, 8000, "set this listener's rate to 16000"),
-        (encode_audio(0x10, bytes(320)) * 3, 16000, "set this listener's rate to 8000"),
-        (b"\x10\0\x21" + bytes(33), 8000, "add the option c(slin)"),
+        (MU_LAW, "add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"),
+        (b"\x10\0\x21" + bytes(33), "add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"),
+        (b"\x12\0\x21" + bytes(33), "let only Asterisk's AudioSocket() or Dial(AudioSocket/...) connect here"),
     ],
-    ids=["mu-law", "16 kHz", "8 kHz", "GSM"],
+    ids=["mu-law", "GSM", "an odd number of bytes"],
 )
-async def test_audio_that_can_not_be_understood_is_refused_before_the_call(serve, connect, sent, rate, says):
+async def test_audio_that_can_not_be_understood_is_refused_before_the_call(serve, connect, sent, says):
     refused = []
 
     async def never(transport):
         raise AssertionError("that was no call")
 
-    listener = await serve(never, rate=rate, on_refused=lambda _peer, error: refused.append(str(error)))
+    listener = await serve(never, on_refused=lambda _peer, error: refused.append(str(error)))
     async with connect(listener) as asterisk:
         await asterisk.send(HELLO + sent)
         assert await asterisk.receive_all() == ERROR  # or a dialplan would take it for a conversation
@@ -194,9 +244,9 @@ async def test_compressed_audio_after_a_muted_beginning(serve, connect, heard):
     async with connect(listener) as asterisk:
         await asterisk.send(HELLO)
         await begun.wait()
-        await asterisk.send(encode_audio(0x10, bytes(160)) * 3)
+        await asterisk.send(MU_LAW)
         assert await asterisk.receive_all() == HANGUP
-    assert "c(slin)" in refused[0]
+    assert "add c(slin)" in refused[0]
 
 
 @pytest.mark.parametrize(

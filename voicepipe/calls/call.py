@@ -42,6 +42,7 @@ from voicepipe.nurseries import defect_of, open_hidden_nursery
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from voicepipe.audio import AudioFormat
     from voicepipe.calls.alternatives import Rung
     from voicepipe.calls.events import CallEvent, Observer, Outcome
     from voicepipe.calls.turn_events import Action, Event
@@ -102,16 +103,8 @@ class Call:
         )
         self._llms = Alternatives("llm", pipeline.role("llm"), retries, *tell)
         self._ttss = Alternatives("tts", pipeline.role("tts"), retries, *tell)
-        speaker = Speaker(
-            self._llms,
-            self._ttss,
-            conversation.states,
-            conversation.fits,
-            settings.budgets,
-            playout,
-            transport.audio,
-            settings.speech,
-        )
+        known = conversation.states, conversation.fits
+        speaker = Speaker(self._llms, self._ttss, *known, settings.budgets, playout, settings.speech)
         self._replies = Replies(
             speaker=speaker,
             conversation=conversation,
@@ -194,6 +187,14 @@ class Call:
         return ended
 
     # --- The transport's sink ------------------------------------------------------------------------------------
+
+    def format_changed(self, audio: AudioFormat) -> None:
+        """Takes notice of the format that the call's audio turns out to have, before any has come."""
+        try:
+            self._listening.take_format(audio)
+            self._replies.take_format(audio)
+        except Exception as error:  # noqa: BLE001 - the task that delivers may deliver to other calls too
+            self.fail(error)
 
     def audio(self, audio: bytes | memoryview) -> None:
         """Takes the caller's next audio."""

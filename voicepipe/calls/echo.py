@@ -78,6 +78,10 @@ class EchoGuard:
         self._most = 0.0  # that came back in this second of the agent's speech
         self._learned = 0  # frames of it
 
+    def take_format(self, audio: AudioFormat) -> None:
+        """The call's audio, both ways, is in another format from now on."""
+        self._encoding = audio.encoding
+
     def played(self, heard_at_s: float, frame: bytes) -> None:
         """Notes a frame of the agent's.
 

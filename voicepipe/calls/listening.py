@@ -13,7 +13,7 @@ from voicepipe.calls.audio_buffer import AudioBuffer
 from voicepipe.calls.vad import Edge, VoiceActivity
 from voicepipe.component_values import fault_of_input
 from voicepipe.edge import raised_in_use, refuse
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, TransportError
 from voicepipe.events import Transcript
 from voicepipe.requests import Listen
 
@@ -61,16 +61,11 @@ class Listening:
     def __init__(
         self, audio: AudioFormat, sustained_ms: int, on_edge: Callable[[Edge], None], echo: EchoGuard | None = None
     ) -> None:
-        self._format = audio
         self._echo = echo
-        self._silence = audio.silence * (audio.bytes_in(FRAME_MS) // audio.sample_bytes)
-        self._frame_bytes = audio.bytes_in(FRAME_MS)
         self._on_edge = on_edge
-        self._vad = VoiceActivity(audio, sustained_ms)
-        self._buffer = AudioBuffer(audio.bytes_in(BUFFER_MS))
-        self._idle_bytes, self._trim_bytes = audio.bytes_in(IDLE_MS), audio.bytes_in(IDLE_MS + TRIM_MS)
+        self._sustained_ms = sustained_ms
+        self._use(audio)
         self._rest = b""  # of a frame that came in parts
-        self._chunk_bytes = self._frame_bytes
         self._hurried = False
         self._finalise = False
         self._final_due = False
@@ -80,6 +75,29 @@ class Listening:
         self._listen_changed = False
         self._wake = trio.Event()
         self._recognition: _Recognition | None = None
+
+    def _use(self, audio: AudioFormat) -> None:
+        self._format = audio
+        self._silence = audio.silence * (audio.bytes_in(FRAME_MS) // audio.sample_bytes)
+        self._frame_bytes = self._chunk_bytes = audio.bytes_in(FRAME_MS)
+        self._vad = VoiceActivity(audio, self._sustained_ms)
+        self._buffer = AudioBuffer(audio.bytes_in(BUFFER_MS))
+        self._idle_bytes, self._trim_bytes = audio.bytes_in(IDLE_MS), audio.bytes_in(IDLE_MS + TRIM_MS)
+
+    def take_format(self, audio: AudioFormat) -> None:
+        """The caller's audio comes in another format than was thought: the recogniser is opened anew for it.
+
+        Raises:
+            TransportError: some has come already.
+
+        """
+        if self._buffer.written or self._rest:
+            raise TransportError(f"the transport changed from {self._format} to {audio} in mid-call")
+        self._use(audio)
+        if self._echo is not None:
+            self._echo.take_format(audio)
+        if self._recognition is not None:
+            self._recognition.restart()
 
     @property
     def audio_ms(self) -> float:
@@ -304,6 +322,10 @@ class _Recognition:
         if self._opened:
             within = f"gave no final transcript within {self._budgets.first_transcript_ms} ms"
             self._end(self._late(within))
+
+    def restart(self) -> None:
+        """Ends it, so that it is opened anew, for audio of another format."""
+        self._end(None)
 
     def prefer(self) -> None:
         """Ends it if there is a better one."""

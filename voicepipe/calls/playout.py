@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from voicepipe.audio import FRAME_MS
+from voicepipe.audio import FRAME_MS, open_converter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voicepipe.audio import AudioFormat, Converter
     from voicepipe.calls.tasks import Tasks
     from voicepipe.ticker import Ticker
     from voicepipe.transports.protocol import Transport
@@ -59,11 +60,9 @@ class Playout:
     ) -> None:
         self._transport, self._ticker, self._tasks, self._failed = transport, ticker, tasks, failed
         self._on_written = on_written
-        self._format = transport.audio
-        self._frame_bytes = self._format.bytes_in(FRAME_MS)
+        self._use(transport.audio)
         # Whole frames, less half of one: how late a tick happens to wake does not decide how many frames it writes.
         self._lead_s = (max(lead_ms // FRAME_MS, 1) - 0.5) * FRAME_MS / 1000
-        self._high_water = self._format.bytes_in(HIGH_WATER_MS)
         self._chunks: deque[bytes] = deque()
         self._offset = 0  # into the first chunk
         self._buffered = 0  # bytes not written
@@ -77,6 +76,16 @@ class Playout:
         self._room: trio.Event | None = None  # somebody waits for room
         self._played: trio.Event | None = None  # set when the reply has been heard, or dropped
         self._on_audible: Callable[[], None] | None = None
+
+    def _use(self, audio: AudioFormat) -> None:
+        self._format = audio
+        self._converter: Converter | None = None  # for a transport that takes another format by now
+        self._frame_bytes, self._high_water = audio.bytes_in(FRAME_MS), audio.bytes_in(HIGH_WATER_MS)
+
+    @property
+    def audio(self) -> AudioFormat:
+        """The format in which the present reply is given: the transport's at its beginning."""
+        return self._format
 
     @property
     def played_ms(self) -> float:
@@ -93,7 +102,12 @@ class Playout:
     @property
     def queued_ms(self) -> float:
         """How much of the reply has come so far, written or not, in ms."""
-        return self._format.ms_in(self._written + len(self._frame or b"") + self._buffered)
+        return self._format.ms_in(self._cut_bytes + self._buffered)
+
+    @property
+    def _cut_bytes(self) -> int:
+        """Bytes of this reply that are in frames, written or not."""
+        return self._written + (0 if self._frame is None else self._frame_bytes)
 
     def begin(self, on_audible: Callable[[], None]) -> int:
         """Starts a reply; the number that `play` must show, so that a dropped reply's audio can't be heard.
@@ -104,12 +118,19 @@ class Playout:
         """
         self.drop()
         self._begun += 1
+        self._use(self._transport.audio)
         self._written, self._finished, self._on_audible = 0, False, on_audible
         self._played = trio.Event()
         return self._begun
 
+    def take_format(self, audio: AudioFormat) -> None:
+        """The transport takes another format from now on: the reply that is on is converted, frame by frame."""
+        self._converter = open_converter(self._format, audio, live=True)
+        if self._frame is not None and self._converter is not None:
+            self._frame = self._converter.convert(self._frame)
+
     async def play(self, reply: int, audio: bytes) -> None:
-        """Takes the next audio of a reply, in the call's format; waits while enough is held ready."""
+        """Takes the next audio of a reply, in the format of `audio`; waits while enough is held ready."""
         self.add(reply, audio)
         await self.wait_for_room(reply)
 
@@ -135,7 +156,7 @@ class Playout:
         """Forgets the audio of a reply from there on, as far as it is not written yet."""
         if reply != self._begun or self._finished:
             return
-        keep = max(0, self._format.bytes_in(to_ms) - self._written - len(self._frame or b""))
+        keep = max(0, self._format.bytes_in(to_ms) - self._cut_bytes)
         while self._buffered > keep:
             last, too_many = self._chunks[-1], self._buffered - keep
             size = len(last) - (self._offset if len(self._chunks) == 1 else 0)
@@ -204,7 +225,7 @@ class Playout:
                     self._tasks.start_soon(self._wait_writable)
                 return False
             self._frame = None
-            self._written += len(frame)
+            self._written += self._frame_bytes
             if self._on_written is not None:
                 self._on_written(self._due, frame)
             self._due += FRAME_S
@@ -240,7 +261,7 @@ class Playout:
         self._tick_at_once()
 
     def _cut(self) -> bytes | None:
-        """The next frame; silence after the last sample."""
+        """The next frame, as the transport takes it; silence after the last sample."""
         size = self._frame_bytes
         if self._buffered < size and not (self._finished and self._buffered):
             return None
@@ -262,7 +283,7 @@ class Playout:
         self._next_chunk_if_spent()
         if self._buffered < self._high_water / 2:
             self._make_room()
-        return frame
+        return frame if self._converter is None else self._converter.convert(frame)
 
     def _next_chunk_if_spent(self) -> None:
         if self._chunks and self._offset == len(self._chunks[0]):

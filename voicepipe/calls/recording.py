@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from voicepipe.audio import AudioFormat, to_pcm16
+from voicepipe.audio import AudioFormat, open_converter
 from voicepipe.calls.recording_file import StereoFile
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class _Track:
     """One side: 16-bit samples, with silence where nothing came."""
 
     def __init__(self, audio: AudioFormat) -> None:
-        self._audio = audio
+        self._rate = audio.rate
+        self._converter = open_converter(audio, AudioFormat(audio.rate), live=True)
         self.taken = 0
         """Samples that went to the file."""
         self._samples = bytearray()
@@ -55,10 +56,17 @@ class _Track:
     def add(self, audio: bytes | memoryview, at_s: float) -> None:
         if self._dropped:
             return
-        behind = int(at_s * self._audio.rate) - self.length
-        if behind > GAP_S * self._audio.rate:
+        behind = int(at_s * self._rate) - self.length
+        if behind > GAP_S * self._rate:
             self._samples += bytes(2 * behind)
-        self._samples += to_pcm16(bytes(audio), self._audio.encoding)
+        self._samples += audio if self._converter is None else self._converter.convert(bytes(audio))
+
+    def take_format(self, audio: AudioFormat, rate: int) -> None:
+        """Gets audio in another format from now on; what is kept of either is kept at `rate` Hz."""
+        kept = open_converter(AudioFormat(self._rate), AudioFormat(rate), live=False)
+        if kept is not None:
+            self._samples = bytearray(kept.convert(bytes(self._samples)) + kept.finish())
+        self._rate, self._converter = rate, open_converter(audio, AudioFormat(rate), live=True)
 
     @property
     def length(self) -> int:
@@ -99,7 +107,8 @@ class RecordedTransport:
         """As the transport's."""
         self._began = trio.current_time()
         self._caller, self._agent = _Track(self.audio), _Track(self.audio)
-        self._file = StereoFile(path, self.audio.rate, readable_by)
+        self._rate = self.audio.rate  # of what is recorded
+        self._file = StereoFile(path, self._rate, readable_by)
         self._on_failure: Callable[[str], None] = lambda _reason: None
         self._over = False
 
@@ -138,10 +147,21 @@ class RecordedTransport:
         """As the transport's."""
         await self._transport.hang_up()
 
+    def take_format(self, audio: AudioFormat) -> None:
+        """Takes notice of the format that the call turns out to have.
+
+        It is recorded so if nothing is in the file yet; else what comes is converted to what the file has.
+        """
+        self.audio = audio
+        if not self._caller.taken:
+            self._rate = self._file.rate = audio.rate
+        self._caller.take_format(audio, self._rate)
+        self._agent.take_format(audio, self._rate)
+
     def hear(self, audio: bytes | memoryview) -> None:
         """Takes the caller's next audio."""
         self._caller.add(audio, trio.current_time() - self._began)
-        if self._caller.length - self._caller.taken > MOST_HELD_S * self.audio.rate:
+        if self._caller.length - self._caller.taken > MOST_HELD_S * self._rate:
             self._fail(f"the disk has taken nothing for {MOST_HELD_S:g} s")
 
     async def save(self, on_failure: Callable[[str], None]) -> None:
@@ -172,7 +192,7 @@ class RecordedTransport:
             return
         arguments: tuple[object, ...] = ()
         if until_s is not None:
-            samples = max(0, int(until_s * self.audio.rate) - self._caller.taken)
+            samples = max(0, int(until_s * self._rate) - self._caller.taken)
             arguments = (self._caller.take(samples), self._agent.take(samples))
         try:
             await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
@@ -200,6 +220,10 @@ class _Tee:
     def __init__(self, sink: CallSink, recorded: RecordedTransport) -> None:
         self._sink, self._recorded = sink, recorded
         self.dtmf, self.heard, self.hung_up = sink.dtmf, sink.heard, sink.hung_up
+
+    def format_changed(self, audio: AudioFormat) -> None:
+        self._recorded.take_format(audio)
+        self._sink.format_changed(audio)
 
     def audio(self, audio: bytes | memoryview) -> None:
         self._recorded.hear(audio)

@@ -28,7 +28,9 @@ class StereoFile:
     """
 
     def __init__(self, path: Path, rate: int, readable_by: Readers) -> None:
-        self._path, self._rate, self._readable_by = path, rate, readable_by
+        self._path, self._readable_by = path, readable_by
+        self.rate = rate
+        """Hz. The first piece that holds anything fixes it."""
         self._descriptor: int | None = None
         self._bytes = 0
         self._lock = Lock()  # a thread that was given up may still be writing
@@ -74,7 +76,7 @@ class StereoFile:
     def _header(self) -> bytes:
         frame = _CHANNELS * _SAMPLE_BYTES
         riff, data = min(_MOST, _HEADER.size - 8 + self._bytes), min(_MOST, self._bytes)
-        form = (b"WAVE", b"fmt ", 16, _PCM, _CHANNELS, self._rate, self._rate * frame, frame, 8 * _SAMPLE_BYTES)
+        form = (b"WAVE", b"fmt ", 16, _PCM, _CHANNELS, self.rate, self.rate * frame, frame, 8 * _SAMPLE_BYTES)
         return _HEADER.pack(b"RIFF", riff, *form, b"data", data)
 
 

@@ -16,6 +16,7 @@ from voicepipe.requests import Utterance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voicepipe.audio import AudioFormat
     from voicepipe.calls.conversation import Conversation
     from voicepipe.calls.listening import Listening
     from voicepipe.calls.playout import Playout
@@ -63,6 +64,10 @@ class Replies:
         self._current: Exchange | None = None
         self.count = 0
         """How many exchanges there were."""
+
+    def take_format(self, audio: AudioFormat) -> None:
+        """The transport takes another format from now on."""
+        self._playout.take_format(audio)
 
     def reply(self, trigger: Trigger, silent_since: float, final_at: float) -> None:
         """Has the model reply.

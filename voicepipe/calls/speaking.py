@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import frozen
 
-from voicepipe.audio import AudioFormat, open_converter
+from voicepipe.audio import open_converter
 from voicepipe.calls.alternatives import Alternatives, BudgetExceeded
 from voicepipe.calls.composing import compose
 from voicepipe.calls.heard import Segment, split_spoken
@@ -49,9 +49,7 @@ class Speaker:
     budgets: BudgetsSettings
     """How long they may take."""
     playout: Playout
-    """Where the speech goes."""
-    audio: AudioFormat
-    """The call's format."""
+    """Where the speech goes, and in which format."""
     speech: SpeechSettings
     """What is made of the text before it is spoken."""
 
@@ -85,9 +83,10 @@ class Speaker:
             raise reply.failure
 
     def _play(self, reply: SpokenReply, recorded: Recorded) -> None:
-        converter = open_converter(recorded.format, self.audio, live=False)
+        audio = self.playout.audio
+        converter = open_converter(recorded.format, audio, live=False)
         speech = recorded.audio if converter is None else converter.convert(recorded.audio) + converter.finish()
-        reply.segments.append(Segment(reply.announcement, 0.0, self.audio.ms_in(len(speech)), complete=True))
+        reply.segments.append(Segment(reply.announcement, 0.0, audio.ms_in(len(speech)), complete=True))
         self.playout.add(reply.playout_reply, speech)
 
     async def _write(self, reply: SpokenReply, request: ReplyRequest) -> None:
@@ -133,7 +132,7 @@ class _Voice:
     ) -> None:
         self._reply, self._attempts, self._first = reply, attempts, first
         self._voice = attempts.current
-        self._budgets, self._playout, self._audio = speaker.budgets.tts, speaker.playout, speaker.audio
+        self._budgets, self._playout, self._audio = speaker.budgets.tts, speaker.playout, speaker.playout.audio
         self._converter: Converter | None = None
         self._scope = trio.CancelScope()
         self._heard_of = first - 1  # the last segment that audio has come of

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import trio
 from attrs import define, field
 
-from voicepipe.audio import FRAME_MS, AudioFormat
+from voicepipe.audio import FRAME_MS, AudioFormat, open_converter
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.transports.audiosocket_wire import (
@@ -30,6 +30,8 @@ from voicepipe.transports.audiosocket_wire import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from os import PathLike
+
+    from voicepipe.audio import Converter
 
 JITTER_BUFFER_MS: Final = 40
 """How much later than it comes a caller's telephone plays the first audio after a pause."""
@@ -77,6 +79,7 @@ class AudioSocketCaller:
         self._sending, self._broken = trio.Lock(), False
         self._mark = 0  # what was heard up to here is no answer
         self._last_frame_at_s = -inf  # of the agent's
+        self._converters: dict[int, Converter | None] = {}  # as Asterisk plays audio of a kind that is not the call's
 
     @property
     def seconds(self) -> float:
@@ -217,15 +220,21 @@ class AudioSocketCaller:
         await self._stream.aclose()
 
     def _hear(self, kind: int, payload: memoryview) -> None:
-        if RATES.get(kind) != self.audio.rate:
-            raise TransportError(f"a frame of kind 0x{kind:02x} in a call at {self.audio.rate} Hz")
+        if kind not in RATES:
+            raise TransportError(f"a frame of kind 0x{kind:02x}, which is no audio")
+        audio: bytes | memoryview = payload
+        if kind != KINDS[self.audio.rate]:
+            if kind not in self._converters:
+                self._converters[kind] = open_converter(AudioFormat(RATES[kind]), self.audio, live=True)
+            if (converter := self._converters[kind]) is not None:
+                audio = converter.convert(bytes(payload))
         at_s, self._last_frame_at_s = self._last_frame_at_s, self.seconds
         if self._last_frame_at_s - at_s < _GAP_S or any(payload):
-            self.arrivals.append((self._last_frame_at_s, len(payload)))
+            self.arrivals.append((self._last_frame_at_s, len(audio)))
         now = self._now()
         if now > len(self._heard):
             self._heard += bytes(now + self.audio.bytes_in(JITTER_BUFFER_MS) - len(self._heard))
-        self._heard += payload
+        self._heard += audio
 
 
 @asynccontextmanager

@@ -113,6 +113,13 @@ class MemoryTransport:
         """All audio of the agent, without its gaps."""
         return b"".join(frame for _when, frame in self.written)
 
+    async def turn_out_as(self, audio: AudioFormat) -> None:
+        """The call has another format than was said: to be told before the caller's first audio."""
+        await self._ready.wait()
+        self.audio = audio
+        if self._sink is not None:
+            self._sink.format_changed(audio)
+
     async def send(self, audio: bytes) -> None:
         """Sends the caller's audio in frames of 20 ms, as time passes; returns when all of it is sent."""
         await self._ready.wait()

@@ -15,6 +15,7 @@ from voicepipe.audio import FRAME_MS, AudioFormat
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import defect_of
 from voicepipe.requests import CallInfo
+from voicepipe.transports.audiosocket_audio import AudioCheck
 from voicepipe.transports.audiosocket_wire import (
     DTMF_DIGITS,
     ERROR,
@@ -24,7 +25,6 @@ from voicepipe.transports.audiosocket_wire import (
     KIND_HANGUP,
     KIND_UUID,
     RATES,
-    AudioCheck,
     Decoder,
     encode_audio,
 )
@@ -42,7 +42,7 @@ already gets an `error`. `error` and `reset`: after its UUID, an AudioSocket err
 """
 
 FIRST_AUDIO_S: Final = 0.2
-"""How long a call waits for audio that tells its rate; a muted caller sends none."""
+"""How long a call waits for audio that tells its rate, and sounds like audio; a muted caller sends none."""
 GAP_FRAMES: Final = 3
 """How many frames' time may pass without a frame from us: 60 ms.
 
@@ -116,11 +116,9 @@ class AudioSocketTransport:
                 raise TransportError(f"no UUID within {identify_timeout:g} s; let only Asterisk connect here")
             return False
         with trio.move_on_after(FIRST_AUDIO_S):
-            while not self._check.settled and not self._ending:
+            while (not self._check.known or self._check.is_suspicious) and not self._ending:
                 await trio.lowlevel.wait_readable(self._socket)
                 self.receive()
-        self._check.fix()
-        self.audio = AudioFormat(self._check.rate)
         return True
 
     async def identify(self, within_s: float) -> None:
@@ -204,11 +202,7 @@ class AudioSocketTransport:
                 expected = "one more UUID in mid-call"
             raise TransportError(f"{expected}; let only Asterisk connect here")
         elif kind in RATES:
-            self._check.see(kind, len(payload))
-            self._kind_out = self._check.kind
-            if self._check.settled:
-                self._kind_in = kind
-            sink.audio(payload)
+            self._take_audio(kind, payload, sink)
         elif kind == KIND_DTMF:
             digit = chr(payload[0])
             if digit in DTMF_DIGITS:  # Asterisk also reports fax tones and hook flashes as if they were keys
@@ -218,6 +212,18 @@ class AudioSocketTransport:
         elif kind == KIND_ERROR:
             self._end(f"Asterisk reported an error ({bytes(payload[:8]).hex(' ') or 'without a code'})")
         return not self._ending
+
+    def _take_audio(self, kind: int, payload: memoryview, sink: CallSink) -> None:
+        """Takes audio of a call whose audio is not known for certain yet; the first of it decides on the format."""
+        check = self._check
+        check.see(kind, payload, trio.current_time())
+        self._kind_out = check.kind
+        if check.settled:
+            self._kind_in = kind
+        if check.rate != self.audio.rate:
+            self.audio = AudioFormat(check.rate)
+            sink.format_changed(self.audio)
+        sink.audio(payload)
 
     def write(self, audio: bytes | memoryview) -> bool:
         """Sends one frame and never blocks; False: nothing was taken. When the call is over, frames go nowhere."""
@@ -370,6 +376,9 @@ class _Early:
 
     def __init__(self) -> None:
         self._items: list[bytes | str] = []
+
+    def format_changed(self, audio: AudioFormat) -> None:
+        """No news: whoever asks for the format does so afterwards."""
 
     def audio(self, audio: bytes | memoryview) -> None:
         self._items.append(bytes(audio))

@@ -122,10 +122,10 @@ class Decoder:
         elif size > MAX_PAYLOAD:
             self._error = TransportError(f"{name}: at most {MAX_PAYLOAD} are taken; have the trunk send 20 ms packets")
         elif kind in RATES and size & 1:
-            self._error = TransportError(
-                f"{name}, which is no whole number of 16-bit samples; if the dialplan says Dial(AudioSocket/...), "
-                "add the option c(slin)"
-            )
+            # Only this kind is put on other codecs: on the others c(slin) would change nothing.
+            hint = "in the dialplan, add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"
+            hint = hint if kind == KIND_AUDIO else _ONLY_ASTERISK
+            self._error = TransportError(f"{name}, which is no whole number of 16-bit samples; {hint}")
         if self._error is not None:
             raise self._error
 
@@ -151,78 +151,3 @@ def encode_uuid(call: UUID) -> bytes:
 def encode_dtmf(digit: str) -> bytes:
     """The frame with which Asterisk reports a key."""
     return _HEADER.pack(KIND_DTMF, 1) + digit.encode("ascii")
-
-
-class AudioCheck:
-    """Finds out from a call's first audio what it is, and refuses what can't be understood.
-
-    The kind says the rate, except that `KIND_AUDIO` has been put on any codec: there the payloads' sizes must
-    be those of the expected rate. A short frame now and then is normal (a played file ends), so a size is
-    judged only when the first three frames all have it.
-    """
-
-    __slots__ = ("_fixed", "_sizes", "kind", "rate", "settled")
-
-    def __init__(self, rate: int) -> None:
-        """Expects `rate` Hz where the kind does not say it; a rate without a kind is a `ValueError`."""
-        if rate not in KINDS:
-            raise ValueError(f"AudioSocket has no audio at {rate} Hz: one of {', '.join(map(str, KINDS))}")
-        self.rate = rate
-        self.kind = KINDS[rate]
-        self.settled = False
-        self._fixed = False
-        self._sizes: list[int] = []
-
-    def fix(self) -> None:
-        """The call begins: from now on its rate can't change any more."""
-        self._fixed = True
-
-    def see(self, kind: int, size: int) -> None:
-        """Takes an audio frame's kind and payload size; afterwards `kind`, `rate` and `settled` are up to date.
-
-        Raises:
-            TransportError: this audio can't be understood, or is another than the call began with.
-
-        """
-        if self.settled or self._sizes:
-            if kind != self.kind:
-                raise TransportError(
-                    f"the audio changed from {RATES[self.kind]} Hz (kind 0x{self.kind:02x}) to {RATES[kind]} Hz "
-                    f"(kind 0x{kind:02x}) in mid-call; name one codec in the dialplan, such as c(slin)"
-                )
-            if self.settled:
-                return
-        elif kind != KIND_AUDIO and RATES[kind] != self.rate:
-            if self._fixed:
-                raise TransportError(
-                    f"the caller's audio is {RATES[kind]} Hz, but the call began without any and so at {self.rate} Hz; "
-                    f"set this listener's rate to {RATES[kind]}, or ask for {self.rate} Hz in the dialplan"
-                )
-            self.rate = RATES[kind]
-        self.kind = kind
-        self._sizes.append(size)
-        if kind != KIND_AUDIO or size == self._bytes_in_20_ms(self.rate) or len(self._sizes) == 3:
-            if len(set(self._sizes)) == 1 and kind == KIND_AUDIO:
-                self._judge(size)
-            self.settled = True
-            self._sizes.clear()
-
-    def _judge(self, size: int) -> None:
-        if size == self._bytes_in_20_ms(self.rate):
-            return
-        if size == 160:  # 20 ms of mu-law, A-law or G.722
-            raise TransportError(
-                "the caller's audio comes compressed, 160 bytes in 20 ms; "
-                "in the dialplan, add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"
-            )
-        for rate in 8000, 16000:  # what an older Asterisk labels as the other; more is also 30, 60, ... ms at 8 kHz
-            if size == self._bytes_in_20_ms(rate) != self._bytes_in_20_ms(self.rate):
-                raise TransportError(
-                    f"the caller's audio looks like {rate} Hz ({size} bytes in 20 ms), but {self.rate} Hz is expected; "
-                    f"set this listener's rate to {rate}, or, if the trunk sends {size * 500 // self.rate} ms packets, "
-                    "have it send 20 ms"
-                )
-
-    @staticmethod
-    def _bytes_in_20_ms(rate: int) -> int:
-        return rate // 50 * 2

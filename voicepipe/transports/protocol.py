@@ -18,6 +18,13 @@ class CallSink(Protocol):
     So one task may deliver to many calls.
     """
 
+    def format_changed(self, audio: AudioFormat) -> None:
+        """The call's audio has another format than `Transport.audio` has said so far: this one, both ways.
+
+        For transports that learn it from the caller's first audio: told before any `audio`, or not at all. What is
+        written from now on is in it.
+        """
+
     def audio(self, audio: bytes | memoryview) -> None:
         """The caller's next audio in the transport's format, usually 20 ms; only valid while this runs."""
 
@@ -44,7 +51,7 @@ class Transport(Protocol):
 
     @property
     def audio(self) -> AudioFormat:
-        """The format of the call, both ways."""
+        """The format of the call, both ways. The caller's first audio may change it: `CallSink.format_changed`."""
 
     @property
     def pacing(self) -> Literal["ours", "theirs"]:
