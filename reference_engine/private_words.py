@@ -85,9 +85,9 @@ def _redacted(value: Any) -> Any:
     return value
 
 
-_ALONE = re.compile(r"(?<![\w.:/#-])(?<!line )\+?\d(?:[\s.\-]?\d){3,}(?![\w:/-])")
+_ALONE = re.compile(r"(?<![\w.:/#-])(?<!line )\+?\d(?:[\s.\-]?\d){3,}(?![\w:/-]| Hz\b)")
 
 
 def _quoting(text: str) -> str:
-    """Messages keep IDs of requests, ports and line numbers, which people need: only numbers by themselves go."""
+    """Messages keep IDs, ports, line numbers and rates in Hz, which people need: only numbers by themselves go."""
     return _ALONE.sub(HIDDEN, _ADDRESS.sub(HIDDEN, text))

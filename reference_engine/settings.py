@@ -62,7 +62,7 @@ class ListenerSettings:
     port: int = _is_port(9092)
     """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
     rate: Literal[8000, 12000, 16000, 24000, 32000, 44100, 48000, 96000, 192000] = 8000
-    """Hz of audio whose kind does not say it, and of calls that begin without any."""
+    """Hz of audio of kind 0x10, and of calls until their first audio, which then says it."""
     max_connections: int = field(default=500, validator=ge(1))
     """Connections at once; further ones are refused, as `when_full` says."""
     when_full: Literal["close_listener", "error", "reset", "hang_up"] = "close_listener"

@@ -178,11 +178,11 @@ def test_a_short_frame_at_the_end_of_a_played_file_is_harmless():
 @pytest.mark.parametrize(
     ("expected", "real", "says"),
     [
-        (8000, 16000, "set this listener's rate to 16000, or ask for c(slin) in the dialplan"),
-        (8000, 12000, "set this listener's rate to 12000, or ask for c(slin) in the dialplan"),
-        (8000, 48000, "set this listener's rate to 48000, or ask for c(slin) in the dialplan"),
-        (16000, 8000, "set this listener's rate to 8000, or ask for c(slin16) in the dialplan"),
-        (44100, 16000, "set this listener's rate to 16000, or ask for c(slin44) in the dialplan"),
+        (8000, 16000, "set this listener's rate to 16000 Hz, or ask for c(slin) in the dialplan"),
+        (8000, 12000, "set this listener's rate to 12000 Hz, or ask for c(slin) in the dialplan"),
+        (8000, 48000, "set this listener's rate to 48000 Hz, or ask for c(slin) in the dialplan"),
+        (16000, 8000, "set this listener's rate to 8000 Hz, or ask for c(slin16) in the dialplan"),
+        (44100, 16000, "set this listener's rate to 16000 Hz, or ask for c(slin44) in the dialplan"),
     ],
 )
 @pytest.mark.parametrize("packet_ms", [10, 20, 40])
@@ -198,7 +198,7 @@ def test_the_older_asterisks_capture():
     (path,) = (path for path in CAPTURES if "20.6.0/chan_c_slin16" in str(path))
     frames = frames_of(path)
     assert {len(payload) for _, payload in frames} == {640}
-    assert "set this listener's rate to 16000" in refusal(8000, frames * 10)[1]
+    assert "set this listener's rate to 16000 Hz" in refusal(8000, frames * 10)[1]
     check = see(16000, frames * 10)
     assert (check.rate, check.kind, check.settled) == (16000, 0x10, True)
     assert see(8000, frames * 10, every_ms=40).settled  # as a trunk's packets of 40 ms they would be fine

@@ -78,7 +78,7 @@ class AudioSocketListener:
     listener: str = "audiosocket"
     """Its name in `CallInfo.listener`."""
     rate: int = field(default=8000, validator=in_(KINDS))
-    """Hz of audio of kind 0x10, and of calls that begin without audio."""
+    """Hz of audio of kind 0x10, and of calls until their first audio."""
     max_connections: int = field(default=500, validator=ge(1))
     """How many connections are served at once; further ones are refused, as `when_full` says."""
     when_full: WhenFull = field(default="close_listener", validator=in_(get_args(WhenFull)))
