@@ -210,7 +210,7 @@ class _Pace:
         elif found > 0:
             raise TransportError(
                 f"the caller's audio comes as fast as audio at {found} Hz, but {self._rate} Hz is expected of kind "
-                f"0x{KIND_AUDIO:02x}; set this listener's rate to {found} Hz, or ask for c({codec_of(self._rate)}) in the "
-                "dialplan"
+                f"0x{KIND_AUDIO:02x}; set this listener's rate to {found} Hz, or ask for c({codec_of(self._rate)}) in "
+                "the dialplan"
             )
         self.is_slow = found == _TOO_LITTLE
