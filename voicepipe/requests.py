@@ -70,13 +70,15 @@ class Message:
     role: Literal["caller", "agent", "tool"]
     """Who."""
     text: str
-    """What: of an interrupted reply only what was heard; of a tool what it returned."""
+    """What: of an interrupted reply only what was heard; of a tool what it returned; of keys their digits."""
     interrupted: bool = False
     """True if the caller cut it short."""
     tool_calls: tuple[ToolCall, ...] = ()
     """What the agent called in this reply, each answered by a later message of role `tool`."""
     tool_call_id: str = ""
     """Which call this is the result of, where role is `tool`."""
+    pressed: bool = False
+    """True if the caller pressed `text` as keys, instead of saying it."""
 
 
 @frozen
@@ -143,9 +145,10 @@ class ReplyRequest:
     """Everything that a language model gets for one reply."""
 
     trigger: Trigger
-    """What it replies to; an utterance is also the last of `messages`."""
+    """What it replies to. In a call, words and keys are among the last of `messages` too, and what tools returned is
+    where they were called: nothing of it need be added. Only `CallStarted` and `Silence` are in no message."""
     messages: tuple[Message, ...] = ()
-    """The conversation so far."""
+    """The conversation so far: everything that the caller said or pressed, in order, whatever became of the replies."""
     prompt: str = ""
     """The pipeline's instructions to the model."""
     tools: tuple[Tool, ...] = ()

@@ -144,8 +144,9 @@ OFFSETS = [20, 107, 333, 1000, 1121, 1760, 2003, *(REPLY_MS - DETECTED_MS - befo
 async def test_a_reply_resumes_exactly_where_it_stopped(autojump_clock, offset_ms, words, stt):
     call = rehearsed(*words, stt=stt)
     await call.hold(caller(call, offset_ms, 500, 6000))
-    (turn,) = call.turns
+    turn, *unanswered = call.turns
     assert (turn.said, turn.interrupted) == (REPLY, False)
+    assert [(late.heard, late.said) for late in unanswered] == [(word, "") for word in words]
     assert numbers(call.transport.said) == counted(8 * REPLY_MS)
     (detected,) = call.told(SpeechDetected)
     (resumed,) = call.told(ReplyResumed)

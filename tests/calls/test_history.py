@@ -74,8 +74,21 @@ def test_characters(first):
 
 def test_a_turn_that_is_too_long_by_itself_is_sent_whole():
     long = (caller("x" * 999), agent("", "a"), returned("a"))
-    assert latest(TALK + long, ToolResults({"a": "r"}), max_chars=10) == long
+    assert latest((*TALK[:-1], *long), ToolResults({"a": "r"}), max_chars=10) == long
     assert latest((), THANKS, max_chars=10) == ()
+
+
+def pressed(keys):
+    return Message("caller", keys, pressed=True)
+
+
+@pytest.mark.parametrize("trigger", [Dtmf("4711"), Utterance("that is it"), ToolResults({})], ids=str)
+def test_words_and_keys_that_get_one_reply_are_one_turn(trigger):
+    turn = (caller("my number is"), pressed("4711"), caller("that is it"))
+    for limits in ({"max_turns": 1, "max_chars": 1e9}, {"max_chars": 1}):
+        assert latest((*TALK, agent("yes"), *turn), trigger, **limits) == turn
+    later = (*turn, agent("thank you"), caller("and now"))
+    assert latest((*TALK, agent("yes"), *later), Utterance("and now"), max_turns=2, max_chars=1e9) == later
 
 
 def test_a_result_that_comes_late_keeps_its_call():

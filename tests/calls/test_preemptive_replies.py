@@ -140,8 +140,8 @@ async def test_a_key_makes_a_guess_wrong(autojump_clock):
 
     await call.hold(behave)
     assert prepared(call) == [(False, "yes")]
-    # The key is answered first; the words, which were not final when it was pressed, are not lost.
-    assert [turn.heard for turn in call.turns] == ["", "5", "yes"]
+    # The key waits for the words before it, which were not final when it was pressed: both get one reply.
+    assert [(turn.trigger, turn.heard) for turn in call.turns] == [("announcement", ""), ("dtmf", "yes 5")]
 
 
 async def test_a_prepared_reply_is_interrupted_like_any(autojump_clock):

@@ -45,6 +45,7 @@ from voicepipe.calls.turns import LAST_WORDS_S, RULES, TurnTaking
 from voicepipe.config.settings import (
     BargeInSettings,
     DtmfSettings,
+    KeyAction,
     LimitsSettings,
     OnFailure,
     TransferTo,
@@ -69,6 +70,7 @@ def cut_short(at):
         (at + 0.6, SpeechSustained()),
         (at + 0.7, Partial("no")),
         (at + 1.2, SpeechEnded(0.2, at * 1000)),
+        (at + 1.3, Final("no", audio_ms=at * 1000)),
     )
 
 
@@ -146,6 +148,7 @@ PATHS = {
         (16, ReplyAudible()),
         (16.1, SpeechBegan()),
     ),
+    "key_after_half_a_sentence": (*USER_SPEAKING, (2.5, Partial("I want")), (3, KeyPressed("5"))),
     "closing": CLOSING,
 }
 
@@ -181,6 +184,8 @@ PROTECTED = TurnsSettings(barge_in=BargeInSettings(protect_ms=1000))
 DIALS = TurnsSettings(dtmf=DtmfSettings(gap_ms=1500))
 NO_BARGE_IN = TurnsSettings(barge_in=BargeInSettings(enabled=False))
 RETRACT, CANCEL = CancelReply(retracted=True), CancelReply(retracted=False)
+WANT_5 = (Utterance("I want to"), Dtmf("5"))
+HELLO_AND_HASH = Reply(HELLO_REPLY.trigger, (HELLO_REPLY.trigger, Dtmf("#")))
 SORRY, BYE = Announce("Sorry.", apology=True), Announce("Bye.")
 
 CASES = [
@@ -270,7 +275,8 @@ CASES = [
     Case("interrupted_and_asked", ResumeDue(), 7.4, [ResumeReply(wordless=True)], "speaking"),
     Case("interrupted_and_silent", ResumeDue(), 6.4, [ResumeReply(wordless=True)], "speaking"),
     Case("interrupted", ReplyEnded(), 4.7, [], "user_speaking"),
-    Case("interrupted", KeyPressed("5"), 4.7, [CANCEL, Reply(Dtmf("5"))], "thinking"),
+    Case("interrupted", KeyPressed("5"), 4.7, [CANCEL, FinaliseTranscript()], "endpointing"),
+    Case("interrupted_with_partials", KeyPressed("5"), 4.7, [CANCEL, Reply(Dtmf("5"))], "thinking"),
     Case("interrupted", DrainAsked(), 4.7, [], "interrupted"),
     # A reply that was cut off for nothing.
     Case("cut_by_half_a_word", Final(""), 6.0, [Reply(Silence(1))], "thinking"),
@@ -295,7 +301,17 @@ CASES = [
     Case("interrupted", KeyPressed("#"), 4.7, [CANCEL], "user_speaking", DIALS),
     Case("dialling_thinking", DigitsDue(), 4, [CANCEL, Reply(Dtmf("4"))], "thinking", DIALS),
     Case("dialling_speaking", DigitsDue(), 4, [CANCEL, Reply(Dtmf("4"))], "thinking", DIALS),
-    Case("dialling_interrupted", DigitsDue(), 4, [CANCEL, Reply(Dtmf("4"))], "thinking", DIALS),
+    Case("dialling_interrupted", DigitsDue(), 4, [CANCEL, FinaliseTranscript()], "endpointing", DIALS),
+    # Keys and the words before them.
+    Case("key_after_half_a_sentence", Final("I want to"), 3.2, [Reply(Dtmf("5"), WANT_5)], "thinking"),
+    Case("key_after_half_a_sentence", Final(""), 3.2, [Reply(Dtmf("5"))], "thinking"),
+    Case("key_after_half_a_sentence", SpeechBegan(), 3.2, [Reply(Dtmf("5"))], "thinking"),
+    Case("key_after_half_a_sentence", RecogniserLost(), 3.2, [Reply(Dtmf("5"))], "thinking"),
+    Case("key_after_half_a_sentence", FinalOverdue(), 4.5, [GiveUpOnFinal(), Reply(Dtmf("5"))], "thinking"),
+    Case("key_after_half_a_sentence", KeyPressed("6"), 3.2, [Reply(Dtmf("6"), (Dtmf("5"), Dtmf("6")))], "thinking"),
+    Case("key_after_half_a_sentence", DrainAsked(), 3.2, [evolve(BYE, inputs=(Dtmf("5"),))], "closing"),
+    Case("endpointing_covered", KeyPressed("5"), 3.4, [Reply(Dtmf("5"), (HELLO_REPLY.trigger, Dtmf("5")))], "thinking"),
+    Case("endpointing_covered", KeyPressed("#"), 3.4, [HELLO_AND_HASH], "thinking", DIALS),
     # Tools.
     Case("listening", ToolsBegan(), 2, [], "listening"),
     Case("with_tools", ToolSlow("One moment."), 3, [Announce("One moment.")], "thinking"),
@@ -340,6 +356,7 @@ CASES = [
     Case("speaking", Failed("gone", "tts"), 5, [SORRY], "closing"),
     # Closing.
     Case("closing", HELLO, 3, [], "closing"),
+    Case("closing", KeyPressed("1"), 3, [], "closing"),
     Case("closing", ReplyEnded(), 3, [End(Ending("drained"))], "closing"),
     Case("closing", Failed("gone", "tts"), 3, [End(Ending("drained"))], "closing"),
     Case("closing", Failed("gone", "stt"), 3, [], "closing"),
@@ -484,6 +501,121 @@ def test_speech_that_did_not_interrupt_is_answered_afterwards():
     assert (actions, taking.state, taking.deadline) == ([], "endpointing", pytest.approx(5.4))
     assert taking.tick(5.4) == [FinaliseTranscript()]
     assert taking.handle(Final("yes", audio_ms=4800), 5.5) == [Reply(Utterance("yes"))]
+
+
+def say(text, at):
+    """Speech from half a second before, and its words."""
+    return (
+        (at - 0.5, SpeechBegan()),
+        (at - 0.3, SpeechSustained()),
+        (at, SpeechEnded(0.1, at * 1000 - 100)),
+        (at + 0.05, Final(text, audio_ms=at * 1000 - 100)),
+    )
+
+
+def dial(keys, at):
+    return tuple((at + number / 10, KeyPressed(key)) for number, key in enumerate(keys))
+
+
+def answered(at):
+    return (at, "tick"), (at + 0.1, ReplyAudible()), (at + 0.5, ReplyEnded())
+
+
+def told(*parts):
+    return tuple(Dtmf(part) if part[0].isdecimal() or part == "#" else Utterance(part) for part in parts)
+
+
+MENU = {"9": KeyAction(say="We are open."), "8": KeyAction(transfer="100"), "7": KeyAction(hang_up=True)}
+
+
+@pytest.mark.parametrize(
+    ("turns", "steps", "inputs"),
+    [
+        # Words before a key, and before a number.
+        (TURNS, (*say("my number is", 3), *dial("5", 3.2)), [told("my number is", "5")]),
+        (DIALS, (*say("my number is", 3), *dial("4711#", 3.2)), [told("my number is", "4711")]),
+        (DIALS, (*say("my number is", 3), *dial("47", 3.2), (5, "tick")), [told("my number is", "47")]),
+        # Words between keys stand before the number, and words after its last key behind it.
+        (DIALS, (*dial("47", 2.2), *say("no wait", 3), *dial("11#", 3.2)), [told("no wait", "4711")]),
+        (DIALS, (*dial("47", 2.2), *say("that is it", 3), (4, "tick")), [told("47", "that is it")]),
+        (
+            DIALS,
+            (*say("it is", 3), *dial("4", 3.1), *say("oh", 3.9), *dial("7", 4), *say("there", 4.8), (6, "tick")),
+            [told("it is", "oh", "47", "there")],
+        ),
+        # One number after the other, each answered.
+        (DIALS, (*dial("12#", 2.1), *answered(2.4), *dial("34#", 4)), [told("12"), told("34")]),
+        (TURNS, (*dial("1", 2), (2.1, ReplyAudible()), *dial("2", 2.2)), [told("1"), told("2")]),
+        (TURNS, (*dial("1", 2), *dial("2", 2.1)), [told("1"), told("2")]),
+        # A key that ends numbers, where there is none.
+        (DIALS, (*dial("#", 2), *say("yes", 4), (5, "tick")), [told("#", "yes")]),
+        (DIALS, (*say("yes", 4), *dial("#", 4.1)), [told("yes", "#")]),
+        # Keys of a menu.
+        (TURNS, (*say("when", 3), *dial("9", 3.1), *answered(3.2), *dial("1", 5)), [told("when", "9"), told("1")]),
+        (TURNS, (*say("when", 3), *dial("8", 3.1)), [told("when", "8")]),
+        (
+            TURNS,
+            (*say("stop", 3), *dial("7", 3.1), (3.3, Final("please")), *dial("1", 3.4)),
+            [told("stop", "7"), told("please", "1")],
+        ),
+        # Signs of listening, over a reply.
+        (
+            TURNS,
+            (
+                *dial("1", 2),
+                (2.1, ReplyAudible()),
+                (2.3, Final("uh-huh")),
+                (3, ReplyEnded()),
+                *say("ok then", 5),
+                (6, "tick"),
+            ),
+            [told("1"), told("uh-huh", "ok then")],
+        ),
+        (
+            TURNS,
+            (*dial("1", 2), (2.1, ReplyAudible()), (2.3, Final("uh-huh")), (3, ReplyEnded()), (20, "tick")),
+            [told("1"), told("uh-huh")],
+        ),
+        (
+            TURNS,
+            (
+                *dial("1", 2),
+                (2.1, ReplyAudible()),
+                (2.3, Final("well")),
+                (2.4, Final("uh-huh")),
+                (3, ReplyEnded()),
+                (4, "tick"),
+            ),
+            [told("1"), told("well uh-huh")],
+        ),
+        (
+            TURNS,
+            (*dial("1", 2), (2.1, ReplyAudible()), (2.3, Final("uh-huh")), *dial("2", 2.5)),
+            [told("1"), told("uh-huh", "2")],
+        ),
+        # Words that cut a reply short, and words after them.
+        (
+            TURNS,
+            (*dial("1", 2), (2.1, ReplyAudible()), *say("no wait", 4), (5, "tick"), *say("again", 5.5), (6.5, "tick")),
+            [told("1"), told("no wait"), told("no wait again")],
+        ),
+        # Words over the last words, and the call's end in mid-number.
+        (
+            DIALS,
+            (*dial("12", 2), (2.5, DrainAsked()), (2.8, Final("bye")), *dial("3", 3)),
+            [told("12"), told("bye", "3")],
+        ),
+        (DIALS, (*say("it is", 3), *dial("12", 3.2)), [told("it is", "12")]),
+    ],
+)
+def test_everything_that_is_said_or_pressed_is_told_in_order(turns, steps, inputs):
+    """The conversation gets it with a reply or an announcement; what is left at the end is for the record."""
+    taking = TurnTaking(turns, LIMITS, ON_FAILURE, keys=MENU.items())
+    found = []
+    for now, event in (*LISTENING, *steps):
+        actions = taking.tick(now) if event == "tick" else taking.handle(event, now)
+        found += [action.inputs for action in actions if isinstance(action, Reply | Announce)]
+    assert [part for part in (*found, taking.take_unanswered()) if part] == inputs
 
 
 def test_speech_that_the_recogniser_has_dealt_with_is_not_waited_for():

@@ -55,6 +55,9 @@ class Conversation(RuleBasedStateMachine):
         self.sent = 0  # utterances so far
         self.unfinalised = []  # words that the recogniser has not made final
         self.outstanding = []  # final words that nobody has replied to
+        self.finals, self.keys = [], ""  # everything that was said for good, and pressed
+        self.taken = []  # what replies and announcements have brought into the conversation, and are not retracted
+        self.lately = ()  # of these the last one
         self.finalise = 0  # finals that were asked for
         self.endings = []
         self.given_up = False  # on the recogniser's last word
@@ -118,11 +121,25 @@ class Conversation(RuleBasedStateMachine):
             case turns.CancelReply(retracted):
                 if retracted:
                     assert not self.audible, "the caller has heard it"
+                    del self.taken[len(self.taken) - len(self.lately) :]
                     self.outstanding = self.reply.trigger.text.split() + self.outstanding
                 self.reply, self.audible, self.paused = None, False, False
 
+    def take(self, inputs):
+        """Whatever the caller said or pressed comes into the conversation once, in order."""
+        self.lately = inputs
+        self.taken += inputs
+        words = [word for part in self.taken if isinstance(part, Utterance) for word in part.text.split()]
+        keys = "".join(part.digits for part in self.taken if isinstance(part, Dtmf))
+        assert words == self.finals[: len(words)], "words were lost, doubled or out of order"
+        assert keys == self.keys[: len(keys)], "keys were lost, doubled or out of order"
+        return len(words) == len(self.finals)
+
     def begin(self, reply):
         self.reply, self.audible = reply, False
+        everything = self.take(reply.inputs)
+        if isinstance(getattr(reply, "trigger", None) or getattr(reply, "answers", None), Utterance | Dtmf):
+            assert everything, "words that the reply does not know of"
         match reply:
             case turns.Reply(Utterance(text)) | turns.Adopt(Utterance(text)) | turns.Announce(answers=Utterance(text)):
                 assert text.split() == self.outstanding, "words were lost, doubled or out of order"
@@ -181,8 +198,9 @@ class Conversation(RuleBasedStateMachine):
     def give_final(self, *, positioned):
         text, self.unfinalised = " ".join(self.unfinalised), []
         only_listens = text == "uh-huh" and self.taking.state in {"speaking", "interrupted"}
-        if self.taking.state != "closing" and not only_listens:
+        if self.taking.state != "closing" and (self.outstanding or not only_listens):
             self.outstanding += text.split()
+        self.finals += text.split()
         self.happens(turns.Final(text, audio_ms=self.now * 1000 if positioned else None))
 
     @precondition(lambda self: self.on and self.finalise and not self.lost)
@@ -217,6 +235,9 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.on)
     @rule(digit=st.sampled_from("1112#89"))
     def a_key_is_pressed(self, digit):
+        unanswered = self.taking._unanswered
+        if digit != "#" or not unanswered.digits or self.taking.state == "closing":  # it ends a number
+            self.keys += digit
         self.happens(turns.KeyPressed(digit))
 
     @precondition(lambda self: self.on and self.reply is not None and self.taking.state != "closing")
@@ -284,6 +305,8 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.endings)
     @rule(event=st.sampled_from([turns.SpeechBegan(), turns.KeyPressed("1"), turns.ReplyEnded(), turns.Final("late")]))
     def nothing_follows_the_end(self, event):
+        self.finals += event.text.split() if isinstance(event, turns.Final) else []
+        self.keys += event.digit if isinstance(event, turns.KeyPressed) else ""
         assert self.taking.handle(event, self.now) == []
         assert self.taking.tick(self.now + 1000) == []
 
@@ -320,7 +343,9 @@ class Conversation(RuleBasedStateMachine):
                 assert self.reply is not None
                 assert timers == {turns.LastWordsOverdue}
         assert self.prepared is None or self.taking.state == "endpointing"
-        assert bool(self.taking._digits) == (turns.DigitsDue in timers) or self.taking.state == "closing"
+        dialling = bool(self.taking._unanswered.digits)
+        assert dialling == (turns.DigitsDue in timers) or self.taking.state == "closing"
+        assert (self.taking._entered is None) or self.taking.state == "endpointing"
 
     def teardown(self):
         """Left alone, any call ends."""
@@ -339,6 +364,9 @@ class Conversation(RuleBasedStateMachine):
             else:
                 self.the_next_timer_runs_out()
         assert not self.on
+        if self.taking is not None:
+            assert self.take(self.taking.take_unanswered()), "words that are in no record"
+            assert sum(len(part.digits) for part in self.taken if isinstance(part, Dtmf)) == len(self.keys)
 
 
 TestConversation = Conversation.TestCase

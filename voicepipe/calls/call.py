@@ -170,7 +170,7 @@ class Call:
             self._set_alarm()
             with self._conversing:
                 await self._converse()
-            self._replies.end()
+            self._replies.end(self._turns.take_unanswered())
             if self._tools.running:
                 await self._leave()  # the caller need not wait for them
         finally:
@@ -272,15 +272,15 @@ class Call:
         """Does what turn-taking has decided."""
         replies, listening = self._replies, self._listening
         match action:
-            case turns.Reply(trigger):
-                replies.reply(trigger, *self._turns.spoke_at)
+            case turns.Reply(trigger, inputs):
+                replies.reply(trigger, inputs, *self._turns.spoke_at)
             case turns.Announce():
                 recorded = self._pipeline.apology if action.apology else None
-                replies.announce(action.text, recorded, action.answers, self._turns.spoke_at[0])
-            case turns.Prepare(trigger):
-                replies.prepare(trigger)
-            case turns.Adopt(trigger):
-                replies.adopt(trigger, *self._turns.spoke_at)
+                replies.announce(action.text, recorded, action.answers, action.inputs, self._turns.spoke_at[0])
+            case turns.Prepare(trigger, inputs):
+                replies.prepare(trigger, inputs)
+            case turns.Adopt(trigger, inputs):
+                replies.adopt(trigger, inputs, *self._turns.spoke_at)
             case turns.Discard():
                 replies.discard()
             case turns.PauseReply():
@@ -359,7 +359,7 @@ class Call:
 
     def _finish(self) -> CallEnded:
         """Stops everything, reports the last turn and the end."""
-        self._replies.end()
+        self._replies.end(self._turns.take_unanswered())
         self._nursery.cancel_scope.cancel()
         ending = self._ending = self._ending or Ending("cancelled")
         turns_held, at_s = self._replies.count, self._tell.at_s

@@ -10,7 +10,10 @@ from voicepipe.calls.history import latest
 from voicepipe.requests import CallStarted, Dtmf, Message, ReplyRequest, ToolResults, Utterance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from voicepipe.calls.spoken_reply import SpokenReply
+    from voicepipe.calls.turn_events import CallerInput
     from voicepipe.config.history import HistorySettings
     from voicepipe.requests import CallInfo, Listen, Tool, ToolCall, Trigger
 
@@ -41,6 +44,7 @@ class Conversation:
         self.fits: dict[str, int] = {}
         """How many characters of the conversation each model took, by key, that has refused more."""
         self._messages: list[Message] = []
+        self._retractable_from = 0
         self._results: dict[str, str] = {}
         self._tool_rounds = 0
 
@@ -49,12 +53,23 @@ class Conversation:
         """Whether the model has called tools again and again, and must answer the caller first."""
         return self._tool_rounds >= MOST_TOOL_ROUNDS
 
+    def hear(self, inputs: Iterable[CallerInput]) -> None:
+        """What the caller said and pressed becomes part of the conversation, in order."""
+        self._retractable_from = len(self._messages)
+        for heard in inputs:
+            if isinstance(heard, Utterance):
+                self._messages.append(Message("caller", heard.text))
+            else:
+                self._messages.append(Message("caller", heard.digits, pressed=True))
+
+    def retract(self) -> None:
+        """What was heard last comes again as part of something longer, and so does its place in the conversation."""
+        del self._messages[self._retractable_from :]
+
     def ask(self, trigger: Trigger) -> ReplyRequest:
-        """The request for a reply; what the caller said becomes part of the conversation."""
+        """The request for a reply; what it replies to has been heard."""
         if isinstance(trigger, CallStarted):
             trigger = CallStarted(self._info)
-        elif isinstance(trigger, Utterance):
-            self._messages.append(Message("caller", trigger.text))
         if isinstance(trigger, Utterance | Dtmf):
             self._tool_rounds = 0
         elif isinstance(trigger, ToolResults):
@@ -67,10 +82,6 @@ class Conversation:
             tools=() if self.tools_exhausted else self.tools,
             language=trigger.language if isinstance(trigger, Utterance) else None,
         )
-
-    def retract(self) -> None:
-        """The utterance comes again as part of a longer one, and so does its place in the conversation."""
-        self._messages.pop()
 
     def commit(self, reply: SpokenReply) -> Listen | None:
         """Keeps what the model wants kept of a reply that counts; what the caller is likely to say next, if it says."""

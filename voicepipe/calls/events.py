@@ -159,7 +159,7 @@ class TurnEnded:
     trigger: Literal["call_started", "utterance", "dtmf", "silence", "tool_results", "announcement"]
     """What was replied to; an announcement is what the call says by itself."""
     heard: str
-    """What the caller said or pressed; empty for the other triggers."""
+    """Everything that the caller said and pressed since the turn before, in order, the trigger included."""
     said: str
     """What the caller heard of the reply."""
     interrupted: bool
@@ -168,6 +168,8 @@ class TurnEnded:
     """As in `ReplyStarted`."""
     timings: Timings = Timings()
     """How long each step took."""
+    pressed: tuple[tuple[int, int], ...] = ()
+    """Where keys stand in `heard`, as (begin, end): all else in it was said."""
 
 
 @frozen

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
 from voicepipe.calls.events import Timings
 from voicepipe.calls.spoken_reply import SpokenReply
 from voicepipe.calls.tool_running import Called
+from voicepipe.calls.turn_events import CallerInput
 from voicepipe.requests import CallStarted, Dtmf, Silence, ToolResults, Trigger, Utterance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOTHING_CALLED = Called()
 
@@ -24,6 +28,17 @@ TRIGGER_NAMES: dict[type[Any], Any] = {
 """As `TurnEnded.trigger` has them."""
 
 
+def heard_in(inputs: Iterable[CallerInput]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """What a caller said and pressed as `TurnEnded` has it: in a line, and where keys stand in it."""
+    heard, pressed = "", []
+    for part in inputs:
+        begins = len(heard) + bool(heard)
+        heard += (" " if heard else "") + (part.text if isinstance(part, Utterance) else part.digits)
+        if isinstance(part, Dtmf):
+            pressed.append((begins, len(heard)))
+    return heard, tuple(pressed)
+
+
 @define(eq=False)
 class Exchange:
     """The turn that is on."""
@@ -32,6 +47,8 @@ class Exchange:
     """Counts from 1 in a call."""
     trigger: Trigger | None
     """What is replied to; None: the call says something by itself."""
+    inputs: tuple[CallerInput, ...]
+    """Everything that the caller said and pressed since the turn before, in order."""
     reply: SpokenReply
     """On its way to the caller."""
     spoken_at: float | None
@@ -59,14 +76,8 @@ class Exchange:
 
     @property
     def heard(self) -> str:
-        """What the caller said or pressed."""
-        match self.trigger:
-            case Utterance(text=text):
-                return text
-            case Dtmf(digits=digits):
-                return digits
-            case _:
-                return ""
+        """What the caller said and pressed."""
+        return heard_in(self.inputs)[0]
 
     @property
     def timings(self) -> Timings:

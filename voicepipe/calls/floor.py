@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from voicepipe.calls import turn_events as turn
 from voicepipe.calls.endpointing import silence_ms
-from voicepipe.requests import Dtmf, Silence, ToolResults, Utterance
+from voicepipe.calls.unanswered import Unanswered, utterance_of
+from voicepipe.requests import Dtmf, Silence, ToolResults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,8 +89,7 @@ class Floor:
         self._keys = dict(keys)
         self._actions: list[turn.Action] = []
         self._timers: dict[type[turn.Timer], float] = {}
-        self._finals: list[turn.Final] = []  # what the caller has said and nobody has replied to
-        self._answering: list[turn.Final] = []  # what the reply that is not heard yet replies to
+        self._unanswered = Unanswered()
         self._partial = ""  # what the recogniser makes of the rest so far
         self._gives_partials = False  # this recogniser
         self._words_are_new = False  # in the last partial
@@ -103,7 +103,7 @@ class Floor:
         self._cut_short = 0  # replies in a row
         self._cut_by_partial = False  # a reply, by a guess that no final has borne out
         self._resumed_early = False  # the reply went on before the recogniser had said whether there were words
-        self._digits = ""
+        self._entered: Dtmf | None = None  # keys that are replied to when the words before them are final
         self._idle_prompts = 0
         self._tools_run = 0  # replies whose tools have not all ended
         self._results: dict[str, str] = {}  # of tools, which no reply has taken up
@@ -120,6 +120,11 @@ class Floor:
     def spoke_at(self) -> tuple[float, float]:
         """When the caller was last heard to speak, and when the last words were final."""
         return self._silent_since, self._final_at
+
+    def take_unanswered(self) -> tuple[turn.CallerInput, ...]:
+        """What was said and pressed that no reply has taken up, in order; it is asked for when the call is over."""
+        self._unanswered.enter(after_words=False)
+        return self._unanswered.take()
 
     # --- Notes that are taken whatever the state ------------------------------------------------------------------
 
@@ -178,23 +183,24 @@ class Floor:
 
     def _await_words(self, now: float) -> None:
         """The caller has stopped: the turn ends after as much silence as the words ask for."""
-        said = " ".join([final.text for final in self._finals] + [self._partial] * bool(self._partial))
+        said = " ".join([final.text for final in self._unanswered.finals] + [self._partial] * bool(self._partial))
         due = self._silent_since + silence_ms(said, self._turns) / 1000
         self._timers[turn.EndOfTurnDue] = max(now, due)
 
-    def _reply(self, trigger: Trigger) -> None:
+    def _reply(self, trigger: Trigger, inputs: tuple[turn.CallerInput, ...] | None = None) -> None:
         self._cut_by_partial = False
         self._discard()
         self._results.clear()  # they are in the conversation by now
         self._enter("thinking")
-        self._do(turn.Reply(trigger))
+        self._do(turn.Reply(trigger, self._unanswered.take_noted() if inputs is None else inputs))
 
     def _reply_to_tools(self) -> None:
         self._reply(ToolResults(dict(self._results)))
 
     def _announce(self, text: str, answers: Trigger | None = None) -> None:
         self._enter("thinking")
-        self._do(turn.Announce(text, answers=answers))
+        inputs = self._unanswered.take_noted() if answers is None else self._unanswered.take()
+        self._do(turn.Announce(text, answers=answers, inputs=inputs))
 
     def _prompt_caller(self, now: float) -> None:
         self._idle_prompts += 1
@@ -209,12 +215,20 @@ class Floor:
             self._words_due = False
         if final.text:
             self._cut_by_partial = False
-            self._finals.append(final)
+            self._unanswered.finals.append(final)
         return bool(final.text)
+
+    def _keep_sign(self, final: turn.Final) -> None:
+        """Keeps words that only show that the caller listens: part of what is said next, but no reason for a reply."""
+        if final.text and self._unanswered.finals:
+            self._keep(final)
+        elif final.text:
+            self._unanswered.note(utterance_of([final]))
 
     def _is_covered(self) -> bool:
         """Whether everything that was said is in the finals already."""
-        reaches = self._finals[-1].audio_ms if self._finals and not self._partial else None
+        finals = self._unanswered.finals
+        reaches = finals[-1].audio_ms if finals and not self._partial else None
         return reaches is not None and self._reaches_end_of_speech(reaches)
 
     def _reaches_end_of_speech(self, audio_ms: float) -> bool:
@@ -238,43 +252,47 @@ class Floor:
 
     def _conclude(self, now: float) -> None:
         self._words_due = False
-        if self._finals:
-            self._reply_to_utterance(now)
+        if self._unanswered.finals or self._entered is not None:
+            self._reply_to_caller(now)
         elif self._caller_speaks or self._cut_by_partial:
             self._prompt_caller(now)  # a noise that goes on, or one that took a reply from the caller
         else:
             self._discard()
             self._listen(now)  # a noise, not words
 
-    def _utterance(self, finals: list[turn.Final]) -> Utterance:
-        last = finals[-1]
-        return Utterance(" ".join(final.text for final in finals), last.language, last.confidence)
-
-    def _reply_to_utterance(self, now: float) -> None:
-        """Answers everything that was said, with the reply that was begun if it was begun to just that."""
-        self._answering, self._finals = self._finals, []
+    def _reply_to_caller(self, now: float) -> None:
+        """Answers everything that was said and pressed, with the reply that was begun if it was begun to just that."""
         self._idle_prompts = 0
-        said = self._utterance(self._answering)
+        if self._entered is not None:
+            entered, self._entered = self._entered, None
+            self._reply(entered, self._unanswered.take())
+            return
+        if self._unanswered.digits:  # one reply to both, when the number is complete
+            self._discard()
+            self._enter("user_speaking" if self._caller_speaks else "listening")
+            return
+        said = utterance_of(self._unanswered.finals)
         if plain(said.text) in _plain_phrases(self._turns.hang_up_phrases):
             self._discard()
             self._close(self._limits.goodbye, turn.Ending("said_goodbye", said.text), now, answers=said)
         elif self._prepared is not None and self._prepared == plain(said.text):
             self._prepared = None
             self._enter("thinking")
-            self._do(turn.Adopt(said))
+            self._do(turn.Adopt(said, self._unanswered.take_words()))
         else:
-            self._reply(said)
+            self._reply(said, self._unanswered.take_words())
 
     def _prepare(self) -> None:
         """Begins a reply to what seems to have been said, unless it has been begun."""
-        words = [*self._finals, *([turn.Final(self._partial)] if self._partial else [])]
-        if not self._turns.preemptive or not words:
+        finals, partial = self._unanswered.finals, self._partial
+        words = [*finals, *([turn.Final(partial)] if partial else [])]
+        if not self._turns.preemptive or not words or self._unanswered.digits or self._entered is not None:
             return
-        said = self._utterance(words)
+        said = utterance_of(words)
         if self._prepared != plain(said.text):
             self._discard()
             self._prepared = plain(said.text)
-            self._do(turn.Prepare(said))
+            self._do(turn.Prepare(said, (*self._unanswered.noted, said)))
 
     def _discard(self) -> None:
         if self._prepared is not None:
@@ -282,15 +300,14 @@ class Floor:
             self._do(turn.Discard())
 
     def _retract(self) -> None:
-        self._do(turn.CancelReply(retracted=bool(self._answering)))
-        self._finals = self._answering + self._finals
-        self._answering = []
+        self._do(turn.CancelReply(retracted=self._unanswered.is_retractable))
+        self._unanswered.retract()
         self._enter("endpointing")
 
     def _interrupt(self, now: float) -> None:
         """The reply is over: the caller has the floor, or has said something."""
         self._cut_short = self._cut_short + 1 if now - self._audible_since < CUT_SHORT_S else 0
-        self._cut_by_partial = not self._finals
+        self._cut_by_partial = not self._unanswered.finals
         self._do(turn.CancelReply(retracted=False))
         if self._caller_speaks:
             self._let_speak(now)
@@ -306,21 +323,37 @@ class Floor:
 
     def _press(self, digit: str, now: float) -> None:
         self._idle_prompts = 0
-        dtmf = self._turns.dtmf
-        if not self._digits and (action := self._keys.get(digit)) is not None:
-            self._finals.clear()
+        dtmf, unanswered = self._turns.dtmf, self._unanswered
+        waits, self._entered = self._entered is not None, None
+        if waits:
+            unanswered.close()
+        if not unanswered.digits and (action := self._keys.get(digit)) is not None:
             self._do_for_key(action, Dtmf(digit), now)
-        elif not dtmf.gap_ms:
-            self._digits = digit
-            self._reply_to_digits(now)
-        elif digit == dtmf.end_key:
-            self._reply_to_digits(now)
-        else:
-            self._digits += digit
+        elif dtmf.gap_ms and digit != dtmf.end_key:
+            self._discard()
+            unanswered.dial(digit)
             self._timers[turn.DigitsDue] = now + dtmf.gap_ms / 1000
             self._timers.pop(turn.IdleDue, None)
+        elif dtmf.gap_ms and not unanswered.digits:
+            self._end_turn_by_key(digit, now)
+        else:
+            unanswered.digits = unanswered.digits or digit
+            self._reply_to_digits(now, may_wait=not waits)
+
+    def _end_turn_by_key(self, digit: str, now: float) -> None:
+        """The key that ends numbers, and none to end: it ends the turn if there are words, else it is only noted."""
+        if finals := self._unanswered.finals:
+            self._unanswered.digits = digit
+            self._unanswered.enter(after_words=True)
+            self._reply(utterance_of(finals), self._unanswered.take())
+        else:
+            self._unanswered.note(Dtmf(digit))
+            if self.state == "listening":
+                self._listen(now)
 
     def _do_for_key(self, action: KeyAction, key: Dtmf, now: float) -> None:
+        self._unanswered.close()
+        self._unanswered.note(key)
         if action.say is not None:
             self._discard()
             self._announce(action.say, key)
@@ -329,14 +362,22 @@ class Floor:
         else:
             self._close(self._limits.goodbye, turn.Ending("agent_hung_up"), now, answers=key)
 
-    def _reply_to_digits(self, now: float) -> None:
-        digits, self._digits = self._digits, ""
+    def _reply_to_digits(self, now: float, *, may_wait: bool = True, after_words: bool = True) -> None:
+        """Replies to a number, or first asks for the last of the words that were said beside it."""
         self._timers.pop(turn.DigitsDue, None)
-        if digits:
-            self._finals.clear()
-            self._reply(Dtmf(digits))
-        elif self.state == "listening":
-            self._listen(now)
+        self._entered = self._unanswered.enter(after_words=after_words)
+        if not may_wait or not self._words_are_coming():
+            self._reply_to_caller(now)
+        elif self.state != "endpointing" or not self._final_due:
+            self._enter("endpointing")
+            self._ask_for_last_word(now)
+
+    def _words_are_coming(self) -> bool:
+        """Whether the caller was saying something, and the recogniser is yet to give its last word about it."""
+        if self._final_due and turn.FinalOverdue not in self._timers:
+            return False  # it has been given up on
+        untold = self._sustained and (self._words_due or self._caller_speaks) and not self._gives_partials
+        return bool(self._partial) or untold
 
     # --- The end ----------------------------------------------------------------------------------------------------
 
@@ -348,10 +389,10 @@ class Floor:
         self._discard()
         self._enter("closing")
         self._timers.clear()
-        self._ending = ending
+        self._ending, self._entered = ending, None
         if text:
             self._timers[turn.LastWordsOverdue] = now + LAST_WORDS_S
-            self._do(turn.Announce(text, apology, answers))
+            self._do(turn.Announce(text, apology, answers, self.take_unanswered()))
         else:
             self._end()
 

@@ -1,7 +1,8 @@
 """The part of a conversation that a language model is sent: the latest turns, sans-IO.
 
 A conversation is cut between turns, and nowhere else. A tool's result stays with its call, since no API takes one
-without the other, and the turn that is being replied to stays whole, however long it is.
+without the other, and the turn that is being replied to stays whole, however long it is: the words, the keys, and the
+words after them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from voicepipe.requests import ToolResults, Utterance
+from voicepipe.requests import Dtmf, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,16 +83,21 @@ def _cuts(messages: Sequence[Message], trigger: Trigger) -> list[int]:
 
 
 def _begins_turn(messages: Sequence[Message], index: int) -> bool:
-    """Whether a turn begins there: the caller speaks, or the agent without having been spoken to."""
-    role = messages[index].role
-    return index == 0 or role == "caller" or (role == "agent" and messages[index - 1].role == "agent")
+    """Whether a turn begins there: the caller speaks or presses keys, or the agent speaks without that.
+
+    Several messages of the caller in a row are one turn: words and the keys after them get one reply.
+    """
+    role, before = messages[index].role, messages[index - 1].role
+    return index == 0 or (role == "caller" != before) or role == before == "agent"
 
 
 def _kept_from(messages: Sequence[Message], trigger: Trigger, calls: dict[str, int]) -> int:
     """The index of the first message that has to be sent; -1: there is none at all."""
     last = len(messages) - 1
-    if isinstance(trigger, Utterance | ToolResults):
+    if isinstance(trigger, Utterance | Dtmf | ToolResults):
         last = max((index for index, message in enumerate(messages) if message.role == "caller"), default=last)
+        while last > 0 and messages[last].role == messages[last - 1].role == "caller":
+            last -= 1
     if isinstance(trigger, ToolResults):
         last = min([last, *(calls[name] for name in trigger.results if name in calls)])
     return last

@@ -8,7 +8,7 @@ import trio
 
 from voicepipe.calls import turn_events as turns
 from voicepipe.calls.events import ReplyPrepared, ReplyResumed, ReplyStarted, TurnEnded
-from voicepipe.calls.exchange import Exchange
+from voicepipe.calls.exchange import TRIGGER_NAMES, Exchange, heard_in
 from voicepipe.calls.spoken_reply import SpokenReply
 from voicepipe.errors import ComponentError
 from voicepipe.requests import Utterance
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.telling import Telling
     from voicepipe.calls.tool_running import ToolRuns
-    from voicepipe.calls.turn_events import Event
+    from voicepipe.calls.turn_events import CallerInput, Event
     from voicepipe.pipelines.snapshot import Recorded
     from voicepipe.requests import Trigger
+
+    Inputs = tuple[CallerInput, ...]
 
 
 class Replies:
@@ -69,34 +71,40 @@ class Replies:
         """The transport takes another format from now on."""
         self._playout.take_format(audio)
 
-    def reply(self, trigger: Trigger, silent_since: float, final_at: float) -> None:
+    def reply(self, trigger: Trigger, inputs: Inputs, silent_since: float, final_at: float) -> None:
         """Has the model reply.
 
         Args:
             trigger: to what.
+            inputs: everything that the caller said and pressed since the last reply.
             silent_since: when the caller was last heard to speak.
             final_at: when the last words were final.
 
         """
         spoken_at = silent_since if isinstance(trigger, Utterance) else None
-        self._start(SpokenReply(self._begin(), self._conversation.ask(trigger)), trigger, spoken_at)
+        self._conversation.hear(inputs)
+        self._start(SpokenReply(self._begin(), self._conversation.ask(trigger)), trigger, inputs, spoken_at)
         if self._current is not None:
             self._current.final_at = final_at
         self._listening.settle()
 
-    def prepare(self, trigger: Utterance) -> None:
+    def prepare(self, trigger: Utterance, inputs: Inputs) -> None:
         """Has the model begin a reply that is not heard until it is adopted."""
+        self._conversation.hear(inputs)
         reply = SpokenReply(self._begin(), self._conversation.ask(trigger))
         reply.adopted = trio.Event()
         self._playout.pause()
-        self._start(reply, trigger, None)
+        self._start(reply, trigger, inputs, None)
 
-    def adopt(self, trigger: Utterance, silent_since: float, final_at: float) -> None:
+    def adopt(self, trigger: Utterance, inputs: Inputs, silent_since: float, final_at: float) -> None:
         """Lets the reply that was prepared be heard."""
         exchange = self._current
         if exchange is not None and exchange.reply.adopted is not None:
             self._tell(ReplyPrepared, used=True, heard=exchange.heard)
-            exchange.trigger, exchange.spoken_at, exchange.final_at = trigger, silent_since, final_at
+            self._conversation.retract()
+            self._conversation.hear(inputs)  # the same words, as the recogniser writes them in the end
+            exchange.trigger, exchange.inputs = trigger, inputs
+            exchange.spoken_at, exchange.final_at = silent_since, final_at
             exchange.reply.adopted.set()
             self._playout.resume()
             self._listening.settle()
@@ -118,10 +126,13 @@ class Replies:
             self._tell(ReplyResumed, turn=self._current.number)
         self._playout.resume()
 
-    def announce(self, text: str, recorded: Recorded | None, answers: Trigger | None, silent_since: float) -> None:
+    def announce(
+        self, text: str, recorded: Recorded | None, answers: Trigger | None, inputs: Inputs, silent_since: float
+    ) -> None:
         """Says a text, without asking the model; as it was recorded, if it was."""
         spoken_at = silent_since if isinstance(answers, Utterance) else None
-        self._start(SpokenReply(self._begin(), None, text, recorded), answers, spoken_at)
+        self._conversation.hear(inputs)
+        self._start(SpokenReply(self._begin(), None, text, recorded), answers, inputs, spoken_at)
 
     def cancel(self, *, retracted: bool, by_caller: bool = True) -> None:
         """Stops the reply at once, and keeps what was heard of it.
@@ -148,19 +159,30 @@ class Replies:
         if exchange.reply.adopted is not None:
             exchange.reply.adopted.set()  # one that has failed waits for nothing else
 
-    def end(self) -> None:
-        """The call is over."""
+    def end(self, inputs: Inputs) -> None:
+        """The call is over.
+
+        Args:
+            inputs: what the caller said and pressed that no reply has taken up; it is a turn by itself.
+
+        """
         self.discard()
         if self._current is not None:
             self._close(self._current, whole=False, by_caller=True)
         self._playout.drop()
+        if inputs:
+            self.count += 1
+            heard, pressed = heard_in(inputs)
+            trigger = TRIGGER_NAMES[type(inputs[-1])]
+            said = {"said": "", "interrupted": False, "response_ms": None}
+            self._tell(TurnEnded, turn=self.count, trigger=trigger, heard=heard, pressed=pressed, **said)
 
     def _begin(self) -> int:
         return self._playout.begin(self._on_audible)
 
-    def _start(self, reply: SpokenReply, trigger: Trigger | None, spoken_at: float | None) -> None:
+    def _start(self, reply: SpokenReply, trigger: Trigger | None, inputs: Inputs, spoken_at: float | None) -> None:
         self.count += 1
-        self._current = Exchange(self.count, trigger, reply, spoken_at, asked_at=trio.current_time())
+        self._current = Exchange(self.count, trigger, inputs, reply, spoken_at, asked_at=trio.current_time())
         reply.written = self._on_written
         self._tasks.start_soon(self._run, self._current)
 
@@ -219,11 +241,13 @@ class Replies:
         said = exchange.reply.heard(self._playout.played_ms)
         self._conversation.agent_said(said, interrupted=not whole, tool_calls=exchange.called.calls)
         self._tools.heard()
+        heard, pressed = heard_in(exchange.inputs)
         self._tell(
             TurnEnded,
             turn=exchange.number,
             trigger=exchange.trigger_name,
-            heard=exchange.heard,
+            heard=heard,
+            pressed=pressed,
             said=said,
             interrupted=by_caller,
             response_ms=exchange.response_ms,

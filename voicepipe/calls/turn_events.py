@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from voicepipe.calls.events import Outcome
 from voicepipe.components import Role
-from voicepipe.requests import Trigger, Utterance
+from voicepipe.requests import Dtmf, Trigger, Utterance
+
+CallerInput = Utterance | Dtmf
+"""What a caller puts into a conversation."""
+
+
+def _own_input(trigger: Trigger | None) -> tuple[CallerInput, ...]:
+    return (trigger,) if isinstance(trigger, CallerInput) else ()
 
 
 @frozen
@@ -241,6 +248,8 @@ class Reply:
 
     trigger: Trigger
     """What it replies to."""
+    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
+    """Everything that the caller said and pressed since the last reply, in order; the trigger may be among it."""
 
 
 @frozen
@@ -253,6 +262,8 @@ class Announce:
     """Whether it is the one of `on_failure`, of which there is a recording."""
     answers: Trigger | None = None
     """What the caller did to hear it: said that it is over, pressed a menu key."""
+    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.answers), takes_self=True))
+    """As in `Reply`."""
 
 
 @frozen
@@ -261,6 +272,8 @@ class Prepare:
 
     trigger: Utterance
     """What it replies to, as far as that is known."""
+    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
+    """As in `Reply`; they come again, in `Adopt` or in another reply."""
 
 
 @frozen
@@ -269,6 +282,8 @@ class Adopt:
 
     trigger: Utterance
     """What it replies to."""
+    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
+    """As in `Reply`."""
 
 
 @frozen

@@ -66,7 +66,10 @@ class TurnTaking(Floor):
     def _listen_on(self, _event: turn.SpeechBegan, now: float) -> None:
         """The caller has the floor."""
         self._discard()
-        self._let_speak(now)
+        if self._entered is not None:
+            self._reply_to_caller(now)  # keys do not wait for what is said after them
+        else:
+            self._let_speak(now)
 
     @_rule(turn.Partial, "user_speaking")
     def _words_come(self, _event: turn.Partial, now: float) -> None:
@@ -116,7 +119,7 @@ class TurnTaking(Floor):
     def _end_turn(self, _event: turn.EndOfTurnDue, now: float) -> None:
         """The caller has finished: reply, after the recogniser's last word if that is still out."""
         if self._is_covered():
-            self._reply_to_utterance(now)
+            self._reply_to_caller(now)
         else:
             self._ask_for_last_word(now)
 
@@ -131,14 +134,18 @@ class TurnTaking(Floor):
             self._prepare()
 
     @_rule(turn.FinalOverdue, "endpointing")
-    def _no_last_word(self, _event: turn.FinalOverdue, _now: float) -> None:
+    def _no_last_word(self, _event: turn.FinalOverdue, now: float) -> None:
         """A recogniser that does not give its last word has failed: another one is asked."""
         self._do(turn.GiveUpOnFinal())
+        if self._entered is not None:
+            self._reply_to_caller(now)
 
     @_rule(turn.RecogniserLost, "endpointing")
-    def _stop_waiting(self, _event: turn.RecogniserLost, _now: float) -> None:
-        """Its last word will not come."""
+    def _stop_waiting(self, _event: turn.RecogniserLost, now: float) -> None:
+        """Its last word will not come; keys do not wait for another recogniser's."""
         self._timers.pop(turn.FinalOverdue, None)
+        if self._entered is not None:
+            self._reply_to_caller(now)
 
     @_rule(turn.RecogniserFound, "endpointing")
     def _wait_anew(self, _event: turn.RecogniserFound, now: float) -> None:
@@ -149,10 +156,10 @@ class TurnTaking(Floor):
     @_rule(turn.EndOfTurn, "user_speaking", "endpointing")
     def _trust_recogniser(self, _event: turn.EndOfTurn, now: float) -> None:
         """The recogniser knows from the words that the turn is over: no need to wait for silence."""
-        if self._finals:
+        if self._unanswered.finals:
             if self._caller_speaks:
                 self._silent_since = now
-            self._reply_to_utterance(now)
+            self._reply_to_caller(now)
 
     @_rule(turn.IdleDue, "listening")
     def _prompt(self, _event: turn.IdleDue, now: float) -> None:
@@ -169,7 +176,7 @@ class TurnTaking(Floor):
     @_rule(turn.DigitsDue, "listening", "user_speaking", "endpointing")
     def _answer_digits(self, _event: turn.DigitsDue, now: float) -> None:
         """The number is complete: it is replied to."""
-        self._reply_to_digits(now)
+        self._reply_to_digits(now, after_words=False)
 
     @_rule(turn.KeyPressed, "thinking", "speaking", "interrupted")
     def _interrupt_by_key(self, event: turn.KeyPressed, now: float) -> None:
@@ -181,11 +188,11 @@ class TurnTaking(Floor):
     def _interrupt_by_digits(self, _event: turn.DigitsDue, now: float) -> None:
         """So does a number whose keys were pressed before."""
         self._give_way(now)
-        self._reply_to_digits(now)
+        self._reply_to_digits(now, after_words=False)
 
     def _give_way(self, now: float) -> None:
         self._do(turn.CancelReply(retracted=False))
-        self._answering = []
+        self._unanswered.answered()
         if self._caller_speaks:
             self._let_speak(now)
         else:
@@ -208,7 +215,7 @@ class TurnTaking(Floor):
     @_rule(turn.ReplyAudible, "thinking")
     def _be_heard(self, _event: turn.ReplyAudible, now: float) -> None:
         """What was replied to is answered."""
-        self._answering = []
+        self._unanswered.answered()
         self._resumed_early = False
         self._sustained &= self._caller_speaks
         self._enter("speaking")
@@ -222,17 +229,17 @@ class TurnTaking(Floor):
     @_rule(turn.SpeechSustained, "thinking")
     def _caller_goes_on(self, _event: turn.SpeechSustained, now: float) -> None:
         """The caller had not finished: the reply that nobody heard is thrown away, and both parts get one reply."""
-        if self._answering:
+        if self._unanswered.is_retractable:
             self._retract()
             self._let_speak(now)
 
     @_rule(turn.Final, "thinking")
     def _late_words(self, event: turn.Final, now: float) -> None:
         """Words that came after the turn was thought to be over belong to it."""
-        answering = bool(self._answering)
-        if self._keep(event) and answering:
+        retractable = self._unanswered.is_retractable
+        if self._keep(event) and retractable:
             self._retract()
-            self._reply_to_utterance(now)
+            self._reply_to_caller(now)
 
     @_rule(turn.SpeechSustained, "speaking")
     def _barge_in(self, _event: turn.SpeechSustained, now: float) -> None:
@@ -268,13 +275,14 @@ class TurnTaking(Floor):
 
     @_rule(turn.Final, "speaking")
     def _words_while_speaking(self, event: turn.Final, now: float) -> None:
-        """Late or enough, they interrupt; else they are kept for the next reply, unless the caller only listens."""
+        """Late or enough, they interrupt; else they are kept for the next reply, which a sign of listening does not ask."""
         interrupts = (self._resumed_early or self._sustained) and self._are_enough(event.text)
         self._resumed_early = False
         if not event.text or self._interrupts(event.text):
             self._keep(event)
         else:
             self._words_due = False
+            self._keep_sign(event)
         if interrupts:
             self._interrupt(now)
 
@@ -290,7 +298,9 @@ class TurnTaking(Floor):
         if self._interrupts(event.text):
             self._keep(event)
             self._interrupt(now)
-        elif self._final_due or not self._caller_speaks:
+            return
+        self._keep_sign(event)
+        if self._final_due or not self._caller_speaks:
             self._words_due = False
             self._go_on(wordless=not event.text)
 
@@ -314,7 +324,7 @@ class TurnTaking(Floor):
     @_rule(turn.ReplyEnded, "thinking", "speaking", "interrupted")
     def _give_floor(self, event: turn.ReplyEnded, now: float) -> None:
         """The caller's turn, or the end if the model wants it."""
-        self._answering = []
+        self._unanswered.answered()
         self._cut_short = 0
         if event.ending is not None:
             self._ending = event.ending
@@ -324,7 +334,7 @@ class TurnTaking(Floor):
             self._close(self._limits.goodbye, turn.Ending("drained"), now)
         elif self._caller_speaks:
             self._let_speak(now)
-        elif self._finals or self._words_due:
+        elif self._unanswered.finals or self._words_due:
             self._enter("endpointing")
             self._await_words(now)
         else:
@@ -391,6 +401,15 @@ class TurnTaking(Floor):
     def _ended(self, _event: turn.ReplyEnded | turn.LastWordsOverdue, _now: float) -> None:
         """The last words were said, or have had their time."""
         self._end()
+
+    @_rule(turn.Final, "closing")
+    @_rule(turn.KeyPressed, "closing")
+    def _only_keep(self, event: turn.Final | turn.KeyPressed, _now: float) -> None:
+        """What is said or pressed over the last words gets no reply; it is in the record."""
+        if isinstance(event, turn.KeyPressed):
+            self._unanswered.dial(event.digit)
+        else:
+            self._keep(event)
 
     @_rule(turn.Failed, "closing")
     def _not_even_that(self, event: turn.Failed, _now: float) -> None:
