@@ -306,6 +306,7 @@ def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str 
                 turn=event.turn,
                 trigger=event.trigger,
                 heard=event.heard,
+                pressed=event.pressed,
                 said=event.said,
                 interrupted=event.interrupted,
                 response_ms=None if event.response_ms is None else round(event.response_ms, 1),

@@ -58,8 +58,10 @@ def _short_or_hidden(found: re.Match[str]) -> str:
 def without_private(record: MutableMapping[str, Any], settings: LoggingSettings) -> None:
     """Takes out of a log record what its set does not want to see there."""
     masked = settings.dtmf == "masked"
-    if masked and record.get("trigger") == "dtmf" and record.get("heard"):
-        record["heard"] = "*" * len(record["heard"])
+    pressed = record.pop("pressed", ())
+    for begins, ends in pressed if masked else ():
+        heard = record["heard"]
+        record["heard"] = heard[:begins] + "*" * (ends - begins) + heard[ends:]
     if masked and record.get("tool") == "send_dtmf" and "arguments" in record:
         record["arguments"] = dict.fromkeys(record["arguments"], HIDDEN)
     if settings.transcripts == "full":

@@ -243,7 +243,7 @@ async def test_speech_over_a_paused_reply(autojump_clock):
     call.stt.final_takes_s = 0.5
     await call.hold(caller(call, 1000, 400, 400, 600, 4000))
     assert call.turns[0].interrupted
-    assert call.conversation[1] == ("no wait", "All right.")
+    assert call.conversation[1] == ("mm no wait", "All right.")
 
 
 @pytest.mark.parametrize("stt", [ScriptedSpeechToText, WithoutPartials])

@@ -179,7 +179,7 @@ async def test_ten_minutes_with_everything_in_them(autojump_clock, tmp_path):
     assert turns[:15] == [
         ("", "Good morning, Odeon theatre."),
         ("hello I need tickets for saturday", HAMLET),
-        ("the first one", "Hamlet at seven. How many seats?"),
+        ("uh-huh the first one", "Hamlet at seven. How many seats?"),
         ("two", "Two seats. Shall I book them?"),
         ("yes", "One moment, please."),
         ("", "I am still at it."),

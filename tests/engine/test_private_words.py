@@ -41,7 +41,7 @@ def test_numbers_and_addresses_are_not_shown(said, left):
     assert redacted(said) == left
 
 
-def turn(trigger="utterance", heard="my PIN is 1 2 3 4", said="Thank you, ada@example.com."):
+def turn(trigger="utterance", heard="my PIN is 1 2 3 4", said="Thank you, ada@example.com.", pressed=()):
     return TurnEnded(
         "c",
         1.0,
@@ -52,12 +52,15 @@ def turn(trigger="utterance", heard="my PIN is 1 2 3 4", said="Thank you, ada@ex
         interrupted=False,
         response_ms=None,
         timings=Timings(),
+        pressed=pressed,
     )
 
 
 EVENTS = {
     "turn": turn(),
-    "keys": turn("dtmf", "4321", "Thank you."),
+    "keys": turn("dtmf", "4321", "Thank you.", ((0, 4),)),
+    "words and keys": turn("dtmf", "the PIN 98 no 4321 thanks", "Thank you.", ((8, 10), (14, 18))),
+    "keys at the end": turn("announcement", "please 77", "Goodbye.", ((7, 9),)),
     "prepared": ReplyPrepared("c", 1.0, used=True, heard="one two three four"),
     "started": ToolStarted(
         "c", 1.0, "t", "book", {"pin": 1234, "who": {"mail": "ada@example.com"}, "how": [2, "5678"]}
@@ -91,6 +94,9 @@ def test_by_itself_keys_are_masked_and_numbers_are_not_shown(logged):
     record = logged(EVENTS["turn"], None)
     assert (record["heard"], record["said"]) == ("my PIN is ***", "Thank you, ***.")
     assert logged(EVENTS["keys"], None)["heard"] == "****"
+    assert logged(EVENTS["words and keys"], None)["heard"] == "the PIN ** no **** thanks"
+    assert logged(EVENTS["keys at the end"], None)["heard"] == "please **"
+    assert "pressed" not in logged(EVENTS["keys"], None)
     assert logged(EVENTS["started"], None)["arguments"] == {"pin": "***", "who": {"mail": "***"}, "how": [2, "***"]}
     assert "0b8f-4096" in logged(EVENTS["failed"], None)["answered"]
 

@@ -36,13 +36,15 @@ class TurnRecord:
     trigger: str
     """What was replied to, as `TurnEnded.trigger` has it."""
     heard: str
-    """What the caller said or pressed."""
+    """Everything that the caller said and pressed since the turn before, in order."""
     said: str
     """What the caller heard of the reply."""
     interrupted: bool
     """True if the caller cut it short."""
     timings: Timings
     """How long each step took."""
+    pressed: tuple[tuple[int, int], ...] = ()
+    """Where keys stand in `heard`, as (begin, end): all else in it was said."""
 
 
 @frozen
@@ -153,6 +155,7 @@ class CallRecorder:
                         said=event.said,
                         interrupted=event.interrupted,
                         timings=event.timings,
+                        pressed=event.pressed,
                     )
                 )
             case ToolEnded():

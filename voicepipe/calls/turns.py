@@ -275,7 +275,7 @@ class TurnTaking(Floor):
 
     @_rule(turn.Final, "speaking")
     def _words_while_speaking(self, event: turn.Final, now: float) -> None:
-        """Late or enough, they interrupt; else they are kept for the next reply, which a sign of listening does not ask."""
+        """Late or enough, they interrupt; else they wait for the reply's end. Signs of listening are only noted."""
         interrupts = (self._resumed_early or self._sustained) and self._are_enough(event.text)
         self._resumed_early = False
         if not event.text or self._interrupts(event.text):
