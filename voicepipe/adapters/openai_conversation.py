@@ -101,7 +101,8 @@ def _said(messages: Iterable[Message], results: dict[str, str]) -> Iterator[Turn
             result = _result(call.id, ahead, results)
             number = call.id if TAKEN_ID.fullmatch(call.id) else f"call_{sha256(call.id.encode()).hexdigest()[:24]}"
             returned.append(Returned(evolve(call, id=number), result))
-        text = message.text.rstrip() + CUT_SHORT if message.interrupted and message.text else message.text
+        text = PRESSED.format(message.text) if message.pressed else message.text
+        text = text.rstrip() + CUT_SHORT if message.interrupted and text else text
         if text or returned:
             yield Turn(message.role == "agent", text, tuple(returned))
 
@@ -123,7 +124,8 @@ def _mark(trigger: Trigger, results: Mapping[str, str], messages: tuple[Message,
             said = [message.role for message in messages if message.role != "tool"]
             return "" if said[-1:] == ["caller"] else text
         case Dtmf(digits=digits):
-            return PRESSED.format(digits)
+            told = Message("caller", digits, pressed=True) in messages
+            return "" if told and messages[-1].role == "caller" else PRESSED.format(digits)
         case Silence(count=count):
             return SILENT if count == 1 else STILL_SILENT.format(count)
         case ToolResults() if results:

@@ -39,7 +39,10 @@ TRIGGERS = (
     ReplyRequest(CallStarted(), prompt="Greet the caller."),
     ReplyRequest(Utterance(_ASKED.text), (_ASKED,), tools=(TOOL,)),
     ReplyRequest(ToolResults({"call-1": _RETURNED.text}), (_ASKED, _CALLED, _RETURNED), tools=(TOOL,)),
-    ReplyRequest(Dtmf("1"), (Message("agent", "Press one for the surgery.", interrupted=True),)),
+    ReplyRequest(
+        Dtmf("1"),
+        (Message("agent", "Press one for the surgery.", interrupted=True), Message("caller", "1", pressed=True)),
+    ),
     ReplyRequest(Silence(1), (_ASKED, Message("agent", "From nine to five."))),
     ReplyRequest(Utterance("hello", language="en"), (Message("caller", "hello"),), language="en", said="Good mor"),
 )
