@@ -11,9 +11,13 @@ ABBREVIATIONS = {
     )
     | frozenset({"vs", "e.g", "i.e", "etc", "approx", "a.m", "p.m", "ca", "cf", "incl", "excl", "misc"})
     | frozenset({"dept", "ext", "tel", "est", "inc", "ltd", "co", "corp", "ave", "blvd", "rd"}),
-    "de": frozenset({"hr", "hrn", "fr", "dr", "prof", "dipl", "ing", "st", "str", "tel", "zzgl", "inkl", "exkl", "bzw"})
+    "de": frozenset(
+        {"hr", "hrn", "fr", "dr", "prof", "dipl", "ing", "st", "str", "tel", "zzgl", "inkl", "exkl", "bzw", "zw"}
+    )
     | frozenset({"z.b", "d.h", "u.a", "o.ä", "s.o", "i.d.r", "v.a", "usw", "evtl", "ggf", "vgl", "bspw", "ca", "etc"})
-    | frozenset({"mio", "mrd", "max", "min", "geb", "abs", "jan", "feb", "apr", "aug", "sept", "okt", "nov", "dez"}),
+    | frozenset(
+        {"mio", "mrd", "max", "min", "geb", "abs", "zw", "jan", "feb", "apr", "aug", "sept", "okt", "nov", "dez"}
+    ),
     "es": frozenset({"sr", "sra", "sres", "srta", "dr", "dra", "d", "dña", "ud", "uds", "vd", "vds", "prof", "lic"})
     | frozenset(
         {
@@ -49,8 +53,18 @@ ABBREVIATIONS = {
 }
 """Without their last full stop, in lower case; single letters, and several with full stops between, count anyway."""
 
-BEFORE_NUMBERS = frozenset({"no", "nos", "nr", "núm", "nº", "n°", "num", "art", "fig", "vol", "sec", "ch", "pp", "par"})
+BEFORE_NUMBERS = (
+    frozenset({"no", "nos", "nr", "nrn", "num", "núm", "núms", "nº", "n°", "art", "arts", "fig", "figs", "vol", "vols"})
+    | frozenset({"sec", "secs", "ch", "chap", "cap", "caps", "kap", "pp", "par", "para", "abs", "abb", "bd", "bde"})
+    | frozenset({"tab", "ziff", "lit", "pág", "págs", "pag", "blz", "hfst", "ver", "vers", "rev", "ref", "réf", "pos"})
+    | frozenset({"apdo", "tel", "tél", "tfno", "ext", "int", "apt", "apto", "rm", "fl", "bldg", "ste", "hwy", "rte"})
+    | frozenset({"plz", "kto", "str", "st", "av", "ave", "rd", "blvd", "approx", "ca", "env", "min", "max", "rs", "kl"})
+    | frozenset({"lfd", "dept"})
+)
 """Abbreviations only if a number follows, in any language: `No. 5`, but `No. That is wrong.`"""
+
+STREETS = ("str", "pl")
+"""Ends of words that are abbreviated streets if a number follows: `Bahnhofstr. 12`, `Rathauspl. 3`."""
 
 ORDINALS = frozenset(
     {"de", "da", "nb", "nn", "no", "fi", "is", "cs", "sk", "pl", "hu", "sl", "hr", "sr", "bs", "et", "lv", "lt", "tr"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from voicepipe.calls.abbreviations import ABBREVIATIONS, BEFORE_NUMBERS, ORDINALS
+from voicepipe.calls.abbreviations import ABBREVIATIONS, BEFORE_NUMBERS, ORDINALS, STREETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ _END = re.compile(
     |(?P<wide>[。！？．｡]+[{_CLOSERS}]*)                       # no space follows these
     |(?P<strong>[!?؟]*[!?؟।॥۔][!?؟।॥۔]*[.…]*[{_CLOSERS}]*)
     |(?P<stop>[.…]+[{_CLOSERS}]*)
-    |(?P<clause>[,;:،؛]+[{_CLOSERS}]*(?=\s)|\s[–—-](?=\s)|—|[，、；：]+)""",  # noqa: RUF001 - as they are written
+    |(?P<clause>[,;:،؛]+[{_CLOSERS}]*(?=\s)|(?<![0-9])\s[–—-](?=\s)|(?<=[0-9])\s[–—-](?=\s+[^\s0-9])|—|[，、；：]+)""",  # noqa: RUF001 - as they are written
     re.VERBOSE,
 )
 WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
@@ -32,7 +32,7 @@ _SPACE_TO_CUT = re.compile(r"(?<![0-9])\s|\s(?![0-9])|(?<=[\u2e80-\u9fff])(?=[\u
 """Where a sentence without any marks may be cut: not within `0800 123 456`."""
 _WORD_BEFORE = re.compile(r"([^\s(\[{\"'“„«‹‘¿¡]+)\.$")  # noqa: RUF001 - as they are written
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
-_ORDINAL = re.compile(r"[0-9]{1,2}")
+_ORDINAL = re.compile(r"(?:[0-9]{1,2}\.[-–—])?[0-9]{1,2}")  # noqa: RUF001 - as written
 
 LONGEST_ABBREVIATION = 3
 """Letters of the longest word that may be an abbreviation although it is not known to be one."""
@@ -120,7 +120,7 @@ class Segmenter:
             return known
         if not (after or ended):
             return None
-        return not (after[:1].isdigit() if known else after[:1].islower())
+        return not (after[:1].islower() or (known and after[:1].isdigit()))
 
     def _is_word_whole(self, text: str) -> bool | None:
         """Whether the word before a full stop is one without it, and so ends the sentence; None: who knows."""
@@ -139,7 +139,10 @@ class Segmenter:
     def _needs_number(text: str) -> bool:
         """Whether the word before a full stop is an abbreviation only if a number follows."""
         found = _WORD_BEFORE.search(text.rstrip(CLOSERS))
-        return found is not None and found.group(1).strip(CLOSERS).lower() in BEFORE_NUMBERS
+        if found is None:
+            return False
+        word = found.group(1).strip(CLOSERS).lower()
+        return word in BEFORE_NUMBERS or word.endswith(STREETS)
 
     def _place_of(self, weight: int) -> int:
         """How far into the text one gets with that weight; beyond its end, if it is lighter."""

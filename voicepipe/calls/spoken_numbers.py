@@ -3,58 +3,90 @@
 Plain numbers stay in figures: every synthesiser says `1250` in its own language. What they get wrong is how figures
 are written: `$12.50`, `1.250,00`, `03.05.2026`, `555-0100`. Names and orders are those of the Unicode CLDR, which
 Babel brings: it is released with each CLDR, is pure Python, and loads a language in 5 ms.
+
+Each recogniser looks at the text as it was written, in the order of `_RECOGNISERS`. What one has understood is no
+other's; what none understands stays as it is. Digits of other scripts are looked at as 0 to 9, and put back.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date
-from functools import lru_cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+from unicodedata import decimal
+
+from voicepipe.calls.spoken_dates import (
+    CLOCK,
+    DATE,
+    DAY,
+    DOTTED,
+    HALF_DAY,
+    HOURS,
+    ORDINALS,
+    clock,
+    date,
+    day,
+    dotted,
+    half_day,
+    hours,
+    ordinals,
+)
+from voicepipe.calls.spoken_digits import PHONE, SERIAL, VERSION, phone, serial, version
+from voicepipe.calls.spoken_figures import NUMBER, Figures, L, figures_of
+from voicepipe.calls.spoken_markup import EMAIL, SERVICE_CODE, URL
+from voicepipe.calls.spoken_money import MONEY, money
 
 if TYPE_CHECKING:
-    from babel import Locale
-
     from voicepipe.calls.spoken_words import Words
 
-CURRENCIES = {
-    **dict(zip("$€£¥₹₽₩₺₪", ("USD", "EUR", "GBP", "JPY", "INR", "RUB", "KRW", "TRY", "ILS"), strict=True)),
-    **dict(zip(("US$", "A$", "C$", "R$", "CN¥"), ("USD", "AUD", "CAD", "BRL", "CNY"), strict=True)),
-    **{code: code for code in ("USD", "EUR", "GBP", "JPY", "INR", "CHF", "CNY", "AUD", "CAD", "MXN", "SAR", "AED")},
+_Recogniser = Callable[[re.Match[str], Figures, "Words | None"], "str | None"]
+
+_UNITS = {
+    "°C": "temperature-celsius",
+    "℃": "temperature-celsius",
+    "°F": "temperature-fahrenheit",
+    "℉": "temperature-fahrenheit",
+    "km/h": "speed-kilometer-per-hour",
+    "mph": "speed-mile-per-hour",
+    "km": "length-kilometer",
+    "cm": "length-centimeter",
+    "mm": "length-millimeter",
+    "km²": "area-square-kilometer",
+    "m²": "area-square-meter",
+    "m³": "volume-cubic-meter",
+    "kg": "mass-kilogram",
+    "mg": "mass-milligram",
+    "ml": "volume-milliliter",
+    "kWh": "energy-kilowatt-hour",
+    "kB": "digital-kilobyte",
+    "KB": "digital-kilobyte",
+    "MB": "digital-megabyte",
+    "GB": "digital-gigabyte",
+    "TB": "digital-terabyte",
+    "kW": "power-kilowatt",
+    "kHz": "frequency-kilohertz",
+    "MHz": "frequency-megahertz",
+    "GHz": "frequency-gigahertz",
 }
-"""ISO 4217 codes by sign."""
-
-_L = "0-9A-Za-z\u00c0-\u024f_"
-"""What a figure is part of a name with, such as `B12`; other scripts write figures next to their letters."""
-_NUMBER = r"[0-9]+(?:[.,'’\u00a0\u202f][0-9]+)*"  # noqa: RUF001 - the Swiss apostrophe
-_SIGN = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
-_SCALE = (
-    r"(?:\s?(?:million|billion|Million(?:en)?|Milliarden?|millón|millones|Mio\.|Mrd\.|万|亿|लाख|करोड़|مليون|مليار)"
-    r"|(?:k|K|M|bn)(?!\w))?"
+"""CLDR's identifiers by sign; signs of one letter mean too much else."""
+_DASH = r"\s?[-–—~〜]\s?"  # noqa: RUF001 - as written
+_UNIT = re.compile(
+    rf"(?<![{L}.,/])(?P<minus>(?<!\S)-)?(?:(?P<from>{NUMBER}){_DASH})?(?P<number>{NUMBER})\s?"
+    rf"(?P<unit>{'|'.join(sorted(map(re.escape, _UNITS), key=len, reverse=True))})(?![{L}/²³^])"
 )
-_MONEY = re.compile(
-    rf"(?<![{_L}.,])(?:(?P<before>{_SIGN})\s?(?P<a>{_NUMBER})(?P<scale_a>{_SCALE})"
-    rf"|(?P<b>{_NUMBER})(?P<scale_b>{_SCALE})\s?(?P<after>{_SIGN}))(?![{_L}$€£¥])"
+_PERCENT = re.compile(rf"(?<![{L}.,])(?:(?P<from>{NUMBER})\s?%?{_DASH})?(?P<number>{NUMBER})\s?%(?![{L}])")
+_PLAIN = r"(?>[0-9]{1,4}(?:[.,:][0-9]+)?)"
+_RANGE = re.compile(
+    rf"(?<![{L}.,:–—/*#+~-])(?P<a>{_PLAIN})(?:(?P<long>\s?[–—]\s?|[~〜])|\s?-\s?)(?P<b>{_PLAIN})(?![{L}–—/*#~-]|[.,:][0-9])"  # noqa: RUF001
 )
-_SCALES = {"k": "000", "K": "000", "M": "000000", "bn": "000000000"}
-_DATE = re.compile(rf"(?<![{_L}./-])([0-9]{{1,4}})([./-])([0-9]{{1,2}})\2([0-9]{{4}}|[0-9]{{2}})(?![{_L}/-]|\.[0-9])")
-_PHONE = re.compile(
-    rf"(?<![{_L}.,/-])(?:\+[0-9]{{1,3}}[ .-]?)?(?:\([0-9]{{1,5}}\)[ .-]?)?[0-9]{{2,}}(?:[ .-][0-9]{{2,}})*"
-    rf"(?![{_L}/]|[.,-][0-9])"
-)
-_NORTH_AMERICAN = re.compile(r"(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])?[0-9]{3}[.-][0-9]{4}|[0-9]{3} [0-9]{3} [0-9]{4}")
-_GROUPED = re.compile(r"[0-9]{1,3}(?:(?P<mark>[.,'’\u00a0\u202f])(?:[0-9]{2,3}(?P=mark))*[0-9]{3})?")  # noqa: RUF001
-_PERCENT = re.compile(rf"({_NUMBER})\s?[%٪](?![{_L}])")
-_RANGE = re.compile(rf"(?<![{_L}.,–—/-])([0-9]+(?:[.:][0-9]{{2}})?)\s?[–—]\s?([0-9]+(?:[.:][0-9]{{2}})?)(?![{_L}–—/-])")  # noqa: RUF001
-_NUMBERED = re.compile(rf"(?<![{_L}])#([0-9]+)(?![{_L}])")
+_NUMBERED = re.compile(rf"(?<![{L}])#([0-9]+)(?![{L}#*])")
 _AND = re.compile(r"(?<=\s)&(?=\s)")
-_ANY_NUMBER = re.compile(rf"(?<![{_L}.,]){_NUMBER}(?![{_L}]|[.,][0-9])")
+_ANY_NUMBER = re.compile(rf"(?<![{L}.,:]){NUMBER}(?![{L}]|[.,:][0-9])")
+_NINE_DIGITS = re.compile(r"[0-9]{3} [0-9]{3} [0-9]{2}[1-9]")
+_WORD_BEFORE = re.compile(r"[^\W\d_][.:)]?\s\Z")
+_WORD_AFTER = re.compile(r"\s?[^\W\d_]")
 
-LONGEST_GROUP = 5
-"""Digits of the longest group of a telephone number that is said without a pause."""
-
-LONGEST_NUMBER = 6
-"""Digits of the longest number that is read as one; more without separators are read one by one, as in an order."""
+_LIKE_ASCII = str.maketrans("٪٫٬％＋－−（）／：．，＃＊‑￥", "%.,%+--()/:.,#*-¥")  # noqa: RUF001 - these are what is meant
 
 
 def with_spoken_numbers(text: str, language: str, words: Words | None) -> str:
@@ -66,135 +98,127 @@ def with_spoken_numbers(text: str, language: str, words: Words | None) -> str:
         words: how signs are said in it; None: unknown, so signs are left as they are.
 
     """
-    if not any(character in text for character in "0123456789"):
+    if not any(map(str.isdecimal, text)):
         return _AND.sub(words.and_, text) if words and "&" in text else text
-    figures = _figures(language)
-    text = _MONEY.sub(lambda found: figures.money(found, words), text)
-    text = _DATE.sub(figures.date, text)
-    text = _PHONE.sub(lambda found: figures.phone(found, words), text)
-    if words is not None:
-        text = _PERCENT.sub(lambda found: words.percent.format(figures.plain(found[1])), text)
-        text = _RANGE.sub(lambda found: words.to.format(found[1], found[2]), text)
-        text = _NUMBERED.sub(lambda found: words.number.format(found[1]), text)
-        text = _AND.sub(words.and_, text)
-    return _ANY_NUMBER.sub(lambda found: figures.plain(found.group()), text)
+    figures, like_ascii = figures_of(language), _like_ascii(text)
+    said: list[tuple[int, int, str]] = []
+    for pattern, recogniser in _RECOGNISERS:
+        for found in pattern.finditer(like_ascii):
+            start, end = found.span()
+            if any(start < claimed_end and claimed_start < end for claimed_start, claimed_end, _ in said):
+                continue
+            instead = recogniser(found, figures, words)
+            if instead is not None:
+                said.append(
+                    (start, end, text[start:end] if instead == found.group() else _in_script(instead, text[start:end]))
+                )
+    pieces, at = [], 0
+    for start, end, instead in sorted(said):
+        pieces += [text[at:start], instead]
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def load_figures(language: str) -> None:
     """Loads what `with_spoken_numbers` needs for a language, which takes some 30 ms the first time: for a thread."""
-    _figures(language)
+    figures_of(language)
 
 
-@lru_cache(maxsize=32)
-def _figures(language: str) -> _Figures:
-    from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - 25 ms, for those who speak
-
-    try:
-        return _Figures(Locale.parse(language, sep="-" if "-" in language else "_"))
-    except (UnknownLocaleError, ValueError):
-        return _Figures(Locale("en"))
-
-
-class _Figures:
-    """How a language writes figures."""
-
-    def __init__(self, locale: Locale) -> None:
-        from babel.dates import format_date, get_date_format  # noqa: PLC0415 - as above
-        from babel.numbers import get_currency_name  # noqa: PLC0415 - as above
-
-        self._locale, self._format_date, self._currency_name = locale, format_date, get_currency_name
-        symbols = locale.number_symbols
-        self._decimal = str(symbols.get("latn", symbols).get("decimal", "."))
-        self._groups_by_space = str(symbols.get("latn", symbols).get("group", ",")).isspace()
-        pattern = str(get_date_format("short", locale).pattern).lower()
-        self._order = "".join(sorted("dmy", key=pattern.find))
-        self._has_dots = "." in pattern
-
-    def plain(self, number: str) -> str:
-        """A number without separators of thousands, with the language's own decimal sign."""
-        whole, fraction = self._parts(number)
-        return f"{whole}{self._decimal}{fraction}" if fraction else whole
-
-    def _parts(self, number: str) -> tuple[str, str]:
-        """Its digits before and after the decimal sign, whichever that is; one that is no number stays whole."""
-        marks = [character for character in number if not character.isdigit()]
-        if not marks:
-            return number, ""
-        whole, last, fraction = number.rpartition(marks[-1])
-        is_decimal = last in ".," and marks.count(last) == 1 and _GROUPED.fullmatch(whole)
-        if is_decimal and (len(marks) > 1 or last == self._decimal or not _GROUPED.fullmatch(number)):
-            return re.sub(r"\D", "", whole), fraction
-        if _GROUPED.fullmatch(number) and not number.startswith("0"):
-            return re.sub(r"\D", "", number), ""
-        return number, ""
-
-    def money(self, found: re.Match[str], words: Words | None) -> str:
-        """`12 dollars 50`, `12 Euro 50`."""
-        sign = found["before"] or found["after"]
-        number, scale = found["a"] or found["b"], (found["scale_a"] or found["scale_b"] or "")
-        whole, fraction = self._parts(number)
-        if not whole.isdigit():
-            return found.group()
-        count = int(whole) if not (fraction.strip("0") or scale) else 2
-        name = self._name(sign, count, words)
-        joint = "" if self._locale.language in {"zh", "ja"} else " "
-        if scale.strip() in _SCALES and not fraction:
-            return f"{whole}{_SCALES[scale.strip()]}{joint}{name}"
-        if scale:
-            return f"{self.plain(number)}{scale}{joint}{name}"
-        if len(fraction) == 2 and int(whole) and joint:
-            cents = f" {fraction}" if int(fraction) else ""
-            return f"{whole} {name}{cents}"
-        return f"{self.plain(number)}{joint}{name}"
-
-    def _name(self, sign: str, count: int, words: Words | None) -> str:
-        if words is not None and sign in words.money:
-            return words.money[sign][count != 1]
-        return self._currency_name(CURRENCIES[sign], count=count, locale=self._locale)
-
-    def date(self, found: re.Match[str]) -> str:
-        """`3 May 2026`, in the language's own order."""
-        first, mark, second, third = found.groups()
-        if len(first) == 4 and len(third) == 2:
-            numbers = dict(zip("ymd", (first, second, third), strict=True))
-        elif len(first) <= 2 and (len(third) == 4 or (mark == "/" or (mark == "." and self._has_dots))):
-            order = self._order if not self._order.startswith("y") else "dmy"
-            if order == "mdy" and (mark == "." or int(first) > 12):
-                order = "dmy"
-            numbers = dict(zip(order, (first, second, third), strict=True))
-        else:
-            return found.group()
-        year = int(numbers["y"])
-        try:
-            day = date(year + 2000 if year < 100 else year, int(numbers["m"]), int(numbers["d"]))
-        except ValueError:
-            return found.group()
-        return str(self._format_date(day, "long", self._locale))
-
-    def phone(self, found: re.Match[str], words: Words | None) -> str:
-        """A telephone number digit by digit, group by group; any other number as it is."""
-        text = found.group()
-        digits = re.sub(r"\D", "", text)
-        is_long = len(digits) > LONGEST_NUMBER and not text.endswith("000")
-        is_phone = (
-            text.startswith(("+", "("))
-            or (text.startswith("0") and is_long)
-            or _NORTH_AMERICAN.fullmatch(text) is not None
-            or (text.isdigit() and is_long)
-            or (text.count(" ") > 1 and is_long and not self._groups_by_space)
-        )
-        if not is_phone or not 4 <= len(digits) <= 19:
-            return text
-        groups = re.findall(r"[0-9]+", text)
-        said = ", ".join(" ".join(piece) for group in groups for piece in _thirds(group))
-        return f"{words.plus if words else '+'} {said}" if text.startswith("+") else said
+def _like_ascii(text: str) -> str:
+    """The text with the digits and signs of other scripts as ASCII has them, character for character."""
+    if text.isascii():
+        return text
+    return "".join(
+        str(decimal(one)) if one.isdecimal() and not one.isascii() else one for one in text.translate(_LIKE_ASCII)
+    )
 
 
-def _thirds(digits: str) -> list[str]:
-    """Groups of three of a long group; the last may be of four or two."""
-    if len(digits) <= LONGEST_GROUP:
-        return [digits]
-    cut = [digits[at : at + 3] for at in range(0, len(digits), 3)]
-    if len(cut) > 1 and len(cut[-1]) == 1:
-        cut[-2:] = [cut[-2] + cut[-1]]
-    return cut
+def _in_script(said: str, written: str) -> str:
+    """What is said, in the digits in which it was written."""
+    digit = next((one for one in written if one.isdecimal()), "0")
+    if digit.isascii() or "\uff10" <= digit <= "\uff19":  # full-width ones are for the eye
+        return said
+    zero = ord(digit) - decimal(digit)
+    return re.sub("[0-9]", lambda one: chr(zero + int(one.group())), said)
+
+
+def _stays(found: re.Match[str], _figures: Figures, _words: Words | None) -> str:
+    return found.group()
+
+
+def _percent(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+    if words is None:
+        return None
+    number = figures.value(found["number"])
+    return words.percent.format(words.to.format(figures.value(found["from"]), number) if found["from"] else number)
+
+
+def _unit(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+    number = found["number"]
+    if not figures.parts(number)[0].isdigit() or (found["from"] and words is None):
+        return None
+    said = (found["minus"] or "") + figures.unit(number, _UNITS[found["unit"]])
+    return words.to.format(figures.value(found["from"]), said) if found["from"] and words else said
+
+
+def _range(found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
+    """`10 to 15`; with a hyphen only where it can't be anything else, such as a score or a part of a number."""
+    if words is None or not (found["long"] or _is_range(found)):
+        return None
+    return words.to.format(found["a"], found["b"])
+
+
+def _is_range(found: re.Match[str]) -> bool:
+    low, high = found["a"], found["b"]
+    if any(one[0] == "0" and one[1:2].isdigit() for one in (low, high)) or ":" in low + high:
+        return False
+    if float(low.replace(",", ".")) >= float(high.replace(",", ".")):
+        return False
+    before = _WORD_BEFORE.search(found.string[: found.start()])
+    after = _WORD_AFTER.match(found.string[found.end() :])
+    if max(len(low), len(high)) < 3 or not (low + high).isdigit():
+        return bool(before or after)
+    if len(low) == len(high) == 4 and int(low) >= 1000 and int(high) < 2200:
+        return True
+    return bool(after) and int(low) % 5 == int(high) % 5 == 0
+
+
+def _numbered(found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
+    return None if words is None else words.number.format(found[1])
+
+
+def _and(_found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
+    return None if words is None else words.and_
+
+
+def _number(found: re.Match[str], figures: Figures, _words: Words | None) -> str | None:
+    number = found.group()
+    is_grouped = " " not in number or figures.groups_by_space or number.endswith(" 000")
+    if _NINE_DIGITS.fullmatch(number):
+        return None  # as many telephone numbers are written that way
+    return figures.plain(number) if is_grouped else None
+
+
+_RECOGNISERS: tuple[tuple[re.Pattern[str], _Recogniser], ...] = (
+    (URL, _stays),
+    (EMAIL, _stays),
+    (SERVICE_CODE, _stays),
+    (MONEY, money),
+    (_PERCENT, _percent),
+    (_UNIT, _unit),
+    (DATE, date),
+    (DAY, day),
+    (ORDINALS, ordinals),
+    (HALF_DAY, half_day),
+    (CLOCK, clock),
+    (DOTTED, dotted),
+    (HOURS, hours),
+    (VERSION, version),
+    (_RANGE, _range),
+    (SERIAL, serial),
+    (PHONE, phone),
+    (_NUMBERED, _numbered),
+    (_ANY_NUMBER, _number),
+    (_AND, _and),
+)
+"""In the order in which they are asked."""

@@ -177,8 +177,8 @@ class SpeechSettings:
     addresses: bool = True
     """Whether web and e-mail addresses are put into words, if the language is known."""
     numbers: bool = True
-    """Whether money, dates, telephone numbers and percentages are put so that any synthesiser says them properly, if
-    the language is known."""
+    """Whether money, dates, times, ranges, telephone numbers, units and percentages are put so that any synthesiser
+    says them properly, if the language is known."""
 
 
 @frozen
