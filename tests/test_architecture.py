@@ -75,12 +75,11 @@ FOR_ADAPTERS = {
     "voicepipe.registry",
     "voicepipe.requests",
     "voicepipe.speech_heads",
+    *(f"voicepipe.wire{part}" for part in ("", ".helper", ".http", ".process", ".refusals", ".sessions", ".websocket")),
 }
 SHARED_BY_ADAPTERS = {
     "voicepipe.adapters.api_keys": set(),
-    "voicepipe.adapters.helper_process": {"voicepipe.nurseries"},
     "voicepipe.adapters.recogniser_workers": set(),
-    "voicepipe.adapters.refusals": set(),
     "voicepipe.adapters.speech_requests": {"voicepipe.nurseries"},
     "voicepipe.adapters.utterance_audio": set(),
 }

@@ -13,8 +13,10 @@ from jsonschema import Draft202012Validator
 from voicepipe import cli
 from voicepipe.catalogue import catalogue
 from voicepipe.commands import components
+from voicepipe.config.load import load_config
 from voicepipe.config.schema import json_schema
-from voicepipe.registry import ROLES, installed
+from voicepipe.errors import ConfigError
+from voicepipe.registry import ROLES, Broken, Registry, installed
 
 
 @pytest.fixture
@@ -52,6 +54,24 @@ def test_a_vendor_with_two_roles(capsys, of_the_corpus):
     assert "\n\ncloud: text-to-speech (tts), from no package" in out
     assert "  retry: mapping; defaults as below\n  retry.attempts: whole number, 0 to 9; default 2\n" in out
     assert "  api_key: secret, length at least 8; required\n" in out
+
+
+def test_what_can_t_be_used_says_what_check_says(capsys, monkeypatch, tmp_path):
+    broken = Broken(
+        "llm", "rusty", "rusty.adapter:llm can't be imported: ModuleNotFoundError: rusty", "rusty-voice 1.2"
+    )
+    monkeypatch.setattr(components, "installed", lambda: Registry((), (broken,)))
+    assert cli.main(["components", "rusty"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    file = tmp_path / "p.yaml"
+    file.write_text("pipelines: {default: {stt: vosk, llm: rusty, tts: espeak}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, registry=Registry((), (broken,)))
+    (problem,) = (one for one in caught.value.problems if one.path == "pipelines.default.llm")
+    assert err == f"{problem.message}\n  hint: {problem.hint}\n"
+    assert cli.main(["components"]) == 0
+    assert "can't be used:\n  rusty (llm): rusty.adapter:llm can't be imported" in capsys.readouterr().out
 
 
 def test_an_unknown_name(capsys):

@@ -6,13 +6,13 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
 import voicepipe
-from voicepipe.commands import check, components, diff, explain, new_adapter, schema
+from voicepipe.commands import call, check, components, diff, explain, new_adapter, schema
 from voicepipe.commands.program import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (check, diff, explain, components, schema, new_adapter)
+COMMANDS = (check, diff, explain, components, schema, call, new_adapter)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -68,6 +68,16 @@ class Broken:
     package: str | None = None
     """The distribution that it comes from, with its version; None if it was not installed as one."""
 
+    @property
+    def message(self) -> str:
+        """What is wrong, for somebody who names it."""
+        return f'the {self.role} adapter "{self.name}" is installed, but can\'t be used: {self.reason}'
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return f"mend, update or uninstall {f'the package {self.package}' if self.package else 'its package'}"
+
 
 class Registry:
     """The adapters that configurations may name."""

@@ -17,7 +17,7 @@ import trio
 from patience import LONG_S
 
 from voicepipe.adapters import espeak as module
-from voicepipe.adapters import espeak_helper, helper_process
+from voicepipe.adapters import espeak_helper
 from voicepipe.adapters.espeak import AHEAD_BYTES, PIECE_CHARS, EspeakOptions, tts
 from voicepipe.adapters.vosk import VoskOptions, stt
 from voicepipe.audio import AudioFormat
@@ -26,6 +26,7 @@ from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechAudio, SpeechMark
 from voicepipe.registry import installed
 from voicepipe.requests import Listen
+from voicepipe.wire import process as helper_process
 
 espeakng_loader = pytest.importorskip("espeakng_loader", reason="the extra `espeak` is not installed")
 

@@ -11,13 +11,14 @@ import pytest
 import trio
 from patience import until
 
-from voicepipe.adapters import helper_process, pocketsphinx_worker
+from voicepipe.adapters import pocketsphinx_worker
 from voicepipe.adapters.pocketsphinx import INPUT, PocketsphinxOptions, stt
 from voicepipe.audio import AudioFormat, open_converter
 from voicepipe.config.values import File
 from voicepipe.errors import ComponentError, Location
 from voicepipe.requests import Listen
 from voicepipe.testing.speaker import open_speaker
+from voicepipe.wire import process as helper_process
 
 pytest.importorskip("pocketsphinx", reason="the extra `pocketsphinx` is not installed")
 

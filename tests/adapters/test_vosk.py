@@ -15,13 +15,14 @@ import pytest
 import trio
 from patience import LONG_S
 
-from voicepipe.adapters import helper_process, vosk_worker
+from voicepipe.adapters import vosk_worker
 from voicepipe.adapters.vosk import VoskOptions, stt
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Directory
 from voicepipe.errors import ComponentError, Location
 from voicepipe.registry import installed
 from voicepipe.requests import Listen, StreamInput
+from voicepipe.wire import process as helper_process
 
 pytest.importorskip("vosk", reason="the extra `vosk` is not installed")
 

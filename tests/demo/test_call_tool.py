@@ -1,8 +1,7 @@
-"""`examples/call.py`, and the caller's voice and manners that it shares with the demonstration."""
+"""`voicepipe call`, and the caller's voice and manners that it shares with the demonstration."""
 
 import sys
 import wave
-from pathlib import Path
 
 import pytest
 import trio
@@ -13,12 +12,10 @@ from voicepipe.audio import level
 from voicepipe.testing.conversation import Line, converse
 from voicepipe.testing.speaker import open_speaker
 
-TOOL = Path(__file__).parents[2] / "examples" / "call.py"
-
 
 async def run_tool(*arguments):
     """The tool's finished process."""
-    command = [sys.executable, str(TOOL), *arguments]
+    command = [sys.executable, "-c", "import sys; from voicepipe.cli import main; sys.exit(main())", "call", *arguments]
     with trio.fail_after(LONG_S):
         return await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
 
@@ -81,7 +78,7 @@ async def test_an_agent_that_hangs_up_too_early_is_a_failure(answered):
     port = await answered(frames=20, until=lambda sink: sink.spoke.wait())
     done = await run_tool(f"127.0.0.1:{port}", "--say", "goodbye", "--say", "yes")
     assert done.returncode == 1
-    assert done.stderr == b"call.py: the agent hung up before 'yes' could be said\n"
+    assert done.stderr == b"the agent hung up before 'yes' could be said\n"
 
 
 async def a_moment(_sink):
@@ -92,14 +89,14 @@ async def test_a_silent_agent_is_a_failure(answered):
     port = await answered(frames=0, until=a_moment)
     done = await run_tool(f"127.0.0.1:{port}", "--say", "yes")
     assert done.returncode == 1
-    assert done.stderr == b"call.py: the agent did not speak\n"
+    assert done.stderr == b"the agent did not speak\n"
 
 
 async def test_a_call_that_takes_too_long_is_a_failure(answered):
     port = await answered(frames=0, until=lambda sink: sink.over.wait())
     done = await run_tool(f"127.0.0.1:{port}", "--timeout", "0.3")
     assert done.returncode == 1
-    assert done.stderr == b"call.py: the call was not over after 0.3 s, 0 replies in\n"
+    assert done.stderr == b"the call was not over after 0.3 s, 0 replies in\n"
 
 
 async def test_nobody_there_is_a_failure():
@@ -107,7 +104,7 @@ async def test_nobody_there_is_a_failure():
         await taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         done = await run_tool(f"127.0.0.1:{taken.getsockname()[1]}")
     assert done.returncode == 1
-    assert done.stderr.startswith(b"call.py: the call could not be placed: ")
+    assert done.stderr.startswith(b"the call could not be placed: ")
 
 
 async def test_a_voice_that_there_is_not_and_an_address_that_is_none():

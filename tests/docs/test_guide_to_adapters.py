@@ -33,7 +33,7 @@ def run(package, *command, **environ):
         env=os.environ | {"PYTHONPATH": path, **environ},
         capture_output=True,
         text=True,
-        timeout=LONG_S,
+        timeout=10 * LONG_S,  # a run of the whole kit, beside other tests
         check=False,
     )
 

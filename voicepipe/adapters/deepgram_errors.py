@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from email.utils import parsedate_to_datetime
-from math import isfinite
-from time import time
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.refusals import fault_of
 from voicepipe.errors import ComponentError, Fault
+from voicepipe.wire.http import retry_after_s
+from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +60,7 @@ def refused(status: int, headers: Mapping[str, str], body: Any, key: str) -> Com
         retryable=status >= 500 or status in _PASSING,
         answered=_with_request(said, headers.get("dg-request-id")),
         hint=(_HINTS[403] if lacks_permission else _HINTS.get(status, "")).format(key=key),
-        retry_after_s=_retry_after_s(headers.get("retry-after")),
+        retry_after_s=retry_after_s(headers),
         fault=fault_of(status, said, said.split(": ")[:1]),
     )
 
@@ -109,17 +107,3 @@ def _answer(body: Any) -> str:
 def _with_request(answer: str, request_id: str | None) -> str:
     # In front: a long answer is cut.
     return f"(request {request_id}) {answer}".rstrip() if request_id else answer
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds, from seconds or a date (RFC 9110, section 10.2.3)."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if isfinite(seconds) else None

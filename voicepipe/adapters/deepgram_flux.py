@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram_client import LISTEN_V2
 from voicepipe.adapters.deepgram_hearing import ENCODINGS, Hearing, keyterms
-from voicepipe.adapters.refusals import fault_of
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript, TurnResumed
+from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram_client import LISTEN_V1
 from voicepipe.adapters.deepgram_hearing import ENCODINGS, Hearing, keyterms
-from voicepipe.adapters.refusals import fault_of
 from voicepipe.errors import ComponentError
 from voicepipe.events import EndOfTurn, Transcript
+from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.adapters.deepgram_speak_batches import Batches
-from voicepipe.adapters.refusals import fault_of
 from voicepipe.adapters.speech_requests import is_spoken, pieces_of
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechAudio, SpeechEvent
+from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from voicepipe.adapters.deepgram_client import Connection

@@ -20,12 +20,13 @@ from attrs.validators import ge, gt, le, min_len, optional
 from voicepipe.adapters.api_keys import check_api_key
 from voicepipe.adapters.elevenlabs_errors import code_of, refused
 from voicepipe.adapters.elevenlabs_timestamps import TimedSpeech
-from voicepipe.adapters.speech_requests import open_requests, unwind
+from voicepipe.adapters.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
+from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

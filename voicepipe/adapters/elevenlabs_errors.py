@@ -8,13 +8,11 @@ help.elevenlabs.io, "API - Error Code 400 or 401" and "429".
 from __future__ import annotations
 
 import json
-from email.utils import parsedate_to_datetime
-from math import isfinite
-from time import time
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.refusals import fault_of
 from voicepipe.errors import ComponentError
+from voicepipe.wire.http import retry_after_s
+from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +59,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> C
         retryable=status >= 500 or status in _PASSING,
         answered=": ".join(filter(None, (code, said))),
         hint=_HINTS_BY_CODE.get(code, _HINTS.get(status, "")).format(key=key),
-        retry_after_s=_retry_after_s(headers.get("retry-after")),
+        retry_after_s=retry_after_s(headers),
         fault=fault_of(status, said, [code], _parameter(body)),
     )
 
@@ -105,17 +103,3 @@ def _field(problem: Any) -> str:
     place = problem.get("loc")
     where = ".".join(map(str, place)) if isinstance(place, list) else ""
     return ": ".join(filter(None, (where, str(problem.get("msg", problem)))))
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds, from seconds or a date (RFC 9110, section 10.2.3)."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if isfinite(seconds) else None

@@ -23,18 +23,18 @@ from attrs.validators import ge, le
 from voicepipe.adapters import espeak_helper
 from voicepipe.adapters.espeak_helper import AUDIO, DONE, DROP, FAILED, READY, REFUSED, SPEAK, WORD, WORD_AT
 from voicepipe.adapters.espeak_voices import UnknownVoice, find_voice
-from voicepipe.adapters.helper_process import open_helper_process
 from voicepipe.audio import AudioFormat
 from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import SpeechAudio, SpeechEvent, SpeechMark
 from voicepipe.registry import Adapter
+from voicepipe.wire.process import open_helper_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from voicepipe.adapters.helper_process import HelperProcess
     from voicepipe.components import Resources
+    from voicepipe.wire.process import HelperProcess
 
 OUTPUT = AudioFormat(22050)
 """What espeak-ng makes, whatever the voice."""

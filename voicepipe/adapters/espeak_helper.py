@@ -4,8 +4,8 @@ espeak-ng keeps its state in globals and is under the GPL, so it stays out of th
 
     python -I -S espeak_helper.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH
 
-Standard input and output carry the messages of `helper_process`, in the kinds and payloads below. Texts are spoken
-one at a time in the order of their coming. The process leaves when its standard input ends.
+Standard input and output carry the messages of `voicepipe.wire.process`, in the kinds and payloads below. Texts are
+spoken one at a time in the order of their coming. The process leaves when its standard input ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from struct import Struct
 from typing import IO, Any
 
 HEADER = Struct("!BII")
-"""As in `helper_process`, which this process doesn't import: it would bring all of voicepipe with it."""
+"""As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
 
 SPEAK = 1
 """To the helper: the text, UTF-8."""

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from math import isfinite
-from time import time
 from typing import Any
 
 from attrs import frozen
 
-from voicepipe.adapters.refusals import fault_of, is_too_long
 from voicepipe.errors import ComponentError
+from voicepipe.wire.http import retry_after_s
+from voicepipe.wire.refusals import fault_of, is_too_long
 
 PASSING = {408, 409, 425, 429}
 """HTTP statuses below 500 that another attempt may not meet."""
@@ -150,24 +148,6 @@ def said_in(body: str) -> Said:
     return _said_by(answer)
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long the server wants to be left alone, in s: `retry-after-ms` is OpenAI's, `retry-after` everybody's.
-
-    The latter is seconds or a date (RFC 9110, section 10.2.3).
-    """
-    in_ms = _number(headers.get("retry-after-ms"))
-    if in_ms is not None:
-        return max(0.0, in_ms / 1000)
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    if seconds is None and value:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time()
-        except ValueError:
-            return None
-    return None if seconds is None else max(0.0, seconds)
-
-
 def _passes(said: Said, status: int) -> bool:
     """Whether the same request may succeed later."""
     if not MISTAKES.isdisjoint(said.names):
@@ -190,11 +170,3 @@ def _said_by(error: Any) -> Said:
             str(error.get("param") or ""),
         )
     return Said(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if isfinite(number) else None

@@ -23,11 +23,11 @@ from voicepipe.adapters.openai_client import HINT_SLOW, check_client, is_openai,
 from voicepipe.adapters.openai_errors import error_in
 from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai_responses import ResponseReply
-from voicepipe.adapters.speech_requests import unwind
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import ReplyEvent
 from voicepipe.registry import Adapter
+from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

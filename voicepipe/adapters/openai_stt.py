@@ -23,13 +23,13 @@ from voicepipe.adapters.openai_client import check_client, open_client
 from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai_transcript import Heard, StreamedTranscript, heard
 from voicepipe.adapters.openai_utterance import Utterance, UtteranceAudio, wav
-from voicepipe.adapters.speech_requests import unwind
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import Transcript, TranscriptEvent
 from voicepipe.registry import Adapter
 from voicepipe.requests import Listen, StreamInput
+from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

@@ -13,12 +13,13 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len
 
 from voicepipe.adapters.openai_client import check_client, open_client
-from voicepipe.adapters.speech_requests import open_requests, unwind
+from voicepipe.adapters.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 from voicepipe.speech_heads import refuse_encoded
+from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

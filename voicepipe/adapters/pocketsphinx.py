@@ -23,7 +23,6 @@ from attrs import field, frozen
 from attrs.validators import ge, le, optional
 
 from voicepipe.adapters import pocketsphinx_worker
-from voicepipe.adapters.helper_process import open_kept_helpers
 from voicepipe.adapters.pocketsphinx_dictionary import Dictionary, problems_of, read_dictionary
 from voicepipe.adapters.pocketsphinx_grammar import Choice, Grammar, GrammarError, Sequence, parse_grammar
 from voicepipe.adapters.pocketsphinx_grammar import Word as Said
@@ -34,6 +33,7 @@ from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 from voicepipe.requests import Listen, StreamInput
+from voicepipe.wire.process import open_kept_helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

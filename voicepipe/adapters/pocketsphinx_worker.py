@@ -23,7 +23,7 @@ from struct import Struct
 from typing import IO, Any
 
 HEADER = Struct("!BII")
-"""As in `helper_process`, which this process doesn't import: it would bring all of voicepipe with it."""
+"""As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
 
 OPEN, AUDIO, END, LISTEN, CLOSE, TRY = 1, 2, 3, 4, 5, 6
 READY, HEARD, FAILED, REFUSED = 1, 2, 3, 4

@@ -3,10 +3,10 @@
 What a native library does with a damaged model, dictionary or grammar ends the worker that it happens in: a reload is
 rejected, or the worker's streams fail over. Calls of other components go on.
 
-A worker is a helper process (see `helper_process`) in which a request is the number of a stream. It first proves with
-what it was given that it can recognise something, and then says `READY`, or `REFUSED` and why. From then on it answers
-each message but `CLOSE`, in the order of a stream's messages; the answers are the backpressure. A worker is a script
-without voicepipe, so it repeats the kinds and payloads that are written down here.
+A worker is a helper process (`voicepipe.wire.process`) in which a request is the number of a stream. It first proves
+with what it was given that it can recognise something, and then says `READY`, or `REFUSED` and why. From then on it
+answers each message but `CLOSE`, in the order of a stream's messages; the answers are the backpressure. A worker is a
+script without voicepipe, so it repeats the kinds and payloads that are written down here.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from voicepipe.events import Transcript, TranscriptEvent, Word
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from voicepipe.adapters.helper_process import HelperProcess
     from voicepipe.requests import Listen
+    from voicepipe.wire.process import HelperProcess
 
 OPEN = 1
 """To the worker: a stream, and what it listens for: as in LISTEN."""

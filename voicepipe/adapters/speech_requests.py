@@ -21,6 +21,7 @@ from attrs import evolve, frozen
 from voicepipe.errors import ComponentError
 from voicepipe.events import SpeechAudio, SpeechEvent, SpeechMark
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,18 +59,6 @@ def pieces_of(text: str, most_chars: int) -> Iterator[str]:
 def is_spoken(text: str) -> bool:
     """Whether there is anything to say: vendors refuse blank texts, and answer lone punctuation with nothing."""
     return any(map(str.isalnum, text))
-
-
-async def unwind(answer: AsyncIterator[object]) -> None:
-    """Ends an answer that is not wanted any more, and does nothing for one that has ended.
-
-    Clients' generators lie one in the other, and only an exception from the innermost ends them all. One that is
-    forgotten halfway warns when it is collected.
-    """
-    with trio.CancelScope() as unwinding:
-        unwinding.cancel()
-        async for _ in answer:
-            pass
 
 
 @frozen

@@ -18,7 +18,6 @@ import trio
 from attrs import frozen
 
 from voicepipe.adapters import vosk_worker
-from voicepipe.adapters.helper_process import open_helper_process
 from voicepipe.adapters.recogniser_workers import RecogniserStream, RecogniserWorker
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import Directory
@@ -26,6 +25,7 @@ from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 from voicepipe.requests import Listen, StreamInput
+from voicepipe.wire.process import open_helper_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

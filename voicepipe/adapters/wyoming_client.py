@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
-from voicepipe.adapters.refusals import fault_of
 from voicepipe.adapters.wyoming_wire import Decoder, Event, encode
 from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping

@@ -15,7 +15,7 @@ import yaml
 from voicepipe.catalogue import Entry, catalogue
 from voicepipe.described import as_data
 from voicepipe.documents import did_you_mean, shown
-from voicepipe.registry import ROLES
+from voicepipe.registry import ROLES, installed
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -61,7 +61,12 @@ def run(arguments: Namespace) -> int:
     """Shows all components or those of one name; returns the exit status."""
     every = catalogue()
     entries = [one for one in every if arguments.name in {None, one.name}]
-    if arguments.name is not None and not entries:
+    if broken := [one for one in installed().broken if one.name == arguments.name]:
+        for one in broken:
+            sys.stderr.write(f"{one.message}\n  hint: {one.hint}\n")
+        if not entries:
+            return 1
+    elif arguments.name is not None and not entries:
         names = sorted({one.name for one in every})
         hint = did_you_mean(arguments.name, names, "installed")
         sys.stderr.write(f"no component is called {shown(arguments.name)}\n  hint: {hint}\n")
@@ -84,6 +89,9 @@ def _listed(entries: list[Entry]) -> str:
             if one.role == role:
                 lines += _wrapped(f"{one.described.summary} ({_origin(one)})", f"  {one.name:{width}}  ")
         parts.append("\n".join(lines if len(lines) > 1 else [*lines, "  none is installed"]))
+    if broken := installed().broken:
+        lines = [line for one in broken for line in _wrapped(f"{one.name} ({one.role}): {one.reason}", "  ")]
+        parts.append("\n".join(["can't be used:", *lines]))
     return "\n\n".join([*parts, "Options and an example of one: voicepipe components NAME"])
 
 

@@ -129,7 +129,7 @@ next:
   pytest -rs                       # the conformance kit; what is skipped says why
   voicepipe components {name}
 
-in a pipeline (example.yaml is a whole file):
+in a pipeline (example.yaml is a whole file, which can be heard at once: see README.md):
   {role}: {reference(Names(name), over)}
 
 then fill in what is marked `# HOLE:` (grep -rn HOLE: src tests).

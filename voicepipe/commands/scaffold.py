@@ -86,7 +86,6 @@ OVERS: dict[Over, OverWords] = {
             "adapter.py": ("http/adapter.{role}.py",),
             "wire.py": ("http/wire.{role}.py",),
             "service.py": ("http/service.py",),
-            "errors.py": ("http/errors.py",),
             "tests/example_engine.py": ("engine/{role}.py",),
             "tests/example_service.py": ("http/example_service.{role}.py",),
             "tests/example_server.py": ("http/example_server.py",),
@@ -94,9 +93,8 @@ OVERS: dict[Over, OverWords] = {
         },
         {
             "adapter.py": "the component and its streams",
-            "wire.py": "what requests and answers look like: all that is the vendor's own",
-            "service.py": "the options, the client, its failures",
-            "errors.py": "what a refusal means",
+            "wire.py": "what requests and answers look like, and what a refusal means: all that is the vendor's own",
+            "service.py": "the options, the client",
             "tests/example_service.py": "how the local server answers",
             **_SERVED,
         },
@@ -109,7 +107,6 @@ OVERS: dict[Over, OverWords] = {
             "adapter.py": ("session/adapter.{role}.py",),
             "wire.py": ("session/wire.{role}.py",),
             "service.py": ("websocket/service.py",),
-            "errors.py": ("http/errors.py",),
             "tests/example_engine.py": ("engine/{role}.py", "session/conversation.{role}"),
             "tests/example_server.py": ("websocket/example_server.py",),
             "test": ("http/test.py",),
@@ -117,8 +114,7 @@ OVERS: dict[Over, OverWords] = {
         {
             "adapter.py": "the component and its streams",
             "wire.py": "what messages look like: all that is the vendor's own",
-            "service.py": "the options, the sessions, their failures",
-            "errors.py": "what a refusal means",
+            "service.py": "the options, the sessions, what a refusal means",
             **_SERVED,
         },
         {
@@ -170,11 +166,11 @@ _ROLE_WORDS: dict[Role, dict[str, str]] = {
 }
 _SPEECH_HOLE = "# HOLE: speech=(AudioFormat(8000), recording) and words='what is said in it', once it hears words\n"
 _OTHERS: dict[Role, str] = {
-    "stt": '{type: wyoming, address: "127.0.0.1:10300"}',
+    "stt": "{type: pocketsphinx, phrases: [hello, good morning, goodbye]}",
     "llm": "{type: scripted, script: script.yaml}",
-    "tts": '{type: wyoming, address: "127.0.0.1:10200"}',
+    "tts": "{type: espeak}",
 }
-"""What stands beside it in the example: adapters that need nothing to be installed."""
+"""What stands beside it in the example: embedded parts, which need no server and no model."""
 _KEYED: frozenset[Over] = frozenset({"http", "websocket"})
 """What asks for a key."""
 _TEMPLATES = files("voicepipe.commands") / "templates"
@@ -195,6 +191,9 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
         "SPEECH_HOLE": _SPEECH_HOLE if role == "stt" else "",
         "NOBODY": "http://127.0.0.1:1" if over == "http" else "ws://127.0.0.1:1",
         "CHECK_WITH": "--allow-missing-secrets " if over in _KEYED else "",
+        "KEY_FIRST": f" (first, `export {names.snake.upper()}_API_KEY=...`, and a service at `base_url`)"
+        if over in _KEYED
+        else "",
         **{one.upper(): own if one == role else other for one, other in _OTHERS.items()},
     }
     made = {

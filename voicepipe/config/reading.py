@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
+
+from attrs import evolve
 
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from voicepipe.documents.places import Source
     from voicepipe.errors import Location, Problem
     from voicepipe.registry import Registry
+
+_FIRST_SENTENCE = re.compile(r".*?[^.](?=\.(\s|$)|\n|$)", re.DOTALL)
+"""Of a docstring, without its full stop."""
 
 
 class SetReading(Reading):
@@ -51,6 +57,15 @@ class SetReading(Reading):
         self.leaves: dict[tuple[Any, ...], list[Any]] = {}
         self.resolved: dict[tuple[Any, ...], Resolved | None] = {}
         self.checked: dict[str, tuple[Problem, ...]] = {}
+
+    def about(self, of: type, name: str) -> tuple[str, str]:
+        """What a field says of itself, as the reference has it: what is wrong is rare, so nobody waits for it."""
+        from voicepipe.described import describe  # noqa: PLC0415 - it reads the class's source
+
+        one = next(field for field in describe(of).fields if field.name == name)
+        bounds = evolve(one.bounds, choices=(), pattern=None)  # which messages have
+        sentence = _FIRST_SENTENCE.match(one.doc)
+        return str(bounds), sentence[0] if sentence else ""
 
     def text(self, place: Place, scalar: Scalar) -> str:
         """The text with `${...}` resolved; then it is a `Secret`."""

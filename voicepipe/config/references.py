@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from voicepipe.config.keys import identity, sha256_of, written_fields
 from voicepipe.config.reading import SetReading, set_reading
 from voicepipe.config.sections import Alternatives, Resolved
 from voicepipe.config.settings import ComponentSettings
+from voicepipe.config.values import Secret
 from voicepipe.documents import Place, Refused, among, did_you_mean, likely, path_of, shown
 from voicepipe.documents.nodes import Mapping, Scalar, Sequence
 from voicepipe.registry import ROLES
@@ -62,6 +64,12 @@ class _Options(Place):
         own.pop("type", None)
         self._entries = own | (layer.entries() if layer else {})
         self.noun = f"options of {leaf.adapter}"
+        self._adapter = leaf.adapter
+
+    def sample(self, name: str, of: Any) -> str:
+        """A secret is usually a variable with the adapter's name."""
+        variable = re.sub(r"[^A-Z0-9]", "_", f"{self._adapter}_{name}".upper())
+        return f'"${{{variable}}}"' if of is Secret else ""
 
     def entries(self) -> dict[str, Place]:
         """By name; each knows where it stands itself."""
@@ -227,9 +235,7 @@ def _check_adapter(place: Place, role: Role | None, name: str, *, or_component: 
     adapter = f"{role} adapter" if role else "adapter"
     for broken in registry.broken:
         if broken.name == name and role in {None, broken.role}:
-            origin = f" the package {broken.package}" if broken.package else " its package"
-            message = f"the {broken.role} adapter {place.given} is installed, but can't be used: {broken.reason}"
-            place.refuse(message, f"mend, update or uninstall{origin}")
+            place.refuse(broken.message, broken.hint)
     if roles := [other for other in ROLES if registry.get(other, name)]:
         hint = f"{adapter}s: {among(known) or 'none'}"
         place.refuse(f"{place.given} is an adapter for {' and '.join(roles)}, not for {role}", hint)

@@ -63,7 +63,7 @@ class Source:
 class Place:
     """One value of a document while it is structured: the node, the way to it, and what is said about it."""
 
-    __slots__ = ("default", "key", "key_node", "node", "parent", "reading")
+    __slots__ = ("default", "field", "key", "key_node", "node", "parent", "reading")
 
     noun = "known keys"
     """What the keys of this value are, for hints."""
@@ -78,6 +78,7 @@ class Place:
     ) -> None:
         self.reading, self.node, self.parent, self.key, self.key_node = reading, node, parent, key, key_node
         self.default: Any = NOTHING
+        self.field: tuple[type, str] | None = None
 
     def moved(self, reading: Reading) -> Place:
         """The same place as part of another reading, which gets its problems."""
@@ -146,12 +147,28 @@ class Place:
         """Whether all that stands here could be taken."""
         return not isinstance(self.node, Mapping) or self.node.sound
 
-    def example(self, otherwise: str) -> str:
-        """A hint that shows a value: the field's default, where that is simple, or else the one given."""
+    def example(self, otherwise: str, message: str = "") -> str:
+        """A hint for a wrong value: one that is right, and what the field says of itself.
+
+        Args:
+            otherwise: what to write if the field has no default that is simple.
+            message: what is said of the value already, so that the hint does not say it again.
+
+        """
         default = self.default
-        if isinstance(default, bool):
-            return f"for example {str(default).lower()}"
-        return f"for example {default}" if default and isinstance(default, int | float | str) else f"write {otherwise}"
+        simple = isinstance(default, bool) or (default and isinstance(default, int | float | str))
+        shown_default = str(default).lower() if isinstance(default, bool) else default
+        hint = f"for example {shown_default}" if simple else f"write {otherwise}"
+        if self.field is None:
+            return hint
+        bounds, said = self.reading.about(*self.field)
+        if bounds and bounds not in message:
+            hint = f"{bounds}, {hint}" if simple else bounds
+        return f"{hint}: {said}" if said else hint
+
+    def sample(self, name: str, of: Any) -> str:  # noqa: ARG002 - for places that know better
+        """How a key that is missing would usually be written, for hints; empty if there is no usual way."""
+        return ""
 
     def entries(self) -> dict[str, Place]:
         """The values of a mapping by their keys.

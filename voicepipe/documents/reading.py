@@ -94,6 +94,10 @@ class Reading:
         """Whether values of a type are secrets, or may hold some."""
         return False
 
+    def about(self, of: type, name: str) -> tuple[str, str]:  # noqa: ARG002 - see above
+        """What a field of a class says of itself, for hints: its bounds (`80 to 450`), and its docstring's sentence."""
+        return "", ""
+
     def trial(self) -> Self:
         """The same reading with no problems so far, to find out whether something fits."""
         trial = copy(self)

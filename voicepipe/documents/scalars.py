@@ -27,36 +27,37 @@ def text_hook(place: Place, _: Any) -> str:
     return place.text()
 
 
-def _bare(place: Place, expected: str, example: str) -> str:
+def _bare(place: Place, expected: str, otherwise: str) -> str:
     """The text of a scalar that must not be in quotes, unless it is resolved from elsewhere."""
-    text = place.text(expected, example)
     node = place.node
-    if isinstance(node, Scalar) and not node.plain and place.reading.literal(node):
-        place.refuse(f"expected {expected}, got {place.given}", "remove the quotes" if text else example)
+    if not isinstance(node, Scalar) or node.null:
+        place.refuse(f"expected {expected}, got {place.given}", place.example(otherwise))
+    text = place.text(expected)
+    if not node.plain and place.reading.literal(node):
+        hint = "remove the quotes" if text else place.example(otherwise)
+        place.refuse(f"expected {expected}, got {place.given}", hint)
     return text
 
 
 def int_hook(place: Place, _: Any) -> int:
     """A whole number."""
-    example = place.example("10")
-    text = _bare(place, "a whole number", example)
+    text = _bare(place, "a whole number", "10")
     if not _WHOLE.fullmatch(text):
-        place.refuse(f"expected a whole number, got {place.given}", f"digits only, {example}")
+        place.refuse(f"expected a whole number, got {place.given}", f"digits only, {place.example('10')}")
     return int(text)
 
 
 def float_hook(place: Place, _: Any) -> float:
     """A number."""
-    example = place.example("1.5")
-    text = _bare(place, "a number", example)
+    text = _bare(place, "a number", "1.5")
     if not (_DECIMAL.fullmatch(text) and math.isfinite(float(text))):
-        place.refuse(f"expected a number, got {place.given}", f"digits and a point only, {example}")
+        place.refuse(f"expected a number, got {place.given}", f"digits and a point only, {place.example('1.5')}")
     return float(text)
 
 
 def bool_hook(place: Place, _: Any) -> bool:
     """True or false."""
-    text = _bare(place, "true or false", "write true or false")
+    text = _bare(place, "true or false", "true or false")
     if text not in {"true", "false"}:
         meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(text.lower(), text.lower())
         hint = f"write {meant}" if meant in {"true", "false"} else "write true or false"

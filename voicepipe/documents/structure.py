@@ -25,6 +25,7 @@ from voicepipe.documents.words import among, did_you_mean, likely, shown
 MAPPINGS: frozenset[Any] = frozenset({Mapping, dict})
 UNIONS: frozenset[Any] = frozenset({Union, UnionType})
 
+_SCALARS = frozenset({str, int, float, bool})
 _BOUND = re.compile(r"(?P<length>Length of )?'\w+' must be (?P<sign>>=|<=|>|<) (?P<bound>.*?): ")
 _SIGNS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
@@ -138,12 +139,12 @@ def _attrs(of: Any, converter: BaseConverter) -> Hook:
 
     def structure(place: Place, _: Any) -> Any:
         places = place.entries()
-        whole = _keys_fit(place, places, fields)
+        whole = _keys_fit(place, of, places, fields)
         values: dict[str, Any] = {}
         for key, child in places.items():
             if (field := fields.get(key)) is None:
                 continue
-            child.default = field.default
+            child.default, child.field = field.default, (of, key)
             if key not in secret:
                 secret[key] = place.reading.hides(field.type)
             if secret[key]:
@@ -178,7 +179,7 @@ def _instance(place: Place, of: Any, values: Mapping[str, Any], places: Mapping[
         raise Refused from None
 
 
-def _keys_fit(place: Place, places: Mapping[str, Place], fields: Mapping[str, Any]) -> bool:
+def _keys_fit(place: Place, of: Any, places: Mapping[str, Place], fields: Mapping[str, Any]) -> bool:
     """Reports unknown and missing keys; a misspelt one is not missing as well, for one mistake is one error."""
     unknown = [key for key in places if key not in fields]
     missing = [name for name, field in fields.items() if field.default is attrs.NOTHING and name not in places]
@@ -194,7 +195,11 @@ def _keys_fit(place: Place, places: Mapping[str, Place], fields: Mapping[str, An
         hint = did_you_mean(key, fields, place.noun, guess)
         child.report(f"unknown key {shown(key)}", hint, where=child.location(child.key_node or child.node))
     for name in missing if place.sound else ():
-        hint = f"add `{name}:` with {place.reading.describe(fields[name].type)}"
+        kind = fields[name].type
+        _, said = place.reading.about(of, name)
+        sample = place.sample(name, kind)
+        hint = f"add `{name}: {sample}`" if sample else f"add `{name}:` with {place.reading.describe(kind)}"
+        hint += f": {said}" if said and (kind in _SCALARS or sample) else ""  # else the kind says it
         place.report("is required, but missing", hint, where=place.head, key=name)
     return not unknown and not missing
 
@@ -215,7 +220,7 @@ def _judge(of: Any, values: Mapping[str, Any], places: Mapping[str, Place]) -> b
                 if not place.showable and str(values[field.name]):
                     message = message.replace(str(values[field.name]), place.given)
                 message += f", got {place.given}"
-            place.report(message, place.example("another value"))
+            place.report(message, place.example("another value", message))
     return found
 
 

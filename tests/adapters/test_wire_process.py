@@ -10,9 +10,9 @@ import pytest
 import trio
 from patience import LONG_S
 
-from voicepipe.adapters import helper_process
-from voicepipe.adapters.helper_process import HEADER, open_helper_process
 from voicepipe.errors import ComponentError
+from voicepipe.wire import process as helper_process
+from voicepipe.wire.process import HEADER, open_helper_process
 
 ECHO = """
 import struct, sys

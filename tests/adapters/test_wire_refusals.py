@@ -9,8 +9,8 @@ from email.utils import format_datetime
 import pytest
 
 from voicepipe.adapters import deepgram_errors, elevenlabs_errors, openai_errors
-from voicepipe.adapters.refusals import fault_of
 from voicepipe.breaker import Breaker
+from voicepipe.wire.refusals import fault_of
 
 NAME = "${KEY}"
 

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+__all__ = ["HelperProcess", "HelperSink", "open_helper_process"]
+
 HEADER = Struct("!BII")
 """Kind, request, size of the payload in bytes."""
 
 LEAVE_S = 0.5
 """How long a helper may take to leave before it is killed; also how long its last words are waited for."""
+
+MESSAGES_AHEAD = 64
+"""How many messages may wait to be written before `send` waits."""
 
 LAST_WORDS = 2000
 """How much of its standard error is kept, in bytes."""
@@ -67,6 +72,8 @@ class HelperProcess:
         self._process, self._hint = process, hint
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._outbox, self._posted = trio.open_memory_channel[bytes](inf)  # callers bound what they ask for
+        self._unwritten = 0
+        self._room = trio.lowlevel.ParkingLot()
         self._last_words = bytearray()
         self._spoken = trio.Event()
         self.failure: ComponentError | None = None
@@ -80,6 +87,14 @@ class HelperProcess:
         """Sends a message; never blocks, and does nothing if the helper has ended."""
         with suppress(trio.BrokenResourceError):
             self._outbox.send_nowait(HEADER.pack(kind, request, len(payload)) + payload)
+            self._unwritten += 1
+
+    async def send(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
+        """Sends a message; waits while `MESSAGES_AHEAD` of them wait to be written."""
+        while self._unwritten >= MESSAGES_AHEAD:
+            await self._room.park()
+        self.post(kind, request, payload)
+        await trio.lowlevel.checkpoint()
 
     async def write(self) -> None:
         """Hands on what is posted."""
@@ -87,6 +102,8 @@ class HelperProcess:
             with suppress(trio.BrokenResourceError):  # it ended, which `read` notices
                 async for message in self._posted:
                     await self._stdin.send_all(message)
+                    self._unwritten -= 1
+                    self._room.unpark()
 
     async def listen(self) -> None:
         """Keeps the end of what it writes to standard error."""

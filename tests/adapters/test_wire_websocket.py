@@ -1,0 +1,184 @@
+"""How `voicepipe.wire.websocket` opens, fails and closes, against servers of the library's and of other kinds."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import pytest
+import trio
+from patience import LONG_S
+from websockets.exceptions import ConnectionClosed
+from websockets.trio.server import serve
+
+from voicepipe.errors import ComponentError
+from voicepipe.wire.websocket import Messages, load_websockets, open_websocket
+
+MANY = 200
+"""More messages than the library buffers, so that its reading stands still."""
+
+
+@asynccontextmanager
+async def served(converse, **options):
+    """The address of a server that holds such conversations."""
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(partial(serve, converse, 0, host="127.0.0.1", **options))
+        yield f"ws://127.0.0.1:{server.listeners[0].socket.getsockname()[1]}/v1/stream"
+        nursery.cancel_scope.cancel()
+
+
+def opened(url, **options):
+    return open_websocket(url, headers={"authorization": "Bearer test-key"}, connect_timeout_s=LONG_S, **options)
+
+
+class Talker:
+    """Talks without being asked, and keeps how it ended."""
+
+    def __init__(self) -> None:
+        self.code = None
+        self.over = trio.Event()
+
+    async def __call__(self, socket):
+        with suppress(ConnectionClosed):
+            for number in range(MANY):
+                await socket.send(f"{number}")
+        await socket.wait_closed()
+        self.code = socket.close_code
+        self.over.set()
+
+
+async def test_a_connection_with_unread_messages_is_closed_in_good_order():
+    load_websockets()
+    talker = Talker()
+    async with served(talker) as url:
+        async with opened(url, close_s=LONG_S) as websocket:
+            messages = Messages(websocket, timeout_s=LONG_S)
+            assert await messages.receive() == "0"
+        with trio.fail_after(LONG_S):
+            await talker.over.wait()
+    assert talker.code == 1000
+
+
+async def test_what_leaves_by_an_exception_waits_for_nobody():
+    talker = Talker()
+    async with served(talker) as url:
+        with pytest.raises(KeyError):
+            async with opened(url, close_s=1e9):
+                raise KeyError
+        with trio.fail_after(LONG_S):
+            await talker.over.wait()
+    assert talker.code == 1006
+
+
+async def test_what_leaves_by_a_cancellation_waits_for_nobody():
+    talker = Talker()
+    async with served(talker) as url:
+        with trio.CancelScope() as scope:
+            async with opened(url, close_s=1e9):
+                scope.cancel()
+                await trio.sleep_forever()
+        with trio.fail_after(LONG_S):
+            await talker.over.wait()
+    assert talker.code == 1006
+
+
+async def test_a_server_that_never_says_goodbye_is_not_waited_for():
+    async def mute(stream):
+        await trio.sleep_forever()
+
+    async def converse(socket):
+        async with trio.open_nursery() as nursery:  # reads nothing more, not even a goodbye
+            await socket.send("hello")
+            await mute(nursery)
+
+    async with served(converse) as url, opened(url, close_s=0.05) as websocket:
+        assert await Messages(websocket, timeout_s=LONG_S).due() == "hello"
+
+
+async def test_a_handshake_that_is_refused():
+    def refuse(socket, request):
+        answer = socket.respond(int(request.path.rpartition("/")[2]), "slow down\n")
+        answer.headers["Retry-After"] = "2"
+        return answer
+
+    async def nothing(socket):
+        pass
+
+    async with served(nothing, process_request=refuse) as url:
+        base = url.removesuffix("v1/stream")
+        with pytest.raises(ComponentError) as caught:
+            async with opened(f"{base}429", key="${ACME_API_KEY}"):
+                pass
+        error = caught.value
+        assert (error.message, error.answered, error.retry_after_s) == ("HTTP 429", "slow down", 2)
+        assert error.hint == "the account of ${ACME_API_KEY} asks too often"
+
+        def mine(status, headers, body):
+            return ComponentError(f"{status} {headers['Retry-After']} {body.decode().strip()}", retryable=False)
+
+        with pytest.raises(ComponentError, match="401 2 slow down") as caught:
+            async with opened(f"{base}401", refused=mine):
+                pass
+        assert not caught.value.retryable
+
+
+async def test_what_is_no_websocket_or_not_there():
+    async def rude(stream):
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi")
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, rude, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        with pytest.raises(ComponentError, match="HTTP 200"):
+            async with opened(f"ws://127.0.0.1:{port}/"):
+                pass
+        nursery.cancel_scope.cancel()
+    with pytest.raises(ComponentError, match=f"ws://127.0.0.1:{port}/ can't be reached"):
+        async with opened(f"ws://127.0.0.1:{port}/?key=hidden"):
+            pass
+
+
+async def test_a_connection_that_nobody_takes_within_its_time():
+    with trio.socket.socket() as listener:
+        await listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(ComponentError, match=r"did not take the connection within 0\.05 s"):
+            async with open_websocket(url, headers={}, connect_timeout_s=0.05):
+                pass
+
+
+async def test_an_end_is_an_error_with_its_reason():
+    async def converse(socket):
+        await socket.send(b"\0\1")
+        await socket.aclose(4001, "out of credit")
+
+    async with served(converse) as url, opened(url) as websocket:
+        messages = Messages(websocket, timeout_s=LONG_S)
+        assert await messages.due() == b"\0\1"
+        with pytest.raises(ComponentError, match="ended early, closed with code 4001") as caught:
+            await messages.receive()
+        assert caught.value.answered == "out of credit"
+        with pytest.raises(ComponentError, match="the connection broke"):
+            await messages.send("more")
+
+
+async def test_what_is_due_and_does_not_come(autojump_clock):
+    class Silent:
+        async def recv(self):
+            await trio.sleep_forever()
+
+        async def send(self, data):
+            await trio.sleep_forever()
+
+    messages = Messages(Silent(), timeout_s=7)
+    with pytest.raises(ComponentError, match="nothing came for 7 s"):
+        await messages.due()
+    with pytest.raises(ComponentError, match="took nothing for 7 s"):
+        await messages.send("x")
+    assert trio.current_time() >= 14
+    with trio.move_on_after(100) as waiting:  # nothing is due
+        await messages.receive()
+    assert waiting.cancelled_caught

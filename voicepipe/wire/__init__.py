@@ -1,0 +1,9 @@
+"""What adapters need of HTTP, WebSockets and pipes, so that a fault in it is mended by an upgrade of voicepipe.
+
+- `voicepipe.wire.http`: answers that are left early, refusals, `Retry-After`, httpx's exceptions.
+- `voicepipe.wire.websocket`: a WebSocket that opens, fails and closes as a component's must.
+- `voicepipe.wire.process`: a helper process, and the sessions that streams have with it.
+- `voicepipe.wire.helper`: the other end of its pipes, without trio.
+
+All of it is public. Vendors' libraries are taken as they are, and none is imported before it is used.
+"""

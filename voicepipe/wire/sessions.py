@@ -1,0 +1,187 @@
+"""The sessions that streams have with a helper process.
+
+    async with open_helper([sys.executable, "-P", "-m", "acme.helper", model], timeout_s=10) as helper:
+        async with helper.open_session() as session:           # a stream's own
+            await session.send({"speak": "Good morning."})
+            message = await session.due()
+
+What holds the interpreter's lock, keeps state in globals or may crash works in a helper, where it delays no call and
+takes none with it. `voicepipe.wire.helper` is what runs there.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from copy import copy
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from voicepipe.errors import ComponentError
+from voicepipe.wire import helper as wire
+from voicepipe.wire.process import open_helper_process
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from voicepipe.wire.process import HelperProcess
+
+__all__ = ["Helper", "HelperSession", "open_helper"]
+
+TAKEN = wire.WINDOW // 2
+"""After so many received messages the helper is told that as many more may come."""
+
+
+class HelperSession:
+    """One stream's messages to the helper, and from it: objects, and audio as bytes."""
+
+    def __init__(self, process: HelperProcess, number: int, timeout_s: float) -> None:
+        self._process, self._number, self._timeout_s = process, number, timeout_s
+        # The helper holds back what goes beyond its window, so this holds no more than that.
+        self.arrived, self._messages = trio.open_memory_channel[bytes | dict[str, Any] | ComponentError](inf)
+        self._taken = 0
+
+    async def send(self, message: bytes | dict[str, Any]) -> None:
+        """Sends a message.
+
+        Raises:
+            ComponentError: the helper took nothing for `timeout_s`.
+
+        """
+        if isinstance(message, bytes):
+            kind, payload = wire.BYTES, message
+        else:
+            kind, payload = wire.JSON, json.dumps(message).encode()
+        try:
+            with trio.fail_after(self._timeout_s):
+                await self._process.send(kind, self._number, payload)
+        except trio.TooSlowError as error:
+            raise ComponentError(f"took nothing for {self._timeout_s:g} s") from error
+
+    async def receive(self) -> bytes | dict[str, Any]:
+        """The next message, however long it takes. A cancelled `receive` loses none.
+
+        Raises:
+            ComponentError: what the helper does for this stream failed.
+
+        """
+        message = await self._messages.receive()
+        if isinstance(message, ComponentError):
+            raise copy(message)
+        self._taken += 1
+        if self._taken == TAKEN:
+            self._process.post(wire.MORE, self._number, TAKEN.to_bytes(2))
+            self._taken = 0
+        return message
+
+    async def due(self) -> bytes | dict[str, Any]:
+        """The next message, which must come within `timeout_s`. A cancelled `due` loses none.
+
+        Raises:
+            ComponentError: as for `receive`, or nothing came.
+
+        """
+        try:
+            with trio.fail_after(self._timeout_s):
+                return await self.receive()
+        except trio.TooSlowError as error:
+            raise ComponentError(f"nothing came for {self._timeout_s:g} s") from error
+
+
+class Helper:
+    """A helper process, shared by all streams."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._numbers = count(1)
+        self._sessions: dict[int, HelperSession] = {}
+        self._ready = trio.Event()
+        self._refusal: ComponentError | None = None
+        self.process: HelperProcess | None = None
+
+    @asynccontextmanager
+    async def open_session(self) -> AsyncIterator[HelperSession]:
+        """A stream's own conversation with the helper; leaving it has the helper forget the stream."""
+        assert self.process is not None  # noqa: S101 - `open_helper` sets it before anybody has this object
+        number = next(self._numbers)
+        session = self._sessions[number] = HelperSession(self.process, number, self._timeout_s)
+        try:
+            yield session
+        finally:
+            del self._sessions[number]
+            self.process.post(wire.CLOSED, number)
+
+    async def wait_ready(self) -> None:
+        """Returns when the helper has loaded what it needs.
+
+        Raises:
+            ComponentError: it will never be ready.
+
+        """
+        await self._ready.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def message(self, kind: int, request: int, payload: bytes) -> None:
+        """Takes what the helper says."""
+        match kind:
+            case wire.READY:
+                self._ready.set()
+            case wire.REFUSED:
+                self._refuse(ComponentError(payload.decode(errors="replace"), retryable=False))
+            case wire.JSON | wire.BYTES | wire.FAILED:
+                if session := self._sessions.get(request):
+                    session.arrived.send_nowait(_read(kind, payload))
+            case _:
+                self._refuse(ComponentError("the helper process says what can't be read", answered=repr(payload[:50])))
+
+    def ended(self, error: ComponentError) -> None:
+        """Tells those who wait that the helper has ended."""
+        self._refuse(error)
+
+    def _refuse(self, error: ComponentError) -> None:
+        self._refusal = self._refusal or error
+        self._ready.set()
+        for session in self._sessions.values():
+            session.arrived.send_nowait(error)
+
+
+def _read(kind: int, payload: bytes) -> bytes | dict[str, Any] | ComponentError:
+    """What a stream gets of a message."""
+    if kind == wire.BYTES:
+        return payload
+    if kind == wire.FAILED:
+        return ComponentError("failed in the helper process", answered=payload.decode(errors="replace"))
+    try:
+        message = json.loads(payload)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        return ComponentError("the helper process says what can't be read", answered=repr(payload[:50]))
+    return message
+
+
+@asynccontextmanager
+async def open_helper(command: Sequence[str], *, timeout_s: float, hint: str = "") -> AsyncIterator[Helper]:
+    """Runs a helper until the context is left; entering it returns when the helper is ready.
+
+    Args:
+        command: what to run: a script that calls `voicepipe.wire.helper.serve`.
+        timeout_s: how long the helper may take nothing, or owe something, in s.
+        hint: what an operator can do if it refuses, or ends by itself.
+
+    Raises:
+        ComponentError: it can't be started or refused; or it ended by itself, which cancels what runs in the context.
+
+    """
+    helper = Helper(timeout_s)
+    async with open_helper_process(command, helper, hint=hint) as helper.process:
+        try:
+            await helper.wait_ready()
+        except ComponentError as error:
+            error.hint = error.hint or hint
+            raise
+        yield helper

@@ -1,0 +1,195 @@
+"""WebSockets for components: opened, failed and closed so that calls wait for nobody and leave nothing.
+
+    async with open_websocket(url, headers=..., refused=...) as websocket:   # a `websockets.trio` connection
+        messages = Messages(websocket, timeout_s=10)
+        await messages.send(b"...")
+        message = await messages.due()
+
+What `websockets` does by itself is not enough for a call. A connection whose unread messages fill its buffer can't
+be closed, for while they wait the library reads nothing, and so not the other side's goodbye. Leaving the context of
+a connection waits behind whoever is sending. And its exceptions are a dozen classes, some of them the system's.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from voicepipe.errors import ComponentError
+from voicepipe.wire.http import refused as refused_as_usual
+from voicepipe.wire.http import shortened, unreachable
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+__all__ = ["Messages", "load_websockets", "open_websocket"]
+
+CLOSE_S = 0.5
+"""How long to wait for the other side's goodbye when a connection is left, in s."""
+
+
+def load_websockets() -> None:
+    """Imports the library, 0.1 s: for the thread in which an adapter loads what it needs."""
+    import_module("websockets.trio.client")
+    import_module("websockets.exceptions")
+
+
+@asynccontextmanager
+async def open_websocket(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    key: str = "api_key",
+    refused: Callable[[int, Mapping[str, str], bytes], ComponentError] | None = None,
+    connect_timeout_s: float = 5.0,
+    close_s: float = CLOSE_S,
+    ssl_context: ssl.SSLContext | None = None,
+    **options: Any,
+) -> AsyncIterator[Any]:
+    """A connection of `websockets.trio`, which is closed when the context is left, whatever was going on.
+
+    If the context is left in good order, the other side gets a goodbye and `close_s` to answer it, and what it still
+    says is thrown away. If it is left by an exception or a cancellation, the connection is cut.
+
+    Args:
+        url: `wss://...`, with its query.
+        headers: of the request, the API key among them.
+        key: how to name the API key in a refusal, `${ACME_API_KEY}`: never its value.
+        refused: makes the error of a handshake that was refused, from status, headers and body; None: as usual.
+        connect_timeout_s: how long the connection and its handshake may take, in s.
+        close_s: how long the goodbye may take, in s.
+        ssl_context: what `wss://` trusts; None: what this machine trusts.
+        options: further ones of `websockets.trio.client.connect`, such as `subprotocols` or `ping_interval`.
+
+    Raises:
+        ComponentError: it can't be opened.
+
+    """
+    client = import_module("websockets.trio.client")
+    address = url.partition("?")[0]
+    opening = client.connect(
+        url,
+        ssl=ssl_context if url.startswith("wss:") else None,
+        additional_headers=dict(headers),
+        open_timeout=connect_timeout_s,
+        close_timeout=close_s,
+        # Audio can't be compressed, and options are all that a component knows of proxies.
+        **{"compression": None, "proxy": None, **options},
+    )
+    async with AsyncExitStack() as stack:
+        websocket = await _enter(stack, opening, address, connect_timeout_s, key, refused)
+        try:
+            yield websocket
+            await _close(websocket, close_s)
+        finally:
+            # Its own way out would wait behind whoever is sending, and the other side may not read.
+            await trio.aclose_forcefully(websocket.stream)
+
+
+async def _enter(  # noqa: PLR0917 - the one caller has them all
+    stack: AsyncExitStack,
+    opening: Any,
+    address: str,
+    connect_timeout_s: float,
+    key: str,
+    refused: Callable[[int, Mapping[str, str], bytes], ComponentError] | None,
+) -> Any:
+    exceptions = import_module("websockets.exceptions")
+    try:
+        return await stack.enter_async_context(opening)
+    except exceptions.InvalidStatus as error:
+        answer = error.response
+        headers, body = dict(answer.headers.raw_items()), bytes(answer.body or b"")
+        if refused is not None:
+            raise refused(answer.status_code, headers, body) from error
+        raise refused_as_usual(answer.status_code, headers, body, key) from error
+    except exceptions.InvalidHandshake as error:
+        said = shortened(str(error.__cause__ or error))
+        raise ComponentError("answered with something else than a WebSocket", answered=said) from error
+    except TimeoutError as error:
+        within = f"{connect_timeout_s:g} s"
+        raise ComponentError(f"{address} did not take the connection within {within}") from error
+    except (OSError, trio.BrokenResourceError, exceptions.ConnectionClosed) as error:
+        raise unreachable(address, error) from error
+
+
+async def _close(websocket: Any, close_s: float) -> None:
+    """Says goodbye, and reads until the other side has, or for `close_s`."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_drain, websocket)
+        with trio.move_on_after(close_s):
+            await websocket.aclose()
+        await trio.aclose_forcefully(websocket.stream)
+
+
+async def _drain(websocket: Any) -> None:
+    with suppress(import_module("websockets.exceptions").ConnectionClosed):
+        while True:
+            await websocket.recv()
+
+
+class Messages:
+    """The messages of a WebSocket, text as str and binary ones as bytes; what goes wrong is a `ComponentError`."""
+
+    def __init__(self, websocket: Any, *, timeout_s: float) -> None:
+        """Takes a connection of `websockets.trio`.
+
+        Args:
+            websocket: the connection.
+            timeout_s: how long the other side may take nothing, or owe something, in s.
+
+        """
+        self._websocket, self._timeout_s = websocket, timeout_s
+        self._closed = import_module("websockets.exceptions").ConnectionClosed
+
+    async def send(self, message: bytes | str) -> None:
+        """Sends a message.
+
+        Raises:
+            ComponentError: the connection ended, or the other side took nothing for `timeout_s`.
+
+        """
+        try:
+            with trio.fail_after(self._timeout_s):
+                await self._websocket.send(message)
+        except trio.TooSlowError as error:
+            raise ComponentError(f"took nothing for {self._timeout_s:g} s") from error
+        except self._closed as error:
+            raise _ended("the connection broke", error) from error
+
+    async def receive(self) -> bytes | str:
+        """The next message, however long it takes. A cancelled `receive` loses none.
+
+        Raises:
+            ComponentError: the connection ended, be it in good order: services say first that they have finished.
+
+        """
+        try:
+            message: bytes | str = await self._websocket.recv()
+        except self._closed as error:
+            raise _ended("the connection ended early", error) from error
+        return message
+
+    async def due(self) -> bytes | str:
+        """The next message, which must come within `timeout_s`. A cancelled `due` loses none.
+
+        Raises:
+            ComponentError: as for `receive`, or nothing came.
+
+        """
+        try:
+            with trio.fail_after(self._timeout_s):
+                return await self.receive()
+        except trio.TooSlowError as error:
+            raise ComponentError(f"nothing came for {self._timeout_s:g} s") from error
+
+
+def _ended(what: str, error: Any) -> ComponentError:
+    """The error of a connection that has ended, with the reason that was given, by whichever side."""
+    if error.rcvd is not None:
+        return ComponentError(f"{what}, closed with code {error.rcvd.code}", answered=shortened(error.rcvd.reason))
+    return ComponentError(what, answered=shortened(error.sent.reason if error.sent is not None else ""))
