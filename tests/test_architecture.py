@@ -158,7 +158,8 @@ def test_the_engine_and_the_examples_use_public_names_only():
 
 
 def test_the_test_kit_is_for_tests():
-    elsewhere = [path for path in SDK if not name_of(path).startswith("voicepipe.testing")]
+    its_own = ("voicepipe.testing", "voicepipe.commands.caller")  # the latter is the kit's caller, at a terminal
+    elsewhere = [path for path in SDK if not name_of(path).startswith(its_own)]
     assert breaches([*elsewhere, *ENGINE], lambda name: within(name, "voicepipe.testing")) == []
 
 

@@ -7,12 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trio
-
 from voicepipe.errors import ComponentError
-from voicepipe.testing.audiosocket_caller import AudioSocketCaller, open_audiosocket_call, write_stereo_wav
-from voicepipe.testing.conversation import Line, Spoke, converse
-from voicepipe.testing.speaker import open_speaker
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -32,9 +27,6 @@ examples:
 exit status: 0 the agent spoke and every line was said, 1 not so (nobody answers, the agent is silent or hangs up
 too early, the time is over), 2 wrong usage
 """
-
-LISTEN_ON_S = 2.0
-"""How long after the last reply the agent may hang up before the caller does."""
 
 
 def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
@@ -63,6 +55,10 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Places the call; returns the exit status."""
+    import trio  # noqa: PLC0415 - a second's import, for those who call
+
+    from voicepipe.commands.caller import call  # noqa: PLC0415
+
     try:
         wrong = trio.run(call, arguments)
     except OSError as error:
@@ -74,58 +70,6 @@ def run(arguments: Namespace) -> int:
     for what in wrong:
         sys.stderr.write(f"{what}\n")
     return 1 if wrong else 0
-
-
-async def call(arguments: Namespace) -> list[str]:
-    """Holds the call; gives what was wrong with it."""
-    async with open_speaker(arguments.voice) as speaker:
-        lines = [Line(text, await speaker.say(text)) for text in arguments.say]
-    host, port = arguments.address
-    spoke: list[Spoke] = []
-
-    def tell(what: Spoke) -> None:
-        spoke.append(what)
-        words = f'"{what.text}"' if what.text else f"level {what.level}"
-        show(what.at_s, what.who, f"{what.seconds:5.2f} s  {words}")
-
-    said = 0
-    async with open_audiosocket_call(host, port) as caller:
-        _say(f"call {caller.call_id} to {host}:{port}")
-        with trio.move_on_after(arguments.timeout) as patience:
-            said = await converse(caller, lines, tell)
-            with trio.move_on_after(LISTEN_ON_S):
-                await caller.hung_up.wait()
-        await caller.hang_up()
-        show(caller.seconds, *how_it_ended(caller))
-        if arguments.wav:
-            write_stereo_wav(arguments.wav, *caller.recording(), caller.audio.rate)
-            _say(f"{arguments.wav}: the caller left, the agent right")
-    replies = sum(what.who == "agent" for what in spoke)
-    if patience.cancelled_caught:
-        return [f"the call was not over after {arguments.timeout:g} s, {replies} replies in"]
-    if not replies:
-        return ["the agent did not speak"]
-    if said < len(lines):
-        return [f"the agent hung up before {lines[said].text!r} could be said"]
-    return []
-
-
-def how_it_ended(caller: AudioSocketCaller) -> tuple[str, str]:
-    """Who ended the call, and how."""
-    if caller.how == "caller":
-        return "caller", "hung up"
-    return "agent", f"hung up ({caller.how})"
-
-
-def show(at_s: float, who: str, what: str) -> None:
-    """One line of the account."""
-    _say(f"{at_s:7.2f}  {who:<7} {what}")
-
-
-def _say(text: str) -> None:
-    """Writes a line at once, for it tells what happens now."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def address(text: str) -> tuple[str, int]:

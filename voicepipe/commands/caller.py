@@ -1,0 +1,70 @@
+"""The caller of `voicepipe call`: holds the conversation and gives an account of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+
+from voicepipe.testing.audiosocket_caller import AudioSocketCaller, open_audiosocket_call, write_stereo_wav
+from voicepipe.testing.conversation import Line, Spoke, converse
+from voicepipe.testing.speaker import open_speaker
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+LISTEN_ON_S = 2.0
+"""How long after the last reply the agent may hang up before the caller does."""
+
+
+async def call(arguments: Namespace) -> list[str]:
+    """Holds the call; gives what was wrong with it."""
+    async with open_speaker(arguments.voice) as speaker:
+        lines = [Line(text, await speaker.say(text)) for text in arguments.say]
+    host, port = arguments.address
+    spoke: list[Spoke] = []
+
+    def tell(what: Spoke) -> None:
+        spoke.append(what)
+        words = f'"{what.text}"' if what.text else f"level {what.level}"
+        show(what.at_s, what.who, f"{what.seconds:5.2f} s  {words}")
+
+    said = 0
+    async with open_audiosocket_call(host, port) as caller:
+        _say(f"call {caller.call_id} to {host}:{port}")
+        with trio.move_on_after(arguments.timeout) as patience:
+            said = await converse(caller, lines, tell)
+            with trio.move_on_after(LISTEN_ON_S):
+                await caller.hung_up.wait()
+        await caller.hang_up()
+        show(caller.seconds, *how_it_ended(caller))
+        if arguments.wav:
+            write_stereo_wav(arguments.wav, *caller.recording(), caller.audio.rate)
+            _say(f"{arguments.wav}: the caller left, the agent right")
+    replies = sum(what.who == "agent" for what in spoke)
+    if patience.cancelled_caught:
+        return [f"the call was not over after {arguments.timeout:g} s, {replies} replies in"]
+    if not replies:
+        return ["the agent did not speak"]
+    if said < len(lines):
+        return [f"the agent hung up before {lines[said].text!r} could be said"]
+    return []
+
+
+def how_it_ended(caller: AudioSocketCaller) -> tuple[str, str]:
+    """Who ended the call, and how."""
+    if caller.how == "caller":
+        return "caller", "hung up"
+    return "agent", f"hung up ({caller.how})"
+
+
+def show(at_s: float, who: str, what: str) -> None:
+    """One line of the account."""
+    _say(f"{at_s:7.2f}  {who:<7} {what}")
+
+
+def _say(text: str) -> None:
+    """Writes a line at once, for it tells what happens now."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
