@@ -138,6 +138,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             if admin is not None:
                 tend("admin", serve_admin, app, admin, in_force, shortage)
             await sets.start()
+            tend("garbage collector", collector.run)  # its first look, which is a long one, comes before any call
             async with open_listeners(settings, answering, listeners), trio.open_nursery() as calls:
                 tend("drain", stopping.drain, listeners.values(), answering, calls.cancel_scope)
                 for listener in listeners.values():
@@ -145,7 +146,6 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 _log_ready(log, sets.serving, settings, listeners, admin)
                 readiness.ready()
                 manager.ready()
-                tend("garbage collector", collector.run)
                 tend("records", records.tell, log)
                 tend("reloads", reloading.serve)
                 tend("reload signals", reload_on_signals, hangups, reloading, manager)

@@ -37,6 +37,10 @@ class Alarms:
         self._sleeps_until = inf
         self._wake = trio.Event()
 
+    def __len__(self) -> int:
+        """How many are to be rung: every call that is up has set one."""
+        return len(self._set)
+
     def set(self, ringing: Ringing, when: float) -> None:
         """Rings it then, on trio's clock, and not when it was to ring before."""
         self.remove(ringing)

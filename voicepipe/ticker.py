@@ -39,6 +39,10 @@ class Ticker:
         self._slots: list[dict[Ticking, None]] = [{} for _ in range(SLOTS)]
         self._wake = trio.Event()
 
+    def __len__(self) -> int:
+        """How many it ticks."""
+        return sum(map(len, self._slots))
+
     def add(self, ticking: Ticking) -> None:
         """Ticks it from 20 ms from now on, on trio's clock."""
         self._slots[int(trio.current_time() / SLOT_S) % SLOTS][ticking] = None
