@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +56,43 @@ def test_what_opens_it(outcomes, state):
     for now, outcome in enumerate(outcomes):
         one.succeeded(now) if outcome is None else one.failed(outcome, now)
     assert (one.state, one.lets_through) == (state, state == "closed")
-    assert one.error is (outcomes[-1] if state == "open" else None)
+    assert (one.error and str(one.error)) == (str(outcomes[-1]) if state == "open" else None)
+
+
+class Something:
+    """What a frame of a call knows."""
+
+
+def test_what_it_keeps_of_an_error_leads_to_no_call():
+    """It outlives calls, and an error knows the frames that it passed, with everything in them."""
+    one = breaker()
+
+    def fail(known):
+        raise ComponentError(
+            "429",
+            component="x",
+            role="llm",
+            retryable=False,
+            answered="no",
+            hint="wait",
+            retry_after_s=3.0,
+            fault="component",
+        )
+
+    def call():
+        known = Something()
+        try:
+            fail(known)
+        except ComponentError as error:
+            one.failed(error, 0)
+            return weakref.ref(known), vars(error)
+
+    known, said = call()
+    assert one.state == "open"
+    assert vars(one.error) == said
+    assert one.error.args == ("429",)
+    gc.collect()
+    assert known() is None
 
 
 def test_failures_that_are_long_past_do_not_count():

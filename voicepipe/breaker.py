@@ -11,6 +11,8 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
+from voicepipe.errors import copy_to_keep
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,7 +58,7 @@ class Breaker:
         self.state: BreakerState = "closed"
         """What it is now."""
         self.error: ComponentError | None = None
-        """What opened it; None while it is closed."""
+        """What opened it, as a copy that leads to no call; None while it is closed."""
         self.retry_at = 0.0
         """When the component is to be tried again, on the clock of the times passed in."""
         self.watchers: set[Callable[[], None]] = set()
@@ -141,7 +143,8 @@ class Breaker:
         first, longest = PAUSE_S
         pause = min(longest, first * 2**self._pauses) * self._jitter()
         self._pauses = min(self._pauses + 1, 16)
-        self.error = error
+        # A breaker outlives the calls whose errors it keeps.
+        self.error = copy_to_keep(error)
         self.retry_at = now + max(pause, pause_asked_s(error)) if retry_at is None else retry_at
         self.retries = 0 if self.state == "closed" else self.retries + 1
         self._outcomes.clear()

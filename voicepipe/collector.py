@@ -116,5 +116,7 @@ def _look_at_few(oldest: int) -> None:
     # The collector's own count falls when old objects are freed, so it may be too low; counting takes 10 ns an object.
     if gc.get_count()[0] <= FEW and sum(len(gc.get_objects(age)) for age in range(oldest + 1)) <= FEW:
         gc.collect(oldest)
-    else:
-        gc.freeze()
+        return
+    if oldest:
+        _look_at_few(oldest - 1)
+    gc.freeze()

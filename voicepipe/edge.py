@@ -21,7 +21,7 @@ from attrs import field, frozen
 
 from voicepipe.component_values import fault_of_reply, fault_of_speech, fault_of_transcript
 from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
-from voicepipe.errors import ComponentError, is_local
+from voicepipe.errors import ComponentError, errors_behind, is_local, without_frames
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.quoting import MOST_SAID, quoted
 from voicepipe.speech_heads import SpeechHeads
@@ -99,22 +99,10 @@ def _concealed(error: ComponentError, who: Who) -> ComponentError:
     error.args = (error.message,)
     if notes := getattr(error, "__notes__", None):
         error.__notes__ = [who.conceal(str(note)) for note in notes]
-    if any(who.conceal(said) != said for led_to in _behind(error) for said in _said(led_to)):
+    if any(who.conceal(said) != said for led_to in errors_behind(error) for said in _said(led_to)):
         # It would stand in every traceback.
         error.__cause__ = error.__context__ = None
     return error
-
-
-def _behind(error: BaseException) -> Iterator[BaseException]:
-    """All exceptions that a traceback shows besides this one."""
-    seen = {id(error)}
-    ahead: list[BaseException | None] = [error.__cause__, error.__context__]
-    while ahead:
-        one = ahead.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            ahead += [one.__cause__, one.__context__, *leaves_of(one)]
 
 
 def _said(error: BaseException) -> Iterator[str]:
@@ -211,7 +199,8 @@ class Edge(AbstractAsyncContextManager[T, None], Generic[S, T]):
         except BaseException as error:  # noqa: BLE001 - this is the edge
             interrupts = [leaf for leaf in leaves_of(error) if isinstance(leaf, KeyboardInterrupt)]
             if not interrupts:
-                return error
+                # A nursery's own frames know the group that a cancellation was taken from, and so would keep the call.
+                return without_frames(error) if uncancelled(error) is None else error
         else:
             return None
         raise interrupts[0]

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from voicepipe.components import Role
 
+
+AnyError = TypeVar("AnyError", bound=BaseException)
 
 Fault: TypeAlias = Literal["component", "request", "local"]
 """Whose fault a failure is: `component`, which would fail for other calls too; `request`, what this one asked (it was
@@ -153,26 +155,60 @@ class ComponentError(VoicepipeError):
         return f"{name}{self.message}{answered}{hint}"
 
 
+def errors_behind(error: BaseException) -> Iterator[BaseException]:
+    """All exceptions that a traceback shows besides this one: causes, contexts and members of groups."""
+    seen = {id(error)}
+    ahead = list(_led_to(error))
+    while ahead:
+        one = ahead.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            ahead += _led_to(one)
+
+
+def _led_to(error: BaseException) -> tuple[BaseException | None, ...]:
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return (error.__cause__, error.__context__, *members)
+
+
+def without_frames(error: AnyError) -> AnyError:
+    """The same error, which leads to no frame any more, nor do those behind it: so it may be kept.
+
+    A frame knows all that the function knew, such as the call, and so an error that is kept would keep the call.
+    """
+    known: list[BaseException] = [error, *errors_behind(error)]
+    for one in known:
+        one.__traceback__ = None
+    return error
+
+
+def copy_to_keep(error: ComponentError) -> ComponentError:
+    """Another error that says the same: to be kept by somebody else than those who may raise this one again."""
+    return ComponentError(
+        error.message,
+        component=error.component,
+        role=error.role,
+        retryable=error.retryable,
+        answered=error.answered,
+        hint=error.hint,
+        retry_after_s=error.retry_after_s,
+        fault=error.fault,
+        too_long=error.too_long,
+    )
+
+
 LOCAL_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
 """What the system says when this machine or process lacks something: descriptors, memory, ports, threads."""
 
 
 def is_local(error: BaseException) -> bool:
     """Whether an exception, or what led to it, says that this machine is in want of something."""
-    seen: set[int] = set()
-    ahead: list[BaseException | None] = [error]
-    while ahead:
-        one = ahead.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
+    for one in (error, *errors_behind(error)):
         if isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno in LOCAL_ERRNOS):
             return True
         if isinstance(one, RuntimeError) and "can't start new thread" in str(one):
             return True
-        ahead += [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            ahead += one.exceptions
     return False
 
 

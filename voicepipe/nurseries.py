@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar, overload
 
 import trio
+
+from voicepipe.errors import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +48,26 @@ def defect_of(error: Exception | SystemExit) -> Exception:
     return defect
 
 
+def forget_cancellation() -> AbstractContextManager[None]:
+    """Around all that a task of a nursery does: a cancellation that ends it leads to no frames.
+
+    If what cancels it is an exception of the nursery's body, it comes through frames of trio that know the group which
+    it will be part of. That circle would keep the task's frames too, and so a call, until the garbage collector comes.
+    """
+    return _FORGETFUL
+
+
+class _Forgetful(AbstractContextManager[None]):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, trio.Cancelled):
+            without_frames(error)
+
+
+_FORGETFUL = _Forgetful()
+
+
 def open_hidden_nursery() -> AbstractAsyncContextManager[trio.Nursery]:
     """A nursery behind somebody's `async with`: the exception of the body comes out as it went in, in no group.
 
@@ -76,4 +98,7 @@ class _HiddenNursery(AbstractAsyncContextManager[trio.Nursery, bool | None]):
         own = uncancelled(body)
         if own is None or own is body:
             return False
-        raise own
+        try:
+            raise own
+        finally:
+            del own, body, traceback  # they lead to this frame, which would keep them until the garbage collector comes

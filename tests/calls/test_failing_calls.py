@@ -1,9 +1,13 @@
 """A component that fails on a call: an apology, then what is configured; nothing else comes out of the call."""
 
+import weakref
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
+from attrs import evolve
+from garbage import left_to_the_collector, ours
 
 from voicepipe.calls.events import CallBegan, CallEnded, ComponentFailed, TurnEnded
 from voicepipe.calls.turns import LAST_WORDS_S
@@ -130,6 +134,25 @@ async def test_the_caller_hears_the_apology_and_goes_back_to_the_dialplan(autoju
     assert str(failed.error) == ended.detail
     assert call.events[-1] is call.told(CallEnded)[0]
     assert (call.stt.open_streams, call.llm.open_streams, call.tts.open_streams) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize(("role", "at"), MOMENTS)
+async def test_nothing_of_it_is_left_to_the_garbage_collector(autojump_clock, role, at, retries):
+    """During an outage every call is such a call: what each left behind, a busy engine would soon have to look for."""
+    opened = failing(role, ComponentError("refused"), at)
+    with left_to_the_collector() as left:
+        call = call_with(
+            role, opened, on_failure=evolve(SORRY, retries=retries), greeting="" if role == "stt" else None
+        )
+        await call.hold(speaking_caller(call))
+        assert call.told(ComponentFailed)
+        held = weakref.ref(call.call)
+        del call
+        await trio.testing.wait_all_tasks_blocked()
+        assert held() is None  # although the component has kept what it raised
+        del opened
+    assert ours(left) == []
 
 
 @pytest.mark.parametrize("at", ["open", "send", "receive", "finish"])

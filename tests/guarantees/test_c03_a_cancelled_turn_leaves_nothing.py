@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from attrs import evolve
+from garbage import left_to_the_collector, ours
 
 from voicepipe.calls.events import CallEnded
 from voicepipe.config.settings import LimitsSettings
@@ -103,22 +104,13 @@ async def test_nothing_at_all_is_left_to_the_collector(autojump_clock):
         await call.transport.be_silent(9000)
         await call.transport.hang_up_as_caller()
 
-    gc.collect()
-    gc.disable()
-    try:
+    with left_to_the_collector() as left:
         await call.hold(caller)
         held = weakref.ref(call.call)
         call.call = None
         await trio.testing.wait_all_tasks_blocked()
         assert held() is None
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        left = [one for one in gc.garbage if type(one).__module__.startswith("voicepipe")]
-        assert [type(one).__name__ for one in left if not type(one).__module__.startswith("voicepipe.testing")] == []
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
+    assert ours(left) == []
     assert [turn.interrupted for turn in call.turns[:-1]] == [True] * 3
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import trio
 import trio.testing
+from garbage import left_to_the_collector, ours
 from recording import RecordedSet, make_component, pipeline
 
-from voicepipe import Adapter, Registry, Retired
+from voicepipe import Adapter, Registry, Rejected, Retired
+from voicepipe.pipelines.versions import KEPT
 
 
 async def test_not_before_and_then_at_once(tmp_path):
@@ -88,3 +90,21 @@ async def test_files_sockets_threads_and_memory_go_back_to_where_they_were(tmp_p
     gc.collect()
     assert len(made) == 0
     assert held() == (before[0] - 3, before[1] - 1)
+
+
+async def test_what_retires_is_freed_without_the_garbage_collector(tmp_path):
+    """Else it would have to look at everything, calls or no calls: versions go by their last reference."""
+    recorded = RecordedSet(tmp_path)
+    retired = weakref.WeakSet()
+    async with recorded.serve() as pipelines:
+        await recorded.rewrite(pipelines, default=pipeline(stt="of old"))
+        with left_to_the_collector() as left:
+            for number in range(2 * KEPT):
+                retired.add(pipelines._versions.serving)
+                with pipelines.pin():
+                    await recorded.rewrite(pipelines, default=pipeline(stt=str(number), llm=str(number)))
+                recorded.path.write_text("pipelines: [")
+                assert isinstance(await pipelines.reload(), Rejected)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(retired) == KEPT - 1
+        assert ours(left) == []

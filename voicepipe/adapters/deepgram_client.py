@@ -16,7 +16,7 @@ from __future__ import annotations
 import ssl
 import threading
 import warnings
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from json import JSONDecodeError
@@ -30,10 +30,11 @@ from voicepipe.adapters.api_keys import check_api_key
 from voicepipe.adapters.deepgram_errors import closed, refused
 from voicepipe.config.values import Secret
 from voicepipe.distribution import install_hint
-from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.errors import ComponentError, Location, Problem, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from voicepipe.components import Resources
 
@@ -246,20 +247,27 @@ class Client:
             ping_interval=api.pings_s,
             close_timeout=CLOSE_S,
         )
-        async with AsyncExitStack() as stack:
-            websocket = await self._enter(stack, opening)
-            request_id = websocket.response.headers.get("dg-request-id")
-            try:
-                socket_client, configure = self._apis[api]
-                yield Connection(socket_client(websocket=websocket), configure, request_id)
-                await self._close(websocket)
-            finally:
-                # Its own way out would wait behind whoever is sending, and the other side may not read.
-                await trio.aclose_forcefully(websocket.stream)
-
-    async def _enter(self, stack: AsyncExitStack, opening: Any) -> Any:
         try:
-            return await stack.enter_async_context(opening)
+            async with _Entered(opening, self._entering) as websocket:
+                request_id = websocket.response.headers.get("dg-request-id")
+                try:
+                    socket_client, configure = self._apis[api]
+                    yield Connection(socket_client(websocket=websocket), configure, request_id)
+                    await self._close(websocket)
+                finally:
+                    # The connection and its queue know each other: else only the garbage collector would free them.
+                    websocket.recv_messages.pause = websocket.recv_messages.resume = _nothing
+                    # Its own way out would wait behind whoever is sending, and the other side may not read.
+                    await trio.aclose_forcefully(websocket.stream)
+        except trio.Cancelled as cancelled:
+            without_frames(cancelled)  # those of the library know the cancellation, and the connection
+            raise
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        """What goes wrong when a WebSocket is opened becomes a `ComponentError`."""
+        try:
+            yield
         except self._exceptions.InvalidStatus as error:
             answer = error.response
             headers = dict(answer.headers.raw_items())
@@ -330,3 +338,25 @@ async def open_client(account: Account, resources: Resources) -> AsyncIterator[C
     finally:
         with trio.move_on_after(CLOSE_S, shield=True):
             await client.close()
+
+
+class _Entered(AbstractAsyncContextManager[Any]):
+    """A context manager with something around its entering.
+
+    An `AsyncExitStack` would do, but its frames know the exception that they pass on: what only the collector frees.
+    """
+
+    def __init__(self, inner: Any, entering: Callable[[], AbstractContextManager[None]]) -> None:
+        self._inner, self._entering = inner, entering
+
+    async def __aenter__(self) -> Any:
+        with self._entering():
+            return await self._inner.__aenter__()
+
+    async def __aexit__(self, *raised: object) -> bool | None:
+        left: bool | None = await self._inner.__aexit__(*raised)
+        return left
+
+
+def _nothing() -> None:
+    pass

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar
 import trio
 
 from voicepipe.breaker import pause_asked_s
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +66,11 @@ class Alternatives(Generic[AnyOpened]):
         """
         attempts = Attempts(self, self._opened, self._retries, patience_ms / 1000)
         if attempts.exhausted:
-            error = self.left_alone()
-            self.tell(error)
-            await attempts.wait(error)
+            self.tell(error := self.left_alone())
+            try:
+                await attempts.wait(error)
+            finally:
+                del error
         return attempts
 
     async def moved(self) -> None:
@@ -210,6 +212,7 @@ class Attempts(Generic[AnyOpened]):
 
         """
         opened = self.current
+        without_frames(error)  # whoever raised it, or was told of it, may keep it
         opened.breaker.failed(error, trio.current_time())
         if error.fault == "request" and self._index is not None:
             self._alternatives.note_refusal(self._index, refused=True)
@@ -221,10 +224,13 @@ class Attempts(Generic[AnyOpened]):
             self._alternatives.tell_next("retry", opened.who.name)
             return
         self.pass_over()
-        if self._index is None:
-            await self.wait(error)
-        else:
+        if self._index is not None:
             self._alternatives.tell_next("alternate", self.current.who.name)
+            return
+        try:
+            await self.wait(error)
+        finally:
+            del error  # it leads to this frame, which would keep it until the garbage collector comes
 
     @property
     def _may_go_on(self) -> bool:
@@ -255,7 +261,10 @@ class Attempts(Generic[AnyOpened]):
                         self._again = 0
                         self._alternatives.tell_next("retry", self.current.who.name)
                         return
-        raise error
+        try:
+            raise error
+        finally:
+            del error
 
     def pass_over(self) -> None:
         """Goes on to the next without blaming the current one; afterwards there may be none."""

@@ -35,7 +35,7 @@ from voicepipe.calls.tool_running import ToolRuns
 from voicepipe.calls.toolbox import Toolbox
 from voicepipe.calls.turn_events import Ending
 from voicepipe.calls.turns import TurnTaking
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, without_frames
 from voicepipe.events import EndOfTurn, Transcript
 from voicepipe.nurseries import defect_of, open_hidden_nursery
 
@@ -346,7 +346,7 @@ class Call:
 
     def _failed(self, error: ComponentError) -> None:
         """A role has nothing left that works."""
-        role = error.role or "llm"
+        role = without_frames(error).role or "llm"  # its component may keep it, and with its frames this call
         if self._turns.state != "closing":
             self._failed_over(role, "apology", "")
         self._failing = True

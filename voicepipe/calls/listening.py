@@ -15,6 +15,7 @@ from voicepipe.component_values import fault_of_input
 from voicepipe.edge import raised_in_use, refuse
 from voicepipe.errors import ComponentError, TransportError
 from voicepipe.events import Transcript
+from voicepipe.nurseries import forget_cancellation
 from voicepipe.requests import Listen
 
 if TYPE_CHECKING:
@@ -195,7 +196,10 @@ class Listening:
                     doubt = why
                     attempts.pass_over()
                 else:
-                    await attempts.failed(why, persistent=True)
+                    try:
+                        await attempts.failed(why, persistent=True)
+                    finally:
+                        del why
                 self._buffer.rewind(self._words_from)
                 self._finalise = self._final_due
 
@@ -208,6 +212,7 @@ class Listening:
         try:
             await recognition.run()
         except (ComponentError, _Doubt) as why:
+            why.__traceback__ = None  # it is kept
             return why
         finally:
             self._recognition = None
@@ -259,18 +264,19 @@ class Listening:
 
     async def _feed(self, stream: TranscriptStream, wanted: AudioFormat) -> None:
         converter = open_converter(self._format, wanted, live=True)
-        while True:
-            if len(self._buffer) >= self._wanted_bytes() or (self._finalise and len(self._buffer)):
-                await stream.send(self._next_chunk(converter))
-            elif self._finalise:
-                self._finalise = False
-                await stream.end_utterance()
-            elif self._listen_changed:
-                self._listen_changed = False
-                await stream.listen_for(self._listen)
-            else:
-                self._wake = trio.Event()
-                await self._wake.wait()
+        with forget_cancellation():
+            while True:
+                if len(self._buffer) >= self._wanted_bytes() or (self._finalise and len(self._buffer)):
+                    await stream.send(self._next_chunk(converter))
+                elif self._finalise:
+                    self._finalise = False
+                    await stream.end_utterance()
+                elif self._listen_changed:
+                    self._listen_changed = False
+                    await stream.listen_for(self._listen)
+                else:
+                    self._wake = trio.Event()
+                    await self._wake.wait()
 
 
 def _ignore(_edge: Edge) -> None:
@@ -363,8 +369,12 @@ class _Recognition:
                 raise ended
             finally:
                 del ended
-        if self._verdict is not None:
-            raise self._verdict
+        verdict, self._verdict = self._verdict, None
+        try:
+            if verdict is not None:
+                raise verdict
+        finally:
+            del verdict
 
     def _end(self, verdict: ComponentError | None) -> None:
         self._verdict = verdict

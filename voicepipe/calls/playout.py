@@ -187,7 +187,7 @@ class Playout:
         self._ticking, self._finished = False, True
         self._chunks.clear()
         self._offset = self._buffered = 0
-        self._frame = None
+        self._frame = self._on_audible = None
         self._paused = False
         self._begun += 1
         self._end()

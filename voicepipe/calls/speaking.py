@@ -17,9 +17,9 @@ from voicepipe.calls.playout import Playout
 from voicepipe.component_values import fault_of_output
 from voicepipe.config.settings import BudgetsSettings, SpeechSettings
 from voicepipe.edge import raised_in_use, refuse
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, without_frames
 from voicepipe.events import SpeechAudio
-from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.nurseries import forget_cancellation, open_hidden_nursery
 from voicepipe.pipelines.snapshot import OpenedLanguageModel, OpenedTextToSpeech
 
 if TYPE_CHECKING:
@@ -79,8 +79,12 @@ class Speaker:
         if reply.failure is None or reply.segments:
             self.playout.finish(reply.playout_reply)
             await self.playout.wait_played(reply.playout_reply)
-        if reply.failure is not None:
-            raise reply.failure
+        failure, reply.failure = reply.failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure
 
     def _play(self, reply: SpokenReply, recorded: Recorded) -> None:
         audio = self.playout.audio
@@ -92,9 +96,10 @@ class Speaker:
     async def _write(self, reply: SpokenReply, request: ReplyRequest) -> None:
         try:
             known, limits = (self.states, self.fits), self.budgets.llm
-            await compose(reply, request, self.models, *known, budgets=limits, speech=self.speech)
+            with forget_cancellation():
+                await compose(reply, request, self.models, *known, budgets=limits, speech=self.speech)
         except ComponentError as error:
-            reply.failure = error
+            reply.failure = without_frames(error)
         reply.end()
 
     async def _say(self, reply: SpokenReply) -> None:
@@ -206,22 +211,23 @@ class _Voice:
     async def _send(self, speech: SpeechStream) -> None:
         """Sends the reply's text as it comes."""
         reply = self._reply
-        while True:
-            while self._sent < len(reply.segments):
-                index, self._sent = self._sent, self._sent + 1
-                if reply.segments[index].has_words:
-                    self._due = index
-                if self._scope.deadline == inf:
-                    self._expect()
-                await speech.send(reply.segments[index].spoken, index - self._first)
-            if reply.complete:
-                break
-            reply.grown = trio.Event()
-            await reply.grown.wait()
-        self._asked_all = True  # before finish() lets `_receive` see the end
-        await speech.finish()
-        if self._scope.deadline == inf:
-            self._expect()
+        with forget_cancellation():
+            while True:
+                while self._sent < len(reply.segments):
+                    index, self._sent = self._sent, self._sent + 1
+                    if reply.segments[index].has_words:
+                        self._due = index
+                    if self._scope.deadline == inf:
+                        self._expect()
+                    await speech.send(reply.segments[index].spoken, index - self._first)
+                if reply.complete:
+                    break
+                reply.grown = trio.Event()
+                await reply.grown.wait()
+            self._asked_all = True  # before finish() lets `_receive` see the end
+            await speech.finish()
+            if self._scope.deadline == inf:
+                self._expect()
 
     def _leave_if_idle(self) -> None:
         """Leaves the stream of a reply that turns out to have no words for it, however the service would end one."""

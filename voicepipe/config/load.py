@@ -161,6 +161,8 @@ def _loaded(
         if reading.missing and not error.problems:
             return None, tuple(reading.missing)
         raise ConfigError(error.problems, (files.absolute, *files.paths)) from None
+    finally:
+        reading.forget()
 
 
 def _placed_config(root: Place, _: Any) -> PlacedConfig:

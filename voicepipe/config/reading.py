@@ -67,6 +67,11 @@ class SetReading(Reading):
         sentence = _FIRST_SENTENCE.match(one.doc)
         return str(bounds), sentence[0] if sentence else ""
 
+    def forget(self) -> None:
+        """Forgets the places that it knows, and they know it: such circles only the garbage collector finds."""
+        for known in (self.components, self.leaves, self.resolved):
+            known.clear()
+
     def text(self, place: Place, scalar: Scalar) -> str:
         """The text with `${...}` resolved; then it is a `Secret`."""
         if "$" not in scalar.text:

@@ -10,7 +10,7 @@ import trio
 from attrs import evolve
 
 from voicepipe.config.settings import TOOLS
-from voicepipe.errors import ConfigError, PipelineSetClosed
+from voicepipe.errors import ConfigError, PipelineSetClosed, without_frames
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.changes import Attempt, Request, defective, neither
 from voicepipe.pipelines.loading import load
@@ -247,7 +247,8 @@ class PipelineSet:
         except Exception as error:  # noqa: BLE001 - a defect in a reload ends neither the set nor its calls
             if holding is not None and holding is not self._versions.serving.holding:
                 holding.let_go()
-            refused = error if isinstance(error, ConfigError) else defective(self.path, error)
+            # The thread that read the file has frames that know the error: what only the garbage collector frees.
+            refused = without_frames(error) if isinstance(error, ConfigError) else defective(self.path, error)
             return attempt.rejected(refused, self.current.version)
         self._rolled_back_to = request.to
         self._left = self._read if request.to is not None else None

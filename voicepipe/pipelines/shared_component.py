@@ -24,7 +24,7 @@ import trio
 from voicepipe.breaker import TRIAL_S, Breaker
 from voicepipe.components import Probing, Resources
 from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync, settle
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, without_frames
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.health import ComponentHealth, health_of
 
@@ -157,7 +157,7 @@ class SharedComponent:
                     try:
                         await self._stay_open(resources)
                     except ComponentError as error:
-                        self.error = error
+                        self.error = without_frames(error)
                     except Exception as error:  # noqa: BLE001 - a defect costs this component's streams, no process
                         self.error = self._by_defect(error)
                     if self._released.is_set():
@@ -175,6 +175,7 @@ class SharedComponent:
                     pause = min(longest, pause * 2)
             finally:
                 self._end_attempt()
+                self.breaker.watchers.discard(self._breaker_changed)  # a circle, which only the collector would find
 
     def _end_attempt(self) -> None:
         attempted, self._attempted = self._attempted, trio.Event()
