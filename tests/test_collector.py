@@ -149,7 +149,7 @@ async def test_nothing_long_is_looked_at_while_a_call_is_up(autojump_clock, look
         await trio.sleep(QUIET_S)
         assert looks.longest <= FEW
         clock.alarms.remove(call)
-        await trio.sleep(QUIET_S + LOOK_S)
+        await trio.sleep(QUIET_S + 3 * LOOK_S)
         assert remains() is None
         assert len(slowly) == 40 * (FEW // 4)
 
@@ -159,7 +159,7 @@ async def test_everything_is_looked_at_once_when_it_is_quiet(autojump_clock, loo
         await trio.sleep(3 * MINUTE_S)
         assert sum(size > FEW for size in looks.sizes) == 1  # the first: nothing has happened since
         collector.observe_set(Retired(set="main", version=1))
-        await trio.sleep(QUIET_S + LOOK_S)
+        await trio.sleep(QUIET_S + 3 * LOOK_S)
         assert sum(size > FEW for size in looks.sizes) == 2
         clock.ticker.add(call := StandIn())  # it says goodbye, and has no timer any more
         await trio.sleep(2 * QUIET_S)
@@ -213,6 +213,6 @@ async def test_old_versions_are_gone_in_the_end(autojump_clock, tmp_path, with_c
                 versions.add(pipelines._versions.serving)
                 await trio.sleep(LOOK_S)
             clock.alarms.remove(call)
-            await trio.sleep(QUIET_S + LOOK_S)
+            await trio.sleep(QUIET_S + 3 * LOOK_S)
             assert len(versions) == KEPT
         nursery.cancel_scope.cancel()
