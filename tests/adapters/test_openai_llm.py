@@ -12,7 +12,8 @@ from vendors.openai_requests import KEY
 from vendors.openai_server import OpenAIServer, Says, chunk
 from vendors.serving import Fault, open_memory_network
 
-from voicepipe.adapters.openai_llm import AFTERMATH_S, OpenAIOptions, llm
+from voicepipe.adapters.openai_answer import AFTERMATH_S
+from voicepipe.adapters.openai_llm import OpenAIOptions, llm
 from voicepipe.components import Probing
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError
@@ -263,13 +264,14 @@ async def test_leaving_closes_the_connection_at_once(autojump_clock, server, res
 
 async def test_a_slow_listener_slows_the_server(autojump_clock, server, resources):
     """What nobody receives is not collected."""
-    server.answers.append([chunk("c", "m", {"content": "x" * 1000}) for _ in range(2000)])
+    texts = [f"{number:x>1000}" for number in range(2000)]
+    server.answers.append([chunk("c", "m", {"content": text}) for text in texts])
     async with opened(resources) as component, component.respond(HELLO) as stream:
         await stream.receive()
         await trio.sleep(60)  # longer than any timeout: it is not the server that is slow
         assert server.open == 1
-        for _ in range(1500):
-            assert await stream.receive() == TextDelta("x" * 1000)
+        for text in texts[1:1500]:
+            assert await stream.receive() == TextDelta(text)
 
 
 # --- What goes wrong -----------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from vendors.openai_server import Says, chunk, chunks, response_events
 
 from voicepipe.adapters.openai_chat import ChatReply
 from voicepipe.adapters.openai_events import MOST_UNREAD, ServerSentEvents, parsed
-from voicepipe.adapters.openai_reply import Spoken
 from voicepipe.adapters.openai_responses import ResponseReply
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, TextDelta, Usage
@@ -227,27 +226,6 @@ def test_a_tool_call_of_odd_types_is_a_mistake_like_any_other(arguments):
 def test_other_choices_are_not_ours():
     other = {"choices": [{"index": 1, "delta": {"content": "Eleven."}, "finish_reason": "stop"}]}
     assert reply_of([other, chunk("c", "m", {"content": "Ten."}, "stop")])[0] == "Ten."
-
-
-@pytest.mark.parametrize(
-    ("text", "spoken"),
-    [
-        ("Ten.", "Ten."),
-        ("<think>The caller asks.</think>\n\nTen.", "Ten."),
-        ("\n<think>\n</think>\n\nTen.", "Ten."),
-        ("<think>x < y</think>Ten <think>o'clock</think>", "Ten <think>o'clock</think>"),
-        ("<b>Ten</b>", "<b>Ten</b>"),
-        ("<thin", "<thin"),
-        ("<think>and so on", ""),
-        (" ", " "),
-    ],
-)
-@given(cuts=st.lists(st.integers(0, 50), max_size=5))
-def test_thoughts_before_the_text_are_not_spoken(text, spoken, cuts):
-    cuts = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    thinking = Spoken()
-    found = [thinking.feed(text[start:end]) for start, end in pairwise(cuts)]
-    assert "".join([*found, thinking.finish()]) == spoken
 
 
 # --- Server-sent events --------------------------------------------------------------------------------------------

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.adapters.openai_conversation import turns_of
-from voicepipe.adapters.openai_reply import Called, End, Reply
+from voicepipe.adapters.openai_reply import Reply
+from voicepipe.adapters.openai_tool_calls import ToolCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from voicepipe.adapters.openai_llm import OpenAIOptions
     from voicepipe.events import ReplyEvent
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 NEWER = re.compile(r"(openai/)?(gpt-[5-9]|o[1-9])")
 """Models that refuse `max_tokens`, by how their names begin."""
 
-ENDS: Mapping[str, End] = {"length": "length", "max_tokens": "length", "content_filter": "filtered"}
-"""What `finish_reason` means; all others are an end by itself."""
+THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
+"""Where servers put what a model thinks, beside `content`."""
+
+TEXTS = {"text", "output_text", None}
+"""The types of parts that are text."""
 
 
 def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
@@ -75,47 +80,64 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
 class ChatReply(Reply):
     """A reply made of chunks."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._by_index: dict[object, Called] = {}
-
     def take(self, chunk: Mapping[str, Any]) -> Iterator[ReplyEvent]:
-        """What a chunk adds, or a whole answer."""
+        """What a chunk adds, or a whole answer.
+
+        Raises:
+            ComponentError: the model broke off.
+
+        """
         usage = chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")
         if usage:
             self.usage = usage.get("prompt_tokens"), usage.get("completion_tokens")
         for choice in chunk.get("choices") or ():
-            if choice.get("index") in {0, None}:
-                yield from self._take(choice)
+            if str(choice.get("index") or 0) == "0":
+                yield from self._take(choice, is_chunk=chunk.get("object") == "chat.completion.chunk")
 
-    def _take(self, choice: Mapping[str, Any]) -> Iterator[ReplyEvent]:
-        delta = choice.get("delta") or choice.get("message") or {}
-        yield from self.say(_text(delta.get("content")))
+    def _take(self, choice: Mapping[str, Any], *, is_chunk: bool) -> Iterator[ReplyEvent]:
+        delta, message = choice.get("delta") or {}, choice.get("message") or {}
+        if any(piece.get(name) for piece in (delta, message) for name in THOUGHTS):
+            self.think()
+        if not _is_thought(delta):
+            yield from self.say(_text(delta.get("content")))
         yield from self.say(delta.get("refusal"))
-        for call in delta.get("tool_calls") or ():
-            self._call(call)
-        if reason := choice.get("finish_reason"):
-            self.ended = ENDS.get(reason, "complete")
+        self._call(self.calls, delta)
+        yield from self.say(choice.get("text"))
+        if not any(delta.get(name) for name in ("content", "refusal", "tool_calls", *THOUGHTS)):
+            # Some have messages where deltas belong; most mean all of the reply by it.
+            is_piece = is_chunk and "delta" not in choice and not choice.get("finish_reason")
+            text = "" if _is_thought(message) else _text(message.get("content"))
+            yield from (self.say if is_piece else self.say_whole)(text or message.get("refusal"))
+            self._call_whole(message)
+        self.end(choice.get("finish_reason"))
+        if message and "delta" not in choice and not is_chunk and self.ended is None:
+            self.ended = "complete"  # a whole answer that does not say why it ended
 
-    def _call(self, delta: Mapping[str, Any]) -> None:
-        """A tool call, or the next piece of one."""
-        index, number, function = delta.get("index"), str(delta.get("id") or ""), delta.get("function") or {}
-        name, arguments = function.get("name") or "", function.get("arguments") or ""
-        call = self._by_index.get(index) if index is not None else self.calls[-1] if self.calls else None
-        # An index that is used twice, or none: then a name begins a call, unless it is its own again.
-        another = bool(name) and (number != call.id if number and call else index is None)
-        if call is None or another:
-            call = self._by_index[index] = Called()
-            self.calls.append(call)
-        call.id, call.name = call.id or number, call.name or name
-        if isinstance(arguments, str) and isinstance(call.arguments, str):
-            call.arguments += arguments
-        elif arguments:
-            call.arguments = arguments
+    def _call(self, calls: ToolCalls, delta: Mapping[str, Any]) -> None:
+        """The tool calls of a delta or a message; `function_call` is what the API had before."""
+        pieces = delta.get("tool_calls") or delta.get("function_call") or ()
+        for piece in [pieces] if isinstance(pieces, Mapping) else pieces:
+            calls.take(piece)
+            self.size += 1
+
+    def _call_whole(self, message: Mapping[str, Any]) -> None:
+        """The tool calls of a whole answer, unless they came in pieces before."""
+        whole = ToolCalls(self._offered)
+        self._call(whole, message)
+        if len(whole) > len(self.calls):
+            self.calls = whole
 
 
-def _text(content: object) -> object:
+def _text(content: object) -> str:
     """The text of what is text, or parts some of which are (Mistral's others are thoughts)."""
     if isinstance(content, list):
-        return "".join(part["text"] for part in content if part.get("type") == "text")
-    return content
+        parts = (part for part in content if isinstance(part, Mapping) and not part.get("thought"))
+        return "".join(part["text"] for part in parts if part.get("type") in TEXTS)
+    return content if isinstance(content, str) else ""
+
+
+def _is_thought(delta: Mapping[str, Any]) -> bool:
+    """Whether the content of a delta is said to be a thought, as Gemini's endpoint says it."""
+    extra = delta.get("extra_content")
+    google = extra.get("google") if isinstance(extra, Mapping) else None
+    return isinstance(google, Mapping) and bool(google.get("thought"))

@@ -50,6 +50,9 @@ LASTING = {
 }
 """Codes and types that only somebody's doing can end, whatever the status; so are those that begin with `invalid`."""
 
+FAILURES = ("detail", "errors", "error_code", "error_msg", "errorMessage", "errmsg", "msg", "message")
+"""What an answer without choices holds that tells of a failure."""
+
 MISTAKES = {"tool_use_failed", "json_validate_failed"}
 """What Groq calls replies of the model that make no sense, whatever the status: asked again, it seldom errs again."""
 
@@ -127,12 +130,28 @@ def error_in(name: str, event: Mapping[str, Any]) -> object:
         event: its data.
 
     """
-    if error := event.get("error"):
-        return error
+    response, choices, status = event.get("response"), event.get("choices"), event.get("base_resp")
+    error = event.get("error")
+    if isinstance(status, Mapping) and status.get("status_code"):  # MiniMax
+        error = error or {"code": status["status_code"], "message": status.get("status_msg")}
     if event.get("type") == "response.failed":
-        response = event.get("response")
-        return (isinstance(response, Mapping) and response.get("error")) or event
-    return event if "error" in {name, event.get("type"), event.get("object")} else None
+        error = error or (isinstance(response, Mapping) and response.get("error")) or event
+    if error or "error" in {name, event.get("type"), event.get("object")}:
+        return error or event
+    if choices and isinstance(choices, list):
+        return next(filter(None, map(_error_of, choices)), None)
+    if choices is not None or event.keys() & {"usage", "x_groq"} or str(event.get("type")).startswith("response."):
+        return None
+    # Proxies, and vendors with codes of their own, call it a success.
+    return next((event for key in FAILURES if isinstance(event.get(key), str | list) and event[key]), None)
+
+
+def _error_of(choice: object) -> object:
+    """The error that stands in a choice, as OpenRouter tells what its upstreams tell."""
+    if not isinstance(choice, Mapping):
+        return None
+    within = (choice, choice.get("delta"), choice.get("message"))
+    return next((part["error"] for part in within if isinstance(part, Mapping) and part.get("error")), None)
 
 
 def said_in(body: str) -> Said:
@@ -163,7 +182,7 @@ def _hint(said: Said, otherwise: str, key: str) -> str:
 def _said_by(error: Any) -> Said:
     if isinstance(error, Mapping):
         names = (error.get("code"), error.get("type"))
-        message = error.get("message") or error.get("error")
+        message = next((error[key] for key in ("message", "error", *FAILURES) if error.get(key)), None)
         return Said(
             message if isinstance(message, str) else json.dumps(error, ensure_ascii=False),
             tuple(str(name) for name in names if isinstance(name, str | int) and name),

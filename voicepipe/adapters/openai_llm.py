@@ -7,10 +7,10 @@ its middle closes its connection, which is how these APIs are told to stop.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from contextlib import asynccontextmanager, suppress
 from copy import copy
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
@@ -18,10 +18,9 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
 from voicepipe.adapters import openai_chat, openai_responses
+from voicepipe.adapters.openai_answer import Answer
 from voicepipe.adapters.openai_chat import ChatReply
 from voicepipe.adapters.openai_client import HINT_SLOW, check_client, is_openai, open_client
-from voicepipe.adapters.openai_errors import error_in
-from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai_responses import ResponseReply
 from voicepipe.config.values import Secret
 from voicepipe.errors import ComponentError, Location, Problem
@@ -39,9 +38,9 @@ if TYPE_CHECKING:
 UNREAD_EVENTS = 64
 """How many events may wait to be received before the server's answer is read on."""
 
-AFTERMATH_S = 0.5
-"""How long an answer may go on after the model has ended: for what it cost, and for its connection to be used again,
-in s. Servers that are done end it at once."""
+DRAIN_S = 0.1
+"""How long the end of an answer's body may come after the end of the reply, in s. Then its connection is used again;
+one whose server keeps the answer open is closed."""
 
 OWN = ("messages", "input", "instructions", "tools", "stream", "model")
 """What `extra_body` can't hold, since it comes from elsewhere."""
@@ -93,6 +92,7 @@ class _OpenAI:
 
     def __init__(self, client: Client, options: OpenAIOptions) -> None:
         self._client, self._options = client, options
+        self._thinks_first = False  # this server's replies begin with thoughts that only their end marks
 
     async def probe(self) -> None:
         """Finds out whether the server is there, takes the key and has the model; keeps the connection for a reply."""
@@ -102,11 +102,14 @@ class _OpenAI:
     async def respond(self, request: ReplyRequest) -> AsyncIterator[_ReplyStream]:
         """One reply; entering it sends the request, and returns when the answer has begun."""
         options, sdk = self._options, self._client.sdk
+        offered = [tool.name for tool in request.tools]
         reply: ChatReply | ResponseReply
         if options.api == "responses":
-            resource, body, reply = sdk.responses, openai_responses.body_for(options, request), ResponseReply()
+            resource, body = sdk.responses, openai_responses.body_for(options, request)
+            reply = ResponseReply(offered, thinks_first=self._thinks_first)
         else:
-            resource, body, reply = sdk.chat.completions, openai_chat.body_for(options, request), ChatReply()
+            resource, body = sdk.chat.completions, openai_chat.body_for(options, request)
+            reply = ChatReply(offered, thinks_first=self._thinks_first)
         create = resource.with_streaming_response.create
         more = dict(options.extra_body) or None
         with self._client.failures():
@@ -114,19 +117,19 @@ class _OpenAI:
                 stream = _ReplyStream(self._client, answer, reply, options.timeout_s)
                 nursery.start_soon(stream.read)
                 yield stream
-                nursery.cancel_scope.cancel()
+                if stream.is_whole:
+                    self._thinks_first = reply.thought_first
+                else:
+                    nursery.cancel_scope.cancel()
 
 
 class _ReplyStream:
     """One reply, read by a task of its own."""
 
     def __init__(self, client: Client, answer: Any, reply: ChatReply | ResponseReply, timeout_s: float) -> None:
-        self._client, self._answer, self._reply, self._timeout_s = client, answer, reply, timeout_s
-        self._sse = ServerSentEvents(comments=True)
+        self._client, self._timeout_s = client, timeout_s
+        self._answer = Answer(reply, client.broken_off)
         self._chunks = answer.iter_bytes()
-        self._waiting: deque[tuple[str, str]] = deque()
-        self._told = False  # anything at all
-        self._over = False
         self._failure: ComponentError | None = None
         self._found, self._events = trio.open_memory_channel[ReplyEvent](UNREAD_EVENTS)
 
@@ -139,81 +142,55 @@ class _ReplyStream:
                 raise copy(self._failure) from None
             return None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the reply was found, so that only the end of its connection's answer is read on."""
+        return self._answer.over and self._failure is None
+
     async def read(self) -> None:
         """Reads the answer to its end, or until it fails."""
-        with self._found:
-            try:
-                with self._client.failures():
-                    await self._read()
-                for event in self._reply.finish():
-                    await self._found.send(event)
-            except ComponentError as error:
-                self._failure = error
-
-    async def _read(self) -> None:
-        """Reads the answer until the model has ended, and then whatever still comes without delay."""
-        if self._answer.headers.get("content-type", "").lower().startswith("application/json"):
-            await self._take_whole()  # it does not stream
-            return
         try:
-            while not self._over:
-                event = None
-                with trio.move_on_after(self._timeout_s) as due:
-                    event = await self._next()
-                if due.cancelled_caught:
-                    raise ComponentError(f"nothing came for {self._timeout_s:g} s", hint=HINT_SLOW)
-                if event is None:
-                    raise self._cut_off()
-                await self._take(*event)
-            with trio.move_on_after(AFTERMATH_S), suppress(ComponentError), self._client.failures():
-                while (event := await self._next()) is not None:
-                    await self._take(*event)
+            with self._found:
+                try:
+                    await self._read()
+                    for event in self._answer.finish():
+                        await self._found.send(event)
+                except ComponentError as error:
+                    self._failure = error
+                    return
+            with trio.move_on_after(DRAIN_S), suppress(ComponentError), self._client.failures():
+                async for _ in self._chunks:
+                    pass
         finally:
             await unwind(self._chunks)
 
-    async def _take_whole(self) -> None:
-        body = (await self._answer.read()).decode(errors="replace")
-        if not body.strip():
-            raise ComponentError("answered with nothing")
-        await self._take("", body)
-        if not self._over:
-            raise ComponentError("answered with something that is no reply", answered=body)
+    async def _read(self) -> None:
+        """Reads until the reply is over."""
+        answer = self._answer
+        with trio.CancelScope() as patience:
+            while not answer.over:
+                events = answer.events
+                patience.deadline = trio.current_time() + min(self._timeout_s, answer.patience_s or self._timeout_s)
+                while answer.events == events and not answer.over:
+                    data = await self._next()
+                    deadline, patience.deadline = patience.deadline, inf  # it is not the server that is slow
+                    for event in answer.close() if data is None else answer.feed(data):
+                        await self._found.send(event)
+                    patience.deadline = deadline
+        if patience.cancelled_caught:
+            if not answer.has_ended:
+                raise ComponentError(f"nothing came for {self._timeout_s:g} s", hint=HINT_SLOW)
+            answer.over = True
 
-    async def _next(self) -> tuple[str, str] | None:
-        """The next event, as name and data; None when the answer has ended."""
-        while not self._waiting:
-            data = await anext(self._chunks, None)
-            if data is None:
-                self._waiting.extend(self._sse.end())
-                break
-            self._waiting.extend(self._sse.feed(data))
-        return self._waiting.popleft() if self._waiting else None
-
-    async def _take(self, name: str, data: str) -> None:
-        """Passes on what an event, or a whole answer, adds."""
-        if not data:
-            return  # a comment: the server still works
-        self._told = True
-        if data.strip() == DONE:
-            self._over, self._reply.ended = True, self._reply.ended or "complete"
-            return
-        event = parsed(data)
-        error = error_in(name, event)
-        if error is not None:
-            raise self._client.broken_off(error)
+    async def _next(self) -> bytes | None:
+        """The next bytes; None: there are no more, or no more that are needed."""
         try:
-            said = list(self._reply.take(event))
-        except (AttributeError, KeyError, TypeError) as wrong:  # nothing is where it should be
-            raise ComponentError("answered with something that is no reply", answered=data) from wrong
-        for one in said:
-            await self._found.send(one)
-        self._over = self._over or self._reply.ended is not None
-
-    def _cut_off(self) -> ComponentError:
-        """What an answer is that ended although the model had not."""
-        if self._sse.stray:
-            return ComponentError("answered with something that is no reply", answered=self._sse.stray)
-        return ComponentError("ended before its reply did" if self._told else "answered with nothing")
+            with self._client.failures():
+                return await anext(self._chunks, None)
+        except ComponentError:
+            if not self._answer.has_ended:
+                raise
+            return None
 
 
 @asynccontextmanager

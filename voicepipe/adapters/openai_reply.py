@@ -1,104 +1,97 @@
-"""What the events of the two APIs come to, whichever it is: text without thoughts, tools, usage, the end. No I/O."""
+"""What the events of the two APIs come to, whichever it is: text for the caller, tools, usage, the end. No I/O."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
-from attrs import define, field
-
+from voicepipe.adapters.openai_control_text import CallerText
+from voicepipe.adapters.openai_finish_reasons import end_of
+from voicepipe.adapters.openai_repetition import Unrepeated
+from voicepipe.adapters.openai_tool_calls import ToolCalls
+from voicepipe.adapters.openai_written_calls import written_calls
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, ReplyEvent, TextDelta, Usage
-from voicepipe.requests import ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-End = Literal["complete", "length", "filtered"]
-"""How the model says that it ended: by itself, at its length limit, or stopped by a filter."""
+    from voicepipe.adapters.openai_finish_reasons import End
+    from voicepipe.requests import ToolCall
 
-THINK, THOUGHT = "<think>", "</think>"
-
-
-class Spoken:
-    """Passes text on, without what a reasoning model thinks aloud before it: `<think>...</think>` at the beginning.
-
-    Servers that know their model keep thoughts out of the text; others pass them through.
-    """
-
-    def __init__(self) -> None:
-        self._state: Literal["beginning", "thinking", "thought", "speaking"] = "beginning"
-        self._held = ""
-
-    def feed(self, text: str) -> str:
-        """What of this piece, and of what was held back, is to be spoken."""
-        if self._state == "speaking":
-            return text
-        self._held += text
-        if self._state == "beginning":
-            begun = self._held.lstrip()
-            if THINK.startswith(begun):
-                return ""  # it may become a thought
-            self._state = "thinking" if begun.startswith(THINK) else "speaking"
-        if self._state == "thinking":
-            _, closed, after = self._held.partition(THOUGHT)
-            self._held = after if closed else self._held[-len(THOUGHT) :]
-            if not closed:
-                return ""
-            self._state = "thought"
-        if self._state == "thought":
-            self._held = self._held.lstrip()
-            if not self._held:
-                return ""
-            self._state = "speaking"
-        held, self._held = self._held, ""
-        return held
-
-    def finish(self) -> str:
-        """What was held back and is no thought, when the text ends."""
-        return self._held if self._state == "beginning" else ""
-
-
-def _text_or_object(value: object) -> str | Mapping[str, Any]:
-    return value if isinstance(value, str | Mapping) else str(value)
-
-
-@define
-class Called:
-    """A tool call on its way."""
-
-    id: str = field(default="", converter=str)
-    name: str = field(default="", converter=str)
-    arguments: str | Mapping[str, Any] = field(default="", converter=_text_or_object)
-    """JSON, as far as it has come; some servers give an object."""
+PARSER_HINT = "start the server with the parser of this model's tool calls (vLLM and SGLang: --tool-call-parser)"
 
 
 class Reply:
-    """A reply on its way: what either API's events add to it, and what it is at its end."""
+    """A reply on its way: what either API's events add to it, and what it is at its end.
 
-    def __init__(self) -> None:
+    Args:
+        offered: the names of the tools that the model may call.
+        thinks_first: whether this server's replies begin with thoughts that are not marked.
+
+    """
+
+    def __init__(self, offered: Iterable[str] = (), *, thinks_first: bool = False) -> None:
         self.ended: End | None = None
         """How the model ended; None: it has not."""
         self.usage: tuple[object, object] | None = None
         """Tokens read and written, as the server tells them."""
-        self.calls: list[Called] = []
+        self.calls = ToolCalls(offered)
         """What it called, in order."""
-        self._spoken = Spoken()
+        self.size = 0
+        """How much has come of text and tool calls, whatever it is for; grows with each piece."""
+        self._offered = frozenset(offered)
+        self._unrepeated = Unrepeated()
+        self._for_caller = CallerText(thinks_first=thinks_first)
+        self.has_text = False
+        """Whether any text has come, for the caller or not."""
         self._says = False
+        self._reason = ""
 
     def say(self, text: object) -> Iterator[ReplyEvent]:
         """The next piece of text; whatever is no text says nothing."""
-        if isinstance(text, str) and (spoken := self._spoken.feed(text)):
-            self._says = self._says or not spoken.isspace()
-            yield TextDelta(spoken)
+        if isinstance(text, str) and text:
+            self.size, self.has_text = self.size + 1, True
+            yield from self._pass(self._for_caller.feed(self._unrepeated.feed(text)))
+
+    def say_whole(self, text: object) -> Iterator[ReplyEvent]:
+        """All of the reply's text at once, which may have come in pieces before."""
+        if isinstance(text, str) and text:
+            new = self._unrepeated.feed_whole(text)
+            self.size, self.has_text = self.size + bool(new), True
+            yield from self._pass(self._for_caller.feed(new))
+
+    def think(self) -> None:
+        """Notes that thoughts come beside the text, so that there are none in it."""
+        self._for_caller.speaks()
+
+    def end(self, reason: object) -> None:
+        """Takes down why the model ended, if it has.
+
+        Raises:
+            ComponentError: it broke off.
+
+        """
+        ended = end_of(reason)
+        if ended == "failed":
+            raise ComponentError("failed in mid-answer", answered=f"finish_reason: {reason}")
+        if ended is not None:
+            self.ended, self._reason = ended, str(reason)
 
     @property
     def says(self) -> bool:
         """Whether anything was said."""
         return self._says
+
+    @property
+    def has_substance(self) -> bool:
+        """Whether there is anything in it that makes a reply."""
+        return self._says or bool(self.calls) or bool(self._for_caller.calls)
+
+    @property
+    def thought_first(self) -> bool:
+        """Whether it began with thoughts that were not marked."""
+        return self._for_caller.thought_first
 
     def finish(self) -> Iterator[ReplyEvent]:
         """The tools, what it cost, and the end.
@@ -107,52 +100,47 @@ class Reply:
             ComponentError: it ended in a way that is no reply.
 
         """
-        if rest := self._spoken.finish():
-            self._says = self._says or not rest.isspace()
-            yield TextDelta(rest)
-        if self.ended == "filtered" and not self._says:
-            hint = "its provider's content filter held the reply back: do the prompt and the conversation allow it?"
-            raise ComponentError("the reply was filtered", retryable=False, hint=hint, fault="request")
-        if self.ended == "length" and not self._says and not self.calls:
-            hint = "raise max_tokens, or lower reasoning_effort: thoughts count"
-            message = "reached its length limit before it said anything"
-            raise ComponentError(message, retryable=False, hint=hint, fault="request")
-        yield from self._tool_calls()
+        yield from self._pass(self._for_caller.finish())
+        calls = self._tool_calls()
+        if not self._says and not calls:
+            self._check_silence()
+        yield from calls
         if self.usage is not None:
             yield Usage(*map(_count, self.usage))
-        if not self._says and not self.calls:
+        if not self._says and not calls:
             yield ReplyDone("empty")
         else:
             yield ReplyDone("truncated" if self.ended == "length" else "complete")
 
-    def _tool_calls(self) -> Iterator[ToolCall]:
-        taken: set[str] = set()
-        for call in self.calls:
-            if not call.name:
-                raise ComponentError("called a tool without a name", answered=str(call.arguments))
-            # Results are given back by it, so it must be the call's own; some servers have none, or the same for all.
-            number = call.id if call.id and call.id not in taken else f"call_{uuid4().hex[:24]}"
-            taken.add(number)
-            yield ToolCall(number, call.name, self._arguments(call))
+    def _pass(self, text: str) -> Iterator[ReplyEvent]:
+        if text:
+            self._says = self._says or not text.isspace()
+            yield TextDelta(text)
 
-    def _arguments(self, call: Called) -> Mapping[str, Any]:
-        if isinstance(call.arguments, Mapping):
-            return call.arguments
-        try:
-            arguments = json.loads(call.arguments) if call.arguments.strip() else {}
-        except ValueError:
-            arguments = call.arguments
-        if arguments is None:
-            return {}
-        if not isinstance(arguments, dict):
-            cut_off = self.ended == "length"
-            # Models make mistakes; asked again, they seldom make the same.
-            raise ComponentError(
-                f"called the tool {call.name} with arguments that are no JSON object",
-                answered=call.arguments,
-                hint="the reply reached its length limit: raise max_tokens" if cut_off else "",
-            )
-        return arguments
+    def _tool_calls(self) -> list[ToolCall]:
+        """The tools that were called; those in the text only if the server found none there itself."""
+        if not self.calls:
+            for text in self._for_caller.calls:
+                for name, arguments in written_calls(text, self._offered):
+                    self.calls.add("", name, arguments)
+        return self.calls.finish(cut_off=self.ended == "length")
+
+    def _check_silence(self) -> None:
+        """Says why there is neither a word nor a tool call, where that is known to be a failure."""
+        if self.ended == "filtered":
+            hint = "its provider's content filter held the reply back: do the prompt and the conversation allow it?"
+            raise ComponentError("the reply was filtered", retryable=False, hint=hint, fault="request")
+        if self.ended == "length":
+            hint = "raise max_tokens, or lower reasoning_effort: thoughts count"
+            message = "reached its length limit before it said anything"
+            raise ComponentError(message, retryable=False, hint=hint, fault="request")
+        if self._for_caller.calls:
+            answered = self._for_caller.calls[0]
+            raise ComponentError("wrote a tool call that makes no sense", answered=answered, hint=PARSER_HINT)
+        if self.ended == "called":
+            raise ComponentError("ended to call a tool, and called none", hint=PARSER_HINT)
+        if self.ended == "unknown":
+            raise ComponentError("ended without a word", answered=f"finish_reason: {self._reason}")
 
 
 def _count(tokens: object) -> int:

@@ -10,10 +10,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.adapters.openai_conversation import turns_of
-from voicepipe.adapters.openai_reply import Called, Reply
+from voicepipe.adapters.openai_reply import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from voicepipe.adapters.openai_llm import OpenAIOptions
     from voicepipe.events import ReplyEvent
@@ -67,8 +67,8 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
 class ResponseReply(Reply):
     """A reply made of events."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, offered: Iterable[str] = (), *, thinks_first: bool = False) -> None:
+        super().__init__(offered, thinks_first=thinks_first)
         self._item: object = None
         self._called: set[object] = set()
 
@@ -78,35 +78,38 @@ class ResponseReply(Reply):
         if kind in DELTAS:
             yield from self._say(event.get("output_index"), event.get("delta"))
         elif kind == "response.output_item.done":
-            self._call(event.get("item") or {})
+            self._call(event.get("item") or {}, event.get("output_index"))
+        elif isinstance(kind, str) and kind.startswith("response.reasoning"):
+            self.think()
         elif kind in ENDED:
             yield from self._end(event.get("response") or {})
         elif event.get("object") == "response":
             yield from self._end(event)
 
     def _say(self, item: object, text: object) -> Iterator[ReplyEvent]:
-        if self.says and item != self._item:
+        if self.has_text and item != self._item:
             yield from self.say(" ")  # another message of the same reply
         self._item = item
         yield from self.say(text)
 
-    def _call(self, item: Mapping[str, Any]) -> None:
+    def _call(self, item: Mapping[str, Any], index: object) -> None:
         number = item.get("call_id") or item.get("id") or ""
-        if item.get("type") == "function_call" and number not in self._called:
-            self._called.add(number)
-            self.calls.append(Called(number, item.get("name") or "", item.get("arguments") or ""))
+        if item.get("type") == "function_call" and self._called.isdisjoint({number or index}):
+            self._called.add(number or index)
+            self.size += 1
+            self.calls.add(number, item.get("name"), item.get("arguments"))
 
     def _end(self, response: Mapping[str, Any]) -> Iterator[ReplyEvent]:
         """The response as a whole, with what did not come before."""
-        silent = not self.says
+        silent = not self.has_text
         for index, item in enumerate(response.get("output") or ()):
-            self._call(item)
+            self._call(item, index)
             for part in (item.get("content") or ()) if silent and item.get("type") == "message" else ():
                 yield from self._say(index, part.get("text") or part.get("refusal"))
         if usage := response.get("usage"):
             self.usage = usage.get("input_tokens"), usage.get("output_tokens")
-        reason = (response.get("incomplete_details") or {}).get("reason")
-        if reason == "content_filter":
-            self.ended = "filtered"
-        else:
-            self.ended = "length" if response.get("status") == "incomplete" else "complete"
+        status = response.get("status")
+        reason = (response.get("incomplete_details") or {}).get("reason") if status == "incomplete" else status
+        self.end(reason)
+        if self.ended is None or (status == "incomplete" and self.ended == "unknown"):
+            self.ended = "length" if status == "incomplete" else "complete"
