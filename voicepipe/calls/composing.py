@@ -15,7 +15,7 @@ from voicepipe.calls.history import chars_of, latest, shorter
 from voicepipe.calls.segmenting import Segmenter
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import CallStarted, ToolCall, Utterance
+from voicepipe.requests import Silence, ToolCall, ToolResults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,9 @@ async def compose(
     While nothing was said, a model that fails is replaced without a trace. After that the next one goes on from
     what was said, and what it repeats of it is left out.
 
+    A success without a word is a failure where the caller waits for words. Where that is not known, since the reply
+    that called the tools said something, or nobody spoke, the model is asked once more, and may stay silent.
+
     Args:
         reply: gets the text, the tool calls and the model's own end.
         request: what is asked; each model gets its own state in it.
@@ -56,10 +59,15 @@ async def compose(
         ComponentError: no model is left. What was said before stays said.
 
     """
+    asked_again = False
     with await models.begin(budgets.first_token_ms) as attempts:
         while True:
             try:
-                await _ask_what_fits(request, reply, attempts, states, fits, budgets=budgets, speech=speech)
+                known = states, fits
+                says = await _ask_what_fits(request, reply, attempts, *known, budgets=budgets, speech=speech)
+                if not says and not asked_again:
+                    asked_again = True
+                    continue
             except ComponentError as error:
                 await attempts.failed(error)
             else:
@@ -76,8 +84,11 @@ async def _ask_what_fits(
     *,
     budgets: LanguageModelBudgets,
     speech: SpeechSettings,
-) -> None:
+) -> bool:
     """The current model's reply; if the conversation is too long for it, to the latest part that it takes.
+
+    Returns:
+        As `_ask` does.
 
     Raises:
         ComponentError: as `_ask`; or even the turn that is replied to is too long.
@@ -89,7 +100,8 @@ async def _ask_what_fits(
         request = evolve(request, messages=latest(request.messages, request.trigger, max_chars=fits[key]))
     for shortenings in count():
         try:
-            await _ask(model, evolve(request, state=states.get(key), said=reply.text), reply, budgets, speech)
+            asked = evolve(request, state=states.get(key), said=reply.text)
+            says = await _ask(model, asked, reply, budgets, speech)
         except ComponentError as error:
             less = shorter(request, shortenings) if error.too_long else None
             if less is None:
@@ -99,7 +111,8 @@ async def _ask_what_fits(
         else:
             if shortenings:
                 fits[key] = sum(map(chars_of, request.messages))
-            return
+            return says
+    raise AssertionError  # it is counted for ever
 
 
 async def _ask(
@@ -108,8 +121,11 @@ async def _ask(
     reply: SpokenReply,
     budgets: LanguageModelBudgets,
     speech: SpeechSettings,
-) -> None:
+) -> bool:
     """One model's reply, or what is missing of one.
+
+    Returns:
+        Whether the reply, as far as it is there by now, has any text or tool calls.
 
     Raises:
         ComponentError: it failed, took too long, or said nothing although words were due.
@@ -135,6 +151,8 @@ async def _ask(
                     tool_calls.append(event)
                 elif isinstance(event, ReplyDone):
                     done = event
+                    # It is spoken now: leaving the stream may take a moment.
+                    reply.add(segmenter.feed(new.finish()) + segmenter.finish())
                 if words or tool_calls:
                     if reply.first_token_at is None:
                         reply.first_token_at = trio.current_time()
@@ -143,10 +161,23 @@ async def _ask(
     if done is None:
         slow = f"nothing came for {budgets.gap_ms} ms" if words else f"said nothing within {budgets.first_token_ms} ms"
         raise BudgetExceeded(slow, component=model.who.name, role="llm", hint="budgets.llm sets how long it may take")
-    if not words and not tool_calls and not request.said and isinstance(request.trigger, Utterance | CallStarted):
+    says = words or bool(tool_calls or request.said)
+    if not says and _owes_words(request):
         raise _failure(model, "succeeded, but said nothing")
-    reply.add(segmenter.feed(new.finish()) + segmenter.finish())
     reply.tool_calls, reply.done, reply.model = tool_calls, done, model.settings.key
+    return says
+
+
+def _owes_words(request: ReplyRequest) -> bool:
+    """Whether the caller certainly waits for words, so that silence would be dead air."""
+    match request.trigger:
+        case Silence():
+            return False
+        case ToolResults(results=results):
+            called = [m for m in request.messages if any(call.id in results for call in m.tool_calls)]
+            return not any(message.text for message in called)
+        case _:
+            return True
 
 
 def _failure(model: OpenedLanguageModel, message: str) -> ComponentError:
