@@ -92,7 +92,8 @@ class ReplyDone:
     """The reply ended by itself: always the last event of a reply."""
 
     reason: Literal["complete", "truncated", "empty"] = "complete"
-    """`truncated`: the model hit its length limit; `empty`: it said nothing and called nothing."""
+    """`truncated`: the model hit its length limit; `empty`: it said nothing and called nothing, so that the call asks
+    again where words are due."""
     state: Any = None
     """What the model wants to find in its next request of this call, if this reply wins; opaque to the call."""
     listen: Listen | None = None

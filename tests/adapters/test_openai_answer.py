@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -250,6 +252,15 @@ def test_each_reason_of_the_table_means_one_thing():
     reasons = [reason for reasons in ENDS.values() for reason in reasons]
     assert len(reasons) == len(set(reasons))
     assert all(end_of(reason) == end for end, reasons in ENDS.items() for reason in reasons)
+
+
+def test_the_table_of_the_pages_says_so():
+    page = (Path(__file__).parents[2] / "docs/reference/adapters/openai.md").read_text()
+    rows = [row.split("|")[1:4] for row in page.partition("| it says |")[2].partition("\n\n")[0].splitlines()[2:-1]]
+    ends = [{end_of(reason) for reason in re.findall("`(.*?)`", reasons)} for reasons, _, _ in rows]
+    assert ends == [{"complete"}, {"called"}, {"length"}, {"filtered"}, {"failed"}]
+    assert ["a failure" in with_words for _, with_words, _ in rows] == [False, False, False, False, True]
+    assert ["request" in without for _, _, without in rows] == [False, False, True, True, False]
 
 
 WITH_WORDS = {"complete": "complete", "called": "complete", "length": "truncated", "filtered": "complete"}

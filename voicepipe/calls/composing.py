@@ -145,7 +145,7 @@ async def _ask(
                 if event is None:
                     raise _failure(model, "ended before its reply did")
                 if isinstance(event, TextDelta):
-                    words = words or not event.text.isspace()
+                    words = words or bool(event.text.strip())
                     reply.add(segmenter.feed(new.feed(event.text)))
                 elif isinstance(event, ToolCall):
                     tool_calls.append(event)
