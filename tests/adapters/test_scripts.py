@@ -236,9 +236,10 @@ def test_a_tool_that_the_call_does_not_have_is_not_called(booking):
     assert (said(refused), refused.call) == ("That did not work.", None)
 
 
-def test_results_of_another_models_tools_are_none_of_its_business(booking):
+def test_results_of_another_models_tools_are_not_understood(booking):
+    """That model has failed since, and the caller waits for a word."""
     other = talk(booking, ToolResults({"call_1": "x"}), tools=OWN)[-1]
-    assert (said(other), other.call) == ("", None)
+    assert (said(other), other.call) == ("Which day?", None)
 
 
 def test_a_state_says_its_texts_in_turn(shop):
@@ -320,7 +321,7 @@ def test_a_transfer_that_the_call_can_not_have_is_replaced(shop):
 
 
 def test_a_transfer_that_failed_is_excused_once(shop):
-    _, asked, failed, more = talk(shop, "person", ToolResults({"transfer-1": "busy"}), ToolResults({"x": "y"}))
+    _, asked, failed, more = talk(shop, "person", ToolResults({"transfer-1": "busy"}), ToolResults({"hang_up-1": ""}))
     assert asked.transfer == "9"
     assert (said(failed), failed.transfer) == ("Nobody is here.", None)
     assert (more.text, more.progress, more.listen) == ((), failed.progress, None)

@@ -19,6 +19,9 @@ SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+")  # noqa: RUF001 - the fu
 """Where a reply's text may be cut into pieces."""
 
 
+OWN_ENDINGS = ("hang_up-", "transfer-")
+"""How ids of the tools begin that a script calls to end the call."""
+
 SAY_RESULT = Response(say=f"{{{RESULT}}}")
 """What is done with a result that nothing is said of."""
 
@@ -113,9 +116,12 @@ class Conversation:
             case ToolResults(results=results):
                 ids = {_id_of(index, tool): tool for index, tool in enumerate(progress.called)}
                 own = [(ids[call_id], result) for call_id, result in results.items() if call_id in ids]
-                if not own:
+                if not own and all(call_id.startswith(OWN_ENDINGS) for call_id in results):
                     return Reply((), None, False, None, progress, None)
-                turn.take_result(*own[-1])
+                if own:
+                    turn.take_result(*own[-1])
+                else:  # another model called them, and has failed since: the caller waits for a word
+                    turn.react(None, {})
         return turn.reply(self._listen)
 
     def _understand(self, words: str, progress: Progress) -> tuple[Response | None, dict[str, str]]:
