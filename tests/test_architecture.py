@@ -30,6 +30,7 @@ SANS_IO = (
     "voicepipe/*_wire.py",
     "voicepipe/transports/audiosocket_audio.py",
     "voicepipe/calls/turns.py",
+    "voicepipe/calls/rules.py",
     "voicepipe/calls/turn_events.py",
     "voicepipe/calls/segmenting.py",
     "voicepipe/calls/heard.py",

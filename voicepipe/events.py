@@ -58,7 +58,7 @@ class EndOfTurn:
     """The recogniser, which listens to the words, thinks that the caller has finished."""
 
     eager: bool = False
-    """True if it is a guess that a `TurnResumed` may take back."""
+    """True if it is a guess that a `TurnResumed` may take back. With `preemptive`, a reply is begun at it."""
 
 
 @frozen

@@ -4,11 +4,14 @@ import pytest
 from attrs import evolve, frozen
 
 from voicepipe.calls.turn_events import (
+    Adopt,
     Announce,
     Answered,
     CancelReply,
     DigitsDue,
+    Discard,
     DrainAsked,
+    EagerEndOfTurn,
     End,
     Ending,
     EndOfTurn,
@@ -24,6 +27,7 @@ from voicepipe.calls.turn_events import (
     MaxLengthDue,
     Partial,
     PauseReply,
+    Prepare,
     ProtectionOver,
     RecogniserFound,
     RecogniserLost,
@@ -38,6 +42,7 @@ from voicepipe.calls.turn_events import (
     ToolsBegan,
     ToolsEnded,
     ToolSlow,
+    TurnResumed,
     WarningDue,
 )
 from voicepipe.calls.turn_table import rules_table
@@ -149,6 +154,30 @@ PATHS = {
         (16.1, SpeechBegan()),
     ),
     "key_after_half_a_sentence": (*USER_SPEAKING, (2.5, Partial("I want")), (3, KeyPressed("5"))),
+    "in_words": (*USER_SPEAKING, (2.5, Partial("hello"))),
+    "guessed": (*USER_SPEAKING, (2.5, Partial("hello")), (2.8, EagerEndOfTurn())),
+    "guessed_and_silent": (
+        *USER_SPEAKING,
+        (2.5, Partial("hello")),
+        (2.8, EagerEndOfTurn()),
+        (3.2, SpeechEnded(0.2, 3000)),
+    ),
+    "guess_resumed": (*USER_SPEAKING, (2.5, Partial("hello")), (2.8, EagerEndOfTurn()), (2.9, TurnResumed())),
+    "guess_resumed_and_silent": (
+        *USER_SPEAKING,
+        (2.5, Partial("hello")),
+        (2.8, EagerEndOfTurn()),
+        (2.9, TurnResumed()),
+        (3.2, SpeechEnded(0.2, 3000)),
+    ),
+    "guessed_and_final": (*USER_SPEAKING, (2.5, Partial("hello")), (2.8, EagerEndOfTurn()), (2.9, HELLO)),
+    "guess_of_a_lost_recogniser": (
+        *USER_SPEAKING,
+        (2.5, Partial("hello")),
+        (2.8, EagerEndOfTurn()),
+        (2.9, RecogniserLost()),
+        (3.0, Partial("hello you")),
+    ),
     "closing": CLOSING,
 }
 
@@ -183,6 +212,8 @@ FOR_GOOD = TurnsSettings(barge_in=BargeInSettings(resume_ms=0))
 PROTECTED = TurnsSettings(barge_in=BargeInSettings(protect_ms=1000))
 DIALS = TurnsSettings(dtmf=DtmfSettings(gap_ms=1500))
 NO_BARGE_IN = TurnsSettings(barge_in=BargeInSettings(enabled=False))
+PREEMPTIVE = TurnsSettings(preemptive=True)
+BEGIN, BEGIN_ANEW = Prepare(Utterance("hello")), Prepare(Utterance("hello you"))
 RETRACT, CANCEL = CancelReply(retracted=True), CancelReply(retracted=False)
 WANT_5 = (Utterance("I want to"), Dtmf("5"))
 HELLO_AND_HASH = Reply(HELLO_REPLY.trigger, (HELLO_REPLY.trigger, Dtmf("#")))
@@ -205,6 +236,29 @@ CASES = [
     Case("user_speaking", EndOfTurn(), 3, [], "user_speaking"),
     Case("user_speaking_with_words", EndOfTurn(), 3, [HELLO_REPLY], "thinking"),
     Case("user_speaking", KeyPressed("5"), 3, [Reply(Dtmf("5"))], "thinking"),
+    # The recogniser guesses that the turn is over.
+    Case("in_words", EagerEndOfTurn(), 2.8, [], "user_speaking"),
+    Case("in_words", EagerEndOfTurn(), 2.8, [BEGIN], "user_speaking", PREEMPTIVE),
+    Case("user_speaking", EagerEndOfTurn(), 2.8, [], "user_speaking", PREEMPTIVE),
+    Case("guessed", EagerEndOfTurn(), 3, [], "user_speaking", PREEMPTIVE),
+    Case("guessed", Partial("Hello."), 3, [], "user_speaking", PREEMPTIVE),
+    Case("guessed", Partial("hello you"), 3, [Discard()], "user_speaking", PREEMPTIVE),
+    Case("guessed", Final("hello you"), 3, [Discard()], "user_speaking", PREEMPTIVE),
+    Case("guessed", TurnResumed(), 3, [Discard()], "user_speaking", PREEMPTIVE),
+    Case("guessed", TurnResumed(), 3, [], "user_speaking"),
+    Case("guessed", SpeechEnded(0.2, 3000), 3.2, [], "endpointing", PREEMPTIVE),
+    Case("guessed", KeyPressed("5"), 3, [Discard(), FinaliseTranscript()], "endpointing", PREEMPTIVE),
+    Case("guessed", DrainAsked(), 3, [Discard(), BYE], "closing", PREEMPTIVE),
+    Case("guessed_and_final", EndOfTurn(), 3, [Adopt(Utterance("hello", "en", 0.9))], "thinking", PREEMPTIVE),
+    Case("guessed_and_silent", EagerEndOfTurn(), 3.4, [], "endpointing", PREEMPTIVE),
+    Case("guessed_and_silent", TurnResumed(), 3.4, [Discard()], "endpointing", PREEMPTIVE),
+    Case("guessed_and_silent", Partial("hello you"), 3.4, [Discard()], "endpointing", PREEMPTIVE),
+    Case("guessed_and_silent", SpeechBegan(), 3.4, [Discard()], "user_speaking", PREEMPTIVE),
+    Case("guess_resumed", SpeechEnded(0.2, 3000), 3.2, [], "endpointing", PREEMPTIVE),
+    Case("guess_resumed", EagerEndOfTurn(), 3, [BEGIN], "user_speaking", PREEMPTIVE),
+    Case("guess_resumed_and_silent", EagerEndOfTurn(), 3.4, [BEGIN], "endpointing", PREEMPTIVE),
+    Case("guess_of_a_lost_recogniser", SpeechEnded(0.2, 3000), 3.2, [BEGIN_ANEW], "endpointing", PREEMPTIVE),
+    Case("in_words", SpeechEnded(0.2, 3000), 3.2, [BEGIN], "endpointing", PREEMPTIVE),
     # The caller has stopped.
     Case("endpointing", SpeechBegan(), 3.4, [], "user_speaking"),
     Case("endpointing", HELLO, 3.4, [], "endpointing"),

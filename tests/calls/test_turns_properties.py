@@ -48,6 +48,7 @@ class Conversation(RuleBasedStateMachine):
         self.audible = self.paused = False
         self.prepared = None  # what a reply that nobody hears yet was begun to
         self.gives_partials = True
+        self.guessed = False  # that the turn is over
         self.tools = 0  # batches that run
         self.results = {}  # of tools, which the model has not been told
         self.warnings = 0
@@ -219,6 +220,18 @@ class Conversation(RuleBasedStateMachine):
     def the_recogniser_ends_the_turn(self):
         self.happens(turns.EndOfTurn())
 
+    @precondition(lambda self: self.on)
+    @rule()
+    def the_recogniser_guesses_that_the_turn_is_over(self):
+        self.guessed = True
+        self.happens(turns.EagerEndOfTurn())
+
+    @precondition(lambda self: self.on)
+    @rule()
+    def the_recogniser_takes_its_guess_back(self):
+        self.happens(turns.TurnResumed())
+        assert self.prepared is None or self.taking.state not in {"user_speaking", "endpointing"}
+
     @precondition(lambda self: self.on and not self.lost)
     @rule()
     def the_recogniser_is_lost(self):
@@ -342,7 +355,8 @@ class Conversation(RuleBasedStateMachine):
             case "closing":
                 assert self.reply is not None
                 assert timers == {turns.LastWordsOverdue}
-        assert self.prepared is None or self.taking.state == "endpointing"
+        begun_in = {"endpointing", "user_speaking"} if self.guessed else {"endpointing"}
+        assert self.prepared is None or self.taking.state in begun_in
         dialling = bool(self.taking._unanswered.digits)
         assert dialling == (turns.DigitsDue in timers) or self.taking.state == "closing"
         assert (self.taking._entered is None) or self.taking.state == "endpointing"

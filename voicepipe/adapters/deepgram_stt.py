@@ -60,7 +60,8 @@ class DeepgramSttOptions:
     eot_threshold: float | None = field(default=None, validator=optional([ge(0.5), le(1.0)]))
     """Flux: how sure it must be that the turn is over, 0.5 to 1; 1 leaves it to the call. Left out: 0.7."""
     eager_eot_threshold: float | None = field(default=None, validator=optional([ge(0.3), le(0.9)]))
-    """Flux: how sure it must be for a first guess, 0.3 to 0.9. Left out: it does not guess."""
+    """Flux: how sure it must be for a first guess, 0.3 to 0.9, at which `turns.preemptive` begins a reply. Left out: it
+    does not guess."""
     eot_timeout_ms: int | None = field(default=None, validator=optional([ge(500), le(60_000)]))
     """Flux: silence that ends the turn in any case, in ms. Left out: 5000."""
     punctuate: bool = True

@@ -36,7 +36,7 @@ from voicepipe.calls.toolbox import Toolbox
 from voicepipe.calls.turn_events import Ending
 from voicepipe.calls.turns import TurnTaking
 from voicepipe.errors import ComponentError, without_frames
-from voicepipe.events import EndOfTurn, Transcript
+from voicepipe.events import EndOfTurn, Transcript, TurnResumed
 from voicepipe.nurseries import defect_of, open_hidden_nursery
 
 if TYPE_CHECKING:
@@ -321,8 +321,10 @@ class Call:
             end_ms = event.audio_end_ms
             audio_ms = None if end_ms is None else self._listening.call_ms(end_ms)
             self._happened(turns.Final(event.text, event.language, event.confidence, audio_ms))
-        elif isinstance(event, EndOfTurn) and not event.eager:
-            self._happened(turns.EndOfTurn())
+        elif isinstance(event, EndOfTurn):
+            self._happened(turns.EagerEndOfTurn() if event.eager else turns.EndOfTurn())
+        elif isinstance(event, TurnResumed):
+            self._happened(turns.TurnResumed())
 
     def _on_recogniser(self, found: bool) -> None:
         if self._ending is None:

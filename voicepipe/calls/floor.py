@@ -94,6 +94,7 @@ class Floor:
         self._gives_partials = False  # this recogniser
         self._words_are_new = False  # in the last partial
         self._prepared: str | None = None  # what a reply was begun to
+        self._guesses_ends = False  # this recogniser, from the words: it knows better than a pause
         self._caller_speaks = self._sustained = False
         self._silent_since = self._final_at = 0.0
         self._speech_end_ms = 0.0
@@ -143,7 +144,9 @@ class Floor:
             case turn.Final():
                 self._partial, self._final_at = "", now
             case turn.RecogniserLost():
-                self._partial, self._gives_partials = "", False
+                self._partial, self._gives_partials, self._guesses_ends = "", False, False
+            case turn.EagerEndOfTurn():
+                self._guesses_ends = True
             case turn.ToolsBegan():
                 self._tools_run += 1
             case turn.ToolsEnded(results):
@@ -282,8 +285,8 @@ class Floor:
         else:
             self._reply(said, self._unanswered.take_words())
 
-    def _prepare(self) -> None:
-        """Begins a reply to what seems to have been said, unless it has been begun."""
+    def _prepare(self, *, begin: bool = True) -> None:
+        """Throws away a reply that was begun to other words than have come, and begins one to these, if it is to."""
         finals, partial = self._unanswered.finals, self._partial
         words = [*finals, *([turn.Final(partial)] if partial else [])]
         if not self._turns.preemptive or not words or self._unanswered.digits or self._entered is not None:
@@ -291,8 +294,9 @@ class Floor:
         said = utterance_of(words)
         if self._prepared != plain(said.text):
             self._discard()
-            self._prepared = plain(said.text)
-            self._do(turn.Prepare(said, (*self._unanswered.noted, said)))
+            if begin:
+                self._prepared = plain(said.text)
+                self._do(turn.Prepare(said, (*self._unanswered.noted, said)))
 
     def _discard(self) -> None:
         if self._prepared is not None:
@@ -369,6 +373,7 @@ class Floor:
         if not may_wait or not self._words_are_coming():
             self._reply_to_caller(now)
         elif self.state != "endpointing" or not self._final_due:
+            self._discard()
             self._enter("endpointing")
             self._ask_for_last_word(now)
 

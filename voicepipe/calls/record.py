@@ -14,6 +14,7 @@ from voicepipe.calls.events import (
     ComponentLabel,
     FailedOver,
     RecordingFailed,
+    ReplyPrepared,
     Timings,
     ToolEnded,
     TurnEnded,
@@ -113,6 +114,8 @@ class CallRecord:
     """What was said, in order."""
     tools: tuple[ToolRecord, ...] = ()
     """What the model had done, in the order in which it ended."""
+    discarded_replies: int = 0
+    """Replies that were begun before the caller's words were final, and thrown away: what `preemptive` cost."""
     failures: tuple[FailureRecord, ...] = ()
     """What failed, and what was done about it, in order."""
 
@@ -139,6 +142,7 @@ class CallRecorder:
         self._tools: list[ToolRecord] = []
         self._failures: list[FailureRecord] = []
         self._recording_failed = ""
+        self._discarded_replies = 0
 
     def observe(self, event: CallEvent) -> None:
         """Takes in what happens on the call."""
@@ -165,6 +169,8 @@ class CallRecorder:
                 self._failures.append(FailureRecord(event.at_s, event.role, error.component, "failed", error.message))
             case FailedOver():
                 self._failures.append(FailureRecord(event.at_s, event.role, event.component, event.rung))
+            case ReplyPrepared():
+                self._discarded_replies += not event.used
             case RecordingFailed():
                 self._recording_failed = event.reason
             case CallEnded():
@@ -192,5 +198,6 @@ class CallRecorder:
             recording_failed=self._recording_failed,
             turns=tuple(self._turns),
             tools=tuple(self._tools),
+            discarded_replies=self._discarded_replies,
             failures=tuple(self._failures),
         )

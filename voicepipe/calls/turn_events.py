@@ -87,6 +87,16 @@ class EndOfTurn:
 
 
 @frozen
+class EagerEndOfTurn:
+    """The recogniser guesses that the caller has finished, and may take it back."""
+
+
+@frozen
+class TurnResumed:
+    """The recogniser takes its guess back: the caller goes on."""
+
+
+@frozen
 class ToolsBegan:
     """Tools that a reply called run, whatever is said meanwhile."""
 
@@ -206,6 +216,8 @@ Event = (
     | Partial
     | Final
     | EndOfTurn
+    | EagerEndOfTurn
+    | TurnResumed
     | ToolsBegan
     | ToolsEnded
     | ToolSlow

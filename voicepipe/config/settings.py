@@ -100,8 +100,9 @@ class TurnsSettings:
     endpointing: EndpointingSettings = EndpointingSettings()
     """How the words change that."""
     preemptive: bool = False
-    """Whether the model may begin a reply before the words are final. It is thrown away if they change; it saves time
-    and costs requests."""
+    """Whether the model may begin a reply before the words are final: when the caller pauses, or when the recogniser
+    guesses an end of the turn, if it does (`eager_eot_threshold`). The reply is thrown away if the words change; that
+    saves time and costs requests."""
     hang_up_phrases: tuple[str, ...] = ()
     """What the caller may say to end the call, instead of an answer to it."""
     dtmf: DtmfSettings = DtmfSettings()
