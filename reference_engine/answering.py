@@ -357,6 +357,7 @@ def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str 
                 ok=event.ok,
                 seconds=round(event.seconds, 3),
                 result=event.result,
+                **({"hint": event.hint} if event.hint else {}),
                 **({} if event.error is None else {"exc_info": event.error}),
             )
         case CallEnded():

@@ -76,6 +76,7 @@ FOR_ADAPTERS = {
     "voicepipe.registry",
     "voicepipe.requests",
     "voicepipe.speech_heads",
+    "voicepipe.tls",
     *(f"voicepipe.wire{part}" for part in ("", ".helper", ".http", ".process", ".refusals", ".sessions", ".websocket")),
 }
 SHARED_BY_ADAPTERS = {

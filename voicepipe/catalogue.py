@@ -16,7 +16,7 @@ import yaml
 from attrs import frozen
 
 from voicepipe.components import Role
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.described import UNIONS, Described, DescribedField, as_data, describe
 from voicepipe.registry import ROLES, installed
 
@@ -107,7 +107,7 @@ def example_of(one: DescribedField, adapter: str) -> Any:
     """A value that an option may have: its default, what its docstring has for an example, or what fits its type."""
     if not one.required:
         return as_data(one.default)
-    if one.type in {str, File, Directory} and (said := _EXAMPLE.search(one.doc)):
+    if one.type in {str, File, CaFile, Directory} and (said := _EXAMPLE.search(one.doc)):
         return said["value"]
     if one.bounds.choices:
         return one.bounds.choices[0]
@@ -119,7 +119,7 @@ def _fitting(kind: Any, one: DescribedField, adapter: str) -> Any:
     value: Any
     if kind is Secret:
         value = f"${{{re.sub(r'[^A-Z0-9]', '_', f'{adapter}_{one.name}'.upper())}}}"
-    elif kind in {File, Directory}:
+    elif kind in {File, CaFile, Directory}:
         value = f"path/to/{one.name}"
     elif kind is bool:
         value = True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import attrs
 from attrs import field, frozen
 
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.docstrings import paragraphs, said_of_fields
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ WORDS: dict[Any, str] = {
     Any: "anything",
     Secret: "secret",
     File: "file",
+    CaFile: "file",
     Directory: "directory",
 }
 """How types are called where people read who write YAML."""

@@ -25,6 +25,7 @@ from voicepipe.errors import ComponentError, errors_behind, is_local, without_fr
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.quoting import MOST_SAID, quoted
 from voicepipe.speech_heads import SpeechHeads
+from voicepipe.tls import tls_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -92,6 +93,11 @@ def _concealed(error: ComponentError, who: Who) -> ComponentError:
     error.component, error.role = error.component or who.name, error.role or who.role
     if error.fault == "component" and is_local(error):
         error.fault = "local"  # no outage of the provider's
+    if failure := tls_failure(error):
+        # Else an adapter that knows nothing of TLS would call it a broken connection, which may pass.
+        error.retryable, error.hint = False, error.hint or failure.hint
+        if failure.cause not in error.message:
+            error.message = f"{error.message}: the server {failure.cause}"
     # Adapters hand on what was said as it came: only then all secrets in it are found. It is folded and cut here.
     error.message = quoted(str(error.message), who.conceal, MOST_SAID)
     error.answered = quoted(str(error.answered), who.conceal)

@@ -217,4 +217,13 @@ class TransportError(VoicepipeError):
 
 
 class ToolError(VoicepipeError):
-    """A tool can't do what it was asked; raised by the tool itself, and its text is what the model is told."""
+    """A tool can't do what it was asked; raised by the tool itself, and its text is what the model is told.
+
+    Attributes:
+        hint: what an operator can do about it, for the log; the model is not told.
+
+    """
+
+    def __init__(self, *args: object, hint: str = "") -> None:
+        self.hint = hint
+        super().__init__(*args)

@@ -48,7 +48,7 @@ from voicepipe.config.load import load_config
 from voicepipe.config.paths import absolute_path
 from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import SetConfig
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.errors import (
     CallRefused,
     ComponentError,
@@ -101,6 +101,7 @@ from voicepipe.requests import (
     Trigger,
     Utterance,
 )
+from voicepipe.tls import tls_context
 from voicepipe.transports.audiosocket import (
     AudioSocketListener,
     AudioSocketTransport,
@@ -116,6 +117,7 @@ __all__ = [
     "AudioFormat",
     "AudioSocketListener",
     "AudioSocketTransport",
+    "CaFile",
     "Call",
     "CallBegan",
     "CallEnded",
@@ -229,5 +231,6 @@ __all__ = [
     "read_in_thread",
     "run_program",
     "serve_audiosocket",
+    "tls_context",
     "tool",
 ]

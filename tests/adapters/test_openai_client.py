@@ -16,7 +16,7 @@ from vendors.serving import Fault, open_memory_network
 
 from voicepipe.adapters.openai_client import check_client, open_client
 from voicepipe.adapters.openai_errors import broken_off, refused, retry_after_s
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.errors import ComponentError
 from voicepipe.quoting import quoted
 
@@ -27,6 +27,7 @@ NAME = "${OPENAI_API_KEY}"
 class Account:
     api_key: Secret | None = field(default=Secret(KEY, NAME))
     base_url: str | None = "http://openai.test:80/v1"
+    ca_file: CaFile | None = None
     connect_timeout_s: float = 5.0
     timeout_s: float = 10.0
 

@@ -13,6 +13,7 @@ from voicepipe.config.load import load_config
 from voicepipe.errors import ToolError
 from voicepipe.pipelines.http_tools import MOST_BYTES, http_tool, open_client
 from voicepipe.requests import CallInfo
+from voicepipe.tls import tls_context
 
 CONTEXT = ToolContext("c", CallInfo())
 FILE = """\
@@ -53,7 +54,7 @@ async def shop():
 @pytest.fixture
 async def ask(shop, tmp_path):
     """Makes the tool that a file declares, and calls it."""
-    client = open_client()
+    client = open_client(tls_context())
     model = tmp_path / "model"
     model.mkdir()
     (model / "model.conf").touch()

@@ -15,7 +15,6 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from random import Random
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -397,23 +396,33 @@ class Address:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def https(self) -> str:
+        """`https://127.0.0.1:4711`."""
+        return f"https://{self.host}:{self.port}"
+
+    @property
     def ws(self) -> str:
         """`ws://127.0.0.1:4711`."""
         return f"ws://{self.host}:{self.port}"
 
 
 @asynccontextmanager
-async def open_vendor(serve):
+async def open_vendor(serve, tls=None):
     """Serves on a port of loopback; gives its `Address`.
 
     Args:
         serve: a `VendorServer`, or an async function of a stream for what is not HTTP.
+        tls: the `ssl.SSLContext` of a server that speaks TLS.
 
     """
     handler = serve.serve if isinstance(serve, VendorServer) else serve
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    if tls is not None:
+        listeners = [trio.SSLListener(listener, tls, https_compatible=True) for listener in listeners]
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
-        yield Address("127.0.0.1", listeners[0].socket.getsockname()[1])
+        await nursery.start(trio.serve_listeners, handler, listeners)
+        yield Address("127.0.0.1", port)
         nursery.cancel_scope.cancel()
 
 

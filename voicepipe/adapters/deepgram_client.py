@@ -13,7 +13,6 @@ them and the SDK's socket clients use them. The SDK's private names stand in thi
 
 from __future__ import annotations
 
-import ssl
 import threading
 import warnings
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -28,9 +27,10 @@ from attrs import frozen
 
 from voicepipe.adapters.api_keys import check_api_key
 from voicepipe.adapters.deepgram_errors import closed, refused
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem, without_frames
+from voicepipe.tls import tls_context, tls_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -94,6 +94,8 @@ class Account:
     """How long a connection may take, in s."""
     timeout_s: float
     """How long an answer to a REST request may take, in s."""
+    ca_file: CaFile | None = None
+    """Whose certificates to trust; None: those that this machine trusts."""
 
 
 def check_account(base_url: str, api_key: str) -> Iterator[Problem]:
@@ -202,9 +204,9 @@ class Client:
         self._key = "api_key" if account.api_key.source == "***" else account.api_key.source
         https = account.base_url.rstrip("/")
         wss = "ws" + https.removeprefix("http")
-        self._ssl = ssl.create_default_context()
+        self._tls = tls_context(account.ca_file)
         self._http = self._httpx.AsyncClient(
-            verify=self._ssl,
+            verify=self._tls,
             trust_env=False,
             timeout=self._httpx.Timeout(account.timeout_s, connect=account.connect_timeout_s),
         )
@@ -238,7 +240,7 @@ class Client:
         url = f"{self._socket_url}{api.path}?{urlencode(pairs)}"
         opening = self._websockets.connect(
             url,
-            ssl=self._ssl if url.startswith("wss:") else None,
+            ssl=self._tls if url.startswith("wss:") else None,
             additional_headers=self._headers,
             user_agent_header=None,  # the SDK's is among the headers
             compression=None,  # audio can't be compressed
@@ -314,15 +316,12 @@ class Client:
         return ComponentError(f"{self._account.base_url} did not take the connection within {within}")
 
     def _unreachable(self, error: BaseException) -> ComponentError:
+        if failure := tls_error(error, self._account.base_url, self._account.ca_file):
+            return failure
         while error.__cause__ is not None:  # trio and websockets wrap what the system said
             error = error.__cause__
         said = str(error)
-        untrusted = isinstance(error, ssl.SSLCertVerificationError)
-        return ComponentError(
-            f"{self._account.base_url} can't be reached" + (f": {said}" if said else ""),
-            retryable=not untrusted,
-            hint="this machine does not trust its certificate" if untrusted else "",
-        )
+        return ComponentError(f"{self._account.base_url} can't be reached" + (f": {said}" if said else ""))
 
     async def close(self) -> None:
         """Closes the REST connections that are kept."""

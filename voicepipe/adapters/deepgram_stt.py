@@ -19,7 +19,7 @@ from voicepipe.adapters.deepgram_hearing import MOST_KEYTERM_CHARS, MOST_KEYTERM
 from voicepipe.adapters.deepgram_nova import Nova
 from voicepipe.adapters.deepgram_stream import TranscriptStream, open_stream
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 from voicepipe.requests import Listen, StreamInput
@@ -74,6 +74,8 @@ class DeepgramSttOptions:
     """Whether Deepgram is forbidden to improve its models with what callers say; changes the price."""
     base_url: str = "https://api.deepgram.com"
     """Where Deepgram is: another region, or a server of your own."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
     connect_timeout_s: float = field(default=5.0, validator=[gt(0), le(60)])
     """How long a connection may take, in s; a connection that breaks is opened again within that time."""
     timeout_s: float = field(default=10.0, validator=[gt(0), le(120)])
@@ -157,7 +159,7 @@ async def open_deepgram_stt(options: DeepgramSttOptions, resources: Resources) -
     """Loads the SDK; connections are opened by calls."""
     for problem in check_options(options):
         raise ComponentError(f"{problem.path} {problem.message}".lstrip(), retryable=False, hint=problem.hint)
-    account = Account(options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s)
+    account = Account(options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file)
     async with open_client(account, resources) as client:
         yield _DeepgramStt(options, client)
 

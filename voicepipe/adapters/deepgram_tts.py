@@ -19,7 +19,7 @@ from voicepipe.adapters.deepgram_speak_limits import MOST_CHARS, Limits
 from voicepipe.adapters.deepgram_speak_stream import SpokenReply
 from voicepipe.adapters.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 
@@ -56,6 +56,8 @@ class DeepgramTtsOptions:
     """Whether Deepgram is forbidden to improve its models with what is said; changes the price."""
     base_url: str = "https://api.deepgram.com"
     """Where Deepgram is: another region, or a server of your own."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
     connect_timeout_s: float = field(default=5.0, validator=[gt(0), le(60)])
     """How long a connection may take, in s."""
     timeout_s: float = field(default=10.0, validator=[gt(0), le(120)])
@@ -146,7 +148,7 @@ class _Deepgram:
 @asynccontextmanager
 async def open_deepgram_tts(options: DeepgramTtsOptions, resources: Resources) -> AsyncIterator[_Deepgram]:
     """Makes the client."""
-    account = Account(options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s)
+    account = Account(options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file)
     async with open_client(account, resources) as client:
         yield _Deepgram(client, options)
 

@@ -22,10 +22,11 @@ from voicepipe.adapters.elevenlabs_errors import code_of, refused
 from voicepipe.adapters.elevenlabs_timestamps import TimedSpeech
 from voicepipe.adapters.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
+from voicepipe.tls import tls_context, tls_error
 from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class ElevenLabsOptions:
     """Whether to ask when each word is spoken, so that it is known to the word what the caller heard of a reply."""
     base_url: str = "https://api.elevenlabs.io"
     """Where they are: another region, or a server of your own that speaks the same."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
     """How long a connection may take, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
@@ -128,6 +131,7 @@ class _ElevenLabs:
         self._http = self._httpx.AsyncClient(
             base_url=options.base_url,
             headers={"xi-api-key": str(options.api_key), "accept-encoding": "identity"},
+            verify=tls_context(options.ca_file),
             trust_env=False,
             timeout=self._httpx.Timeout(options.timeout_s, connect=options.connect_timeout_s),
             limits=self._httpx.Limits(max_connections=None, max_keepalive_connections=20),
@@ -218,6 +222,8 @@ class _ElevenLabs:
         except httpx.TimeoutException as error:
             raise ComponentError(f"nothing came for {options.timeout_s:g} s") from error
         except httpx.ConnectError as error:
+            if failure := tls_error(error, options.base_url, options.ca_file):
+                raise failure from error
             raise ComponentError(f"{options.base_url} can't be reached", answered=str(error)) from error
         except httpx.HTTPError as error:
             raise ComponentError("the connection broke", answered=str(error)) from error

@@ -25,12 +25,13 @@ from voicepipe.adapters.api_keys import check_api_key
 from voicepipe.adapters.openai_errors import broken_off, refused
 from voicepipe.distribution import install_hint
 from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.tls import tls_context, tls_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from voicepipe.components import Resources
-    from voicepipe.config.values import Secret
+    from voicepipe.config.values import CaFile, Secret
     from voicepipe.errors import Fault
 
 __all__ = ["HINT_SLOW", "Account", "Client", "check_client", "is_openai", "open_client"]
@@ -63,6 +64,10 @@ class Account(Protocol):
     @property
     def base_url(self) -> str | None:
         """The server's address, up to its version: `http://127.0.0.1:11434/v1`; None: OpenAI."""
+
+    @property
+    def ca_file(self) -> CaFile | None:
+        """Whose certificates to trust; None: those that this machine trusts."""
 
     @property
     def connect_timeout_s(self) -> float:
@@ -113,6 +118,7 @@ class Client:
         )
         timeout = self._httpx.Timeout(account.timeout_s, connect=account.connect_timeout_s)
         http = self._httpx.AsyncClient(
+            verify=tls_context(account.ca_file),
             trust_env=False,
             limits=limits,
             timeout=timeout,
@@ -194,6 +200,8 @@ class Client:
         """What a failure of the connection means; `error` is httpx's, or what the SDK could not map."""
         account, httpx = self._account, self._httpx
         where = urlsplit(account.base_url or OPENAI).netloc.rpartition("@")[2]
+        if failure := tls_error(error, where, account.ca_file):
+            return failure
         said = f": {error}" if str(error) else ""
         slow_to_connect = f"no connection to {where} within {account.connect_timeout_s:g} s"
         meanings = {

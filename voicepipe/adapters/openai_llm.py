@@ -22,7 +22,7 @@ from voicepipe.adapters.openai_answer import Answer
 from voicepipe.adapters.openai_chat import ChatReply
 from voicepipe.adapters.openai_client import HINT_SLOW, check_client, is_openai, open_client
 from voicepipe.adapters.openai_responses import ResponseReply
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import ReplyEvent
 from voicepipe.registry import Adapter
@@ -56,6 +56,8 @@ class OpenAIOptions:
     """OpenAI's key, or the server's if it wants one."""
     base_url: str | None = None
     """Another server that speaks this API, up to its version: `http://127.0.0.1:11434/v1`; None: OpenAI."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
     api: Literal["chat", "responses"] = "chat"
     """Which API: Chat Completions, which all servers have, or Responses, which is OpenAI's own."""
     temperature: float | None = field(default=None, validator=optional([ge(0), le(2)]))

@@ -24,7 +24,7 @@ from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai_transcript import Heard, StreamedTranscript, heard
 from voicepipe.adapters.openai_utterance import Utterance, UtteranceAudio, wav
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import Transcript, TranscriptEvent
 from voicepipe.registry import Adapter
@@ -62,6 +62,8 @@ class OpenAITranscriptionOptions:
     """OpenAI's key, or the server's if it wants one."""
     base_url: str | None = None
     """Another server that speaks this API, up to its version: `http://127.0.0.1:8000/v1`; None: OpenAI."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
     language: str | None = field(default=None, validator=optional(matches_re(r"[A-Za-z]{2,3}(-\w+)*")))
     """What callers speak: `en`, `de-AT`; None: the model finds out."""
     prompt: str | None = None

@@ -15,7 +15,7 @@ from attrs.validators import ge, gt, le, min_len
 from voicepipe.adapters.openai_client import check_client, open_client
 from voicepipe.adapters.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.registry import Adapter
 from voicepipe.speech_heads import refuse_encoded
@@ -47,6 +47,8 @@ class OpenAISpeechOptions:
     """OpenAI's key, or the server's if it wants one."""
     base_url: str | None = None
     """Another server that speaks this API, up to its version: `http://127.0.0.1:8880/v1`; None: OpenAI."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
     instructions: str | None = None
     """How it is to be said: tone, pace, accent. Not for `tts-1` and `tts-1-hd`."""
     speed: float = field(default=1.0, validator=[ge(0.25), le(4)])

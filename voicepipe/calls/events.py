@@ -278,6 +278,8 @@ class ToolEnded:
     """How long it took, in s."""
     error: BaseException | None = None
     """What the tool raised, if that was not a `ToolError`."""
+    hint: str = ""
+    """What an operator can do about a failure, if the tool knows; the model is not told."""
 
 
 @frozen

@@ -64,6 +64,7 @@ class _Outcome:
     ok: bool
     result: str
     error: BaseException | None = None
+    hint: str = ""
 
 
 @define(eq=False)
@@ -230,6 +231,7 @@ class ToolRuns:
             result=_shortened(outcome.result),
             seconds=seconds,
             error=outcome.error,
+            hint=outcome.hint,
         )
         batch.left.discard(call.id)
         if not run.stopped and batch.replied_to:
@@ -276,7 +278,7 @@ def _failed(failure: Exception | SystemExit) -> _Outcome:
     """A failure that the tool meant says itself what it is; any other is a defect, whose words are for the log."""
     first = next(leaves_of(failure))
     if isinstance(first, ToolError):
-        return _Outcome(ok=False, result=f"error: {first}")
+        return _Outcome(ok=False, result=f"error: {first}", hint=first.hint)
     return _Outcome(ok=False, result=f"error: the tool failed ({type(first).__name__})", error=failure)
 
 

@@ -11,6 +11,7 @@ from attrs import frozen
 from voicepipe.distribution import install_hint
 from voicepipe.documents import did_you_mean, shown
 from voicepipe.errors import VoicepipeError
+from voicepipe.tls import FILE_VARIABLE, tls_context, tls_failure
 
 if TYPE_CHECKING:
     import httpx
@@ -62,7 +63,7 @@ def ask_serving(engine: str, name: str | None) -> Serving:
         message = "asking an engine needs httpx, which is not installed"
         raise NoAnswerError(message, install_hint("engine")) from None
     by_address = engine.startswith(("http://", "https://"))
-    transport = httpx.HTTPTransport(uds=None if by_address else engine)
+    transport = httpx.HTTPTransport(verify=tls_context()) if by_address else httpx.HTTPTransport(uds=engine)
     token = os.environ.get(TOKEN) if by_address else None
     try:
         with httpx.Client(
@@ -74,6 +75,9 @@ def ask_serving(engine: str, name: str | None) -> Serving:
         ) as client:
             return _serving(client, engine, name)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if failure := tls_failure(error):
+            hint = f"{FILE_VARIABLE} may name a PEM file with the certificates that are to be trusted"
+            raise NoAnswerError(f"the engine at {engine} {failure.cause}", hint) from error
         hint = "give the path of its control socket, or its URL: `reference-engine run --help` tells where it is"
         raise NoAnswerError(f"no engine answers at {engine}: {error or type(error).__name__}", hint) from error
 

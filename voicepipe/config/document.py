@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.paths import NO_PATH_HINT, why_no_path
-from voicepipe.config.reading import SetReading, directory_hook, file_hook, secret_hook, set_reading
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.config.reading import SetReading, ca_file_hook, directory_hook, file_hook, secret_hook, set_reading
+from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.documents import Document, Place, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Sequence
@@ -35,8 +35,9 @@ class ConfigDocument:
     """A YAML file that was read, but not yet typed; made by `read_document`.
 
     It becomes an attrs class whose fields are texts, numbers, booleans, `Literal` texts, other attrs classes,
-    `tuple[T, ...]` for lists, `Mapping[str, T]`, unions of those, or `Secret`, `File`, `Directory` or `Path`. Where
-    `${NAME}` or `${file:path}` stands, it is resolved. A `Path` starts where the file is, and nothing need be there.
+    `tuple[T, ...]` for lists, `Mapping[str, T]`, unions of those, or `Secret`, `File`, `CaFile`, `Directory` or `Path`.
+    Where `${NAME}` or `${file:path}` stands, it is resolved. A `Path` starts where the file is, and nothing need be
+    there.
     """
 
     def __init__(self, document: Document, files: Files, environ: Mapping[str, str]) -> None:
@@ -135,5 +136,13 @@ def _path_hook(place: Place, _: Any) -> Path:
 
 
 class _Reading(SetReading):
-    converter = converter_with({Secret: secret_hook, File: file_hook, Directory: directory_hook, Path: _path_hook})
+    converter = converter_with(
+        {
+            Secret: secret_hook,
+            File: file_hook,
+            CaFile: ca_file_hook,
+            Directory: directory_hook,
+            Path: _path_hook,
+        }
+    )
     nouns: ClassVar[Mapping[Any, str]] = {**SetReading.nouns, Path: "a path"}

@@ -13,6 +13,7 @@ from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.keys import sha256_of, written
 from voicepipe.config.reading import (
     SetReading,
+    ca_file_hook,
     directory_hook,
     file_hook,
     secret_hook,
@@ -33,7 +34,7 @@ from voicepipe.config.sections import (
 )
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
 from voicepipe.config.tools import ArgumentsSchema, check_tools, schema_hook
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.documents import Place, Refused, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Node
@@ -315,6 +316,7 @@ class _Reading(SetReading):
             ArgumentsSchema: schema_hook,
             Secret: secret_hook,
             File: file_hook,
+            CaFile: ca_file_hook,
             Directory: directory_hook,
         }
     )

@@ -10,8 +10,9 @@ from attrs import evolve
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
 from voicepipe.config.secrets import SHORTEST_KEY, Secrets, names_a_secret
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.documents import Place, Reading, did_you_mean, likely, shown
+from voicepipe.tls import fault_of_ca_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ class SetReading(Reading):
         **Reading.nouns,
         Secret: "text",
         File: "the path of a file",
+        CaFile: "the path of a file",
         Directory: "the path of a directory",
     }
 
@@ -172,6 +174,15 @@ def file_hook(place: Place, _: Any) -> File:
         return set_reading(place).files.file(text)
     except Unreadable as error:
         _unreadable(place, text, error)
+
+
+def ca_file_hook(place: Place, of: Any) -> CaFile:
+    """A file of CA certificates, read, each of which can be used."""
+    file = file_hook(place, of)
+    if fault := fault_of_ca_file(file.content):
+        message, hint = fault
+        place.refuse(f"{place.given} {message}", hint)
+    return CaFile(file.path, file.content, file.shown)
 
 
 def directory_hook(place: Place, _: Any) -> Directory:

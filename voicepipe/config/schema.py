@@ -31,7 +31,7 @@ from voicepipe.config.sections import (
 )
 from voicepipe.config.settings import TOOLS
 from voicepipe.config.tools import ARGUMENTS_SCHEMA, NAME, ArgumentsSchema
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.described import UNIONS, Bounds, as_data, describe
 from voicepipe.documents.scalars import free
 from voicepipe.registry import Registry, installed
@@ -235,6 +235,7 @@ _SPECIAL: Mapping[Any, Callable[[Schemas, str], Schema]] = {
     bool: lambda _schemas, _key: _any_of([{"type": "boolean"}, {"$ref": "#/$defs/interpolated"}]),
     NoneType: lambda _schemas, _key: {"type": "null"},
     File: _path,
+    CaFile: _path,
     Directory: _path,
     ToolName: lambda _schemas, _key: {"anyOf": [{"enum": list(TOOLS)}, {"$ref": "#/$defs/text"}]},
     ArgumentsSchema: lambda _schemas, _key: ARGUMENTS_SCHEMA,

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, min_len
 
 from voicepipe.config.reading import set_reading
-from voicepipe.config.values import Secret
+from voicepipe.config.values import CaFile, Secret
 from voicepipe.distribution import install_hint
 from voicepipe.documents import Place, Refused, did_you_mean, shown
 from voicepipe.documents.nodes import Mapping as MappingNode
@@ -76,6 +76,8 @@ class HttpSettings:
     """Sent along, such as `authorization`."""
     query: Mapping[str, str] = field(factory=dict)
     """Added to the URL's query, whatever the arguments are."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
 
 
 @frozen

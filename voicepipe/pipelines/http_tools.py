@@ -15,9 +15,11 @@ from voicepipe.config.secrets import Secrets
 from voicepipe.config.tools import ARGUMENT, ToolSettings
 from voicepipe.errors import ToolError
 from voicepipe.quoting import quoted
+from voicepipe.tls import tls_failure
 from voicepipe.tool_schemas import plain
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
 
     from voicepipe.calls.tool_functions import ToolContext
@@ -35,11 +37,14 @@ IN_QUERY = frozenset({"GET", "DELETE"})
 """Methods whose requests have no body (RFC 9110, section 9.3)."""
 
 
-def open_client() -> Any:
-    """An `httpx.AsyncClient` for all tools of a process; close it with `aclose`.
+def open_client(context: ssl.SSLContext) -> Any:
+    """An `httpx.AsyncClient` for tools; close it with `aclose`.
 
-    It keeps connections, and nothing else from one request to the next. Blocks for 0.2 s: it imports httpx, and reads
-    the certificates.
+    It keeps connections, and nothing else from one request to the next. Blocks for 0.2 s: it imports httpx.
+
+    Args:
+        context: whom it trusts, from `tls_context`.
+
     """
     httpx, cookies = import_module("httpx"), import_module("http.cookiejar")
     none = cookies.DefaultCookiePolicy(allowed_domains=[])
@@ -48,6 +53,7 @@ def open_client() -> Any:
         headers={"accept-encoding": "identity"},
         timeout=None,  # a tool has its own
         trust_env=False,
+        verify=context,
     )
 
 
@@ -102,8 +108,10 @@ class _Request:
             ) as answer:
                 text = await _text_of(answer, self._secrets)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = quoted(str(error), self._secrets.conceal, MOST_OF_REFUSAL) or type(error).__name__
-            raise ToolError(f"the request failed: {said}") from None
+            failure = tls_failure(error, http.ca_file)
+            said = f"the server {failure.cause}" if failure else str(error)
+            said = quoted(said, self._secrets.conceal, MOST_OF_REFUSAL) or type(error).__name__
+            raise ToolError(f"the request failed: {said}", hint=failure.hint if failure else "") from None
         if not answer.is_success:
             raise ToolError(f"HTTP {answer.status_code}: {text[:MOST_OF_REFUSAL]}".removesuffix(": "))
         return text if text.strip() else None

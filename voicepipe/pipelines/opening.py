@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.tool_functions import FunctionTool
     from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig, SpeechSettings
+    from voicepipe.config.values import CaFile
+    from voicepipe.pipelines.http_clients import SharedClient
     from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.shared_component import SharedComponent
     from voicepipe.registry import Registry
@@ -49,6 +51,7 @@ class Holding:
         self._settings: tuple[ComponentSettings, ...] = ()
         self._apologies = Apologies((), self.components)
         self._tools: dict[str, tuple[FunctionTool, ...]] = {}
+        self._clients: dict[CaFile | None, SharedClient] = {}
         self._in_use = trio.CancelScope()
 
     async def open(
@@ -136,6 +139,9 @@ class Holding:
         for shared in self._taken:
             self._runtime.let_go(shared)
         self._taken.clear()
+        for client in self._clients.values():
+            self._runtime.http_clients.let_go(client)
+        self._clients.clear()
         self.components.clear()
 
     def _take(self, settings: ComponentSettings, registry: Registry) -> SharedComponent:
@@ -164,13 +170,20 @@ class Holding:
         own = tuple(self._functions[name] for name in pipeline.tools if name in self._functions)
         if not pipeline.declared:
             return own
-        client = await self._runtime.web()
+        clients = {name: await self._client(settings.http.ca_file) for name, settings in pipeline.declared.items()}
 
         def make() -> tuple[FunctionTool, ...]:
             of = pipeline.declared.items()
-            return tuple(http_tool(name, settings, pipeline.secrets, client) for name, settings in of)
+            return tuple(http_tool(name, settings, pipeline.secrets, clients[name]) for name, settings in of)
 
         return own + await trio.to_thread.run_sync(make)  # it imports jsonschema
+
+    async def _client(self, ca_file: CaFile | None) -> Any:
+        """The client of tools that trust that file, held as long as the version is."""
+        shared = self._clients.get(ca_file)
+        if shared is None:
+            shared = self._clients[ca_file] = await self._runtime.http_clients.take(ca_file)
+        return shared.http
 
     def _fatal(self, config: SetConfig, kept: Collection[str], *, in_part: bool) -> list[Problem]:
         """Why it can't be served: what is wrong in each role that has nothing."""

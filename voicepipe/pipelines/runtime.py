@@ -12,7 +12,7 @@ from voicepipe.components import Resources
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.observers import ObserverReports
-from voicepipe.pipelines.http_tools import open_client
+from voicepipe.pipelines.http_clients import HttpClients
 from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Runtime:
         self._components: dict[str, SharedComponent] = {}
         self._running: set[SharedComponent] = set()
         self._idle = trio.Event()
-        self._web: Any = None
-        self._web_lock = trio.Lock()
+        self.http_clients = HttpClients(nursery, self._threads)
+        """The clients of tools that are requests."""
         self._past: dict[tuple[Role, str], tuple[int, int, int]] = {}  # attempts at components that are closed
 
     @property
@@ -97,13 +97,6 @@ class Runtime:
             raise shared.error or ComponentError("was closed", component=settings.name, role=settings.role)
         return shared
 
-    async def web(self) -> Any:
-        """The `httpx.AsyncClient` of all tools that are requests; made when it is first asked for."""
-        async with self._web_lock:
-            if self._web is None:
-                self._web = await trio.to_thread.run_sync(open_client, limiter=self._threads)
-        return self._web
-
     def let_go(self, shared: SharedComponent) -> None:
         """Gives a component back; the last one to do so closes it."""
         shared.holders -= 1
@@ -132,8 +125,6 @@ class Runtime:
             while self._running:
                 self._idle = trio.Event()
                 await self._idle.wait()
-            if self._web is not None:
-                await self._web.aclose()
 
 
 def _add_attempts(attempts: dict[tuple[Role, str], tuple[int, int, int]], shared: SharedComponent) -> None:

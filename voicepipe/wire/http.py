@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from voicepipe.errors import ComponentError
+from voicepipe.tls import tls_error
 from voicepipe.wire.refusals import fault_of, is_too_long
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from voicepipe.config.values import CaFile
 
 __all__ = ["http_failures", "refused", "retry_after_s", "shortened", "unreachable", "unwind", "unwinding"]
 
@@ -133,7 +136,9 @@ def shortened(said: bytes | str) -> str:
 
 
 @contextmanager
-def http_failures(httpx: Any, *, address: str, connect_timeout_s: float, timeout_s: float) -> Iterator[None]:
+def http_failures(
+    httpx: Any, *, address: str, connect_timeout_s: float, timeout_s: float, ca_file: CaFile | None = None
+) -> Iterator[None]:
     """Makes `ComponentError` of httpx's exceptions.
 
     Args:
@@ -141,6 +146,7 @@ def http_failures(httpx: Any, *, address: str, connect_timeout_s: float, timeout
         address: where the service is, for the message.
         connect_timeout_s: how long the client lets a connection take, in s, for the message.
         timeout_s: how long it waits for the next piece of an answer, in s, for the message.
+        ca_file: what the client trusts, for the hint; None: what this machine trusts.
 
     """
     try:
@@ -150,13 +156,22 @@ def http_failures(httpx: Any, *, address: str, connect_timeout_s: float, timeout
     except httpx.TimeoutException as error:
         raise ComponentError(f"nothing came for {timeout_s:g} s") from error
     except httpx.ConnectError as error:
-        raise unreachable(address, error) from error
+        raise unreachable(address, error, ca_file) from error
     except httpx.HTTPError as error:
         raise ComponentError("the connection broke", answered=shortened(str(error))) from error
 
 
-def unreachable(address: str, error: BaseException) -> ComponentError:
-    """The error of a connection that could not be opened."""
+def unreachable(address: str, error: BaseException, ca_file: CaFile | None = None) -> ComponentError:
+    """The error of a connection that could not be opened.
+
+    Args:
+        address: where to.
+        error: what the client raised; a certificate that was refused is named as such.
+        ca_file: what the client trusts, for the hint; None: what this machine trusts.
+
+    """
+    if failure := tls_error(error, address, ca_file):
+        return failure
     while error.__cause__ is not None:  # clients wrap what the system said
         error = error.__cause__
     return ComponentError(f"{address} can't be reached", answered=shortened(str(error)))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.errors import ComponentError
+from voicepipe.tls import tls_context
 from voicepipe.wire.http import refused as refused_as_usual
 from voicepipe.wire.http import shortened, unreachable
 
@@ -62,7 +63,7 @@ async def open_websocket(
         refused: makes the error of a handshake that was refused, from status, headers and body; None: as usual.
         connect_timeout_s: how long the connection and its handshake may take, in s.
         close_s: how long the goodbye may take, in s.
-        ssl_context: what `wss://` trusts; None: what this machine trusts.
+        ssl_context: what `wss://` trusts, from `voicepipe.tls_context`; None: what this machine trusts.
         options: further ones of `websockets.trio.client.connect`, such as `subprotocols` or `ping_interval`.
 
     Raises:
@@ -70,6 +71,8 @@ async def open_websocket(
 
     """
     client = import_module("websockets.trio.client")
+    if ssl_context is None and url.startswith("wss:"):
+        ssl_context = await trio.to_thread.run_sync(tls_context, abandon_on_cancel=True)
     address = url.partition("?")[0]
     opening = client.connect(
         url,
