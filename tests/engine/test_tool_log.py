@@ -32,6 +32,11 @@ def test_the_end(tmp_path):
     assert "exception" not in record
 
 
+def test_a_failure_that_an_operator_can_mend_has_a_hint(tmp_path):
+    event = ToolEnded("c", 1.0, "call_7", "book", ok=False, result="error: ...", seconds=0.1, hint="set ca_file")
+    assert logged(tmp_path, event)["hint"] == "set ca_file"
+
+
 def test_a_tool_that_broke_has_its_traceback(tmp_path):
     try:
         raise ValueError("the calendar is gone")  # noqa: TRY301 - so that it has a traceback

@@ -111,7 +111,9 @@ class _Request:
             failure = tls_failure(error, http.ca_file)
             said = f"the server {failure.cause}" if failure else str(error)
             said = quoted(said, self._secrets.conceal, MOST_OF_REFUSAL) or type(error).__name__
-            raise ToolError(f"the request failed: {said}", hint=failure.hint if failure else "") from None
+            # The log may not show what the model is told, so the hint stands by itself.
+            hint = f"{said}: {failure.hint}" if failure else ""
+            raise ToolError(f"the request failed: {said}", hint=hint) from None
         if not answer.is_success:
             raise ToolError(f"HTTP {answer.status_code}: {text[:MOST_OF_REFUSAL]}".removesuffix(": "))
         return text if text.strip() else None
