@@ -76,7 +76,11 @@ SCHEMAS: dict[str, Schema] = {
     "Plan": _object(
         "What a version changed.",
         **{
-            name: _list(TEXT) for name in ("opened", "kept", "closed", "added", "changed", "removed", "secrets_changed")
+            name: _list(TEXT)
+            for name in (
+                *("opened", "kept", "closed", "added", "changed", "removed"),
+                *("secrets_changed", "unserved", "settings"),
+            )
         },
         active=TEXT,
         was_active=TEXT,

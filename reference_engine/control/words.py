@@ -18,6 +18,8 @@ _CHANGES = (
     ("kept", "components kept"),
     ("closed", "components that close with their last call"),
     ("secrets_changed", "secrets changed"),
+    ("settings", "settings changed"),
+    ("unserved", "changed, but no call gets them (active_pipeline, routes and selectable say which they get)"),
 )
 
 

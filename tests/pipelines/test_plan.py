@@ -137,3 +137,25 @@ def test_components_of_one_key_need_no_look_at_their_secrets():
     old = config(attrs.evolve(a_pipeline(prompt="a"), tts=(attrs.evolve(COMPONENT("tts"), options=Secret("a", "x")),)))
     new = config(attrs.evolve(a_pipeline(prompt="b"), tts=(attrs.evolve(COMPONENT("tts"), options=Secret("b", "x")),)))
     assert plan_change(old, new).secrets_changed == ()
+
+
+def test_no_version_is_without_a_change_to_show():
+    """Whatever makes the digest another one is said, be it that calls get nothing of it."""
+    night, other = (a_pipeline("night", llm=(script,)) for script in ("one", "two"))
+
+    def version(digest, *pipelines, **settings):
+        return attrs.evolve(config(a_pipeline(), *pipelines), digest=digest, **settings)
+
+    old = version("1", night)
+    cases = {
+        "script": (version("2", other), "changed, but no call gets them: night"),
+        "gone": (version("2"), "changed, but no call gets them: night"),
+        "new": (version("2", night, a_pipeline("day")), "changed, but no call gets them: day"),
+        "logging": (version("2", night, logging=LoggingSettings(level="DEBUG")), "settings changed: logging"),
+        "written": (version("2", night), "settings changed: written"),
+    }
+    for name, (new, said) in cases.items():
+        assert said in str(plan_change(old, new)), name
+    assert "changed" not in str(plan_change(old, old))
+    served = plan_change(old, version("2", attrs.evolve(other, selectable=True)))
+    assert (served.added, served.unserved, served.settings) == (("night",), (), ())

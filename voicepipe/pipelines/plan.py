@@ -46,12 +46,21 @@ class Plan:
     secrets_changed: tuple[str, ...] = ()
     """What has another secret, though it is written as before: components (`tts espeak (en-us)`), and other settings
     by their path (`pipelines.sales.greeting`)."""
+    unserved: tuple[str, ...] = ()
+    """Names of pipelines that are different, and that no call gets: an edited script there is out of service."""
+    settings: tuple[str, ...] = ()
+    """Sections of the whole file that are different: `routes`, `logging`; `written` if the digest is another for no
+    reason but how it is written, or what nobody uses, such as a tool that no pipeline lists."""
 
     def __str__(self) -> str:
         active = f"{self.was_active} -> {self.active}" if self.was_active not in {"", self.active} else self.active
         parts = [f"active pipeline {active}"]
         differences = ("added", "changed", "removed", "opened", "kept", "closed")
         parts.extend(f"{what}: {', '.join(names)}" for what in differences if (names := getattr(self, what)))
+        if self.settings:
+            parts.append(f"settings changed: {', '.join(self.settings)}")
+        if self.unserved:
+            parts.append(f"changed, but no call gets them: {', '.join(self.unserved)}")
         if self.secrets_changed:
             parts.append(f"secrets changed: {', '.join(self.secrets_changed)}")
         if self.degraded:
@@ -85,7 +94,7 @@ def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[s
     answered = {name: old.pipelines[name] for name in old.reachable} if old else {}
     answering = {name: new.pipelines[name] for name in new.reachable}
     changed = tuple(name for name, one in answering.items() if name in answered and answered[name] != one)
-    return Plan(
+    plan = Plan(
         opened=tuple(_label(component) for key, component in after.items() if key not in before),
         kept=tuple(_label(component) for key, component in after.items() if key in before),
         closed=tuple(_label(component) for key, component in before.items() if key not in after),
@@ -95,7 +104,27 @@ def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[s
         active=new.active_pipeline,
         was_active=old.active_pipeline if old else "",
         secrets_changed=tuple(dict.fromkeys(_secrets_changed(old, new, changed))) if old else (),
+        unserved=tuple(_unserved(old, new)) if old else (),
+        settings=tuple(name for name in ("routes", "logging") if getattr(old, name) != getattr(new, name))
+        if old
+        else (),
     )
+    if old is None or old.digest == new.digest or _says_a_difference(plan):
+        return plan
+    return attrs.evolve(plan, settings=("written",))
+
+
+def _says_a_difference(plan: Plan) -> bool:
+    said = (plan.opened, plan.closed, plan.added, plan.changed, plan.removed, plan.unserved, plan.settings)
+    return any(said) or plan.active != plan.was_active
+
+
+def _unserved(old: SetConfig, new: SetConfig) -> Iterator[str]:
+    """Names of pipelines that are different, or gone, or new, and that no call gets, before or after."""
+    served = {*old.reachable, *new.reachable}
+    for name in {**new.pipelines, **old.pipelines}:
+        if name not in served and old.pipelines.get(name) != new.pipelines.get(name):
+            yield name
 
 
 def _secrets_changed(old: SetConfig, new: SetConfig, changed: tuple[str, ...]) -> Iterator[str]:
