@@ -166,7 +166,8 @@ every_client = pytest.mark.parametrize(("ask", "vendor"), CLIENTS.values(), ids=
 def test_every_adapter_that_can_be_told_its_server_is_here():
     told = {adapter for adapter in installed() if "base_url" in fields_dict(adapter.options)}
     assert {f"{adapter.name} {adapter.role}" for adapter in told} <= set(CLIENTS)
-    assert all(fields_dict(adapter.options)["ca_file"].type == "CaFile | None" for adapter in told)
+    types = {str(fields_dict(adapter.options)["ca_file"].type).rpartition(".")[2] for adapter in told}
+    assert types <= {"CaFile | None", "Optional[CaFile]", "CaFile]"}
 
 
 async def failure_of(ask, address, ca_file=None):
