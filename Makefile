@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates bench bench-peers profile bench-reload schema clean
+.PHONY: help setup demo test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers profile bench-reload schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ soak: .venv/dev  ## Two minutes of 50 calls, the second with a reload every seco
 
 conversation-rates: .venv/dev  ## How often replies stop for nothing, and go on over the caller, by telephone line
 	$(BIN)/python tests/benchmarks/turn_rates.py
+
+phrase-rates: .venv/dev  ## How often PocketSphinx hears its phrases where nobody said them, and misses them: five minutes
+	$(BIN)/python tests/benchmarks/phrase_rates.py
 
 bench: .venv/dev  ## What a call costs, beside a bare echo: half an hour; BENCH="--calls 50 --runs 1" for less
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)

@@ -69,6 +69,9 @@ class PocketsphinxOptions:
     """More words than the 135,000 of CMUdict: lines of a word and its phones, `acme AE K M IY`."""
     words: bool = False
     """Whether transcripts tell when each word was said, and how sure the recogniser is of it."""
+    strictness: float = field(default=1.0, validator=[ge(0), le(2)])
+    """How much other speech and noise is kept out: what fits no phrase well enough is not heard. More also keeps out
+    more of the phrases; 0: the likeliest phrase is heard in anything. Not for dictation."""
     workers: int | None = field(default=None, validator=optional([ge(1), le(64)]))
     """How many processes listen, each to its share of the calls; left out: one for every two processors."""
 
@@ -136,7 +139,7 @@ class _Expectations:
     """What the workers are told to listen for; used in threads, as grammars may be long."""
 
     def __init__(self, options: PocketsphinxOptions, dictionary: Dictionary) -> None:
-        self._dictionary = dictionary
+        self._dictionary, self._strictness = dictionary, options.strictness
         self.own = self._payload(options.phrases, _parse(options.grammar) if options.grammar else None)
         """The payload of LISTEN where the conversation expects nothing; empty: dictation."""
         self.payload_for = lru_cache(GRAMMARS_KEPT)(self._payload_for)
@@ -174,7 +177,7 @@ class _Expectations:
             for word in used
             for way, phones in enumerate(self._dictionary.pronunciations(word), 1)
         ]
-        return json.dumps({"grammar": text, "words": pronounced}).encode()
+        return json.dumps({"grammar": text, "words": pronounced, "strictness": self._strictness}).encode()
 
 
 class _PocketSphinx:

@@ -13,6 +13,7 @@ the first one is TRY. The process leaves when its standard input ends.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -27,8 +28,8 @@ HEADER = Struct("!BII")
 
 OPEN, AUDIO, END, LISTEN, CLOSE, TRY = 1, 2, 3, 4, 5, 6
 READY, HEARD, FAILED, REFUSED = 1, 2, 3, 4
-"""As in `recogniser_workers`. What to listen for is a JSON object with `grammar` (JSGF) and `words` (pairs of word and
-phones), or nothing for dictation."""
+"""As in `recogniser_workers`. What to listen for is a JSON object with `grammar` (JSGF), `words` (pairs of word and
+phones) and `strictness` (a number), or nothing for dictation."""
 
 RATE = 16000
 """Of the acoustic model, in Hz."""
@@ -47,6 +48,29 @@ callers and drowns quiet ones."""
 CMN = "50,-10,-5,1,-3,-10"
 """The cepstral mean of speech with that noise, to begin each utterance with. The library goes on from the mean of what
 came last, and after some seconds of silence that is no mean of speech."""
+
+LEAST_FIT = -4.6
+LEAST_FIT_AROUND = -3.0
+"""How well a phrase has to fit what was heard, at a strictness of 1: the logarithm of the likelihood, a frame, of its
+words beside that of the best sounds that the model has for those frames; on the words, and on the words with what is
+around them.
+
+The decoder gives the likeliest phrase whatever is said, and its own confidence only compares phrases with one another.
+Its scores are relative to the best state of the model in each frame, so they tell by themselves how much worse a
+phrase is than anything at all: around -3 for phrases, below -5 for half of other speech. What is around the words is
+looked at too, for of a longer sentence the decoder takes what resembles no phrase for silence. A second decoder that
+hears single phones (`allphone_ci`) told no better; a loop of all phones in the grammar took seven times real time.
+`tests/benchmarks/phrase_rates.py` measures."""
+MOST_FIT = -0.5
+"""More than speech ever fits: on a steady tone all states of the model score alike, and each is the best."""
+AROUND_FRAMES = 30
+"""How many frames before and after the words are looked at."""
+LONGEST_WORD = 150
+"""Frames of the longest word, 1.5 s: a steady noise is a vowel without end."""
+PARTIAL_SCALE = 1024
+"""The library scales scores down by so much (2 to the power of its SENSCR_SHIFT) until the utterance is over."""
+FIT_OF_CERTAIN, FIT_OF_DOUBTFUL = -2.0, -6.0
+"""Where a word's confidence is not lowered any more, and where it is none."""
 
 QUIET_MS = 4000
 """How long an utterance may be without a word before it begins anew: it grows, and its mean drifts."""
@@ -112,6 +136,18 @@ class Library:
         return decoder
 
 
+def _fit(heard: list[Any], start: float = 0, end: float = math.inf) -> float:
+    """The mean logarithm of the likelihood of a frame, of those from `start` to `end`."""
+    total = frames = 0.0
+    for one in heard:
+        lasts = one.end_frame - one.start_frame + 1
+        within = min(end, one.end_frame) - max(start, one.start_frame) + 1
+        if lasts > 0 and within > 0:
+            total += math.log(max(one.ascore, 1e-300)) * within / lasts
+            frames += within
+    return total / max(frames, 1)
+
+
 class Recognition:
     """One stream."""
 
@@ -122,6 +158,7 @@ class Recognition:
 
     def _start(self, listen: dict[str, Any] | None) -> None:
         self._dictation = listen is None
+        self._strictness = 0.0 if listen is None else listen.get("strictness", 1.0)
         self._decoder = self._library.borrow(listen)
         self._begin()
 
@@ -142,15 +179,14 @@ class Recognition:
         self._decoder.process_raw(noisy)
         self._recent += noisy
         del self._recent[: -KEPT_MS * BYTES_A_MS]
-        hypothesis = self._decoder.hyp()
-        text = hypothesis.hypstr if hypothesis else ""
+        text = self._hypothesis()
         lasts_ms = (self._heard - self._began) // BYTES_A_MS
         if not text and not self._text and lasts_ms >= QUIET_MS:
             self._decoder.end_utt()
             self._begin(bytes(self._recent))
         elif lasts_ms >= LONG_MS:
             return [final] if (final := self.conclude()[0])["text"] else []
-        elif text and text != self._text:
+        elif text and text != self._text and self._fits(is_over=False):
             self._text = text
             return [{"text": text, "final": False, "end_ms": self._ms, "words": []}]
         return []
@@ -158,17 +194,40 @@ class Recognition:
     def conclude(self) -> list[dict[str, Any]]:
         """The final text of what was heard so far, empty or not."""
         self._decoder.end_utt()
-        hypothesis = self._decoder.hyp()
-        text = hypothesis.hypstr if hypothesis else ""
+        text = self._hypothesis()
+        if text and not self._fits(is_over=True):
+            text = ""
         words = []
         began_ms = self._began // BYTES_A_MS
         for one in self._decoder.seg() if text else ():
             word = one.word.partition("(")[0]  # `read(2)` is another way to say `read`
             if word and not word.startswith(("<", "[")):  # silence and noise
                 start, end = one.start_frame * FRAME_MS, (one.end_frame + 1) * FRAME_MS
-                words.append((word, began_ms + start, began_ms + end, min(max(one.prob, 0.0), 1.0)))
+                fit = _fit([one]) if self._strictness else FIT_OF_CERTAIN
+                certain = (fit - FIT_OF_DOUBTFUL) / (FIT_OF_CERTAIN - FIT_OF_DOUBTFUL)
+                words.append((word, began_ms + start, began_ms + end, min(max(one.prob, 0.0), max(certain, 0.0), 1.0)))
         self._begin()
         return [{"text": text, "final": True, "end_ms": self._ms, "words": words}]
+
+    def _hypothesis(self) -> str:
+        """The likeliest phrase so far, whatever was said."""
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr if hypothesis else ""
+
+    def _fits(self, *, is_over: bool) -> bool:
+        """Whether the likeliest phrase is likely; while the utterance goes on, as far as it was said."""
+        if not self._strictness:
+            return True
+        heard = [one for one in self._decoder.seg() if not one.word.startswith("(")]
+        words = [one for one in heard if not one.word.startswith(("<", "["))]
+        if not words or (is_over and heard[-1].word != "</s>"):
+            return False  # it broke off in mid-phrase
+        if max(one.end_frame - one.start_frame for one in words) >= LONGEST_WORD:
+            return False
+        scale = 1 if is_over else PARTIAL_SCALE
+        start, end = words[0].start_frame - AROUND_FRAMES, words[-1].end_frame + AROUND_FRAMES
+        fit, around = _fit(words) * scale, _fit(heard, start, end) * scale
+        return fit < MOST_FIT and fit * self._strictness >= LEAST_FIT and around * self._strictness >= LEAST_FIT_AROUND
 
     def listen_for(self, listen: dict[str, Any] | None) -> list[dict[str, Any]]:
         """Listens for something else; gives the final text of what was heard, unless empty."""
