@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from contextlib import asynccontextmanager
-from math import inf
+from math import inf, pi, sin
 
 import trio
 from attrs import frozen
@@ -15,6 +16,15 @@ from voicepipe.events import SpeechAudio, SpeechMark
 from voicepipe.registry import Adapter
 
 MS_A_CHAR = 60
+
+
+PERIOD_MS = 5
+
+
+def humming(rate, ms):
+    """A tone of 200 Hz, 16-bit linear."""
+    samples = rate * PERIOD_MS // 1000
+    return array("h", (round(4000 * sin(2 * pi * at / samples)) for at in range(samples))).tobytes() * (ms // PERIOD_MS)
 
 
 @frozen
@@ -50,8 +60,7 @@ class Humming:
         return sum(map(len, spoken)) + at, sum(map(len, spoken)) * MS_A_CHAR
 
     def sound(self, word):
-        linear = (1000).to_bytes(2, "little") * int(self.output.rate * MS_A_CHAR * len(word) / 1000)
-        return from_pcm16(linear, self.output.encoding)
+        return from_pcm16(humming(self.output.rate, MS_A_CHAR * len(word)), self.output.encoding)
 
     async def send(self, text, segment):
         if self.hum.fault == "empty":
@@ -80,6 +89,9 @@ class Hum:
     def __init__(self, options):
         self.fault = options.fault
 
+    def close(self):
+        """Nothing is open."""
+
     def output_for(self, call):
         return AudioFormat(16000 if call.rate >= 16000 else 8000, call.encoding)
 
@@ -97,7 +109,9 @@ def adapter(component=Hum):
     async def opening(options, resources):
         if options.fault == "broken":
             raise ComponentError("no such voice", retryable=False, hint="there are: low, high")
-        yield component(options)
+        opened = component(options)
+        yield opened
+        opened.close()
 
     return Adapter(name="hum", role="tts", options=HumOptions, open=opening)
 
@@ -169,8 +183,7 @@ class Mixes(Humming):
 
 class GivesAnotherRate(Humming):
     def sound(self, word):
-        linear = (1000).to_bytes(2, "little") * int(16000 * MS_A_CHAR * len(word) / 1000)
-        return from_pcm16(linear, self.output.encoding)
+        return from_pcm16(humming(16000, MS_A_CHAR * len(word)), self.output.encoding)
 
 
 class CutsSamples(Humming):

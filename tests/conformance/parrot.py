@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import trio
 from attrs import define, frozen
@@ -12,7 +13,7 @@ from leftovers import leave_a_socket
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, TextDelta, Usage
 from voicepipe.registry import Adapter
-from voicepipe.requests import ToolCall, Utterance
+from voicepipe.requests import Dtmf, ToolCall, ToolResults, Utterance
 
 
 @frozen
@@ -43,13 +44,21 @@ class Reply:
         if self.parrot.fault == "empty":
             yield ReplyDone("empty")
             return
-        said = self.request.trigger.text if isinstance(self.request.trigger, Utterance) else "say something"
-        yield from (TextDelta(f"{word} ") for word in said.split())
+        yield from (TextDelta(f"{word} ") for word in self.told().split())
         if any(tool.name == "opening_hours" for tool in self.request.tools):
-            yield ToolCall("1", "opening_hours", {"day": "Monday"})
-            yield ToolCall("2", "opening_hours", {"day": "Tuesday"})
+            yield from (ToolCall(uuid4().hex, "opening_hours", {"day": day}) for day in ("Monday", "Tuesday"))
         yield Usage(3, 4)
         yield ReplyDone()
+
+    def told(self):
+        match self.request.trigger:
+            case Utterance(text=text):
+                return text
+            case Dtmf(digits=digits):
+                return f"you pressed {digits}"
+            case ToolResults(results=results):
+                return " ".join(results.values())
+        return "say something"
 
     async def make(self):
         with self.made:
@@ -71,10 +80,19 @@ class Parrot:
     def __init__(self, options):
         self.fault = options.fault
 
+    def close(self):
+        """Nothing is open."""
+
+    async def probe(self):
+        await trio.lowlevel.checkpoint()
+        if self.fault in {"refuse", "unauthorised"}:
+            raise ComponentError(self.fault, hint="is it there?", retryable=False)
+
     @asynccontextmanager
     async def respond(self, request):
         errors = {
             "unauthorised": ComponentError("not allowed", retryable=False, hint="is PARROT_API_KEY set?"),
+            "refuse": ComponentError("nobody is there"),
             "throttled": ComponentError("too many requests", retry_after_s=2.0),
             "rubbish": ComponentError("can't be read", answered="@@"),
         }
@@ -90,7 +108,9 @@ class Parrot:
 def adapter(component=Parrot, options=ParrotOptions):
     @asynccontextmanager
     async def opening(options, resources):
-        yield component(options)
+        opened = component(options)
+        yield opened
+        opened.close()
 
     return Adapter(name="parrot", role="llm", options=options, open=opening)
 

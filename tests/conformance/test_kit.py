@@ -146,7 +146,7 @@ async def test_a_reply_that_is_never_the_same_is_not_compared():
     kit = conformance.language_model(parrot.adapter(parrot.with_reply(Moody)), parrot.ParrotOptions())
     report = await kit.check(["streams_do_not_mix"])
     ((name, reason),) = report.skipped
-    assert (name, reason.partition(":")[0]) == ("streams_do_not_mix", "the same use gave something else each time")
+    assert (name, reason.partition(",")[0]) == ("streams_do_not_mix", "the same use gave something else each time")
 
 
 async def test_a_keyboard_interrupt_is_no_verdict():
@@ -183,6 +183,56 @@ def test_faults_have_names():
     assert names[-1] == "other_faults_are_noticed", "skipped, with the kinds that were not handed in"
     with pytest.raises(ValueError, match="'earthquake' is no fault that the kit knows; it knows broken, refuse"):
         faults(earthquake=parrot.ParrotOptions())
+
+
+def test_what_can_t_go_wrong_is_none():
+    def names(**faults):
+        kit = conformance.language_model(parrot.adapter(), parrot.ParrotOptions(), faults=faults)
+        return {check.name for check in kit.checks}
+
+    options = parrot.ParrotOptions("empty")
+    everything = names(**dict.fromkeys(conformance.FAULTS) | {"empty": options})
+    assert "an_empty_success_is_noticed" in everything
+    assert everything.isdisjoint({"other_faults_are_noticed", "a_wrong_key_is_told", "a_stall_is_noticed"})
+    assert "other_faults_are_noticed" in names(unauthorised=None)
+
+
+async def test_a_probe_has_nothing_to_notice_where_nothing_can_be_away():
+    def kit(**faults):
+        return conformance.language_model(parrot.adapter(), parrot.ParrotOptions(), faults=faults)
+
+    check = ["a_probe_tells_the_truth"]
+    assert (await kit(refuse=None).check(check)).passed == tuple(check)
+    ((name, reason),) = (await kit().check(check)).skipped
+    assert (name, "refuse and unauthorised" in reason) == (*check, True)
+    assert (await conformance.text_to_speech(hum.adapter(), hum.HumOptions()).check(check)).passed == tuple(check)
+
+
+async def test_a_deaf_service_may_be_noticed_by_any_task_of_the_stream():
+    async def takes_nothing(audio):
+        await trio.sleep_forever()
+
+    class NoticesItself(ears.Ears):
+        @asynccontextmanager
+        async def open_stream(self, stream_input, listen):
+            async with trio.open_nursery() as nursery:
+
+                async def notice():
+                    with trio.move_on_after(0.02):
+                        await trio.sleep_forever()
+                    raise ComponentError("nothing came for 0.02 s")
+
+                nursery.start_soon(notice)
+                stream = ears.EarsStream(self, stream_input.format)
+                stream.send = takes_nothing
+                yield stream
+                nursery.cancel_scope.cancel()
+
+    kit = conformance.speech_to_text(
+        ears.adapter(NoticesItself), ears.EarsOptions(), faults={"deaf": ears.EarsOptions("deaf")}
+    )
+    check = ["audio_that_is_not_taken_is_bounded"]
+    assert (await kit.check(check)).passed == tuple(check)
 
 
 def test_what_does_not_fit_is_refused_at_once():

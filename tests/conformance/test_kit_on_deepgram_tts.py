@@ -8,10 +8,14 @@ from functools import partial
 
 from vendors.deepgram_speak import DeepgramSpeak
 from vendors.serving import Fault, open_vendor, patience_s
+from vendors.tone import MS_A_CHAR
 
 from voicepipe.adapters.deepgram_tts import DeepgramTtsOptions, tts
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
+
+TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)
+"""The test server's voice is a quick one."""
 
 BUSY = {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests. Please try again later"}
 
@@ -41,9 +45,13 @@ FAULTS = {
     "rubbish: before the head": partial(served, Fault("rubbish")),
     "rubbish: in the middle": partial(served, Fault("rubbish", after=3)),
     "broken": partial(served, model="aura-2-nobody-en"),
+    "deaf": None,  # texts are short
 }
 
-test_deepgram_tts = conformance.text_to_speech(tts, served, faults=FAULTS)
+test_deepgram_tts = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS)
 test_deepgram_tts_by_rest = conformance.text_to_speech(
-    tts, partial(served, transport="rest"), faults={name: partial(of, transport="rest") for name, of in FAULTS.items()}
+    tts,
+    partial(served, transport="rest"),
+    faults={name: of and partial(of, transport="rest") for name, of in FAULTS.items()},
+    ms_a_char=TONE,
 )

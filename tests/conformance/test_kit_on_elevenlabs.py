@@ -8,10 +8,14 @@ from functools import partial
 
 from vendors.elevenlabs import ElevenLabs
 from vendors.serving import Fault, open_vendor, patience_s
+from vendors.tone import MS_A_CHAR
 
 from voicepipe.adapters.elevenlabs import ElevenLabsOptions, tts
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
+
+TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)
+"""The test server's voice is a quick one."""
 
 BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "Too many concurrent requests."}}
 
@@ -40,9 +44,13 @@ FAULTS = {
     "rubbish: before the head": partial(served, Fault("rubbish")),
     "rubbish: in the middle": partial(served, Fault("rubbish", after=2)),
     "broken": partial(served, voice="nobody"),
+    "deaf": None,  # texts are short
 }
 
-test_elevenlabs = conformance.text_to_speech(tts, served, faults=FAULTS)
+test_elevenlabs = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS)
 test_elevenlabs_with_timestamps = conformance.text_to_speech(
-    tts, partial(served, timestamps=True), faults={name: partial(of, timestamps=True) for name, of in FAULTS.items()}
+    tts,
+    partial(served, timestamps=True),
+    faults={name: of and partial(of, timestamps=True) for name, of in FAULTS.items()},
+    ms_a_char=TONE,
 )

@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "tests/data/speech"
 
 
+ELSEWHERE = dict.fromkeys(("refuse", "unauthorised", "throttled", "server_error", "rubbish", "deaf"))
+"""What can't go wrong with an engine on this machine."""
+
+
 def recording(name):
     with wave.open(str(SPEECH / name)) as file:
         return AudioFormat(file.getframerate()), file.readframes(file.getnframes())
@@ -28,17 +32,20 @@ def model(path):
     return vosk.VoskOptions(Directory(path, ""))
 
 
-test_scripted = conformance.language_model(scripted.llm, script("reception.yaml"))
+test_scripted = conformance.language_model(
+    scripted.llm, script("reception.yaml"), faults=dict.fromkeys(conformance.FAULTS)
+)
 
 test_espeak = conformance.text_to_speech(
     espeak.tts,
     espeak.EspeakOptions(),
-    faults={"broken": espeak.EspeakOptions(voice="no-such-voice")},
+    faults={"broken": espeak.EspeakOptions(voice="no-such-voice"), **ELSEWHERE},
 )
 test_vosk = conformance.speech_to_text(
     vosk.stt,
     model(ROOT / "config/models/tiny-en"),
     speech=recording("digits-8k.wav"),
     words="four five nine two",
-    faults={"broken": model(ROOT / "tests")},
+    faults={"broken": model(ROOT / "tests"), **ELSEWHERE},
+    limits=conformance.Limits(streams=50),
 )

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from vendors.openai_requests import KEY
-from vendors.openai_server import OpenAIServer
+from vendors.openai_server import OpenAIServer, Says, echo
 from vendors.serving import Fault, open_vendor, patience_s
 
 from voicepipe.adapters.openai_llm import OpenAIOptions, llm
@@ -19,11 +19,23 @@ THROTTLED = {
 OVERLOADED = {"error": {"message": "The server is overloaded", "type": "server_error", "param": None, "code": None}}
 
 
+def reply(body):
+    """Calls the tool of the kit's question, and says everything else again."""
+    says = echo(body)
+    if body.get("tools") and says.text.endswith(conformance.TOOL_REQUEST.trigger.text):
+        return Says(calls=((name_of(body["tools"][0]), '{"day": "Monday"}'),))
+    return says
+
+
+def name_of(tool):
+    return tool.get("function", tool)["name"]
+
+
 @asynccontextmanager
 async def served(api, fault=None, key=KEY, model="gpt-4.1-mini"):
     """A server while it is used."""
     server = OpenAIServer()
-    server.fault = fault
+    server.fault, server.reply = fault, reply
     async with open_vendor(server) as address:
         yield OpenAIOptions(
             model=model,
@@ -57,10 +69,11 @@ def faults(api):
     } | {
         "unauthorised": partial(served, api, key="sk-of-somebody-else"),
         "broken": partial(served, api, model="gpt-none"),
+        "deaf": None,  # requests are short
     }
 
 
-LIMITS = conformance.Limits(deadline_s=5, streams=100)
+LIMITS = conformance.Limits(deadline_s=5, streams=40)
 
 test_openai_chat = conformance.language_model(llm, partial(served, "chat"), faults=faults("chat"), limits=LIMITS)
 test_openai_responses = conformance.language_model(

@@ -8,10 +8,14 @@ from functools import partial
 
 from vendors.openai_audio import KEY, AudioServer
 from vendors.serving import Fault, open_vendor, patience_s
+from vendors.tone import MS_A_CHAR
 
 from voicepipe.adapters.openai_tts import OpenAISpeechOptions, tts
 from voicepipe.config.values import Secret
 from voicepipe.testing import conformance
+
+TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)
+"""The test server's voice is a quick one."""
 
 LIMITED = {"error": {"message": "Rate limit reached for tts-1.", "type": "requests", "param": None}}
 
@@ -40,6 +44,7 @@ FAULTS = {
     "rubbish: before the head": partial(served, Fault("rubbish")),
     "rubbish: in the middle": partial(served, Fault("rubbish", after=2)),
     "broken": partial(served, voice="nobody"),
+    "deaf": None,  # texts are short
 }
 
-test_openai_tts = conformance.text_to_speech(tts, served, faults=FAULTS)
+test_openai_tts = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS)

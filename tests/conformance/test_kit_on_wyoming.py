@@ -8,12 +8,16 @@ from functools import partial
 from pathlib import Path
 
 from vendors.serving import Fault
+from vendors.tone import MS_A_CHAR
 from vendors.wyoming_server import WyomingServer, open_wyoming
 
 from voicepipe.adapters.wyoming_stt import WyomingTranscriptionOptions, stt
 from voicepipe.adapters.wyoming_tts import WyomingSpeechOptions, tts
 from voicepipe.audio import AudioFormat
 from voicepipe.testing import conformance
+
+TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)
+"""The test server's voice is a quick one."""
 
 SPEECH = Path(__file__).parents[1] / "data/speech"
 NOBODY = "127.0.0.1:1"
@@ -65,11 +69,12 @@ test_wyoming_stt = conformance.speech_to_text(
     words="four five nine two",
     faults=faults(WyomingTranscriptionOptions)
     | {"broken": partial(served, WyomingTranscriptionOptions, model="no-such-model")},
-    limits=conformance.Limits(deadline_s=30),
+    limits=conformance.Limits(deadline_s=30, streams=50),
 )
 test_wyoming_tts = conformance.text_to_speech(
     tts,
     partial(served, WyomingSpeechOptions),
     faults=faults(WyomingSpeechOptions) | {"broken": partial(served, WyomingSpeechOptions, voice="no-such-voice")},
-    limits=conformance.Limits(deadline_s=30),
+    ms_a_char=TONE,
+    limits=conformance.Limits(deadline_s=30, streams=50),
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ears
+import ears_slips
 import hum
+import hum_slips
 import parrot
+import parrot_slips
 import pytest
 from leftovers import cleaned_up
 
 from voicepipe.testing import conformance
 
-LIMITS = conformance.Limits(deadline_s=0.5, settle_s=0.1, streams=60, cancels=60, buffered_bytes=1 << 20)
+LIMITS = conformance.Limits(deadline_s=0.5, settle_s=0.1, leave_s=0.1, streams=60, cancels=60, buffered_bytes=1 << 20)
 """For what is bound to fail; what is to pass gets more time."""
 
 KITS = {
@@ -25,7 +28,7 @@ KITS = {
     ),
 }
 STT_FAULTS = ("server_error", "stall", "half_close", "deaf")
-LLM_FAULTS = ("unauthorised", "throttled", "empty", "rubbish")
+LLM_FAULTS = ("refuse", "unauthorised", "throttled", "empty", "rubbish")
 TTS_FAULTS = ("broken", "stall", "empty")
 
 
@@ -33,8 +36,12 @@ def faults(options, kinds):
     return {kind: options(kind) for kind in kinds}
 
 
-def mutants(module):
-    return [pytest.param(module.__name__, *mutant, id=f"{mutant[0].__name__}-{mutant[1]}") for mutant in module.MUTANTS]
+def mutants(name, *modules):
+    return [
+        pytest.param(name, *mutant, id=f"{mutant[0].__name__}-{mutant[1]}")
+        for module in modules
+        for mutant in module.MUTANTS
+    ]
 
 
 @pytest.mark.parametrize("name", KITS)
@@ -44,7 +51,14 @@ async def test_one_that_behaves_passes(name):
     assert {check for check, _ in report.skipped}.isdisjoint(report.passed)
 
 
-@pytest.mark.parametrize(("name", "component", "check"), [*mutants(ears), *mutants(parrot), *mutants(hum)])
+@pytest.mark.parametrize(
+    ("name", "component", "check"),
+    [
+        *mutants("ears", ears, ears_slips),
+        *mutants("parrot", parrot, parrot_slips),
+        *mutants("hum", hum, hum_slips),
+    ],
+)
 async def test_a_mutant_is_caught_by_the_check_that_is_meant_for_it(name, component, check):
     kit = KITS[name](component, limits=LIMITS)
     with cleaned_up(), pytest.raises(conformance.ConformanceError) as caught:

@@ -43,7 +43,7 @@ def test_it_passes_the_kit_and_nothing_is_left(package):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "test_nothing_is_left_to_fill_in PASSED" in ran.stdout
     assert "throttling_is_told PASSED" in ran.stdout
-    assert set(re.findall(r"::(\w+) SKIPPED", ran.stdout)) == {"other_faults_are_noticed"}  # it can't be deaf
+    assert "SKIPPED" not in ran.stdout
 
 
 def test_the_house_s_tools_have_nothing_to_say(package, tmp_path):
@@ -112,7 +112,7 @@ def test_the_kit_s_page(tmp_path):
         (tmp_path / title).write_text(block_titled(page, title), encoding="utf-8")
     config = ("-c", ROOT / "pyproject.toml", "--rootdir", tmp_path)
     ran = run(
-        tmp_path, "-m", "pytest", "-q", *PLUGIN, *config, "test_call.py", "test_espeak.py", "-k", "call or broken"
+        tmp_path, "-m", "pytest", "-q", *PLUGIN, *config, "test_call.py", "test_espeak.py", "-k", "question or broken"
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 passed" in ran.stdout

@@ -94,7 +94,7 @@ class Conversation:
             state: the `progress` of the call's last reply. Anything else, such as another model's state or None,
                 stands for a call that has just entered the start state.
             tools: what the call can do. A transfer that it can't have is replaced by `no_transfer`, another tool by
-                `failed`.
+                `failed`; without `hang_up` it says goodbye, and goes on.
 
         """
         known = isinstance(state, Progress) and state.script == self._digest
@@ -150,7 +150,8 @@ class _Turn:
     """One reply in the making."""
 
     def __init__(self, script: Script, progress: Progress, tools: Collection[str]) -> None:
-        self._script, self._tools, self._can_transfer = script, tools, "transfer" in tools
+        self._script, self._tools = script, tools
+        self._can_transfer, self._can_hang_up = "transfer" in tools, "hang_up" in tools
         self.progress = progress
         self._call: ToolCall | None = None
         self._result: dict[str, str] = {}
@@ -195,7 +196,7 @@ class _Turn:
         if not self._can_transfer and self._transfers(response):
             response = self.no_transfer
         self._say(response.say)
-        self._transfer, self._hang_up = response.transfer, response.hang_up
+        self._transfer, self._hang_up = response.transfer, response.hang_up and self._can_hang_up
         stays = self.progress
         if (to := stays.state if response.again else response.go) is not None:
             kept = {slot: text for slot, text in stays.slots.items() if slot not in response.forget}
@@ -214,7 +215,7 @@ class _Turn:
         self._say(in_turn(state.say, times))
         misses = self.progress.misses if name == self.progress.state else 0
         self.progress = evolve(self.progress, state=name, said={**self.progress.said, name: times}, misses=misses)
-        self._transfer, self._hang_up = state.transfer, state.hang_up
+        self._transfer, self._hang_up = state.transfer, state.hang_up and self._can_hang_up
 
     def _transfers(self, response: Response) -> bool:
         if response.go is None:

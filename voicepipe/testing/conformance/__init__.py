@@ -20,12 +20,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.testing.conformance import memory, replies, speech, streams, transcripts
-from voicepipe.testing.conformance.asking import REQUESTS, Asking
-from voicepipe.testing.conformance.failing import FAULTS, FaultKind, fault_checks
+from voicepipe.testing.conformance import (
+    conversing,
+    listening,
+    memory,
+    replies,
+    sharing,
+    sounding,
+    speech,
+    streams,
+    transcripts,
+)
+from voicepipe.testing.conformance.asking import REQUESTS, TOOL_REQUEST, Asking
+from voicepipe.testing.conformance.failing import FAULTS, PROBING, FaultKind, fault_checks
 from voicepipe.testing.conformance.hearing import Hearing
 from voicepipe.testing.conformance.kit import Check, Conformance
-from voicepipe.testing.conformance.speaking import MS_A_CHAR, SEGMENTS, Speaking
+from voicepipe.testing.conformance.speaking import MS_A_CHAR, MS_A_CHAR_OF_ANY, SEGMENTS, Speaking
 from voicepipe.testing.conformance.subject import Limits, Options, Subject
 from voicepipe.testing.conformance.verdicts import ConformanceError, Failed, Failure, Report, Skipped
 
@@ -40,8 +50,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FAULTS",
     "MS_A_CHAR",
+    "MS_A_CHAR_OF_ANY",
     "REQUESTS",
     "SEGMENTS",
+    "TOOL_REQUEST",
     "Check",
     "Conformance",
     "ConformanceError",
@@ -67,7 +79,7 @@ def speech_to_text(
     *,
     speech: tuple[AudioFormat, bytes] | None = None,
     words: str = "",
-    faults: Mapping[str, Options] | None = None,
+    faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
     """What a speech-to-text adapter has to do, as named checks.
@@ -78,14 +90,16 @@ def speech_to_text(
         speech: a recording of a few words, as its format and its audio; None: something like a
             voice, and no check of words.
         words: what is said in it, as the recogniser is to hear it; case and punctuation don't count.
-        faults: options with which something goes wrong, by a kind of `FAULTS`.
+        faults: options with which something goes wrong, by a kind of `FAULTS`; None for what can't go wrong with it,
+            such as a key that a local engine does not have.
         limits: how long to wait, how much to try.
 
     """
     if bool(speech) != bool(words):
         raise ValueError("speech and its words go together")
-    subject = Subject(adapter, options, Hearing(speech, words), dict(faults or {}), limits or Limits())
-    return _conformance("stt", subject, (*transcripts.SPEECH_TO_TEXT, *streams.STREAMS, *memory.SPEECH_TO_TEXT))
+    subject = Subject(adapter, options, Hearing(speech, words), limits=limits or Limits(), **_faults(faults))
+    own = (*transcripts.SPEECH_TO_TEXT, *listening.LISTENING)
+    return _conformance("stt", subject, (*own, *streams.STREAMS, *memory.SPEECH_TO_TEXT))
 
 
 def language_model(
@@ -93,7 +107,8 @@ def language_model(
     options: Options,
     *,
     requests: Sequence[ReplyRequest] = REQUESTS,
-    faults: Mapping[str, Options] | None = None,
+    tool_request: ReplyRequest | None = TOOL_REQUEST,
+    faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
     """What a language model's adapter has to do, as named checks.
@@ -102,12 +117,15 @@ def language_model(
         adapter: which.
         options: its options, or what yields them.
         requests: what it is asked, each getting another reply, so that replies that mix can be told.
-        faults: options with which something goes wrong, by a kind of `FAULTS`.
+        tool_request: what it answers by calling the tool that the request offers; None: it never calls any.
+        faults: options with which something goes wrong, by a kind of `FAULTS`; None for what can't go wrong with it,
+            such as a key that a local engine does not have.
         limits: how long to wait, how much to try.
 
     """
-    subject = Subject(adapter, options, Asking(tuple(requests)), dict(faults or {}), limits or Limits())
-    return _conformance("llm", subject, (*replies.LANGUAGE_MODEL, *streams.STREAMS))
+    use = Asking(tuple(requests), tool_request or TOOL_REQUEST, calls_tools=tool_request is not None)
+    subject = Subject(adapter, options, use, limits=limits or Limits(), **_faults(faults))
+    return _conformance("llm", subject, (*replies.LANGUAGE_MODEL, *conversing.CONVERSING, *streams.STREAMS))
 
 
 def text_to_speech(
@@ -116,8 +134,8 @@ def text_to_speech(
     *,
     segments: Sequence[str] = SEGMENTS,
     language: str | None = None,
-    ms_a_char: tuple[float, float] = MS_A_CHAR,
-    faults: Mapping[str, Options] | None = None,
+    ms_a_char: tuple[float, float] | None = None,
+    faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
     """What a text-to-speech adapter has to do, as named checks.
@@ -128,15 +146,18 @@ def text_to_speech(
         segments: what it is to say, in a language that its voice speaks.
         language: what `open_stream` is told: a BCP 47 tag, or None for the voice's own.
         ms_a_char: how long a character of them lasts, at least and at most, in ms: the closer, the surer a wrong rate
-            is found.
-        faults: options with which something goes wrong, by a kind of `FAULTS`.
+            is found. None: `MS_A_CHAR` for `SEGMENTS`, else `MS_A_CHAR_OF_ANY`.
+        faults: options with which something goes wrong, by a kind of `FAULTS`; None for what can't go wrong with it,
+            such as a key that a local engine does not have.
         limits: how long to wait, how much to try.
 
     """
-    subject = Subject(
-        adapter, options, Speaking(tuple(segments), language, ms_a_char), dict(faults or {}), limits or Limits()
+    usual = MS_A_CHAR if tuple(segments) == SEGMENTS else MS_A_CHAR_OF_ANY
+    use = Speaking(tuple(segments), language, ms_a_char or usual)
+    subject = Subject(adapter, options, use, limits=limits or Limits(), **_faults(faults))
+    return _conformance(
+        "tts", subject, (*speech.TEXT_TO_SPEECH, *sounding.SOUNDING, *streams.STREAMS, *memory.TEXT_TO_SPEECH)
     )
-    return _conformance("tts", subject, (*speech.TEXT_TO_SPEECH, *streams.STREAMS, *memory.TEXT_TO_SPEECH))
 
 
 async def check_speech_to_text(adapter: Adapter[Any], options: Options, **settings: Any) -> Report:
@@ -172,4 +193,13 @@ async def check_text_to_speech(adapter: Adapter[Any], options: Options, **settin
 def _conformance(role: Role, subject: Subject[Any], own: Iterable[Check]) -> Conformance:
     if subject.adapter.role != role:
         raise ValueError(f"{subject.adapter.name!r} is an adapter for {subject.adapter.role}, not for {role}")
-    return Conformance(subject, (*streams.FIRST, *own, *memory.STREAMS, *fault_checks(subject.faults)))
+    faults = dict.fromkeys(subject.impossible) | dict(subject.faults)
+    others = (*sharing.SHARING, *memory.STREAMS, *PROBING, *fault_checks(faults))
+    return Conformance(subject, (*streams.FIRST, *own, *others))
+
+
+def _faults(faults: Mapping[str, Options | None] | None) -> dict[str, Any]:
+    """Those that can happen, with their options, and the kinds that can't, as `Subject` takes them."""
+    given = dict(faults or {})
+    can_t = frozenset(name.partition(":")[0].strip() for name, options in given.items() if options is None)
+    return {"faults": {name: options for name, options in given.items() if options is not None}, "impossible": can_t}

@@ -8,13 +8,13 @@ from attrs import evolve, field, frozen
 from attrs.validators import min_len
 
 from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import Message, ReplyRequest, Tool, ToolCall, Utterance
+from voicepipe.requests import Dtmf, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from voicepipe.components import LanguageModel, ReplyStream
-    from voicepipe.testing.conformance.subject import Progress
+    from voicepipe.testing.conformance.subject import Bench, Progress
 
 
 HANG_UP = Tool("hang_up", "Ends the call when this reply has been spoken.", {"type": "object", "properties": {}})
@@ -24,6 +24,26 @@ HANG_UP = Tool("hang_up", "Ends the call when this reply has been spoken.", {"ty
 def utterance(text: str) -> ReplyRequest:
     """What a call asks when the caller has said something."""
     return ReplyRequest(Utterance(text), (Message("caller", text),), "Answer in one sentence.", tools=(HANG_UP,))
+
+
+TOOL = Tool(
+    "opening_hours",
+    "Says when the surgery is open on a day.",
+    {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]},
+)
+"""What models are offered."""
+
+ASKED = Message("caller", "when are you open on Monday")
+"""A question that is answered with it."""
+
+TOOL_REQUEST = ReplyRequest(Utterance(ASKED.text), (ASKED,), tools=(TOOL,))
+"""What makes a model call a tool if nothing else is handed in."""
+
+
+def pressed(keys: str) -> ReplyRequest:
+    """What a call asks when the caller has pressed keys."""
+    asked = Message("agent", "Press one for the surgery, or seven for the pharmacy.", interrupted=True)
+    return ReplyRequest(Dtmf(keys), (asked, Message("caller", keys, pressed=True)))
 
 
 REQUESTS = (
@@ -39,6 +59,10 @@ REQUESTS = (
 """What a model is asked if nothing else is handed in."""
 
 
+MUCH = 60
+"""How often a request is said again to make a long one."""
+
+
 @frozen
 class Asking:
     """A model is asked, and its reply received."""
@@ -47,10 +71,32 @@ class Asking:
 
     requests: tuple[ReplyRequest, ...] = field(default=REQUESTS, validator=min_len(1))
     """What; each variant its own."""
+    tool_request: ReplyRequest = TOOL_REQUEST
+    """What is answered by calling a tool."""
+    calls_tools: bool = True
+    """Whether the model calls tools at all."""
+
+    def returned(self, result: str) -> ReplyRequest:
+        """What is asked when a tool has returned that."""
+        called = Message("agent", "", tool_calls=(ToolCall("call-1", TOOL.name, {"day": "Monday"}),))
+        returned = Message("tool", result, tool_call_id="call-1")
+        return ReplyRequest(ToolResults({"call-1": result}), (ASKED, called, returned), tools=(TOOL,))
 
     def open(self, component: LanguageModel, variant: int) -> AbstractAsyncContextManager[ReplyStream]:
         """The reply to a request, which is an object of its own each time, as in a call."""
         return component.respond(evolve(self.requests[variant % len(self.requests)]))
+
+    def open_much(self, component: LanguageModel, variant: int) -> AbstractAsyncContextManager[ReplyStream]:
+        """The reply to a caller who says a lot; a model that repeats it has a lot to say."""
+        request = self.requests[variant % len(self.requests)]
+        text = " ".join([request.messages[-1].text if request.messages else "hello"] * MUCH)
+        return component.respond(evolve(request, trigger=Utterance(text), messages=(Message("caller", text),)))
+
+    async def say_much(self, component: LanguageModel, stream: ReplyStream, variant: int) -> None:
+        """All was said in the request."""
+
+    def format_of(self, component: LanguageModel) -> None:
+        """There is no audio."""
 
     async def begin(self, component: LanguageModel, stream: ReplyStream, variant: int) -> None:
         """All was said in the request."""
@@ -68,3 +114,9 @@ class Asking:
         tools = [(event.name, dict(event.arguments)) for event in events if isinstance(event, ToolCall)]
         ends = [event.reason for event in events if isinstance(event, ReplyDone)]
         return ((text, tools, ends),)
+
+
+async def answer(bench: Bench[Asking], request: ReplyRequest) -> list[Any]:
+    """The events of the reply to a request."""
+    async with bench.subject.entered("a stream", bench.component.respond(request)) as reply:
+        return await bench.rest(reply)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import frozen
 
-from voicepipe.components import Resources
+from voicepipe.components import Probing, Resources
 from voicepipe.errors import ComponentError
 from voicepipe.events import ReplyDone, Transcript
 from voicepipe.nurseries import leaves_of
 from voicepipe.testing.conformance.belongings import belongings, nothing_more_than
-from voicepipe.testing.conformance.kit import Check
+from voicepipe.testing.conformance.kit import Check, checks
+from voicepipe.testing.conformance.loop import longest_quiet
 from voicepipe.testing.conformance.subject import THREADS, Bench
 from voicepipe.testing.conformance.verdicts import Failed, Skipped
 
@@ -39,6 +40,8 @@ class FaultKind:
     """Whether the other side says how long to wait."""
     may_be_empty: bool = False
     """Whether a reply that says that it is empty, or an empty transcript, will do as well."""
+    overdue: bool = False
+    """Whether nothing tells of it but that something is overdue."""
 
 
 MEND = """\
@@ -48,17 +51,28 @@ adapter: no exception of the vendor's library, no `KeyError` from parsing, no `S
 `ComponentError` in it is taken apart at the edge; `KeyboardInterrupt` and `Cancelled` pass, and are never raised.)
 The call fails over when it sees the error, so it must come within the stream's deadline."""
 
+SLOW = """\
+The service said what is wrong, or ended the connection, and the call was told only later: a deadline of the adapter's
+had to run out, or the adapter, or the vendor's library, tried again by itself after a pause. Meanwhile the caller hears
+nothing. Judge the end of an answer when it comes, and switch the library's retries off: the call fails over, which is
+quicker, and a circuit breaker decides when to try again. Only `stall` and `deaf` are left to a deadline."""
+
+QUIET_S = 0.5
+"""How long nothing may happen before a fault is told that the service itself tells."""
+
 FAULTS: Mapping[str, FaultKind] = {
     "broken": FaultKind("broken_options_are_told", "the options name what is not there", False, hinted=True),
     "refuse": FaultKind("a_refusal_is_told", "nobody listens at the address", True),
     "unauthorised": FaultKind("a_wrong_key_is_told", "the key is not accepted (401)", False, hinted=True),
     "throttled": FaultKind("throttling_is_told", "too many requests (429 with Retry-After)", True, waits=True),
     "server_error": FaultKind("a_server_error_is_told", "the service fails (500, 503)", True),
-    "stall": FaultKind("a_stall_is_noticed", "the service goes silent in mid-stream, the connection stays", True),
+    "stall": FaultKind(
+        "a_stall_is_noticed", "the service goes silent in mid-stream, the connection stays", True, overdue=True
+    ),
     "half_close": FaultKind("a_half_close_is_noticed", "the connection ends before the service said so", True),
     "empty": FaultKind("an_empty_success_is_noticed", "the service succeeds with nothing", may_be_empty=True),
     "rubbish": FaultKind("rubbish_is_told", "the service sends what can't be read"),
-    "deaf": FaultKind("a_deaf_service_is_noticed", "the service stops reading, and says nothing", True),
+    "deaf": FaultKind("a_deaf_service_is_noticed", "the service stops reading, and says nothing", True, overdue=True),
 }
 """By the name under which options for it are handed in."""
 
@@ -67,7 +81,8 @@ def fault_checks(faults: Mapping[str, Any]) -> tuple[Check, ...]:
     """A check for each fault that was handed in, and one that is skipped and names the kinds that were not.
 
     Args:
-        faults: by kind, or by kind and what tells it from others of that kind: `stall`, `stall: before the head`.
+        faults: by kind, or by kind and what tells it from others of that kind: `stall`, `stall: before the head`. None
+            instead of options: such a thing can't happen to the adapter, so there is nothing to check.
 
     Raises:
         ValueError: there is no such kind.
@@ -78,12 +93,17 @@ def fault_checks(faults: Mapping[str, Any]) -> tuple[Check, ...]:
         kind = name.partition(":")[0].strip()
         if kind not in FAULTS:
             raise ValueError(f"{name!r} is no fault that the kit knows; it knows {', '.join(FAULTS)}")
+        if faults[name] is None:
+            continue
         what = name.partition(":")[2].strip()
         check = FAULTS[kind].check + (f"[{what}]" if what else "")
         found.append(Check(check, f"When {FAULTS[kind].happens}.\n\n{MEND}", partial(_goes_wrong, name, FAULTS[kind])))
     kinds = {name.partition(":")[0].strip() for name in faults}
     if lacking := [kind for kind in FAULTS if kind not in kinds]:
-        reason = f"hand in faults={{kind: options}} for what can go wrong with it of {', '.join(lacking)}"
+        reason = (
+            f"hand in faults={{kind: options}} for what can go wrong with it of {', '.join(lacking)}; "
+            f"for what can't, faults={{kind: None}}"
+        )
         found.append(Check("other_faults_are_noticed", MEND, partial(_skip, reason)))
     return tuple(found)
 
@@ -94,12 +114,30 @@ async def _skip(reason: str, subject: Subject[Any]) -> None:
 
 
 async def _goes_wrong(name: str, kind: FaultKind, subject: Subject[Any]) -> None:
+    quiet_s = await _told_after_s(name, kind, subject)
+    if kind.overdue or quiet_s < QUIET_S:
+        return
+    # A library that was imported, or a process that was started, may have taken as long: once, or each time.
+    quiet_s = min(quiet_s, await _told_after_s(name, kind, subject))
+    with longest_quiet() as otherwise:
+        async with subject.bench() as bench:
+            await bench.use(brief=True)
+    if quiet_s > QUIET_S + 2 * otherwise.seconds:
+        raise Failed(
+            f"it was told after {quiet_s:.1f} s in which nothing happened, although {kind.happens}", means=SLOW
+        )
+
+
+async def _told_after_s(name: str, kind: FaultKind, subject: Subject[Any]) -> float:
+    """For how long nothing happened before a fault was told as it ought to be."""
     async with subject.served(name) as options:
         before = belongings()
-        error = await _failure(kind, subject, options)
+        with longest_quiet() as quiet:
+            error = await _failure(kind, subject, options)
         if error is not None:
             _judge(kind, error)
         await nothing_more_than(before, subject.limits.settle_s)
+    return quiet.seconds
 
 
 async def _failure(kind: FaultKind, subject: Subject[Any], options: Any) -> ComponentError | None:
@@ -138,3 +176,38 @@ def _judge(kind: FaultKind, error: ComponentError) -> None:
         raise Failed(f"it has no hint for the operator: {error}")
     if kind.waits and not (error.retry_after_s and error.retry_after_s > 0):
         raise Failed(f"retry_after_s is {error.retry_after_s!r}, the service said how long to wait: {error}")
+
+
+AWAY = ("refuse", "unauthorised")
+"""Faults that a probe has to notice."""
+
+
+async def a_probe_tells_the_truth(subject: Subject[Any]) -> None:
+    """If the service is away or does not take the key, the component does not open, or its `probe` fails.
+
+    The probe decides whether a new version may serve, and when a circuit breaker lets calls through again: one that
+    always passes sends callers to what can't answer. Ask the service for something that costs nothing and needs the
+    key, such as its list of models, and raise what comes of it as a `ComponentError`.
+    """
+    async with subject.bench() as bench:
+        if not isinstance(bench.raw, Probing):
+            return
+    away = [name for name in subject.faults if name.partition(":")[0].strip() in AWAY]
+    for name in away:
+        async with subject.served(name) as options:
+            await _is_noticed(name, subject, options)
+    if not away and not any(kind in subject.impossible for kind in AWAY):
+        raise Skipped(f"hand in faults={{kind: options}} for {' and '.join(AWAY)}: it has a probe, which is to notice")
+
+
+async def _is_noticed(name: str, subject: Subject[Any], options: Any) -> None:
+    try:
+        async with subject.opened(options) as bench:
+            with subject.due("probe()"):
+                await bench.raw.probe()
+    except ComponentError:
+        return
+    raise Failed(f"probe() passed although {FAULTS[name.partition(':')[0].strip()].happens}")
+
+
+PROBING = checks(a_probe_tells_the_truth)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve, frozen
 
-from voicepipe.audio import AudioFormat, from_pcm16, open_converter
+from voicepipe.audio import AudioFormat, from_pcm16, level, open_converter, to_pcm16
 from voicepipe.events import Transcript
 from voicepipe.requests import Listen
 from voicepipe.testing.transport import voice
@@ -28,6 +28,13 @@ BRIEF_MS = 200
 """How long an utterance is that need not make sense."""
 
 
+FRAME_MS = 10
+"""By how much a recording is trimmed at a time."""
+
+QUIETER = 30
+"""A frame that is so many times quieter than the loudest is no part of a word."""
+
+
 def spoken(audio: AudioFormat, ms: int) -> bytes:
     """Something that a detector takes for a voice."""
     return from_pcm16(voice(audio.rate, ms), audio.encoding)
@@ -45,6 +52,17 @@ def converted(speech: tuple[AudioFormat, bytes], audio: AudioFormat) -> bytes:
     return speech[1] if converter is None else converter.convert(speech[1]) + converter.finish()
 
 
+@cache
+def trimmed(speech: tuple[AudioFormat, bytes]) -> tuple[AudioFormat, bytes]:
+    """A recording from its first word's first sound to its last word's last."""
+    audio, samples = speech
+    size = audio.bytes_in(FRAME_MS)
+    frames = [samples[at : at + size] for at in range(0, len(samples), size)]
+    levels = [level(to_pcm16(frame, audio.encoding)) for frame in frames]
+    loud = [at for at, loudness in enumerate(levels) if loudness * QUIETER > max(levels)]
+    return audio, b"".join(frames[loud[0] : loud[-1] + 1])
+
+
 @frozen
 class Hearing:
     """A stream hears two utterances, each finalised, and is finished."""
@@ -58,10 +76,18 @@ class Hearing:
     call: AudioFormat = CALL
     """The call's format."""
 
+    def in_call(self, call: AudioFormat) -> Hearing:
+        """The same in a call of another format."""
+        return evolve(self, call=call)
+
     def open(self, component: SpeechToText, variant: int) -> AbstractAsyncContextManager[TranscriptStream]:
         """A stream in the format that the component asks for."""
         del variant
         return component.open_stream(component.input_for(self.call), Listen())
+
+    def format_of(self, component: SpeechToText) -> AudioFormat:
+        """The format that it asks for."""
+        return component.input_for(self.call).format
 
     async def begin(self, component: SpeechToText, stream: TranscriptStream, variant: int) -> None:
         """One short utterance, finalised."""
@@ -85,12 +111,27 @@ class Hearing:
         progress.finished = True
         await stream.finish()
 
+    def open_much(self, component: SpeechToText, variant: int) -> AbstractAsyncContextManager[TranscriptStream]:
+        """A stream like the others."""
+        return self.open(component, variant)
+
+    async def say_much(self, component: SpeechToText, stream: TranscriptStream, variant: int) -> None:
+        """Two utterances, of which nobody asks what was heard."""
+        for _ in range(2):
+            await self.utter(component, stream, self.utterance(component, variant))
+            await stream.end_utterance()
+
     def utterance(self, component: SpeechToText, variant: int = 0) -> bytes:
         """What is said once: the recording, or something like a voice, and a pause; each variant has its own length."""
         audio = component.input_for(self.call).format
         if self.speech is None:
             return spoken(audio, UTTERANCE_MS + 100 * variant) + silence(audio, PAUSE_MS)
         return converted(self.speech, audio) + silence(audio, PAUSE_MS + 100 * variant)
+
+    def bare(self, component: SpeechToText) -> bytes:
+        """What is said once, without any silence before or after it."""
+        audio = component.input_for(self.call).format
+        return spoken(audio, UTTERANCE_MS) if self.speech is None else converted(trimmed(self.speech), audio)
 
     async def utter(
         self, component: SpeechToText, stream: TranscriptStream, said: bytes, progress: Progress | None = None

@@ -8,65 +8,46 @@ from typing import TYPE_CHECKING, Any
 from voicepipe.events import ReplyDone, TextDelta, Usage
 from voicepipe.requests import (
     CallStarted,
-    Dtmf,
     Message,
     ReplyRequest,
     Silence,
-    Tool,
     ToolCall,
-    ToolResults,
     Utterance,
 )
+from voicepipe.testing.conformance.asking import ASKED, TOOL_REQUEST, Asking, answer, pressed
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed
 
 if TYPE_CHECKING:
-    from voicepipe.testing.conformance.asking import Asking
-    from voicepipe.testing.conformance.subject import Bench, Subject
-
-TOOL = Tool(
-    "opening_hours",
-    "Says when the surgery is open on a day.",
-    {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]},
-)
-"""What models are offered."""
-
-_ASKED = Message("caller", "when are you open on Monday")
-_CALLED = Message("agent", "", tool_calls=(ToolCall("call-1", TOOL.name, {"day": "Monday"}),))
-_RETURNED = Message("tool", "from nine to five", tool_call_id="call-1")
+    from voicepipe.testing.conformance.subject import Subject
 
 TRIGGERS = (
     ReplyRequest(CallStarted(), prompt="Greet the caller."),
-    ReplyRequest(Utterance(_ASKED.text), (_ASKED,), tools=(TOOL,)),
-    ReplyRequest(ToolResults({"call-1": _RETURNED.text}), (_ASKED, _CALLED, _RETURNED), tools=(TOOL,)),
-    ReplyRequest(
-        Dtmf("1"),
-        (Message("agent", "Press one for the surgery.", interrupted=True), Message("caller", "1", pressed=True)),
-    ),
-    ReplyRequest(Silence(1), (_ASKED, Message("agent", "From nine to five."))),
+    TOOL_REQUEST,
+    Asking().returned("from nine to five"),
+    pressed("1"),
+    ReplyRequest(Silence(1), (ASKED, Message("agent", "From nine to five."))),
     ReplyRequest(Utterance("hello", language="en"), (Message("caller", "hello"),), language="en", said="Good mor"),
 )
 """One request for everything that makes a call ask its model."""
 
 
-async def _reply(bench: Bench[Asking], request: ReplyRequest) -> list[Any]:
-    async with bench.subject.entered("a stream", bench.component.respond(request)) as reply:
-        return await bench.rest(reply)
-
-
 async def events_are_well_formed(subject: Subject[Asking]) -> None:
     """Events are those of `ReplyEvent`, their values make sense, and tools are called that were offered.
 
-    Ids of tool calls are unique, since results are given back by them; arguments are a mapping, parsed already.
+    Ids of tool calls are unique, since results are given back by them; arguments are a mapping, parsed already. What a
+    reply cost is said once at most.
     """
     use = subject.use
     async with subject.bench() as bench:
         for request in (*use.requests, *TRIGGERS):
-            _judge(request, await _reply(bench, request))
+            _judge(request, await answer(bench, request))
 
 
 def _judge(request: ReplyRequest, events: list[Any]) -> None:
     ids: set[str] = set()
+    if sum(isinstance(event, Usage) for event in events) > 1:
+        raise Failed("a reply has more than one Usage: what it cost is said once, as a whole")
     for event in events:
         match event:
             case TextDelta(text=str()) | ReplyDone(reason="complete" | "truncated" | "empty"):
@@ -110,8 +91,8 @@ async def an_empty_reply_says_so(subject: Subject[Asking]) -> None:
     """
     use = subject.use
     async with subject.bench() as bench:
-        for request in use.requests:
-            events = await _reply(bench, request)
+        for request in (*use.requests, *TRIGGERS):
+            events = await answer(bench, request)
             says = any(isinstance(event, ToolCall) or getattr(event, "text", "").strip() for event in events)
             reasons = {event.reason for event in events if isinstance(event, ReplyDone)}
             if says and "empty" in reasons:
@@ -131,7 +112,7 @@ async def everything_is_answered(subject: Subject[Asking]) -> None:
     async with subject.bench() as bench:
         for request in TRIGGERS:
             try:
-                events = await _reply(bench, request)
+                events = await answer(bench, request)
             except Exception as error:
                 raise Failed(f"{type(request.trigger).__name__}: {type(error).__name__}: {error}") from error
             if not any(isinstance(event, ReplyDone) for event in events):

@@ -11,6 +11,7 @@ from attrs.validators import min_len
 from voicepipe.audio import AudioFormat
 from voicepipe.events import SpeechAudio, SpeechMark
 from voicepipe.testing.conformance.hearing import CALL
+from voicepipe.testing.conformance.verdicts import Failed
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -25,8 +26,15 @@ SEGMENTS = (
 )
 """What is said if nothing else is handed in."""
 
-MS_A_CHAR = (20.0, 300.0)
-"""How long a character lasts: 450 words a minute take 25 ms, a slow voice with pauses less than 200."""
+MS_A_CHAR = (36.0, 92.0)
+"""How long a character lasts in `SEGMENTS`, over all: English voices take 46 to 72 ms, and at half or twice their rate
+less or more than this."""
+
+MS_A_CHAR_OF_ANY = (20.0, 300.0)
+"""The same for texts of any kind: 450 words a minute take 25 ms, a character of Chinese up to 300."""
+
+MUCH = 300
+"""How many characters are more than what is made ahead as a rule."""
 
 NUMBERS = ("One.", "Two, please.", "Three or so.", "Four of them.", "Five, or six.", "Seven days.", "Eight o'clock.")
 """What tells one stream from another."""
@@ -52,6 +60,10 @@ class Speaking:
         del variant
         return component.open_stream(component.output_for(self.call), self.language)
 
+    def format_of(self, component: TextToSpeech) -> AudioFormat:
+        """The format that it gives."""
+        return component.output_for(self.call)
+
     async def begin(self, component: TextToSpeech, stream: SpeechStream, variant: int) -> None:
         """The first segment."""
         del component
@@ -68,9 +80,31 @@ class Speaking:
         progress.finished = True
         await stream.finish()
 
+    def open_much(self, component: TextToSpeech, variant: int) -> AbstractAsyncContextManager[SpeechStream]:
+        """A stream like the others."""
+        return self.open(component, variant)
+
+    async def say_much(self, component: TextToSpeech, stream: SpeechStream, variant: int) -> None:
+        """Some twenty seconds of speech, in one segment."""
+        del component
+        text = " ".join(self.texts(variant))
+        await stream.send(" ".join([text] * (1 + MUCH // len(text))), 0)
+
     def texts(self, variant: int = 0) -> tuple[str, ...]:
         """The segments of a variant."""
         return (NUMBERS[variant % len(NUMBERS)], *self.segments[1:]) if variant else self.segments
+
+    def text_of(self, segment: int) -> str:
+        """What was to be said in a segment that audio came for.
+
+        Raises:
+            Failed: no such segment was sent.
+
+        """
+        texts = self.texts()
+        if not 0 <= segment < len(texts):
+            raise Failed(f"audio came for segment {segment}, which was not sent: the last one is {len(texts) - 1}")
+        return texts[segment]
 
     def essence(self, events: list[Any]) -> tuple[Any, ...]:
         """Audio and marks of each segment; how much audio each has, to a tenth; which were spoken."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from voicepipe.components import Probing
-from voicepipe.nurseries import leaves_of, uncancelled
+from voicepipe.nurseries import leaves_of, open_hidden_nursery, uncancelled
+from voicepipe.testing.conformance.agreement import agreement
 from voicepipe.testing.conformance.belongings import belongings, nothing_more_than
 from voicepipe.testing.conformance.cancelling import chosen, counting_steps
 from voicepipe.testing.conformance.kit import checks
-from voicepipe.testing.conformance.verdicts import Failed, Skipped, in_words
+from voicepipe.testing.conformance.subject import Progress
+from voicepipe.testing.conformance.verdicts import Failed, in_words
 from voicepipe.testing.conformance.waiting import ended_after
 
 if TYPE_CHECKING:
@@ -63,7 +66,8 @@ async def none_comes_only_at_the_end(subject: Subject[Any]) -> None:
 
     A stream that gives None early is hung up on: its call fails over, or falls silent. Let `receive` wait, or raise a
     `ComponentError` if the other side is gone. After `finish()` the rest comes, and then None: a stream that never
-    gives it keeps the turn open for ever. When the connection's own end marker comes, pass it on.
+    gives it keeps the turn open for ever. When the connection's own end marker comes, pass it on. After the end
+    `receive` gives None again.
     """
     async with subject.bench() as bench:
         if subject.use.finishes:
@@ -74,7 +78,14 @@ async def none_comes_only_at_the_end(subject: Subject[Any]) -> None:
                         event = await stream.receive()
                 if event is None:
                     raise Failed("receive() gave None before finish()")
-        await bench.use()
+        progress = Progress()
+        async with bench.stream() as stream:
+            async with open_hidden_nursery() as nursery:
+                nursery.start_soon(partial(subject.use.say, bench.component, stream, progress, 0, brief=True))
+                await bench.rest(stream)
+                nursery.cancel_scope.cancel()
+            if (event := await bench.next(stream)) is not None:
+                raise Failed(f"{type(event).__name__} came after None")
 
 
 async def leaving_early_leaves_nothing(subject: Subject[Any]) -> None:
@@ -207,7 +218,7 @@ async def a_cancelled_receive_loses_nothing(subject: Subject[Any]) -> None:
     last checkpoint, and have no async generator behind `receive`: one that is cancelled is at its end.
     """
     async with subject.bench() as bench:
-        agree = await _agreement(bench, [0])
+        agree = await agreement(bench, [0])
         got = await bench.use(receive=lambda stream: _interrupted(bench, stream))
         agree(0, got)
 
@@ -231,7 +242,7 @@ async def streams_do_not_mix(subject: Subject[Any]) -> None:
     """
     variants = [*range(subject.limits.at_once)]
     async with subject.bench() as bench:
-        agree = await _agreement(bench, variants)
+        agree = await agreement(bench, variants)
         got: dict[int, list[Received]] = {}
 
         async def use(variant: int) -> None:
@@ -242,46 +253,6 @@ async def streams_do_not_mix(subject: Subject[Any]) -> None:
                 nursery.start_soon(use, variant)
         for variant in variants:
             agree(variant, got[variant])
-
-
-class _Agreement:
-    """What undisturbed uses gave, and in how much detail two of them agreed."""
-
-    def __init__(self, bench: Bench[Any], views: dict[int, tuple[Any, ...]], depth: int) -> None:
-        self._bench, self._views, self._depth = bench, views, depth
-
-    def __call__(self, variant: int, got: list[Received]) -> None:
-        expected = self._views[variant][self._depth]
-        found = self._bench.subject.use.essence(_events(got))[self._depth]
-        if found != expected:
-            raise Failed(
-                f"stream {variant} gave {_shortened(found)}; alone and undisturbed it gives {_shortened(expected)}"
-            )
-
-
-async def _agreement(bench: Bench[Any], variants: list[int]) -> _Agreement:
-    """Uses each variant twice, alone; what both gave is what it gives.
-
-    Raises:
-        Skipped: they have nothing in common.
-
-    """
-    essence = bench.subject.use.essence
-    first = {variant: essence(_events(await bench.use(variant))) for variant in variants}
-    second = {variant: essence(_events(await bench.use(variant))) for variant in variants}
-    for depth in range(len(first[variants[0]])):
-        if all(first[variant][depth] == second[variant][depth] for variant in variants):
-            return _Agreement(bench, first, depth)
-    raise Skipped("the same use gave something else each time: hand in options that make it say the same")
-
-
-def _events(got: list[Received]) -> list[Any]:
-    return [one.event for one in got if one.event is not None]
-
-
-def _shortened(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) < 300 else f"{said[:140]} ... {said[-140:]}"
 
 
 async def warmed_up(bench: Bench[Any]) -> Belongings:

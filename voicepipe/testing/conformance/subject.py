@@ -21,6 +21,8 @@ from voicepipe.testing.conformance.waiting import counted_s, ended_after, ending
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
 
+    from voicepipe.audio import AudioFormat
+
 T = TypeVar("T")
 
 Options = Any | Callable[[], AbstractAsyncContextManager[Any]]
@@ -45,11 +47,13 @@ class Limits:
     This and the other times are counted only while the machine has a processor to spare for the adapter."""
     settle_s: float = field(default=5.0, validator=gt(0))
     """How long after a stream was left its sockets and tasks may take to be gone."""
+    leave_s: float = field(default=0.5, validator=gt(0))
+    """How long leaving a stream may take, until all that it held is gone."""
     idle_s: float = field(default=0.3, validator=gt(0))
     """How long a slow sender pauses; make the options' own timeouts shorter, and this tells something."""
     cancels: int = field(default=200, validator=gt(0))
     """At how many checkpoints of a use it is cancelled, each in a run of its own; of more, evenly chosen ones."""
-    streams: int = field(default=200, validator=gt(0))
+    streams: int = field(default=100, validator=gt(0))
     """How many streams are opened and closed to see whether they give everything back."""
     at_once: int = field(default=8, validator=gt(1))
     """How many streams are used at the same time."""
@@ -94,11 +98,20 @@ class Use(Protocol):
     def open(self, component: Any, variant: int) -> AbstractAsyncContextManager[Any]:
         """Opens a stream of a component."""
 
+    def format_of(self, component: Any) -> AudioFormat | None:
+        """The format of its audio, if there is any."""
+
     async def begin(self, component: Any, stream: Any, variant: int) -> None:
         """Sends what makes a first event come, and does not finish."""
 
     async def say(self, component: Any, stream: Any, progress: Progress, variant: int, *, brief: bool) -> None:
         """Sends everything and finishes; what is brief need not make sense."""
+
+    def open_much(self, component: Any, variant: int) -> AbstractAsyncContextManager[Any]:
+        """Opens a stream that is to be asked for much."""
+
+    async def say_much(self, component: Any, stream: Any, variant: int) -> None:
+        """Asks for more than what is made ahead as a rule, without finishing."""
 
     def essence(self, events: list[Any]) -> tuple[Any, ...]:
         """What must be the same when a stream is used in the same way again: the strictest view first."""
@@ -125,10 +138,12 @@ class Bench(Generic[U]):
     """What was lent to it."""
 
     @asynccontextmanager
-    async def stream(self, variant: int = 0, *, raw: bool = False) -> AsyncIterator[Any]:
-        """A stream of some variant; `raw`: the adapter's own, without the edge."""
+    async def stream(self, variant: int = 0, *, raw: bool = False, much: bool = False) -> AsyncIterator[Any]:
+        """A stream of some variant; `raw`: the adapter's own, without the edge; `much`: for `Use.say_much`."""
         component = self.raw if raw else self.component
-        async with self.subject.entered("a stream", self.subject.use.open(component, variant)) as stream:
+        use = self.subject.use
+        opening = use.open_much(component, variant) if much else use.open(component, variant)
+        async with self.subject.entered("a stream", opening) as stream:
             yield stream
 
     async def use(
@@ -194,8 +209,20 @@ class Subject(Generic[U]):
     """How its streams are used."""
     faults: Mapping[str, Options] = field(factory=dict)
     """Options with which something goes wrong, by what it is."""
+    impossible: frozenset[str] = frozenset()
+    """The kinds of faults that can't happen to it."""
     limits: Limits = Limits()
     """How long to wait, how much to try."""
+
+    _undisturbed: list[tuple[Any, list[Received]]] = field(factory=list, init=False, eq=False, repr=False)
+    """What `undisturbed` gives, once it is known."""
+
+    async def undisturbed(self) -> tuple[Any, list[Received]]:
+        """The format of the audio and what a use of a stream gives, alone: got once for all checks that look at it."""
+        if not self._undisturbed:
+            async with self.bench() as bench:
+                self._undisturbed.append((self.use.format_of(bench.component), await bench.use()))
+        return self._undisturbed[0]
 
     def __str__(self) -> str:
         return f"{self.adapter.role} adapter {self.adapter.name!r}"

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 CALLS = tuple(AudioFormat(rate, encoding) for rate in (8000, 16000, 48000) for encoding in ("pcm16", "mulaw", "alaw"))
 """Formats that calls come in, and some that they might."""
 
-QUIET_S = 0.2
-"""How long nothing is waited for."""
+BEFORE_MS = 300
+"""By how much a word may begin before the end of the final before it: recognisers are not exact."""
 
 
 async def input_for_is_pure_and_sane(subject: Subject[Hearing]) -> None:
@@ -47,8 +47,7 @@ async def events_are_well_formed(subject: Subject[Hearing]) -> None:
     Text is empty only in a final; confidences lie between 0 and 1; words are in order and end after they begin;
     `TurnResumed` comes only after an eager `EndOfTurn`. Turn-taking decides by these.
     """
-    async with subject.bench() as bench:
-        got = await bench.use()
+    _, got = await subject.undisturbed()
     eager = False
     for one in got[:-1]:
         match one.event:
@@ -85,15 +84,16 @@ async def audio_end_ms_is_where_the_text_ends(subject: Subject[Hearing]) -> None
     """`audio_end_ms` never goes back from one final to the next, and never beyond what was sent.
 
     Failing over replays the caller's audio from there: too far and words are lost, too short and they are heard
-    twice. It counts from the stream's first sample, through reconnections and utterances, in ms of audio.
+    twice. It counts from the stream's first sample, through reconnections and utterances, in ms of audio; so do the
+    times of words.
     """
-    async with subject.bench() as bench:
-        audio = bench.component.input_for(subject.use.call).format
-        got = await bench.use()
+    audio, got = await subject.undisturbed()
     reached, told = 0, False
     for one in got[:-1]:
         match one.event:
-            case Transcript(final=final, audio_end_ms=int(end)):
+            case Transcript(final=final, audio_end_ms=int(end)) as heard:
+                if heard.words and heard.words[0].start_ms < reached - BEFORE_MS:
+                    raise Failed(f"{heard.words[0]} begins before {reached} ms, where the final before it ended")
                 sent = audio.ms_in(one.sent)
                 if end > sent + 1:
                     raise Failed(f"audio_end_ms is {end} when {sent:.0f} ms were sent")
@@ -152,7 +152,7 @@ async def finishing_gives_the_rest(subject: Subject[Hearing]) -> None:
         heard = {}
         for ends in (True, False):
             async with bench.stream() as stream:
-                await use.utter(bench.component, stream, use.utterance(bench.component))
+                await use.utter(bench.component, stream, use.bare(bench.component))
                 with subject.due("end_utterance() or finish()"):
                     if ends:
                         await stream.end_utterance()
@@ -171,8 +171,7 @@ async def the_words_are_heard(subject: Subject[Hearing]) -> None:
     use = subject.use
     if use.speech is None:
         raise Skipped("no speech: hand in speech=(AudioFormat(8000), audio) and words='what is said in it'")
-    async with subject.bench() as bench:
-        got = await bench.use()
+    _, got = await subject.undisturbed()
     heard = _text([one.event for one in got])
     if words_of(heard) != words_of(use.words) * 2:
         raise Failed(f"heard {heard!r}, said was twice {use.words!r}")

@@ -39,6 +39,13 @@ class Clock:
         self._delays: dict[Path, int] = {}
         self._delayed_s()
         self._due: dict[trio.CancelScope, float] = {}
+        self.task: trio.lowlevel.Task | None = None
+        """The one that looks."""
+
+    @property
+    def seen_s(self) -> float:
+        """Seconds counted when it last looked, for those who can't afford a look."""
+        return self._counted_s
 
     def now(self) -> float:
         """Seconds counted since it was made."""
@@ -59,6 +66,7 @@ class Clock:
 
     async def run(self) -> None:
         """Looks, as long as it is not cancelled; runs beside each check."""
+        self.task = trio.lowlevel.current_task()
         while True:
             await trio.sleep(LOOK_S)
             now = self.now()
@@ -113,6 +121,11 @@ def counting_time() -> Iterator[Clock]:
         yield clock
     finally:
         _clock.reset(token)
+
+
+def check_clock() -> Clock:
+    """The clock of the check that runs."""
+    return _clock.get()
 
 
 def counted_s() -> float:

@@ -1,0 +1,173 @@
+"""Checks for speech-to-text at its edges: words without silence around them, other calls' formats, short utterances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voicepipe.audio import AudioFormat
+from voicepipe.events import Transcript
+from voicepipe.testing.conformance.hearing import silence, spoken, words_of
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.verdicts import Failed
+from voicepipe.testing.conformance.waiting import ended_after
+
+if TYPE_CHECKING:
+    from voicepipe.components import TranscriptStream
+    from voicepipe.testing.conformance.hearing import Hearing
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+CALLS = (AudioFormat(16000), AudioFormat(48000), AudioFormat(8000, "mulaw"), AudioFormat(8000, "alaw"))
+"""Calls in other formats than the one that all other checks have."""
+
+PADDING_MS = 600
+"""How much silence there is around words that are hard to lose."""
+
+FEWER = 2
+"""How many words fewer than with silence around them are a loss, where nobody knows which words there should be."""
+
+
+async def the_first_and_last_words_are_heard(subject: Subject[Hearing]) -> None:
+    """A word is heard that begins with the stream's first sample, or ends with the last before `end_utterance`.
+
+    A caller speaks before the connection is up, and an utterance is ended in its last word. Drop nothing: what comes
+    while you connect is kept and sent first, what is left of a chunk is sent before the service is asked to finalise,
+    and what comes while it finalises belongs to the next utterance.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        if use.speech is None:
+            await _as_much_as_with_silence(bench, use.bare(bench.component))
+            return
+        heard = await _hear(bench, use.bare(bench.component), times=2)
+    if words_of(heard) != words_of(use.words) * 2:
+        raise Failed(f"heard {heard!r}; said, without any silence before or after it, was twice {use.words!r}")
+
+
+async def _as_much_as_with_silence(bench: Bench[Hearing], sound: bytes) -> None:
+    """Whether something like a voice is as many words without silence around it as with it, if it is any."""
+    audio = bench.component.input_for(bench.subject.use.call).format
+    around = silence(audio, PADDING_MS)
+    padded = [words_of(await _hear(bench, around + sound + around, times=2)) for _ in range(2)]
+    bare = [words_of(await _hear(bench, sound, times=2)) for _ in range(2)]
+    if padded[0] == padded[1] and bare[0] == bare[1] and len(bare[0]) <= len(padded[0]) - FEWER:
+        raise Failed(f"heard {bare[0]} where there was no silence around it, and {padded[0]} where there was")
+
+
+async def _hear(bench: Bench[Hearing], sound: bytes, times: int) -> str:
+    """What is heard if it is said so often, each time to the end of the utterance, and nothing in between."""
+    use = bench.subject.use
+    async with bench.stream() as stream:
+        for _ in range(times):
+            await use.utter(bench.component, stream, sound)
+            with bench.subject.due("end_utterance()"):
+                await stream.end_utterance()
+        with bench.subject.due("finish()"):
+            await stream.finish()
+        finals = [event for event in await bench.rest(stream) if isinstance(event, Transcript) and event.final]
+    return " ".join(final.text for final in finals)
+
+
+async def calls_in_other_formats_are_heard(subject: Subject[Hearing]) -> None:
+    """A call at 16 or 48 kHz, or in A-law, is heard like one at 8 kHz, and `audio_end_ms` is where its text ends.
+
+    Not every call comes from a telephone. The audio that comes is in the format that `open_stream` was given, which is
+    what `input_for` said for that call: tell the service that one, and count by it.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        first = bench.component.input_for(use.call)
+        formats = {bench.component.input_for(call).format: call for call in CALLS}
+        heard = {first.format: await _heard_in(bench, use.call)}
+        for audio, call in formats.items():
+            if audio not in heard:
+                heard[audio] = await _heard_in(bench, call)
+    expected = words_of(use.words) or heard[first.format]
+    for audio, words in heard.items():
+        if use.speech is not None and words != expected:
+            raise Failed(f"heard {words} as {audio}, said was {use.words!r}")
+        if use.speech is None and abs(len(words) - len(expected)) >= max(FEWER, len(expected) // 3):
+            raise Failed(f"heard {words} as {audio}, and {expected} as {first.format}, of the same sound")
+
+
+async def _heard_in(bench: Bench[Hearing], call: AudioFormat) -> list[str]:
+    """The words of one utterance in a call of another format."""
+    use = bench.subject.use.in_call(call)
+    audio = bench.component.input_for(call).format
+    said = use.utterance(bench.component)
+    async with bench.subject.entered("a stream", use.open(bench.component, 0)) as stream:
+        await use.utter(bench.component, stream, said)
+        with bench.subject.due("end_utterance() or finish()"):
+            await stream.end_utterance()
+            await stream.finish()
+        finals = [event for event in await bench.rest(stream) if isinstance(event, Transcript) and event.final]
+    ends = [final.audio_end_ms for final in finals if final.audio_end_ms is not None]
+    sent_ms = audio.ms_in(len(said))
+    if ends and not 0.4 * sent_ms <= ends[-1] <= sent_ms + 1:
+        raise Failed(f"audio_end_ms is {ends[-1]} when {sent_ms:.0f} ms of {audio} were sent")
+    return words_of(" ".join(final.text for final in finals))
+
+
+SHORT_MS = (0, 20, 60)
+"""How long utterances are that are shorter than any chunk."""
+
+
+async def a_short_utterance_is_answered(subject: Subject[Hearing]) -> None:
+    """`end_utterance` is answered by one final after 60 ms of audio, 20 ms, or none at all.
+
+    A cough, a click, a turn that was ended twice. Services refuse less than 100 ms, or say nothing to it: don't ask,
+    and give an empty final. A stream that raises is taken for a service that is down.
+    """
+    use = subject.use
+    async with subject.bench() as bench, bench.stream() as stream:
+        audio = bench.component.input_for(use.call).format
+        for ms in SHORT_MS:
+            await use.utter(bench.component, stream, spoken(audio, ms))
+            with subject.due("end_utterance()"):
+                await stream.end_utterance()
+            await _one_final(bench, stream, f"{ms} ms of audio")
+        await use.utter(bench.component, stream, use.utterance(bench.component))
+        with subject.due("end_utterance()"):
+            await stream.end_utterance()
+        finals = [await _final(bench, stream), *await _late(stream)]
+    texts = [final.text for final in finals if final.final and final.text]
+    if len(texts) > len(set(texts)):
+        raise Failed(f"of one utterance came the finals {texts}: each holds only what is new since the one before")
+
+
+QUIET_S = 0.1
+"""How long it is awaited that nothing comes."""
+
+
+async def _one_final(bench: Bench[Hearing], stream: TranscriptStream, what: str) -> None:
+    """Receives the final that is due, and sees that nothing follows it."""
+    await _final(bench, stream)
+    for late in await _late(stream):
+        raise Failed(f"after the final of {what} came {late!r}, although nothing more was said")
+
+
+async def _final(bench: Bench[Hearing], stream: TranscriptStream) -> Transcript:
+    """The final transcript that is due."""
+    event: object = None
+    with bench.subject.due("receive()"):
+        while not (isinstance(event, Transcript) and event.final):
+            event = await bench.next(stream)
+            if event is None:
+                raise Failed("receive() gave None before finish()")
+    return event
+
+
+async def _late(stream: TranscriptStream) -> list[Transcript]:
+    """The transcripts that come before it is quiet."""
+    late: list[Transcript] = []
+    with ended_after(QUIET_S):
+        while (event := await stream.receive()) is not None:
+            if isinstance(event, Transcript):
+                late.append(event)
+    return late
+
+
+LISTENING = checks(
+    the_first_and_last_words_are_heard,
+    calls_in_other_formats_are_heard,
+    a_short_utterance_is_answered,
+)

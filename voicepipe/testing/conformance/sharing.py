@@ -1,0 +1,171 @@
+"""Checks on what calls have in common: one loop, one component, and connections that others have used before."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from voicepipe.nurseries import leaves_of, open_hidden_nursery, uncancelled
+from voicepipe.testing.conformance.agreement import agreement
+from voicepipe.testing.conformance.belongings import nothing_more_than
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.loop import longest_step
+from voicepipe.testing.conformance.streams import warmed_up
+from voicepipe.testing.conformance.verdicts import Failed, in_words
+from voicepipe.testing.conformance.waiting import counted_s
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voicepipe.testing.conformance.belongings import Belongings
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+STEP_S = 0.05
+"""How long a task may keep the loop at a time: a frame lasts 20 ms, and what comes late is heard."""
+
+ATTEMPTS = 3
+"""How often a thing is measured: what is slow each time is slow, what was slow once had a reason of the machine's."""
+
+UNRECEIVED = 4
+"""How many streams are open, at most, while another one is used."""
+
+
+async def nothing_holds_up_the_loop(subject: Subject[Any]) -> None:
+    """No step of a task takes longer than 50 ms: neither while the component opens nor while a stream is used.
+
+    All calls share one loop: while a step runs, no call hears or speaks. Whatever computes, waits, reads a file or
+    imports a library goes to a thread (`trio.to_thread.run_sync` with `limiter=resources.threads`); a library that
+    keeps the interpreter's lock goes to a process. `time.sleep`, `requests` and `subprocess.run` hold up the loop, too.
+    """
+    async with subject.served() as options:
+        await _steps_are_short("opening", lambda: _open(subject, options))
+        async with subject.opened(options) as bench:
+            await bench.use(brief=True)
+            await _steps_are_short("a stream", bench.use)
+
+
+async def _open(subject: Subject[Any], options: Any) -> None:
+    async with subject.opened(options):
+        pass
+
+
+async def _steps_are_short(what: str, work: Any) -> None:
+    slow = []
+    for _ in range(ATTEMPTS):
+        with longest_step() as step:
+            await work()
+        if step.seconds < STEP_S:
+            return
+        slow.append(step)
+    least = min(slow, key=lambda step: step.seconds)
+    raise Failed(f"{what} held up the loop for {least.seconds * 1000:.0f} ms at a time, in the task {least.task}")
+
+
+async def leaving_takes_no_time(subject: Subject[Any]) -> None:
+    """A stream that is left, or cancelled, is gone within half a second, with its sockets and tasks.
+
+    The caller has begun to speak, and the next reply waits until this one has been left. Don't wait for the other
+    side's goodbye: close the socket, cancel the nursery, and give what must be said first a short time limit,
+    `with trio.move_on_after(0.2, shield=True)`.
+    """
+    async with subject.bench() as bench:
+        before = await warmed_up(bench)
+        for how in ("before anything was sent", "after its first event", "when it was cancelled"):
+            took_s = [await _leaving_s(bench, before, how)]
+            while took_s[-1] > subject.limits.leave_s and len(took_s) < ATTEMPTS:
+                took_s.append(await _leaving_s(bench, before, how))
+            if min(took_s) > subject.limits.leave_s:
+                raise Failed(f"a stream that was left {how} was gone only after {min(took_s):.1f} s")
+
+
+async def _leaving_s(bench: Bench[Any], before: Belongings, how: str) -> float:
+    with trio.CancelScope() as scope:
+        async with bench.stream() as stream:
+            if how != "before anything was sent":
+                await bench.begin(stream)
+            began = counted_s()
+            if how == "when it was cancelled":
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+    await nothing_more_than(before, bench.subject.limits.settle_s, bench.resources)
+    return counted_s() - began
+
+
+async def calls_are_served_at_the_same_time(subject: Subject[Any]) -> None:
+    """A stream opens and works, to its end, while others are open that nobody receives from at the moment.
+
+    A caller who listens to a long answer keeps no other caller waiting. A lock, a limiter or a pool of one connection
+    around what a stream does makes all calls wait for the slowest. Give each stream its own connection or session;
+    where one is shared, have one task read it for all, and let no stream that is full stop it.
+    """
+    async with subject.bench() as bench, AsyncExitStack() as stack:
+        for number in range(min(UNRECEIVED, subject.limits.at_once)):
+            try:
+                stream = await stack.enter_async_context(_unreceived(bench, number))
+                if number % 2:
+                    await bench.next(stream)
+            except Failed as failed:
+                raise Failed(f"with {number} other streams open that nobody receives from: {failed}") from failed
+        try:
+            await bench.use()
+        except Failed as failed:
+            raise Failed(f"with {number + 1} other streams open that nobody receives from: {failed}") from failed
+
+
+@asynccontextmanager
+async def _unreceived(bench: Bench[Any], variant: int) -> AsyncIterator[Any]:
+    """A stream that was asked for much, whose sender waits as long as it has to."""
+    use = bench.subject.use
+    async with bench.stream(variant, much=True) as stream, open_hidden_nursery() as nursery:
+        nursery.start_soon(use.say_much, bench.component, stream, variant)
+        yield stream
+        nursery.cancel_scope.cancel()
+
+
+async def what_was_left_is_not_heard_again(subject: Subject[Any]) -> None:
+    """After a stream that was left in the middle, the next one gives what it gives alone.
+
+    A barge-in leaves a reply of which the rest is still on its way. On a connection that is used again, the next caller
+    hears it. Close the connection, or read what is left before it serves another stream, and tell answers by their ids.
+    """
+    async with subject.bench() as bench:
+        agree = await agreement(bench, [1], brief=True)
+        for how in ("unreceived", "begun", "cancelled"):
+            with trio.CancelScope() as scope:
+                async with _unreceived(bench, 2) as stream:
+                    if how != "unreceived":
+                        await bench.next(stream)
+                    if how == "cancelled":
+                        scope.cancel()
+                        await trio.lowlevel.checkpoint()
+            agree(1, await bench.use(1, brief=True))
+
+
+async def components_do_not_share(subject: Subject[Any]) -> None:
+    """Two components of one adapter work side by side, and closing one leaves the other as it was.
+
+    A reload opens a second one while calls use the first, and closes either. A client, a process or a model in a
+    module's global is closed under the other's feet; keep it in what `open` gives.
+    """
+    async with subject.served() as options, subject.opened(options) as older:
+        async with subject.opened(options) as newer:
+            await older.use(brief=True)
+            await newer.use(brief=True)
+        try:
+            await older.use(brief=True)
+        except (Exception, BaseExceptionGroup) as error:
+            if uncancelled(error) is None:
+                raise
+            said = in_words(f"{type(leaf).__name__}: {leaf}" for leaf in leaves_of(error))
+            raise Failed(f"after another component of the adapter had been closed: {said}") from error
+
+
+SHARING = checks(
+    nothing_holds_up_the_loop,
+    calls_are_served_at_the_same_time,
+    leaving_takes_no_time,
+    what_was_left_is_not_heard_again,
+    components_do_not_share,
+)

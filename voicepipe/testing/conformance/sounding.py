@@ -1,0 +1,172 @@
+"""Checks for text-to-speech on the sound itself: that it is speech, loud enough, and that none of it is cut off."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from operator import mul
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.audio import AudioFormat, level, to_pcm16
+from voicepipe.events import SpeechAudio
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.verdicts import Failed
+
+if TYPE_CHECKING:
+    from voicepipe.testing.conformance.speaking import Speaking
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+FRAME_MS = 20
+
+AUDIBLE = 300
+"""Level (RMS, of 32,768) that one frame in ten of speech has at least: -41 dB; telephones have it at -26 dB."""
+
+FULL_SCALE, CLIPPED = 32_000, 0.1
+"""From which level a sample is at its limit, and how many of them may be."""
+
+LOUD = 0.3
+"""Which frames tell the sound of a voice: those of at least so much of the loudest one's level."""
+
+SMOOTH = 0.25
+"""How much a sample of speech says about the next at least: 0.5 to 0.97 for voices, 0 for noise."""
+
+HEADERS = {b"RIFF": "WAV", b"OggS": "Ogg", b"ID3": "MP3", b"fLaC": "FLAC", b"\x1aE\xdf\xa3": "WebM", b"FORM": "AIFF"}
+"""What files with sound in them begin with."""
+
+
+def audio_of(events: list[Any]) -> dict[int, bytes]:
+    """The audio of each segment."""
+    audio: dict[int, bytes] = defaultdict(bytes)
+    for event in events:
+        if isinstance(event, SpeechAudio):
+            audio[event.segment] += event.audio
+    return dict(audio)
+
+
+def _samples(audio: bytes, output: AudioFormat) -> array[int]:
+    whole = audio[: len(audio) - len(audio) % output.sample_bytes]
+    return array("h", to_pcm16(whole, output.encoding))
+
+
+def _frames(samples: array[int], output: AudioFormat) -> list[array[int]]:
+    size = output.rate * FRAME_MS // 1000
+    return [samples[at : at + size] for at in range(0, max(1, len(samples) - size + 1), size)]
+
+
+async def speech_is_audible(subject: Subject[Speaking]) -> None:
+    """What is spoken can be heard: every segment is as loud as speech on a telephone, and not distorted.
+
+    Silence that takes its time passes every other test, and is dead air. 16-bit samples reach to 32,767: whoever makes
+    them of floating-point numbers multiplies by that, and cuts off what lies beyond.
+    """
+    output, got = await subject.undisturbed()
+    for segment, audio in audio_of([one.event for one in got]).items():
+        samples = _samples(audio, output)
+        levels = sorted(level(frame.tobytes()) for frame in _frames(samples, output))
+        text = subject.use.text_of(segment)
+        if levels[len(levels) * 9 // 10] < AUDIBLE:
+            raise Failed(
+                f"{text!r} is silent, or too quiet: a tenth of it has a level of {levels[len(levels) * 9 // 10]:.0f}"
+            )
+        clipped = sum(abs(sample) >= FULL_SCALE for sample in samples)
+        if clipped > CLIPPED * len(samples):
+            raise Failed(f"{text!r} is distorted: of {len(samples)} samples {clipped} are as loud as can be")
+
+
+async def speech_is_no_noise(subject: Subject[Speaking]) -> None:
+    """The bytes are samples in the promised encoding, and nothing else: no file's header, no other codec.
+
+    In a voice each sample is much like the one before it. Bytes in the wrong order (16-bit samples are little-endian),
+    an odd byte that was dropped, or compressed audio are noise, at full level in the caller's ear.
+    """
+    output, got = await subject.undisturbed()
+    for segment, audio in audio_of([one.event for one in got]).items():
+        for beginning, name in HEADERS.items():
+            if audio.startswith(beginning):
+                raise Failed(f"the audio of {subject.use.text_of(segment)!r} begins with the header of a {name} file")
+        frames = _frames(_samples(audio, output), output)
+        levels = [level(frame.tobytes()) for frame in frames]
+        loud = [frame for frame, loudness in zip(frames, levels, strict=True) if loudness >= LOUD * max(levels)]
+        power = sum(sum(map(mul, frame, frame)) for frame in loud)
+        likeness = sum(sum(map(mul, frame, frame[1:])) for frame in loud) / power if power else 1.0
+        if likeness < SMOOTH:
+            raise Failed(
+                f"{subject.use.text_of(segment)!r} is noise as {output}: neighbouring samples agree to {likeness:.2f}, "
+                f"those of a voice to more than {SMOOTH}"
+            )
+
+
+BRIEF = ("5", "12", "ma", "mamamama")
+"""What is short, and may be taken for nothing; and four times as much of the same."""
+
+ADDS_UP = 1.1
+"""How much longer four syllables in one word may be than four times one."""
+
+
+async def a_short_segment_is_spoken(subject: Subject[Speaking]) -> None:
+    """A segment of one figure or one syllable is spoken, and whole.
+
+    Models write "5", and a sentence may be one word. A segment is blank if no character of it is a letter *or a figure*
+    (`str.isalnum`). Where what is spoken ends is said by the service: pass on what is left in a buffer then.
+    """
+    use = subject.use
+    async with subject.bench() as bench:
+        output = bench.component.output_for(use.call)
+        audio = audio_of(await _spoken(bench, BRIEF))
+    lengths = {text: output.ms_in(len(audio.get(segment, b""))) for segment, text in enumerate(BRIEF)}
+    for text, length in lengths.items():
+        if not length:
+            raise Failed(f"no audio for {text!r}")
+    one, four = lengths["ma"], lengths["mamamama"]
+    if four > 4 * one * ADDS_UP:
+        raise Failed(
+            f"{BRIEF[2]!r} lasts {one:.0f} ms and {BRIEF[3]!r} {four:.0f} ms, more than four times as long: "
+            "is the end of each segment lost?"
+        )
+
+
+async def the_end_is_not_cut_off(subject: Subject[Speaking]) -> None:
+    """The last segment is spoken to its last sample, like one that others follow, whenever `finish` is called.
+
+    What the service sent last is still in a buffer, or on its way, when the text has ended: pass it on before `receive`
+    gives None.
+    """
+    use = subject.use
+    first, second = use.texts()[:2]
+    async with subject.bench() as bench:
+        output = bench.component.output_for(use.call)
+        one = audio_of(await _spoken(bench, (first, second)))
+        other = audio_of(await _spoken(bench, (second, first)))
+        alone = audio_of(await _spoken(bench, (first,), waits=True))
+    pairs = [(first, one[0], other[1]), (second, other[0], one[1]), (first, one[0], alone[0])]
+    for text, followed, last in pairs:
+        lost = followed[len(last) :]
+        if lost and followed.startswith(last) and level(_samples(lost, output).tobytes()) >= AUDIBLE / 3:
+            raise Failed(
+                f"the last {output.ms_in(len(lost)):.0f} ms of {text!r} are lost when no other segment follows"
+            )
+    if all(len(last) < MOST_OF * len(followed) for _, followed, last in pairs):
+        raise Failed(
+            f"{first!r} and {second!r} are shorter, by more than {1 - MOST_OF:.0%}, when no other segment follows"
+        )
+
+
+MOST_OF = 0.8
+"""How much of a segment there is at least, if a voice says it differently each time."""
+
+
+async def _spoken(bench: Bench[Speaking], texts: tuple[str, ...], *, waits: bool = False) -> list[Any]:
+    """The events of some segments; if it waits, `finish` is called when the first has come."""
+    events: list[Any] = []
+    async with bench.stream() as stream:
+        with bench.subject.due("send() or finish()"):
+            for segment, text in enumerate(texts):
+                await stream.send(text, segment)
+        if waits:
+            events.append(await bench.next(stream))
+        with bench.subject.due("finish()"):
+            await stream.finish()
+        return events + await bench.rest(stream)
+
+
+SOUNDING = checks(speech_is_audible, speech_is_no_noise, a_short_segment_is_spoken, the_end_is_not_cut_off)

@@ -1,0 +1,40 @@
+"""Values that note which of their fields are read, to tell whether an adapter looks at what it is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def watched(value: T, read: set[str]) -> T:
+    """A value of the same fields, of a class derived from its own.
+
+    Args:
+        value: of an attrs class.
+        read: what the names of its fields are entered into when they are read; a pickle reads them all.
+
+    """
+    kind: Any = type(value)
+    names = [field.name for field in attrs.fields(kind)]
+    values = {name: getattr(value, name) for name in names}
+
+    def read_field(self: Any, name: str) -> Any:
+        if name in values:
+            read.add(name)
+        return object.__getattribute__(self, name)
+
+    def reduced(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        del self
+        read.update(names)
+        return kind, tuple(values.values())
+
+    derived = type(kind.__name__, (kind,), {"__slots__": (), "__getattribute__": read_field, "__reduce__": reduced})
+    made: T = derived(**values)
+    read.clear()
+    return made
