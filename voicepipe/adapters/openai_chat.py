@@ -7,12 +7,12 @@ leave out: chunks without `choices`, usage on every chunk or under `x_groq`, too
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.openai_conversation import turns_of
+from voicepipe.adapters.openai_conversation import Words, tools_for, turns_of
+from voicepipe.adapters.openai_outgoing import clean, wire_arguments
 from voicepipe.adapters.openai_reply import Reply
 from voicepipe.adapters.openai_tool_calls import ToolCalls
 
@@ -35,24 +35,17 @@ TEXTS = {"text", "output_text", None}
 
 def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     """The request's body."""
-    messages: list[dict[str, Any]] = [{"role": "system", "content": request.prompt}] if request.prompt else []
-    for turn in turns_of(request):
-        message: dict[str, Any] = {"role": "assistant" if turn.by_agent else "user", "content": turn.text}
-        if turn.returned:
-            message["content"] = turn.text or None
-            message["tool_calls"] = [
-                {
-                    "id": one.call.id,
-                    "type": "function",
-                    "function": {
-                        "name": one.call.name,
-                        "arguments": json.dumps(dict(one.call.arguments), ensure_ascii=False),
-                    },
-                }
-                for one in turn.returned
-            ]
-        messages.append(message)
-        messages += [{"role": "tool", "tool_call_id": one.call.id, "content": one.result} for one in turn.returned]
+    prompt, turns = clean(request.prompt), turns_of(request)
+    messages: list[dict[str, Any]] = [{"role": "system", "content": prompt}] if prompt else []
+    for turn in turns:
+        if isinstance(turn, Words):
+            messages.append({"role": "assistant" if turn.by_agent else "user", "content": turn.text})
+            continue
+        function = {"name": turn.call.name, "arguments": wire_arguments(turn.call)}
+        call = {"id": turn.call.id, "type": "function", "function": function}
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        messages.append({"role": "tool", "tool_call_id": turn.call.id, "content": turn.result})
+    tools, may_call = tools_for(request, turns)
     newer = options.is_openai or NEWER.match(options.model)
     body: dict[str, Any] = {
         "model": options.model,
@@ -66,8 +59,9 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
                     "parameters": dict(tool.parameters) or {"type": "object", "properties": {}},
                 },
             }
-            for tool in request.tools
+            for tool in tools
         ],
+        "tool_choice": "none" if tools and not may_call else None,
         "temperature": options.temperature,
         "max_completion_tokens" if newer else "max_tokens": options.max_tokens,
         "reasoning_effort": options.reasoning_effort,

@@ -6,10 +6,10 @@ each request carries the whole conversation.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.openai_conversation import turns_of
+from voicepipe.adapters.openai_conversation import Words, turns_of
+from voicepipe.adapters.openai_outgoing import clean, wire_arguments
 from voicepipe.adapters.openai_reply import Reply
 
 if TYPE_CHECKING:
@@ -27,23 +27,15 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     """The request's body."""
     items: list[dict[str, Any]] = []
     for turn in turns_of(request):
-        if turn.text:
+        if isinstance(turn, Words):
             items.append({"role": "assistant" if turn.by_agent else "user", "content": turn.text})
-        items += [
-            {
-                "type": "function_call",
-                "call_id": one.call.id,
-                "name": one.call.name,
-                "arguments": json.dumps(dict(one.call.arguments), ensure_ascii=False),
-            }
-            for one in turn.returned
-        ]
-        items += [
-            {"type": "function_call_output", "call_id": one.call.id, "output": one.result} for one in turn.returned
-        ]
+            continue
+        call, arguments = turn.call, wire_arguments(turn.call)
+        items.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments})
+        items.append({"type": "function_call_output", "call_id": call.id, "output": turn.result})
     body: dict[str, Any] = {
         "model": options.model,
-        "instructions": request.prompt or None,
+        "instructions": clean(request.prompt) or None,
         "input": items,
         "tools": [
             {
