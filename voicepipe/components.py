@@ -15,10 +15,12 @@ Rules that hold for every stream:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import trio
 from attrs import frozen
+
+from voicepipe.roles import Role as Role  # noqa: PLC0414 - part of this module for all that know components
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
     from voicepipe.events import ReplyEvent, SpeechEvent, TranscriptEvent
     from voicepipe.requests import Listen, ReplyRequest, StreamInput
-
-Role = Literal["stt", "llm", "tts"]
-"""Speech-to-text, language model, text-to-speech."""
 
 
 @frozen

@@ -34,7 +34,6 @@ from voicepipe.components import (
     Probing,
     ReplyStream,
     Resources,
-    Role,
     SpeechStream,
     SpeechToText,
     TextToSpeech,
@@ -101,6 +100,7 @@ from voicepipe.requests import (
     Trigger,
     Utterance,
 )
+from voicepipe.roles import Role
 from voicepipe.tls import tls_context
 from voicepipe.transports.audiosocket import (
     AudioSocketListener,

@@ -113,4 +113,5 @@ def test_words_are_found_with_their_ways_to_be_said():
     assert DICTIONARY.spell("Yes, PLEASE!") == ("yes", "please")
     assert DICTIONARY.spell("yes umbrella") == DICTIONARY.spell("...") == ()
     assert DICTIONARY.unknown("yes umbrella sale") == ("umbrella", "sale")
+    assert DICTIONARY.unknown("Don’t say “cafe\u0301”, हाँ जी.") == ("don't", "say", "café", "हाँ", "जी")  # noqa: RUF001
     assert DICTIONARY.similar("sale") == ["sales", "sail"]

@@ -52,6 +52,18 @@ def heard(**intent):
     return Heard(Intent(**intent), SLOTS)
 
 
+def test_phrases_are_compared_with_their_marks():
+    assert heard(phrases=("हो गया",)).length(spoken_words("हो गया।")) == 2
+    assert heard(phrases=("हो गया",)).length(spoken_words("हाँ गया।")) == 0
+
+
+def test_phrases_are_found_where_no_space_ends_a_word():
+    assert heard(phrases=("两张票",)).length(spoken_words("我要 两张票, 谢谢。")) == 3
+    assert heard(phrases=("两张票",)).length(spoken_words("我要三张票")) == 0
+    assert heard(phrases=("ใช่",)).length(spoken_words("ไม่ใช่ครับ")) == 2
+    assert heard(patterns=("我要.张.*",)).length(spoken_words("我要两张票")) == 5
+
+
 def test_phrases_are_whole_words_in_order():
     book = heard(phrases=("book", "book it now"))
     assert book.length(spoken_words("Well, BOOK it now!")) == 3

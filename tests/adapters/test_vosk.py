@@ -158,6 +158,20 @@ def test_phrases_are_spelled_as_the_model_spells_them():
     assert library.grammar_for(["yes"]) == ()
 
 
+@pytest.mark.parametrize(
+    ("phrase", "words"),
+    [
+        ("'Yes, please'", ["yes", "please"]),
+        ("uh-huh - don\N{RIGHT SINGLE QUOTATION MARK}t", ["uh-huh", "don't"]),
+        ("हाँ, ठीक है", ["हाँ", "ठीक", "है"]),
+        ("cafe\N{COMBINING ACUTE ACCENT} noir", ["café", "noir"]),
+        ("...", []),
+    ],
+)
+def test_phrases_come_apart_into_words_with_their_marks(phrase, words):
+    assert vosk_worker.words_of(phrase) == words
+
+
 async def test_other_phrases_in_mid_stream(vosk):
     digits = speech("digits-8k")
     async with vosk.open_stream(LINE, Listen()) as stream:

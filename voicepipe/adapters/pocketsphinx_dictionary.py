@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -12,9 +13,6 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-WORD = re.compile(r"\w(?:[\w.'-]*\w)?")
-"""A word in a phrase, without the punctuation around it."""
 
 
 PHONES = frozenset(
@@ -64,6 +62,14 @@ def problems_of(content: bytes) -> Iterator[DictionaryProblem]:
                 yield DictionaryProblem(number, part.start() + 1, f"there is no phone {phone!r}", hint)
 
 
+def words_of(phrase: str) -> list[str]:
+    """A phrase's words as dictionaries spell them: in lower case and NFC, with marks, apostrophes, hyphens and dots."""
+    lowered = unicodedata.normalize("NFC", phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    # `\w` has no combining marks, which are the vowels of Hindi.
+    kept = "".join(char if char in ".'-_" or unicodedata.category(char)[0] in "LMN" else " " for char in lowered)
+    return [word for part in kept.split() if (word := part.strip(".'-"))]
+
+
 class Dictionary:
     """Words by their spelling.
 
@@ -102,7 +108,7 @@ class Dictionary:
 
     def _words(self, phrase: str) -> tuple[str, ...]:
         words: list[str] = []
-        for word in WORD.findall(phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")):
+        for word in words_of(phrase):
             words += [word] if self.pronunciations(word) else word.split("-")
         return tuple(filter(None, words))
 

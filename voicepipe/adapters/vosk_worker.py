@@ -17,10 +17,10 @@ import json
 import os
 import queue
 import random
-import re
 import signal
 import sys
 import threading
+import unicodedata
 from array import array
 from collections import deque
 from importlib.util import module_from_spec, spec_from_file_location
@@ -74,8 +74,7 @@ class Library:
         """The phrases that the model knows every word of, as it spells them; none if its graph is fixed."""
         if self.has_fixed_graph:
             return ()
-        lowered = (phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'") for phrase in phrases)
-        spelled = (re.findall(r"\w(?:[\w'-]*\w)?", phrase) for phrase in lowered)
+        spelled = map(words_of, phrases)
         return tuple(" ".join(words) for words in spelled if words and all(map(self._knows, words)))
 
     def _knows(self, word: str) -> bool:
@@ -105,6 +104,14 @@ class Library:
             return []  # not every model has the list
         words = [line.split()[0] for line in lines if line[:1].isalpha()]
         return words[:: max(1, len(words) // TRIAL_WORDS)]
+
+
+def words_of(phrase: str) -> list[str]:
+    """A phrase's words as models spell them: in lower case and NFC, with their marks, apostrophes and hyphens."""
+    lowered = unicodedata.normalize("NFC", phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    # `\w` has no combining marks, which are the vowels of Hindi.
+    kept = "".join(char if char in "'-_" or unicodedata.category(char)[0] in "LMN" else " " for char in lowered)
+    return [word for part in kept.split() if (word := part.strip("'-"))]
 
 
 def _imported(file: str) -> Any:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import regex
+
+from voicepipe.text.words import letters_of
+
+_CHARACTER = regex.compile(r"\X")
+"""What a reader takes for one: a letter with its marks."""
+
 CLOSING = " \t\n.,;:!?…\"')]}”’»。！？、，"  # noqa: RUF001 - full-width marks close sentences too
 """What may follow the last letter of what was said and belongs to it still."""
 
@@ -18,33 +25,43 @@ class Continuation:
     """
 
     def __init__(self, said: str) -> None:
-        self._said = _letters(said)
+        self._said = "".join(map(_letters, _CHARACTER.findall(said)))
         self._held = ""
+        self._compared = self._end = 0  # up to where in it, and up to which letter
+        self._letters = 0  # that it has repeated
 
     def feed(self, text: str) -> str:
         """What of this piece is new, perhaps with what was held back."""
         if not self._said:
             return text
         self._held += text
-        letters = end = 0
-        for index, character in enumerate(self._held):
-            if not character.isalnum():
-                continue
-            folded = character.casefold()
-            if letters == len(self._said) or self._said[letters : letters + len(folded)] != folded:
-                # All of it came again and this is new, or it is another text altogether.
-                new = self._held[end:].lstrip(CLOSING) if letters == len(self._said) else self._held
-                self._held = self._said = ""
-                return new
-            letters, end = letters + len(folded), index + 1
-        return ""
+        return self._compare(_CHARACTER.findall(self._held, self._compared)[:-1])  # a mark may yet come to the last
 
     def finish(self) -> str:
         """What was held back and is no repetition, when the text ends."""
-        repeated = self._said.startswith(_letters(self._held)) and self._held
-        held, self._held = self._held, ""
-        return "" if repeated else held
+        if not self._said:
+            return ""
+        new = self._compare(_CHARACTER.findall(self._held, self._compared))
+        self._held = ""
+        return new
+
+    def _compare(self, characters: list[str]) -> str:
+        for character in characters:
+            self._compared += len(character)
+            if not (folded := _letters(character)):
+                continue
+            repeated = self._letters == len(self._said)
+            if repeated or self._said[self._letters : self._letters + len(folded)] != folded:
+                # All of it came again and this is new, or it is another text altogether.
+                new = self._held[self._end :].lstrip(CLOSING) if repeated else self._held
+                self._held = self._said = ""
+                return new
+            self._letters += len(folded)
+            self._end = self._compared
+        return ""
 
 
-def _letters(text: str) -> str:
-    return "".join(character.casefold() for character in text if character.isalnum())
+def _letters(character: str) -> str:
+    if character.isascii():
+        return character.lower() if character.isalnum() else ""
+    return letters_of(character)

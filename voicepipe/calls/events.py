@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
-from voicepipe.components import Role
 from voicepipe.errors import ComponentError
 from voicepipe.requests import CallInfo
+from voicepipe.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,16 +1,16 @@
 """Finding out what was meant: words against phrases and patterns.
 
-Upper and lower case and punctuation don't matter, words do: `book` is not in "booking". Of all that is found
-the one with the most words wins, and of equals the one that comes first.
+Upper and lower case and punctuation don't matter, words do: `book` is not in "booking". What words are,
+`voicepipe.text.words` says. Of all that is found the one with the most words wins, of equals the one that comes first.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import TYPE_CHECKING
 
 from voicepipe.adapters.scripts.format import expand, slots_in
+from voicepipe.text.words import letters_of, phrase_of, words_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 MAX_CHARS = 500
 """More than this of one utterance is not looked at: patterns may take time that grows steeply with the length."""
-
-APOSTROPHES = dict.fromkeys(map(ord, "'\N{RIGHT SINGLE QUOTATION MARK}"))
-"""What stands within a word without being part of it."""
 
 UNBOUNDED = re.compile(r"[*+]|\{\d*,\}")
 """What repeats the expression before it without bound."""
@@ -35,14 +32,12 @@ def spoken_words(text: str) -> str:
 
     Apostrophes vanish ("don't" is "dont"), all else that is neither letter, mark nor digit separates words.
     """
-    folded = unicodedata.normalize("NFKC", text[:MAX_CHARS]).casefold().translate(APOSTROPHES)
-    kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in folded)
-    return " ".join(kept[:MAX_CHARS].split())
+    return letters_of(text[:MAX_CHARS])[:MAX_CHARS].rstrip()
 
 
 def count_words(words: str) -> int:
-    """How many words there are."""
-    return len(words.split())
+    """How many words there are; each character is one in scripts without spaces."""
+    return len(words_in(words))
 
 
 def find_last(values: Iterable[str], words: str) -> str | None:
@@ -62,16 +57,17 @@ class Heard:
     """
 
     def __init__(self, intent: Intent, slots: Mapping[str, Mapping[str, str]]) -> None:
-        phrases = {spoken_words(phrase) for template in intent.phrases for phrase in expand(template, slots)}
+        phrases = {phrase_of(phrase) for template in intent.phrases for phrase in expand(template, slots)}
         self._phrases = sorted(phrases, key=count_words, reverse=True)
         self._patterns = [compile_pattern(pattern) for pattern in intent.patterns]
         self._slots = {
-            slot: {spoken_words(heard): said for heard, said in slots[slot].items()} for slot in slots_of(intent)
+            slot: {phrase_of(heard): said for heard, said in slots[slot].items()} for slot in slots_of(intent)
         }
 
     def length(self, words: str) -> int:
         """How many of these words show that this is meant; 0: it isn't."""
-        phrase = next((phrase for phrase in self._phrases if f" {phrase} " in f" {words} "), "")
+        said = f" {phrase_of(words)} "
+        phrase = next((phrase for phrase in self._phrases if f" {phrase} " in said), "")
         matches = (pattern.search(words) for pattern in self._patterns)
         return max(map(count_words, [phrase, *(match[0] for match in matches if match)]))
 
@@ -81,8 +77,9 @@ class Heard:
         for pattern in self._patterns:
             if match := pattern.search(words):
                 filled = {slot: text for slot, text in match.groupdict().items() if text} | filled
+        said = phrase_of(words)
         for slot, values in self._slots.items():
-            if (value := find_last(values, words)) is not None:
+            if (value := find_last(values, said)) is not None:
                 filled[slot] = values[value]
         return filled
 

@@ -11,6 +11,7 @@ from voicepipe.audio import AudioFormat, from_pcm16, level, open_converter, to_p
 from voicepipe.events import Transcript
 from voicepipe.requests import Listen
 from voicepipe.testing.transport import voice
+from voicepipe.text.words import words_in
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -155,5 +156,4 @@ class Hearing:
 
 def words_of(text: str) -> list[str]:
     """The words of a text as they compare: in lower case, without punctuation."""
-    kept = "".join(char if char.isalnum() or char == "'" else " " for char in text.casefold())
-    return kept.replace("'", "").split()
+    return words_in(text)

@@ -1,0 +1,1 @@
+"""What can be known of text without I/O: words, noises, numbers."""
