@@ -52,6 +52,7 @@ SANS_IO = (
     "voicepipe/encoded_audio.py",
     "voicepipe/speech_heads.py",
     "voicepipe/calls/vad.py",
+    "voicepipe/text/*.py",
 )
 IO = (
     "trio",
@@ -76,6 +77,8 @@ FOR_ADAPTERS = {
     "voicepipe.registry",
     "voicepipe.requests",
     "voicepipe.speech_heads",
+    "voicepipe.text.prompt_echo",
+    "voicepipe.text.words",
     "voicepipe.tls",
     *(f"voicepipe.wire{part}" for part in ("", ".helper", ".http", ".process", ".refusals", ".sessions", ".websocket")),
 }
@@ -308,3 +311,10 @@ def test_no_vendor_is_loaded_before_it_is_used(statement):
 
 def test_the_sdk_does_not_load_the_engine():
     assert "reference_engine" not in loaded_by("import voicepipe, voicepipe.cli")
+
+
+@pytest.mark.parametrize(
+    "module", ["voicepipe.calls.turns", *sorted(name for name in MODULES if within(name, "voicepipe.text"))]
+)
+def test_turn_taking_and_words_load_neither_trio_nor_yaml(module):
+    assert loaded_by(f"import {module}") & {"trio", "yaml", "cattrs", "numpy"} == set()

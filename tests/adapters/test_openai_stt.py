@@ -208,6 +208,31 @@ async def test_speech_without_a_pause_is_transcribed_in_parts(autojump_clock, se
     assert [final.audio_end_ms for final in finals] == ends
 
 
+# --- What the model gives back --
+
+
+@pytest.mark.parametrize(
+    ("options", "listen", "answer", "text"),
+    [
+        ({"prompt": "Calls to a dental surgery in Leeds."}, (), "Calls to a dental surgery in Leeds.", ""),
+        ({"prompt": "Calls to a dental surgery in Leeds."}, (), "to a dental surgery in Leeds", ""),  # in half a second
+        ({"prompt": "Calls to a dental surgery in Leeds."}, (), "A dental surgery?", "A dental surgery?"),
+        ({"keywords": ("yes", "no", "operator")}, (), "Yes, no, operator.", ""),
+        ({"keywords": ("yes",)}, ("no", "operator"), "yes no operator", ""),
+        ({"keywords": ("yes", "no", "operator")}, (), "Operator.", "Operator."),
+    ],
+)
+@pytest.mark.parametrize("model", ["whisper-1", "gpt-transcribe"])
+async def test_its_prompt_is_no_transcript(autojump_clock, server, resources, model, options, listen, answer, text):
+    server.texts.append(answer)
+    async with opened_stream(resources, Listen(phrases=listen), model=model, **options) as stream:
+        await feed(stream, silence(1000) + voice(500) + silence(600))
+        await stream.end_utterance()
+        *partials, final = await until_final(stream)
+    assert final == Transcript(text, final=True, language="en", confidence=final.confidence, audio_end_ms=2100)
+    assert [partial.text for partial in partials if not text] == []
+
+
 # --- What the model is told ----------------------------------------------------------------------------------------
 
 

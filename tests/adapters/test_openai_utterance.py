@@ -46,11 +46,11 @@ def heard(audio: bytes, *, ms: float = 100, heard_by: UtteranceAudio | None = No
 def test_sound_is_kept_with_a_margin_of_silence_whatever_the_chunks(ms):
     said = voice(500)
     found = heard(silence(5000) + said + silence(600), ms=ms)
-    assert found == Utterance(silence(MARGIN_MS) + said + silence(MARGIN_MS), 6100)
+    assert found == Utterance(silence(MARGIN_MS) + said + silence(MARGIN_MS), 6100, 500)
 
 
 def test_what_stands_at_the_edges_is_kept_whole():
-    assert heard(voice(500)) == Utterance(voice(500), 500)
+    assert heard(voice(500)) == Utterance(voice(500), 500, 500)
     assert heard(silence(200) + voice(510) + silence(200)).audio == silence(200) + voice(510) + silence(200)
 
 
@@ -66,7 +66,7 @@ def test_nothing_is_heard_twice():
     assert first.audio == voice(300) + silence(MARGIN_MS)
     assert utterance.cut() == Utterance(b"", 1000)
     second = heard(voice(450), heard_by=utterance)
-    assert second == Utterance(silence(300) + voice(450), 1450)
+    assert second == Utterance(silence(300) + voice(450), 1450, 450)
 
 
 @pytest.mark.parametrize("audio", [b"", silence(3000), noise(3000, 60), voice(40), voice(1000, loudness=100)])

@@ -5,7 +5,8 @@ utterance is over; the transcript is streamed where the server streams it. Betwe
 that takes longer than `budgets.stt.first_transcript_ms` for an utterance needs a larger one.
 
 Whisper hears words in silence and noise ("Thank you."). So an utterance without any sound in it is not uploaded,
-silence is left out of the others, and what Whisper itself holds for silence is dropped.
+silence is left out of the others, and what Whisper itself holds for silence is dropped. It also gives its prompt back:
+that is dropped too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.events import Transcript, TranscriptEvent
 from voicepipe.registry import Adapter
 from voicepipe.requests import Listen, StreamInput
+from voicepipe.text.prompt_echo import may_become_echo, without_echo
 from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
@@ -108,10 +110,15 @@ def check_options(options: OpenAITranscriptionOptions) -> Iterator[Problem]:
         yield Problem(Location(""), "response_format", f"{options.model} answers in json only", hint)
 
 
+def keywords_for(options: OpenAITranscriptionOptions, listen: Listen) -> list[str]:
+    """What callers are expected to say, in the order in which the model is told; each once."""
+    keywords = [" ".join(re.sub("[<>]", " ", word).split()) for word in (*options.keywords, *listen.phrases)]
+    return [word for word in dict.fromkeys(keywords) if word]
+
+
 def form_for(options: OpenAITranscriptionOptions, listen: Listen) -> dict[str, Any]:
     """The request's fields besides the file, by the names that the SDK gives them."""
-    keywords = [" ".join(re.sub("[<>]", " ", word).split()) for word in (*options.keywords, *listen.phrases)]
-    keywords = [word for word in dict.fromkeys(keywords) if word]
+    keywords = keywords_for(options, listen)
     language = listen.language or options.language
     code = language.partition("-")[0].lower() if language else None
     form: dict[str, Any] = {"model": options.model, "prompt": options.prompt, "temperature": options.temperature}
@@ -137,6 +144,10 @@ class _OpenAITranscription:
     async def probe(self) -> None:
         """Finds out whether the server is there, takes the key and has the model."""
         await self._client.probe(self._options.model)
+
+    def told(self, listen: Listen) -> tuple[str | None, list[str]]:
+        """What the model is told before an utterance, and may give back instead of words: a prompt, and keywords."""
+        return self._options.prompt, keywords_for(self._options, listen)
 
     def input_for(self, call: AudioFormat) -> StreamInput:
         """16-bit linear audio at the call's own rate: servers resample by themselves."""
@@ -299,15 +310,18 @@ class _TranscriptStream:
 
     async def _transcribe(self, asked: _Asked) -> None:
         end_ms = asked.utterance.end_ms
+        prompt, keywords = self._openai.told(asked.listen)
 
         async def tell(text: str) -> None:
-            await self._found.send(Transcript(text, final=False, audio_end_ms=end_ms))
+            if not may_become_echo(text, prompt, keywords):
+                await self._found.send(Transcript(text, final=False, audio_end_ms=end_ms))
 
         found = Heard("")
         if asked.utterance.audio:
             found = await self._openai.transcribe(wav(self._audio, asked.utterance.audio), asked.listen, tell)
-        if found.text or asked.final_is_due:
-            said = Transcript(found.text, True, found.language, found.confidence, audio_end_ms=end_ms)
+        text = without_echo(found.text, prompt, keywords, asked.utterance.sound_ms)
+        if text or asked.final_is_due:
+            said = Transcript(text, True, found.language, found.confidence, audio_end_ms=end_ms)
             await self._found.send(said)
 
 

@@ -54,6 +54,8 @@ class Utterance:
     """16-bit linear; empty if there is no sound in it."""
     end_ms: int
     """How far it reaches into all the audio that was added."""
+    sound_ms: int = 0
+    """How long it is from the first sound to the last."""
 
 
 class UtteranceAudio:
@@ -79,6 +81,7 @@ class UtteranceAudio:
         self._whole_from = 0  # nothing is left out of `_sound` after that
         self._silence = bytearray()  # since the last sound
         self._left_out = False  # whether it lacks its middle
+        self._lead = 0  # how much of `_sound` comes before the first sound
         self._rest = b""  # of a frame that came in parts
 
     def add(self, audio: bytes) -> list[Utterance]:
@@ -98,13 +101,15 @@ class UtteranceAudio:
         if self._rest:
             self._add_frame(self._rest)
             self._rest = b""
-        audio = bytes(self._sound + self._silence[: self._margin_bytes])
+        audio, sound_ms = bytes(self._sound + self._silence[: self._margin_bytes]), self._sound_ms(len(self._sound))
         if self._sound:
             del self._silence[: self._margin_bytes]  # nothing is heard twice
             self._sound.clear()
         else:
             audio = b""
-        return Utterance(audio if len(audio) >= self._audio.bytes_in(SHORTEST_MS) else b"", self._ms(self._added))
+        if len(audio) < self._audio.bytes_in(SHORTEST_MS):
+            return Utterance(b"", self._ms(self._added))
+        return Utterance(audio, self._ms(self._added), sound_ms)
 
     def _add_frame(self, frame: bytes) -> None:
         self._added += len(frame)
@@ -112,7 +117,7 @@ class UtteranceAudio:
             if self._left_out:
                 self._whole_from = len(self._sound) + self._margin_bytes
             elif not self._sound:
-                self._whole_from = 0
+                self._whole_from, self._lead = 0, len(self._silence)
             self._sound += self._silence
             self._sound += frame
             self._silence.clear()
@@ -136,10 +141,14 @@ class UtteranceAudio:
         first = max(end - self._audio.bytes_in(CUT_WITHIN_MS), end // 2, self._whole_from)
         places = range(first + -first % size, end - size, size) or [end]
         at = min(places, key=lambda place: level(bytes(self._sound[place : place + size])))
-        part = Utterance(bytes(self._sound[:at]), self._ms(self._added - (len(self._sound) - at)))
+        end_ms = self._ms(self._added - (len(self._sound) - at))
+        part = Utterance(bytes(self._sound[:at]), end_ms, self._sound_ms(at))
         del self._sound[:at]
-        self._whole_from = 0
+        self._whole_from = self._lead = 0
         return part
+
+    def _sound_ms(self, size: int) -> int:
+        return self._ms(max(0, size - self._lead))
 
     def _ms(self, size: int) -> int:
         return int(self._audio.ms_in(size))

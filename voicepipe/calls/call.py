@@ -82,7 +82,8 @@ class Call:
         self._tasks = CallTasks(nursery, self._end)
         self._last_audio = trio.current_time()
         final_ms = settings.budgets.stt.first_transcript_ms
-        self._turns = TurnTaking(settings.turns, settings.limits, settings.on_failure, final_ms, settings.keys.items())
+        ways = settings.turns, settings.limits, settings.on_failure, final_ms
+        self._turns = TurnTaking(*ways, keys=settings.keys.items(), language=settings.speech.language)
         self._echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
         self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge, self._echo)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)

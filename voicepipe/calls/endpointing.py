@@ -1,52 +1,110 @@
 """Endpointing: how much silence ends the caller's turn, by what was said so far. Sans-IO.
 
 Somebody who has finished a sentence wants an answer soon; somebody who said "um, and" has not finished; somebody
-who reads out a number pauses between its groups.
+who reads out a number, spells a name or dictates an address pauses between its parts. The table of utterances in
+docs/reference/words.md is tested.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from voicepipe.text.addresses import address_at_end, words_of_address
+from voicepipe.text.spelling import (
+    has_hidden_digits,
+    is_lone_letter,
+    is_number_cut_short,
+    is_read_out,
+    without_quantities,
+)
+from voicepipe.text.words import base_language, words_in
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from voicepipe.config.settings import TurnsSettings
 
-_GOES_ON = (
-    "a an and at because but for if my of or than the their to uh um er erm hmm until with your",
-    "aber als am beim bis das dass dem den der die ein eine einen für im mit oder um und vom von weil wenn zum zur äh",
-    "al como con cuando de del el eh la las los mi o para pero por porque pues su una y",
-    "au aux avec car ce des du et euh je les mais mon ou par pour que sur une à",
+_FILLERS = "uh um er erm uhm hmm euh äh ähm eh ehm ähhm uhh umm उम अं этот эээ"
+
+_GOES_ON = {
+    "en": "a an and at because but for if my of or than the their to until with your",
+    "de": "aber als am beim bis das dass dem den der die ein eine einen für im mit oder um und vom von weil wenn zum",
+    "es": "al como con cuando de del el la las los mi o para pero por porque pues su una y",
+    "fr": "au aux avec car ce des du et je les mais mon ou par pour que sur une à parce puisque donc",
+    "it": "con del della dei di che e ed gli ma mi mio mia oppure per perché quando se è o un il la le lo alla nel",
+    "pt": "com de do da e mas meu minha ou para pra porque que quando se um uma é então o a os as",
+    "nl": "aan als de dus een en het maar met mijn naar of om omdat op te van voor want in bij",
+    "hi": "और या कि लेकिन मगर क्योंकि अगर मेरा मेरी मेरे का की के ने मतलब aur lekin kyunki mera meri",
+}
+"""Words that somebody who has finished hardly ends with, by language."""
+
+_ENDS_ELSEWHERE = frozenset(
+    words_in(
+        """
+        in op te met bij om van se il le lo un do da o os as want e è é i no due mi mia come che em na
+        """
+    )
 )
-GOES_ON = frozenset(" ".join(_GOES_ON).split())
-"""Words that somebody who has finished hardly ends with: English, German, Spanish and French."""
+"""Those that end sentences in another language: they count only where the language is known."""
 
-_DIGITS = (
-    "zero oh one two three four five six seven eight nine double triple hundred",
-    "null eins zwei drei vier fünf sechs sieben acht neun",
-    "cero uno dos tres cuatro cinco seis siete ocho nueve",
-    "zéro un deux trois quatre cinq six sept huit neuf",
+DICTATED = {
+    "en": ("is its is", "name surname number mail email address code pin postcode zip password birthday id account"),
+    "de": (
+        "ist lautet",
+        "name nachname nummer mail email adresse code pin postleitzahl kennwort geburtstag telefonnummer mailadresse",
+    ),
+    "es": ("es", "nombre apellido número teléfono correo email dirección código clave contraseña dni"),
+    "fr": ("est", "nom prénom numéro téléphone mail email adresse code courriel"),
+    "it": ("è", "nome cognome numero telefono mail email indirizzo codice posta"),
+    "pt": ("é", "nome sobrenome apelido número telefone email endereço morada código senha cpf"),
+    "nl": (
+        "is",
+        "naam achternaam nummer telefoonnummer mail email adres mailadres emailadres postcode code wachtwoord",
+    ),
+    "hi": ("है", "नाम नंबर नम्बर फोन ईमेल पता कोड पिन"),
+}
+"""What introduces something that is read out, by language: verbs, and what they are said of: `my e-mail is`."""
+
+_TITLES = frozenset(words_in("mr mrs ms dr prof rev sr sra srta dra hr hrn fr mme mlle sig dott dhr mevr mw डॉ श्री"))
+"""A full stop after one of these ends no sentence."""
+_NO_INTRODUCTION = frozenset(
+    words_in(
+        """
+        what whats where who how when which this that was wo wer wie welche dies das qué cuál dónde quel quelle quale
+        qual यह ये वह क्या
+        """
+    )
 )
-DIGITS = frozenset(" ".join(_DIGITS).split())
-"""Words that digits are read out with."""
+"""What has one of these asks or points, and announces nothing."""
 
-READING_OUT = 3
-"""So many digits in a row are a number that is being read out."""
-
-_WORDS = re.compile(r"[^\W_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W_]+)*")
-_FINISHED = re.compile(r"[.!?。！？।؟][\"'”“’‘»›)\]]*\s*$")  # noqa: RUF001 - full-width marks end sentences too
+_FINISHED = re.compile(r"[.!?。！？।॥؟۔።][\"'”“’‘»›)\]]*\s*$")  # noqa: RUF001 - full-width marks end sentences too
+_CAPITAL = re.compile(r"\s[AEOUY][.!?]?\s*$")
 _TRAILS_OFF = re.compile(r"(?:\.\.\.|…|[,;:،、，-])\s*$")  # noqa: RUF001
 
 
-def silence_ms(text: str, turns: TurnsSettings) -> int:
-    """How long the caller must be silent after these words for the turn to be over, in ms."""
+def silence_ms(text: str, turns: TurnsSettings, language: str | None = None) -> int:
+    """How long the caller must be silent after these words for the turn to be over, in ms.
+
+    Args:
+        text: all that was said so far.
+        turns: what the pipeline wants; words only lengthen or shorten that.
+        language: what the caller speaks, as a BCP 47 tag; None: not known, so words of all languages count.
+
+    """
     endpointing = turns.endpointing
-    words = [word.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'") for word in _WORDS.findall(text)]
+    counted = without_quantities(text)
+    words = words_in(counted, language)
     if not words:
         return turns.end_of_turn_ms
-    if _reads_out(words):
+    finished = _FINISHED.search(text) is not None
+    address = address_at_end(words_of_address(counted), finished=finished)
+    if address == "begun" or is_read_out(words) or has_hidden_digits(text):
         return max(turns.end_of_turn_ms, endpointing.digits_ms)
-    finished, goes_on = _FINISHED.search(text) is not None, words[-1] in GOES_ON
+    if is_number_cut_short(words) or is_lone_letter(words) or _introduces(text, words) or _is_title(text, words):
+        return max(turns.end_of_turn_ms, endpointing.unfinished_ms)
+    goes_on = address is None and words[-1] in _going_on(base_language(language)) and not _is_capital(text, words)
     if _TRAILS_OFF.search(text) or (goes_on and not finished):
         return max(turns.end_of_turn_ms, endpointing.unfinished_ms)
     if finished and not goes_on:
@@ -54,13 +112,33 @@ def silence_ms(text: str, turns: TurnsSettings) -> int:
     return turns.end_of_turn_ms  # `What is it for?`: word and mark disagree
 
 
-def _reads_out(words: list[str]) -> bool:
-    count = 0
-    for word in reversed(words):
-        if word.isdecimal():
-            count += len(word)
-        elif word in DIGITS:
-            count += 1
-        else:
-            break
-    return count >= READING_OUT
+@lru_cache
+def _going_on(language: str | None) -> frozenset[str]:
+    fillers = frozenset(words_in(_FILLERS))
+    if language in _GOES_ON:
+        return fillers | frozenset(words_in(_GOES_ON[language]))
+    known = frozenset(word for words in _GOES_ON.values() for word in words_in(words))
+    return fillers | (known - _ENDS_ELSEWHERE) | frozenset(words_in(" ".join(_GOES_ON[code] for code in _UNIONS)))
+
+
+_UNIONS = ("en", "de", "es", "fr")
+"""Languages whose words count whatever is spoken."""
+
+
+def _is_capital(text: str, words: Sequence[str]) -> bool:
+    """Whether the text ends in a letter that names something, not in the same letter as a word: `Group A`."""
+    return len(words) > 1 and len(words[-1]) == 1 and _CAPITAL.search(text) is not None and not text.isupper()
+
+
+def _is_title(text: str, words: Sequence[str]) -> bool:
+    return words[-1] in _TITLES and text.rstrip().endswith(".") and len(words[-1]) < 5
+
+
+def _introduces(text: str, words: Sequence[str]) -> bool:
+    """Whether the words announce what is to be read out, whatever mark follows: `My e-mail is.` has one."""
+    if len(words) < 3 or text.rstrip().endswith("?") or not _NO_INTRODUCTION.isdisjoint(words[-7:]):
+        return False
+    return any(words[-1] in verbs and not nouns.isdisjoint(words[-4:-1]) for verbs, nouns in _DICTATED)
+
+
+_DICTATED = tuple((frozenset(words_in(verbs)), frozenset(words_in(nouns))) for verbs, nouns in DICTATED.values())

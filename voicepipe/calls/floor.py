@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +9,9 @@ from voicepipe.calls import turn_events as turn
 from voicepipe.calls.endpointing import silence_ms
 from voicepipe.calls.unanswered import Unanswered, utterance_of
 from voicepipe.requests import Dtmf, Silence, ToolResults
+from voicepipe.text.backchannels import is_backchannel
+from voicepipe.text.words import count_words
+from voicepipe.text.words import phrase_of as plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,18 +50,11 @@ WITHIN_STATE: tuple[type[turn.Timer], ...] = (
 )
 """Timers that mean nothing once the state has changed."""
 
-_LETTERS = re.compile(r"[^\W_]+")
-
-
-def plain(text: str) -> str:
-    """Words without marks and case: what makes two phrases the same."""
-    return " ".join(_LETTERS.findall(text.casefold()))
-
 
 @lru_cache
-def _plain_phrases(phrases: tuple[str, ...]) -> frozenset[str]:
-    """The same for a setting's phrases; all calls share the result."""
-    return frozenset(map(plain, phrases))
+def _phrases(phrases: tuple[str, ...], language: str | None) -> frozenset[str]:
+    """A setting's phrases, as they are compared; all calls share the result."""
+    return frozenset(plain(phrase, language) for phrase in phrases)
 
 
 class Floor:
@@ -71,6 +66,7 @@ class Floor:
         on_failure: what is said and done when a role fails.
         final_ms: how long to wait for the recogniser's last word, in ms.
         keys: what menu keys do.
+        language: what is spoken, as a BCP 47 tag; None: not known.
 
     """
 
@@ -80,13 +76,16 @@ class Floor:
         limits: LimitsSettings,
         on_failure: OnFailure,
         final_ms: int = 1500,
+        *,
         keys: Iterable[tuple[str, KeyAction]] = (),
+        language: str | None = None,
     ) -> None:
         self.state: State = "listening"
         """What the call is doing."""
         self._turns, self._limits, self._on_failure = turns, limits, on_failure
         self._final_s = final_ms / 1000
         self._keys = dict(keys)
+        self._language = language
         self._actions: list[turn.Action] = []
         self._timers: dict[type[turn.Timer], float] = {}
         self._unanswered = Unanswered()
@@ -187,7 +186,7 @@ class Floor:
     def _await_words(self, now: float) -> None:
         """The caller has stopped: the turn ends after as much silence as the words ask for."""
         said = " ".join([final.text for final in self._unanswered.finals] + [self._partial] * bool(self._partial))
-        due = self._silent_since + silence_ms(said, self._turns) / 1000
+        due = self._silent_since + silence_ms(said, self._turns, self._language) / 1000
         self._timers[turn.EndOfTurnDue] = max(now, due)
 
     def _reply(self, trigger: Trigger, inputs: tuple[turn.CallerInput, ...] | None = None) -> None:
@@ -237,21 +236,22 @@ class Floor:
     def _reaches_end_of_speech(self, audio_ms: float) -> bool:
         return audio_ms + COVERED_MS >= self._speech_end_ms
 
-    def _interrupts(self, text: str) -> bool:
-        """Whether words are more than a sign that the caller listens."""
-        return bool(text) and plain(text) not in _plain_phrases(self._turns.barge_in.backchannels)
+    def _interrupts(self, text: str, *, so_far: bool = False) -> bool:
+        """Whether words are more than a sign that the caller listens; `so_far`, more than the beginning of one."""
+        backchannels = self._turns.barge_in.backchannels
+        return bool(text) and not is_backchannel(text, backchannels, self._language, so_far=so_far)
 
     def _ask_for_last_word(self, now: float) -> None:
         self._final_due = True
         self._do(turn.FinaliseTranscript())
         self._timers[turn.FinalOverdue] = now + self._final_s
 
-    def _are_enough(self, text: str) -> bool:
+    def _are_enough(self, text: str, *, so_far: bool = False) -> bool:
         """Whether words over a reply end it."""
         barge_in = self._turns.barge_in
         needed = max(barge_in.min_words, self._resumed_early)
         allowed = barge_in.enabled and turn.ProtectionOver not in self._timers
-        return allowed and 0 < needed <= len(text.split()) and self._interrupts(text)
+        return allowed and 0 < needed <= count_words(text) and self._interrupts(text, so_far=so_far)
 
     def _conclude(self, now: float) -> None:
         self._words_due = False
@@ -275,10 +275,11 @@ class Floor:
             self._enter("user_speaking" if self._caller_speaks else "listening")
             return
         said = utterance_of(self._unanswered.finals)
-        if plain(said.text) in _plain_phrases(self._turns.hang_up_phrases):
+        phrase = plain(said.text, self._language)
+        if phrase in _phrases(self._turns.hang_up_phrases, self._language):
             self._discard()
             self._close(self._limits.goodbye, turn.Ending("said_goodbye", said.text), now, answers=said)
-        elif self._prepared is not None and self._prepared == plain(said.text):
+        elif self._prepared is not None and self._prepared == phrase:
             self._prepared = None
             self._enter("thinking")
             self._do(turn.Adopt(said, self._unanswered.take_words()))
@@ -292,10 +293,11 @@ class Floor:
         if not self._turns.preemptive or not words or self._unanswered.digits or self._entered is not None:
             return
         said = utterance_of(words)
-        if self._prepared != plain(said.text):
+        phrase = plain(said.text, self._language)
+        if self._prepared != phrase:
             self._discard()
             if begin:
-                self._prepared = plain(said.text)
+                self._prepared = phrase
                 self._do(turn.Prepare(said, (*self._unanswered.noted, said)))
 
     def _discard(self) -> None:

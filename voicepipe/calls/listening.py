@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import evolve
 
 from voicepipe.audio import FRAME_MS, AudioFormat, open_converter
 from voicepipe.calls.alternatives import BudgetExceeded
@@ -17,6 +18,9 @@ from voicepipe.errors import ComponentError, TransportError
 from voicepipe.events import Transcript
 from voicepipe.nurseries import forget_cancellation
 from voicepipe.requests import Listen
+from voicepipe.text.credits import may_become_credit
+from voicepipe.text.noises import spoken
+from voicepipe.text.prompt_echo import without_echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,6 +180,8 @@ class Listening:
 
             def heard(event: TranscriptEvent) -> None:
                 nonlocal doubt, agreed
+                if isinstance(event, Transcript) and (said := self._said(event)) != event.text:
+                    event = evolve(event, text=said)
                 if isinstance(event, Transcript) and event.final:
                     if doubt is not None and event.text:
                         doubt.confirm(stts, attempts)
@@ -222,6 +228,14 @@ class Listening:
     def call_ms(self, stream_ms: float) -> float:
         """Where a position in the present recogniser's audio lies in the call's; it has not heard what was dropped."""
         return stream_ms + (self._recognition.behind_ms if self._recognition is not None else 0.0)
+
+    def _said(self, transcript: Transcript) -> str:
+        """What of a transcript the caller said: neither labels of noises nor an echo of what was expected."""
+        said, phrases = spoken(transcript.text), self._listen.phrases
+        if not transcript.final and may_become_credit(said):
+            return ""  # the next words tell
+        # Only where there are words enough for all of them.
+        return without_echo(said, None, phrases) if 0 < len(phrases) <= said.count(" ") + 1 else said
 
     @property
     def _is_doubtful(self) -> bool:

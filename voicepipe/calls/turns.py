@@ -11,7 +11,6 @@ from math import inf
 from voicepipe.calls import turn_events as turn
 from voicepipe.calls.floor import CUT_SHORT_TIMES, LAST_WORDS_S, Floor, State
 from voicepipe.calls.rules import RULES, rule
-from voicepipe.config.settings import TransferTo
 from voicepipe.requests import CallStarted
 
 __all__ = ["LAST_WORDS_S", "RULES", "State", "TurnTaking"]
@@ -241,7 +240,7 @@ class TurnTaking(Floor):
         barge_in = self._turns.barge_in
         if not barge_in.enabled or barge_in.min_words or turn.ProtectionOver in self._timers:
             return
-        if not barge_in.resume_ms or self._interrupts(self._partial):
+        if not barge_in.resume_ms or self._interrupts(self._partial, so_far=True):
             self._interrupt(now)
             return
         self._do(turn.PauseReply())
@@ -257,7 +256,7 @@ class TurnTaking(Floor):
     @rule(turn.Partial, "speaking")
     def _interrupt_by_words(self, event: turn.Partial, now: float) -> None:
         """Barge-in that waits for `min_words`, or words that come after the reply went on without them."""
-        if (self._caller_speaks or self._resumed_early) and self._are_enough(event.text):
+        if (self._caller_speaks or self._resumed_early) and self._are_enough(event.text, so_far=True):
             self._interrupt(now)
 
     @rule(turn.SpeechEnded, "speaking")
@@ -283,7 +282,7 @@ class TurnTaking(Floor):
     @rule(turn.Partial, "interrupted")
     def _it_is_words(self, event: turn.Partial, now: float) -> None:
         """Words: the reply is over."""
-        if self._interrupts(event.text):
+        if self._interrupts(event.text, so_far=True):
             self._interrupt(now)
 
     @rule(turn.Final, "interrupted")
@@ -357,10 +356,10 @@ class TurnTaking(Floor):
     def _apologise(self, event: turn.Failed, now: float) -> None:
         """An apology, then what `on_failure.then` says: never dead air."""
         then = self._on_failure.then
-        if isinstance(then, TransferTo):
-            ending = turn.Ending("transfer_requested", then.transfer)
-        else:
+        if isinstance(then, str):
             ending = turn.Ending("failed" if then == "hang_up" else "returned_to_dialplan", event.detail)
+        else:
+            ending = turn.Ending("transfer_requested", then.transfer)
         if event.role != "stt":
             self._enter("listening")  # it was the reply that failed, so none is on
         self._close(self._on_failure.say, ending, now, apology=True)

@@ -20,18 +20,10 @@ from voicepipe.config.patterns import plain_number
 from voicepipe.config.secrets import Secrets
 from voicepipe.config.tools import ToolSettings
 from voicepipe.errors import Location
+from voicepipe.text.backchannels import BACKCHANNELS
 
 TOOLS = ("hang_up", "transfer", "send_dtmf")
 """The tools that every call has; an integrator's own come besides."""
-
-
-BACKCHANNELS = (
-    *("uh-huh", "uh huh", "mm-hmm", "mhm", "mm", "hmm", "hm", "right", "okay", "ok", "yeah", "i see", "sure", "got it"),
-    *("genau", "aha", "ja ja", "ach so"),
-    *("ajá", "ya", "vale", "claro"),
-    *("d'accord", "ouais"),
-)
-"""English, German, Spanish and French."""
 
 
 @frozen
@@ -65,7 +57,8 @@ class BargeInSettings:
     resume_ms: int = field(default=1200, validator=ge(0))
     """Speech that brings no words within this time, in ms, was none: the reply goes on where it stopped. 0: it ends."""
     backchannels: tuple[str, ...] = BACKCHANNELS
-    """What doesn't interrupt: the caller is only listening. When nothing is being said these are answers like any."""
+    """What doesn't interrupt, however often it is said in a row: the caller is only listening. When nothing is being
+    said these are answers like any."""
 
 
 @frozen
@@ -78,7 +71,7 @@ class EndpointingSettings:
     unfinished_ms: int = field(default=1200, validator=ge(100))
     """After words that go on ("um", "and", "to the"), in ms, if that is more."""
     digits_ms: int = field(default=1500, validator=ge(100))
-    """While a number is read out, in ms, if that is more: three digits in a row or more."""
+    """While a number is read out, a name spelled or an address dictated, in ms, if that is more."""
 
 
 @frozen
@@ -166,7 +159,8 @@ class SpeechSettings:
     """How a reply's text is cut into pieces for the synthesiser, and what is made of signs in it."""
 
     language: str | None = None
-    """BCP 47 tag of the replies: `en`, `de-AT`. Null: not known, so numbers and addresses are left as they are."""
+    """BCP 47 tag of what is spoken: `en`, `de-AT`. Null: not known, so numbers and addresses in replies are left as
+    they are, and the caller's words are looked up in all languages."""
     first_segment_chars: int = field(default=30, validator=ge(0))
     """The first piece may be a clause of at least so many characters, so that speech begins early; 0: a sentence."""
     max_segment_chars: int = field(default=250, validator=ge(40))

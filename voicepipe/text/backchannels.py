@@ -1,0 +1,95 @@
+"""What callers say to show that they listen, in eight languages. Sans-IO.
+
+is_backchannel("Yeah, yeah.", BACKCHANNELS)      # True: one that is said twice is one
+is_backchannel("Okay, got it.", BACKCHANNELS)    # True: and so are two in a row
+is_backchannel("Yeah, no.", BACKCHANNELS)        # False: a word of its own
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from voicepipe.text.words import words_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BACKCHANNELS = (
+    # English
+    *("uh-huh", "uh huh", "mm-hmm", "mhm", "mm", "hmm", "hm", "right", "okay", "ok", "o.k.", "yeah", "yep", "yup"),
+    *("i see", "sure", "got it", "gotcha", "alright", "all right", "yes yes", "oh yes", "ah yes", "ah", "aha"),
+    # German
+    *("genau", "ja ja", "jaja", "ach so", "achso", "ach ja", "ah ja", "aha", "alles klar", "klar", "verstehe", "okay"),
+    *("ich verstehe", "stimmt", "richtig"),
+    # Spanish
+    *("ajá", "ya", "vale", "claro", "sí sí", "si si", "ya veo", "entiendo", "de acuerdo", "exacto", "eso es", "ah sí"),
+    # French
+    *("d'accord", "ouais", "oui oui", "je vois", "ah oui", "ah d'accord", "entendu", "exactement", "bien sûr", "okay"),
+    # Italian
+    *("certo", "sì sì", "capito", "ho capito", "va bene", "d'accordo", "esatto", "già", "ah sì", "okay"),
+    # Portuguese
+    *("sim sim", "pois", "pois é", "certo", "tá", "tá bom", "está bem", "entendi", "uhum", "aham", "isso", "ah sim"),
+    # Dutch
+    *("precies", "oké", "juist", "klopt", "inderdaad", "begrijp ik", "duidelijk", "oh ja", "ah zo"),
+    # Hindi
+    *("हाँ हाँ", "हां हां", "अच्छा", "ठीक है", "ठीक", "जी", "हम्म", "हूँ", "ओके", "समझ गया", "समझ गई", "हां जी", "हाँ जी"),
+    *("haan haan", "accha", "achha", "theek hai", "thik hai"),
+)
+"""Each by itself, said again, or several of them in a row."""
+
+COMPANIONS = frozenset(words_in("oh ah ach och eh yes ja jo jawohl sí si sì sim oui hè हाँ हां अरे haan"))
+"""What alone is an answer, or the beginning of one, but beside a backchannel belongs to it: `yes, okay`, `ja genau`."""
+
+_HUM = re.compile(r"(?=..)[hm]*m[hm]*\Z")
+"""`mhm`, `mmm`, `hmm`, however a recogniser writes it."""
+
+
+def is_backchannel(text: str, phrases: tuple[str, ...], language: str | None = None, *, so_far: bool = False) -> bool:
+    """Whether a text is nothing but backchannels.
+
+    Args:
+        text: what the caller said.
+        phrases: what counts as one, a setting.
+        language: what the caller speaks, as a BCP 47 tag; None: not known.
+        so_far: whether more words may follow: then the beginning of a backchannel counts as well.
+
+    """
+    known, longest = _known(phrases, language)
+    words = _hummed(words_in(text, language))
+    made = _made(words, known, longest)
+    if not so_far or not words or not known:
+        return made[-1] is True
+    begins = range(max(0, len(words) - longest + 1), len(words) + 1)
+    return any(made[begin] is not None and _begins(tuple(words[begin:]), known) for begin in begins)
+
+
+def _made(words: list[str], known: frozenset[tuple[str, ...]], longest: int) -> list[bool | None]:
+    """For each beginning of the words: whether there is a phrase among those that it is made of; None: of others."""
+    made: list[bool | None] = [False, *([None] * len(words))]
+    for end in range(1, len(words) + 1):
+        for begin in range(max(0, end - longest), end):
+            if made[begin] is None:
+                continue
+            if tuple(words[begin:end]) in known:
+                made[end] = True
+            elif end - begin == 1 and words[begin] in COMPANIONS:
+                made[end] = made[end] or made[begin]
+    return made
+
+
+def _begins(words: tuple[str, ...], known: frozenset[tuple[str, ...]]) -> bool:
+    """Whether a phrase begins with these words."""
+    return any(phrase[: len(words)] == words for phrase in known)
+
+
+@lru_cache
+def _known(phrases: tuple[str, ...], language: str | None) -> tuple[frozenset[tuple[str, ...]], int]:
+    """A setting's phrases as words, and the length of the longest; all calls share the result."""
+    known = frozenset(words for phrase in phrases if (words := tuple(_hummed(words_in(phrase, language)))))
+    return known, max(map(len, known), default=1)
+
+
+def _hummed(words: Iterable[str]) -> list[str]:
+    return ["hm" if _HUM.match(word) else word for word in words]
