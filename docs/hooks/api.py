@@ -29,7 +29,9 @@ def public_api(package: str = "voicepipe.public") -> str:
         modules.setdefault(module, []).append((name, public))
     parts = []
     for module, names in modules.items():
-        parts.append(f"## {paragraphs(import_module(module).__doc__ or '')[0].rstrip('.')}")
+        said = paragraphs(import_module(module).__doc__ or "")[0]
+        # A module that is imported from itself goes by its name.
+        parts += [f"## `{module}`", said] if module == package else [f"## {said.rstrip('.')}"]
         parts += [part for name, public in names for part in _named(package, module, name, public)]
     return "\n\n".join(parts)
 
