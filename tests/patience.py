@@ -13,7 +13,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LONG_S = 60.0
+LONG_S = 240.0
 """How long anything may take on a machine that does much else besides; usually it takes a thousandth of that."""
 
 
