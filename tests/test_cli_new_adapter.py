@@ -29,7 +29,7 @@ LESS = "limits=conformance.Limits(deadline_s=30, settle_s=30, cancels=6, streams
 NEEDS = {"http": "httpx", "websocket": "websockets"}
 
 # Whichever test comes first pays for the tests of all twelve, each of them a run of pytest.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 AT_ONCE = 4
 """How many are checked at a time: for the most part they wait."""

@@ -1,10 +1,8 @@
 """R29: a reload every second under calls drops none and mixes no versions; the soak prints the frame gaps."""
 
-import pytest
 from benchmarks.soak import soak
 
 
-@pytest.mark.timeout(120)
 async def test_r29_no_call_is_dropped_and_no_version_mixed() -> None:
     calm, busy, before, after = await soak(calls=8, seconds=6, reloads=3, progress=lambda _line: None)
     assert calm.faults == busy.faults == []
