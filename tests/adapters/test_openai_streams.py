@@ -105,6 +105,7 @@ OPEN_ENDED = {
     "the end and the cost": ([*WORDS, sse(STOP, COST, done=""), 30.0], 0),
     "the end and the cost, a moment later": ([*WORDS, sse(STOP, done=""), 0.2, sse(COST, done=""), 30.0], 0.2),
     "the end": ([*WORDS, sse(STOP, done=""), 30.0], AFTERMATH_S),
+    "the end, and then comments": ([*WORDS, sse(STOP, done=""), *[": ping\n\n", 0.3] * 9], AFTERMATH_S),
     "the end with the last words": ([sse(text("We open "), text("at nine.", "stop"), done=""), 30.0], DOUBTFUL_S),
     "an end that was none": (
         [sse(text("We open ", "stop"), done=""), 1.0, sse(text("at nine.", "stop"), done=""), 1.5, DONE],

@@ -82,6 +82,17 @@ async def test_silence_after_a_tool_that_was_announced_is_believed_when_it_is_re
     assert call.told(ComponentFailed) == []
 
 
+@pytest.mark.parametrize("text", ["\U0001f642", "```\nprint(1)\n```", "---\n", "<br/>"])
+@pytest.mark.parametrize("second", [ANSWER, None], ids=["words", "the same"])
+async def test_what_is_not_spoken_is_asked_for_once_more(autojump_clock, text, second):
+    """A model that answers a caller with an emoji has not failed, but nobody hears it."""
+    model = FlakyLlm([[TextDelta(text), ReplyDone()], second or [TextDelta(text), ReplyDone()]])
+    call = call_with(model)
+    assert await hold(call, "words") == ["hello.", *([ANSWER] if second else [])]
+    assert len(asked(model, Utterance)) == 2
+    assert call.told(ComponentFailed) == []
+
+
 async def test_a_model_may_have_nothing_to_say_to_a_silent_caller(autojump_clock):
     model = FlakyLlm([[ReplyDone("empty")]])
     call = call_with(model)

@@ -51,7 +51,7 @@ class Answer:
         self.over = False
         """Whether nothing more is to be read."""
         self.events = 0
-        """How many events, comments included, have come."""
+        """How many events have come; comments too, as long as the model has not ended."""
         self._broken_off = broken_off
         self._sse = ServerSentEvents(comments=True)
         self._told = False  # anything but comments
@@ -118,10 +118,11 @@ class Answer:
                 self.over = True  # nothing behind the end undoes it
 
     def _take(self, name: str, data: str) -> Iterator[ReplyEvent]:
-        self.events += 1
         data = data.strip()
         if not data or data == "null" or name in HEARTBEATS:
+            self.events += not self.has_ended  # once the model has ended, it is nothing that it still works on
             return
+        self.events += 1
         self._told = True
         reply = self.reply
         if data == DONE:

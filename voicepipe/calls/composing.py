@@ -43,7 +43,8 @@ async def compose(
     what was said, and what it repeats of it is left out.
 
     A success without a word is a failure where the caller waits for words. Where that is not known, since the reply
-    that called the tools said something, or nobody spoke, the model is asked once more, and may stay silent.
+    that called the tools said something, or nobody spoke, and where all of the text is such that nothing of it is
+    spoken (code, an emoji), the model is asked once more, and may stay silent.
 
     Args:
         reply: gets the text, the tool calls and the model's own end.
@@ -125,7 +126,7 @@ async def _ask(
     """One model's reply, or what is missing of one.
 
     Returns:
-        Whether the reply, as far as it is there by now, has any text or tool calls.
+        Whether the reply, as far as it is there by now, has anything to be spoken, or tool calls.
 
     Raises:
         ComponentError: it failed, took too long, or said nothing although words were due.
@@ -165,7 +166,7 @@ async def _ask(
     if not says and _owes_words(request):
         raise _failure(model, "succeeded, but said nothing")
     reply.tool_calls, reply.done, reply.model = tool_calls, done, model.settings.key
-    return says
+    return bool(tool_calls or reply.segments)
 
 
 def _owes_words(request: ReplyRequest) -> bool:
