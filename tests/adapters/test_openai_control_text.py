@@ -26,6 +26,7 @@ TEXTS = {
     f"<thinking>secret</thinking>{OPEN}": OPEN,
     f"<thought>secret</thought>{OPEN}": OPEN,
     f"<reasoning>secret</reasoning>{OPEN}": OPEN,
+    f"<inner_thoughts>secret</inner_thoughts>{OPEN}": OPEN,
     f"<mm:think>secret</mm:think>{OPEN}": OPEN,
     f"<seed:think>secret</seed:think>{OPEN}": OPEN,
     f"[THINK]secret[/THINK]{OPEN}": OPEN,

@@ -125,7 +125,7 @@ class Answer:
         self.events += 1
         self._told = True
         reply = self.reply
-        if data == DONE:
+        if data.upper() in {DONE, DONE.strip("[]")}:
             self.over, reply.ended = True, reply.ended or "complete"
             return
         if name == "error" and not data.startswith("{"):

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["thought", "bare", "call", "channel", "header", "other"]
 
 _NS = r"(?:[a-z][a-z0-9_-]{0,15}:)?"  # mm:think, seed:think, minimax:tool_call
-_THINK = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|(?:inner|internal)_monologue|cot)"
+_THINK = (
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|analysis|scratchpad|deliberation|planning|cot"
+    r"|chain_of_thought|(?:inner|internal)_?(?:monologue|thoughts?|dialogue))"
+)
 _CALL = r"(?:(?:tool|function)_(?:calls?|code|use|response|result|output)|invoke|function=[\w.-]{1,64})"
 _CALL_END = r"(?:(?:tool|function)_(?:calls?|code|use|response|result|output)|invoke|function)"
 _MORE = r"(?:\s[^<>]{0,200})?"

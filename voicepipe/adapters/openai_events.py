@@ -32,10 +32,10 @@ FIELDS = {"data", "event", "id", "retry"}
 class ServerSentEvents:
     """Takes bytes as they come, gives events as they are complete.
 
-    What servers send is not always what the standard says: a mark for the order of bytes wherever something begins,
-    events without an empty line between them, JSON with no `data:` before it (a whole answer, an object a line, an
-    error in the middle of a stream), an `error:` line (llama.cpp). All of that is read, whatever the content's type is
-    said to be.
+    What servers send is not always what the standard says: a byte order mark wherever something begins, events without
+    an empty line between them or within one another, two objects in one event, JSON with no `data:` before it (a whole
+    answer, an object a line, an error in the middle of a stream), an `error:` line (llama.cpp). All of that is read,
+    whatever the content's type is said to be.
 
     Args:
         comments: whether comments are given too, as events without name and data: servers say by them that they
@@ -85,6 +85,7 @@ class ServerSentEvents:
         if self._json or text.lstrip().startswith(("{", "[{")):
             yield from (("", data) for data in self._json.feed(text))
             return
+        text = text.strip()
         field, _, value = text.partition(":")
         value = value.removeprefix(" ")
         if not text:
@@ -103,13 +104,18 @@ class ServerSentEvents:
     def _take_data(self, value: str) -> Iterator[tuple[str, str]]:
         if self._data and _is_whole("\n".join(self._data)):
             yield from self._dispatch()  # no empty line came between them
+        while value.startswith("data:"):  # a proxy that makes events of events
+            value = value.removeprefix("data:").lstrip()
         self._data.append(value)
         if value.strip() == DONE:
             yield from self._dispatch()
 
     def _dispatch(self) -> Iterator[tuple[str, str]]:
         if self._data:
-            yield self._name, "\n".join(self._data)
+            data = "\n".join(self._data)
+            objects = _JsonText()
+            several = list(objects.feed(data)) if data.startswith("{") and "}{" in data else []
+            yield from ((self._name, one) for one in (several if len(several) > 1 and not objects else [data]))
         self._name, self._data = "", []
 
 
