@@ -26,8 +26,8 @@ _THINK = (
     r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|analysis|scratchpad|deliberation|planning|cot"
     r"|chain_of_thought|(?:inner|internal)_?(?:monologue|thoughts?|dialogue))"
 )
-_CALL = r"(?:(?:tool|function)_(?:calls?|code|use|response|result|output)|invoke|function=[\w.-]{1,64})"
-_CALL_END = r"(?:(?:tool|function)_(?:calls?|code|use|response|result|output)|invoke|function)"
+_CALL = r"(?:(?:tool|function)_?(?:calls?|code|use|response|result|output)|invoke|function=[\w.-]{1,64})"
+_CALL_END = r"(?:(?:tool|function)_?(?:calls?|code|use|response|result|output)|invoke|function)"
 _MORE = r"(?:\s[^<>]{0,200})?"
 _ROLE = r"(?:<\|(?:im_start|start_header_id|turn|start|role_start)(?:\|>|>)|<start_of_turn>)"
 _AGENT = r"(?:assistant|model|bot|agent|ai|gpt)"
@@ -42,7 +42,7 @@ MARK = re.compile(
     |(?P<thought><{_NS}{_THINK}{_MORE}(?<!/)>|\[THINK\]|◁think▷|<unused94>(?:thought\n)?
         |<\|(?:begin_of_thought|start_thinking|think(?:ing)?|thought)\|>|<\|channel>\s*\w*)
     |(?P<call><{_NS}{_CALL}{_MORE}(?<!/)>|\[TOOL_(?:CALLS|RESULTS)\]|<\|python_tag\|>|<\uff5ctool▁calls?▁begin\uff5c>
-        |<\|tool_calls?(?:_section)?(?:_begin|_start)?\|>|<\|tool_call>|<\|start_action\|>)
+        |<\|tool_calls?(?:_section)?(?:_begin|_start)?\|>|<\|tool_call>|<\|(?:start_action|action_start|functioncallbegin)\|>)
     |(?P<channel><\|channel\|>\s*\w*)
     |(?P<header>{_ROLE}\s*(?:(?:{_AGENT}|{_OTHERS})\b)?\s*)
     |(?P<other><[|\uff5c](?:im_)?(?:user|human|system|tool|observation)[|\uff5c]>|\[INST\])
@@ -71,7 +71,7 @@ ENDS: Mapping[Kind, re.Pattern[str]] = {
     "bare": re.compile("assistantfinal"),
     "call": re.compile(
         rf"</{_NS}{_CALL_END}\s*>|\[/TOOL_(?:CALLS|RESULTS)\]|<\uff5ctool▁calls?▁end\uff5c>|<tool_call\|>|</s>|<end_of_turn>"
-        r"|<\|(?:tool_calls?(?:_section)?_end|end_action|eom_id|eot_id|im_end|call|end|/tool_calls?)\|>",
+        r"|<\|(?:tool_calls?(?:_section)?_end|end_action|action_end|functioncallend|eom_id|eot_id|im_end|call|end|/tool_calls?)\|>",
         re.IGNORECASE,
     ),
     "channel": re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)", re.IGNORECASE),
@@ -90,8 +90,10 @@ MOST_MARK = 256
 _BARE = re.compile(r"\s*(?:analysis(?=[A-Z])|assistantfinal)")
 """How gpt-oss begins where its special tokens were taken out, but not what they mark."""
 
-_WRITTEN = re.compile(r'\s*(?:```(?:json)?\s*)?\[?\s*\{\s*"(?:name|type|function|tool_calls?|tool)"\s*:')
-_PART_WRITTEN = re.compile(r'\s*(?:`{1,3}(?:j?s?o?n?)\s*)?\[?\s*(?:\{\s*(?:"\w{0,12}"?\s*)?)?\Z')
+_WRITTEN = re.compile(r'\s*(?:functools|```(?:json)?)?\s*\[?\s*\{\s*"(?:name|type|function|tool_calls?|tool)"\s*:')
+_PART_WRITTEN = re.compile(
+    r'\s*(?:f(?:u(?:n(?:c(?:t(?:o(?:o(?:l(?:s)?)?)?)?)?)?)?)?|`{1,3}(?:j?s?o?n?)\s*)?\[?\s*(?:\{\s*(?:"\w{0,12}"?\s*)?)?\Z'
+)
 """How a reply begins that is a tool call without any mark, as Llama writes it."""
 
 _OPENERS = r"(?:okay|ok|alright|all\s+right|so|well|now|first|right|let'?s\s+see|hmm+|oh)"
