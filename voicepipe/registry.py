@@ -46,6 +46,9 @@ class Adapter(Generic[Options]):
     """Finds what is wrong with the options and the files they name, without opening anything; quick, may read files.
 
     A problem with an option as such has `Location("")` and the option's name for a path: the SDK knows its place."""
+    check_installed: Callable[[], Iterable[Problem]] = field(default=lambda: ())
+    """Finds what this machine lacks for it, as a rule its library, whatever the options are. It is reported beside
+    mistakes in the options, which keep `check` from being asked; `check` need not repeat it."""
     model: Callable[[Options], object] = field(default=lambda options: getattr(options, "model", None))
     """The model or voice that logs and records show; None: there is none."""
 

@@ -98,11 +98,16 @@ class Account:
     """Whose certificates to trust; None: those that this machine trusts."""
 
 
+def check_installed() -> Iterator[Problem]:
+    """Says which of the libraries are not installed."""
+    for module, library in (("deepgram", "deepgram-sdk"), ("websockets", "websockets")):
+        if find_spec(module) is None:
+            yield Problem(Location(""), "", f"the library {library} is not installed", install_hint("deepgram"))
+
+
 def check_account(base_url: str, api_key: str) -> Iterator[Problem]:
-    """Says whether the library is installed, and what is wrong with the address and the key."""
-    if find_spec("deepgram") is None or find_spec("websockets") is None:
-        hint = install_hint("deepgram")
-        yield Problem(Location(""), "", "the library deepgram-sdk is not installed", hint)
+    """Says which library is not installed, and what is wrong with the address and the key."""
+    yield from check_installed()
     try:
         url = urlsplit(base_url)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0

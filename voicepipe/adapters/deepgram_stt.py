@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import field, fields, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe.adapters.deepgram_client import Account, check_account, open_client
+from voicepipe.adapters.deepgram_client import Account, check_account, check_installed, open_client
 from voicepipe.adapters.deepgram_conversation import Outbox, Patience
 from voicepipe.adapters.deepgram_flux import RATES, Flux
 from voicepipe.adapters.deepgram_hearing import MOST_KEYTERM_CHARS, MOST_KEYTERMS, keyterms
@@ -164,4 +164,11 @@ async def open_deepgram_stt(options: DeepgramSttOptions, resources: Resources) -
         yield _DeepgramStt(options, client)
 
 
-stt = Adapter(name="deepgram", role="stt", options=DeepgramSttOptions, open=open_deepgram_stt, check=check_options)
+stt = Adapter(
+    name="deepgram",
+    role="stt",
+    options=DeepgramSttOptions,
+    open=open_deepgram_stt,
+    check=check_options,
+    check_installed=check_installed,
+)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe.adapters.deepgram_client import SPEAK_V1, Account, check_account, open_client
+from voicepipe.adapters.deepgram_client import SPEAK_V1, Account, check_account, check_installed, open_client
 from voicepipe.adapters.deepgram_speak_limits import MOST_CHARS, Limits
 from voicepipe.adapters.deepgram_speak_stream import SpokenReply
 from voicepipe.adapters.speech_requests import open_requests
@@ -153,4 +153,11 @@ async def open_deepgram_tts(options: DeepgramTtsOptions, resources: Resources) -
         yield _Deepgram(client, options)
 
 
-tts = Adapter(name="deepgram", role="tts", options=DeepgramTtsOptions, open=open_deepgram_tts, check=check_options)
+tts = Adapter(
+    name="deepgram",
+    role="tts",
+    options=DeepgramTtsOptions,
+    open=open_deepgram_tts,
+    check=check_options,
+    check_installed=check_installed,
+)

@@ -103,10 +103,15 @@ class ElevenLabsOptions:
     """How long nothing may come of an answer, in s."""
 
 
-def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
-    """Says whether httpx is installed, and what is wrong with the address and the key."""
+def check_installed() -> Iterator[Problem]:
+    """Says whether httpx is installed."""
     if find_spec("httpx") is None:
         yield Problem(Location(""), "", "the library httpx is not installed", install_hint("elevenlabs"))
+
+
+def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
+    """Says whether httpx is installed, and what is wrong with the address and the key."""
+    yield from check_installed()
     try:
         url = urlsplit(options.base_url)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
@@ -252,4 +257,11 @@ async def open_elevenlabs(options: ElevenLabsOptions, resources: Resources) -> A
             await component.close()
 
 
-tts = Adapter(name="elevenlabs", role="tts", options=ElevenLabsOptions, open=open_elevenlabs, check=check_options)
+tts = Adapter(
+    name="elevenlabs",
+    role="tts",
+    options=ElevenLabsOptions,
+    open=open_elevenlabs,
+    check=check_options,
+    check_installed=check_installed,
+)

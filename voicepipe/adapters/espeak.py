@@ -11,10 +11,11 @@ import sys
 from collections import deque
 from contextlib import asynccontextmanager
 from copy import copy
+from importlib import import_module
 from itertools import count
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import field, frozen
@@ -64,6 +65,14 @@ class EspeakOptions:
     """How high it speaks, from 0 to 99; 50 is the voice's own."""
 
 
+def check_installed() -> Iterator[Problem]:
+    """Says whether the package is installed."""
+    try:
+        _library()
+    except ComponentError as error:
+        yield Problem(Location(""), "", error.message, error.hint)
+
+
 def check_voice(options: EspeakOptions) -> Iterator[Problem]:
     """Says whether the package is installed and has the voice."""
     try:
@@ -82,17 +91,27 @@ def _find_voice(options: EspeakOptions) -> tuple[str, str, str]:
         ComponentError: the package is not installed, or there is no such voice.
 
     """
+    loader = _library()
+    data = loader.get_data_path()
     try:
-        import espeakng_loader  # noqa: PLC0415 - an extra, for those who use it; it only knows paths
+        return loader.get_library_path(), data, find_voice(Path(data), options.voice)
+    except UnknownVoice as unknown:
+        raise ComponentError(unknown.message, retryable=False, hint=unknown.hint) from unknown
+
+
+def _library() -> Any:
+    """The package, which only knows where things are.
+
+    Raises:
+        ComponentError: it is not installed.
+
+    """
+    try:
+        return import_module("espeakng_loader")
     except ImportError as error:
         raise ComponentError(
             f"the library can't be imported: {error}", retryable=False, hint=install_hint("espeak")
         ) from error
-    data = espeakng_loader.get_data_path()
-    try:
-        return espeakng_loader.get_library_path(), data, find_voice(Path(data), options.voice)
-    except UnknownVoice as unknown:
-        raise ComponentError(unknown.message, retryable=False, hint=unknown.hint) from unknown
 
 
 def _command(options: EspeakOptions, component: str) -> list[str]:
@@ -301,5 +320,6 @@ tts = Adapter(
     options=EspeakOptions,
     open=open_espeak,
     check=check_voice,
+    check_installed=check_installed,
     model=lambda options: options.voice,
 )

@@ -83,10 +83,15 @@ def is_openai(base_url: str | None) -> bool:
     return f".{urlsplit(base_url or OPENAI).hostname}".endswith(".api.openai.com")
 
 
-def check_client(account: Account) -> Iterator[Problem]:
-    """Says whether the library is installed, and what is wrong with the address and the key."""
+def check_installed() -> Iterator[Problem]:
+    """Says whether the library is installed."""
     if find_spec("openai") is None:
         yield Problem(Location(""), "", "the library openai is not installed", install_hint("openai"))
+
+
+def check_client(account: Account) -> Iterator[Problem]:
+    """Says whether the library is installed, and what is wrong with the address and the key."""
+    yield from check_installed()
     try:
         url = urlsplit(account.base_url or OPENAI)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0

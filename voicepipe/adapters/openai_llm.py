@@ -20,7 +20,7 @@ from attrs.validators import ge, gt, le, min_len, optional
 from voicepipe.adapters import openai_chat, openai_responses
 from voicepipe.adapters.openai_answer import Answer
 from voicepipe.adapters.openai_chat import ChatReply
-from voicepipe.adapters.openai_client import HINT_SLOW, check_client, is_openai, open_client
+from voicepipe.adapters.openai_client import HINT_SLOW, check_client, check_installed, is_openai, open_client
 from voicepipe.adapters.openai_responses import ResponseReply
 from voicepipe.config.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
@@ -202,4 +202,11 @@ async def open_openai(options: OpenAIOptions, resources: Resources) -> AsyncIter
         yield _OpenAI(client, options)
 
 
-llm = Adapter(name="openai", role="llm", options=OpenAIOptions, open=open_openai, check=check_options)
+llm = Adapter(
+    name="openai",
+    role="llm",
+    options=OpenAIOptions,
+    open=open_openai,
+    check=check_options,
+    check_installed=check_installed,
+)

@@ -20,7 +20,7 @@ import trio
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, matches_re, optional
 
-from voicepipe.adapters.openai_client import check_client, open_client
+from voicepipe.adapters.openai_client import check_client, check_installed, open_client
 from voicepipe.adapters.openai_events import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai_transcript import Heard, StreamedTranscript, heard
 from voicepipe.adapters.openai_utterance import Utterance, UtteranceAudio, wav
@@ -335,5 +335,10 @@ async def open_transcription(
 
 
 stt = Adapter(
-    name="openai", role="stt", options=OpenAITranscriptionOptions, open=open_transcription, check=check_options
+    name="openai",
+    role="stt",
+    options=OpenAITranscriptionOptions,
+    open=open_transcription,
+    check=check_options,
+    check_installed=check_installed,
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len
 
-from voicepipe.adapters.openai_client import check_client, open_client
+from voicepipe.adapters.openai_client import check_client, check_installed, open_client
 from voicepipe.adapters.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
 from voicepipe.config.values import CaFile, Secret
@@ -150,4 +150,11 @@ async def open_speech(options: OpenAISpeechOptions, resources: Resources) -> Asy
         yield _OpenAISpeech(client, options)
 
 
-tts = Adapter(name="openai", role="tts", options=OpenAISpeechOptions, open=open_speech, check=check_options)
+tts = Adapter(
+    name="openai",
+    role="tts",
+    options=OpenAISpeechOptions,
+    open=open_speech,
+    check=check_options,
+    check_installed=check_installed,
+)

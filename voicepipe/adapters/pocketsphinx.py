@@ -96,12 +96,20 @@ class _Installed:
         return read_dictionary(self.model / "cmudict-en-us.dict", more)
 
 
-def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, what is wrong with the grammar, and which words can't be heard."""
+def check_installed() -> Iterator[Problem]:
+    """Says whether the library is installed."""
     try:
-        installed = _Installed()
+        _Installed()
     except ComponentError as error:
         yield Problem(Location(""), "", error.message, error.hint)
+
+
+def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
+    """Says whether the library is installed, what is wrong with the grammar, and which words can't be heard."""
+    yield from check_installed()
+    try:
+        installed = _Installed()
+    except ComponentError:
         return
     if options.dictionary is not None:
         for wrong in problems_of(options.dictionary.content):
@@ -257,5 +265,6 @@ stt = Adapter(
     options=PocketsphinxOptions,
     open=open_pocketsphinx,
     check=check_grammar,
+    check_installed=check_installed,
     model=lambda _options: "en-us",
 )

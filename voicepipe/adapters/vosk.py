@@ -64,10 +64,15 @@ def _missing(model: Path) -> list[str]:
     return [name for name in needed if not (model / name).is_file()]
 
 
-def check_model(options: VoskOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and what the model's directory lacks."""
+def check_installed() -> Iterator[Problem]:
+    """Says whether the library is installed."""
     if find_spec("vosk") is None:
         yield Problem(Location(""), "", "the library vosk is not installed", install_hint("vosk"))
+
+
+def check_model(options: VoskOptions) -> Iterator[Problem]:
+    """Says whether the library is installed, and what the model's directory lacks."""
+    yield from check_installed()
     model = options.model.path
     missing = _missing(model)
     if not missing:
@@ -177,4 +182,6 @@ async def open_vosk(options: VoskOptions, resources: Resources) -> AsyncIterator
         yield Vosk(options, worker, rate, upsamples=upsamples)
 
 
-stt = Adapter(name="vosk", role="stt", options=VoskOptions, open=open_vosk, check=check_model)
+stt = Adapter(
+    name="vosk", role="stt", options=VoskOptions, open=open_vosk, check=check_model, check_installed=check_installed
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from voicepipe.documents import path_of
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from voicepipe.config.secrets import Secrets
     from voicepipe.documents import Place
@@ -24,17 +25,25 @@ NOWHERE = Location(Path())
 
 def check(adapter: Adapter[Any], options: Any, secrets: Secrets) -> Iterable[Problem]:
     """What the adapter finds wrong, with secrets as they are written."""
+    return (
+        attrs.evolve(problem, message=secrets.conceal(problem.message), hint=secrets.conceal(problem.hint))
+        for problem in _found(adapter, partial(adapter.check, options))
+    )
+
+
+def check_installed(adapter: Adapter[Any]) -> Iterable[Problem]:
+    """What the adapter finds missing on this machine, whatever its options are."""
+    return _found(adapter, adapter.check_installed)
+
+
+def _found(adapter: Adapter[Any], find: Callable[[], Iterable[Problem]]) -> Iterable[Problem]:
     try:
-        problems = tuple(adapter.check(options))
+        return tuple(find())
     except ConfigError as error:
-        problems = error.problems
+        return error.problems
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a component: its fault is its user's problem
         hint = "this is a fault of the adapter; its author needs to know"
         return (Problem(NOWHERE, "", f"the check of adapter {adapter.name} failed: {type(error).__name__}", hint),)
-    return (
-        attrs.evolve(problem, message=secrets.conceal(problem.message), hint=secrets.conceal(problem.hint))
-        for problem in problems
-    )
 
 
 def label_of(adapter: Adapter[Any], options: Any, secrets: Secrets) -> str | None:

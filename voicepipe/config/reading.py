@@ -17,6 +17,7 @@ from voicepipe.tls import fault_of_ca_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voicepipe.components import Role
     from voicepipe.config.sections import Resolved
     from voicepipe.documents.nodes import Scalar
     from voicepipe.documents.places import Source
@@ -59,6 +60,7 @@ class SetReading(Reading):
         self.leaves: dict[tuple[Any, ...], list[Any]] = {}
         self.resolved: dict[tuple[Any, ...], Resolved | None] = {}
         self.checked: dict[str, tuple[Problem, ...]] = {}
+        self.lacking: dict[tuple[Role, str], tuple[Problem, ...]] = {}
 
     def about(self, of: type, name: str) -> tuple[str, str]:
         """What a field says of itself, as the reference has it: what is wrong is rare, so nobody waits for it."""

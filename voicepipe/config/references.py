@@ -11,7 +11,7 @@ import attrs
 from attrs import frozen
 
 from voicepipe.components import Role
-from voicepipe.config.checks import check, label_of, placed
+from voicepipe.config.checks import check, check_installed, label_of, placed
 from voicepipe.config.keys import identity, sha256_of, written_fields
 from voicepipe.config.reading import SetReading, set_reading
 from voicepipe.config.sections import Alternatives, Resolved
@@ -263,13 +263,18 @@ def _structured(reading: SetReading, leaf: _Leaf, role: Role, layer: Place | Non
     if adapter is None:
         raise Refused
     place = _Options(leaf, layer)
+    lacking = reading.lacking.get((role, leaf.adapter))
+    if lacking is None:
+        lacking = reading.lacking[role, leaf.adapter] = tuple(check_installed(adapter))
+    for problem in lacking:
+        reading.report(placed(problem, place, None))
     options = reading.structure(place, adapter.options)
     key = sha256_of({"adapter": leaf.adapter, "role": role, "options": identity(options)})
     if key not in reading.checked:
         reading.checked[key] = tuple(check(adapter, options, reading.secrets))
     for problem in reading.checked[key]:
         reading.report(placed(problem, place, options))
-    if reading.checked[key]:
+    if reading.checked[key] or lacking:
         raise Refused
     nodes = {name: at.node for name, at in place.entries().items()}
     normal = {"name": leaf.name, "adapter": leaf.adapter, "options": written_fields(options, nodes)}
