@@ -103,7 +103,7 @@ async def speech_of_all() -> dict[tuple[str, str], bytes]:
     said: dict[tuple[str, str], bytes] = {}
     for voice in VOICES:
         async with open_speaker(voice, rate=RATE) as speaker:
-            for text in {*OTHERS, *(phrase for menu in MENUS.values() for phrase in menu)}:
+            for text in sorted({*OTHERS, *(phrase for menu in MENUS.values() for phrase in menu)}):
                 said[voice, text] = await speaker.say(text)
     return said
 

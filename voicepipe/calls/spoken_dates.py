@@ -18,15 +18,19 @@ DATE = re.compile(
     r"(?:T([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
     rf"(?![{L}/-]|\.[0-9])"
 )
-DAY = re.compile(rf"(?<![{L}.,])([0-9]{{1,2}})\.([0-9]{{1,2}})\.(?![{L}.]|\s?[0-9])")
-_TO_DAY = re.compile(r"\s?(?:[–-]|bis)\s?[0-9]{1,2}\.\s?[0-9]{1,2}\.")  # noqa: RUF001 - as written
+DAY = re.compile(
+    rf"(?<![{L}.,])([0-9]{{1,2}})\.([0-9]{{1,2}})\.(?:{_DASH}([0-9]{{1,2}})\.([0-9]{{1,2}})\.)?(?![{L}.]|\s?[0-9])"
+)
+_TO_DAY = re.compile(r"\s?bis\s?[0-9]{1,2}\.\s?[0-9]{1,2}\.")
 ORDINALS = re.compile(rf"(?<![{L}.,])([0-9]{{1,2}}\.)\s?[–-]\s?([0-9]{{1,2}}\.)(?=\s[^\W\d_])")  # noqa: RUF001
 CLOCK = re.compile(
     rf"(?<![{L}.,:])(?P<from>[0-9]{{1,2}}:[0-9]{{2}})(?P<s>:[0-9]{{2}})?"
     rf"(?:{_DASH}(?P<to>[0-9]{{1,2}}:[0-9]{{2}})(?::[0-9]{{2}})?)?(?![0-9:])"
 )
 _HALF = r"[0-9]{1,2}(?::[0-9]{2})?\s?[ap]\.?m\b\.?"
-HALF_DAY = re.compile(rf"(?<![{L}.,:])(?P<from>{_HALF}){_DASH}(?P<to>{_HALF})", re.IGNORECASE)
+HALF_DAY = re.compile(
+    rf"(?<![{L}.,:/-])(?P<from>{_HALF}|[0-9]{{1,2}}(?::[0-9]{{2}})?){_DASH}(?P<to>{_HALF})", re.IGNORECASE
+)
 _TIME = r"(?:[01]?[0-9]|2[0-4])\.[0-5][0-9]"
 DOTTED = re.compile(
     rf"(?<![{L}.,:])(?P<from>{_TIME})(?:(?:{_DASH}|(?P<word> \w{{1,3}} ))(?P<to>{_TIME}))?"
@@ -48,9 +52,13 @@ def day(found: re.Match[str], figures: Figures, words: Words | None) -> str | No
     if words is None or not words.day_after:
         return None
     before, is_from = found.string[: found.start()], _TO_DAY.match(found.string, found.end())
-    if not (is_from or re.search(words.day_after, before, re.IGNORECASE)):
+    if not (found[3] or is_from or re.search(words.day_after, before, re.IGNORECASE)):
         return None
-    return figures.day(found[1], found[2])
+    first = figures.day(found[1], found[2])
+    if first is None or found[3] is None:
+        return first
+    last = figures.day(found[3], found[4])
+    return last and words.to.format(first, last)
 
 
 def clock(found: re.Match[str], _figures: Figures, words: Words | None) -> str:

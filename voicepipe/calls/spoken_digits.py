@@ -78,7 +78,7 @@ def _is_dialled(text: str, before: str, figures: Figures) -> bool:
     after_word = _AFTER_WORD.search(before) is not None
     if len(groups) == 1:
         return not text.startswith("(") and _is_string(text, before, after_word=after_word)
-    if _NORTH_AMERICAN.fullmatch(text):
+    if _NORTH_AMERICAN.fullmatch(text) or ("-" in text and _AFTER_CODE.search(before)):
         return True
     if not after_word:
         if _IP.fullmatch(text):

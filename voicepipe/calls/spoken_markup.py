@@ -21,11 +21,14 @@ _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)?[^<>\s]+[@.:][^<>\s]+)>")
 _UNSEEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"</?([a-zA-Z][\w:-]*)(?:\s[^<>]*)?/?>")
-_ITEMS = frozenset({"li", "td", "th", "tr", "dt", "dd", "option"})
+_POWER = re.compile(r"(?<=[0-9])<sup>(?=-?[0-9])")
+_ITEMS = frozenset(
+    {"li", "td", "th", "tr", "dt", "dd", "option", "p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article"}
+)
 """Tags between which a pause is due, as a comma makes one."""
 _BLOCKS = _ITEMS | {
-    *("br", "p", "div", "hr", "break", "ul", "ol", "dl", "table", "thead", "tbody", "h1", "h2", "h3", "h4", "h5", "h6"),
-    *("blockquote", "section", "article", "header", "footer", "pre", "s", "speak", "paragraph", "sentence"),
+    *("br", "hr", "break", "ul", "ol", "dl", "table", "thead", "tbody", "blockquote", "header", "footer", "pre"),
+    *("s", "speak", "paragraph", "sentence"),
 }
 """Tags that part words; others, such as `b`, may stand within one."""
 _PARTED = re.compile("\\s*[\x00\x01][\\s\x00\x01]*")
@@ -37,7 +40,7 @@ URL = re.compile(r"(?:https?://|www\.)[^\s<>\"')\]]*[^\s<>\"')\].,;:!?。，؟�
 EMAIL = re.compile(r"(?<![\w.+-])(?:mailto:)?([\w.+-]+)@([\w-]+(?:\.[\w-]+)+)")
 SERVICE_CODE = re.compile(
     r"(?<![\w*#])(?:\*#?[0-9]{2,3}(?![0-9])(?:\*[0-9*]*)?#?(?!\s[^*]*[^\s*]\*)"
-    r"|\*{2}[0-9]{2}\*[0-9*]*#|#{1,2}[0-9]{2,3}#|\*#[0-9*]+#)(?![\w*])"
+    r"|\*[0-9]#?(?![\w*#])(?!\s[^*]*[^\s*]\*)|\*{2}[0-9]{2}\*[0-9*]*#|#{1,2}[0-9]{2,3}#|\*#[0-9*]+#)(?![\w*])"
 )
 """What is dialled to switch something on or off: `*82`, `#31#`, `*21*`, `**61*0301234567#`."""
 _SNAKE = re.compile(r"(?<=\w)_(?=\w)")
@@ -64,7 +67,7 @@ def without_markdown(line: str) -> str:
 def _without_tags(line: str) -> str:
     if "<" not in line:
         return line
-    line = _TAG.sub(_parting, _UNSEEN.sub("", line))
+    line = _TAG.sub(_parting, _POWER.sub("^", _UNSEEN.sub("", line)))
     return _PARTED.sub(lambda found: _pause(found, line), line)
 
 

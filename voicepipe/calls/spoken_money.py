@@ -71,11 +71,11 @@ _SPACED = "|".join(
 )
 _SCALE = rf"(?:\s?(?:{_LONG})|(?:{_SHORTS})|\s(?:{_SPACED}))"
 _DASH = r"\s?[-–—]\s?"  # noqa: RUF001 - as written
-_NOTHING = r"(?:[.,][-–—]{1,2})?"  # noqa: RUF001 - `12,-`
+_NOTHING = r"(?:/-|[.,][-–—]{1,2})?"  # noqa: RUF001 - `12,-`
 
 MONEY = re.compile(
     rf"(?<![{L}.,^])(?:"
-    rf"(?P<before>{_SIGN})\s?(?P<minus>-)?(?P<a>{NUMBER})(?P<scale_a>{_SCALE}(?![{L}]))?{_NOTHING}"
+    rf"(?P<before>{_SIGN})\s?(?P<minus>-)?(?P<a>{NUMBER})(?P<scale_a>(?:{_SCALE}|\s[kKmMbB])(?![{L}]))?{_NOTHING}"
     rf"(?:{_DASH}(?:(?P=before)\s?)?(?P<b>{NUMBER})(?P<scale_b>{_SCALE}(?![{L}]))?{_NOTHING})?"
     rf"|(?P<c>{NUMBER})(?:{_DASH}(?P<d>{NUMBER}))?{_NOTHING}"
     rf"(?:(?P<scale_d>{_SCALE}|\s?(?:k|K|M|Md))?\s?(?P<after>{_SIGN}))"
