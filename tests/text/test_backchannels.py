@@ -3,7 +3,8 @@
 import pytest
 from word_tables import table
 
-from voicepipe.text.backchannels import BACKCHANNELS, is_backchannel
+from voicepipe.text.backchannel_phrases import BACKCHANNELS
+from voicepipe.text.backchannels import is_backchannel
 
 TABLE = table("Backchannels")
 LISTENS = [text for _, texts, _ in TABLE for text in texts]

@@ -17,8 +17,10 @@ from voicepipe.text.spelling import (
     is_lone_letter,
     is_number_cut_short,
     is_read_out,
+    without_digits,
     without_quantities,
 )
+from voicepipe.text.vocabulary import ARTICLES
 from voicepipe.text.words import base_language, words_in
 
 if TYPE_CHECKING:
@@ -50,7 +52,10 @@ _ENDS_ELSEWHERE = frozenset(
 """Those that end sentences in another language: they count only where the language is known."""
 
 DICTATED = {
-    "en": ("is its is", "name surname number mail email address code pin postcode zip password birthday id account"),
+    "en": (
+        "is its spelled",
+        "name surname number mail email address code pin postcode zip password birthday id account",
+    ),
     "de": (
         "ist lautet",
         "name nachname nummer mail email adresse code pin postleitzahl kennwort geburtstag telefonnummer mailadresse",
@@ -80,6 +85,7 @@ _NO_INTRODUCTION = frozenset(
 """What has one of these asks or points, and announces nothing."""
 
 _FINISHED = re.compile(r"[.!?。！？।॥؟۔።][\"'”“’‘»›)\]]*\s*$")  # noqa: RUF001 - full-width marks end sentences too
+_ITS = re.compile(r"\b(?:name|number|e-?mail|address|code|pin)['\N{RIGHT SINGLE QUOTATION MARK}]s\W*$", re.IGNORECASE)
 _CAPITAL = re.compile(r"\s[AEOUY][.!?]?\s*$")
 _TRAILS_OFF = re.compile(r"(?:\.\.\.|…|[,;:،、，-])\s*$")  # noqa: RUF001
 
@@ -99,8 +105,9 @@ def silence_ms(text: str, turns: TurnsSettings, language: str | None = None) -> 
     if not words:
         return turns.end_of_turn_ms
     finished = _FINISHED.search(text) is not None
-    address = address_at_end(words_of_address(counted), finished=finished)
-    if address == "begun" or is_read_out(words) or has_hidden_digits(text):
+    address = address_at_end(words_of_address(counted, words), finished=finished)
+    is_dictated = address == "begun" or is_read_out(words) or has_hidden_digits(text)
+    if is_dictated or (len(said := without_digits(words)) < len(words) and _introduces(text, said)):
         return max(turns.end_of_turn_ms, endpointing.digits_ms)
     if is_number_cut_short(words) or is_lone_letter(words) or _introduces(text, words) or _is_title(text, words):
         return max(turns.end_of_turn_ms, endpointing.unfinished_ms)
@@ -136,6 +143,10 @@ def _is_title(text: str, words: Sequence[str]) -> bool:
 
 def _introduces(text: str, words: Sequence[str]) -> bool:
     """Whether the words announce what is to be read out, whatever mark follows: `My e-mail is.` has one."""
+    if words and words[-1] in ARTICLES:
+        words = words[:-1]
+    if words and words[-1].endswith("s") and _ITS.search(text):
+        return True
     if len(words) < 3 or text.rstrip().endswith("?") or not _NO_INTRODUCTION.isdisjoint(words[-7:]):
         return False
     return any(words[-1] in verbs and not nouns.isdisjoint(words[-4:-1]) for verbs, nouns in _DICTATED)

@@ -20,7 +20,7 @@ from voicepipe.config.patterns import plain_number
 from voicepipe.config.secrets import Secrets
 from voicepipe.config.tools import ToolSettings
 from voicepipe.errors import Location
-from voicepipe.text.backchannels import BACKCHANNELS
+from voicepipe.text.backchannel_phrases import BACKCHANNELS
 
 TOOLS = ("hang_up", "transfer", "send_dtmf")
 """The tools that every call has; an integrator's own come besides."""

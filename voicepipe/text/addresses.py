@@ -34,18 +34,25 @@ LONGEST_PART = 4
 """So many words at the most are one part of an address."""
 
 
-def words_of_address(text: str) -> list[str]:
-    """The words of a text, with the signs of the addresses that are written in it as words."""
-    if "@" in text or "." in text:
-        text = _WRITTEN.sub(lambda found: found[0].replace("@", " arroba ").replace(".", " dot "), text)
-    return words_in(text)
+def words_of_address(text: str, words: list[str]) -> list[str]:
+    """The words of a text, with the signs of the addresses that are written in it as words.
+
+    Args:
+        text: as it came.
+        words: what it has besides, as `words_in` gives it.
+
+    """
+    if "@" not in text and "." not in text[:-1]:
+        return words
+    spelled = _WRITTEN.sub(lambda found: found[0].replace("@", " arroba ").replace(".", " dot "), text)
+    return words if spelled == text else words_in(spelled)
 
 
 def address_at_end(words: Sequence[str], *, finished: bool) -> Literal["begun", "whole"] | None:
     """Whether the words end within an e-mail or web address, or with one; None: with none.
 
     Args:
-        words: as `words_of_address` gives it.
+        words: as `words_of_address` gives them.
         finished: whether a mark that ends sentences follows. Recognisers put one at every pause; so it counts only
             where little else speaks for an address.
 

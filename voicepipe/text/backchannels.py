@@ -16,29 +16,6 @@ from voicepipe.text.words import words_in
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-BACKCHANNELS = (
-    # English
-    *("uh-huh", "uh huh", "mm-hmm", "mhm", "mm", "hmm", "hm", "right", "okay", "ok", "o.k.", "yeah", "yep", "yup"),
-    *("i see", "sure", "got it", "gotcha", "alright", "all right", "yes yes", "oh yes", "ah yes", "ah", "aha"),
-    # German
-    *("genau", "ja ja", "jaja", "ach so", "achso", "ach ja", "ah ja", "aha", "alles klar", "klar", "verstehe", "okay"),
-    *("ich verstehe", "stimmt", "richtig"),
-    # Spanish
-    *("ajá", "ya", "vale", "claro", "sí sí", "si si", "ya veo", "entiendo", "de acuerdo", "exacto", "eso es", "ah sí"),
-    # French
-    *("d'accord", "ouais", "oui oui", "je vois", "ah oui", "ah d'accord", "entendu", "exactement", "bien sûr", "okay"),
-    # Italian
-    *("certo", "sì sì", "capito", "ho capito", "va bene", "d'accordo", "esatto", "già", "ah sì", "okay"),
-    # Portuguese
-    *("sim sim", "pois", "pois é", "certo", "tá", "tá bom", "está bem", "entendi", "uhum", "aham", "isso", "ah sim"),
-    # Dutch
-    *("precies", "oké", "juist", "klopt", "inderdaad", "begrijp ik", "duidelijk", "oh ja", "ah zo"),
-    # Hindi
-    *("हाँ हाँ", "हां हां", "अच्छा", "ठीक है", "ठीक", "जी", "हम्म", "हूँ", "ओके", "समझ गया", "समझ गई", "हां जी", "हाँ जी"),
-    *("haan haan", "accha", "achha", "theek hai", "thik hai"),
-)
-"""Each by itself, said again, or several of them in a row."""
-
 COMPANIONS = frozenset(words_in("oh ah ach och eh yes ja jo jawohl sí si sì sim oui hè हाँ हां अरे haan"))
 """What alone is an answer, or the beginning of one, but beside a backchannel belongs to it: `yes, okay`, `ja genau`."""
 
@@ -56,10 +33,12 @@ def is_backchannel(text: str, phrases: tuple[str, ...], language: str | None = N
         so_far: whether more words may follow: then the beginning of a backchannel counts as well.
 
     """
-    known, longest = _known(phrases, language)
+    known, starts, longest = _known(phrases, language)
     words = _hummed(words_in(text, language))
+    if not words or (words[0] not in starts and words[0] not in COMPANIONS):
+        return False
     made = _made(words, known, longest)
-    if not so_far or not words or not known:
+    if not so_far or not known:
         return made[-1] is True
     begins = range(max(0, len(words) - longest + 1), len(words) + 1)
     return any(made[begin] is not None and _begins(tuple(words[begin:]), known) for begin in begins)
@@ -85,10 +64,10 @@ def _begins(words: tuple[str, ...], known: frozenset[tuple[str, ...]]) -> bool:
 
 
 @lru_cache
-def _known(phrases: tuple[str, ...], language: str | None) -> tuple[frozenset[tuple[str, ...]], int]:
-    """A setting's phrases as words, and the length of the longest; all calls share the result."""
+def _known(phrases: tuple[str, ...], language: str | None) -> tuple[frozenset[tuple[str, ...]], frozenset[str], int]:
+    """A setting's phrases as words, their first words, and the length of the longest; all calls share the result."""
     known = frozenset(words for phrase in phrases if (words := tuple(_hummed(words_in(phrase, language)))))
-    return known, max(map(len, known), default=1)
+    return known, frozenset(words[0] for words in known), max(map(len, known), default=1)
 
 
 def _hummed(words: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ something else elsewhere (`once`, `do`) do no harm, for it takes several in a ro
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from voicepipe.text.words import words_in
@@ -107,6 +108,7 @@ _CUT_SHORT = re.compile(rf"{_GERMAN_UNIT}und|(?:twee|drie)ën|(?:een|vijf|zes|ze
 """The first half of a compound: the second is still to be said."""
 
 
+@lru_cache(maxsize=1024)
 def kind_of(word: str) -> Kind | None:
     """What a word is as a number; None: none. Digits themselves are not asked about."""
     if (kind := KINDS.get(word)) is not None:

@@ -15,6 +15,7 @@ from voicepipe.text.vocabulary import (
     ABBREVIATIONS,
     ALPHABETS,
     AS_IN,
+    BEFORE_LETTERS,
     BEFORE_TIMES,
     BEFORE_YEARS,
     COPULAS,
@@ -39,6 +40,7 @@ _QUANTITIES = re.compile(
     r"|(?<![\d.:,-])\d{1,2}\s?[:.h]\s?\d{2}(?![\d:-]|[.,]\d)"  # times
     r"|(?<![\d.:,-])\d+[.,]\d{1,2}(?![\d:-]|[.,]\d)"  # decimals
 )
+_PREFIX = re.compile(r"(?<![\w+])\+\s?(?=\d)")
 _QUANTITY = " quantity "
 """A word that stands for one: it is no digits."""
 
@@ -54,8 +56,13 @@ _NUMBERS = frozenset[_Token | None]({"digits", "zero", "unit", "pair", "ten", "p
 
 
 def without_quantities(text: str) -> str:
-    """A text in which times, money and other amounts in digits are words: nobody reads them out digit by digit."""
-    return _QUANTITIES.sub(_QUANTITY, text) if any(map(str.isdigit, text)) else text
+    """A text in which times, money and other amounts in digits are words: nobody reads them out digit by digit.
+
+    The plus before a telephone number is a word too.
+    """
+    if not any(map(str.isdigit, text)):
+        return text
+    return _PREFIX.sub(" plus ", _QUANTITIES.sub(_QUANTITY, text))
 
 
 def is_read_out(words: Sequence[str]) -> bool:
@@ -71,6 +78,11 @@ def is_read_out(words: Sequence[str]) -> bool:
         return True
     begin, tokens = _run_at_end(words)
     return bool(tokens) and _is_long(list(words[begin:]), tokens, list(words[:begin]))
+
+
+def without_digits(words: Sequence[str]) -> Sequence[str]:
+    """The words without the digits and letters, be they few, that they end in."""
+    return words[: _run_at_end(words)[0]]
 
 
 def has_hidden_digits(text: str) -> bool:
@@ -91,8 +103,10 @@ def is_number_cut_short(words: Sequence[str]) -> bool:
 
 
 def is_lone_letter(words: Sequence[str]) -> bool:
-    """Whether a letter is all that was said: others are likely to follow."""
-    return len(words) == 1 and is_letter(words[0]) and words[0] not in {"a", "i", "o", "e", "y"}
+    """Whether a letter is all that was said, or is called one: others are likely to follow."""
+    if not is_letter(words[-1]):
+        return False
+    return words[0] not in {"a", "i", "o", "e", "y"} if len(words) == 1 else words[-2] in BEFORE_LETTERS
 
 
 # --- Runs of digits and letters ------------------------------------------------------------------------------------

@@ -41,6 +41,11 @@ _ITALIAN = """
 ALPHABETS = (_words(_NATO), _words(_GERMAN), _words(_ITALIAN))
 """Words that stand for letters."""
 
+BEFORE_LETTERS = _words(
+    "capital letter uppercase lowercase letra mayúscula lettre majuscule buchstabe lettera maiuscola maiúscula"
+)
+"""What goes before a single letter of a name."""
+
 AS_IN = ("as in", "for", "like", "wie", "comme", "come", "como", "de", "van", "से")
 """What stands between a letter and a word that begins with it."""
 
