@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from json import JSONDecodeError
@@ -29,12 +30,13 @@ from voicepipe.adapters.api_keys import check_api_key
 from voicepipe.adapters.deepgram_errors import closed, refused
 from voicepipe.config.values import CaFile, Secret
 from voicepipe.distribution import install_hint
-from voicepipe.errors import ComponentError, Location, Problem, without_frames
-from voicepipe.tls import tls_context, tls_error
+from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.tls import tls_context
+from voicepipe.wire.http import http_failures
+from voicepipe.wire.websocket import load_websockets, open_websocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from voicepipe.components import Resources
 
@@ -192,8 +194,7 @@ class Client:
             # other's filters.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._httpx = import_module("httpx")
-            self._websockets = import_module("websockets.trio.client")
-            self._exceptions = import_module("websockets.exceptions")
+            load_websockets()
             self._apis = {
                 api: (_load(api.module, api.client), _load(*api.configure) if api.configure else None)
                 for api in (LISTEN_V1, LISTEN_V2, SPEAK_V1)
@@ -243,90 +244,39 @@ class Client:
         given = {name: list(value) if isinstance(value, tuple) else value for name, value in query.items()}
         pairs = self._encode_query({name: value for name, value in given.items() if value is not None})
         url = f"{self._socket_url}{api.path}?{urlencode(pairs)}"
-        opening = self._websockets.connect(
+        account = self._account
+        async with open_websocket(
             url,
-            ssl=self._tls if url.startswith("wss:") else None,
-            additional_headers=self._headers,
+            headers=self._headers,
+            refused=partial(_refused, key=self._key),
+            address=account.base_url,
+            connect_timeout_s=account.connect_timeout_s if timeout_s is None else timeout_s,
+            close_s=CLOSE_S,
+            ssl_context=self._tls,
+            ca_file=account.ca_file,
             user_agent_header=None,  # the SDK's is among the headers
-            compression=None,  # audio can't be compressed
-            proxy=None,
-            open_timeout=self._account.connect_timeout_s if timeout_s is None else timeout_s,
             ping_interval=api.pings_s,
-            close_timeout=CLOSE_S,
-        )
-        try:
-            async with _Entered(opening, self._entering) as websocket:
-                request_id = websocket.response.headers.get("dg-request-id")
-                try:
-                    socket_client, configure = self._apis[api]
-                    yield Connection(socket_client(websocket=websocket), configure, request_id)
-                    await self._close(websocket)
-                finally:
-                    # The connection and its queue know each other: else only the garbage collector would free them.
-                    websocket.recv_messages.pause = websocket.recv_messages.resume = _nothing
-                    # Its own way out would wait behind whoever is sending, and the other side may not read.
-                    await trio.aclose_forcefully(websocket.stream)
-        except trio.Cancelled as cancelled:
-            without_frames(cancelled)  # those of the library know the cancellation, and the connection
-            raise
-
-    @contextmanager
-    def _entering(self) -> Iterator[None]:
-        """What goes wrong when a WebSocket is opened becomes a `ComponentError`."""
-        try:
-            yield
-        except self._exceptions.InvalidStatus as error:
-            answer = error.response
-            headers = dict(answer.headers.raw_items())
-            raise refused(answer.status_code, headers, bytes(answer.body), self._key) from error
-        except self._exceptions.InvalidHandshake as error:
-            said = str(error.__cause__ or error)
-            raise ComponentError("answered with something else than a WebSocket", answered=said) from error
-        except TimeoutError as error:
-            raise self._too_slow() from error
-        except (OSError, trio.BrokenResourceError, self._exceptions.ConnectionClosed) as error:
-            raise self._unreachable(error) from error
-
-    async def _close(self, websocket: Any) -> None:
-        """Says goodbye, and reads until the other side has: while unread messages wait, the library reads nothing."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._drain, websocket)
-            with trio.move_on_after(CLOSE_S):
-                await websocket.aclose()
-            await trio.aclose_forcefully(websocket.stream)
-
-    async def _drain(self, websocket: Any) -> None:
-        with suppress(self._exceptions.ConnectionClosed):
-            while True:
-                await websocket.recv()
+        ) as websocket:
+            socket_client, configure = self._apis[api]
+            request_id = websocket.response.headers.get("dg-request-id")
+            yield Connection(socket_client(websocket=websocket), configure, request_id)
 
     @contextmanager
     def request(self) -> Iterator[None]:
         """For the SDK's REST calls: their exceptions become `ComponentError`."""
+        account = self._account
+        failures = http_failures(
+            self._httpx,
+            address=account.base_url,
+            connect_timeout_s=account.connect_timeout_s,
+            timeout_s=account.timeout_s,
+            ca_file=account.ca_file,
+        )
         try:
-            yield
+            with failures:
+                yield
         except self._api_error as error:
             raise refused(error.status_code or 0, error.headers or {}, error.body, self._key) from error
-        except self._httpx.ConnectTimeout as error:
-            raise self._too_slow() from error
-        except self._httpx.TimeoutException as error:
-            raise ComponentError(f"nothing came for {self._account.timeout_s:g} s") from error
-        except self._httpx.ConnectError as error:
-            raise self._unreachable(error) from error
-        except self._httpx.TransportError as error:
-            raise ComponentError(f"the connection broke: {error!s}") from error
-
-    def _too_slow(self) -> ComponentError:
-        within = f"{self._account.connect_timeout_s:g} s"
-        return ComponentError(f"{self._account.base_url} did not take the connection within {within}")
-
-    def _unreachable(self, error: BaseException) -> ComponentError:
-        if failure := tls_error(error, self._account.base_url, self._account.ca_file):
-            return failure
-        while error.__cause__ is not None:  # trio and websockets wrap what the system said
-            error = error.__cause__
-        said = str(error)
-        return ComponentError(f"{self._account.base_url} can't be reached" + (f": {said}" if said else ""))
 
     async def close(self) -> None:
         """Closes the REST connections that are kept."""
@@ -344,23 +294,5 @@ async def open_client(account: Account, resources: Resources) -> AsyncIterator[C
             await client.close()
 
 
-class _Entered(AbstractAsyncContextManager[Any]):
-    """A context manager with something around its entering.
-
-    An `AsyncExitStack` would do, but its frames know the exception that they pass on: what only the collector frees.
-    """
-
-    def __init__(self, inner: Any, entering: Callable[[], AbstractContextManager[None]]) -> None:
-        self._inner, self._entering = inner, entering
-
-    async def __aenter__(self) -> Any:
-        with self._entering():
-            return await self._inner.__aenter__()
-
-    async def __aexit__(self, *raised: object) -> bool | None:
-        left: bool | None = await self._inner.__aexit__(*raised)
-        return left
-
-
-def _nothing() -> None:
-    pass
+def _refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ComponentError:
+    return refused(status, headers, body, key)

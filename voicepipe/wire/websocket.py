@@ -12,20 +12,25 @@ a connection waits behind whoever is sending. And its exceptions are a dozen cla
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import trio
+from attrs import frozen
 
-from voicepipe.errors import ComponentError
+from voicepipe.config.values import CaFile
+from voicepipe.errors import ComponentError, without_frames
 from voicepipe.tls import tls_context
 from voicepipe.wire.http import refused as refused_as_usual
 from voicepipe.wire.http import shortened, unreachable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractContextManager
+
 
 __all__ = ["Messages", "load_websockets", "open_websocket"]
 
@@ -39,6 +44,38 @@ def load_websockets() -> None:
     import_module("websockets.exceptions")
 
 
+@frozen
+class _Opening:
+    """What the errors of opening a connection need to know."""
+
+    address: str
+    connect_timeout_s: float
+    key: str
+    refused: Callable[[int, Mapping[str, str], bytes], ComponentError] | None
+    ca_file: CaFile | None
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Makes `ComponentError` of the library's exceptions, and the system's."""
+        exceptions = import_module("websockets.exceptions")
+        try:
+            yield
+        except exceptions.InvalidStatus as error:
+            answer = error.response
+            headers, body = dict(answer.headers.raw_items()), bytes(answer.body or b"")
+            if self.refused is not None:
+                raise self.refused(answer.status_code, headers, body) from error
+            raise refused_as_usual(answer.status_code, headers, body, self.key) from error
+        except exceptions.InvalidHandshake as error:
+            said = shortened(str(error.__cause__ or error))
+            raise ComponentError("answered with something else than a WebSocket", answered=said) from error
+        except TimeoutError as error:
+            within = f"{self.connect_timeout_s:g} s"
+            raise ComponentError(f"{self.address} did not take the connection within {within}") from error
+        except (OSError, trio.BrokenResourceError, exceptions.ConnectionClosed) as error:
+            raise unreachable(self.address, error, self.ca_file) from error
+
+
 @asynccontextmanager
 async def open_websocket(
     url: str,
@@ -46,9 +83,11 @@ async def open_websocket(
     headers: Mapping[str, str],
     key: str = "api_key",
     refused: Callable[[int, Mapping[str, str], bytes], ComponentError] | None = None,
+    address: str = "",
     connect_timeout_s: float = 5.0,
     close_s: float = CLOSE_S,
     ssl_context: ssl.SSLContext | None = None,
+    ca_file: CaFile | None = None,
     **options: Any,
 ) -> AsyncIterator[Any]:
     """A connection of `websockets.trio`, which is closed when the context is left, whatever was going on.
@@ -61,9 +100,11 @@ async def open_websocket(
         headers: of the request, the API key among them.
         key: how to name the API key in a refusal, `${ACME_API_KEY}`: never its value.
         refused: makes the error of a handshake that was refused, from status, headers and body; None: as usual.
+        address: how errors name the other side; empty: by the URL without its query.
         connect_timeout_s: how long the connection and its handshake may take, in s.
         close_s: how long the goodbye may take, in s.
-        ssl_context: what `wss://` trusts, from `voicepipe.tls_context`; None: what this machine trusts.
+        ssl_context: what `wss://` trusts, from `voicepipe.tls_context`; None: that of `ca_file`, made in a thread.
+        ca_file: whose certificates are trusted, as errors name it; None: those that this machine trusts.
         options: further ones of `websockets.trio.client.connect`, such as `subprotocols` or `ping_interval`.
 
     Raises:
@@ -72,9 +113,8 @@ async def open_websocket(
     """
     client = import_module("websockets.trio.client")
     if ssl_context is None and url.startswith("wss:"):
-        ssl_context = await trio.to_thread.run_sync(tls_context, abandon_on_cancel=True)
-    address = url.partition("?")[0]
-    opening = client.connect(
+        ssl_context = await trio.to_thread.run_sync(tls_context, ca_file, abandon_on_cancel=True)
+    connecting = client.connect(
         url,
         ssl=ssl_context if url.startswith("wss:") else None,
         additional_headers=dict(headers),
@@ -83,41 +123,42 @@ async def open_websocket(
         # Audio can't be compressed, and options are all that a component knows of proxies.
         **{"compression": None, "proxy": None, **options},
     )
-    async with AsyncExitStack() as stack:
-        websocket = await _enter(stack, opening, address, connect_timeout_s, key, refused)
-        try:
-            yield websocket
-            await _close(websocket, close_s)
-        finally:
-            # Its own way out would wait behind whoever is sending, and the other side may not read.
-            await trio.aclose_forcefully(websocket.stream)
-
-
-async def _enter(  # noqa: PLR0917 - the one caller has them all
-    stack: AsyncExitStack,
-    opening: Any,
-    address: str,
-    connect_timeout_s: float,
-    key: str,
-    refused: Callable[[int, Mapping[str, str], bytes], ComponentError] | None,
-) -> Any:
-    exceptions = import_module("websockets.exceptions")
+    opening = _Opening(address or url.partition("?")[0], connect_timeout_s, key, refused, ca_file)
     try:
-        return await stack.enter_async_context(opening)
-    except exceptions.InvalidStatus as error:
-        answer = error.response
-        headers, body = dict(answer.headers.raw_items()), bytes(answer.body or b"")
-        if refused is not None:
-            raise refused(answer.status_code, headers, body) from error
-        raise refused_as_usual(answer.status_code, headers, body, key) from error
-    except exceptions.InvalidHandshake as error:
-        said = shortened(str(error.__cause__ or error))
-        raise ComponentError("answered with something else than a WebSocket", answered=said) from error
-    except TimeoutError as error:
-        within = f"{connect_timeout_s:g} s"
-        raise ComponentError(f"{address} did not take the connection within {within}") from error
-    except (OSError, trio.BrokenResourceError, exceptions.ConnectionClosed) as error:
-        raise unreachable(address, error) from error
+        async with _Entered(connecting, opening.failures) as websocket:
+            try:
+                yield websocket
+                await _close(websocket, close_s)
+            finally:
+                # The connection and its queue know each other: else only the garbage collector would free them.
+                websocket.recv_messages.pause = websocket.recv_messages.resume = _nothing
+                # Its own way out would wait behind whoever is sending, and the other side may not read.
+                await trio.aclose_forcefully(websocket.stream)
+    except trio.Cancelled as cancelled:
+        without_frames(cancelled)  # those of the library know the cancellation, and the connection
+        raise
+
+
+class _Entered(AbstractAsyncContextManager[Any]):
+    """A context manager with something around its entering.
+
+    An `AsyncExitStack` would do, but its frames know the exception that they pass on: what only the collector frees.
+    """
+
+    def __init__(self, inner: Any, entering: Callable[[], AbstractContextManager[None]]) -> None:
+        self._inner, self._entering = inner, entering
+
+    async def __aenter__(self) -> Any:
+        with self._entering():
+            return await self._inner.__aenter__()
+
+    async def __aexit__(self, *raised: object) -> bool | None:
+        left: bool | None = await self._inner.__aexit__(*raised)
+        return left
+
+
+def _nothing() -> None:
+    pass
 
 
 async def _close(websocket: Any, close_s: float) -> None:
