@@ -9,13 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.scripted import read_script
+from voicepipe.adapters.scripted import ScriptedModel, read_script
 from voicepipe.adapters.scripts.conversation import Conversation, Progress, Reply
 from voicepipe.adapters.scripts.filling import surely_fills
 from voicepipe.adapters.scripts.format import Intent, expand, fill, in_turn
 from voicepipe.adapters.scripts.matching import MAX_CHARS, Heard, compile_pattern, repeats_a_repeat, spoken_words
 from voicepipe.config.values import File
-from voicepipe.requests import CallStarted, Dtmf, Listen, Silence, ToolCall, ToolResults, Utterance
+from voicepipe.events import TextDelta
+from voicepipe.requests import (
+    CallStarted,
+    Dtmf,
+    Listen,
+    Message,
+    ReplyRequest,
+    Silence,
+    ToolCall,
+    ToolResults,
+    Utterance,
+)
 
 SLOTS = {
     "day": {"Monday": "on Monday", "tomorrow": "tomorrow", "day after tomorrow": "in two days"},
@@ -316,6 +327,38 @@ def test_keys_are_looked_up_whole_and_else_heard_like_words(shop):
     assert said(twelve) == "Twelve."
     assert (said(number), number.progress.slots) == ("Number 4711.", {"account": "4711"})
     assert said(other) == "What? What can I do?"
+
+
+@pytest.mark.parametrize(
+    ("words", "keys", "text", "account"),
+    [
+        ("my account", "77", "Account 77.", "77"),
+        ("my account", "4711", "Number 4711.", "4711"),  # the keys alone say enough
+        ("my account", "12", "Twelve.", None),  # and what a key is for, it is for
+        ("", "77", "What? What can I do?", None),
+        ("hm", "77", "What? What can I do?", None),
+    ],
+)
+def test_keys_that_say_nothing_alone_are_heard_with_the_words_before(shop, words, keys, text, account):
+    begun = shop.answer(CallStarted())
+    reply = shop.answer(Dtmf(keys), begun.progress, said=words)
+    assert (said(reply), reply.progress.slots.get("account")) == (text, account)
+
+
+async def test_the_words_before_keys_are_those_that_nobody_has_replied_to(shop):
+    def request(*messages):
+        return ReplyRequest(Dtmf("77"), messages, state=shop.answer(CallStarted()).progress)
+
+    async def text_of(asked):
+        async with ScriptedModel(shop).respond(asked) as stream:
+            events = [await stream.receive() for _ in range(2)]
+        return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+    keys = Message("caller", "77", pressed=True)
+    account = Message("caller", "my account")
+    assert await text_of(request(account, keys)) == "Account 77."
+    assert await text_of(request(account, keys, Message("caller", "please"))) == "Account 77."
+    assert await text_of(request(account, Message("agent", "Yes?"), keys)) == "What? What can I do?"
 
 
 def test_the_conversation_stays_where_it_is_while_it_ends(shop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import asynccontextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,12 +21,12 @@ from voicepipe.registry import Adapter
 from voicepipe.requests import ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from voicepipe.adapters.scripts.conversation import Reply
     from voicepipe.components import ReplyStream, Resources
     from voicepipe.errors import Problem
-    from voicepipe.requests import ReplyRequest
+    from voicepipe.requests import Message, ReplyRequest
 
 
 @frozen
@@ -46,8 +47,16 @@ class ScriptedModel:
     async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyStream]:
         """One reply, complete from the start."""
         tools = [tool.name for tool in request.tools]
-        reply = self._conversation.answer(request.trigger, request.state, tools)
+        reply = self._conversation.answer(request.trigger, request.state, tools, _said_before_keys(request.messages))
         yield _Replying(_events(reply, turn=len(request.messages)))
+
+
+def _said_before_keys(messages: Sequence[Message]) -> str:
+    """The words that the caller said since the agent last spoke, up to the last keys."""
+    unanswered = [*takewhile(lambda message: message.role == "caller", reversed(messages))][::-1]
+    while unanswered and not unanswered[-1].pressed:
+        unanswered.pop()
+    return " ".join(message.text for message in unanswered if not message.pressed)
 
 
 class _Replying:

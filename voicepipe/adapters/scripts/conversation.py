@@ -86,7 +86,13 @@ class Conversation:
         }
         self._listen = {name: self._expected(name) for name in script.states}
 
-    def answer(self, trigger: Trigger, state: Any = None, tools: Collection[str] = ("hang_up", "transfer")) -> Reply:
+    def answer(
+        self,
+        trigger: Trigger,
+        state: Any = None,
+        tools: Collection[str] = ("hang_up", "transfer"),
+        said: str = "",
+    ) -> Reply:
         """The reply to what happened.
 
         Args:
@@ -95,6 +101,7 @@ class Conversation:
                 stands for a call that has just entered the start state.
             tools: what the call can do. A transfer that it can't have is replaced by `no_transfer`, another tool by
                 `failed`; without `hang_up` it says goodbye, and goes on.
+            said: what the caller said before the keys that are replied to.
 
         """
         known = isinstance(state, Progress) and state.script == self._digest
@@ -108,7 +115,7 @@ class Conversation:
                 turn.react(*self._understand(spoken_words(text), turn.progress))
             case Dtmf(digits=digits):
                 response = self._keys(turn.state).get(digits)
-                turn.react(*((response, {}) if response else self._understand(spoken_words(digits), turn.progress)))
+                turn.react(*((response, {}) if response else self._understand_keys(said, digits, turn.progress)))
             case Silence(count=count):
                 turn.respond(in_turn(turn.state.silence or self._script.anywhere.silence, count))
             case ToolResults() if progress.transferring:
@@ -132,6 +139,11 @@ class Conversation:
         if best is None or not lengths[best]:
             return None, {}
         return on[best], self._heard[best].slots(words)
+
+    def _understand_keys(self, said: str, digits: str, progress: Progress) -> tuple[Response | None, dict[str, str]]:
+        """What the present state answers to keys that are heard like spoken digits, alone or after the words before."""
+        alone = self._understand(spoken_words(digits), progress)
+        return alone if alone[0] or not said else self._understand(spoken_words(f"{said} {digits}"), progress)
 
     def _keys(self, state: State) -> Mapping[str, Response]:
         return {**self._script.anywhere.dtmf, **state.dtmf}
