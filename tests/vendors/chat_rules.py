@@ -4,7 +4,7 @@ Sources, read in November 2026:
 
 - OpenAI: platform.openai.com/docs/api-reference/chat/create, and the texts of its errors.
 - Mistral: the request validators of `mistral-common` (`protocol/instruct/validator.py`, V1 to V13), which its API and
-  vLLM's `--tokenizer-mode mistral` run.
+  vLLM's `--tokenizer-mode mistral` run; `findings/mistral-common-versions-disagree.sh` says which takes what.
 - Anthropic: docs.anthropic.com, "OpenAI SDK compatibility" and "Messages"; error texts as users of it report them. Its
   compatible endpoint turns the request into one of the Messages API, and so does this.
 - vLLM: `entrypoints/chat_utils.py` (arguments are parsed) and its `examples/tool_chat_template_*.jinja`.
