@@ -2,7 +2,7 @@
 
 Six of espeak-ng's voices say phrases of three menus, and what is none of them, over mu-law at 8 kHz with noise 30, 20
 and 10 dB below the voice; then there are lines on which nobody speaks. The decoder is the real one, in this process.
-All is seeded, so the same code gives the same table on any machine. It takes one to five minutes.
+The noise is seeded; what was measured twice differed by one percent at most. It takes one to five minutes.
 """
 
 from __future__ import annotations
