@@ -106,6 +106,13 @@ _CREDIT = re.compile(
     r"|^napisy (?:stworzone|wykonane|by)\b|^titulky vytvořil|^altyazı (?:m k|ekleme)"
     r"|^субтитры (?:сделал|сделаны|создавал|создал|делал|подготовил|подогнал|добавил)|^редактор субтитров|dimatorzok"
     r"|^(?:m b c|mbc) 뉴스\b"
+    r"|^(?:thanks|thank you)(?: so much| very much| all| everyone| guys)? for watching"
+    r"(?: (?:and|this video|the video|everyone|guys|see you|dont|please|if you|bye)\b.*)?$"
+    r"|^(?:vielen dank|danke)(?: schön)? (?:fürs|für das) (?:zuschauen|zusehen|ansehen|anschauen)\b"
+    r"|^(?:muchas )?gracias (?:a todos )?por ver (?:el|este|nuestro|mi) v[ií]deo\b"
+    r"|^merci (?:à tous )?davoir (?:regardé|visionné)\b|^grazie (?:a tutti )?per (?:la visione|aver guardato)\b"
+    r"|^obrigad[oa] (?:a todos )?por (?:assistir|ter(?:em)? assistido)\b"
+    r"|^(?:hartelijk )?(?:bedankt|dank (?:u|je)(?: wel)?) voor het kijken\b"
     r"|^(?:(?:中文|小编|小編)\W?)?字幕(?:由|志愿者|志願者|制作|製作|提供|by)|^请不吝点赞|^請不吝點贊"
 )
 """How credits begin, or what they have in them, in the words of `phrase_of`; Chinese without its spaces."""
