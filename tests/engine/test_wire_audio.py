@@ -96,10 +96,11 @@ async def test_they_are_understood_and_answered_in_kind(engine):
                 await trio.sleep(0.3)  # in the middle of the greeting
             rate = RATES[kind]
             await phone.say(bytes(2 * rate))
+            call = (await engine.logged("call.started", transport_id=phone.id))["call_id"]
+            await engine.logged("call.turn", call_id=call, turn=1)
             before = len(phone.frames)
             assert phone.heard() == ({0x10, kind} if late else {kind})
             await phone.say(recorded("yes-8k.wav", rate) + bytes(3 * rate))
-            call = (await engine.logged("call.started", transport_id=phone.id))["call_id"]
             turn = await engine.logged("call.turn", call_id=call, turn=2)
             assert "yes" in turn["heard"], name
             assert phone.heard(before) == {kind}
