@@ -93,7 +93,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             manager = ServiceManager(sets.serving, unfit=sets.unfit)
             collector = Collector()
             shortage = Shortage(log)
-            logged.conceal = partial(conceal_all, sets.serving, in_force)
+            logged.conceal = partial(conceal_all, sets.serving, in_force, runtime)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
             ended = EndedCalls()
             answering = Answering(

@@ -220,12 +220,12 @@ class Sets:
                 self.unfit[name] = served.rejected
 
 
-def conceal_all(sets: Mapping[str, PipelineSet], in_force: InForce, text: str) -> str:
-    """The text without the secrets of any set that serves, and without the engine's own."""
+def conceal_all(sets: Mapping[str, PipelineSet], in_force: InForce, runtime: Runtime, text: str) -> str:
+    """The text without the secrets of any set that serves, opens or has served lately, and without the engine's own."""
     if (admin := in_force.settings.admin) is not None and admin.token:
         text = text.replace(str(admin.token), admin.token.source)
     for pipelines in sets.values():
         for settings in pipelines.current.config.pipelines.values():
             text = settings.secrets.conceal(text)
             break  # a set's pipelines share them
-    return text
+    return runtime.conceal(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -285,3 +286,19 @@ def test_whatever_happens_it_says_so_consistently(steps):
             assert one.lets_through
     assert one.successes + one.failures + one.excused == attempts
     assert all(a != b for a, b in zip(["closed", *changes], changes, strict=False))
+
+
+def test_what_one_listener_raises_keeps_none_of_the_others(caplog):
+    breaker, told = Breaker(), []
+
+    def broken():
+        told.append("broken")
+        raise ValueError("a bug")
+
+    breaker.watchers |= {broken, *(partial(told.append, number) for number in range(8))}
+    breaker.waiters |= {broken, *(partial(told.append, number) for number in range(8, 16))}
+    breaker.open(ComponentError("away"), 0.0)
+    assert breaker.state == "open"
+    assert sorted(one for one in told if one != "broken") == list(range(16))
+    assert told.count("broken") == 2
+    assert caplog.text.count("ValueError: a bug") == 2

@@ -7,6 +7,7 @@ caller, has found it working again. A component without a probe is tried by one 
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import deque
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voicepipe.errors import ComponentError
+
+_log = logging.getLogger("voicepipe")
 
 BreakerState = Literal["closed", "open", "half_open"]
 """`closed`: calls use the component. `open`: they leave it alone. `half_open`: it is being tried."""
@@ -44,6 +47,15 @@ def pause_asked_s(error: ComponentError) -> float:
     """The pause that a provider asks for, in s; 0: none. A wish of 0 s, or until a moment gone by, is none."""
     asked_s = error.retry_after_s or 0.0
     return min(asked_s, LONGEST_WISH_S) if asked_s > 0 else 0.0
+
+
+def _tell(listeners: set[Callable[[], None]]) -> None:
+    """Calls them all: what one raises is logged, and keeps none of the others, nor the call that is under way."""
+    for listener in tuple(listeners):
+        try:
+            listener()
+        except Exception:  # noqa: BLE001 - who is told is no part of the component, and it has other users
+            _log.exception("whoever is told of a component's state failed; nothing else was affected")
 
 
 class Breaker:
@@ -172,13 +184,11 @@ class Breaker:
         changed = state != self.state
         self.state = state
         if changed:
-            for watcher in tuple(self.watchers):
-                watcher()
+            _tell(self.watchers)
         self._tell_waiters()
 
     def _tell_waiters(self) -> None:
-        for waiter in tuple(self.waiters):
-            waiter()
+        _tell(self.waiters)
 
     def _note(self, now: float, weight: int) -> None:
         self._outcomes.append((now, weight))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.config.interpolate import without_literals
-from voicepipe.config.secrets import MOST_OF_FRAGMENT, SHORTEST, Secrets
+from voicepipe.config.secrets import MOST_OF_FRAGMENT, SHORTEST, RecentSecrets, Secrets
 
 texts = st.text(min_size=SHORTEST).filter(lambda text: len(text.strip()) >= SHORTEST)
 
@@ -135,3 +135,17 @@ def test_a_short_value_is_a_word_of_its_own():
 def test_texts_without_secrets_stay_as_they_are():
     text = "no connection to 127.0.0.1:8080: models/tiny-en\n  is *** not there ..."
     assert key_concealed(text) == text
+
+
+def test_the_latest_configurations_secrets_are_remembered():
+    recent = RecentSecrets(most=2)
+    for number in (1, 2, 2, 2, 1):
+        secrets = Secrets()
+        secrets.add(f"canary-{number}", f"${{KEY_{number}}}", key=True)
+        recent.add(secrets)
+    recent.add(Secrets())  # a configuration without any pushes none out
+    assert recent.conceal("canary-1, canary-2") == "${KEY_1}, ${KEY_2}"
+    third = Secrets()
+    third.add("canary-3", "${KEY_3}", key=True)
+    recent.add(third)
+    assert recent.conceal("canary-1, canary-2, canary-3") == "${KEY_1}, canary-2, ${KEY_3}"

@@ -12,6 +12,7 @@ import html
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
+from collections import deque
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import quote, quote_plus
 
@@ -75,6 +76,10 @@ class Secrets:
         self._keys |= others._keys
         self._looked_for = None
 
+    def same_as(self, others: Secrets) -> bool:
+        """Whether others hold the same values, written alike."""
+        return self is others or (self._written == others._written and self._keys == others._keys)
+
     def conceal(self, text: str) -> str:
         """The text with what it quotes of these as they are written."""
         if not self._written or not text:
@@ -88,6 +93,31 @@ class Secrets:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_written": self._written, "_keys": self._keys, "_looked_for": None}
+
+
+@final
+class RecentSecrets:
+    """The secrets of the latest configurations: for texts that come before one of them serves, or after it did."""
+
+    def __init__(self, most: int = 16) -> None:
+        """Takes how many configurations are remembered; those with the same secrets count as one."""
+        self._latest: deque[Secrets] = deque(maxlen=most)
+
+    def add(self, secrets: Secrets) -> None:
+        """Takes in those of a configuration."""
+        for known in self._latest:
+            if known.same_as(secrets):
+                self._latest.remove(known)
+                self._latest.append(known)  # it has been searched for already
+                return
+        if secrets:
+            self._latest.append(secrets)
+
+    def conceal(self, text: str) -> str:
+        """The text with what it quotes of these as they are written."""
+        for secrets in self._latest:
+            text = secrets.conceal(text)
+        return text
 
 
 class _LookedFor:

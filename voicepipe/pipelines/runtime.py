@@ -9,6 +9,7 @@ import trio
 
 from voicepipe.clock import Clock
 from voicepipe.components import Resources
+from voicepipe.config.secrets import RecentSecrets
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.observers import ObserverReports
@@ -47,6 +48,7 @@ class Runtime:
         self._idle = trio.Event()
         self.http_clients = HttpClients(nursery, self._threads)
         """The clients of tools that are requests."""
+        self._secrets = RecentSecrets()
         self._past: dict[tuple[Role, str], tuple[int, int, int]] = {}  # attempts at components that are closed
 
     @property
@@ -66,8 +68,16 @@ class Runtime:
             _add_attempts(attempts, shared)
         return attempts
 
+    def conceal(self, text: str) -> str:
+        """The text without the secrets of configurations that are being opened, or were lately.
+
+        What libraries say while a version opens, or closes, is seen by no set that serves.
+        """
+        return self._secrets.conceal(text)
+
     def take(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
         """The component of those settings, which begins to open if nobody has it yet; give it back with `let_go`."""
+        self._secrets.add(settings.secrets)
         shared = self._components.get(settings.key)
         if shared is None:
             shared = self._components[settings.key] = SharedComponent(settings, adapter, self._tell)
