@@ -46,11 +46,11 @@ def outcome_body(outcome: ReloadOutcome) -> dict[str, Any]:
             return {**said, "outcome": "unchanged", **serves, "degraded": problems_as_data(outcome.degraded)}
         case Rejected():
             errors = problems_as_data(outcome.problems)
-            serving = {"serving_version": outcome.version or None, "digest": outcome.digest}
+            serving = {"serving_version": outcome.version or None, "digest": outcome.digest, **_rolled_back(outcome)}
             return {**said, "outcome": "rejected", "reason": outcome.reason, **serving, "errors": errors}
 
 
-def _rolled_back(outcome: Applied | Unchanged) -> dict[str, int]:
+def _rolled_back(outcome: Applied | Unchanged | Rejected) -> dict[str, int]:
     return {"rolled_back_to": outcome.rolled_back_to} if outcome.rolled_back_to is not None else {}
 
 

@@ -107,7 +107,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Rejected": _object(
         "The files can't be served; what served before serves on.",
-        {"engine": _ref("EngineOutcome")},
+        {"rolled_back_to": NUMBER, "engine": _ref("EngineOutcome")},
         **_ATTEMPT,
         outcome={"const": "rejected"},
         reason=_one_of("config", "open", "limit", "defect"),

@@ -56,7 +56,8 @@ def _describe_set(body: Mapping[str, Any], engine: Mapping[str, Any], *, colour:
             errors = body["errors"][len(engine.get("errors", ())) :]
             serving = body["serving_version"]
             serves = "it has never served" if serving is None else f"version {serving} serves on"
-            head = f"{body['set']}: rejected ({_count(len(errors), 'problem')}), {serves}"
+            what = f"rollback to {body['rolled_back_to']} rejected" if "rolled_back_to" in body else "rejected"
+            head = f"{body['set']}: {what} ({_count(len(errors), 'problem')}), {serves}"
             return f"{head}\n\n{_problems(errors, colour=colour)}"
 
 
@@ -123,6 +124,8 @@ def _ailing(component: Mapping[str, Any]) -> str:
 
 def _last(outcome: Mapping[str, Any]) -> str:
     errors = f", {_count(len(outcome['errors']), 'problem')}" if "errors" in outcome else ""
+    if outcome["outcome"] == "rejected" and "rolled_back_to" in outcome:
+        return f"last rollback, to {outcome['rolled_back_to']}, rejected{errors}, {_local(outcome['at'])}"
     gone_back = f" (rolled back to {outcome['rolled_back_to']})" if "rolled_back_to" in outcome else ""
     return f"last reload {outcome['outcome']}{gone_back}{errors}, {_local(outcome['at'])}"
 

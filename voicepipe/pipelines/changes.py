@@ -52,6 +52,8 @@ class Attempt:
     """What is attempted; None until it is read."""
     files: tuple[Path, ...] = ()
     """What it was read from."""
+    to: int | None = None
+    """Which version is gone back to; None: the files are read."""
 
     def outcome(self, version: int) -> dict[str, Any]:
         """What every outcome tells."""
@@ -70,6 +72,7 @@ class Attempt:
             problems=error.problems,
             reason="defect" if isinstance(error, DefectError) else self.stage,
             files=self.files or error.files,
+            rolled_back_to=self.to,
             **self.outcome(version),
         )
 

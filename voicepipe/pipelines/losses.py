@@ -55,7 +55,7 @@ def losses(serving: Snapshot, new: SetConfig, problems: Mapping[str, Problem]) -
 
 
 def _as_rejection(problem: Problem, version: int) -> Problem:
-    advice = "reload again when it opens, or with --force to serve without it until it does"
+    advice = "reload again when it opens, for nothing does by itself, or with --force to serve without it until it does"
     hint = f"{problem.hint}; or {advice}" if problem.hint else advice
     return evolve(problem, message=f"{problem.message}; it works in version {version}, which serves on", hint=hint)
 

@@ -70,6 +70,8 @@ class Rejected(Attempt):
     """Everything that is wrong, in order; never empty."""
     reason: RejectedFor = "config"
     """In a word, for counting."""
+    rolled_back_to: int | None = None
+    """Which earlier version was to be served again; None: the files were."""
     files: tuple[Path, ...] = ()
     """Absolute paths of everything that was read, or looked for: what a watcher watches besides the serving files."""
 

@@ -224,7 +224,7 @@ class PipelineSet:
 
     async def _attempt(self, request: Request) -> Outcome:
         """Prepares what is to serve, and commits it if it can be served."""
-        attempt = Attempt(self.name, request.trigger)
+        attempt = Attempt(self.name, request.trigger, to=request.to)
         holding: Holding | None = None
         try:
             config = request.config or await self._read_files()
