@@ -107,6 +107,19 @@ class LosesTheLastOfTheStream(Humming):
                     await self.made.send(SpeechAudio(audio, segment))
 
 
+class HandsTheEndOn(Humming):
+    """What it keeps back comes with the next segment."""
+
+    kept = b""
+
+    async def make_segment(self, text, segment):
+        audio = self.kept + b"".join(map(self.sound, text.split()))
+        size = len(audio) - self.output.bytes_in(20)
+        self.kept = audio[size:]
+        if audio[:size]:
+            await self.made.send(SpeechAudio(audio[:size], segment))
+
+
 class LosesMoreOfTheStream(LosesTheLastOfTheStream):
     kept_ms = 200
 
@@ -169,6 +182,7 @@ MUTANTS = [
     (in_one_format(BeginsWithAHeader), "speech_is_no_noise"),
     (with_stream(LeavesFiguresOut), "a_short_segment_is_spoken"),
     (with_stream(LosesTheLastOfTheStream), "the_end_is_not_cut_off"),
+    (with_stream(HandsTheEndOn), "the_end_is_not_cut_off"),
     (with_stream(LosesMoreOfTheStream), "the_end_is_not_cut_off"),
     (with_stream(LosesTheLastPiece), "a_short_segment_is_spoken"),
     (with_stream(LosesTheLastOfEachSegment), "a_short_segment_is_spoken"),

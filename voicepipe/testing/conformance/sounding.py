@@ -53,6 +53,11 @@ def _frames(samples: array[int], output: AudioFormat) -> list[array[int]]:
     return [samples[at : at + size] for at in range(0, max(1, len(samples) - size + 1), size)]
 
 
+def _audible(audio: bytes, output: AudioFormat) -> bool:
+    """Whether a piece of audio is more than a pause."""
+    return level(_samples(audio, output).tobytes()) >= AUDIBLE / 3
+
+
 async def speech_is_audible(subject: Subject[Speaking]) -> None:
     """What is spoken can be heard: every segment is as loud as speech on a telephone, and not distorted.
 
@@ -126,10 +131,10 @@ async def a_short_segment_is_spoken(subject: Subject[Speaking]) -> None:
 
 
 async def the_end_is_not_cut_off(subject: Subject[Speaking]) -> None:
-    """The last segment is spoken to its last sample, like one that others follow, whenever `finish` is called.
+    """Each segment is spoken to its last sample, whether another follows or not, and whenever `finish` is called.
 
     What the service sent last is still in a buffer, or on its way, when the text has ended: pass it on before `receive`
-    gives None.
+    gives None, and before the audio of the next segment.
     """
     use = subject.use
     first, second = use.texts()[:2]
@@ -140,16 +145,25 @@ async def the_end_is_not_cut_off(subject: Subject[Speaking]) -> None:
         alone = audio_of(await _spoken(bench, (first,), waits=True))
     pairs = [(first, one[0], other[1]), (second, other[0], one[1]), (first, one[0], alone[0])]
     for text, followed, last in pairs:
-        lost = followed[len(last) :]
-        if lost and followed.startswith(last) and level(_samples(lost, output).tobytes()) >= AUDIBLE / 3:
-            raise Failed(
-                f"the last {output.ms_in(len(lost)):.0f} ms of {text!r} are lost when no other segment follows"
-            )
+        for shorter, longer, when in (
+            (last, followed, "no other segment follows"),
+            (followed, last, "another follows"),
+        ):
+            lost = longer[len(shorter) :]
+            if lost and longer.startswith(shorter) and _audible(lost, output):
+                raise Failed(f"the last {output.ms_in(len(lost)):.0f} ms of {text!r} are lost when {when}")
+    for text, audio, alike in ((first, other[1], one[0]), (second, one[1], other[0])):
+        before = audio.find(alike[: output.bytes_in(BEGINNING_MS)])
+        if before > 0 and _audible(audio[:before], output):
+            raise Failed(f"{text!r} begins with {output.ms_in(before):.0f} ms of the segment before it")
     if all(len(last) < MOST_OF * len(followed) for _, followed, last in pairs):
         raise Failed(
             f"{first!r} and {second!r} are shorter, by more than {1 - MOST_OF:.0%}, when no other segment follows"
         )
 
+
+BEGINNING_MS = 60
+"""How much of a segment is looked for in another voicing of it."""
 
 MOST_OF = 0.8
 """How much of a segment there is at least, if a voice says it differently each time."""
