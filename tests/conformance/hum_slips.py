@@ -142,20 +142,6 @@ class LosesMoreOfEachSegment(LosesTheLastOfEachSegment):
     ms = 200
 
 
-class FinishesEarly(Humming):
-    """What is not made when the text has ended is not made."""
-
-    async def finish(self):
-        await super().finish()
-        self.hurry = True
-
-    async def make_segment(self, text, segment):
-        for word in text.split():
-            if getattr(self, "hurry", False) and word == text.split()[-1] and len(text.split()) > 1:
-                return
-            await self.made.send(SpeechAudio(self.sound(word), segment))
-
-
 class SharesAnEngine(Hum):
     closed = False
 
@@ -187,6 +173,5 @@ MUTANTS = [
     (with_stream(LosesTheLastPiece), "a_short_segment_is_spoken"),
     (with_stream(LosesTheLastOfEachSegment), "a_short_segment_is_spoken"),
     (with_stream(LosesMoreOfEachSegment), "a_short_segment_is_spoken"),
-    (with_stream(FinishesEarly), "the_end_is_not_cut_off"),
 ]
 """Each with the check that is meant for it."""

@@ -112,6 +112,14 @@ class KeepsTheCall(Parrot):
             return self.parrot.said
 
 
+class RemembersInAModule(Reply):
+    heard = []  # noqa: RUF012 - that is its fault
+
+    def told(self):
+        self.heard.append(super().told())
+        return " ".join(self.heard[-3:])
+
+
 class SharesAClient(Parrot):
     closed = False
 
@@ -247,6 +255,7 @@ MUTANTS = [
     (HasOneConnection, "what_was_left_is_not_heard_again"),
     (KeepsTheCall, "streams_do_not_mix"),
     (KeepsTheCall, "a_cancelled_receive_loses_nothing"),
+    (with_reply(RemembersInAModule), "a_call_hears_nothing_of_another"),
     (SharesAClient, "components_do_not_share"),
     (ProbesNothing, "a_probe_tells_the_truth"),
     (with_reply(ReadsAStateThatItDoesNotLeave), "state_travels_with_the_call"),

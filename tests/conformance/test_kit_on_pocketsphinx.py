@@ -24,10 +24,12 @@ def recording(name):
 
 test_pocketsphinx = conformance.speech_to_text(
     stt,
-    PocketsphinxOptions(phrases=("yes", "no"), words=True, workers=2),
+    # Whether a phrase is clear enough is measured elsewhere: here each has to be heard, with no silence around it.
+    PocketsphinxOptions(phrases=("yes", "no"), words=True, workers=2, strictness=0),
     speech=recording("yes-8k.wav"),
     words="yes",
-    faults={
+    faults=dict.fromkeys(("refuse", "unauthorised", "throttled", "server_error", "rubbish", "deaf"))
+    | {
         "broken": PocketsphinxOptions(
             grammar=File(Path("menu.jsgf"), b"#JSGF V1.0; grammar menu; public <menu> = (yes;")
         )

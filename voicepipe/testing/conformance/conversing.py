@@ -9,7 +9,7 @@ import attrs
 from attrs import evolve
 
 from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults
+from voicepipe.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
 from voicepipe.testing.conformance.asking import answer, pressed
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped, in_words
@@ -167,6 +167,29 @@ async def _two_turns(bench: Bench[Asking]) -> list[Any]:
     return said
 
 
+NAME = "Zebrowski"
+"""What nobody says but one caller."""
+
+
+async def a_call_hears_nothing_of_another(subject: Subject[Asking]) -> None:
+    """What one caller said is in no reply to another, neither during that call nor after it.
+
+    A component is shared by all calls, and so is a module: a list of messages, a cache by the wrong key or a default
+    argument that is changed tells one caller what another said. Send what the request holds, and nothing else.
+    """
+    said = f"my name is {NAME}"
+    async with subject.bench() as bench:
+        first = ReplyRequest(Utterance(said), (Message("caller", said),))
+        async with bench.subject.entered("a stream", bench.component.respond(first)) as reply:
+            await bench.next(reply)
+            replies = [await answer(bench, request) for request in subject.use.requests[:2]]
+        replies.append(await answer(bench, subject.use.requests[0]))
+    for events in replies:
+        text, calls = _said(events)
+        if NAME.casefold() in f"{text} {calls}".casefold():
+            raise Failed(f"another caller said {said!r}, and the reply is {text!r}")
+
+
 SPACED = 8
 """How many joints between pieces of text are enough to judge them by."""
 
@@ -215,4 +238,5 @@ CONVERSING = checks(
     keys_and_tool_results_are_heeded,
     tool_calls_can_be_answered,
     state_travels_with_the_call,
+    a_call_hears_nothing_of_another,
 )

@@ -32,6 +32,9 @@ BRIEF_MS = 200
 FRAME_MS = 10
 """By how much a recording is trimmed at a time."""
 
+MARGIN_MS = 60
+"""How much is left of what is around the words: recognisers go by it, and a loss of 300 ms is a loss all the same."""
+
 QUIETER = 30
 """A frame that is so many times quieter than the loudest is no part of a word."""
 
@@ -55,13 +58,14 @@ def converted(speech: tuple[AudioFormat, bytes], audio: AudioFormat) -> bytes:
 
 @cache
 def trimmed(speech: tuple[AudioFormat, bytes]) -> tuple[AudioFormat, bytes]:
-    """A recording from its first word's first sound to its last word's last."""
+    """A recording from just before its first word's first sound to just after its last word's last."""
     audio, samples = speech
     size = audio.bytes_in(FRAME_MS)
     frames = [samples[at : at + size] for at in range(0, len(samples), size)]
     levels = [level(to_pcm16(frame, audio.encoding)) for frame in frames]
     loud = [at for at, loudness in enumerate(levels) if loudness * QUIETER > max(levels)]
-    return audio, b"".join(frames[loud[0] : loud[-1] + 1])
+    margin = MARGIN_MS // FRAME_MS
+    return audio, b"".join(frames[max(0, loud[0] - margin) : loud[-1] + 1 + margin])
 
 
 @frozen

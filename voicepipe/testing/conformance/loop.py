@@ -39,6 +39,7 @@ class LongestStep(trio.abc.Instrument):
         self._schedstat: int | None = None
         with suppress(OSError):  # elsewhere than on Linux time is just time
             self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        self.before_task_step(current)  # which it is in the middle of
 
     def close(self) -> None:
         """Ends the measurement."""
@@ -85,6 +86,7 @@ def longest_step() -> Iterator[LongestStep]:
         yield watch
     finally:
         trio.lowlevel.remove_instrument(watch)
+        watch.after_task_step(trio.lowlevel.current_task())
         watch.close()
         if collects:
             gc.enable()
