@@ -153,7 +153,7 @@ class _BurstResampler:
     """libsoxr's streaming resampler: the best quality, but its output comes in bursts."""
 
     def __init__(self, source: int, target: int) -> None:
-        import soxr  # noqa: PLC0415 - brings numpy, 100 ms that a process with nothing to resample saves
+        import soxr  # noqa: PLC0415 - brings numpy, 100 ms; loaded by then, when a pipeline was opened
 
         self._stream = soxr.ResampleStream(source, target, 1, dtype="int16", quality="MQ")
 

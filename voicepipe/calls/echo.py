@@ -129,7 +129,7 @@ class EchoGuard:
         """
         if len(self._caller) < _ENOUGH:
             return False
-        import numpy as np  # noqa: PLC0415 - loaded by then: audio is resampled with it
+        import numpy as np  # noqa: PLC0415 - loaded by then, when a pipeline was opened
 
         caller = np.sqrt(np.array(self._caller, dtype=np.float32))
         agent = np.sqrt(np.array(self._agent, dtype=np.float32))

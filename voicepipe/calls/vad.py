@@ -56,7 +56,7 @@ class VoiceActivity:
         rate = audio.rate if audio.rate in NATIVE_RATES else 16000
         self._linear = AudioFormat(rate)
         self._converter = open_converter(audio, self._linear, live=True)
-        import webrtcvad  # noqa: PLC0415 - 10 ms of imports, for those who hold calls
+        import webrtcvad  # noqa: PLC0415 - 10 ms of imports, for those who hold calls; loaded by then
 
         self._vad = webrtcvad.Vad(AGGRESSIVENESS)
         self._sustained_frames = max(ONSET_FRAMES + 1, -(-sustained_ms // FRAME_MS))

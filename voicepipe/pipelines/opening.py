@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,7 +92,7 @@ class Holding:
             if fatal := self._fatal(config, kept, in_part=in_part):
                 raise ComponentsUnavailable(fatal, config.files)  # noqa: TRY301 - lets go, as all else does
             reachable = [config.pipelines[name] for name in config.reachable]
-            await trio.to_thread.run_sync(_prepare_speech, {pipeline.speech for pipeline in reachable})
+            await trio.to_thread.run_sync(_prepare_calls, {pipeline.speech for pipeline in reachable})
             self._apologies = Apologies(reachable, self.components)
             await self._apologies.record(deadline)
             for pipeline in reachable:
@@ -251,9 +252,14 @@ def _problem(settings: ComponentSettings, error: ComponentError) -> Problem:
     )
 
 
-def _prepare_speech(settings: set[SpeechSettings]) -> None:
-    """Loads, in a thread, what wording replies needs: the first of them should not wait for it."""
+def _prepare_calls(settings: set[SpeechSettings]) -> None:
+    """Loads, in a thread, what replies and callers' audio need: the first of them would hold up all other calls by it.
+
+    The libraries of sound alone take 0.1 s.
+    """
     from voicepipe.calls.spoken import prepare  # noqa: PLC0415 - see above
 
+    for library in ("numpy", "soxr", "webrtcvad"):
+        import_module(library)
     for one in settings:
         prepare(one)
