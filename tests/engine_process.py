@@ -168,9 +168,12 @@ def engine_home(yaml=QUICK):
         yield home
 
 
-def command_line(*arguments):
-    """The arguments of a `reference-engine` process of this Python."""
-    return [sys.executable, "-m", "reference_engine", *arguments]
+ENGINE = ("-m", "reference_engine")
+
+
+def command_line(*arguments, program=ENGINE):
+    """The arguments of a `reference-engine` process of this Python, or of another program that runs one."""
+    return [sys.executable, *program, *arguments]
 
 
 async def run_command(*arguments, home):
@@ -182,9 +185,10 @@ async def run_command(*arguments, home):
 
 
 @asynccontextmanager
-async def open_process(*arguments, home):
+async def open_process(*arguments, home, program=ENGINE):
     """A `reference-engine` process in a directory; killed when this is left, if it is still running."""
-    process = await trio.lowlevel.open_process(command_line(*arguments), cwd=home, stderr=subprocess.PIPE)
+    command = command_line(*arguments, program=program)
+    process = await trio.lowlevel.open_process(command, cwd=home, stderr=subprocess.PIPE)
     async with process.stderr:
         try:
             yield process
@@ -195,14 +199,14 @@ async def open_process(*arguments, home):
 
 
 @asynccontextmanager
-async def open_engine(home, *arguments, ready=True, file="ai-agent.yaml"):
+async def open_engine(home, *arguments, ready=True, file="ai-agent.yaml", program=ENGINE):
     """An engine that serves a file of a directory, a set's or an engine's; `ready` waits until it does."""
     run = ["run", file, "--control", str(home / "c.sock")]
     if (home / file).read_text().count("{set:") < 2:  # else it can't say which listener
         run += ["--audiosocket", "127.0.0.1:0"]
     async with (
         trio.open_nursery() as nursery,
-        open_process(*run, "--log-format", "json", *arguments, home=home) as process,
+        open_process(*run, "--log-format", "json", *arguments, home=home, program=program) as process,
     ):
         engine = EngineProcess(process, home)
         nursery.start_soon(engine.read_log)

@@ -14,7 +14,7 @@ from recording import RecordedSet, pipeline
 
 from voicepipe import Collector, Retired
 from voicepipe.clock import Clock
-from voicepipe.collector import DOUBLED, FEW, GROWN, LAST_RESORT, LOOK_S, MIDDLE, OLD, QUIET_S
+from voicepipe.collector import FEW, GROWN, LAST_RESORT, LOOK_S, MIDDLE, OLD, QUIET_S, SWOLLEN
 from voicepipe.pipelines.versions import KEPT
 
 MINUTE_S = OLD * LOOK_S
@@ -191,7 +191,7 @@ async def test_memory_that_grows_is_looked_at_although_calls_are_up(autojump_clo
         brought.clear()
         await trio.sleep(2 * MIDDLE * LOOK_S)
         remains = weakref.ref(remains)
-        blocks[0] = int(blocks[0] * DOUBLED) + 1
+        blocks[0] = int(blocks[0] * SWOLLEN) + 1
         await trio.sleep(2 * MIDDLE * LOOK_S)
         assert remains() is None
 

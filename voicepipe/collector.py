@@ -10,8 +10,8 @@ find: calls, and versions that retire, are made so that their last reference fre
   frozen without a look. That costs nothing, and hides what is garbage among them for now.
 - Everything is looked at, what is frozen too, once no call has been up and no version has changed for `QUIET_S`.
 - An engine that is never quiet still needs a bound: a component's library may leave garbage behind in each call. When
-  the process holds half as much again as after the last look at everything, the next one comes as soon as no agent
-  speaks; when it holds twice as much, at once.
+  the process holds three times as much as after the last look at everything, the next one comes as soon as no agent
+  speaks; when it holds four times as much, at once.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ FEW = 8_000
 QUIET_S = 10.0
 """For how long no call must have been up, and no version have changed, before everything is looked at, in s."""
 
-GROWN, DOUBLED = 1.5, 2.0
-"""How much more the process holds than after the last look at everything before there is another in spite of calls:
-when no agent speaks, and in any case."""
+GROWN, SWOLLEN = 3.0, 4.0
+"""How many times as much the process holds as after the last look at everything before there is another in spite of
+calls: when no agent speaks, and in any case. What reloads bring to stay must not be taken for garbage: ten versions of
+1,000 pipelines double it."""
 
 LAST_RESORT = 1_000_000
 """New objects upon which the collector comes by itself: something makes more of them within `LOOK_S` than calls do."""
@@ -95,7 +96,7 @@ class Collector:
             _look_at_few(2)
         elif self._looks % MIDDLE:
             _look_at_few(0)
-        elif sys.getallocatedblocks() > self._blocks * (DOUBLED if speaking else GROWN):
+        elif sys.getallocatedblocks() > self._blocks * (SWOLLEN if speaking else GROWN):
             began = perf_counter()
             self._look_at_everything()
             if calls:

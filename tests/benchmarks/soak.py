@@ -226,7 +226,7 @@ def mixed_versions(records: list[dict]) -> list[str]:
 
 
 @asynccontextmanager
-async def open_soak():
+async def open_soak(**engine_options):
     """An engine that serves the two pipelines, and a caller's voice."""
     with engine_home(FILE.format(active="alpha", pace=160)) as home:
         for name in PIPELINES:
@@ -235,7 +235,7 @@ async def open_soak():
         (home / "engine.yaml").write_text(ENGINE)
         async with open_speaker() as speaker:
             hello = await speaker.say("hello")
-        async with open_engine(home, file="engine.yaml") as engine:
+        async with open_engine(home, file="engine.yaml", **engine_options) as engine:
             yield engine, hello
 
 
