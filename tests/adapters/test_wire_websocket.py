@@ -7,8 +7,10 @@ from functools import partial
 
 import pytest
 import trio
+from garbage import left_to_the_collector
 from patience import LONG_S
 from websockets.exceptions import ConnectionClosed
+from websockets.trio.client import ClientConnection
 from websockets.trio.server import serve
 
 from voicepipe.errors import ComponentError
@@ -45,6 +47,24 @@ class Talker:
         await socket.wait_closed()
         self.code = socket.close_code
         self.over.set()
+
+
+async def test_what_a_cancellation_ends_is_freed_without_the_garbage_collector():
+    """A connection lives as long as a call: it would be old by then, and old objects are looked at late."""
+    load_websockets()
+
+    async def cancelled(url):
+        with trio.CancelScope() as leaving:
+            async with opened(url):
+                leaving.cancel()
+                await trio.sleep_forever()
+
+    async with served(Talker()) as url:
+        await cancelled(url)
+        with left_to_the_collector() as left:
+            for _ in range(3):
+                await cancelled(url)
+    assert not [one for one in left if issubclass(type(one), ClientConnection)]
 
 
 async def test_a_connection_with_unread_messages_is_closed_in_good_order():

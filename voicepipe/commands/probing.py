@@ -46,7 +46,7 @@ async def _problems(config: SetConfig, registry: Registry, deadline_s: float) ->
         if sys.stderr.isatty():
             nursery.start_soon(_show_progress, config, holding)
         try:
-            await holding.open(config, registry, deadline_s)
+            await holding.open(config, registry, deadline_s, name="main", version=1)
         except ConfigError:
             pass  # a start would be refused; the other things that did not open are of interest as well
         finally:

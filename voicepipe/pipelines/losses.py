@@ -44,6 +44,8 @@ def check_losses(serving: Snapshot, new: SetConfig, holding: Holding, *, may_los
 
 def losses(serving: Snapshot, new: SetConfig, problems: Mapping[str, Problem]) -> tuple[Problem, ...]:
     """Why the components could not be opened that would be lost, of all those that could not, by key."""
+    if not problems:
+        return ()
     keys = dict.fromkeys(
         key
         for name in new.reachable

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 AnyOpened = TypeVar("AnyOpened", bound=Opened)
 
+AT_A_TIME = 25
+"""How many pipelines are put together before calls get their turn: it takes about 1 ms."""
+
 
 class Holding:
     """The components that one version holds, by key: those that are open, and those that are tried again."""
@@ -61,15 +64,19 @@ class Holding:
         registry: Registry,
         deadline_s: float,
         *,
+        name: str,
+        version: int,
         kept: Collection[str] = (),
         in_part: bool = False,
-    ) -> None:
+    ) -> Snapshot:
         """Holds everything that the configuration's calls can get, opening what nobody holds yet.
 
         Args:
             config: what is to be served.
             registry: the adapters.
             deadline_s: how long all of it may take, apologies included, in seconds.
+            name: the pipeline set's.
+            version: the number of the version that it is to be.
             kept: keys of components that the version before has: a role that has not opened there need not now.
             in_part: whether one pipeline with all of its roles is enough, as it is for a start.
 
@@ -97,6 +104,7 @@ class Holding:
             await self._apologies.record(deadline)
             for pipeline in reachable:
                 self._tools[pipeline.name] = await self._tools_of(pipeline)
+            return await self._snapshot(config, name=name, version=version)
         except BaseException:
             self.let_go()
             raise
@@ -198,32 +206,28 @@ class Holding:
             return []
         return list({key: problem for problems in lacking.values() for key, problem in problems.items()}.values())
 
-    def snapshot(self, config: SetConfig, *, name: str, version: int) -> Snapshot:
-        """The version that these components make."""
+    async def _snapshot(self, config: SetConfig, *, name: str, version: int) -> Snapshot:
+        """The version that these components make; calls that are up get their turn while it is made."""
+        pipelines: dict[str, Pipeline] = {}
+        for settings in map(config.pipelines.__getitem__, config.reachable):
+            pipelines[settings.name] = Pipeline(
+                name=settings.name,
+                set=name,
+                version=version,
+                digest=config.digest,
+                settings=settings,
+                stt=self._opened(OpenedSpeechToText, settings.stt),
+                llm=self._opened(OpenedLanguageModel, settings.llm),
+                tts=self._opened(OpenedTextToSpeech, settings.tts),
+                clock=self._runtime.clock,
+                reports=self._runtime.reports,
+                tools=self._tools[settings.name],
+                recorded=self._apologies.of,
+            )
+            if len(pipelines) % AT_A_TIME == 0:
+                await trio.lowlevel.checkpoint()
         return Snapshot(
-            set=name,
-            version=version,
-            digest=config.digest,
-            config=config,
-            pipelines=MappingProxyType(
-                {
-                    settings.name: Pipeline(
-                        name=settings.name,
-                        set=name,
-                        version=version,
-                        digest=config.digest,
-                        settings=settings,
-                        stt=self._opened(OpenedSpeechToText, settings.stt),
-                        llm=self._opened(OpenedLanguageModel, settings.llm),
-                        tts=self._opened(OpenedTextToSpeech, settings.tts),
-                        clock=self._runtime.clock,
-                        reports=self._runtime.reports,
-                        tools=self._tools[settings.name],
-                        recorded=self._apologies.of,
-                    )
-                    for settings in map(config.pipelines.__getitem__, config.reachable)
-                }
-            ),
+            set=name, version=version, digest=config.digest, config=config, pipelines=MappingProxyType(pipelines)
         )
 
     def _opened(self, kind: type[AnyOpened], alternatives: tuple[ComponentSettings, ...]) -> tuple[AnyOpened, ...]:

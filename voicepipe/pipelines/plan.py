@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import frozen
 
-from voicepipe.config.settings import ComponentSettings
+from voicepipe.config.settings import ComponentSettings, PipelineSettings
 from voicepipe.config.values import Secret
 from voicepipe.errors import Problem
 from voicepipe.registry import ROLES
@@ -79,6 +80,10 @@ def reachable_components(config: SetConfig) -> Iterator[ComponentSettings]:
                     yield component
 
 
+OWN_FIELDS = tuple(field.name for field in attrs.fields(PipelineSettings) if field.name != "declared")
+"""What a pipeline has of its own; `declared` are tools of the whole file."""
+
+
 def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[str] = ()) -> Plan:
     """What replacing one configuration by another changes.
 
@@ -134,13 +139,16 @@ def _secrets_changed(old: SetConfig, new: SetConfig, changed: tuple[str, ...]) -
             for was, now in zip(before.role(role), after.role(role), strict=False):
                 if was.key != now.key and any(_revalued("", was.options, now.options)):
                     yield _label(now)
-        own = [attrs.evolve(one, declared={}) for one in (before, after)]
-        yield from _revalued(f"pipelines.{after.name}", *own)
+        time.sleep(0)  # this may run in a thread beside calls, which get the interpreter in between
+        for name in OWN_FIELDS:
+            yield from _revalued(f"pipelines.{after.name}.{name}", getattr(before, name), getattr(after, name))
         yield from _revalued("tools", before.declared, after.declared)
 
 
 def _revalued(path: str, old: Any, new: Any) -> Iterator[str]:
     """Paths of the secrets that are written as before, and have another value."""
+    if old == new:  # as most are: to walk through all settings of 250 pipelines takes 90 ms, and calls are up
+        return
     match old, new:
         case Secret(), Secret():
             if old.source == new.source and old != new:

@@ -133,12 +133,16 @@ class Versions:
                 self.retire_unused()
                 self._unpinned.set()
 
-    def serve(self, config: SetConfig, holding: Holding, plan: Plan, trigger: str) -> None:
+    @property
+    def next(self) -> int:
+        """The number of the version that serves next."""
+        return self._serving.snapshot.version + 1 if self._serving else 1
+
+    def serve(self, snapshot: Snapshot, holding: Holding, plan: Plan, trigger: str) -> None:
         """Makes a new version serve; the one before is not retired yet, see `retire_unused`."""
-        number = self._serving.snapshot.version + 1 if self._serving else 1
         holding.persist()
         self._serving = _Version(
-            snapshot=holding.snapshot(config, name=self._name, version=number),
+            snapshot=snapshot,
             holding=holding,
             applied_at=datetime.now(UTC),
             trigger=trigger,
