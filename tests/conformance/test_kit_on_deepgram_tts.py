@@ -16,6 +16,7 @@ from voicepipe.testing import conformance
 
 TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)
 """The test server's voice is a quick one."""
+LIMITS = conformance.Limits(streams=40, cancels=80)
 
 BUSY = {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests. Please try again later"}
 
@@ -48,10 +49,11 @@ FAULTS = {
     "deaf": None,  # texts are short
 }
 
-test_deepgram_tts = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS)
+test_deepgram_tts = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS, limits=LIMITS)
 test_deepgram_tts_by_rest = conformance.text_to_speech(
     tts,
     partial(served, transport="rest"),
     faults={name: of and partial(of, transport="rest") for name, of in FAULTS.items()},
     ms_a_char=TONE,
+    limits=LIMITS,
 )

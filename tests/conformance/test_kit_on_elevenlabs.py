@@ -16,6 +16,7 @@ from voicepipe.testing import conformance
 
 TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)
 """The test server's voice is a quick one."""
+LIMITS = conformance.Limits(streams=40, cancels=80)
 
 BUSY = {"detail": {"status": "too_many_concurrent_requests", "message": "Too many concurrent requests."}}
 
@@ -47,10 +48,11 @@ FAULTS = {
     "deaf": None,  # texts are short
 }
 
-test_elevenlabs = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS)
+test_elevenlabs = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS, limits=LIMITS)
 test_elevenlabs_with_timestamps = conformance.text_to_speech(
     tts,
     partial(served, timestamps=True),
     faults={name: of and partial(of, timestamps=True) for name, of in FAULTS.items()},
     ms_a_char=TONE,
+    limits=LIMITS,
 )

@@ -74,7 +74,7 @@ WHISPER = {
 }
 check = partial(conformance.speech_to_text, stt, speech=speech(), words="four five nine two")
 
-test_openai_stt = check(served, faults=FAULTS)
+test_openai_stt = check(served, faults=FAULTS, limits=conformance.Limits(streams=40))
 test_openai_stt_with_whisper = check(
     partial(served, model="whisper-1"), faults=WHISPER, limits=conformance.Limits(streams=40)
 )

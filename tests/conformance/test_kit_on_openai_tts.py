@@ -16,6 +16,7 @@ from voicepipe.testing import conformance
 
 TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)
 """The test server's voice is a quick one."""
+LIMITS = conformance.Limits(streams=40, cancels=80)
 
 LIMITED = {"error": {"message": "Rate limit reached for tts-1.", "type": "requests", "param": None}}
 
@@ -47,4 +48,4 @@ FAULTS = {
     "deaf": None,  # texts are short
 }
 
-test_openai_tts = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS)
+test_openai_tts = conformance.text_to_speech(tts, served, ms_a_char=TONE, faults=FAULTS, limits=LIMITS)
