@@ -138,7 +138,7 @@ def streams(random, count):
 
 
 def test_audio_is_never_taken_for_anything_else():
-    """Nothing was, in 600,000 streams of a longer run of the same."""
+    """Nothing was, in 150,000 streams of a longer run of the same."""
     random = np.random.default_rng(20261130)
     alarms, waited, count = [], 0, 0
     for kind, samples in streams(random, 60):
