@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 _HELP = """
 import os
-os.nice(19)
+os.nice(10)
 try:
-    open("/proc/self/autogroup", "w").write("19")
+    open("/proc/self/autogroup", "w").write("10")
 except OSError:
     pass
 from voicepipe.config.fingerprint import say_code
@@ -45,8 +45,9 @@ say_code()
 from voicepipe.config.helper import main
 main()
 """
-# The lowest priority from the first import on: it runs when calls leave time. Where Linux shares the processor among
-# sessions first (sched(7), autogroups), it is the helper's own session that has to be nice.
+# A low priority from the first import on: it runs when calls leave time. Not the lowest: beside another program that
+# keeps the processors busy, a reload would take half a minute at 19, and takes a few seconds at 10. Where Linux shares
+# the processor among sessions first (sched(7), autogroups), it is the helper's own session that has to be nice.
 # Not `-m`: what it pickles would be of a module `__main__`, which is another one here.
 HELPER = (sys.executable, "-P", "-c", _HELP)
 
