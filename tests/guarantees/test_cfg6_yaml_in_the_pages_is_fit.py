@@ -16,7 +16,7 @@ import pytest
 from attrs import field, frozen, validators
 
 from reference_engine.loading import load_engine_settings
-from voicepipe import Adapter, Registry, Secret, installed, load_config
+from voicepipe import Adapter, CaFile, Registry, Secret, installed, load_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").rglob("*.md")]
@@ -54,7 +54,7 @@ def registry():
     """The installed adapters, and the one that the guide makes."""
     guide = (ROOT / "docs/how-to/write-an-adapter.md").read_text(encoding="utf-8")
     source = re.search(r'^```python title="[^"]*: OllamaOptions"\n(.*?)^```$', guide, re.MULTILINE | re.DOTALL)
-    made: dict[str, Any] = {"frozen": frozen, "field": field, "Secret": Secret, **vars(validators)}
+    made: dict[str, Any] = {"frozen": frozen, "field": field, "Secret": Secret, "CaFile": CaFile, **vars(validators)}
     exec(compile(source[1], "service.py", "exec", dont_inherit=True), made)
     return Registry([*installed(), Adapter("ollama", "llm", made["OllamaOptions"], open=_open)])
 

@@ -191,6 +191,7 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
         "SPEECH_HOLE": _SPEECH_HOLE if role == "stt" else "",
         "NOBODY": "http://127.0.0.1:1" if over == "http" else "ws://127.0.0.1:1",
         "CHECK_WITH": "--allow-missing-secrets " if over in _KEYED else "",
+        "GREETING": "    greeting: Good morning. This is a test of acme.\n" if role == "llm" else "",
         "KEY_FIRST": f" (first, `export {names.snake.upper()}_API_KEY=...`, and a service at `base_url`)"
         if over in _KEYED
         else "",

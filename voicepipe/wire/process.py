@@ -35,6 +35,9 @@ LEAVE_S = 0.5
 MESSAGES_AHEAD = 64
 """How many messages may wait to be written before `send` waits."""
 
+MOST_BYTES = 1 << 26
+"""The longest payload that is taken, in bytes: a header that announces more is none."""
+
 LAST_WORDS = 2000
 """How much of its standard error is kept, in bytes."""
 
@@ -127,6 +130,10 @@ class HelperProcess:
             at = 0
             while len(received) - at >= HEADER.size:
                 kind, request, size = HEADER.unpack_from(received, at)
+                if size > MOST_BYTES:
+                    said = repr(bytes(received[at : at + 50]))
+                    self._fail(ComponentError("the helper process says what can't be read", answered=said), sink, scope)
+                    return
                 end = at + HEADER.size + size
                 if len(received) < end:
                     break
@@ -135,12 +142,16 @@ class HelperProcess:
             del received[:at]
         last_words = await self.last_words()
         returncode = self._process.returncode
-        self.failure = ComponentError(
+        failure = ComponentError(
             f"the helper process ended by itself ({_how(returncode)})",
             answered=last_words,
             hint=KILLED_HINT if returncode == -signal.SIGKILL else self._hint,
         )
-        sink.ended(self.failure)
+        self._fail(failure, sink, scope)
+
+    def _fail(self, failure: ComponentError, sink: HelperSink, scope: trio.CancelScope) -> None:
+        self.failure = failure
+        sink.ended(failure)
         scope.cancel()
 
     async def end(self) -> None:
