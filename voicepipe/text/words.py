@@ -42,7 +42,7 @@ _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _USUAL_WORD = re.compile(r"[^\W_]+")
 
 _LEFT_OUT = re.compile(
-    "['`´’‘‛ʼʹ′＇ꞌ·‧׳״\u20e3]"
+    "['`´’‘‛ʼʹ′＇ꞌ·‧׳״\u20e3]| \u0301"  # the last is what NFKD makes of ´
     "|[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
     "|[\u0640\u0610-\u061a\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed"
