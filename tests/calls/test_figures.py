@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from voicepipe.calls.segmenting import Segmenter
 from voicepipe.calls.spoken import Wording
+from voicepipe.calls.spoken_words import SAID_BEFORE_CODES, SAID_BEFORE_DIGITS
 from voicepipe.config.settings import SpeechSettings
 
 TABLE = {
@@ -20,8 +21,10 @@ TABLE = {
     for path in sorted((Path(__file__).parent / "figures").glob("*.yaml"))
 }
 ROWS = [(language, text, said) for language, rows in TABLE.items() for text, said in rows.items()]
+ANNOUNCES = re.compile(f"({SAID_BEFORE_DIGITS}|{SAID_BEFORE_CODES})$", re.IGNORECASE)
+"""Behind these words (`text`, `code`) a number is read digit by digit."""
 WORDS = st.text("abcdefghijklmnopqrstuvwxyzäöüéñçßकखगあ我们مرحب'", min_size=2, max_size=9).filter(
-    lambda word: "'" not in word
+    lambda word: "'" not in word and not ANNOUNCES.search(word)
 )
 
 
