@@ -37,7 +37,7 @@ RUBBISH = {
     "half a sample": HELLO + b"\x10\0\3abc",
     "an unknown kind in mid-call": HELLO + encode_audio(0x10, bytes(320)) * 3 + b"\x42\0\1a",
     "another rate in mid-call": HELLO + encode_audio(0x10, bytes(320)) * 3 + encode_audio(0x12, bytes(640)),
-    "compressed audio": HELLO + encode_audio(0x10, b"\xff" * 160) * 3,
+    "compressed audio": HELLO + encode_audio(0x10, b"\xff\x7f\xfe\xff" * 40) * 12,  # mu-law of a quiet line
     **{f"random bytes {number}": RANDOM.randbytes(2000) for number in range(20)},
     **{f"random bytes {number} after a UUID": HELLO + RANDOM.randbytes(2000) for number in range(20)},
 }
