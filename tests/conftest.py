@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import trio
 from engine_process import engine_home, open_engine
 from hypothesis import HealthCheck, settings
 
@@ -30,6 +31,17 @@ def _files_take_no_virtual_time(request, monkeypatch):
         monkeypatch.setattr(loading, "READ_S", math.inf)
         monkeypatch.setattr(recording, "MOST_HELD_S", math.inf)
         monkeypatch.setattr(recording, "FINISH_S", math.inf)
+
+
+@pytest.fixture
+def threads_take_no_time(monkeypatch):
+    """What is given to threads is done at once: else virtual seconds go by meanwhile."""
+
+    async def run_sync(function, *arguments, **_options):
+        await trio.lowlevel.checkpoint()
+        return function(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
 
 
 @pytest.fixture

@@ -21,16 +21,7 @@ from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport
 
-
-@pytest.fixture(autouse=True)
-def _files_are_written_at_once(monkeypatch):
-    """Or virtual seconds would go by while a thread writes."""
-
-    async def run_sync(function, *arguments, **_options):
-        await trio.lowlevel.checkpoint()
-        return function(*arguments)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+pytestmark = pytest.mark.usefixtures("threads_take_no_time")
 
 
 def record_of(call):
@@ -98,6 +89,35 @@ async def test_it_is_whole_while_the_call_is_up(autojump_clock, tmp_path):
 
     await call.hold(caller)
     assert lengths[0] > 8000 * (SAVE_S - 1)
+
+
+async def test_a_thread_that_begins_after_the_end_of_the_call_costs_nothing(autojump_clock, tmp_path, monkeypatch):
+    """The end waits for no thread that is writing already: what that was to write is written in its place."""
+    begun, late = [], []
+
+    async def run_sync(function, *arguments, **_options):
+        begun.append(function)
+        if len(begun) == 2:
+            late.append(lambda: function(*arguments))
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+        return function(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+    call = RehearsedCall(settings={"greeting": "", "recording": RecordingSettings(str(tmp_path))})
+
+    async def caller():
+        await call.transport.be_silent(1000)
+        await call.transport.say(6000)
+        await call.transport.hang_up_as_caller()
+
+    ended = await call.hold(caller)
+    late[0]()
+    (path,) = tmp_path.iterdir()
+    left, _right, rate = sides(path)
+    assert len(left) / rate >= ended.at_s - 0.1
+    begin, end = loud_ms(left, rate)
+    assert (begin, end) == (pytest.approx(1000, abs=50), pytest.approx(7000, abs=50))
 
 
 async def test_a_disk_that_takes_nothing_ends_the_recording_and_not_the_call(autojump_clock, tmp_path):

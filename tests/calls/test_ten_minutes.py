@@ -4,6 +4,7 @@ import wave
 from contextlib import asynccontextmanager
 
 import numpy as np
+import pytest
 import trio
 
 from voicepipe.calls.events import FailedOver, ReplyResumed, ReplyStarted, ToolEnded, TurnEnded
@@ -164,6 +165,7 @@ def test_what_is_read_off_is_what_was_spelt():
     assert read_off(spelt[:-1]) == "Ab "
 
 
+@pytest.mark.usefixtures("threads_take_no_time")
 async def test_ten_minutes_with_everything_in_them(autojump_clock, tmp_path):
     call = booking_call(tmp_path)
     ended = await call.hold(Caller(call).talk)

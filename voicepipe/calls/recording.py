@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -109,8 +112,10 @@ class RecordedTransport:
         self._caller, self._agent = _Track(self.audio), _Track(self.audio)
         self._rate = self.audio.rate  # of what is recorded
         self._file = StereoFile(path, self._rate, readable_by)
+        self._asked: deque[Callable[[], None]] = deque()
+        self._at_the_file = Lock()
         self._on_failure: Callable[[str], None] = lambda _reason: None
-        self._over = False
+        self._over = self._ending = False
 
     async def run(self, sink: CallSink) -> None:
         """As the transport's."""
@@ -173,12 +178,15 @@ class RecordedTransport:
         """
         self._on_failure = on_failure
         await self._do(self._write, 0)
-        while not self._over:
+        while True:
             await trio.sleep(SAVE_S)
+            if self._over or self._ending:
+                return
             await self._do(self._write, trio.current_time() - self._began - SETTLED_S)
 
     async def finish(self) -> None:
         """Writes the rest and closes the file; takes `FINISH_S` at most, though it is cancelled."""
+        self._ending = True
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S) as limit:
             await self._do(self._write, trio.current_time() - self._began)
             await self._do(self._file.close)
@@ -195,9 +203,18 @@ class RecordedTransport:
             samples = max(0, int(until_s * self._rate) - self._caller.taken)
             arguments = (self._caller.take(samples), self._agent.take(samples))
         try:
-            await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
+            # In the order in which it was asked for, also if the thread of what was asked for first begins last: the
+            # end of a call does not wait for a thread that writes.
+            self._asked.append(partial(function, *arguments))
+            await trio.to_thread.run_sync(self._do_what_is_asked, abandon_on_cancel=True)
         except (OSError, ValueError) as error:  # ValueError: a path that no system takes
             self._fail(str(error))
+
+    def _do_what_is_asked(self) -> None:
+        """Runs in a thread."""
+        with self._at_the_file:
+            while self._asked:
+                self._asked.popleft()()
 
     def _fail(self, reason: str) -> None:
         if not self._over:
