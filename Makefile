@@ -35,7 +35,7 @@ demo: .venv/local  ## Places real calls over AudioSocket, reloads under them, an
 	@$(BIN)/python -m examples.demo
 
 test: .venv/dev lint types  ## Lint, types and all tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 test-pythons: .venv/dev  ## A short form of the tests on every other Python that is installed: 3.12, 3.13, 3.14
 	@tests/other_pythons.sh
