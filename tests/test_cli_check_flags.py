@@ -298,6 +298,7 @@ def test_a_probe_needs_the_secrets(write, capsys):
 
 
 SLOW = """
+import signal
 import sys
 import trio
 from contextlib import asynccontextmanager
@@ -312,6 +313,7 @@ check.installed = load.installed = lambda: adapters.registry
 async def slow():
     await trio.sleep({seconds})
 adapters.opening["stt a"] = slow
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background of a shell ignore it
 sys.exit(cli.main(["check", "--probe", sys.argv[1]]))
 """
 
