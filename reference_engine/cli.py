@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from reference_engine.signals import take_early_signals
+from reference_engine.lifecycle.early_signals import take_early_signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

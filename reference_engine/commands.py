@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from reference_engine.control.socket import default_control_path
+from reference_engine.control.sockets import default_control_path
 from reference_engine.errors import EngineError
 from voicepipe import __version__, run_program
 
@@ -117,7 +117,7 @@ def _run_subcommand(argv: Sequence[str]) -> int:
 
 
 def _run(arguments: Namespace) -> int:
-    from reference_engine.run_options import RunOptions  # noqa: PLC0415 - the other subcommands need much less
+    from reference_engine.settings.run_options import RunOptions  # noqa: PLC0415 - the other subcommands need much less
     from reference_engine.starting import start  # noqa: PLC0415
 
     options = RunOptions(
@@ -132,7 +132,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _check(arguments: Namespace) -> int:
-    from reference_engine.checking import check_file, report, report_json  # noqa: PLC0415 - see above
+    from reference_engine.settings.checking import check_file, report, report_json  # noqa: PLC0415 - see above
 
     checked = check_file(arguments.file, arguments.env_file)
     sys.stdout.write(report_json(checked) if arguments.format == "json" else report(checked, colour=_colourful()))
@@ -162,7 +162,7 @@ def _rollback(arguments: Namespace) -> int:
 def _change(arguments: Namespace, path: str, **request: Any) -> int:
     """Asks for a reload or a rollback, and tells what came of it."""
     from reference_engine.control.client import ask  # noqa: PLC0415
-    from reference_engine.control.words import describe_reload  # noqa: PLC0415
+    from reference_engine.control.printing import describe_reload  # noqa: PLC0415
 
     status, body = ask(arguments.control, "POST", path, **request)
     body = _answered(status, body, "sets" if "sets" in body else "outcome")
@@ -172,7 +172,7 @@ def _change(arguments: Namespace, path: str, **request: Any) -> int:
 
 def _status(arguments: Namespace) -> int:
     from reference_engine.control.client import ask  # noqa: PLC0415
-    from reference_engine.control.words import describe_sets  # noqa: PLC0415
+    from reference_engine.control.printing import describe_sets  # noqa: PLC0415
 
     status, body = ask(arguments.control, "GET", "/sets")
     sys.stdout.write(describe_sets(_answered(status, body, "sets")))

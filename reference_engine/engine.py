@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from reference_engine.answering import Answering
-from reference_engine.component_log import component_log
+from reference_engine.calls.answering import Answering
+from reference_engine.calls.draining import drain_superseded
+from reference_engine.calls.listeners import ipv4_ports, open_listeners
+from reference_engine.calls.records import open_records
 from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
-from reference_engine.control.socket import address_of, claimed_port, claimed_socket
-from reference_engine.ended_calls import EndedCalls
-from reference_engine.listening import ipv4_ports, open_listeners
-from reference_engine.metrics import Metrics
-from reference_engine.readiness import Readiness
-from reference_engine.records import open_records
-from reference_engine.reload_log import engine_reload_log, reload_log
-from reference_engine.reloading import Reloading, reload_on_signals
-from reference_engine.sessions import SessionStore
-from reference_engine.sets import Sets, conceal_all
-from reference_engine.settings import InForce
-from reference_engine.shortage import Shortage
-from reference_engine.stopping import Stopping
-from reference_engine.superseding import drain_superseded
-from reference_engine.switch import Switch
-from reference_engine.systemd import ServiceManager
-from reference_engine.upkeep import keep_up
+from reference_engine.control.sockets import address_of, claimed_port, claimed_socket
+from reference_engine.lifecycle.readiness import Readiness
+from reference_engine.lifecycle.stopping import Stopping
+from reference_engine.lifecycle.systemd import ServiceManager
+from reference_engine.reloads.reloading import Reloading, reload_on_signals
+from reference_engine.reports.component_log import component_log
+from reference_engine.reports.ended_calls import EndedCalls
+from reference_engine.reports.metrics import Metrics
+from reference_engine.reports.reload_log import engine_reload_log, reload_log
+from reference_engine.reports.sessions import SessionStore
+from reference_engine.sets.sets import Sets, conceal_all
+from reference_engine.settings.settings import InForce
+from reference_engine.upkeep.shortage import Shortage
+from reference_engine.upkeep.tasks import keep_up
+from reference_engine.watch.task_switch import Switch
 from voicepipe import AudioSocketListener, Collector, open_runtime, read_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from socket import socket
 
-    from reference_engine.run_options import RunOptions
-    from reference_engine.settings import EngineSettings
-    from reference_engine.telemetry import Log, LogSettings
+    from reference_engine.log.log import Log, LogSettings
+    from reference_engine.settings.run_options import RunOptions
+    from reference_engine.settings.settings import EngineSettings
     from voicepipe import PipelineSet
 
 

@@ -10,16 +10,16 @@ import trio
 
 from reference_engine.engine import run_engine
 from reference_engine.errors import EngineError
-from reference_engine.lines import LineWriter
-from reference_engine.signals import ignore_late_signals
-from reference_engine.telemetry import LogSettings, adopt_standard_logging, open_log
+from reference_engine.lifecycle.early_signals import ignore_late_signals
+from reference_engine.log.line_writer import LineWriter
+from reference_engine.log.log import LogSettings, adopt_standard_logging, open_log
 from voicepipe import ComponentsUnavailable, ConfigError, format_problems, problems_as_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reference_engine.run_options import RunOptions
-    from reference_engine.telemetry import Log, LogFormat
+    from reference_engine.log.log import Log, LogFormat
+    from reference_engine.settings.run_options import RunOptions
 
 Error = TypeVar("Error", bound=BaseException)
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from attrs import field, frozen
 from attrs.validators import ge, in_, le, matches_re, min_len
 
-from voicepipe.config.values import Directory, File, Secret
+from voicepipe.components.registry import Adapter, Broken, Registry
+from voicepipe.components.values import Directory, File, Secret
 from voicepipe.documents import parse_document
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.registry import Adapter, Broken, Registry
 
 ENVIRON = {"API_KEY": "sk-live-0123456789", "EMPTY": "", "RATE": "16000", "WORD": "fast", "VOICE": "cloud"}
 

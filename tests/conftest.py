@@ -10,9 +10,9 @@ from engine_process import engine_home, open_engine
 from hypothesis import HealthCheck, settings
 
 from voicepipe.calls import recording
+from voicepipe.components.registry import installed
 from voicepipe.config.fingerprint import adapters_of_this_process, code_of_this_process
 from voicepipe.pipelines import loading
-from voicepipe.registry import installed
 
 # How long an example takes, or takes to be made, is the machine's affair.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

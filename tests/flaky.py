@@ -14,9 +14,9 @@ import trio
 from attrs import define, field, frozen
 
 from voicepipe.audio import AudioFormat, level, to_pcm16
+from voicepipe.components.events import ReplyDone, SpeechAudio, SpeechMark, TextDelta, Transcript
+from voicepipe.components.requests import StreamInput
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, SpeechAudio, SpeechMark, TextDelta, Transcript
-from voicepipe.requests import StreamInput
 from voicepipe.testing.transport import MemoryTransport
 
 LOUD = 500

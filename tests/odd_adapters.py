@@ -7,7 +7,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from voicepipe.registry import ROLES, installed
+from voicepipe.components.registry import ROLES, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

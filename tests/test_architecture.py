@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import voicepipe
-from voicepipe.distribution import DISTRIBUTION
+from voicepipe.components.distribution import DISTRIBUTION
 
 ROOT = Path(voicepipe.__file__).parents[1]
 SDK = sorted((ROOT / "voicepipe").rglob("*.py"))
@@ -27,31 +27,45 @@ OTHERS = [
 
 MOST_LINES = 420
 SANS_IO = (
+    "voicepipe/*/wire.py",
+    "voicepipe/transports/audiosocket/audio.py",
+    "voicepipe/text/*",
+    "voicepipe/calls/turns/*",
+    "voicepipe/calls/listening/audio_buffer.py",
+    "voicepipe/calls/listening/echo.py",
+    "voicepipe/calls/listening/vad.py",
+    "voicepipe/calls/replies/continuing.py",
+    "voicepipe/calls/replies/heard.py",
+    "voicepipe/components/breaker.py",
+    "voicepipe/components/encoded_audio.py",
+    "voicepipe/components/speech_heads.py",
+)
+IO = (
     "voicepipe/*_wire.py",
-    "voicepipe/transports/audiosocket_audio.py",
-    "voicepipe/calls/turns.py",
-    "voicepipe/calls/rules.py",
-    "voicepipe/calls/turn_events.py",
-    "voicepipe/calls/segmenting.py",
-    "voicepipe/calls/heard.py",
-    "voicepipe/calls/audio_buffer.py",
-    "voicepipe/calls/continuing.py",
-    "voicepipe/calls/echo.py",
-    "voicepipe/calls/endpointing.py",
-    "voicepipe/calls/floor.py",
-    "voicepipe/calls/abbreviations.py",
-    "voicepipe/calls/spoken.py",
-    "voicepipe/calls/spoken_markup.py",
-    "voicepipe/calls/spoken_dates.py",
-    "voicepipe/calls/spoken_digits.py",
-    "voicepipe/calls/spoken_figures.py",
-    "voicepipe/calls/spoken_money.py",
-    "voicepipe/calls/spoken_numbers.py",
-    "voicepipe/calls/spoken_words.py",
-    "voicepipe/breaker.py",
-    "voicepipe/encoded_audio.py",
-    "voicepipe/speech_heads.py",
-    "voicepipe/calls/vad.py",
+    "voicepipe/transports/audiosocket/audio.py",
+    "voicepipe/calls/turns/rules.py",
+    "voicepipe/calls/turns/table.py",
+    "voicepipe/calls/turns/events.py",
+    "voicepipe/text/segmenting.py",
+    "voicepipe/calls/replies/heard.py",
+    "voicepipe/calls/listening/audio_buffer.py",
+    "voicepipe/calls/replies/continuing.py",
+    "voicepipe/calls/listening/echo.py",
+    "voicepipe/calls/turns/endpointing.py",
+    "voicepipe/calls/turns/state.py",
+    "voicepipe/text/abbreviations.py",
+    "voicepipe/text/spoken/wording.py",
+    "voicepipe/text/spoken/markup.py",
+    "voicepipe/text/spoken/dates.py",
+    "voicepipe/text/spoken/digits.py",
+    "voicepipe/text/spoken/figures.py",
+    "voicepipe/text/spoken/money.py",
+    "voicepipe/text/spoken/numbers.py",
+    "voicepipe/text/spoken/signs.py",
+    "voicepipe/components/breaker.py",
+    "voicepipe/components/encoded_audio.py",
+    "voicepipe/components/speech_heads.py",
+    "voicepipe/calls/listening/vad.py",
     "voicepipe/text/*.py",
 )
 IO = (
@@ -68,35 +82,26 @@ IO = (
 )
 FOR_ADAPTERS = {
     "voicepipe.audio",
-    "voicepipe.components",
-    "voicepipe.config.values",
-    "voicepipe.distribution",
+    "voicepipe.components.protocols",
+    "voicepipe.components.values",
+    "voicepipe.components.distribution",
     "voicepipe.documents",
     "voicepipe.errors",
-    "voicepipe.events",
-    "voicepipe.registry",
-    "voicepipe.requests",
-    "voicepipe.speech_heads",
+    "voicepipe.components.events",
+    "voicepipe.components.registry",
+    "voicepipe.components.requests",
+    "voicepipe.components.speech_heads",
     "voicepipe.text.prompt_echo",
     "voicepipe.text.words",
-    "voicepipe.tls",
+    "voicepipe.components.tls",
     *(f"voicepipe.wire{part}" for part in ("", ".helper", ".http", ".process", ".refusals", ".sessions", ".websocket")),
 }
-SHARED_BY_ADAPTERS = {
-    "voicepipe.adapters.api_keys": set(),
-    "voicepipe.adapters.recogniser_workers": set(),
-    "voicepipe.adapters.speech_requests": {"voicepipe.nurseries"},
-    "voicepipe.adapters.utterance_audio": set(),
-}
-"""What several adapters stand on, and what it may import besides."""
-COMMON = {"voicepipe.adapters", *FOR_ADAPTERS, *SHARED_BY_ADAPTERS}
-"""What every adapter may import."""
-PACKAGES = {"scripts": "scripted"}
-"""Packages under `adapters`, and the adapter that each is of."""
+SHARED_BY_ADAPTERS = "voicepipe.adapters.shared"
+"""What several adapters stand on; it may import what they may, and nurseries."""
 
 
 def name_of(path: Path) -> str:
-    """`voicepipe.calls.turns`."""
+    """`voicepipe.calls.turns.rules`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -195,23 +200,29 @@ def test_an_adapter_knows_its_own_files_and_what_adapters_are_made_of():
     found = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path in matching("voicepipe/adapters/*")
-        for module in modules_imported(path) - COMMON - SHARED_BY_ADAPTERS.get(name_of(path), set())
-        if not within(module, "voicepipe.adapters") or adapter_of(module) != adapter_of(name_of(path))
+        for module in modules_imported(path) - FOR_ADAPTERS
+        if not within(module, SHARED_BY_ADAPTERS, package_of(path))
+        and not (package_of(path) == SHARED_BY_ADAPTERS and module == "voicepipe.nurseries")
     }
     assert found == set()
 
 
-def adapter_of(module: str) -> str:
-    """The adapter that a file under `adapters` belongs to: `espeak` for `espeak_voices`."""
-    file = module.removeprefix("voicepipe.adapters.").partition(".")[0]
-    return PACKAGES.get(file, file).partition("_")[0]
+def package_of(path: Path) -> str:
+    """`voicepipe.adapters.espeak` for each file in that folder."""
+    return name_of(path.with_name("__init__.py"))
 
 
 @pytest.mark.parametrize("package", ["config", "documents"])
 def test_configuration_opens_nothing(package):
     paths = matching(f"voicepipe/{package}/*")
     assert breaches(paths, lambda name: within(name, *IO)) == []
-    opened = {"voicepipe.pipelines", "voicepipe.calls", "voicepipe.transports", "voicepipe.edge", "voicepipe.nurseries"}
+    opened = {
+        "voicepipe.pipelines",
+        "voicepipe.calls",
+        "voicepipe.transports",
+        "voicepipe.components.boundary",
+        "voicepipe.nurseries",
+    }
     assert breaches(paths, lambda name: within(name, *opened)) == []
 
 
@@ -285,7 +296,7 @@ def test_the_vendors_are_those_of_the_extras():
     assert named - {"voicepipe"} <= VENDORS
 
 
-RUN_ELSEWHERE = {"voicepipe.adapters.espeak_helper", "voicepipe.adapters.pocketsphinx_worker"}
+RUN_ELSEWHERE = {f"voicepipe.adapters.{name}" for name in ("espeak.helper", "pocketsphinx.worker")}
 """What helper processes run."""
 ADAPTER_MODULES = sorted(name for name in MODULES if within(name, "voicepipe.adapters") and name not in RUN_ELSEWHERE)
 
@@ -314,7 +325,7 @@ def test_the_sdk_does_not_load_the_engine():
 
 
 @pytest.mark.parametrize(
-    "module", ["voicepipe.calls.turns", *sorted(name for name in MODULES if within(name, "voicepipe.text"))]
+    "module", ["voicepipe.calls.turns.rules", *sorted(name for name in MODULES if within(name, "voicepipe.text"))]
 )
 def test_turn_taking_and_words_load_neither_trio_nor_yaml(module):
     assert loaded_by(f"import {module}") & {"trio", "yaml", "cattrs", "numpy"} == set()

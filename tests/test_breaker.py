@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.breaker import LONGEST_WISH_S, PAUSE_S, TRIAL_S, WINDOW_S, Breaker
+from voicepipe.components.breaker import LONGEST_WISH_S, PAUSE_S, TRIAL_S, WINDOW_S, Breaker
 from voicepipe.errors import ComponentError
 
 BRIEF = ComponentError("500")

@@ -11,12 +11,12 @@ from config_adapters import REGISTRY
 from jsonschema import Draft202012Validator
 
 from voicepipe import cli
-from voicepipe.catalogue import catalogue
 from voicepipe.commands import components
+from voicepipe.components.registry import ROLES, Broken, Registry, installed
+from voicepipe.config.describe.installed import catalogue
+from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
-from voicepipe.config.schema import json_schema
 from voicepipe.errors import ConfigError
-from voicepipe.registry import ROLES, Broken, Registry, installed
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from config_adapters import ENVIRON, REGISTRY
 
 from voicepipe import cli
 from voicepipe.config import load
+from voicepipe.config.describe.provenance import provenance_of
 from voicepipe.config.load import load_with_places
-from voicepipe.config.provenance import provenance_of
 from voicepipe.documents.scalars import free
 
 ROOT = Path(__file__).parents[1]

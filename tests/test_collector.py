@@ -13,8 +13,8 @@ import trio.testing
 from recording import RecordedSet, pipeline
 
 from voicepipe import Collector, Retired
-from voicepipe.clock import Clock
-from voicepipe.collector import FEW, GROWN, LAST_RESORT, LOOK_S, MIDDLE, OLD, QUIET_S, SWOLLEN
+from voicepipe.clock.clock import Clock
+from voicepipe.pipelines.gc_schedule import FEW, GROWN, LAST_RESORT, LOOK_S, MIDDLE, OLD, QUIET_S, SWOLLEN
 from voicepipe.pipelines.versions import KEPT
 
 MINUTE_S = OLD * LOOK_S

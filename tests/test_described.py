@@ -12,11 +12,11 @@ import pytest
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, in_, instance_of, le, lt, matches_re, max_len, min_len, optional
 
+from voicepipe.components.registry import installed
+from voicepipe.components.values import Directory, File, Secret
+from voicepipe.config.describe.docstrings import Said, said_in, said_of_fields, source_of
+from voicepipe.config.describe.fields import Bounds, as_data, bounds_of, describe, kind_of
 from voicepipe.config.sections import SetFile
-from voicepipe.config.values import Directory, File, Secret
-from voicepipe.described import Bounds, as_data, bounds_of, describe, kind_of
-from voicepipe.docstrings import Said, said_in, said_of_fields, source_of
-from voicepipe.registry import installed
 
 
 @frozen

@@ -14,10 +14,10 @@ from patience import LONG_S
 from recording import make_component
 
 from voicepipe.audio import AudioFormat
-from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync, settle
+from voicepipe.components.boundary import EDGES, Edge, Who, at_edge, at_edge_sync, settle
+from voicepipe.components.requests import CallInfo, CallStarted, Listen, ReplyRequest
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.requests import CallInfo, CallStarted, Listen, ReplyRequest
 
 AUDIO = AudioFormat(8000)
 REQUEST = ReplyRequest(trigger=CallStarted(CallInfo("1")), messages=(), prompt="", tools=(), language=None, state=None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from voicepipe.audio import from_pcm16
-from voicepipe.encoded_audio import MOST_BYTES, encoding_of
+from voicepipe.components.encoded_audio import MOST_BYTES, encoding_of
 
 DATA = Path(__file__).parent / "data"
 FILES = {path.name: path.read_bytes() for path in sorted((DATA / "encoded").iterdir()) if path.suffix != ".md"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from voicepipe.config.secrets import Secrets
-from voicepipe.edge import Who, settle
+from voicepipe.components.boundary import Who, settle
+from voicepipe.components.quoting import MOST_LOOKED_AT, MOST_QUOTED, MOST_SAID, quoted
+from voicepipe.components.secrets import Secrets
 from voicepipe.errors import ComponentError
-from voicepipe.quoting import MOST_LOOKED_AT, MOST_QUOTED, MOST_SAID, quoted
 
 KEY = "canary-0123456789-abcdefghij"
 

@@ -9,8 +9,8 @@ from importlib.metadata import EntryPoint
 import pytest
 from attrs import frozen
 
-from voicepipe import registry as registry_module
-from voicepipe.registry import ROLES, Adapter, Registry, installed
+from voicepipe.components import registry as registry_module
+from voicepipe.components.registry import ROLES, Adapter, Registry, installed
 
 
 @frozen

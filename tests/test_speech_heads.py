@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import FailedOver
-from voicepipe.edge import EdgedTextToSpeech, Who
+from voicepipe.components.boundary import EdgedTextToSpeech, Who
+from voicepipe.components.events import SpeechAudio, SpeechMark
+from voicepipe.components.speech_heads import SpeechHeads
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio, SpeechMark
-from voicepipe.speech_heads import SpeechHeads
 from voicepipe.testing.calls import RehearsedCall
 
 DATA = Path(__file__).parent / "data/encoded"

@@ -22,18 +22,23 @@ from vendors.openai_audio import AudioServer
 from vendors.openai_server import OpenAIServer
 from vendors.serving import VendorServer, open_vendor
 
-from voicepipe import tls
-from voicepipe.adapters import deepgram_stt, deepgram_tts, elevenlabs, openai_llm, openai_stt, openai_tts
-from voicepipe.calls.tool_functions import ToolContext
-from voicepipe.components import Resources
+from voicepipe.adapters.deepgram import stt as deepgram_stt
+from voicepipe.adapters.deepgram import tts as deepgram_tts
+from voicepipe.adapters.elevenlabs import tts as elevenlabs
+from voicepipe.adapters.openai import llm as openai_llm
+from voicepipe.adapters.openai import stt as openai_stt
+from voicepipe.adapters.openai import tts as openai_tts
+from voicepipe.components import tls
+from voicepipe.components.boundary import Who, at_edge, settle
+from voicepipe.components.protocols import Resources
+from voicepipe.components.registry import installed
+from voicepipe.components.requests import CallInfo
+from voicepipe.components.tls import fault_of_ca_file, tls_context
+from voicepipe.components.values import CaFile, Secret
 from voicepipe.config.load import load_config
-from voicepipe.config.values import CaFile, Secret
-from voicepipe.edge import Who, at_edge, settle
 from voicepipe.errors import ComponentError, ConfigError, ToolError
-from voicepipe.pipelines.http_tools import http_tool, open_client
-from voicepipe.registry import installed
-from voicepipe.requests import CallInfo
-from voicepipe.tls import fault_of_ca_file, tls_context
+from voicepipe.tools.functions import ToolContext
+from voicepipe.tools.http import http_tool, open_client
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

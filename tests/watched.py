@@ -11,7 +11,7 @@ import trio
 from patience import LONG_S
 from recording import RecordedSet
 
-from reference_engine import watching
+from reference_engine.watch import watching
 
 QUIET_MS = 100
 """The quiet that a change is given here, so that tests are quick."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         metadata = import_module("importlib.metadata")
-        return metadata.version(import_module("voicepipe.distribution").DISTRIBUTION)
+        return metadata.version(import_module("voicepipe.components.distribution").DISTRIBUTION)
     if name == "__all__" or not name.startswith("_"):
         public = import_module("voicepipe.public")
         if name == "__all__" or name in public.__all__:

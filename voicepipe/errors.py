@@ -24,7 +24,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from voicepipe.components import Role
+    from voicepipe.components.protocols import Role
 
 
 AnyError = TypeVar("AnyError", bound=BaseException)

@@ -26,42 +26,8 @@ from voicepipe.calls.events import (
     TurnEnded,
 )
 from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, ToolRecord, TurnRecord
-from voicepipe.calls.tool_functions import FunctionTool, ToolContext, tool
-from voicepipe.collector import Collector
 from voicepipe.commands.program import run_program
-from voicepipe.components import (
-    LanguageModel,
-    Probing,
-    ReplyStream,
-    Resources,
-    SpeechStream,
-    SpeechToText,
-    TextToSpeech,
-    TranscriptStream,
-)
-from voicepipe.config.document import ConfigDocument, read_document
-from voicepipe.config.effective import effective as effective_config
-from voicepipe.config.env_files import read_env_file
-from voicepipe.config.kept import LoggingSettings
-from voicepipe.config.load import load_config
-from voicepipe.config.paths import absolute_path
-from voicepipe.config.report import format_problems, problems_as_data
-from voicepipe.config.settings import SetConfig
-from voicepipe.config.values import CaFile, Directory, File, Secret
-from voicepipe.errors import (
-    CallRefused,
-    ComponentError,
-    ComponentsUnavailable,
-    ConfigError,
-    Location,
-    PipelineSetClosed,
-    Problem,
-    ToolError,
-    TransportError,
-    UnknownVersion,
-    VoicepipeError,
-)
-from voicepipe.events import (
+from voicepipe.components.events import (
     EndOfTurn,
     ReplyDone,
     ReplyEvent,
@@ -76,16 +42,18 @@ from voicepipe.events import (
     Usage,
     Word,
 )
-from voicepipe.pipelines.health import ComponentHealth
-from voicepipe.pipelines.loading import read_in_thread
-from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged, VersionRecord
-from voicepipe.pipelines.outcome import Outcome as ReloadOutcome
-from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
-from voicepipe.pipelines.plan import Plan
-from voicepipe.pipelines.runtime import Runtime, open_runtime
-from voicepipe.pipelines.snapshot import Pipeline, Snapshot
-from voicepipe.registry import Adapter, Registry, installed
-from voicepipe.requests import (
+from voicepipe.components.protocols import (
+    LanguageModel,
+    Probing,
+    ReplyStream,
+    Resources,
+    SpeechStream,
+    SpeechToText,
+    TextToSpeech,
+    TranscriptStream,
+)
+from voicepipe.components.registry import Adapter, Registry, installed
+from voicepipe.components.requests import (
     CallInfo,
     CallStarted,
     Dtmf,
@@ -100,9 +68,41 @@ from voicepipe.requests import (
     Trigger,
     Utterance,
 )
+from voicepipe.components.tls import tls_context
+from voicepipe.components.values import CaFile, Directory, File, Secret
+from voicepipe.config.describe.effective import effective as effective_config
+from voicepipe.config.document import ConfigDocument, read_document
+from voicepipe.config.env_files import read_env_file
+from voicepipe.config.kept import LoggingSettings
+from voicepipe.config.load import load_config
+from voicepipe.config.paths import absolute_path
+from voicepipe.config.report import format_problems, problems_as_data
+from voicepipe.config.settings import SetConfig
+from voicepipe.errors import (
+    CallRefused,
+    ComponentError,
+    ComponentsUnavailable,
+    ConfigError,
+    Location,
+    PipelineSetClosed,
+    Problem,
+    ToolError,
+    TransportError,
+    UnknownVersion,
+    VoicepipeError,
+)
+from voicepipe.pipelines.gc_schedule import Collector
+from voicepipe.pipelines.health import ComponentHealth
+from voicepipe.pipelines.loading import read_in_thread
+from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged, VersionRecord
+from voicepipe.pipelines.outcome import Outcome as ReloadOutcome
+from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
+from voicepipe.pipelines.plan import Plan
+from voicepipe.pipelines.runtime import Runtime, open_runtime
+from voicepipe.pipelines.snapshot import Pipeline, Snapshot
 from voicepipe.roles import Role
-from voicepipe.tls import tls_context
-from voicepipe.transports.audiosocket import (
+from voicepipe.tools.functions import FunctionTool, ToolContext, tool
+from voicepipe.transports.audiosocket.listener import (
     AudioSocketListener,
     AudioSocketTransport,
     open_audiosocket_listener,

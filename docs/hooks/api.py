@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tables import default_code, developer_table, paragraphs
 
-from voicepipe.docstrings import said_in, source_of
+from voicepipe.config.describe.docstrings import said_in, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

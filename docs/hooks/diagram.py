@@ -11,8 +11,9 @@ from collections import defaultdict
 from html import escape
 from typing import get_args
 
-from voicepipe.calls import floor, turns
-from voicepipe.calls.floor import State
+from voicepipe.calls.turns import rules as turns
+from voicepipe.calls.turns import state as floor
+from voicepipe.calls.turns.state import State
 
 PLACES: dict[str, tuple[int, int]] = {
     "listening": (150, 190),

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from voicepipe import Adapter, installed
-from voicepipe.calls.turn_table import rules_table
+from voicepipe.calls.turns.rules_table import rules_table
+from voicepipe.components.registry import ROLES
+from voicepipe.config.describe.docstrings import said_of_fields, source_of
+from voicepipe.config.describe.fields import describe
 from voicepipe.config.sections import LAYERED, Alternatives, Definition, Layer, PipelineSection
-from voicepipe.described import describe
-from voicepipe.docstrings import said_of_fields, source_of
-from voicepipe.registry import ROLES
 from voicepipe.testing.conformance import FAULTS, language_model, speech_to_text, text_to_speech
 
 if TYPE_CHECKING:
-    from voicepipe.described import DescribedField
+    from voicepipe.config.describe.fields import DescribedField
 
 Writer: TypeAlias = "Callable[[Any], str]"
 """How a default is written."""

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from reference_engine.settings import is_loopback
+from reference_engine.settings.settings import is_loopback
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from reference_engine.settings import InForce
+    from reference_engine.settings.settings import InForce
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """What probes and scrapers read, for whom a token is one thing more to leak; no caller's number is in it."""

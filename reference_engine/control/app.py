@@ -11,26 +11,26 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reference_engine import bodies
-from reference_engine.answering import Answering
+from reference_engine.calls.answering import Answering
 from reference_engine.control.answers import JSONAnswer
-from reference_engine.control.asked import flag, only, version_that_must_serve, version_to_go_back_to
 from reference_engine.control.openapi import OPENAPI
-from reference_engine.ended_calls import EndedCalls
-from reference_engine.metrics import CONTENT_TYPE, Metrics
-from reference_engine.outcomes import Reloaded
-from reference_engine.readiness import Readiness
-from reference_engine.reloading import Reloading
-from reference_engine.served_set import VersionChangedError
-from reference_engine.sessions import SessionStore
-from reference_engine.sets import Sets
-from reference_engine.settings import InForce
+from reference_engine.control.parameters import flag, only, version_that_must_serve, version_to_go_back_to
+from reference_engine.lifecycle.readiness import Readiness
+from reference_engine.reloads.outcomes import Reloaded
+from reference_engine.reloads.reloading import Reloading
+from reference_engine.reports import json_bodies as bodies
+from reference_engine.reports.ended_calls import EndedCalls
+from reference_engine.reports.metrics import CONTENT_TYPE, Metrics
+from reference_engine.reports.sessions import SessionStore
+from reference_engine.sets.served_set import VersionChangedError
+from reference_engine.sets.sets import Sets
+from reference_engine.settings.settings import InForce
 from voicepipe import PipelineSetClosed, UnknownVersion
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reference_engine.served_set import ServedSet
+    from reference_engine.sets.served_set import ServedSet
 
 TRIGGER = "control"
 """What logs and the history name as the cause of a change that was asked for here."""

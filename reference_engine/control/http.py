@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import h11
 import trio
 
-from reference_engine.shortage import AGAIN_S, SHORT
+from reference_engine.upkeep.shortage import AGAIN_S, SHORT
 
 if TYPE_CHECKING:
     import socket

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from reference_engine.settings import InForce
-    from reference_engine.shortage import Shortage
+    from reference_engine.settings.settings import InForce
+    from reference_engine.upkeep.shortage import Shortage
 
 
 async def serve_control(app: ASGIApp, listening: socket.socket, shortage: Shortage) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from voicepipe.components import Resources
+from voicepipe.components.protocols import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,10 +9,10 @@ from attrs import evolve, frozen
 from vendors.deepgram_listen import LINE, DeepgramListen
 from vendors.serving import MemoryNetwork, open_memory_network
 
-from voicepipe.adapters.deepgram_stt import DeepgramSttOptions, stt
-from voicepipe.config.values import Secret
-from voicepipe.events import Transcript
-from voicepipe.requests import Listen, StreamInput
+from voicepipe.adapters.deepgram.stt import DeepgramSttOptions, stt
+from voicepipe.components.events import Transcript
+from voicepipe.components.requests import Listen, StreamInput
+from voicepipe.components.values import Secret
 
 KEY = Secret("test-key", "${DEEPGRAM_API_KEY}")
 OPTIONS = DeepgramSttOptions(KEY, base_url="http://deepgram.test")

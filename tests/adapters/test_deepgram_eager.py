@@ -8,10 +8,10 @@ from attrs import evolve
 from deepgram_streams import FLUX, open_line
 from vendors.deepgram_listen import silence, speech
 
-from voicepipe.adapters.deepgram_stt import stt
+from voicepipe.adapters.deepgram.stt import stt
 from voicepipe.calls.events import ReplyPrepared, ReplyStarted
+from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.config.settings import TurnsSettings
-from voicepipe.events import ReplyDone, TextDelta
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel
 

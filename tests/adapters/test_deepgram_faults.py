@@ -9,11 +9,11 @@ from deepgram_streams import FLUX, KEY, OPTIONS, arrived, final, finals, open_li
 from vendors.deepgram_listen import LINE, DeepgramListen, silence, speech
 from vendors.serving import BEFORE_HEAD, Fault, open_vendor
 
-from voicepipe.adapters.deepgram_stt import stt
-from voicepipe.config.values import Secret
+from voicepipe.adapters.deepgram.stt import stt
+from voicepipe.components.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed
+from voicepipe.components.requests import Listen
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed
-from voicepipe.requests import Listen
 
 STORY = speech("one two three") + silence(600) + speech("four five") + silence(600) + speech("six") + silence(600)
 

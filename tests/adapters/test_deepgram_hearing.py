@@ -11,18 +11,18 @@ import pytest
 from attrs import evolve
 from deepgram_streams import FLUX, OPTIONS
 
-from voicepipe.adapters.deepgram_client import Account, Client
-from voicepipe.adapters.deepgram_errors import closed, refused
-from voicepipe.adapters.deepgram_flux import Flux
-from voicepipe.adapters.deepgram_hearing import keyterms
-from voicepipe.adapters.deepgram_nova import Nova
-from voicepipe.adapters.deepgram_recording import MOST_KEPT_MS, Recording, Timeline
+from voicepipe.adapters.deepgram.client import Account, Client
+from voicepipe.adapters.deepgram.errors import closed, refused
+from voicepipe.adapters.deepgram.flux import Flux
+from voicepipe.adapters.deepgram.nova import Nova
+from voicepipe.adapters.deepgram.replay_buffer import MOST_KEPT_MS, Recording, Timeline
+from voicepipe.adapters.deepgram.transcripts import keyterms
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed, Word
+from voicepipe.components.quoting import quoted
+from voicepipe.components.requests import Listen
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import EndOfTurn, Transcript, TurnResumed, Word
-from voicepipe.quoting import quoted
-from voicepipe.requests import Listen
 
 LINE = AudioFormat(8000)
 LONG_MS = 600_000

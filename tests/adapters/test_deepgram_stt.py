@@ -13,12 +13,12 @@ from attrs import evolve
 from deepgram_streams import FLUX, KEY, OPTIONS, arrived, final, finals, open_line, rest, say
 from vendors.deepgram_listen import silence, speech
 
-from voicepipe.adapters.deepgram_stt import DeepgramSttOptions, stt
+from voicepipe.adapters.deepgram.stt import DeepgramSttOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.components.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Word
+from voicepipe.components.requests import Listen
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError, Location
-from voicepipe.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Word
-from voicepipe.requests import Listen
 
 MULAW = AudioFormat(8000, "mulaw")
 NO_GUESS = {"mip_opt_out": None, "numerals": None}
@@ -31,7 +31,7 @@ async def line(monkeypatch, resources):
 
 
 def test_importing_it_imports_no_vendor():
-    show = "import voicepipe.adapters.deepgram_stt, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    show = "import voicepipe.adapters.deepgram.stt, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True).stdout.split()
     assert {"deepgram", "websockets", "httpx", "pydantic"}.isdisjoint(loaded)
 

@@ -14,13 +14,13 @@ from vendors.deepgram_speak import DeepgramSpeak
 from vendors.serving import Fault, open_memory_network, open_vendor
 from vendors.tone import ms_of, speech
 
-from voicepipe.adapters.deepgram_speak_batches import Batches
-from voicepipe.adapters.deepgram_speak_limits import MINUTE_S, Limits
-from voicepipe.adapters.deepgram_tts import ENCODINGS, RATES, DeepgramTtsOptions, tts
+from voicepipe.adapters.deepgram.tts import ENCODINGS, RATES, DeepgramTtsOptions, tts
+from voicepipe.adapters.deepgram.tts_batches import Batches
+from voicepipe.adapters.deepgram.tts_limits import MINUTE_S, Limits
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.components.events import SpeechAudio
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio
 
 MULAW = AudioFormat(8000, "mulaw")
 LINEAR = AudioFormat(8000)

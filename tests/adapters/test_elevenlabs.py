@@ -14,14 +14,14 @@ from vendors.elevenlabs import ElevenLabs
 from vendors.serving import BEFORE_HEAD, Fault, open_memory_network, open_vendor
 from vendors.tone import ms_of, speech
 
-from voicepipe.adapters.elevenlabs import FORMATS, MOST_CHARS, ElevenLabsOptions, tts
-from voicepipe.adapters.elevenlabs_errors import refused
-from voicepipe.adapters.elevenlabs_timestamps import TimedSpeech
+from voicepipe.adapters.elevenlabs.errors import refused
+from voicepipe.adapters.elevenlabs.timestamps import TimedSpeech
+from voicepipe.adapters.elevenlabs.tts import FORMATS, MOST_CHARS, ElevenLabsOptions, tts
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.components.events import SpeechAudio, SpeechMark
+from voicepipe.components.quoting import quoted
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio, SpeechMark
-from voicepipe.quoting import quoted
 
 MULAW = AudioFormat(8000, "mulaw")
 LINEAR = AudioFormat(8000)
@@ -497,7 +497,7 @@ def test_options_that_can_not_work_are_found(options, path):
 
 
 def test_a_library_that_is_not_installed_is_found(monkeypatch):
-    monkeypatch.setattr("voicepipe.adapters.elevenlabs.find_spec", lambda _name: None)
+    monkeypatch.setattr("voicepipe.adapters.elevenlabs.tts.find_spec", lambda _name: None)
     (problem,) = tts.check(OPTIONS)
     assert problem.hint == "pip install 'voicepipe-telephony[elevenlabs]'"
 

@@ -13,10 +13,13 @@ import vendors.openai_audio
 from vendors.serving import open_memory_network
 from vendors.wyoming_server import WyomingServer
 
-from voicepipe.adapters import deepgram_tts, elevenlabs, openai_tts, wyoming_tts
+from voicepipe.adapters.deepgram import tts as deepgram_tts
+from voicepipe.adapters.elevenlabs import tts as elevenlabs
+from voicepipe.adapters.openai import tts as openai_tts
+from voicepipe.adapters.wyoming import tts as wyoming_tts
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
-from voicepipe.edge import EdgedTextToSpeech, Who
+from voicepipe.components.boundary import EdgedTextToSpeech, Who
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
 
 DATA = Path(__file__).parents[1] / "data/encoded"

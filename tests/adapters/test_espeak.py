@@ -16,16 +16,16 @@ import soxr
 import trio
 from patience import LONG_S
 
-from voicepipe.adapters import espeak as module
-from voicepipe.adapters import espeak_helper
-from voicepipe.adapters.espeak import AHEAD_BYTES, PIECE_CHARS, EspeakOptions, tts
-from voicepipe.adapters.vosk import VoskOptions, stt
+from voicepipe.adapters.espeak import helper as espeak_helper
+from voicepipe.adapters.espeak import tts as module
+from voicepipe.adapters.espeak.tts import AHEAD_BYTES, PIECE_CHARS, EspeakOptions, tts
+from voicepipe.adapters.vosk.stt import VoskOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Directory
+from voicepipe.components.events import SpeechAudio, SpeechMark
+from voicepipe.components.registry import installed
+from voicepipe.components.requests import Listen
+from voicepipe.components.values import Directory
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio, SpeechMark
-from voicepipe.registry import installed
-from voicepipe.requests import Listen
 from voicepipe.wire import process as helper_process
 
 espeakng_loader = pytest.importorskip("espeakng_loader", reason="the extra `espeak` is not installed")
@@ -330,8 +330,8 @@ async def test_the_signals_that_stop_a_service_do_not_stop_the_helper(espeak):
 def test_the_helper_does_not_outlive_a_process_that_is_killed():
     script = (
         "import trio\n"
-        "from voicepipe.adapters.espeak import EspeakOptions, tts\n"
-        "from voicepipe.components import Resources\n"
+        "from voicepipe.adapters.espeak.tts import EspeakOptions, tts\n"
+        "from voicepipe.components.protocols import Resources\n"
         "async def main():\n"
         "    async with tts.open(EspeakOptions(), Resources('test', trio.CapacityLimiter(1))) as component:\n"
         "        print(component._helper.pid, flush=True)\n"

@@ -13,8 +13,8 @@ from attrs import frozen
 from recording import make_component
 
 from voicepipe import Adapter, ConfigError, Registry, installed, open_pipeline_set
-from voicepipe.quoting import MOST_QUOTED
-from voicepipe.registry import ROLES
+from voicepipe.components.quoting import MOST_QUOTED
+from voicepipe.components.registry import ROLES
 
 KEY = "canary-0123456789/abcdefghij+ABCDEFG"
 FILE = """\

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vendors.openai_server import Says, chunk, chunks, response_events
 
-from voicepipe.adapters.openai_answer import AFTERMATH_S, DOUBTFUL_S, Answer
-from voicepipe.adapters.openai_chat import ChatReply
-from voicepipe.adapters.openai_errors import broken_off
-from voicepipe.adapters.openai_finish_reasons import ENDS, end_of
-from voicepipe.adapters.openai_repetition import Unrepeated
-from voicepipe.adapters.openai_responses import ResponseReply
+from voicepipe.adapters.openai.answer import AFTERMATH_S, DOUBTFUL_S, Answer
+from voicepipe.adapters.openai.chat import ChatReply
+from voicepipe.adapters.openai.errors import broken_off
+from voicepipe.adapters.openai.finish_reasons import ENDS, end_of
+from voicepipe.adapters.openai.repetition import Unrepeated
+from voicepipe.adapters.openai.responses import ResponseReply
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.requests import ToolCall
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.requests import ToolCall
 
 OPEN = "We open at nine."
 DONE = "data: [DONE]\n\n"

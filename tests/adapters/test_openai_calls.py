@@ -9,12 +9,12 @@ import trio
 from vendors.chat_rules import check_everywhere
 
 from voicepipe import ComponentError, ToolError, tool
-from voicepipe.adapters import openai_chat
-from voicepipe.adapters.openai_llm import OpenAIOptions
+from voicepipe.adapters.openai import chat as openai_chat
+from voicepipe.adapters.openai.llm import OpenAIOptions
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import ToolCall, ToolResults, Utterance
 from voicepipe.config.history import HistorySettings
 from voicepipe.config.settings import BargeInSettings, DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import ToolCall, ToolResults, Utterance
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText
 
 OPTIONS = OpenAIOptions(model="gpt-4.1-mini", base_url="http://127.0.0.1/v1")

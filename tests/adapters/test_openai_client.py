@@ -14,11 +14,11 @@ from vendors.openai_requests import KEY
 from vendors.openai_server import OpenAIServer
 from vendors.serving import Fault, open_memory_network
 
-from voicepipe.adapters.openai_client import check_client, open_client
-from voicepipe.adapters.openai_errors import broken_off, refused, retry_after_s
-from voicepipe.config.values import CaFile, Secret
+from voicepipe.adapters.openai.client import check_client, open_client
+from voicepipe.adapters.openai.errors import broken_off, refused, retry_after_s
+from voicepipe.components.quoting import quoted
+from voicepipe.components.values import CaFile, Secret
 from voicepipe.errors import ComponentError
-from voicepipe.quoting import quoted
 
 NAME = "${OPENAI_API_KEY}"
 

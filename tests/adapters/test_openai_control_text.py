@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.openai_control_text import CallerText, begins_as_thought
+from voicepipe.adapters.openai.control_text import CallerText, begins_as_thought
 
 OPEN = "We open at nine."
 CALL = '{"name": "book", "arguments": {"day": "mon"}}'

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from vendors.chat_rules import RefusedBy, check_everywhere
 from vendors.openai_requests import check_response
 
-from voicepipe.adapters import openai_chat, openai_responses
-from voicepipe.adapters.openai_conversation import CALL_BEGINS, CUT_SHORT, GO_ON, SILENT, ToolUse, Words, turns_of
-from voicepipe.adapters.openai_llm import OpenAIOptions
-from voicepipe.adapters.openai_outgoing import NO_RESULT, clean, wire_arguments, wire_id, wire_name
-from voicepipe.requests import (
+from voicepipe.adapters.openai import chat as openai_chat
+from voicepipe.adapters.openai import responses as openai_responses
+from voicepipe.adapters.openai.llm import OpenAIOptions
+from voicepipe.adapters.openai.messages import CALL_BEGINS, CUT_SHORT, GO_ON, SILENT, ToolUse, Words, turns_of
+from voicepipe.adapters.openai.outgoing import NO_RESULT, clean, wire_arguments, wire_id, wire_name
+from voicepipe.components.requests import (
     CallStarted,
     Dtmf,
     Message,

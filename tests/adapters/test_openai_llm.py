@@ -12,13 +12,13 @@ from vendors.openai_requests import KEY
 from vendors.openai_server import OpenAIServer, Says, chunk
 from vendors.serving import Fault, open_memory_network
 
-from voicepipe.adapters.openai_answer import AFTERMATH_S
-from voicepipe.adapters.openai_llm import OpenAIOptions, llm
-from voicepipe.components import Probing
-from voicepipe.config.values import Secret
+from voicepipe.adapters.openai.answer import AFTERMATH_S
+from voicepipe.adapters.openai.llm import OpenAIOptions, llm
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.protocols import Probing
+from voicepipe.components.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
 
 OPTIONS = OpenAIOptions(
     model="gpt-4.1-mini", api_key=Secret(KEY, "${OPENAI_API_KEY}"), base_url="http://openai.test:80/v1"
@@ -165,7 +165,7 @@ async def test_options_reach_the_request(autojump_clock, server, resources):
     ],
 )
 def test_the_length_limit_has_the_name_that_the_server_knows(model, base_url, name):
-    from voicepipe.adapters.openai_chat import body_for  # noqa: PLC0415 - the only test of it alone
+    from voicepipe.adapters.openai.chat import body_for  # noqa: PLC0415 - the only test of it alone
 
     body = body_for(OpenAIOptions(model=model, base_url=base_url, max_tokens=50), HELLO)
     assert {key: value for key, value in body.items() if key.startswith("max")} == {name: 50}

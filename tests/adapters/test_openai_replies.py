@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vendors.openai_server import Says, chunk, chunks, response_events
 
-from voicepipe.adapters.openai_chat import ChatReply
-from voicepipe.adapters.openai_events import MOST_UNREAD, ServerSentEvents, parsed
-from voicepipe.adapters.openai_responses import ResponseReply
+from voicepipe.adapters.openai.chat import ChatReply
+from voicepipe.adapters.openai.responses import ResponseReply
+from voicepipe.adapters.openai.sse import MOST_UNREAD, ServerSentEvents, parsed
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.requests import ToolCall
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.requests import ToolCall
 
 ASKED = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "two words"}], "input": []}
 ASKED_FOR_USAGE = ASKED | {"stream_options": {"include_usage": True}}

@@ -9,11 +9,11 @@ import pytest
 from vendors.openai_server import OpenAIServer
 from vendors.serving import Fault, open_memory_network
 
-from voicepipe.adapters.openai_llm import OpenAIOptions, llm
-from voicepipe.config.values import Secret
+from voicepipe.adapters.openai.llm import OpenAIOptions, llm
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.requests import Message, ReplyRequest, Tool, ToolCall, Utterance
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.requests import Message, ReplyRequest, Tool, ToolCall, Utterance
 
 DONE = "data: [DONE]\n\n"
 HELLO = ReplyRequest(

@@ -10,11 +10,11 @@ import trio
 from vendors.openai_server import chunk
 from vendors.serving import VendorServer, open_memory_network
 
-from voicepipe.adapters.openai_answer import AFTERMATH_S, DOUBTFUL_S
-from voicepipe.adapters.openai_llm import DRAIN_S, OpenAIOptions, llm
+from voicepipe.adapters.openai.answer import AFTERMATH_S, DOUBTFUL_S
+from voicepipe.adapters.openai.llm import DRAIN_S, OpenAIOptions, llm
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import Message, ReplyRequest, Tool, ToolCall, Utterance
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import Message, ReplyRequest, Tool, ToolCall, Utterance
 from voicepipe.testing import RehearsedCall, ScriptedSpeechToText
 
 OPEN = "We open at nine."

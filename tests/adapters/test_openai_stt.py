@@ -18,13 +18,13 @@ from attrs import evolve
 from vendors.openai_audio import KEY, AudioServer, segment
 from vendors.serving import BEFORE_HEAD, Fault, open_memory_network, open_vendor
 
-from voicepipe.adapters.openai_stt import OpenAITranscriptionOptions, stt
+from voicepipe.adapters.openai.stt import OpenAITranscriptionOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
-from voicepipe.edge import EdgedSpeechToText, Who
+from voicepipe.components.boundary import EdgedSpeechToText, Who
+from voicepipe.components.events import Transcript
+from voicepipe.components.requests import Listen, StreamInput
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import Transcript
-from voicepipe.requests import Listen, StreamInput
 from voicepipe.testing.speaker import open_speaker
 
 MODEL = Path(__file__).parents[2] / "config/models/tiny-en"

@@ -10,12 +10,12 @@ import json
 
 import pytest
 
-from voicepipe.adapters.openai_arguments import calls_in, is_whole
-from voicepipe.adapters.openai_chat import ChatReply
-from voicepipe.adapters.openai_tool_calls import ToolCalls
-from voicepipe.adapters.openai_written_calls import written_calls
+from voicepipe.adapters.openai.arguments import calls_in, is_whole
+from voicepipe.adapters.openai.chat import ChatReply
+from voicepipe.adapters.openai.tool_calls import ToolCalls
+from voicepipe.adapters.openai.written_calls import written_calls
+from voicepipe.components.requests import ToolCall
 from voicepipe.errors import ComponentError
-from voicepipe.requests import ToolCall
 
 MON, TUE = '{"day":"mon"}', '{"day":"tue"}'
 BOOK, BOTH = [("book", {"day": "mon"})], [("book", {"day": "mon"}), ("book", {"day": "tue"})]

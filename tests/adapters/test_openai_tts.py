@@ -13,12 +13,12 @@ from vendors.openai_audio import KEY, SPEECH, AudioServer
 from vendors.serving import BEFORE_HEAD, Fault, open_memory_network, open_vendor
 from vendors.tone import speech
 
-from voicepipe.adapters.openai_tts import MOST_CHARS, OpenAISpeechOptions, tts
+from voicepipe.adapters.openai.tts import MOST_CHARS, OpenAISpeechOptions, tts
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
-from voicepipe.edge import EdgedTextToSpeech, Who
+from voicepipe.components.boundary import EdgedTextToSpeech, Who
+from voicepipe.components.events import SpeechAudio
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio
 
 OPTIONS = OpenAISpeechOptions(api_key=Secret(KEY, "${OPENAI_API_KEY}"), base_url="http://openai.test:80/v1")
 

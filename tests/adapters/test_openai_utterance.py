@@ -8,7 +8,7 @@ import wave
 import numpy as np
 import pytest
 
-from voicepipe.adapters.openai_utterance import MARGIN_MS, Utterance, UtteranceAudio, wav
+from voicepipe.adapters.openai.utterance import MARGIN_MS, Utterance, UtteranceAudio, wav
 from voicepipe.audio import AudioFormat
 
 LINE = AudioFormat(8000)

@@ -14,12 +14,12 @@ import pytest
 import trio
 from patience import until
 
-from voicepipe.adapters import pocketsphinx_worker
-from voicepipe.adapters.pocketsphinx import INPUT, PocketsphinxOptions, stt
+from voicepipe.adapters.pocketsphinx import worker as pocketsphinx_worker
+from voicepipe.adapters.pocketsphinx.stt import INPUT, PocketsphinxOptions, stt
 from voicepipe.audio import AudioFormat, open_converter
-from voicepipe.config.values import File
+from voicepipe.components.requests import Listen
+from voicepipe.components.values import File
 from voicepipe.errors import ComponentError, Location
-from voicepipe.requests import Listen
 from voicepipe.testing.speaker import open_speaker
 from voicepipe.wire import process as helper_process
 

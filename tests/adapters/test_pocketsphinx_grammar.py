@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.pocketsphinx_dictionary import Dictionary
-from voicepipe.adapters.pocketsphinx_grammar import GrammarError, parse_grammar
+from voicepipe.adapters.pocketsphinx.dictionary import Dictionary
+from voicepipe.adapters.pocketsphinx.grammar import GrammarError, parse_grammar
 
 HEAD = "#JSGF V1.0 UTF-8 en;\ngrammar menu;\n"
 DICTIONARY = Dictionary(b"yes Y EH S\nno N OW\nplease P L IY Z\nthe DH AH\nthe(2) DH IY\nsales S EY L Z\nsail S EY L\n")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.scripted import ScriptedOptions, llm, read_script
-from voicepipe.config.values import File
+from voicepipe.adapters.scripted.llm import ScriptedOptions, llm, read_script
+from voicepipe.components.requests import Utterance
+from voicepipe.components.values import File
 from voicepipe.errors import ConfigError, Problem
-from voicepipe.requests import Utterance
 
 DAY = """
 slots: {day: {monday: on Monday}}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from voicepipe.adapters.scripted import ScriptedOptions, llm, read_script
-from voicepipe.components import Resources
-from voicepipe.config.values import File
-from voicepipe.events import ReplyDone, TextDelta, ToolCall
-from voicepipe.requests import CallStarted, Dtmf, Listen, ReplyRequest, Silence, Tool, ToolResults, Utterance
+from voicepipe.adapters.scripted.llm import ScriptedOptions, llm, read_script
+from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.components.protocols import Resources
+from voicepipe.components.requests import CallStarted, Dtmf, Listen, ReplyRequest, Silence, Tool, ToolResults, Utterance
+from voicepipe.components.values import File
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "config" / "scripts"

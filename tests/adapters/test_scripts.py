@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.scripted import ScriptedModel, read_script
-from voicepipe.adapters.scripts.conversation import Conversation, Progress, Reply
-from voicepipe.adapters.scripts.filling import surely_fills
-from voicepipe.adapters.scripts.format import Intent, expand, fill, in_turn
-from voicepipe.adapters.scripts.matching import MAX_CHARS, Heard, compile_pattern, repeats_a_repeat, spoken_words
-from voicepipe.config.values import File
-from voicepipe.events import TextDelta
-from voicepipe.requests import (
+from voicepipe.adapters.scripted.conversation import Conversation, Progress, Reply
+from voicepipe.adapters.scripted.filling import surely_fills
+from voicepipe.adapters.scripted.format import Intent, expand, fill, in_turn
+from voicepipe.adapters.scripted.llm import ScriptedModel, read_script
+from voicepipe.adapters.scripted.matching import MAX_CHARS, Heard, compile_pattern, repeats_a_repeat, spoken_words
+from voicepipe.components.events import TextDelta
+from voicepipe.components.requests import (
     CallStarted,
     Dtmf,
     Listen,
@@ -27,6 +26,7 @@ from voicepipe.requests import (
     ToolResults,
     Utterance,
 )
+from voicepipe.components.values import File
 
 SLOTS = {
     "day": {"Monday": "on Monday", "tomorrow": "tomorrow", "day after tomorrow": "in two days"},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.utterance_audio import MARGIN_MS, SoundGate
+from voicepipe.adapters.shared.utterance_audio import MARGIN_MS, SoundGate
 from voicepipe.audio import AudioFormat
 
 AUDIO = AudioFormat(8000)

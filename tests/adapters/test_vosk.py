@@ -15,13 +15,13 @@ import pytest
 import trio
 from patience import LONG_S
 
-from voicepipe.adapters import vosk_worker
-from voicepipe.adapters.vosk import VoskOptions, stt
+from voicepipe.adapters.vosk import worker as vosk_worker
+from voicepipe.adapters.vosk.stt import VoskOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Directory
+from voicepipe.components.registry import installed
+from voicepipe.components.requests import Listen, StreamInput
+from voicepipe.components.values import Directory
 from voicepipe.errors import ComponentError, Location
-from voicepipe.registry import installed
-from voicepipe.requests import Listen, StreamInput
 from voicepipe.wire import process as helper_process
 
 pytest.importorskip("vosk", reason="the extra `vosk` is not installed")
@@ -394,7 +394,7 @@ def test_the_model_is_what_logs_show():
 HOMELESS = """
 import os, pwd, sys
 from pathlib import Path
-from voicepipe.adapters.vosk_worker import _imported
+from voicepipe.adapters.vosk.worker import _imported
 
 def unknown(_uid):
     raise KeyError("getpwuid(): uid not found")

@@ -8,12 +8,12 @@ import pytest
 import trio
 from false_vosk import STAGES, false_vosk, write_model
 
-from voicepipe.adapters.vosk import VoskOptions, stt
+from voicepipe.adapters.vosk.stt import VoskOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Directory
+from voicepipe.components.events import Transcript
+from voicepipe.components.requests import Listen, StreamInput
+from voicepipe.components.values import Directory
 from voicepipe.errors import ComponentError
-from voicepipe.events import Transcript
-from voicepipe.requests import Listen, StreamInput
 
 INPUT = StreamInput(AudioFormat(16000), 100)
 

@@ -8,8 +8,10 @@ from email.utils import format_datetime
 
 import pytest
 
-from voicepipe.adapters import deepgram_errors, elevenlabs_errors, openai_errors
-from voicepipe.breaker import Breaker
+from voicepipe.adapters.deepgram import errors as deepgram_errors
+from voicepipe.adapters.elevenlabs import errors as elevenlabs_errors
+from voicepipe.adapters.openai import errors as openai_errors
+from voicepipe.components.breaker import Breaker
 from voicepipe.wire.refusals import fault_of
 
 NAME = "${KEY}"

@@ -15,11 +15,13 @@ import trio
 from patience import LONG_S
 from vendors.wyoming_server import WyomingServer, open_wyoming
 
-from voicepipe.adapters import espeak, wyoming_stt, wyoming_tts
+from voicepipe.adapters.espeak import tts as espeak
+from voicepipe.adapters.wyoming import stt as wyoming_stt
+from voicepipe.adapters.wyoming import tts as wyoming_tts
 from voicepipe.audio import AudioFormat, open_converter
+from voicepipe.components.events import SpeechAudio, Transcript
+from voicepipe.components.requests import Listen
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio, Transcript
-from voicepipe.requests import Listen
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests/vendors/wyoming_package_server.py"
@@ -145,7 +147,7 @@ async def test_a_socket_that_is_not_there(resources, tmp_path):
 
 def test_the_package_reads_what_we_write_and_we_what_it_writes():
     """Its functions for plain files, in a process of its own: it brings a loop that is not ours."""
-    from voicepipe.adapters.wyoming_wire import Decoder, Event, encode  # noqa: PLC0415
+    from voicepipe.adapters.wyoming.wire import Decoder, Event, encode  # noqa: PLC0415
 
     events = [Event("audio-chunk", {"rate": 1, "text": "größer\n你好"}, b"{}\n\0" * 99), Event("describe")]
     echo = "from wyoming.event import *\nwhile (event := read_event()) is not None: write_event(event)"

@@ -12,14 +12,14 @@ from vendors.serving import BEFORE_HEAD, Fault, open_memory_network
 from vendors.tone import speech
 from vendors.wyoming_server import WyomingServer, artifact
 
-from voicepipe.adapters.wyoming_client import Connection
-from voicepipe.adapters.wyoming_stt import WyomingTranscriptionOptions, stt
-from voicepipe.adapters.wyoming_wire import Event
+from voicepipe.adapters.wyoming.client import Connection
+from voicepipe.adapters.wyoming.stt import WyomingTranscriptionOptions, stt
+from voicepipe.adapters.wyoming.wire import Event
 from voicepipe.audio import AudioFormat
+from voicepipe.components.events import Transcript
+from voicepipe.components.registry import Registry
+from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.errors import ComponentError, Location
-from voicepipe.events import Transcript
-from voicepipe.registry import Registry
-from voicepipe.requests import Listen, StreamInput
 
 OPTIONS = WyomingTranscriptionOptions(address="ears.test:10300")
 AUDIO = AudioFormat(16000)

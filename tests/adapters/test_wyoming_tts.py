@@ -13,11 +13,11 @@ from vendors.serving import Fault, open_memory_network
 from vendors.tone import speech
 from vendors.wyoming_server import WyomingServer, artifact
 
-from voicepipe.adapters.wyoming_tts import SAMPLE, WyomingSpeechOptions, tts
+from voicepipe.adapters.wyoming.tts import SAMPLE, WyomingSpeechOptions, tts
 from voicepipe.audio import AudioFormat
+from voicepipe.components.events import SpeechAudio
+from voicepipe.components.registry import Registry
 from voicepipe.errors import ComponentError, Location
-from voicepipe.events import SpeechAudio
-from voicepipe.registry import Registry
 
 OPTIONS = WyomingSpeechOptions(address="mouth.test:10200")
 CALL = AudioFormat(8000, "mulaw")

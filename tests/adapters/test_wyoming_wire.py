@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.wyoming_wire import MAX_DATA, MAX_HEADER, MAX_PAYLOAD, Decoder, Event, encode
+from voicepipe.adapters.wyoming.wire import MAX_DATA, MAX_HEADER, MAX_PAYLOAD, Decoder, Event, encode
+from voicepipe.components.quoting import MOST_QUOTED, quoted
 from voicepipe.errors import ComponentError
-from voicepipe.quoting import MOST_QUOTED, quoted
 
 EVENTS = [
     Event("describe"),

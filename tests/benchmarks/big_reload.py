@@ -26,7 +26,7 @@ from benchmarks.pauses import longest, read_pauses
 from benchmarks.soak import FILE, HEAD, Phase, all_answered, open_soak, run_phase
 
 from voicepipe import load_config
-from voicepipe.collector import QUIET_S
+from voicepipe.pipelines.gc_schedule import QUIET_S
 
 PIPELINE = """\
   p{number}:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import trio
 
-from voicepipe.adapters import pocketsphinx, pocketsphinx_worker
+from voicepipe.adapters.pocketsphinx import stt as pocketsphinx
+from voicepipe.adapters.pocketsphinx import worker as pocketsphinx_worker
 from voicepipe.audio import AudioFormat, from_pcm16, open_converter, to_pcm16
-from voicepipe.requests import Listen
+from voicepipe.components.requests import Listen
 from voicepipe.testing.speaker import open_speaker
 
 if TYPE_CHECKING:

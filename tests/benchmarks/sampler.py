@@ -40,7 +40,7 @@ def sampled():
 
 
 def module_of(file):
-    """`voicepipe.calls.playout`, `trio._core._run`."""
+    """`voicepipe.calls.replies.playout`, `trio._core._run`."""
     parts = Path(file).with_suffix("").parts
     for root in ("site-packages", "benchmarks", "main"):
         if root in parts:

@@ -25,13 +25,15 @@ import trio
 import trio.testing
 from attrs import define, evolve, field, frozen
 
-from voicepipe.adapters import recogniser_workers, vosk, vosk_worker
-from voicepipe.adapters.recogniser_workers import RecogniserWorker
+from voicepipe.adapters.shared import recogniser_workers
+from voicepipe.adapters.shared.recogniser_workers import RecogniserWorker
+from voicepipe.adapters.vosk import stt as vosk
+from voicepipe.adapters.vosk import worker as vosk_worker
 from voicepipe.audio import AudioFormat, from_pcm16, to_pcm16
 from voicepipe.calls.events import ReplyResumed, SpeechDetected
+from voicepipe.components.events import SpeechAudio
+from voicepipe.components.values import Directory
 from voicepipe.config.settings import LimitsSettings
-from voicepipe.config.values import Directory
-from voicepipe.events import SpeechAudio
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel
 from voicepipe.testing.speaker import open_speaker

@@ -3,9 +3,9 @@
 import pytest
 import trio
 
-from voicepipe.calls.playout import Playout
+from voicepipe.calls.replies.playout import Playout
+from voicepipe.clock.ticker import Ticker
 from voicepipe.testing.transport import MemoryTransport
-from voicepipe.ticker import Ticker
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from voicepipe.alarms import Alarms
+from voicepipe.clock.timers import Alarms
 
 
 @define(eq=False)

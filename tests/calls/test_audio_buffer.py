@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.calls.audio_buffer import AudioBuffer
+from voicepipe.calls.listening.audio_buffer import AudioBuffer
 
 CAPACITY = 16
 STEPS = st.lists(

@@ -9,9 +9,9 @@ import trio
 from attrs import evolve
 
 from voicepipe.calls.events import ReplyResumed, ReplyStarted, SpeechDetected, TurnEnded
+from voicepipe.components.events import SpeechAudio, Transcript
+from voicepipe.components.requests import Message, Silence
 from voicepipe.config.settings import BargeInSettings, LimitsSettings, TurnsSettings
-from voicepipe.events import SpeechAudio, Transcript
-from voicepipe.requests import Message, Silence
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 

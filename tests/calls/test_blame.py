@@ -20,15 +20,15 @@ from voicepipe import (
     ToolCall,
     Transcript,
 )
-from voicepipe.component_values import (
+from voicepipe.components.events import TurnResumed, Usage
+from voicepipe.components.requests import Listen
+from voicepipe.components.validation import (
     fault_of_input,
     fault_of_output,
     fault_of_reply,
     fault_of_speech,
     fault_of_transcript,
 )
-from voicepipe.events import TurnResumed, Usage
-from voicepipe.requests import Listen
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 
 LINEAR, MU_LAW = AudioFormat(8000), AudioFormat(8000, "mulaw")
@@ -248,7 +248,7 @@ async def test_nor_is_what_it_raises_beside_a_voice_or_a_model(autojump_clock, m
     rehearsed = call_with("stt", lambda inner: inner)
     rehearsed.settings["greeting"] = None  # so that the model is asked for one
     if of.endswith("wait_for_room"):
-        monkeypatch.setattr("voicepipe.calls.playout.Playout.is_full", property(lambda _playout: True))
+        monkeypatch.setattr("voicepipe.calls.replies.playout.Playout.is_full", property(lambda _playout: True))
     with pytest.RaisesGroup(ValueError, flatten_subgroups=True, allow_unwrapped=True):
         await rehearse(rehearsed)
     assert rehearsed.told(ComponentFailed) == []

@@ -8,8 +8,8 @@ import pytest
 import trio
 from patience import until
 
-from reference_engine.metrics import Metrics
-from reference_engine.sessions import SessionStore
+from reference_engine.reports.metrics import Metrics
+from reference_engine.reports.sessions import SessionStore
 from voicepipe import CallBegan, CallEnded, CallInfo, CallRecorder
 from voicepipe.calls.recording import RecordedTransport
 from voicepipe.testing.calls import RehearsedCall

@@ -2,12 +2,12 @@
 
 import pytest
 
-from voicepipe.calls.tool_functions import FunctionTool
-from voicepipe.calls.toolbox import Toolbox
-from voicepipe.calls.tools import ENDING_TOOLS, EndingTool, send_dtmf
-from voicepipe.calls.turn_events import Ending
+from voicepipe.calls.tools.builtin import ENDING_TOOLS, EndingTool, send_dtmf
+from voicepipe.calls.tools.toolbox import Toolbox
+from voicepipe.calls.turns.events import Ending
 from voicepipe.config import settings
 from voicepipe.testing.transport import MemoryTransport
+from voicepipe.tools.functions import FunctionTool
 
 
 async def nothing(_arguments, _context):

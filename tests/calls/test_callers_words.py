@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from voicepipe.calls.events import ReplyResumed, Transcribed
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import Listen
 from voicepipe.config.settings import BargeInSettings, LimitsSettings, TurnsSettings
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import Listen
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 

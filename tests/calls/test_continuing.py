@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.calls.continuing import Continuation
+from voicepipe.calls.replies.continuing import Continuation
 
 SAID = "We open at nine. On Sundays we are"
 

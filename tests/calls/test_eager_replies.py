@@ -10,12 +10,12 @@ import trio
 
 from voicepipe.calls.events import ReplyPrepared, ReplyStarted, ToolStarted
 from voicepipe.calls.record import CallRecorder
-from voicepipe.calls.tool_functions import FunctionTool
+from voicepipe.components.events import EndOfTurn, ReplyDone, TextDelta, Transcript, TurnResumed
+from voicepipe.components.requests import Message, StreamInput, ToolCall, ToolResults, Utterance
 from voicepipe.config.settings import TurnsSettings
-from voicepipe.events import EndOfTurn, ReplyDone, TextDelta, Transcript, TurnResumed
-from voicepipe.requests import Message, StreamInput, ToolCall, ToolResults, Utterance
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel
+from voicepipe.tools.functions import FunctionTool
 
 THINKS_S = 0.4
 EAGER = EndOfTurn(eager=True)

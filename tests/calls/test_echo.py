@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from voicepipe.audio import AudioFormat, from_pcm16
-from voicepipe.calls.echo import LEAST, MOST, UNKNOWN, EchoGuard
-from voicepipe.calls.vad import VoiceActivity
+from voicepipe.calls.listening.echo import LEAST, MOST, UNKNOWN, EchoGuard
+from voicepipe.calls.listening.vad import VoiceActivity
 
 SPEECH = Path(__file__).parents[1] / "data/speech"
 FRAME = 160

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.calls.endpointing import silence_ms
+from voicepipe.calls.turns.endpointing import silence_ms
 from voicepipe.config.settings import EndpointingSettings, TurnsSettings
 
 TURNS = TurnsSettings(

@@ -9,10 +9,10 @@ import trio
 from flaky import FlakyLlm, FlakyStt, FlakyTts, Telephone
 
 from voicepipe.calls.events import ComponentFailed, FailedOver
+from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.components.requests import Utterance
 from voicepipe.config.settings import BudgetsSettings, LanguageModelBudgets, OnFailure
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, ToolCall
-from voicepipe.requests import Utterance
 from voicepipe.testing.calls import RehearsedCall
 
 BUDGETS = BudgetsSettings(llm=LanguageModelBudgets(first_token_ms=800, gap_ms=600))

@@ -8,9 +8,9 @@ from flaky import FlakyLlm, FlakyStt, FlakyTts, Telephone, Trouble
 
 from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import ComponentFailed, FailedOver
+from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.config.settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta
 from voicepipe.pipelines.snapshot import Recorded
 from voicepipe.testing.calls import RehearsedCall
 

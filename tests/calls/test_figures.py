@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.calls.segmenting import Segmenter
-from voicepipe.calls.spoken import Wording
-from voicepipe.calls.spoken_words import SAID_BEFORE_CODES, SAID_BEFORE_DIGITS
 from voicepipe.config.settings import SpeechSettings
+from voicepipe.text.segmenting import Segmenter
+from voicepipe.text.spoken.signs import SAID_BEFORE_CODES, SAID_BEFORE_DIGITS
+from voicepipe.text.spoken.wording import Wording
 
 TABLE = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))

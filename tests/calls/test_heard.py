@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.calls.heard import MS_A_CHAR, Segment, heard_text, split_spoken
+from voicepipe.calls.replies.heard import MS_A_CHAR, Segment, heard_text, split_spoken
 
 TEXT = "one two three four"  # 18 characters
 WHOLE = [Segment(TEXT, 0, 1800, complete=True)]  # 100 ms a character

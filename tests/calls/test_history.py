@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe import CallEnded, ComponentError, ComponentFailed, FailedOver, tool
-from voicepipe.breaker import Breaker
 from voicepipe.calls.history import MOST_SHORTENINGS, chars_of, latest, shorter
+from voicepipe.components.breaker import Breaker
+from voicepipe.components.events import ReplyDone
+from voicepipe.components.requests import Dtmf, Message, ReplyRequest, Silence, ToolCall, ToolResults, Utterance
 from voicepipe.config.history import HistorySettings
-from voicepipe.events import ReplyDone
-from voicepipe.requests import Dtmf, Message, ReplyRequest, Silence, ToolCall, ToolResults, Utterance
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText
 
 

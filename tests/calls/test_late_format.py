@@ -12,8 +12,8 @@ import trio
 
 from voicepipe.audio import FRAME_MS, AudioFormat, to_pcm16
 from voicepipe.calls.events import ComponentFailed, FailedOver
+from voicepipe.components.events import SpeechAudio
 from voicepipe.config.settings import RecordingSettings
-from voicepipe.events import SpeechAudio
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport, voice

@@ -8,15 +8,15 @@ import trio
 from attrs import define, field
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
-from voicepipe.calls.alternatives import Alternatives
 from voicepipe.calls.events import ComponentLabel
-from voicepipe.calls.listening import BUFFER_MS, Listening
+from voicepipe.calls.failover import Alternatives
+from voicepipe.calls.listening.listening import BUFFER_MS, Listening
+from voicepipe.components.boundary import EdgedSpeechToText, Who
+from voicepipe.components.events import Transcript
+from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.config.settings import ComponentSettings, SpeechToTextBudgets
-from voicepipe.edge import EdgedSpeechToText, Who
 from voicepipe.errors import ComponentError, Location
-from voicepipe.events import Transcript
 from voicepipe.pipelines.snapshot import OpenedSpeechToText
-from voicepipe.requests import Listen, StreamInput
 from voicepipe.testing.transport import voice
 
 PHONE = AudioFormat(8000)

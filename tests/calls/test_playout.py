@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicepipe.audio import FRAME_MS, AudioFormat
-from voicepipe.calls.playout import HIGH_WATER_MS, Playout
+from voicepipe.calls.replies.playout import HIGH_WATER_MS, Playout
+from voicepipe.clock.ticker import SLOT_S, Ticker
 from voicepipe.testing.transport import MemoryTransport
-from voicepipe.ticker import SLOT_S, Ticker
 
 FRAME = 320  # bytes in 20 ms at 8 kHz
 SOON = 1e-6

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.audio import AudioFormat
-from voicepipe.calls.playout import Playout
+from voicepipe.calls.replies.playout import Playout
+from voicepipe.clock.ticker import Ticker
 from voicepipe.testing.transport import MemoryTransport
-from voicepipe.ticker import Ticker
 
 SOON = 1e-6
 

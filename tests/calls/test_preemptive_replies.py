@@ -3,12 +3,12 @@
 import pytest
 
 from voicepipe.calls.events import ReplyPrepared, ReplyStarted, ToolStarted
-from voicepipe.calls.tool_functions import FunctionTool
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import Message, ToolCall, ToolResults, Utterance
 from voicepipe.config.settings import TurnsSettings
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import Message, ToolCall, ToolResults, Utterance
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
+from voicepipe.tools.functions import FunctionTool
 
 THINKS_S = 0.3
 """Less than what is left of the silence when the caller is found to have stopped."""

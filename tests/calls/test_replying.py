@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from voicepipe.calls.events import ComponentFailed, ReplyStarted
+from voicepipe.components.events import ReplyDone, SpeechAudio, SpeechMark, TextDelta, ToolCall, Usage
 from voicepipe.config.settings import OnFailure
-from voicepipe.events import ReplyDone, SpeechAudio, SpeechMark, TextDelta, ToolCall, Usage
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 

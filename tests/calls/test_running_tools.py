@@ -6,14 +6,14 @@ from attrs import evolve
 
 from voicepipe.calls.conversation import MOST_TOOL_ROUNDS, RUNNING
 from voicepipe.calls.events import CallEnded, ComponentFailed, ReplyStarted, ToolEnded, ToolStarted
-from voicepipe.calls.tool_functions import FunctionTool, ToolContext
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import Message, ToolCall, ToolResults
 from voicepipe.config.settings import LimitsSettings, TurnsSettings
 from voicepipe.errors import ComponentError, ToolError
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import Message, ToolCall, ToolResults
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport
+from voicepipe.tools.functions import FunctionTool, ToolContext
 
 SCHEMA = {
     "type": "object",

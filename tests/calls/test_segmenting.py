@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.calls.segmenting import Segmenter
+from voicepipe.text.segmenting import Segmenter
 
 
 def segments(*pieces, **options):

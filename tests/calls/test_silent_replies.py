@@ -6,9 +6,9 @@ import pytest
 from flaky import FlakyLlm
 
 from voicepipe import ComponentFailed, FailedOver, tool
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolCall, ToolResults, Utterance
 from voicepipe.config.settings import OnFailure
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.requests import CallStarted, Dtmf, Silence, ToolCall, ToolResults, Utterance
 from voicepipe.testing import RehearsedCall, ScriptedSpeechToText, ToneTextToSpeech
 
 ANSWER = "we open at nine."

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from voicepipe.calls.segmenting import Segmenter
-from voicepipe.calls.spoken import Wording
 from voicepipe.config.settings import SpeechSettings
+from voicepipe.text.segmenting import Segmenter
+from voicepipe.text.spoken.wording import Wording
 
 CORPUS = [
     pytest.param(path.stem, case, id=f"{path.stem}-{number}")

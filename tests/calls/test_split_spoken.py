@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.calls.heard import MS_A_CHAR, Segment, split_spoken
+from voicepipe.calls.replies.heard import MS_A_CHAR, Segment, split_spoken
 
 TEXT = "one two three four"  # 18 characters
 

@@ -10,8 +10,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.calls.spoken import Wording, prepare
 from voicepipe.config.settings import SpeechSettings
+from voicepipe.text.spoken.wording import Wording, prepare
 
 ALL = SpeechSettings(language="en")
 NONE = SpeechSettings(language="en", markup=False, emoji=False, addresses=False, numbers=False)
@@ -121,7 +121,7 @@ def test_plain_text_stays_as_it_is(words):
 
 def test_the_library_is_loaded_when_a_pipeline_opens_and_not_before():
     program = (
-        "import sys, voicepipe.calls.spoken as spoken\n"
+        "import sys, voicepipe.text.spoken.wording as spoken\n"
         "from voicepipe.config.settings import SpeechSettings\n"
         "assert 'babel' not in sys.modules\n"
         "spoken.prepare(SpeechSettings(language='en', numbers=False))\n"

@@ -9,13 +9,13 @@ import trio
 
 from voicepipe.calls.events import FailedOver, ReplyResumed, ReplyStarted, ToolEnded, TurnEnded
 from voicepipe.calls.record import CallRecorder
-from voicepipe.calls.tool_functions import FunctionTool
+from voicepipe.components.events import ReplyDone, SpeechAudio, TextDelta
+from voicepipe.components.requests import Dtmf, Silence, ToolCall, ToolResults
 from voicepipe.config.settings import DtmfSettings, KeyAction, LimitsSettings, RecordingSettings, TurnsSettings
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, SpeechAudio, TextDelta
-from voicepipe.requests import Dtmf, Silence, ToolCall, ToolResults
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
+from voicepipe.tools.functions import FunctionTool
 
 CHAR_MS = 60
 CHAR_SAMPLES = 8 * CHAR_MS

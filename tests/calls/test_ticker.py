@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from voicepipe.ticker import SLOT_S
+from voicepipe.clock.ticker import SLOT_S
 
 SOON = 1e-6
 

@@ -5,7 +5,7 @@ from typing import Literal, Optional
 import pytest
 
 import voicepipe
-from voicepipe.calls.tool_functions import FunctionTool, text_of, tool
+from voicepipe.tools.functions import FunctionTool, text_of, tool
 
 CONTEXT = voicepipe.ToolContext("c-1", voicepipe.CallInfo(call_id="c-1", caller="100"))
 

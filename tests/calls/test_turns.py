@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve, frozen
 
-from voicepipe.calls.turn_events import (
+from voicepipe.calls.turns.events import (
     Adopt,
     Announce,
     Answered,
@@ -45,8 +45,9 @@ from voicepipe.calls.turn_events import (
     TurnResumed,
     WarningDue,
 )
-from voicepipe.calls.turn_table import rules_table
-from voicepipe.calls.turns import LAST_WORDS_S, RULES, TurnTaking
+from voicepipe.calls.turns.rules import LAST_WORDS_S, RULES, TurnTaking
+from voicepipe.calls.turns.rules_table import rules_table
+from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolResults, Utterance
 from voicepipe.config.settings import (
     BargeInSettings,
     DtmfSettings,
@@ -56,7 +57,6 @@ from voicepipe.config.settings import (
     TransferTo,
     TurnsSettings,
 )
-from voicepipe.requests import CallStarted, Dtmf, Silence, ToolResults, Utterance
 
 TURNS = TurnsSettings(end_of_turn_ms=600)
 LIMITS = LimitsSettings(max_call_minutes=1, idle_prompt_s=10, idle_prompts=1, goodbye="Bye.")

@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from voicepipe.calls import turn_events as turns
-from voicepipe.calls.floor import plain
-from voicepipe.calls.turns import TurnTaking
+from voicepipe.calls.turns import events as turns
+from voicepipe.calls.turns.rules import TurnTaking
+from voicepipe.calls.turns.state import plain
+from voicepipe.components.requests import Dtmf, ToolResults, Utterance
 from voicepipe.config.settings import (
     BargeInSettings,
     DtmfSettings,
@@ -17,7 +18,6 @@ from voicepipe.config.settings import (
     OnFailure,
     TurnsSettings,
 )
-from voicepipe.requests import Dtmf, ToolResults, Utterance
 
 SETTINGS = st.builds(
     TurnsSettings,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16, level
-from voicepipe.calls.vad import FLOOR_FRAMES, HANGOVER_FRAMES, ONSET_FRAMES, VoiceActivity
+from voicepipe.calls.listening.vad import FLOOR_FRAMES, HANGOVER_FRAMES, ONSET_FRAMES, VoiceActivity
 from voicepipe.testing.transport import voice
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"

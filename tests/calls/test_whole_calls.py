@@ -16,9 +16,9 @@ from voicepipe.calls.events import (
     Transcribed,
     TurnEnded,
 )
+from voicepipe.components.events import EndOfTurn, ReplyDone, TextDelta, Transcript
+from voicepipe.components.requests import CallInfo, Listen, Message
 from voicepipe.config.settings import LimitsSettings
-from voicepipe.events import EndOfTurn, ReplyDone, TextDelta, Transcript
-from voicepipe.requests import CallInfo, Listen, Message
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.pipelines import open_test_pipeline

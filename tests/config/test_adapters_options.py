@@ -14,9 +14,9 @@ from json_documents import read_as_editors_do
 from jsonschema import Draft202012Validator
 
 from voicepipe import installed
+from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
 from voicepipe.config.report import format_problems
-from voicepipe.config.schema import json_schema
 from voicepipe.errors import ConfigError
 
 CORPUS = Path(__file__).parent / "adapters"

@@ -11,7 +11,7 @@ import pytest
 from config_adapters import ENVIRON, REGISTRY
 
 from voicepipe import effective_config, load_config
-from voicepipe.config.effective import Shown, comparable, masked
+from voicepipe.config.describe.effective import Shown, comparable, masked
 from voicepipe.config.settings import TurnsSettings
 
 GOOD = Path(__file__).parent / "good"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from voicepipe.components.registry import Registry, installed
 from voicepipe.config.load import load_config, load_without_secrets
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.registry import Registry, installed
 
 ROOT = Path(__file__).parents[2]
 VOSK = f"{{type: vosk, model: {ROOT}/config/models/tiny-en}}"

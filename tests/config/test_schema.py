@@ -16,13 +16,13 @@ from json_documents import read_as_editors_do
 from jsonschema import Draft202012Validator
 from test_mutations import GOOD, mutations
 
-from voicepipe.catalogue import catalogue
 from voicepipe.commands.schema import format_schema
+from voicepipe.components.distribution import DISTRIBUTION
+from voicepipe.components.registry import Adapter, Registry, installed
+from voicepipe.config.describe.installed import catalogue
+from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
-from voicepipe.config.schema import json_schema
-from voicepipe.distribution import DISTRIBUTION
 from voicepipe.errors import ConfigError
-from voicepipe.registry import Adapter, Registry, installed
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = Draft202012Validator(json_schema(REGISTRY))

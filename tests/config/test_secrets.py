@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voicepipe.components.secrets import MOST_OF_FRAGMENT, SHORTEST, RecentSecrets, Secrets
 from voicepipe.config.interpolate import without_literals
-from voicepipe.config.secrets import MOST_OF_FRAGMENT, SHORTEST, RecentSecrets, Secrets
 
 texts = st.text(min_size=SHORTEST).filter(lambda text: len(text.strip()) >= SHORTEST)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
-from voicepipe.config.effective import effective
+from voicepipe.config.describe.effective import effective
+from voicepipe.config.describe.provenance import provenance_of
 from voicepipe.config.load import load_config, load_with_places, load_without_secrets
-from voicepipe.config.provenance import provenance_of
 from voicepipe.errors import ConfigError
 from voicepipe.pipelines.plan import plan_change
-from voicepipe.tool_schemas import plain
+from voicepipe.tools.schemas import plain
 
 GOOD = Path(__file__).parent / "good" / "tools.yaml"
 SECRET = ENVIRON["API_KEY"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from config_adapters import ENVIRON, REGISTRY
 
+from voicepipe.components.values import Secret
 from voicepipe.config.load import load_config
-from voicepipe.config.values import Secret
 from voicepipe.errors import ConfigError
 
 TEXT = """\

@@ -10,10 +10,10 @@ from attrs import frozen
 from leftovers import leave_a_process, leave_a_socket, leave_a_thread
 
 from voicepipe.audio import AudioFormat, level, to_pcm16
+from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
+from voicepipe.components.registry import Adapter
+from voicepipe.components.requests import StreamInput
 from voicepipe.errors import ComponentError
-from voicepipe.events import EndOfTurn, Transcript, TurnResumed
-from voicepipe.registry import Adapter
-from voicepipe.requests import StreamInput
 
 
 @frozen

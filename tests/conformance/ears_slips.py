@@ -9,8 +9,8 @@ import trio
 from ears import Ears, EarsStream, with_stream
 
 from voicepipe.audio import AudioFormat
+from voicepipe.components.events import Transcript, Word
 from voicepipe.errors import ComponentError
-from voicepipe.events import Transcript, Word
 
 
 class BlocksForEachChunk(EarsStream):

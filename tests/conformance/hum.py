@@ -11,9 +11,9 @@ from attrs import frozen
 from leftovers import block, leave_a_socket, leave_a_thread
 
 from voicepipe.audio import AudioFormat, from_pcm16
+from voicepipe.components.events import SpeechAudio, SpeechMark
+from voicepipe.components.registry import Adapter
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio, SpeechMark
-from voicepipe.registry import Adapter
 
 MS_A_CHAR = 60
 

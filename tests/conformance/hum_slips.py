@@ -10,8 +10,8 @@ import trio
 from hum import MS_A_CHAR, Hum, Humming, humming, with_stream
 
 from voicepipe.audio import AudioFormat, from_pcm16, to_pcm16
+from voicepipe.components.events import SpeechAudio
 from voicepipe.errors import ComponentError
-from voicepipe.events import SpeechAudio
 
 
 class OneFormat(Hum):

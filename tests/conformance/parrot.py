@@ -10,10 +10,10 @@ import trio
 from attrs import define, frozen
 from leftovers import leave_a_socket
 
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.registry import Adapter
+from voicepipe.components.requests import Dtmf, ToolCall, ToolResults, Utterance
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.registry import Adapter
-from voicepipe.requests import Dtmf, ToolCall, ToolResults, Utterance
 
 
 @frozen

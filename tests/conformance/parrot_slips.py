@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import trio
 from parrot import Parrot, Reply, with_reply
 
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.requests import Dtmf, ToolCall, ToolResults
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.requests import Dtmf, ToolCall, ToolResults
 
 
 class BlocksTheLoop(Reply):

@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from voicepipe.audio import AudioFormat
+from voicepipe.components.registry import Adapter
 from voicepipe.errors import ComponentError
-from voicepipe.registry import Adapter
 from voicepipe.testing import check_language_model, check_speech_to_text, check_text_to_speech, conformance
 from voicepipe.testing.conformance.cancelling import chosen, counting_steps
 

@@ -9,9 +9,9 @@ import trio
 from vendors.deepgram_listen import DeepgramListen, speech
 from vendors.serving import BEFORE_HEAD, Fault, open_vendor, patience_s
 
-from voicepipe.adapters.deepgram_stt import DeepgramSttOptions, stt
+from voicepipe.adapters.deepgram.stt import DeepgramSttOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.components.values import Secret
 from voicepipe.testing import conformance
 
 WORDS = "four five nine two"

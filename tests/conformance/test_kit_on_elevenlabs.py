@@ -10,8 +10,8 @@ from vendors.elevenlabs import ElevenLabs
 from vendors.serving import Fault, open_vendor, patience_s
 from vendors.tone import MS_A_CHAR
 
-from voicepipe.adapters.elevenlabs import ElevenLabsOptions, tts
-from voicepipe.config.values import Secret
+from voicepipe.adapters.elevenlabs.tts import ElevenLabsOptions, tts
+from voicepipe.components.values import Secret
 from voicepipe.testing import conformance
 
 TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import wave
 from pathlib import Path
 
-from voicepipe.adapters import espeak, scripted, vosk
+from voicepipe.adapters.espeak import tts as espeak
+from voicepipe.adapters.scripted import llm as scripted
+from voicepipe.adapters.vosk import stt as vosk
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Directory, File
+from voicepipe.components.values import Directory, File
 from voicepipe.testing import conformance
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from vendors.openai_requests import KEY
 from vendors.openai_server import OpenAIServer, Says, echo
 from vendors.serving import Fault, open_vendor, patience_s
 
-from voicepipe.adapters.openai_llm import OpenAIOptions, llm
-from voicepipe.config.values import Secret
+from voicepipe.adapters.openai.llm import OpenAIOptions, llm
+from voicepipe.components.values import Secret
 from voicepipe.testing import conformance
 
 THROTTLED = {

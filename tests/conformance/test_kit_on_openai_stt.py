@@ -12,9 +12,9 @@ import trio
 from vendors.openai_audio import KEY, AudioServer
 from vendors.serving import Address, Fault, open_vendor, patience_s
 
-from voicepipe.adapters.openai_stt import OpenAITranscriptionOptions, stt
+from voicepipe.adapters.openai.stt import OpenAITranscriptionOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import Secret
+from voicepipe.components.values import Secret
 from voicepipe.testing import conformance
 
 DIGITS = Path(__file__).parents[1] / "data/speech/digits-8k.wav"

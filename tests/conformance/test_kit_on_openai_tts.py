@@ -10,8 +10,8 @@ from vendors.openai_audio import KEY, AudioServer
 from vendors.serving import Fault, open_vendor, patience_s
 from vendors.tone import MS_A_CHAR
 
-from voicepipe.adapters.openai_tts import OpenAISpeechOptions, tts
-from voicepipe.config.values import Secret
+from voicepipe.adapters.openai.tts import OpenAISpeechOptions, tts
+from voicepipe.components.values import Secret
 from voicepipe.testing import conformance
 
 TONE = (MS_A_CHAR * 0.8, MS_A_CHAR * 1.25)

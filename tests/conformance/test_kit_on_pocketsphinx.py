@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from voicepipe.adapters.pocketsphinx import PocketsphinxOptions, stt
+from voicepipe.adapters.pocketsphinx.stt import PocketsphinxOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.config.values import File
+from voicepipe.components.values import File
 from voicepipe.testing import conformance
 
 pytest.importorskip("pocketsphinx", reason="the extra `pocketsphinx` is not installed")

@@ -11,8 +11,8 @@ from vendors.serving import Fault
 from vendors.tone import MS_A_CHAR
 from vendors.wyoming_server import WyomingServer, open_wyoming
 
-from voicepipe.adapters.wyoming_stt import WyomingTranscriptionOptions, stt
-from voicepipe.adapters.wyoming_tts import WyomingSpeechOptions, tts
+from voicepipe.adapters.wyoming.stt import WyomingTranscriptionOptions, stt
+from voicepipe.adapters.wyoming.tts import WyomingSpeechOptions, tts
 from voicepipe.audio import AudioFormat
 from voicepipe.testing import conformance
 

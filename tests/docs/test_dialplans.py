@@ -8,9 +8,9 @@ import pytest
 from attrs import define, field
 from doc_pages import ROOT
 
-from reference_engine.bodies import call_body
 from reference_engine.control.app import ROUTES
-from reference_engine.ended_calls import EndedCall
+from reference_engine.reports.ended_calls import EndedCall
+from reference_engine.reports.json_bodies import call_body
 
 SHIPPED = ROOT / "examples/deploy/asterisk/extensions.conf"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -8,7 +8,7 @@ import tomllib
 from doc_pages import ROOT
 
 import voicepipe
-from voicepipe.distribution import DISTRIBUTION, install_hint
+from voicepipe.components.distribution import DISTRIBUTION, install_hint
 
 OTHERS_NAME = re.compile(
     r"""pip install[^\n`]*?['" ]voicepipe(?![\w./-])|"voicepipe(?:\[\w|[<>=~])|pypi\.org/project/voicepipe\b(?!-)"""

@@ -25,7 +25,7 @@ from tables import (
 import voicepipe
 from voicepipe import testing
 from voicepipe.calls import events
-from voicepipe.calls.turns import RULES
+from voicepipe.calls.turns.rules import RULES
 from voicepipe.config import sections, settings
 from voicepipe.config.history import HistorySettings
 

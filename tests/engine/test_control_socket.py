@@ -10,8 +10,8 @@ import stat
 
 import pytest
 
-from reference_engine.control import socket as control_socket
-from reference_engine.control.socket import claimed_socket, default_control_path
+from reference_engine.control import sockets as control_socket
+from reference_engine.control.sockets import claimed_socket, default_control_path
 from reference_engine.errors import EngineError, hint_for_address
 
 

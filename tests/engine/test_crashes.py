@@ -7,13 +7,13 @@ import json
 import trio
 from patience import until
 
-from reference_engine.answering import Answering
-from reference_engine.lines import LineWriter
-from reference_engine.metrics import Metrics
-from reference_engine.sessions import SessionStore
-from reference_engine.settings import InForce, settings_for_set_file
-from reference_engine.shortage import Shortage
-from reference_engine.telemetry import open_log
+from reference_engine.calls.answering import Answering
+from reference_engine.log.line_writer import LineWriter
+from reference_engine.log.log import open_log
+from reference_engine.reports.metrics import Metrics
+from reference_engine.reports.sessions import SessionStore
+from reference_engine.settings.settings import InForce, settings_for_set_file
+from reference_engine.upkeep.shortage import Shortage
 from voicepipe import open_audiosocket_listener, open_pipeline_set
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 

@@ -11,7 +11,7 @@ import pytest
 import reference_engine
 from reference_engine.cli import main
 from reference_engine.control.app import ROUTES
-from reference_engine.metrics import Metrics
+from reference_engine.reports.metrics import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "engine.md").read_text()
 SOURCES = "".join(path.read_text() for path in Path(reference_engine.__file__).parent.rglob("*.py"))

@@ -8,7 +8,7 @@ import pytest
 import trio
 from engine_process import QUICK, open_engine
 
-from reference_engine.ended_calls import KEPT, KEPT_S, EndedCall, EndedCalls
+from reference_engine.reports.ended_calls import KEPT, KEPT_S, EndedCall, EndedCalls
 from voicepipe import CallInfo
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 

@@ -11,14 +11,14 @@ import trio
 from patience import until
 from recording import RecordedSet, pipeline
 
-from reference_engine import reloading as module
-from reference_engine import sets as sets_module
-from reference_engine.loading import load_engine_settings
-from reference_engine.reloading import Reloading
-from reference_engine.run_options import RunOptions
-from reference_engine.sets import Sets
-from reference_engine.settings import InForce
-from reference_engine.switch import Switch
+from reference_engine.reloads import reloading as module
+from reference_engine.reloads.reloading import Reloading
+from reference_engine.sets import sets as sets_module
+from reference_engine.sets.sets import Sets
+from reference_engine.settings.loading import load_engine_settings
+from reference_engine.settings.run_options import RunOptions
+from reference_engine.settings.settings import InForce
+from reference_engine.watch.task_switch import Switch
 from voicepipe import Applied, open_pipeline_set, open_runtime
 
 
@@ -134,7 +134,7 @@ async def test_all_of_it_is_once_it_can_be(engine):
 
 @pytest.mark.parametrize(
     "where",
-    ["reference_engine.sets.Sets.reload_all", "reference_engine.reloading.plan_engine_change"],
+    ["reference_engine.sets.sets.Sets.reload_all", "reference_engine.reloads.reloading.plan_engine_change"],
 )
 async def test_an_unexpected_error_does_not_stand_in_the_way_of_later_reloads(engine, where):
     before = engine.paths

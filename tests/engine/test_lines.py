@@ -8,8 +8,8 @@ from threading import Event
 
 import pytest
 
-from reference_engine import lines
-from reference_engine.lines import MOST_BYTES, LineWriter
+from reference_engine.log import line_writer as lines
+from reference_engine.log.line_writer import MOST_BYTES, LineWriter
 
 
 class Disk:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 from patience import LONG_S
 
-from reference_engine.lines import MOST, LineWriter
-from reference_engine.reload_log import reload_log
-from reference_engine.telemetry import adopt_standard_logging, open_log
+from reference_engine.log.line_writer import MOST, LineWriter
+from reference_engine.log.log import adopt_standard_logging, open_log
+from reference_engine.reports.reload_log import reload_log
 from voicepipe import Retired
 
 

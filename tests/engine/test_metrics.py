@@ -12,8 +12,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline
 
-from reference_engine.metrics import CONTENT_TYPE, ROLES, Metrics
-from reference_engine.turn_metrics import RESPONSE_S, STEP_S
+from reference_engine.reports.metrics import CONTENT_TYPE, ROLES, Metrics
+from reference_engine.reports.turn_metrics import RESPONSE_S, STEP_S
 from voicepipe import (
     CallBegan,
     CallEnded,
@@ -28,7 +28,7 @@ from voicepipe import (
     Timings,
     TurnEnded,
 )
-from voicepipe.calls.alternatives import Rung
+from voicepipe.calls.failover import Rung
 
 LABEL = ComponentLabel("a", "a", None)
 

@@ -9,10 +9,10 @@ import pytest
 import trio
 from attrs import frozen
 
-from reference_engine import records as records_module
+from reference_engine.calls import records as records_module
+from reference_engine.calls.records import TELL_S, open_records
 from reference_engine.errors import EngineError
-from reference_engine.metrics import Metrics
-from reference_engine.records import TELL_S, open_records
+from reference_engine.reports.metrics import Metrics
 
 
 @frozen
@@ -110,7 +110,7 @@ async def test_losses_are_said_once_a_minute_and_counted(tmp_path, monkeypatch, 
     with open_records(tmp_path / "calls.jsonl") as records:
         metrics = Metrics({}, records_lost=lambda: records.lost)
         assert "voicepipe_records_lost_total 0.0" in metrics.exposition().decode()
-        monkeypatch.setattr("reference_engine.lines.MOST_BYTES", 1)
+        monkeypatch.setattr("reference_engine.log.line_writer.MOST_BYTES", 1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(records.tell, log)
             await trio.sleep(1.5 * TELL_S)

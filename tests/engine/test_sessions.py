@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reference_engine.bodies import session_body
-from reference_engine.sessions import SessionStore
+from reference_engine.reports.json_bodies import session_body
+from reference_engine.reports.sessions import SessionStore
 from voicepipe import CallBegan, CallEnded, CallInfo, ComponentLabel, ReplyStarted, SpeechDetected, TurnEnded
 
 LABEL = ComponentLabel(name="any", adapter="any", model=None)

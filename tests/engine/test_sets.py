@@ -12,13 +12,13 @@ import trio.testing
 from patience import LONG_S, until
 from recording import RecordedSet, pipeline
 
-from reference_engine import served_set
-from reference_engine import sets as module
-from reference_engine.coalescing import Coalesced
-from reference_engine.served_set import VersionChangedError
-from reference_engine.sets import Sets
-from reference_engine.settings import EngineSettings, InForce, ListenerSettings
-from reference_engine.switch import Switch
+from reference_engine.reloads.coalescing import Coalesced
+from reference_engine.sets import served_set
+from reference_engine.sets import sets as module
+from reference_engine.sets.served_set import VersionChangedError
+from reference_engine.sets.sets import Sets
+from reference_engine.settings.settings import EngineSettings, InForce, ListenerSettings
+from reference_engine.watch.task_switch import Switch
 from voicepipe import Applied, Rejected, open_pipeline_set, open_runtime
 
 

@@ -6,7 +6,7 @@ import pytest
 import structlog
 import trio
 
-from reference_engine.upkeep import FIRST_S, LONGEST_S, Told, keep_up
+from reference_engine.upkeep.tasks import FIRST_S, LONGEST_S, Told, keep_up
 
 
 class Task:

@@ -11,8 +11,8 @@ import trio
 from patience import LONG_S, until
 from watched import Silent
 
-from reference_engine import watching
-from reference_engine.watching import watch_set
+from reference_engine.watch import watching
+from reference_engine.watch.watching import watch_set
 from voicepipe import PipelineSetClosed
 
 QUIET_S = 0.1

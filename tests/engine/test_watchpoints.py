@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from reference_engine.watchpoints import MAX_DIRECTORIES, states_of, watchpoints_of
+from reference_engine.watch.watchpoints import MAX_DIRECTORIES, states_of, watchpoints_of
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from subprocess import run
 
 import pytest
 
-from reference_engine import commands, starting, stopping
+from reference_engine import commands, starting
+from reference_engine.lifecycle import stopping
 
 UNIT = Path(__file__).parents[2] / "examples/deploy/systemd/voicepipe.service"
 

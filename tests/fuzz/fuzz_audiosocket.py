@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from voicepipe.errors import TransportError
-from voicepipe.transports.audiosocket_audio import AudioCheck
-from voicepipe.transports.audiosocket_wire import HEADER_BYTES, KINDS, MAX_PAYLOAD, RATES, Decoder
+from voicepipe.transports.audiosocket.audio import AudioCheck
+from voicepipe.transports.audiosocket.wire import HEADER_BYTES, KINDS, MAX_PAYLOAD, RATES, Decoder
 
 CAPTURES = Path(__file__).parents[1] / "data" / "asterisk"
 

@@ -11,10 +11,10 @@ from attrs import evolve
 from garbage import left_to_the_collector, ours
 
 from voicepipe.calls.events import CallEnded
+from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.components.requests import Dtmf
 from voicepipe.config.settings import LimitsSettings
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, TextDelta, ToolCall
-from voicepipe.requests import Dtmf
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 

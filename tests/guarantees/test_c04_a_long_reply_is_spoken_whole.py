@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from voicepipe.audio import FRAME_MS
-from voicepipe.calls.playout import HIGH_WATER_MS
+from voicepipe.calls.replies.playout import HIGH_WATER_MS
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ToneTextToSpeech
 

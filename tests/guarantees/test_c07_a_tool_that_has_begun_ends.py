@@ -5,14 +5,14 @@ import trio
 
 from voicepipe.calls.call import open_call
 from voicepipe.calls.events import CallEnded, ToolEnded, ToolStarted
-from voicepipe.calls.tool_functions import FunctionTool
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import ToolCall, ToolResults
 from voicepipe.config.settings import LimitsSettings
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import ToolCall, ToolResults
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.testing.pipelines import open_test_pipeline
 from voicepipe.testing.transport import MemoryTransport
+from voicepipe.tools.functions import FunctionTool
 
 LONG = "I am looking that up for you now, it takes a while, so please stay on the line until I have it."
 

@@ -3,9 +3,9 @@
 import pytest
 
 from voicepipe.calls.events import CallEnded, DtmfReceived, ReplyStarted
+from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.components.requests import CallInfo, CallStarted, Dtmf, Message, Silence
 from voicepipe.config.settings import DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
-from voicepipe.events import ReplyDone, TextDelta, ToolCall
-from voicepipe.requests import CallInfo, CallStarted, Dtmf, Message, Silence
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport

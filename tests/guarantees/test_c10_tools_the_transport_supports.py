@@ -7,14 +7,14 @@ from patience import LONG_S
 from voicepipe.calls.call import open_call
 from voicepipe.calls.events import ComponentFailed
 from voicepipe.calls.record import CallRecorder
-from voicepipe.events import ReplyDone, TextDelta, ToolCall
-from voicepipe.requests import ToolResults
+from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
+from voicepipe.components.requests import ToolResults
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.pipelines import open_test_pipeline
 from voicepipe.testing.transport import MemoryTransport
-from voicepipe.transports.audiosocket import open_audiosocket_listener
+from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
 
 
 async def offered(tools, can):

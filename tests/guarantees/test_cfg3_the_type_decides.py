@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 from attrs import frozen
 
+from voicepipe.components.registry import Adapter, Registry
 from voicepipe.config.load import load_config
 from voicepipe.errors import ConfigError
-from voicepipe.registry import Adapter, Registry
 
 
 @frozen

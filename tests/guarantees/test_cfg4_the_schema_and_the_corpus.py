@@ -11,7 +11,7 @@ from config_adapters import REGISTRY
 from json_documents import read_as_editors_do
 from jsonschema import Draft202012Validator
 
-from voicepipe.config.schema import json_schema
+from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,7 @@
 
 from benchmarks.big_reload import pauses_line, reload_under_calls
 
-from voicepipe.collector import FEW
+from voicepipe.pipelines.gc_schedule import FEW
 
 
 async def test_cfg5_a_thousand_pipelines_are_reloaded_under_calls() -> None:

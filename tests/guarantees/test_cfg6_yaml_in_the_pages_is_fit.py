@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from attrs import field, frozen, validators
 
-from reference_engine.loading import load_engine_settings
+from reference_engine.settings.loading import load_engine_settings
 from voicepipe import Adapter, CaFile, Registry, Secret, installed, load_config
 
 ROOT = Path(__file__).parents[2]

@@ -12,13 +12,13 @@ import pytest
 from flaky import FlakyLlm, FlakyStt, FlakyTts, Telephone, Trouble
 
 from voicepipe import ComponentError, ComponentFailed, FailedOver
+from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.config.settings import (
     BudgetsSettings,
     LanguageModelBudgets,
     SpeechToTextBudgets,
     TextToSpeechBudgets,
 )
-from voicepipe.events import ReplyDone, TextDelta
 from voicepipe.testing.calls import RehearsedCall
 
 BUDGETS = BudgetsSettings(

@@ -11,10 +11,10 @@ import trio
 from flaky import FlakyTts, Telephone, Trouble
 
 from voicepipe import ComponentError, ComponentFailed, FailedOver, tool
-from voicepipe.components import Resources
+from voicepipe.components.events import ReplyDone, SpeechAudio, TextDelta
+from voicepipe.components.protocols import Resources
+from voicepipe.components.requests import CallStarted, Silence, ToolCall, ToolResults
 from voicepipe.config.settings import BudgetsSettings, LanguageModelBudgets, SpeechSettings, TextToSpeechBudgets
-from voicepipe.events import ReplyDone, SpeechAudio, TextDelta
-from voicepipe.requests import CallStarted, Silence, ToolCall, ToolResults
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 
 BUDGETS = BudgetsSettings(
@@ -223,7 +223,7 @@ async def test_text_that_comes_while_the_caller_still_listens_is_not_late(autoju
 @pytest.mark.parametrize("name", ["nothing but a tool call", "an emoji", "dots, and a tool call", "code", "a rule"])
 async def test_espeak_is_never_blamed(name):
     """The real engine, in its helper process and in real time: whose task sees the end first is decided there."""
-    from voicepipe.adapters.espeak import EspeakOptions, tts  # noqa: PLC0415 - with its library
+    from voicepipe.adapters.espeak.tts import EspeakOptions, tts  # noqa: PLC0415 - with its library
 
     events = WORDLESS[name]
     async with tts.open(EspeakOptions(), Resources("test", trio.CapacityLimiter(2))) as voice:

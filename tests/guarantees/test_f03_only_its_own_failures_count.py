@@ -13,7 +13,7 @@ from flaky import FlakyLlm, FlakyStt, FlakyTts, Telephone
 from recording import RecordedSet, pipeline
 
 from voicepipe import CallInfo, ComponentError, ComponentFailed, FailedOver, open_call
-from voicepipe.events import ReplyDone, TextDelta
+from voicepipe.components.events import ReplyDone, TextDelta
 
 REFUSALS = {
     "too long": ComponentError("HTTP 400", retryable=False, too_long=True),

@@ -204,9 +204,9 @@ async def asked(engine):
 STUCK = """
 import sys, trio
 from reference_engine import stopping
-from reference_engine.lines import LineWriter
-from reference_engine.sessions import SessionStore
-from reference_engine.telemetry import open_log
+from reference_engine.log.line_writer import LineWriter
+from reference_engine.reports.sessions import SessionStore
+from reference_engine.log.log import open_log
 
 async def main(log):
     with trio.CancelScope() as everything:

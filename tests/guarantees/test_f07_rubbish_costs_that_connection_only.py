@@ -16,8 +16,8 @@ from engine_process import open_engine
 from patience import LONG_S, until
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
-from voicepipe.transports.audiosocket import serve_audiosocket
-from voicepipe.transports.audiosocket_wire import ERROR, HANGUP, MAX_PAYLOAD, encode_audio, encode_uuid
+from voicepipe.transports.audiosocket.listener import serve_audiosocket
+from voicepipe.transports.audiosocket.wire import ERROR, HANGUP, MAX_PAYLOAD, encode_audio, encode_uuid
 
 HELLO = encode_uuid(UUID(int=1))
 SAID = np.arange(1, 8001, dtype="<i2")

@@ -7,8 +7,8 @@ import trio
 from engine_process import TWO_SETS, open_engine
 
 from reference_engine.control.app import ROUTES
-from reference_engine.loading import load_engine_settings
-from reference_engine.settings import AdminSettings, ListenerSettings, is_loopback
+from reference_engine.settings.loading import load_engine_settings
+from reference_engine.settings.settings import AdminSettings, ListenerSettings, is_loopback
 from voicepipe import ConfigError
 
 TOKEN = "a-token-of-sixteen"

@@ -13,8 +13,8 @@ from engine_process import open_engine
 from recording import RecordedSet, pipeline, raising
 
 from voicepipe import Applied, ConfigError, Rejected
+from voicepipe.components.registry import Broken
 from voicepipe.pipelines import pipeline_set
-from voicepipe.registry import Broken
 
 RANDOM = random.Random(3)
 RUBBISH = {

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from recording import RecordedSet, pipeline, raising
 
-from reference_engine.reload_log import reload_log
+from reference_engine.reports.reload_log import reload_log
 from voicepipe import ComponentError
 
 PROBLEM = {"file", "line", "column", "path", "message", "hint"}

@@ -9,7 +9,7 @@ from patience import LONG_S
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline, raising
 
-from reference_engine.metrics import Metrics
+from reference_engine.reports.metrics import Metrics
 from voicepipe import ComponentError
 
 NAMES = {

@@ -11,8 +11,8 @@ import trio
 from patience import until
 from recording import RecordedSet, pipeline, raising
 
-from reference_engine.bodies import set_body
-from reference_engine.last_known_good import (
+from reference_engine.reports.json_bodies import set_body
+from reference_engine.sets.last_known_good import (
     LastKnownGood,
     UnusableError,
     keep_sources,

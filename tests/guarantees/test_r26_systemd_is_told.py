@@ -14,7 +14,7 @@ from engine_process import open_engine
 from patience import LONG_S
 from recording import RecordedSet, pipeline, raising
 
-from reference_engine.systemd import MAX_STATUS, ServiceManager
+from reference_engine.lifecycle.systemd import MAX_STATUS, ServiceManager
 from voicepipe import ComponentError
 
 

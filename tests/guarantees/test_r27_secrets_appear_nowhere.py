@@ -12,11 +12,11 @@ import pytest
 from attrs import frozen
 from recording import make_component
 
-from reference_engine.bodies import outcome_body, set_body, version_detail_body
-from reference_engine.lines import LineWriter
-from reference_engine.metrics import Metrics
-from reference_engine.reload_log import reload_log
-from reference_engine.telemetry import open_log
+from reference_engine.log.line_writer import LineWriter
+from reference_engine.log.log import open_log
+from reference_engine.reports.json_bodies import outcome_body, set_body, version_detail_body
+from reference_engine.reports.metrics import Metrics
+from reference_engine.reports.reload_log import reload_log
 from voicepipe import (
     Adapter,
     Applied,
@@ -34,8 +34,8 @@ from voicepipe import (
     open_pipeline_set,
     problems_as_data,
 )
-from voicepipe.edge import at_edge
-from voicepipe.registry import ROLES
+from voicepipe.components.boundary import at_edge
+from voicepipe.components.registry import ROLES
 
 CANARIES = {
     "KEY": "canary-in-the-environment",

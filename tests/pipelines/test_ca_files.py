@@ -13,9 +13,9 @@ from vendors.openai_server import OpenAIServer
 from vendors.serving import VendorServer, open_vendor
 
 from voicepipe import Applied, CallInfo, Rejected, ToolContext, Unchanged
-from voicepipe.adapters.openai_llm import llm
+from voicepipe.adapters.openai.llm import llm
+from voicepipe.components.tls import tls_context
 from voicepipe.pipelines.runtime import open_runtime
-from voicepipe.tls import tls_context
 
 
 @pytest.fixture

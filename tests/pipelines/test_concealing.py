@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from recording import RecordedSet, pipeline
 
-from reference_engine.sets import conceal_all
+from reference_engine.sets.sets import conceal_all
 from voicepipe import Applied, Rejected
 from voicepipe.errors import ComponentError
 from voicepipe.pipelines.runtime import open_runtime

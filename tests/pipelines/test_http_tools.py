@@ -8,12 +8,12 @@ from config_adapters import ENVIRON, REGISTRY
 from patience import LONG_S
 from vendors.serving import Fault, VendorServer, open_vendor
 
-from voicepipe.calls.tool_functions import ToolContext
+from voicepipe.components.requests import CallInfo
+from voicepipe.components.tls import tls_context
 from voicepipe.config.load import load_config
 from voicepipe.errors import ToolError
-from voicepipe.pipelines.http_tools import MOST_BYTES, http_tool, open_client
-from voicepipe.requests import CallInfo
-from voicepipe.tls import tls_context
+from voicepipe.tools.functions import ToolContext
+from voicepipe.tools.http import MOST_BYTES, http_tool, open_client
 
 CONTEXT = ToolContext("c", CallInfo())
 FILE = """\

@@ -134,7 +134,7 @@ async def test_whatever_a_helper_answers_rejects_the_file_and_ends_nothing(path,
     program = (
         "import collections, pickle, sys\n"
         "from voicepipe.config.fingerprint import adapters_on_disk, say_code\n"
-        "from voicepipe.registry import installed\n"
+        "from voicepipe.components.registry import installed\n"
         "say_code()\nadapters = adapters_on_disk(installed())\n" + answer
     )
     async with serving(path) as pipelines:

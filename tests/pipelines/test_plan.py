@@ -7,8 +7,8 @@ from pathlib import Path
 import attrs
 from recording import RecordingAdapters
 
+from voicepipe.components.values import Secret
 from voicepipe.config.settings import LoggingSettings, OnFailure, PipelineSettings, SetConfig
-from voicepipe.config.values import Secret
 from voicepipe.errors import Location, Problem
 from voicepipe.pipelines.plan import Plan, plan_change, reachable_components
 

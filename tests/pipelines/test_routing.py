@@ -14,12 +14,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from recording import RecordedSet, pipeline
 
+from voicepipe.components.requests import CallInfo
+from voicepipe.components.values import Secret
 from voicepipe.config.settings import LoggingSettings, PipelineSettings, Route, SetConfig, When
-from voicepipe.config.values import Secret
 from voicepipe.errors import Location
 from voicepipe.pipelines.routing import WITHHELD, Choice, choose, compare
 from voicepipe.pipelines.snapshot import Snapshot
-from voicepipe.requests import CallInfo
 
 EVERYONE = When()
 

@@ -10,10 +10,10 @@ from recording import RecordingAdapters, raising
 from trio.testing import wait_all_tasks_blocked
 
 from voicepipe.audio import AudioFormat
+from voicepipe.components.requests import Listen
 from voicepipe.errors import ComponentError
 from voicepipe.pipelines.runtime import open_runtime
 from voicepipe.pipelines.shared_component import CLOSE_S, REOPEN_DEADLINE_S, REOPEN_S
-from voicepipe.requests import Listen
 from voicepipe.testing.components import ToneTextToSpeech
 
 AUDIO = AudioFormat(8000)

@@ -12,9 +12,9 @@ from vendors.serving import VendorServer, open_vendor
 
 import voicepipe
 from voicepipe.calls.call import open_call
-from voicepipe.events import ReplyDone, TextDelta
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import ToolCall, ToolResults
 from voicepipe.pipelines.outcome import Applied, Unchanged
-from voicepipe.requests import ToolCall, ToolResults
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.transport import MemoryTransport
 

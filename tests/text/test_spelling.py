@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from word_tables import table
 
-from voicepipe.calls.endpointing import silence_ms
+from voicepipe.calls.turns.endpointing import silence_ms
 from voicepipe.config.settings import TurnsSettings
 
 TURNS = TurnsSettings()

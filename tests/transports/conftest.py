@@ -10,8 +10,8 @@ import pytest
 import trio
 from attrs import define, field
 
-from voicepipe.transports.audiosocket import serve_audiosocket
-from voicepipe.transports.audiosocket_wire import RATES, Decoder, encode_audio
+from voicepipe.transports.audiosocket.listener import serve_audiosocket
+from voicepipe.transports.audiosocket.wire import RATES, Decoder, encode_audio
 
 ASTERISK = Path(__file__).parents[1] / "data" / "asterisk"
 

@@ -15,8 +15,8 @@ import pytest
 from voicepipe.audio import AudioFormat, from_pcm16, open_converter
 from voicepipe.errors import TransportError
 from voicepipe.testing.transport import voice
-from voicepipe.transports.audiosocket_audio import AudioCheck, codec_of, sound_of
-from voicepipe.transports.audiosocket_wire import KINDS, RATES, Decoder
+from voicepipe.transports.audiosocket.audio import AudioCheck, codec_of, sound_of
+from voicepipe.transports.audiosocket.wire import KINDS, RATES, Decoder
 
 DATA = Path(__file__).parents[1] / "data"
 ADD_SLIN = "in the dialplan, add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"

@@ -13,9 +13,9 @@ import trio
 import trio.testing
 from patience import LONG_S, until
 
-from voicepipe.transports import audiosocket
-from voicepipe.transports.audiosocket import open_audiosocket_listener, serve_audiosocket
-from voicepipe.transports.audiosocket_wire import HANGUP, encode_audio, encode_uuid
+from voicepipe.transports.audiosocket import listener as audiosocket
+from voicepipe.transports.audiosocket.listener import open_audiosocket_listener, serve_audiosocket
+from voicepipe.transports.audiosocket.wire import HANGUP, encode_audio, encode_uuid
 
 HELLO = encode_uuid(UUID(int=7)) + encode_audio(0x10, bytes(320))
 

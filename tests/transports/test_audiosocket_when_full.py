@@ -11,9 +11,9 @@ from patience import LONG_S, until
 
 from voicepipe.errors import CallRefused
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
-from voicepipe.transports import audiosocket
-from voicepipe.transports.audiosocket import open_audiosocket_listener
-from voicepipe.transports.audiosocket_wire import ERROR, HANGUP, encode_audio, encode_uuid
+from voicepipe.transports.audiosocket import listener as audiosocket
+from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
+from voicepipe.transports.audiosocket.wire import ERROR, HANGUP, encode_audio, encode_uuid
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.listening_socket import ListeningSocket
 

@@ -9,10 +9,7 @@ from uuid import uuid4
 import trio
 from attrs import evolve
 
-from voicepipe.calls import turn_events as turns
-from voicepipe.calls.alternatives import Alternatives
 from voicepipe.calls.conversation import Conversation
-from voicepipe.calls.echo import EchoGuard
 from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
@@ -23,34 +20,37 @@ from voicepipe.calls.events import (
     SpeechDetected,
     Transcribed,
 )
-from voicepipe.calls.listening import Listening
-from voicepipe.calls.playout import Playout
+from voicepipe.calls.failover import Alternatives
+from voicepipe.calls.listening.echo import EchoGuard
+from voicepipe.calls.listening.listening import Listening
+from voicepipe.calls.observing import Telling
 from voicepipe.calls.recording import RecordedTransport, recording_path
-from voicepipe.calls.replies import Replies
-from voicepipe.calls.speaking import Speaker
+from voicepipe.calls.replies.playout import Playout
+from voicepipe.calls.replies.replies import Replies
+from voicepipe.calls.replies.speaking import Speaker
 from voicepipe.calls.tasks import CallTasks
-from voicepipe.calls.telling import Telling
-from voicepipe.calls.tool_functions import ToolContext
-from voicepipe.calls.tool_running import ToolRuns
-from voicepipe.calls.toolbox import Toolbox
-from voicepipe.calls.turn_events import Ending
-from voicepipe.calls.turns import TurnTaking
+from voicepipe.calls.tools.running import ToolRuns
+from voicepipe.calls.tools.toolbox import Toolbox
+from voicepipe.calls.turns import events as turns
+from voicepipe.calls.turns.events import Ending
+from voicepipe.calls.turns.rules import TurnTaking
+from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
 from voicepipe.errors import ComponentError, without_frames
-from voicepipe.events import EndOfTurn, Transcript, TurnResumed
 from voicepipe.nurseries import defect_of, open_hidden_nursery
+from voicepipe.tools.functions import ToolContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from voicepipe.audio import AudioFormat
-    from voicepipe.calls.alternatives import Rung
     from voicepipe.calls.events import CallEvent, Observer, Outcome
-    from voicepipe.calls.turn_events import Action, Event
-    from voicepipe.calls.vad import Edge
-    from voicepipe.components import Role
-    from voicepipe.events import TranscriptEvent
+    from voicepipe.calls.failover import Rung
+    from voicepipe.calls.listening.vad import Edge
+    from voicepipe.calls.turns.events import Action, Event
+    from voicepipe.components.events import TranscriptEvent
+    from voicepipe.components.protocols import Role
+    from voicepipe.components.requests import CallInfo
     from voicepipe.pipelines.snapshot import OpenedSpeechToText, Pipeline
-    from voicepipe.requests import CallInfo
     from voicepipe.transports.protocol import Transport
 
 HANG_UP_S = 5.0

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from voicepipe.calls.history import latest
-from voicepipe.requests import CallStarted, Dtmf, Message, ReplyRequest, ToolResults, Utterance
+from voicepipe.components.requests import CallStarted, Dtmf, Message, ReplyRequest, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from voicepipe.calls.spoken_reply import SpokenReply
-    from voicepipe.calls.turn_events import CallerInput
+    from voicepipe.calls.replies.reply import SpokenReply
+    from voicepipe.calls.turns.events import CallerInput
+    from voicepipe.components.requests import CallInfo, Listen, Tool, ToolCall, Trigger
     from voicepipe.config.history import HistorySettings
-    from voicepipe.requests import CallInfo, Listen, Tool, ToolCall, Trigger
 
 MOST_TOOL_ROUNDS = 8
 """How often in a row a model may reply to results by calling tools; then it is offered none until the caller speaks."""

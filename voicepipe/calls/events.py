@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
+from voicepipe.components.requests import CallInfo
 from voicepipe.errors import ComponentError
-from voicepipe.requests import CallInfo
 from voicepipe.roles import Role
 
 if TYPE_CHECKING:

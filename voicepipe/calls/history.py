@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from voicepipe.requests import Dtmf, ToolResults, Utterance
+from voicepipe.components.requests import Dtmf, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from voicepipe.requests import Message, ReplyRequest, Trigger
+    from voicepipe.components.requests import Message, ReplyRequest, Trigger
 
 MOST_SHORTENINGS = 3
 """How often a request is sent again because it was too long: half of the conversation, a quarter, the turn alone."""

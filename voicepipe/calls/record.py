@@ -19,8 +19,8 @@ from voicepipe.calls.events import (
     ToolEnded,
     TurnEnded,
 )
-from voicepipe.components import Role
-from voicepipe.requests import CallInfo
+from voicepipe.components.protocols import Role
+from voicepipe.components.requests import CallInfo
 
 if TYPE_CHECKING:
     from voicepipe.calls.events import CallEvent

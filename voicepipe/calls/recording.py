@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voicepipe.calls.recording_file import Readers
-    from voicepipe.requests import CallInfo
+    from voicepipe.components.requests import CallInfo
     from voicepipe.transports.protocol import CallSink, Capability, Transport
 
 SAVE_S = 5.0

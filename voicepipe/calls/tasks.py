@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from voicepipe.calls.turn_events import Ending
+from voicepipe.calls.turns.events import Ending
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import defect_of
 

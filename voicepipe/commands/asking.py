@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from voicepipe.distribution import install_hint
+from voicepipe.components.distribution import install_hint
+from voicepipe.components.tls import FILE_VARIABLE, tls_context, tls_failure
 from voicepipe.documents import did_you_mean, shown
 from voicepipe.errors import VoicepipeError
-from voicepipe.tls import FILE_VARIABLE, tls_context, tls_failure
 
 if TYPE_CHECKING:
     import httpx

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from voicepipe.commands.probing import probe
 from voicepipe.commands.tools import add_tools_to, tools_of
+from voicepipe.components.registry import ROLES, installed
 from voicepipe.config.load import Presumed, load_with_places, load_without_secrets
 from voicepipe.config.report import format_json, format_problems
 from voicepipe.documents.words import printable
 from voicepipe.errors import ConfigError, Problem
 from voicepipe.pipelines.pipeline_set import OPEN_S
-from voicepipe.registry import ROLES, installed
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import attrs
 import yaml
 
-from voicepipe.catalogue import Entry, catalogue
-from voicepipe.described import as_data
+from voicepipe.components.registry import ROLES, installed
+from voicepipe.config.describe.fields import as_data
+from voicepipe.config.describe.installed import Entry, catalogue
 from voicepipe.documents import did_you_mean, shown
-from voicepipe.registry import ROLES, installed
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
     from collections.abc import Iterable, Iterator
 
-    from voicepipe.described import DescribedField
+    from voicepipe.config.describe.fields import DescribedField
 
 _DESCRIPTION = """\
 Lists the components that pipelines may use, by role. With a name: its options, with types, units, bounds, defaults

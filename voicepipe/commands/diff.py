@@ -12,7 +12,7 @@ import attrs
 
 from voicepipe.commands.asking import NoAnswerError, ask_serving
 from voicepipe.commands.tools import add_tools_to, tools_of
-from voicepipe.config.effective import comparable, effective
+from voicepipe.config.describe.effective import comparable, effective
 from voicepipe.config.load import load_config
 from voicepipe.config.report import format_json, format_problems
 from voicepipe.documents import shown

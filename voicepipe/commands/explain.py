@@ -12,13 +12,13 @@ from attrs import frozen
 
 from voicepipe.commands.columns import in_columns
 from voicepipe.commands.tools import add_tools_to, tools_of
+from voicepipe.components.requests import CallInfo
+from voicepipe.config.describe.provenance import PipelineProvenance, Setting, provenance_of
 from voicepipe.config.load import load_with_places
-from voicepipe.config.provenance import PipelineProvenance, Setting, provenance_of
 from voicepipe.config.report import format_json, format_problems
 from voicepipe.documents import shown
 from voicepipe.errors import ConfigError, Location
 from voicepipe.pipelines.routing import Choice, choose, compare
-from voicepipe.requests import CallInfo
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

@@ -16,9 +16,9 @@ from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.runtime import open_runtime
 
 if TYPE_CHECKING:
+    from voicepipe.components.registry import Registry
     from voicepipe.config.load import PlacedConfig
     from voicepipe.config.settings import SetConfig
-    from voicepipe.registry import Registry
 
 PROGRESS_S = 0.2
 """How often the line on the terminal is written again."""

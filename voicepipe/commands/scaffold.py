@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
-from voicepipe.distribution import DISTRIBUTION
+from voicepipe.components.distribution import DISTRIBUTION
 
 if TYPE_CHECKING:
-    from voicepipe.components import Role
+    from voicepipe.components.protocols import Role
 
 Over = Literal["inside", "http", "websocket", "process"]
 """What an adapter speaks to: a library in the same process, a service, or a process of its own."""

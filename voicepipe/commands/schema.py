@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
-from voicepipe.config.schema import json_schema
+from voicepipe.config.describe.json_schema import json_schema
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction

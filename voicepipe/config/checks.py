@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from voicepipe.config.values import Directory
+from voicepipe.components.values import Directory
 from voicepipe.documents import path_of
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from voicepipe.config.secrets import Secrets
+    from voicepipe.components.registry import Adapter
+    from voicepipe.components.secrets import Secrets
     from voicepipe.documents import Place
-    from voicepipe.registry import Adapter
 
 NOWHERE = Location(Path())
 """Where an adapter's `check` puts a problem of an option: `path` says which one."""

@@ -13,15 +13,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from voicepipe.components.registry import Registry
+from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.paths import NO_PATH_HINT, why_no_path
 from voicepipe.config.reading import SetReading, ca_file_hook, directory_hook, file_hook, secret_hook, set_reading
-from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.documents import Document, Place, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Sequence
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

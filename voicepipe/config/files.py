@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from voicepipe.components.values import Directory, File
 from voicepipe.config.hashes import hash_of
 from voicepipe.config.paths import NO_PATH_HINT, absolute_path, why_no_path
-from voicepipe.config.values import Directory, File
 from voicepipe.documents import among
 
 if TYPE_CHECKING:

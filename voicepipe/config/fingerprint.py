@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from voicepipe.registry import Registry
+    from voicepipe.components.registry import Registry
 
 _PACKAGE = Path(__file__).parents[1]
 _SUFFIXES = (".py", ".pyc")

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import field, frozen
 
+from voicepipe.components.registry import installed
 from voicepipe.config.fingerprint import adapters_on_disk
 from voicepipe.config.hashes import Signature, known_hashes, learn
 from voicepipe.config.load import load_config
 from voicepipe.config.paths import know_working_directory, working_directory
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.registry import installed
 
 if TYPE_CHECKING:
+    from voicepipe.components.registry import Registry
     from voicepipe.config.settings import SetConfig
-    from voicepipe.registry import Registry
 
 
 class DefectError(ConfigError):

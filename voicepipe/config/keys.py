@@ -13,8 +13,8 @@ from typing import Any
 
 import attrs
 
+from voicepipe.components.values import Directory, File, Secret
 from voicepipe.config.interpolate import is_literal
-from voicepipe.config.values import Directory, File, Secret
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Node, Scalar, Sequence
 

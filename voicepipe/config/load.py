@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve, frozen
 
+from voicepipe.components.registry import ROLES, Registry, installed
+from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.keys import sha256_of, written
 from voicepipe.config.reading import (
@@ -33,18 +35,16 @@ from voicepipe.config.sections import (
     ToolName,
 )
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
-from voicepipe.config.tools import ArgumentsSchema, check_tools, schema_hook
-from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.documents import Place, Refused, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Node
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.registry import ROLES, Registry, installed
+from voicepipe.tools.settings import ArgumentsSchema, check_tools, schema_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from voicepipe.config.secrets import Secrets
+    from voicepipe.components.secrets import Secrets
 
 
 @frozen

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
 
 from attrs import evolve
 
+from voicepipe.components.secrets import SHORTEST_KEY, Secrets, names_a_secret
+from voicepipe.components.tls import fault_of_ca_file
+from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
-from voicepipe.config.secrets import SHORTEST_KEY, Secrets, names_a_secret
-from voicepipe.config.values import CaFile, Directory, File, Secret
 from voicepipe.documents import Place, Reading, did_you_mean, likely, shown
-from voicepipe.tls import fault_of_ca_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from voicepipe.components import Role
+    from voicepipe.components.protocols import Role
+    from voicepipe.components.registry import Registry
     from voicepipe.config.sections import Resolved
     from voicepipe.documents.nodes import Scalar
     from voicepipe.documents.places import Source
     from voicepipe.errors import Location, Problem
-    from voicepipe.registry import Registry
 
 _FIRST_SENTENCE = re.compile(r".*?[^.](?=\.(\s|$)|\n|$)", re.DOTALL)
 """Of a docstring, without its full stop."""
@@ -64,7 +64,7 @@ class SetReading(Reading):
 
     def about(self, of: type, name: str) -> tuple[str, str]:
         """What a field says of itself, as the reference has it: what is wrong is rare, so nobody waits for it."""
-        from voicepipe.described import describe  # noqa: PLC0415 - it reads the class's source
+        from voicepipe.config.describe.fields import describe  # noqa: PLC0415 - it reads the class's source
 
         one = next(field for field in describe(of).fields if field.name == name)
         bounds = evolve(one.bounds, choices=(), pattern=None)  # which messages have

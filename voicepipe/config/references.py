@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
-from voicepipe.components import Role
+from voicepipe.components.protocols import Role
+from voicepipe.components.registry import ROLES
+from voicepipe.components.values import Secret
 from voicepipe.config.checks import check, check_installed, label_of, placed
 from voicepipe.config.keys import identity, sha256_of, written_fields
 from voicepipe.config.reading import SetReading, set_reading
 from voicepipe.config.sections import Alternatives, Resolved
 from voicepipe.config.settings import ComponentSettings
-from voicepipe.config.values import Secret
 from voicepipe.documents import Place, Refused, among, did_you_mean, likely, path_of, shown
 from voicepipe.documents.nodes import Mapping, Scalar, Sequence
-from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

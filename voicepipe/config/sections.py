@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from voicepipe.components.values import File
 from voicepipe.config.history import HistorySettings
 from voicepipe.config.kept import LoggingSettings, RecordingSettings
 from voicepipe.config.settings import (
@@ -22,9 +23,8 @@ from voicepipe.config.settings import (
     StreamingSettings,
     TurnsSettings,
 )
-from voicepipe.config.tools import ToolSettings
-from voicepipe.config.values import File
 from voicepipe.documents import Place
+from voicepipe.tools.settings import ToolSettings
 
 
 class ToolName(str):

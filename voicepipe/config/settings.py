@@ -13,14 +13,14 @@ from typing import Any, Literal
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, matches_re
 
-from voicepipe.components import Role
+from voicepipe.components.protocols import Role
+from voicepipe.components.secrets import Secrets
 from voicepipe.config.history import HistorySettings
 from voicepipe.config.kept import LoggingSettings, RecordingSettings
 from voicepipe.config.patterns import plain_number
-from voicepipe.config.secrets import Secrets
-from voicepipe.config.tools import ToolSettings
 from voicepipe.errors import Location
 from voicepipe.text.backchannel_phrases import BACKCHANNELS
+from voicepipe.tools.settings import ToolSettings
 
 TOOLS = ("hang_up", "transfer", "send_dtmf")
 """The tools that every call has; an integrator's own come besides."""

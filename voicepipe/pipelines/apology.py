@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.edge import raised_in_use
+from voicepipe.components.boundary import raised_in_use
+from voicepipe.components.events import SpeechAudio
 from voicepipe.errors import ComponentError, Problem
-from voicepipe.events import SpeechAudio
 from voicepipe.pipelines.snapshot import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from voicepipe.components import SpeechStream
+    from voicepipe.components.protocols import SpeechStream
     from voicepipe.config.settings import PipelineSettings
     from voicepipe.pipelines.shared_component import SharedComponent
 

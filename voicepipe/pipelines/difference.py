@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
-from voicepipe.config.effective import Shown
+from voicepipe.components.registry import ROLES
+from voicepipe.config.describe.effective import Shown
 from voicepipe.config.keys import sha256_of
 from voicepipe.documents import path_of
-from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

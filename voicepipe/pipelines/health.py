@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import frozen
 
-from voicepipe.breaker import Breaker, BreakerState
-from voicepipe.components import Role
+from voicepipe.components.breaker import Breaker, BreakerState
+from voicepipe.components.protocols import Role
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:

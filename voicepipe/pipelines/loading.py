@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from voicepipe.components.registry import installed
 from voicepipe.config.fingerprint import adapters_of_this_process, code_of_this_process, code_on_disk
 from voicepipe.config.hashes import known_hashes, learn
 from voicepipe.config.helper import Preface, Request, broke_down, defect, read
 from voicepipe.config.paths import working_directory
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.registry import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import TypeAlias
 
-    from voicepipe.registry import Registry
+    from voicepipe.components.registry import Registry
 
     Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
     """Where `${NAME}` is looked up; a function, called in a thread, gives it anew for each reading; None: the process's

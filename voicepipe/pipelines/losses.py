@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from voicepipe.components.registry import ROLES
 from voicepipe.errors import ComponentsUnavailable
-from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

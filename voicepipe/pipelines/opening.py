@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from voicepipe.calls.events import ComponentLabel
+from voicepipe.components.registry import ROLES
 from voicepipe.errors import ComponentError, ComponentsUnavailable, Problem
 from voicepipe.pipelines.apology import Apologies
-from voicepipe.pipelines.http_tools import http_tool
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.snapshot import (
     Opened,
@@ -22,18 +22,18 @@ from voicepipe.pipelines.snapshot import (
     Pipeline,
     Snapshot,
 )
-from voicepipe.registry import ROLES
+from voicepipe.tools.http import http_tool
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from voicepipe.calls.tool_functions import FunctionTool
+    from voicepipe.components.registry import Registry
+    from voicepipe.components.values import CaFile
     from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig, SpeechSettings
-    from voicepipe.config.values import CaFile
-    from voicepipe.pipelines.http_clients import SharedClient
     from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.shared_component import SharedComponent
-    from voicepipe.registry import Registry
+    from voicepipe.tools.functions import FunctionTool
+    from voicepipe.tools.http_clients import SharedClient
 
 AnyOpened = TypeVar("AnyOpened", bound=Opened)
 
@@ -261,7 +261,7 @@ def _prepare_calls(settings: set[SpeechSettings]) -> None:
 
     The libraries of sound alone take 0.1 s.
     """
-    from voicepipe.calls.spoken import prepare  # noqa: PLC0415 - see above
+    from voicepipe.text.spoken.wording import prepare  # noqa: PLC0415 - see above
 
     for library in ("numpy", "soxr", "webrtcvad"):
         import_module(library)

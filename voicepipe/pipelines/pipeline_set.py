@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 import trio
 from attrs import evolve
 
+from voicepipe.components.registry import Registry, installed
 from voicepipe.config.settings import TOOLS
 from voicepipe.errors import ConfigError, PipelineSetClosed, without_frames
 from voicepipe.nurseries import open_hidden_nursery
@@ -21,16 +22,15 @@ from voicepipe.pipelines.outcome import Applied, Outcome, Retired, Unchanged, Ve
 from voicepipe.pipelines.plan import plan_change
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.versions import Versions
-from voicepipe.registry import Registry, installed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
-    from voicepipe.calls.tool_functions import FunctionTool
     from voicepipe.config.settings import SetConfig
     from voicepipe.errors import Problem
     from voicepipe.pipelines.loading import Environ
     from voicepipe.pipelines.snapshot import Snapshot
+    from voicepipe.tools.functions import FunctionTool
 
 SetEvent: TypeAlias = Outcome | Retired
 """What a pipeline set tells its observer."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
+from voicepipe.components.registry import ROLES
+from voicepipe.components.values import Secret
 from voicepipe.config.settings import ComponentSettings, PipelineSettings
-from voicepipe.config.values import Secret
 from voicepipe.errors import Problem
-from voicepipe.registry import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from voicepipe.components.values import Secret
 from voicepipe.config.patterns import matches, plain_number
-from voicepipe.config.values import Secret
 from voicepipe.documents import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from voicepipe.components.requests import CallInfo
     from voicepipe.config.settings import Route, SetConfig, When
-    from voicepipe.requests import CallInfo
 
 WITHHELD = frozenset({"anonymous", "unknown", "unavailable", "restricted", "private"})
 """What stands for a number that is not shown: `anonymous` by RFC 3323, section 4.1, the others by custom."""

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe.clock import Clock
-from voicepipe.components import Resources
-from voicepipe.config.secrets import RecentSecrets
+from voicepipe.clock.clock import Clock
+from voicepipe.components.protocols import Resources
+from voicepipe.components.secrets import RecentSecrets
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.observers import ObserverReports
-from voicepipe.pipelines.http_clients import HttpClients
 from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
+from voicepipe.tools.http_clients import HttpClients
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from voicepipe.components import Role
+    from voicepipe.components.protocols import Role
+    from voicepipe.components.registry import Adapter
     from voicepipe.config.settings import ComponentSettings
     from voicepipe.pipelines.health import ComponentHealth
-    from voicepipe.registry import Adapter
 
 THREADS = 16
 """How many threads all components of a process may use at once."""

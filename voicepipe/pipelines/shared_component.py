@@ -21,9 +21,9 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from voicepipe.breaker import TRIAL_S, Breaker
-from voicepipe.components import Probing, Resources
-from voicepipe.edge import EDGES, Edge, Who, at_edge, at_edge_sync, settle
+from voicepipe.components.boundary import EDGES, Edge, Who, at_edge, at_edge_sync, settle
+from voicepipe.components.breaker import TRIAL_S, Breaker
+from voicepipe.components.protocols import Probing, Resources
 from voicepipe.errors import ComponentError, without_frames
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.health import ComponentHealth, health_of
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from voicepipe.components.registry import Adapter
     from voicepipe.config.settings import ComponentSettings
     from voicepipe.pipelines.snapshot import Recorded
-    from voicepipe.registry import Adapter
 
 _log = logging.getLogger("voicepipe")
 

@@ -11,13 +11,21 @@ import trio
 from attrs import define, field
 
 from voicepipe.audio import AudioFormat, level
-from voicepipe.events import ReplyDone, ReplyEvent, SpeechAudio, SpeechEvent, TextDelta, Transcript, TranscriptEvent
-from voicepipe.requests import Listen, ReplyRequest, StreamInput
+from voicepipe.components.events import (
+    ReplyDone,
+    ReplyEvent,
+    SpeechAudio,
+    SpeechEvent,
+    TextDelta,
+    Transcript,
+    TranscriptEvent,
+)
+from voicepipe.components.requests import Listen, ReplyRequest, StreamInput
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voicepipe.components import ReplyStream, SpeechStream, TranscriptStream
+    from voicepipe.components.protocols import ReplyStream, SpeechStream, TranscriptStream
 
 LOUD = 500
 """Level above which audio counts as something said."""

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.calls.events import ComponentLabel
-from voicepipe.clock import Clock
+from voicepipe.clock.clock import Clock
+from voicepipe.components.boundary import EDGES, Who
 from voicepipe.config.settings import ComponentSettings, PipelineSettings
-from voicepipe.edge import EDGES, Who
 from voicepipe.errors import Location
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.observers import ObserverReports
@@ -23,8 +23,8 @@ from voicepipe.pipelines.snapshot import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from voicepipe.calls.tool_functions import FunctionTool
-    from voicepipe.components import LanguageModel, Role, SpeechToText, TextToSpeech
+    from voicepipe.components.protocols import LanguageModel, Role, SpeechToText, TextToSpeech
+    from voicepipe.tools.functions import FunctionTool
 
 
 def _opened(role: Role, components: object) -> tuple[Any, ...]:

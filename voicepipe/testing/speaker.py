@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, cast
 import trio
 from attrs import frozen
 
-from voicepipe.adapters import espeak
+from voicepipe.adapters.espeak import tts as espeak
 from voicepipe.audio import AudioFormat, open_converter
-from voicepipe.components import Resources, TextToSpeech
-from voicepipe.edge import Edge, Who
-from voicepipe.events import SpeechAudio
+from voicepipe.components.boundary import Edge, Who
+from voicepipe.components.events import SpeechAudio
+from voicepipe.components.protocols import Resources, TextToSpeech
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voicepipe.components import Component
+    from voicepipe.components.protocols import Component
 
 
 async def synthesise(tts: TextToSpeech, text: str, audio: AudioFormat) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
-from voicepipe.requests import CallInfo
+from voicepipe.components.requests import CallInfo
 
 if TYPE_CHECKING:
     from voicepipe.transports.protocol import CallSink, Capability

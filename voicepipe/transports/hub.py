@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from voicepipe.ticker import SLOT_S
+from voicepipe.clock.ticker import SLOT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
-    from voicepipe.requests import CallInfo
+    from voicepipe.components.requests import CallInfo
 
 Capability = Literal["clear", "mark", "transfer", "send_dtmf"]
 """What not every transport can: drop what it buffered, tell when audio was heard, hand the caller on, press keys."""

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
+from voicepipe.components.tls import tls_error
 from voicepipe.errors import ComponentError
-from voicepipe.tls import tls_error
 from voicepipe.wire.refusals import fault_of, is_too_long
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from voicepipe.config.values import CaFile
+    from voicepipe.components.values import CaFile
 
 __all__ = ["http_failures", "refused", "retry_after_s", "shortened", "unreachable", "unwind", "unwinding"]
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import frozen
 
-from voicepipe.config.values import CaFile
+from voicepipe.components.tls import tls_context
+from voicepipe.components.values import CaFile
 from voicepipe.errors import ComponentError, without_frames
-from voicepipe.tls import tls_context
 from voicepipe.wire.http import refused as refused_as_usual
 from voicepipe.wire.http import shortened, unreachable
 

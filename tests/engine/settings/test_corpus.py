@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.loading import load_engine_settings, load_settings
+from reference_engine.settings.loading import load_engine_settings, load_settings
 from voicepipe import ConfigError, format_problems
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.environment import environ_state, read_environ
+from reference_engine.settings.environment import environ_state, read_environ
 from voicepipe import ConfigError
 
 

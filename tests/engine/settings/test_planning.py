@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.loading import load_engine_settings
-from reference_engine.planning import EnginePlan, plan_engine_change
+from reference_engine.settings.changes import EnginePlan, plan_engine_change
+from reference_engine.settings.loading import load_engine_settings
 from voicepipe import Problem
 
 BASE = """\

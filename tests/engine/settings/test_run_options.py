@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.run_options import RunOptions
+from reference_engine.settings.run_options import RunOptions
 from voicepipe import ConfigError
 
 GOOD = Path(__file__).parent / "good"

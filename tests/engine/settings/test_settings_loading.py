@@ -9,9 +9,9 @@ from typing import get_args, get_type_hints
 import attrs
 import pytest
 
-from reference_engine.control.socket import default_control_path
-from reference_engine.loading import load_engine_settings, load_settings
-from reference_engine.settings import (
+from reference_engine.control.sockets import default_control_path
+from reference_engine.settings.loading import load_engine_settings, load_settings
+from reference_engine.settings.settings import (
     AdminSettings,
     EngineFile,
     EngineSettings,
@@ -20,8 +20,8 @@ from reference_engine.settings import (
     settings_for_set_file,
 )
 from voicepipe import ConfigError, Secret
-from voicepipe.transports.audiosocket import AudioSocketListener
-from voicepipe.transports.audiosocket_wire import KINDS
+from voicepipe.transports.audiosocket.listener import AudioSocketListener
+from voicepipe.transports.audiosocket.wire import KINDS
 
 ROOT = Path(__file__).parents[3]
 GOOD = Path(__file__).parent / "good"

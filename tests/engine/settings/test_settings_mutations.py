@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_engine.loading import load_settings
+from reference_engine.settings.loading import load_settings
 from voicepipe import ConfigError, format_problems
 from voicepipe.documents.read import LINE_BREAK
 

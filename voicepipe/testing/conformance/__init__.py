@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from voicepipe.audio import AudioFormat
-    from voicepipe.components import Role
-    from voicepipe.registry import Adapter
-    from voicepipe.requests import ReplyRequest
+    from voicepipe.components.protocols import Role
+    from voicepipe.components.registry import Adapter
+    from voicepipe.components.requests import ReplyRequest
 
 __all__ = [
     "FAULTS",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attrs import evolve, field, frozen
 from attrs.validators import min_len
 
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import Dtmf, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import Dtmf, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.components import LanguageModel, ReplyStream
+    from voicepipe.components.protocols import LanguageModel, ReplyStream
     from voicepipe.testing.conformance.subject import Bench, Progress
 
 

@@ -20,7 +20,7 @@ from voicepipe.testing.conformance.waiting import counted_s
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from voicepipe.components import Resources
+    from voicepipe.components.protocols import Resources
 
 IDLE_THREAD = re.compile(r"Trio thread \d+")
 """What trio's threads are called while they wait for work: it keeps them for 10 s. Busy ones bear their work's name."""

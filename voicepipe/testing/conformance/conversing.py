@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import evolve
 
-from voicepipe.events import ReplyDone, TextDelta
-from voicepipe.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
+from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
 from voicepipe.testing.conformance.asking import answer, pressed
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped, in_words

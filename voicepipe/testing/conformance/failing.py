@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import frozen
 
-from voicepipe.components import Probing, Resources
+from voicepipe.components.events import ReplyDone, Transcript
+from voicepipe.components.protocols import Probing, Resources
 from voicepipe.errors import ComponentError
-from voicepipe.events import ReplyDone, Transcript
 from voicepipe.nurseries import leaves_of
 from voicepipe.testing.conformance.belongings import belongings, nothing_more_than
 from voicepipe.testing.conformance.kit import Check, checks

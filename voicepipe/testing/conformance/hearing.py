@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attrs import evolve, frozen
 
 from voicepipe.audio import AudioFormat, from_pcm16, level, open_converter, to_pcm16
-from voicepipe.events import Transcript
-from voicepipe.requests import Listen
+from voicepipe.components.events import Transcript
+from voicepipe.components.requests import Listen
 from voicepipe.testing.transport import voice
 from voicepipe.text.words import words_in
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.components import SpeechToText, TranscriptStream
+    from voicepipe.components.protocols import SpeechToText, TranscriptStream
     from voicepipe.testing.conformance.subject import Progress
 
 CALL = AudioFormat(8000)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voicepipe.audio import AudioFormat
-from voicepipe.events import Transcript
+from voicepipe.components.events import Transcript
 from voicepipe.testing.conformance.hearing import silence, spoken, words_of
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed
 from voicepipe.testing.conformance.waiting import ended_after
 
 if TYPE_CHECKING:
-    from voicepipe.components import TranscriptStream
+    from voicepipe.components.protocols import TranscriptStream
     from voicepipe.testing.conformance.hearing import Hearing
     from voicepipe.testing.conformance.subject import Bench, Subject
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from voicepipe.components.events import TextDelta
+from voicepipe.components.requests import ReplyRequest
 from voicepipe.errors import ComponentError
-from voicepipe.events import TextDelta
 from voicepipe.nurseries import leaves_of
-from voicepipe.requests import ReplyRequest
 from voicepipe.testing.conformance.belongings import LOOK_S, nothing_more_than
 from voicepipe.testing.conformance.hearing import spoken
 from voicepipe.testing.conformance.kit import checks
@@ -28,7 +28,7 @@ from voicepipe.testing.conformance.waiting import counted_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from voicepipe.registry import Adapter
+    from voicepipe.components.registry import Adapter
     from voicepipe.testing.conformance.hearing import Hearing
     from voicepipe.testing.conformance.speaking import Speaking
     from voicepipe.testing.conformance.subject import Bench, Subject

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.events import ReplyDone, TextDelta, Usage
-from voicepipe.requests import (
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
+from voicepipe.components.requests import (
     CallStarted,
     Message,
     ReplyRequest,

@@ -8,7 +8,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.audio import AudioFormat, level, to_pcm16
-from voicepipe.events import SpeechAudio
+from voicepipe.components.events import SpeechAudio
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed
 

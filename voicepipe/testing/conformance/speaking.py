@@ -9,14 +9,14 @@ from attrs import field, frozen
 from attrs.validators import min_len
 
 from voicepipe.audio import AudioFormat
-from voicepipe.events import SpeechAudio, SpeechMark
+from voicepipe.components.events import SpeechAudio, SpeechMark
 from voicepipe.testing.conformance.hearing import CALL
 from voicepipe.testing.conformance.verdicts import Failed
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.components import SpeechStream, TextToSpeech
+    from voicepipe.components.protocols import SpeechStream, TextToSpeech
     from voicepipe.testing.conformance.subject import Progress
 
 SEGMENTS = (

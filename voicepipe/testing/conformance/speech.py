@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.events import SpeechAudio, SpeechMark
+from voicepipe.components.events import SpeechAudio, SpeechMark
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed
 from voicepipe.testing.conformance.waiting import ended_after
 
 if TYPE_CHECKING:
-    from voicepipe.components import SpeechStream
+    from voicepipe.components.protocols import SpeechStream
     from voicepipe.testing.conformance.speaking import Speaking
     from voicepipe.testing.conformance.subject import Bench, Subject
 

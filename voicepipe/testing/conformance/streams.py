@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from voicepipe.components import Probing
+from voicepipe.components.protocols import Probing
 from voicepipe.nurseries import leaves_of, open_hidden_nursery, uncancelled
 from voicepipe.testing.conformance.agreement import agreement
 from voicepipe.testing.conformance.belongings import belongings, nothing_more_than

@@ -11,10 +11,10 @@ import trio
 from attrs import define, field, frozen
 from attrs.validators import gt
 
-from voicepipe.components import Resources
-from voicepipe.edge import EDGES, Edge, Who
+from voicepipe.components.boundary import EDGES, Edge, Who
+from voicepipe.components.protocols import Resources
+from voicepipe.components.registry import Adapter
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.registry import Adapter
 from voicepipe.testing.conformance.verdicts import Failed
 from voicepipe.testing.conformance.waiting import counted_s, ended_after, ending_at
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Word
-from voicepipe.requests import Listen, StreamInput
+from voicepipe.components.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Word
+from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.testing.conformance.hearing import silence, words_of
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped

@@ -1,0 +1,1 @@
+"""What answers calls: listeners, admission, records, and draining."""

@@ -1,0 +1,58 @@
+"""Where calls come in: the listeners of the engine's file, all with one who answers."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from reference_engine.errors import EngineError, hint_for_address
+from voicepipe import AudioSocketListener, open_audiosocket_listener
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from reference_engine.calls.answering import Answering
+    from reference_engine.settings.settings import EngineSettings
+
+
+@asynccontextmanager
+async def open_listeners(
+    settings: EngineSettings, answering: Answering, listeners: dict[str, AudioSocketListener]
+) -> AsyncIterator[None]:
+    """Opens them all, and enters each in `listeners` by its name: bound, and yet to serve.
+
+    Raises:
+        EngineError: an address is taken, or not this machine's.
+
+    """
+    async with AsyncExitStack() as opened:
+        for one in settings.listeners:
+            try:
+                listeners[one.name] = await opened.enter_async_context(
+                    open_audiosocket_listener(
+                        one.host,
+                        one.port,
+                        listener=one.name,
+                        rate=one.rate,
+                        max_connections=one.max_connections,
+                        ipv6_only=one.port in ipv4_ports(settings),
+                        when_full=one.when_full,
+                        on_refused=answering.not_a_call,
+                        on_crash=answering.crashed,
+                    )
+                )
+            except OSError as error:
+                hint = "give another address with --audiosocket"
+                if settings.path is not None:
+                    hint = f"give listener {one.name!r} another address in {settings.path}"
+                why = hint_for_address(error, one.port)
+                raise EngineError("; ".join(filter(None, (error.strerror or str(error), why, hint)))) from error
+        yield
+
+
+def ipv4_ports(settings: EngineSettings) -> frozenset[int]:
+    """Ports that a listener or `admin` has on an IPv4 address, so that a `::` beside it has to leave IPv4 alone."""
+    bound = [(one.host, one.port) for one in settings.listeners]
+    if settings.admin is not None:
+        bound.append((settings.admin.host, settings.admin.port))
+    return frozenset(port for host, port in bound if ":" not in host)

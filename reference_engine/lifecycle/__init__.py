@@ -1,0 +1,1 @@
+"""How the engine lives and ends: early signals, readiness, stopping, systemd."""

@@ -1,0 +1,1 @@
+"""Reloads: what asks for them, in which order they run, and what came of them."""

@@ -1,0 +1,1 @@
+"""What observes calls, components and reloads, and reports them: logs, metrics, sessions, JSON."""

@@ -1,0 +1,342 @@
+"""What Prometheus scrapes: counts that events add to, and states that are read when somebody asks.
+
+| metric | labels | what it is |
+| --- | --- | --- |
+| `voicepipe_reloads_total` | set, outcome, reason | reloads by `applied`, `unchanged`, `rejected`; why, if rejected |
+| `voicepipe_config_last_reload_successful` | set | 0 if the last reload was rejected, at whatever stage; else 1 |
+| `voicepipe_config_last_reload_success_timestamp_seconds` | set | when files were last fit, the start's included |
+| `voicepipe_engine_config_last_reload_successful` | | the same for the engine's own file |
+| `voicepipe_last_known_good` | set | 1 if it serves what was kept of an earlier run, for its files were not fit |
+| `voicepipe_degraded` | set | what the serving version lacks: components not open yet, apologies not spoken |
+| `voicepipe_set_info` | set, version, digest | 1, for the version that the next call gets |
+| `voicepipe_live_versions` | set | versions whose components are open: the serving one, and those that calls hold |
+| `voicepipe_calls` | set, version | calls that hold a live version |
+| `voicepipe_calls_total` | set, pipeline, outcome | calls that have ended |
+| `voicepipe_calls_refused_total` | set | calls that were refused: past `max_calls`, or the set was closing |
+| `voicepipe_full` | | 1 while there are as many calls as `max_calls` allows, and more are refused |
+| `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
+| `voicepipe_turn_step_seconds` | set, pipeline, step | the same until each step was done: `final`, `first_token`, ... |
+| `voicepipe_interruptions_total` | set, pipeline, outcome | replies that were stopped: `ended` there, or `resumed` |
+| `voicepipe_prepared_replies_total` | set, pipeline, outcome | replies begun before the words were final |
+| `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
+| `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
+| `voicepipe_component_attempts_total` | role, component, outcome | `success`, `failure`, `excused` |
+| `voicepipe_component_state` | set, role, component | 0: calls use it; 2: they leave it alone; 1: it is being tried |
+| `voicepipe_recordings_failed_total` | set, pipeline | calls whose recording has failed, or ended before they did |
+| `voicepipe_records_lost_total` | | calls' records that could not be written |
+| `process_*` | | memory, CPU time, descriptors, start time |
+
+A set that is gone has no series. One that has never served has the first two, and counts that need no pipeline. All
+counts but those of steps are there at 0 as soon as calls can get a pipeline: else the first would be no increase.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from itertools import chain, islice, product
+from typing import TYPE_CHECKING, TypeAlias, get_args
+
+import trio
+from attrs import define, field
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from reference_engine.reports.json_bodies import serves_last_known_good
+from reference_engine.reports.turn_metrics import TurnCounts, turn_families
+from voicepipe import (
+    Applied,
+    CallBegan,
+    CallEnded,
+    ComponentFailed,
+    FailedOver,
+    Outcome,
+    RecordingFailed,
+    Rejected,
+    Unchanged,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from reference_engine.reloads.outcomes import EngineOutcome
+    from voicepipe import CallEvent, PipelineSet, Role, SetEvent
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""What `exposition()` is, for HTTP's `Content-Type`."""
+
+OUTCOMES = (
+    ("applied", ""),
+    ("unchanged", ""),
+    ("rejected", "config"),
+    ("rejected", "open"),
+    ("rejected", "limit"),
+    ("rejected", "defect"),
+)
+"""Outcome and reason of reloads; all are there from the start, so that a first rejection is an increase."""
+
+RUNGS = ("retry", "alternate", "apology")
+"""What may be done about a component's failure."""
+
+ROLES: tuple[Role, ...] = ("stt", "llm", "tts")
+"""What a component may be used as."""
+
+MOST_AT_ZERO = 200
+"""Of how many pipelines of a set there are series before their first call; of others they begin with that. A scrape is
+made on the loop that calls are on."""
+
+STATES = ("closed", "half_open", "open")
+"""A component's states, each at its number in `voicepipe_component_state`."""
+
+Attempts: TypeAlias = "Mapping[tuple[Role, str], tuple[int, int, int]]"
+"""How many attempts of calls succeeded, failed, and failed for no fault of the component's, by role and component."""
+
+PerPipeline: TypeAlias = "tuple[str, str]"
+"""A pipeline set's name, and a pipeline's."""
+
+
+def _living_tasks() -> int:
+    return trio.lowlevel.current_statistics().tasks_living if trio.lowlevel.in_trio_run() else 0
+
+
+@define
+class _Counted:
+    """What has been counted of one set."""
+
+    reloads: Counter[tuple[str, str]] = field(factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
+    fit_at: float = 0.0
+    ended: Counter[tuple[str, str]] = field(factory=Counter)
+    refused: int = 0
+    turns: TurnCounts = field(factory=TurnCounts)
+    failures: Counter[tuple[str, str]] = field(factory=Counter)
+    failovers: Counter[tuple[str, str]] = field(factory=Counter)
+    unrecorded: Counter[str] = field(factory=Counter)
+
+    def begin_at_zero(self, pipelines: PipelineSet | None) -> None:
+        """Enters whatever may be counted of a set; None: it has never served."""
+        self.failovers.update(dict.fromkeys(product(ROLES, RUNGS), 0))
+        if pipelines is not None:
+            names = list(islice(pipelines.current.pipelines, MOST_AT_ZERO))
+            self.ended.update(dict.fromkeys(product(names, get_args(Outcome)), 0))
+            self.unrecorded.update(dict.fromkeys(names, 0))
+            self.failures.update({(one.role, one.name): 0 for one in pipelines.current.components})
+            self.turns.begin_at_zero(names)
+
+
+class Metrics:
+    """The engine's metrics; its observers add to plain numbers, and all else is done when it is scraped."""
+
+    def __init__(
+        self,
+        sets: Mapping[str, PipelineSet],
+        unfit: Mapping[str, Rejected] | None = None,
+        attempts: Callable[[], Attempts] = dict,
+        records_lost: Callable[[], int] = int,
+    ) -> None:
+        """Takes the sets by name, and why others have never served; which they are is looked up at each scrape.
+
+        So is `attempts`: how many succeeded and failed at each component.
+        """
+        self._sets, self._unfit = sets, {} if unfit is None else unfit
+        self._counted: defaultdict[str, _Counted] = defaultdict(_Counted)
+        self._calls: dict[str, PerPipeline] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(_Scrape(sets, self._unfit, self._counted, attempts))
+        self._registry.register(_Lost(records_lost))
+        self._engine_fit = Gauge(
+            "voicepipe_engine_config_last_reload_successful",
+            "Whether the engine's own file was fit at its last reload.",
+            registry=self._registry,
+        )
+        self._engine_fit.set(1)
+        self._full = Gauge(
+            "voicepipe_full", "Whether there are as many calls as max_calls allows.", registry=self._registry
+        )
+        tasks = Gauge("voicepipe_tasks", "Trio tasks that are running or waiting.", registry=self._registry)
+        tasks.set_function(_living_tasks)
+        ProcessCollector(registry=self._registry)
+
+    def observe_set(self, event: SetEvent) -> None:
+        """Takes in what a pipeline set tells its observer."""
+        match event:
+            case Applied() | Unchanged():
+                outcome = "applied" if isinstance(event, Applied) else "unchanged"
+                counted = self._counted[event.set]
+                counted.reloads[outcome, ""] += 1
+                counted.fit_at = event.at.timestamp()
+            case Rejected():
+                self._counted[event.set].reloads["rejected", event.reason] += 1
+            case _:
+                pass
+
+    def observe_engine(self, outcome: EngineOutcome) -> None:
+        """Takes in how the engine's own file fared."""
+        self._engine_fit.set(outcome.outcome != "rejected")
+
+    def observe_call(self, event: CallEvent) -> None:
+        """Takes in what a call tells its observer."""
+        if isinstance(event, CallBegan):
+            self._calls[event.call_id] = event.set, event.pipeline
+        elif (of := self._calls.get(event.call_id)) is not None:
+            name, pipeline = of
+            self._counted[name].turns.observe(pipeline, event)
+            match event:
+                case ComponentFailed():
+                    self._counted[name].failures[event.role, event.error.component] += 1
+                case FailedOver():
+                    self._counted[name].failovers[event.role, event.rung] += 1
+                case RecordingFailed():
+                    self._counted[name].unrecorded[pipeline] += 1
+                case CallEnded():
+                    del self._calls[event.call_id]
+                    self._counted[name].ended[pipeline, event.outcome] += 1
+                case _:
+                    pass
+
+    def observe_refused(self, name: str) -> None:
+        """Counts a call that a set did not take."""
+        self._counted[name].refused += 1
+
+    def observe_full(self, full: bool) -> None:
+        """Takes in whether there is room for one more call."""
+        self._full.set(full)
+
+    def exposition(self) -> bytes:
+        """All of them in Prometheus's text format, 0.0.4."""
+        for name in self._counted.keys() - self._sets.keys() - self._unfit.keys():
+            del self._counted[name]
+        return generate_latest(self._registry)
+
+
+class _Lost(Collector):
+    """What could not be kept of calls."""
+
+    def __init__(self, records: Callable[[], int]) -> None:
+        self._records = records
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing, so that registering does not scrape."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        lost = CounterMetricFamily("voicepipe_records_lost", "Calls' records that could not be written.")
+        lost.add_metric([], self._records())
+        yield lost
+
+
+class _Scrape(Collector):
+    """Makes metrics of the sets as they are, and of what was counted."""
+
+    def __init__(
+        self,
+        sets: Mapping[str, PipelineSet],
+        unfit: Mapping[str, Rejected],
+        counted: Mapping[str, _Counted],
+        attempts: Callable[[], Attempts],
+    ) -> None:
+        self._sets, self._unfit, self._counted, self._attempts = sets, unfit, counted, attempts
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing, so that registering does not scrape."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        for family in chain(self._states(), self._counts(), self._components()):
+            family.samples = [one._replace(labels=_writable(one.labels)) for one in family.samples]
+            yield family
+
+    def _states(self) -> Iterator[Metric]:
+        successful = GaugeMetricFamily(
+            "voicepipe_config_last_reload_successful", "Whether the last reload's files were fit.", labels=["set"]
+        )
+        fit_at = GaugeMetricFamily(
+            "voicepipe_config_last_reload_success_timestamp_seconds",
+            "When files were last found fit, at a reload or at the start.",
+            labels=["set"],
+        )
+        info = GaugeMetricFamily(
+            "voicepipe_set_info", "The version that the next call gets.", labels=["set", "version", "digest"]
+        )
+        kept = GaugeMetricFamily(
+            "voicepipe_last_known_good", "Whether it serves what was kept of an earlier run.", labels=["set"]
+        )
+        degraded = GaugeMetricFamily(
+            "voicepipe_degraded", "What the serving version lacks, and is tried again.", labels=["set"]
+        )
+        live = GaugeMetricFamily("voicepipe_live_versions", "Versions that serve or that calls hold.", labels=["set"])
+        calls = GaugeMetricFamily("voicepipe_calls", "Calls that are up.", labels=["set", "version"])
+        for name, pipelines in self._sets.items():
+            current = pipelines.current
+            versions = [version for version in pipelines.history if version.state != "retired"]
+            applied_at = max((version.applied_at.timestamp() for version in versions), default=0.0)
+            successful.add_metric([name], 0 if isinstance(pipelines.last_attempt, Rejected) else 1)
+            fit_at.add_metric([name], max(self._counted[name].fit_at, applied_at))
+            info.add_metric([name, str(current.version), current.digest], 1)
+            kept.add_metric([name], serves_last_known_good(pipelines))
+            degraded.add_metric([name], len(pipelines.degraded))
+            live.add_metric([name], len(versions))
+            for version in versions:
+                calls.add_metric([name, str(version.version)], version.calls)
+        for name in self._unfit:
+            successful.add_metric([name], 0)
+        yield from (successful, fit_at, info, kept, degraded, live, calls)
+
+    def _counts(self) -> Iterator[Metric]:
+        reloads = CounterMetricFamily("voicepipe_reloads", "Reloads.", labels=["set", "outcome", "reason"])
+        ended = CounterMetricFamily("voicepipe_calls", "Calls that have ended.", labels=["set", "pipeline", "outcome"])
+        refused = CounterMetricFamily("voicepipe_calls_refused", "Calls that were refused at once.", labels=["set"])
+        failures = CounterMetricFamily(
+            "voicepipe_component_failures", "Failures that calls have met.", labels=["set", "role", "component"]
+        )
+        failovers = CounterMetricFamily(
+            "voicepipe_failovers", "What was done about components' failures.", labels=["set", "role", "rung"]
+        )
+        unrecorded = CounterMetricFamily(
+            "voicepipe_recordings_failed", "Calls whose recording has failed.", labels=["set", "pipeline"]
+        )
+        for name in (*self._sets, *self._unfit):
+            counted = self._counted[name]
+            counted.begin_at_zero(self._sets.get(name))
+            for what, number in counted.reloads.items():
+                reloads.add_metric([name, *what], number)
+            for which, number in counted.ended.items():
+                ended.add_metric([name, *which], number)
+            refused.add_metric([name], counted.refused)
+            for whose, number in counted.failures.items():
+                failures.add_metric([name, *whose], number)
+            for rung, number in counted.failovers.items():
+                failovers.add_metric([name, *rung], number)
+            for pipeline, number in counted.unrecorded.items():
+                unrecorded.add_metric([name, pipeline], number)
+        yield from (reloads, ended, refused, failures, failovers, unrecorded)
+        yield from turn_families((name, self._counted[name].turns) for name in (*self._sets, *self._unfit))
+
+    def _components(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "voicepipe_component_state",
+            "Whether calls use a component: 0 if so, 2 if they leave it alone, 1 while it is being tried.",
+            labels=["set", "role", "component"],
+        )
+        attempts = CounterMetricFamily(
+            "voicepipe_component_attempts",
+            "What calls asked of a component, and what came of it.",
+            labels=["role", "component", "outcome"],
+        )
+        for name, pipelines in self._sets.items():
+            worst: Counter[tuple[Role, str]] = Counter()
+            for health in pipelines.current.components:
+                of = health.role, health.name  # of several with the same name, the one that is worst off
+                worst[of] = max(worst[of], STATES.index(health.state))
+            for component, number in worst.items():
+                state.add_metric([name, *component], number)
+        for which, (succeeded, failed, excused) in self._attempts().items():
+            attempts.add_metric([*which, "success"], succeeded)
+            attempts.add_metric([*which, "failure"], failed)
+            attempts.add_metric([*which, "excused"], excused)
+        yield from (state, attempts)
+
+
+def _writable(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels as UTF-8 can hold them: bytes of a file's name may be none."""
+    return {name: value.encode("utf-8", "backslashreplace").decode() for name, value in labels.items()}

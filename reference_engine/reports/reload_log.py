@@ -1,0 +1,59 @@
+"""How the outcome of reloads is logged: once each, whoever asked for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reference_engine.reports.json_bodies import engine_outcome_body, outcome_body
+from voicepipe import Applied, Plan, Rejected, Retired, Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reference_engine.log.log import Log
+    from reference_engine.reloads.outcomes import EngineOutcome
+    from voicepipe import SetEvent
+
+
+def reload_log(log: Log) -> Callable[[SetEvent], None]:
+    """What a pipeline set's observer does: one record for each outcome and each version that is gone."""
+
+    def observe(event: SetEvent) -> None:
+        if isinstance(event, Retired):
+            log.info("version.retired", set=event.set, version=event.version)
+            return
+        body = outcome_body(event)
+        name = f"reload.{body.pop('outcome')}"
+        del body["at"]  # the record has its own time
+        match event:
+            case Rejected():
+                body["problems"] = body.pop("errors")
+                log.error(name, **body)
+            case Applied(plan=Plan(degraded=(_, *_))):
+                log.warning(name, **body, problems=body["plan"]["degraded"])
+            case Unchanged(degraded=(_, *_)):
+                body["problems"] = body.pop("degraded")
+                log.warning(name, **body)
+            case Unchanged():
+                del body["degraded"]
+                log.info(name, **body)
+            case _:
+                log.info(name, **body)
+
+    return observe
+
+
+def engine_reload_log(log: Log) -> Callable[[EngineOutcome], None]:
+    """The same for the engine's own file."""
+
+    def observe(outcome: EngineOutcome) -> None:
+        body = engine_outcome_body(outcome)
+        name = f"engine.reload.{body.pop('outcome')}"
+        del body["at"]
+        if outcome.problems:
+            body["problems"] = body.pop("errors")
+            log.error(name, **body)
+        else:
+            log.info(name, **body)
+
+    return observe

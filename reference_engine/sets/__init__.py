@@ -1,0 +1,1 @@
+"""The pipeline sets that an engine serves."""

@@ -1,0 +1,1 @@
+"""engine.yaml and the options of `run`: how they are read, checked and compared."""

@@ -1,0 +1,113 @@
+"""What a changed `engine.yaml` changes, as a value: worked out before anything is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import fields, frozen
+
+from reference_engine.settings.settings import EngineSettings, ListenerSettings
+from voicepipe import Problem, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RESTART = "a restart does it; until then, put back what was there"
+_SET = fields(ListenerSettings).set
+_BOUND = tuple(one.name for one in fields(ListenerSettings) if one not in {_SET, fields(ListenerSettings).name})
+_AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versions", "last_known_good")
+
+
+@frozen
+class EnginePlan:
+    """The difference between two states of an engine's file.
+
+    If anything needs a restart, nothing of the file is applied; the sets are reloaded all the same.
+    """
+
+    sets_added: tuple[str, ...] = ()
+    """Names of sets to open."""
+    sets_removed: tuple[str, ...] = ()
+    """Names of sets that take no more calls, and close when those that are up have ended."""
+    sets_moved: tuple[str, ...] = ()
+    """Names of sets that have another file from now on."""
+    listeners_closed: tuple[str, ...] = ()
+    """Names of listeners that take no more calls; those that are up go on."""
+    listeners_answered: tuple[str, ...] = ()
+    """Names of listeners whose next call another set answers."""
+    changed: tuple[str, ...] = ()
+    """Other settings that are different from now on: `max_calls`, `admin.token`."""
+    restart: tuple[Problem, ...] = ()
+    """What can't change while the engine runs, each at its place in the new file."""
+
+    def __bool__(self) -> bool:
+        return self != EnginePlan()
+
+    def __str__(self) -> str:
+        differences = (
+            ("sets added", self.sets_added),
+            ("sets removed", self.sets_removed),
+            ("sets with another file", self.sets_moved),
+            ("listeners closed", self.listeners_closed),
+            ("listeners answered by another set", self.listeners_answered),
+            ("changed", self.changed),
+            ("needs a restart", tuple(problem.path for problem in self.restart)),
+        )
+        return "; ".join(f"{what}: {', '.join(names)}" for what, names in differences if names) or "nothing"
+
+
+def plan_engine_change(old: EngineSettings, new: EngineSettings) -> EnginePlan:
+    """What replacing one state of an engine's file by another changes.
+
+    Args:
+        old: what the engine runs with.
+        new: what its file says now; it comes from a file.
+
+    """
+    before, after = ({one.name: one for one in settings.listeners} for settings in (old, new))
+    changed = [name for name in _AT_ONCE if getattr(old, name) != getattr(new, name)]
+    if old.admin and new.admin and old.admin.token != new.admin.token:
+        changed.append("admin.token")
+    return EnginePlan(
+        sets_added=tuple(name for name in new.pipeline_sets if name not in old.pipeline_sets),
+        sets_removed=tuple(name for name in old.pipeline_sets if name not in new.pipeline_sets),
+        sets_moved=tuple(name for name, path in new.pipeline_sets.items() if old.pipeline_sets.get(name, path) != path),
+        listeners_closed=tuple(name for name in before if name not in after),
+        listeners_answered=tuple(name for name, one in after.items() if name in before and before[name].set != one.set),
+        changed=tuple(changed),
+        restart=tuple(_restarts(old, new)),
+    )
+
+
+def _restarts(old: EngineSettings, new: EngineSettings) -> Iterator[Problem]:
+    before = {one.name: one for one in old.listeners}
+    for number, listener in enumerate(new.listeners):
+        at = ("listeners", number)
+        if was := before.get(listener.name):
+            yield from _differences(was, listener, _BOUND, at, new)
+        else:
+            yield _problem(new, at, f"a new listener ({listener.name}) can't open while the engine runs")
+    yield from _differences(old, new, ("control", "records", "records_readable_by"), (), new)
+    if old.admin is not None and new.admin is not None:
+        yield from _differences(old.admin, new.admin, ("host", "port"), ("admin",), new)
+    elif old.admin != new.admin:
+        yield _problem(new, ("admin",), f"can't {'close' if old.admin else 'open'} while the engine runs")
+
+
+def _differences(
+    was: Any, now: Any, names: tuple[str, ...], at: tuple[str | int, ...], new: EngineSettings
+) -> Iterator[Problem]:
+    for name in names:
+        if getattr(was, name) != getattr(now, name):
+            values = f"from {_said(getattr(was, name))} to {_said(getattr(now, name))}"
+            yield _problem(new, (*at, name), f"can't change {values} while the engine runs")
+
+
+def _said(value: Any) -> str:
+    return value.source if isinstance(value, Secret) else str(value)
+
+
+def _problem(new: EngineSettings, at: tuple[str | int, ...], message: str) -> Problem:
+    if new.document is None:
+        raise ValueError("what an engine changes to comes from a file")
+    return new.document.problem(at, message, _RESTART)

@@ -1,0 +1,95 @@
+"""`reference-engine check`: is this file fit to be run with, and are its sets fit to be served."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from reference_engine.settings.environment import read_environ
+from reference_engine.settings.loading import kind_of, settings_of
+from voicepipe import ConfigError, Problem, format_problems, load_config, problems_as_data, read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from reference_engine.settings.settings import EngineSettings
+    from voicepipe import SetConfig
+
+
+@frozen
+class Checked:
+    """What there is to say about one file."""
+
+    path: Path
+    """As the user named it, or as the engine's file led to it."""
+    summary: str = ""
+    """What it comes to, in a line; empty if it has problems."""
+    problems: tuple[Problem, ...] = ()
+    """All that is wrong with it."""
+
+
+def check_file(path: Path, env_file: Path | None = None) -> tuple[Checked, ...]:
+    """An engine's file and those of its sets, or a set's own: each read as a start or a reload would, none opened.
+
+    Sets are checked even if something else is wrong with the engine's file. Variables of `env_file` are laid over the
+    process's environment; nothing else is looked at if something is wrong with it.
+    """
+    try:
+        environ = read_environ(env_file)
+    except ConfigError as error:
+        return (Checked(env_file or path, problems=error.problems),)
+    try:
+        document = read_document(path, environ=environ)
+        kind = kind_of(document)
+    except ConfigError as error:
+        return (Checked(path, problems=error.problems),)
+    if kind == "set":
+        return (_check_set(path, environ),)
+    files = (document.take(("pipeline_sets", name), Path) for name in document.keys_at("pipeline_sets"))
+    engine = _check(path, lambda: _engine_summary(settings_of(document, path)))
+    return (engine, *(_check_set(file, environ) for file in dict.fromkeys(files) if file))
+
+
+def report(checked: tuple[Checked, ...], *, colour: bool = False) -> str:
+    """What `check_file` found, for people."""
+    return "\n".join(_paragraphs(checked, colour)) + "\n"
+
+
+def report_json(checked: tuple[Checked, ...]) -> str:
+    """The same for programs: `{"ok": bool, "errors": [...]}`."""
+    errors = problems_as_data(problem for one in checked for problem in one.problems)
+    return json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _paragraphs(checked: tuple[Checked, ...], colour: bool) -> Iterator[str]:
+    for one in checked:
+        yield format_problems(one.problems, colour=colour) if one.problems else f"{one.path}: ok: {one.summary}"
+    if number := sum(len(one.problems) for one in checked):
+        yield _count(number, "problem")
+
+
+def _check_set(path: Path, environ: Mapping[str, str]) -> Checked:
+    return _check(path, lambda: _set_summary(load_config(path, environ=environ)))
+
+
+def _check(path: Path, summarise: Callable[[], str]) -> Checked:
+    try:
+        return Checked(path, summarise())
+    except ConfigError as error:
+        return Checked(path, problems=error.problems)
+
+
+def _engine_summary(settings: EngineSettings) -> str:
+    sets = f"{_count(len(settings.pipeline_sets), 'pipeline set')} ({', '.join(settings.pipeline_sets)})"
+    return f"{sets}, {_count(len(settings.listeners), 'listener')}"
+
+
+def _set_summary(config: SetConfig) -> str:
+    return f"{_count(len(config.pipelines), 'pipeline')}, {config.active_pipeline} is active"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

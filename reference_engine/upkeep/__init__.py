@@ -1,0 +1,1 @@
+"""What keeps the engine going when one of its own tasks fails, or the system runs short."""

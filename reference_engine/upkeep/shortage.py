@@ -1,0 +1,52 @@
+"""Running out of what connections need: said once a minute, with the limit's name and how to raise it."""
+
+from __future__ import annotations
+
+import errno
+import math
+import resource
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from reference_engine.log.log import Log
+
+EVERY_S = 60.0
+"""How often it is said while it lasts."""
+
+AGAIN_S = 0.1
+"""How long to wait before the next connection is accepted."""
+
+SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of `accept` that are not about the connection."""
+
+
+class Shortage:
+    """Where all that accepts connections reports that it can't, for want of something that the system limits."""
+
+    def __init__(self, log: Log) -> None:
+        """Takes the log that `engine.shortage` is written to."""
+        self._log, self._said_at = log, -math.inf
+
+    def report(self, error: OSError) -> None:
+        """Says so, unless it was said within the last minute."""
+        now = trio.current_time()
+        if now - self._said_at < EVERY_S:
+            return
+        self._said_at = now
+        limit, hint = _limit(error)
+        reason = f"no connection can be accepted: {error.strerror}"
+        self._log.error("engine.shortage", reason=reason, limit=limit, hint=hint)
+
+
+def _limit(error: OSError) -> tuple[str, str]:
+    match error.errno:
+        case errno.EMFILE:
+            soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            how = "LimitNOFILE= of systemd, --ulimit nofile= of a container, ulimit -n of a shell"
+            return f"open files of this process (RLIMIT_NOFILE, {soft:,})", f"raise it with {how}"
+        case errno.ENFILE:
+            return "open files of this machine (fs.file-max)", "raise it with sysctl fs.file-max"
+        case _:
+            return "memory for sockets (net.ipv4.tcp_mem, or the container's)", "give the machine or the container more"

@@ -1,0 +1,1 @@
+"""Deepgram: speech-to-text (Nova and Flux) and text-to-speech (Aura)."""

@@ -1,0 +1,298 @@
+"""What Deepgram's adapters share: the SDK's client, and its WebSockets on trio.
+
+    async with open_client(account, resources) as client:                # once, in the adapter's `open`
+        async with client.connect(SPEAK_V1, {"model": ...}) as connection:
+            await connection.call(connection.sdk.send_flush)              # `sdk` is the SDK's socket client
+            while (message := await connection.receive()) is not None: ...
+        with client.request():                                            # REST
+            async for piece in client.sdk.speak.v1.audio.generate(...): ...
+
+Whatever goes wrong is a `ComponentError`. The SDK opens sockets on asyncio only, so `websockets.trio` opens
+them and the SDK's socket clients use them. The SDK's private names stand in this module, and its version is pinned.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import trio
+from attrs import frozen
+
+from voicepipe.adapters.deepgram.errors import closed, refused
+from voicepipe.adapters.shared.api_keys import check_api_key
+from voicepipe.components.distribution import install_hint
+from voicepipe.components.tls import tls_context
+from voicepipe.components.values import CaFile, Secret
+from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.wire.http import http_failures
+from voicepipe.wire.websocket import load_websockets, open_websocket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+    from voicepipe.components.protocols import Resources
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CLOSE_S = 1.0
+"""How long to wait for the other side's goodbye when a connection is left, in s."""
+
+_importing = threading.Lock()
+
+
+@frozen
+class Api:
+    """One of Deepgram's WebSockets."""
+
+    path: str
+    """Where it is."""
+    module: str
+    """The module of the SDK's socket client."""
+    client: str
+    """The socket client's name there."""
+    configure: tuple[str, str] | None = None
+    """Module and name of the message that changes settings in mid-stream; None: there is none."""
+    pings_s: float | None = 20.0
+    """How often to ask whether the other side is there, in s; None where what nobody reads may hold back its answer."""
+
+
+LISTEN_V1 = Api(
+    "/v1/listen",
+    "deepgram.listen.v1.socket_client",
+    "AsyncV1SocketClient",
+    ("deepgram.listen.v1.types.listen_v1configure", "ListenV1Configure"),
+)
+LISTEN_V2 = Api(
+    "/v2/listen",
+    "deepgram.listen.v2.socket_client",
+    "AsyncV2SocketClient",
+    ("deepgram.listen.v2.types.listen_v2configure", "ListenV2Configure"),
+)
+SPEAK_V1 = Api("/v1/speak", "deepgram.speak.v1.socket_client", "AsyncV1SocketClient", pings_s=None)
+
+
+REST_MODULES = ("deepgram.speak.v1.client", "deepgram.speak.v1.audio.client", "deepgram.manage.v1.models.client")
+"""What the SDK would import on the first request: 26 ms, and a warning."""
+
+
+@frozen
+class Account:
+    """Where Deepgram is, and who asks."""
+
+    api_key: Secret
+    """The API key."""
+    base_url: str
+    """`https://api.deepgram.com`, or a server of one's own; WebSockets are below the same address."""
+    connect_timeout_s: float
+    """How long a connection may take, in s."""
+    timeout_s: float
+    """How long an answer to a REST request may take, in s."""
+    ca_file: CaFile | None = None
+    """Whose certificates to trust; None: those that this machine trusts."""
+
+
+def check_installed() -> Iterator[Problem]:
+    """Says which of the libraries are not installed."""
+    for module, library in (("deepgram", "deepgram-sdk"), ("websockets", "websockets")):
+        if find_spec(module) is None:
+            yield Problem(Location(""), "", f"the library {library} is not installed", install_hint("deepgram"))
+
+
+def check_account(base_url: str, api_key: str) -> Iterator[Problem]:
+    """Says which library is not installed, and what is wrong with the address and the key."""
+    yield from check_installed()
+    try:
+        url = urlsplit(base_url)
+        valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        hint = "https://api.deepgram.com, or http://HOST:PORT for a server of your own"
+        yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
+    yield from check_api_key(api_key, vendor="Deepgram", hint="api_key: ${DEEPGRAM_API_KEY}")
+
+
+class Connection:
+    """A WebSocket to Deepgram."""
+
+    def __init__(self, sdk: Any, configure: Any, request_id: str | None) -> None:
+        self._configure = configure
+        self.sdk = sdk
+        """The SDK's socket client; what it sends goes through `call`."""
+        self.request_id = request_id
+        """How Deepgram's support finds this connection; None: it was not told."""
+
+    async def call(self, send: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Has the SDK send something.
+
+        Raises:
+            ComponentError: the connection has ended, well or not.
+
+        """
+        from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - loaded in a thread by then
+
+        try:
+            await send(*args, **kwargs)
+        except ConnectionClosed as error:
+            raise self._ended(error) from error
+
+    async def configure(self, changes: Mapping[str, Any]) -> None:
+        """Changes settings in mid-stream, where the API has that; as `call`."""
+        await self.call(self.sdk.send_configure, self._configure(**changes))
+
+    async def receive(self) -> Any:
+        """The next message as the SDK parses it, bytes as they are; None when the connection was closed properly.
+
+        Messages and fields that the SDK does not know are passed over. Cancel-safe.
+
+        Raises:
+            ComponentError: the connection broke, or was closed because of an error, or a message is no JSON.
+
+        """
+        from websockets.exceptions import ConnectionClosed, ConnectionClosedOK  # noqa: PLC0415
+
+        while True:
+            try:
+                message = await self.sdk.recv()
+            except ConnectionClosedOK:
+                return None
+            except ConnectionClosed as error:
+                raise self._ended(error) from error
+            except JSONDecodeError as error:
+                raise ComponentError("sent what is not JSON", answered=error.doc) from error
+            if message is not None:
+                return message
+
+    def _ended(self, error: Any) -> ComponentError:
+        """What a `websockets.ConnectionClosed` means."""
+        if error.rcvd is not None:
+            return closed(error.rcvd.code, error.rcvd.reason, self.request_id)
+        # What it told the other side to be wrong: rubbish on the wire, pings without an answer.
+        return closed(None, error.sent.reason if error.sent is not None else "", self.request_id)
+
+
+def _load(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
+
+
+class Client:
+    """The SDK's client, with the connections that it can't open itself."""
+
+    def __init__(self, account: Account) -> None:
+        """Imports the SDK, 0.2 s, and makes its client: in a thread."""
+        with _importing, warnings.catch_warnings():
+            # The SDK tries websockets.legacy first, which warns. The lock: two threads would restore each
+            # other's filters.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._httpx = import_module("httpx")
+            load_websockets()
+            self._apis = {
+                api: (_load(api.module, api.client), _load(*api.configure) if api.configure else None)
+                for api in (LISTEN_V1, LISTEN_V2, SPEAK_V1)
+            }
+            self._encode_query = import_module("deepgram.core.query_encoder").encode_query
+            deepgram = import_module("deepgram.client")
+            for module in REST_MODULES:
+                import_module(module)
+            self._api_error = import_module("deepgram.core.api_error").ApiError
+            environment = import_module("deepgram.environment").DeepgramClientEnvironment
+        self._account = account
+        # How messages name the key; one that was typed into the file has no better name than the option's.
+        self._key = "api_key" if account.api_key.source == "***" else account.api_key.source
+        https = account.base_url.rstrip("/")
+        wss = "ws" + https.removeprefix("http")
+        self._tls = tls_context(account.ca_file)
+        self._http = self._httpx.AsyncClient(
+            verify=self._tls,
+            trust_env=False,
+            timeout=self._httpx.Timeout(account.timeout_s, connect=account.connect_timeout_s),
+        )
+        self.sdk = deepgram.AsyncDeepgramClient(
+            api_key=str(account.api_key),
+            environment=environment(base=https, production=wss, agent=wss, agent_rest=https),
+            httpx_client=self._http,
+            max_retries=0,  # its pauses are asyncio's
+        )
+        """The SDK's client: its REST calls work on trio as they are, inside `request`."""
+        self._headers = self.sdk._client_wrapper.get_headers()  # noqa: SLF001
+        self._socket_url = self.sdk._client_wrapper.get_environment().production  # noqa: SLF001
+
+    @asynccontextmanager
+    async def connect(
+        self, api: Api, query: Mapping[str, Any], timeout_s: float | None = None
+    ) -> AsyncIterator[Connection]:
+        """A WebSocket; leaving it closes it, properly unless by an exception.
+
+        Args:
+            api: which.
+            query: its parameters; those that are None are left out, of a list each is a parameter of its own.
+            timeout_s: how long it may take, in s; None: as long as the account says.
+
+        Raises:
+            ComponentError: it can't be opened.
+
+        """
+        given = {name: list(value) if isinstance(value, tuple) else value for name, value in query.items()}
+        pairs = self._encode_query({name: value for name, value in given.items() if value is not None})
+        url = f"{self._socket_url}{api.path}?{urlencode(pairs)}"
+        account = self._account
+        async with open_websocket(
+            url,
+            headers=self._headers,
+            refused=partial(_refused, key=self._key),
+            address=account.base_url,
+            connect_timeout_s=account.connect_timeout_s if timeout_s is None else timeout_s,
+            close_s=CLOSE_S,
+            ssl_context=self._tls,
+            ca_file=account.ca_file,
+            user_agent_header=None,  # the SDK's is among the headers
+            ping_interval=api.pings_s,
+        ) as websocket:
+            socket_client, configure = self._apis[api]
+            request_id = websocket.response.headers.get("dg-request-id")
+            yield Connection(socket_client(websocket=websocket), configure, request_id)
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """For the SDK's REST calls: their exceptions become `ComponentError`."""
+        account = self._account
+        failures = http_failures(
+            self._httpx,
+            address=account.base_url,
+            connect_timeout_s=account.connect_timeout_s,
+            timeout_s=account.timeout_s,
+            ca_file=account.ca_file,
+        )
+        try:
+            with failures:
+                yield
+        except self._api_error as error:
+            raise refused(error.status_code or 0, error.headers or {}, error.body, self._key) from error
+
+    async def close(self) -> None:
+        """Closes the REST connections that are kept."""
+        await self._http.aclose()
+
+
+@asynccontextmanager
+async def open_client(account: Account, resources: Resources) -> AsyncIterator[Client]:
+    """A client of the SDK for one component; who is cancelled meanwhile does not wait for its import."""
+    client = await trio.to_thread.run_sync(Client, account, abandon_on_cancel=True, limiter=resources.threads)
+    try:
+        yield client
+    finally:
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await client.close()
+
+
+def _refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ComponentError:
+    return refused(status, headers, body, key)

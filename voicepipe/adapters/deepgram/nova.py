@@ -1,0 +1,130 @@
+"""Deepgram's Nova models and their elders, over listen v1: transcripts of the words, and little opinion on turns.
+
+Format: developers.deepgram.com/reference/speech-to-text/listen-streaming. No I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from voicepipe.adapters.deepgram.client import LISTEN_V1
+from voicepipe.adapters.deepgram.transcripts import ENCODINGS, Hearing, keyterms
+from voicepipe.components.events import EndOfTurn, Transcript
+from voicepipe.errors import ComponentError
+from voicepipe.wire.refusals import fault_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from voicepipe.adapters.deepgram.stt import DeepgramSttOptions
+    from voicepipe.audio import AudioFormat
+    from voicepipe.components.events import TranscriptEvent
+    from voicepipe.components.requests import Listen
+
+
+def takes_keyterms(model: str) -> bool:
+    """Whether a model of listen v1 takes keyterms; the elder ones have keywords, which can't be changed later."""
+    return model.startswith("nova-3")
+
+
+class Nova(Hearing):
+    """One stream's recognition over listen v1."""
+
+    api = LISTEN_V1
+    finalise_by = "send_finalize"
+    finalises_in_order = True
+    keep_alive_by: ClassVar[str | None] = "send_keep_alive"
+
+    def __init__(self, options: DeepgramSttOptions, audio: AudioFormat) -> None:
+        super().__init__()
+        self._options, self._audio = options, audio
+        self._given_ms = 0  # up to there partial text was given as final
+        self._said = False  # since the last end of a turn
+
+    @property
+    def reports(self) -> bool:
+        """Whether it gives partial text."""
+        return self._options.interim_results
+
+    def query(self, listen: Listen) -> Mapping[str, Any]:
+        """The parameters of a connection."""
+        options = self._options
+        newer = takes_keyterms(options.model)
+        return {
+            "model": options.model,
+            "encoding": ENCODINGS[self._audio.encoding],
+            "sample_rate": self._audio.rate,
+            "channels": 1,
+            "language": listen.language or options.language,
+            "interim_results": options.interim_results,
+            "endpointing": options.endpointing_ms or False,
+            "utterance_end_ms": options.utterance_end_ms,
+            "vad_events": True,
+            "punctuate": options.punctuate,
+            "smart_format": options.smart_format or None,
+            "numerals": options.numerals or None,
+            "mip_opt_out": options.mip_opt_out or None,
+            "keyterm": (keyterms(options.keyterms, listen) or None) if newer else None,
+            "keywords": None if newer else options.keyterms or None,
+        }
+
+    def changes(self, listen: Listen) -> Mapping[str, Any] | None:
+        """Other keyterms, where the model has any."""
+        if not takes_keyterms(self._options.model):
+            return None
+        return {"keyterms": keyterms(self._options.keyterms, listen)}
+
+    def _gave(self, end_ms: int) -> None:
+        self._given_ms = end_ms
+
+    def _hear(self, message: Any) -> Iterator[TranscriptEvent]:
+        match message.type:
+            case "Results":
+                yield from self._results(message)
+            case "SpeechStarted":
+                yield from self._started(self._timeline.stream_ms(message.timestamp))
+            case "UtteranceEnd":
+                yield from self._turn_over()
+            case "Metadata":
+                self.over = True
+            case "ConfigureSuccess" | "ConfigureFailure":
+                self.reconfiguring = False
+            case "Error" if self.reconfiguring:  # a server that knows no Configure: it listens on as before
+                self.reconfiguring = False
+            case "Error":
+                said = ": ".join(filter(None, (message.variant, message.code, message.description, message.message)))
+                fault = fault_of(500, said, [str(message.code)])
+                raise ComponentError("reports an error", answered=said, fault=fault)
+
+    def _results(self, message: Any) -> Iterator[TranscriptEvent]:
+        end_ms = self._timeline.stream_ms(message.start + message.duration)
+        self.heard_ms = max(self.heard_ms, end_ms)
+        found = message.channel.alternatives[0]
+        words = self._words((word.punctuated_word or word.word, word) for word in found.words or ())
+        text = found.transcript.strip()
+        if words and words[0].start_ms < self._given_ms:
+            # By their middles: Deepgram moves words a little as it hears on.
+            words = tuple(word for word in words if word.start_ms + word.end_ms >= 2 * self._given_ms)
+            text = " ".join(word.text for word in words)
+        transcript = Transcript(
+            text=text,
+            final=bool(message.is_final),
+            language=found.languages[0] if found.languages else None,
+            confidence=found.confidence if text else None,
+            words=words,
+            audio_end_ms=end_ms,
+        )
+        if not message.is_final:
+            if not found.transcript:
+                self.covered_ms = max(self.covered_ms, self._timeline.stream_ms(message.start))
+            yield from self._partially(transcript)
+            return
+        self._said = self._said or bool(text)
+        yield from self._final(transcript, answers=bool(message.from_finalize) and self.asked > 0)
+        if message.speech_final:
+            yield from self._turn_over()
+
+    def _turn_over(self) -> Iterator[TranscriptEvent]:
+        if self._options.ends_turns and self._said:
+            self._said = False
+            yield EndOfTurn()

@@ -1,0 +1,77 @@
+"""ElevenLabs' speech with timestamps, taken apart: sans-IO.
+
+The answer is a JSON object a line: `audio_base64`, and `alignment` with `characters`, `character_start_times_seconds`
+and `character_end_times_seconds`, which go on through the lines and count from the beginning of the request
+(elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps).
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.components.events import SpeechMark
+from voicepipe.errors import ComponentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class TimedSpeech:
+    """The audio of one answer, with a mark where each word ends."""
+
+    def __init__(self, text: str) -> None:
+        self._most = len(text)
+        self._line = bytearray()
+        self._chars = self._end_ms = 0
+        self._in_word = False
+
+    def feed(self, data: bytes) -> Iterator[bytes | SpeechMark]:
+        """What the next bytes of the answer bring.
+
+        Raises:
+            ComponentError: they are not what was announced.
+
+        """
+        self._line += data
+        *lines, rest = self._line.split(b"\n")
+        self._line = rest
+        for line in lines:
+            yield from self._parse(line)
+
+    def finish(self) -> Iterator[bytes | SpeechMark]:
+        """What was held back, at the end of the answer."""
+        yield from self._parse(self._line)
+        yield from self._word_end()
+
+    def _parse(self, line: bytearray) -> Iterator[bytes | SpeechMark]:
+        if not line.strip():
+            return
+        try:
+            message = json.loads(line)
+            audio = b64decode(message.get("audio_base64") or "", validate=True)
+            timed = list(_timed(message.get("alignment") or {}))
+        except (ValueError, TypeError, AttributeError) as error:
+            said = line.decode(errors="replace")
+            raise ComponentError("sent what is not speech with timestamps", answered=said) from error
+        if audio:
+            yield audio
+        for character, end_ms in timed:
+            if character.isspace():
+                yield from self._word_end()
+            else:
+                self._in_word, self._end_ms = True, end_ms
+            self._chars = min(self._chars + len(character), self._most)
+
+    def _word_end(self) -> Iterator[SpeechMark]:
+        if self._in_word:
+            self._in_word = False
+            yield SpeechMark(0, self._chars, self._end_ms)
+
+
+def _timed(alignment: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Each character and where it ends, in ms."""
+    ends = alignment.get("character_end_times_seconds") or ()
+    for character, end in zip(alignment.get("characters") or (), ends, strict=True):
+        yield str(character), round(float(end) * 1000)

@@ -1,0 +1,267 @@
+"""Text-to-speech by ElevenLabs: streaming REST, in the call's own format where they have it.
+
+Each segment is a request of its own, which is told what the reply said before it, so that it goes on in the same
+tone. Their API: elevenlabs.io/docs/api-reference/text-to-speech/stream.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlsplit
+
+import trio
+from attrs import field, frozen
+from attrs.validators import ge, gt, le, min_len, optional
+
+from voicepipe.adapters.elevenlabs.errors import code_of, refused
+from voicepipe.adapters.elevenlabs.timestamps import TimedSpeech
+from voicepipe.adapters.shared.api_keys import check_api_key
+from voicepipe.adapters.shared.speech_requests import open_requests
+from voicepipe.audio import AudioFormat
+from voicepipe.components.distribution import install_hint
+from voicepipe.components.registry import Adapter
+from voicepipe.components.tls import tls_context, tls_error
+from voicepipe.components.values import CaFile, Secret
+from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.wire.http import unwind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager
+
+    from voicepipe.components.events import SpeechMark
+    from voicepipe.components.protocols import Resources, SpeechStream
+
+FORMATS = {
+    AudioFormat(8000, "mulaw"): "ulaw_8000",
+    AudioFormat(8000, "alaw"): "alaw_8000",
+    AudioFormat(8000): "pcm_8000",
+    AudioFormat(16000): "pcm_16000",
+    AudioFormat(22050): "pcm_22050",
+    AudioFormat(24000): "pcm_24000",
+}
+"""What they speak in that every plan has: 44,100 and 48,000 Hz are for the dearer ones."""
+
+MOST_CHARS = 2500
+"""The longest text of a request that every plan and model takes."""
+
+BEFORE_CHARS = 500
+"""How much of what was said before a request is told."""
+
+WITHOUT_LANGUAGE = {
+    "eleven_flash_v2",
+    "eleven_monolingual_v1",
+    "eleven_multilingual_v1",
+    "eleven_multilingual_v2",
+    "eleven_turbo_v2",
+}
+"""Models that can't be told which language to speak; they refuse requests that do."""
+
+CLOSE_S = 1.0
+"""How long closing the connections may take, in s."""
+
+
+@frozen
+class ElevenLabsOptions:
+    """A voice of an ElevenLabs account."""
+
+    api_key: Secret
+    """The API key, from the settings of the account."""
+    voice: str = field(default="JBFqnCBsd6RMkjVDRZzb", validator=min_len(1))
+    """The ID of a voice; the default is one of their own."""
+    model: str = field(default="eleven_flash_v2_5", validator=min_len(1))
+    """The model; the default is their fastest, others sound better."""
+    stability: float | None = field(default=None, validator=optional([ge(0), le(1)]))
+    """How even it speaks: 0 is lively, 1 is monotonous; as set for the voice if left out."""
+    similarity: float | None = field(default=None, validator=optional([ge(0), le(1)]))
+    """How close it keeps to the original voice, 0 to 1; as set for the voice if left out."""
+    style: float | None = field(default=None, validator=optional([ge(0), le(1)]))
+    """How much it exaggerates the style of the voice, 0 to 1, which takes time; as set for the voice if left out."""
+    speaker_boost: bool | None = None
+    """Whether to bring it closer to the original speaker, which takes time; as set for the voice if left out."""
+    speed: float | None = field(default=None, validator=optional([ge(0.7), le(1.2)]))
+    """How fast it speaks, 0.7 to 1.2 times the voice's own speed; as set for the voice if left out."""
+    text_normalization: Literal["auto", "on", "off"] = "auto"
+    """Whether they spell out numbers and dates before speaking, which takes time; `auto`: as the model needs it."""
+    optimize_streaming_latency: int | None = field(default=None, validator=optional([ge(0), le(4)]))
+    """How much quality to give for time, 0 to 4; models of today need none of it."""
+    tell_before: bool = True
+    """Whether to tell each request what the reply said before it; `eleven_v3` refuses that."""
+    timestamps: bool = False
+    """Whether to ask when each word is spoken, so that it is known to the word what the caller heard of a reply."""
+    base_url: str = "https://api.elevenlabs.io"
+    """Where they are: another region, or a server of your own that speaks the same."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
+    connect_timeout_s: float = field(default=5.0, validator=gt(0))
+    """How long a connection may take, in s."""
+    timeout_s: float = field(default=10.0, validator=gt(0))
+    """How long nothing may come of an answer, in s."""
+
+
+def check_installed() -> Iterator[Problem]:
+    """Says whether httpx is installed."""
+    if find_spec("httpx") is None:
+        yield Problem(Location(""), "", "the library httpx is not installed", install_hint("elevenlabs"))
+
+
+def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
+    """Says whether httpx is installed, and what is wrong with the address and the key."""
+    yield from check_installed()
+    try:
+        url = urlsplit(options.base_url)
+        valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        hint = "https://api.elevenlabs.io, or http://HOST:PORT for a server of your own"
+        yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
+    elif url.path.rstrip("/").endswith("/v1"):
+        yield Problem(Location(""), "base_url", "must not end in /v1", "leave /v1 out: requests bring it along")
+    yield from check_api_key(options.api_key, vendor="ElevenLabs", hint="api_key: ${ELEVENLABS_API_KEY}")
+
+
+class _ElevenLabs:
+    """An account's voice, shared by all calls, with the connections that are kept."""
+
+    def __init__(self, options: ElevenLabsOptions) -> None:
+        """Imports httpx and makes its client, 0.2 s: in a thread."""
+        self._httpx = import_module("httpx")
+        self._options = options
+        self._key = getattr(options.api_key, "source", "api_key")
+        self._http = self._httpx.AsyncClient(
+            base_url=options.base_url,
+            headers={"xi-api-key": str(options.api_key), "accept-encoding": "identity"},
+            verify=tls_context(options.ca_file),
+            trust_env=False,
+            timeout=self._httpx.Timeout(options.timeout_s, connect=options.connect_timeout_s),
+            limits=self._httpx.Limits(max_connections=None, max_keepalive_connections=20),
+        )
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def probe(self) -> None:
+        """Asks for the list of models, which is nobody's content, and leaves a warm connection.
+
+        A key that may only speak, and a server of one's own that has no such list, do work.
+        """
+        with self._failures():
+            answer = await self._http.get("/v1/models")
+        body: bytes = answer.content
+        if answer.is_success or answer.status_code == 404 or code_of(body) == "missing_permissions":
+            return
+        raise refused(answer.status_code, answer.headers, body, self._key)
+
+    def output_for(self, call: AudioFormat) -> AudioFormat:
+        """The call's own format at 8 kHz, else linear audio of the next higher rate, 24,000 Hz at most."""
+        if call in FORMATS:
+            return call
+        rates = [audio.rate for audio in FORMATS if audio.encoding == "pcm16"]
+        return AudioFormat(next((rate for rate in rates if rate >= call.rate), rates[-1]))
+
+    def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
+        """A reply, spoken segment by segment; nothing is asked for before the first."""
+        return open_requests(partial(self._request, output, language), output, most_chars=MOST_CHARS)
+
+    @asynccontextmanager
+    async def _request(
+        self, output: AudioFormat, language: str | None, text: str, before: str
+    ) -> AsyncIterator[AsyncIterator[bytes | SpeechMark]]:
+        path = f"/v1/text-to-speech/{quote(self._options.voice, safe='')}/stream"
+        query: dict[str, Any] = {"output_format": FORMATS[output]}
+        if self._options.optimize_streaming_latency is not None:
+            query["optimize_streaming_latency"] = self._options.optimize_streaming_latency
+        with self._failures():
+            async with self._http.stream(
+                "POST",
+                path + "/with-timestamps" if self._options.timestamps else path,
+                params=query,
+                json=self._body(language, text, before),
+            ) as answer:
+                if not answer.is_success:
+                    raise refused(answer.status_code, answer.headers, await answer.aread(), self._key)
+                if self._options.timestamps:
+                    yield _timed(answer, TimedSpeech(text))
+                elif answer.headers.get("content-type", "").startswith("application/json"):
+                    said = (await answer.aread()).decode(errors="replace")
+                    raise ComponentError("answered with JSON instead of audio", answered=said)
+                else:
+                    yield answer.aiter_bytes()
+
+    def _body(self, language: str | None, text: str, before: str) -> dict[str, Any]:
+        options = self._options
+        settings = {
+            "stability": options.stability,
+            "similarity_boost": options.similarity,
+            "style": options.style,
+            "use_speaker_boost": options.speaker_boost,
+            "speed": options.speed,
+        }
+        settings = {name: value for name, value in settings.items() if value is not None}
+        body: dict[str, Any] = {"text": text, "model_id": options.model}
+        if settings:
+            body["voice_settings"] = settings
+        if options.text_normalization != "auto":
+            body["apply_text_normalization"] = options.text_normalization
+        if language and options.model not in WITHOUT_LANGUAGE:
+            body["language_code"] = language.partition("-")[0].lower()  # ISO 639-1, of a BCP 47 tag
+        if options.tell_before and before:
+            body["previous_text"] = before[-BEFORE_CHARS:]
+        return body
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Makes `ComponentError` of httpx's exceptions."""
+        options, httpx = self._options, self._httpx
+        try:
+            yield
+        except httpx.ConnectTimeout as error:
+            within = f"{options.connect_timeout_s:g} s"
+            raise ComponentError(f"{options.base_url} did not take the connection within {within}") from error
+        except httpx.TimeoutException as error:
+            raise ComponentError(f"nothing came for {options.timeout_s:g} s") from error
+        except httpx.ConnectError as error:
+            if failure := tls_error(error, options.base_url, options.ca_file):
+                raise failure from error
+            raise ComponentError(f"{options.base_url} can't be reached", answered=str(error)) from error
+        except httpx.HTTPError as error:
+            raise ComponentError("the connection broke", answered=str(error)) from error
+
+
+async def _timed(answer: Any, speech: TimedSpeech) -> AsyncIterator[bytes | SpeechMark]:
+    chunks = answer.aiter_bytes()
+    try:
+        async for data in chunks:
+            for found in speech.feed(data):
+                yield found
+    finally:
+        await unwind(chunks)
+    for found in speech.finish():
+        yield found
+
+
+@asynccontextmanager
+async def open_elevenlabs(options: ElevenLabsOptions, resources: Resources) -> AsyncIterator[_ElevenLabs]:
+    """Makes the client; who is cancelled meanwhile does not wait for its import."""
+    component = await trio.to_thread.run_sync(_ElevenLabs, options, abandon_on_cancel=True, limiter=resources.threads)
+    try:
+        yield component
+    finally:
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await component.close()
+
+
+tts = Adapter(
+    name="elevenlabs",
+    role="tts",
+    options=ElevenLabsOptions,
+    open=open_elevenlabs,
+    check=check_options,
+    check_installed=check_installed,
+)

@@ -1,0 +1,1 @@
+"""eSpeak NG in a helper process: text-to-speech."""

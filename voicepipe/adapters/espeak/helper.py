@@ -1,0 +1,208 @@
+"""The process in which espeak-ng speaks: a script of its own, run with nothing but the standard library.
+
+espeak-ng keeps its state in globals and is under the GPL, so it stays out of the process that answers calls.
+
+    python -I -S helper.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH
+
+Standard input and output carry the messages of `voicepipe.wire.process`, in the kinds and payloads below. Texts are
+spoken one at a time in the order of their coming. The process leaves when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+from array import array
+from struct import Struct
+from typing import IO, Any
+
+HEADER = Struct("!BII")
+"""As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
+
+SPEAK = 1
+"""To the helper: the text, UTF-8."""
+DROP = 2
+"""To the helper: the rest of that request is not wanted."""
+
+READY = 1
+"""From the helper: the request is the sample rate in Hz."""
+REFUSED = 2
+"""From the helper, instead of READY: why, in UTF-8. It leaves."""
+AUDIO = 3
+"""From the helper: 16-bit mono samples."""
+WORD = 4
+"""From the helper: a word begins; its place in the text in characters, and in the audio in samples (both u32)."""
+DONE = 5
+"""From the helper: all of that text was spoken."""
+FAILED = 6
+"""From the helper: that text could not be spoken."""
+
+WORD_AT = Struct("!II")
+"""The payload of WORD."""
+
+BUFFER_MS = 100
+"""How much audio the library gives at a time; making it takes 0.1 ms."""
+
+SAMPLE_BYTES = 2
+RISE_SAMPLES = 22
+"""Over how many samples each text rises from zero, 1 ms: a text that begins with a vowel begins in mid-wave."""
+FADE_SAMPLES = 110
+"""Over how many samples the end of each text fades to zero, 5 ms: the library cuts an echo off where the text ends."""
+
+# espeak-ng/speak_lib.h
+SYNCHRONOUS, DONT_EXIT = 2, 0x8000
+UTF8 = 1
+RATE, PITCH = 1, 3
+EVENT_END_OF_LIST, EVENT_WORD, EVENT_END = 0, 1, 5
+
+
+class Event(ctypes.Structure):
+    """`espeak_EVENT`."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(Event))
+
+
+class Speaker:
+    """The library, with one voice.
+
+    Voices with an echo keep the end of a text, and would begin the next one with it, which may be another caller's.
+    Choosing the voice clears that; it takes 0.3 ms, so it is done after each text, when nobody waits.
+    """
+
+    def __init__(self, library: str, data: str, out: IO[bytes]) -> None:
+        self._out = out
+        self._espeak = ctypes.CDLL(library)
+        self.rate = self._espeak.espeak_Initialize(SYNCHRONOUS, BUFFER_MS, data.encode(), DONT_EXIT)
+        self._callback = CALLBACK(self._made)  # held here: the library doesn't
+        self._espeak.espeak_SetSynthCallback(self._callback)
+        self._request = 0
+        self._silent = True
+        self._end = b""  # the latest samples, held back until it is known whether they are the last
+        self.wanted: dict[int, str] = {}
+
+    def set_up(self, voice: str, words_per_minute: int, pitch: int) -> bool:
+        """Chooses the voice; False if the library won't."""
+        self._voice, self._words_per_minute, self._pitch = voice.encode(), words_per_minute, pitch
+        return self.rate > 0 and self._choose()
+
+    def _choose(self) -> bool:
+        return bool(
+            self._espeak.espeak_SetVoiceByName(self._voice) == 0
+            and self._espeak.espeak_SetParameter(RATE, self._words_per_minute, 0) == 0
+            and self._espeak.espeak_SetParameter(PITCH, self._pitch, 0) == 0
+        )
+
+    def speak(self, request: int) -> None:
+        """Speaks one text, if it is still wanted: from silence, and to a zero."""
+        text = self.wanted.get(request)
+        if text is None:
+            return
+        self._request, self._silent, self._end = request, True, b""
+        encoded = text.encode()
+        failed = self._espeak.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8, None, None)
+        if self.wanted.pop(request, None) is not None and self._end:
+            self.say(AUDIO, request, faded(self._end))
+        self.say(FAILED if failed else DONE, request)
+        self._choose()
+
+    def say(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
+        """Sends a message; leaves if nobody is there to read it."""
+        try:
+            self._out.write(HEADER.pack(kind, request, len(payload)) + payload)
+            self._out.flush()
+        except OSError:
+            os._exit(0)
+
+    def _made(self, samples: int | None, count: int, events: Any) -> int:
+        """Takes what the library made; 1 has it stop."""
+        if self._request not in self.wanted:
+            return 1
+        kinds = set()
+        for event in events:
+            if event.type == EVENT_END_OF_LIST:
+                break
+            kinds.add(event.type)
+            if event.type == EVENT_WORD:
+                self.say(WORD, self._request, WORD_AT.pack(max(event.text_position - 1, 0), max(event.sample, 0)))
+        # A text with nothing to speak in it, such as "...", still makes 8 ms of silence.
+        nothing = self._silent and EVENT_END in kinds and EVENT_WORD not in kinds
+        if samples and count and not nothing:
+            audio = ctypes.string_at(samples, count * SAMPLE_BYTES)
+            audio = risen(audio) if self._silent else self._end + audio
+            self._silent = False
+            now = max(len(audio) - FADE_SAMPLES * SAMPLE_BYTES, 0)
+            self._end = audio[now:]
+            if now:
+                self.say(AUDIO, self._request, audio[:now])
+        return 0
+
+
+def risen(audio: bytes) -> bytes:
+    """16-bit samples of which the first rise from zero, in even steps."""
+    samples = array("h", audio)
+    most = min(len(samples), RISE_SAMPLES)
+    for at in range(most):
+        samples[at] = samples[at] * at // most
+    return samples.tobytes()
+
+
+def faded(audio: bytes) -> bytes:
+    """16-bit samples of which the last fade to zero, in even steps."""
+    samples = array("h", audio)
+    most = min(len(samples), FADE_SAMPLES)
+    for left in range(most):
+        samples[-1 - left] = samples[-1 - left] * left // most
+    return samples.tobytes()
+
+
+def take_requests(speaker: Speaker, requests: queue.SimpleQueue[int]) -> None:
+    """Takes requests until standard input ends, then ends the process, whatever it is doing."""
+    source = sys.stdin.buffer
+    while len(header := source.read(HEADER.size)) == HEADER.size:
+        kind, request, size = HEADER.unpack(header)
+        payload = source.read(size)
+        if kind == SPEAK:
+            speaker.wanted[request] = payload.decode()
+            requests.put(request)
+        elif kind == DROP:
+            speaker.wanted.pop(request, None)
+    os._exit(0)
+
+
+def main() -> None:
+    """Speaks until standard input ends."""
+    # A service manager that stops us sends SIGTERM to every process of the service, but calls are still draining.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # should the library print something, it must not get among the messages
+    library, data, voice, words_per_minute, pitch = sys.argv[1:6]
+    speaker = Speaker(library, data, out)
+    if not speaker.set_up(voice, int(words_per_minute), int(pitch)):
+        speaker.say(REFUSED, payload=f"espeak-ng does not take the voice {voice}".encode())
+        return
+    speaker.say(READY, speaker.rate)
+    requests: queue.SimpleQueue[int] = queue.SimpleQueue()
+    threading.Thread(target=take_requests, args=(speaker, requests), daemon=True).start()
+    while True:
+        speaker.speak(requests.get())
+
+
+if __name__ == "__main__":
+    main()

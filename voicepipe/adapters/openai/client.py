@@ -1,0 +1,236 @@
+"""What the openai adapters share: the SDK's client, opened on trio, with its failures as `ComponentError`.
+
+    async with open_client(options, resources) as client:         # once, in the adapter's `open`
+        with client.failures():                                    # around everything that the SDK does
+            async with client.sdk.chat.completions.with_streaming_response.create(...) as answer: ...
+        await client.probe()                                       # the component's `probe`
+
+`options` are those of any of them: what they share is `Account`. The SDK looks into the environment for whatever it
+is not told (OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS ...); here it finds nothing there.
+Its private names stand in this module.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import trio
+
+from voicepipe.adapters.openai.errors import broken_off, refused
+from voicepipe.adapters.shared.api_keys import check_api_key
+from voicepipe.components.distribution import install_hint
+from voicepipe.components.tls import tls_context, tls_error
+from voicepipe.errors import ComponentError, Location, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from voicepipe.components.protocols import Resources
+    from voicepipe.components.values import CaFile, Secret
+    from voicepipe.errors import Fault
+
+__all__ = ["HINT_SLOW", "Account", "Client", "check_client", "is_openai", "open_client"]
+
+OPENAI = "https://api.openai.com/v1"
+
+KEEP_ALIVE_S = 50.0
+"""How long a connection that nobody uses stays open, in s: the next reply of a call finds it, and load balancers,
+which close them after 60 s as a rule, don't close it under a request."""
+
+MOST_CONNECTIONS, MOST_IDLE = 1000, 100
+
+HINT_UNREACHABLE = "does the server run, and is base_url right?"
+HINT_SLOW = "raise timeout_s if the server has to load its model first"
+
+CLOSE_S = 1.0
+"""How long closing connections may take that nobody uses, in s."""
+
+NO_SUCH_ROUTE = {404, 405, 501}
+"""How servers answer that don't list their models."""
+
+
+class Account(Protocol):
+    """Where the server is and who asks: options that each of these adapters has."""
+
+    @property
+    def api_key(self) -> Secret | None:
+        """The key; None: the server wants none."""
+
+    @property
+    def base_url(self) -> str | None:
+        """The server's address, up to its version: `http://127.0.0.1:11434/v1`; None: OpenAI."""
+
+    @property
+    def ca_file(self) -> CaFile | None:
+        """Whose certificates to trust; None: those that this machine trusts."""
+
+    @property
+    def connect_timeout_s(self) -> float:
+        """How long connecting may take, in s."""
+
+    @property
+    def timeout_s(self) -> float:
+        """How long nothing may come of an answer, in s."""
+
+
+def is_openai(base_url: str | None) -> bool:
+    """Whether that is OpenAI itself, one of its regions included."""
+    return f".{urlsplit(base_url or OPENAI).hostname}".endswith(".api.openai.com")
+
+
+def check_installed() -> Iterator[Problem]:
+    """Says whether the library is installed."""
+    if find_spec("openai") is None:
+        yield Problem(Location(""), "", "the library openai is not installed", install_hint("openai"))
+
+
+def check_client(account: Account) -> Iterator[Problem]:
+    """Says whether the library is installed, and what is wrong with the address and the key."""
+    yield from check_installed()
+    try:
+        url = urlsplit(account.base_url or OPENAI)
+        valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        hint = "http://HOST:PORT/v1, or leave it out for OpenAI"
+        yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
+    vendor = "OpenAI" if valid and is_openai(account.base_url) else ""
+    yield from check_api_key(account.api_key, vendor=vendor, hint="api_key: ${OPENAI_API_KEY}")
+
+
+async def _withhold_key(request: Any) -> None:
+    """Takes the placeholder out again that the SDK wants for a key."""
+    del request.headers["authorization"]
+
+
+class Client:
+    """The SDK's client."""
+
+    def __init__(self, account: Account) -> None:
+        """Imports the SDK, half a second, and makes its client: in a thread."""
+        self._openai, self._httpx = import_module("openai"), import_module("httpx2")
+        self._account = account
+        # How messages name the key; one that was typed into the file has no better name than the option's.
+        self._key = "api_key" if account.api_key is None or account.api_key.source == "***" else account.api_key.source
+        limits = self._httpx.Limits(
+            max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE, keepalive_expiry=KEEP_ALIVE_S
+        )
+        timeout = self._httpx.Timeout(account.timeout_s, connect=account.connect_timeout_s)
+        http = self._httpx.AsyncClient(
+            verify=tls_context(account.ca_file),
+            trust_env=False,
+            limits=limits,
+            timeout=timeout,
+            follow_redirects=True,
+            event_hooks={} if account.api_key else {"request": [_withhold_key]},
+        )
+        self.sdk: Any = self._openai.AsyncOpenAI(
+            api_key=str(account.api_key) if account.api_key else "none",
+            admin_api_key="",
+            webhook_secret="",
+            base_url=account.base_url or OPENAI,
+            timeout=timeout,
+            max_retries=0,
+            http_client=http,
+        )
+        """`openai.AsyncOpenAI`."""
+        self.sdk.organization = self.sdk.project = None
+        self.sdk._custom_headers = {}  # noqa: SLF001 - there is no other way to forget OPENAI_CUSTOM_HEADERS
+        # Else the first request would have another thread find it out.
+        self.sdk._platform = self.sdk.platform_headers()["X-Stainless-OS"]  # noqa: SLF001
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Raises what goes wrong with the SDK or its connection inside as `ComponentError`; lets the rest pass."""
+        try:
+            yield
+        except self._openai.APIStatusError as error:
+            raise self._refused(error.response) from error
+        except self._openai.APIConnectionError as error:
+            raise self._unreachable(error.__cause__ or error) from error
+        except self._openai.APIError as error:  # its stream's, for an error object in it
+            raise broken_off(error.body or error.message, self._key) from error
+        except self._openai.OpenAIError as error:
+            raise ComponentError(str(error), retryable=False, fault="local") from error
+        except (self._httpx.HTTPError, self._httpx.StreamError) as error:
+            raise self._unreachable(error) from error
+
+    def broken_off(self, error: object) -> ComponentError:
+        """What an error object in the middle of an answer means."""
+        return broken_off(error, self._key)
+
+    async def probe(self, model: str | None = None) -> None:
+        """Returns if the server is there, takes the key and, where it can tell, has the model.
+
+        Raises:
+            ComponentError: it does not.
+
+        """
+        with self.failures():
+            if model is not None:
+                try:
+                    await self.sdk.models.with_raw_response.retrieve(model)
+                except self._openai.APIStatusError as error:
+                    # Some have no such route, and list their models only.
+                    if error.code == "model_not_found" or not self._says_nothing(error):
+                        raise
+                else:
+                    return
+            try:
+                await self.sdk.models.with_raw_response.list()
+            except self._openai.APIStatusError as error:
+                if not self._says_nothing(error):
+                    raise
+
+    def _says_nothing(self, error: Any) -> bool:
+        """Whether a refusal to tell about models says nothing about the service itself: it answers, and takes the key.
+
+        OpenAI's restricted keys may do what they are for, and not ask about models.
+        """
+        return error.status_code in NO_SUCH_ROUTE or "missing scopes" in error.response.text.lower()
+
+    def _refused(self, response: Any) -> ComponentError:
+        failure = refused(response.status_code, response.headers, response.text, self._key)
+        if response.status_code in {401, 403} and not self._account.api_key:
+            failure.hint = "the server wants a key: set api_key"
+        return failure
+
+    def _unreachable(self, error: BaseException) -> ComponentError:
+        """What a failure of the connection means; `error` is httpx's, or what the SDK could not map."""
+        account, httpx = self._account, self._httpx
+        where = urlsplit(account.base_url or OPENAI).netloc.rpartition("@")[2]
+        if failure := tls_error(error, where, account.ca_file):
+            return failure
+        said = f": {error}" if str(error) else ""
+        slow_to_connect = f"no connection to {where} within {account.connect_timeout_s:g} s"
+        meanings = {
+            httpx.ConnectTimeout: (slow_to_connect, True, HINT_UNREACHABLE),
+            httpx.ConnectError: (f"no connection to {where}{said}", True, HINT_UNREACHABLE),
+            httpx.ReadTimeout: (f"nothing came for {account.timeout_s:g} s", True, HINT_SLOW),
+            httpx.WriteTimeout: (f"took nothing for {account.timeout_s:g} s", True, ""),
+            httpx.PoolTimeout: (f"all {MOST_CONNECTIONS} connections are in use", True, ""),
+            httpx.LocalProtocolError: (f"the request can't be sent{said}", False, "are base_url and api_key right?"),
+            httpx.UnsupportedProtocol: (f"the request can't be sent{said}", False, "is base_url right?"),
+            httpx.TooManyRedirects: (f"the request can't be sent{said}", False, "is base_url right?"),
+        }
+        message, retryable, hint = meanings.get(type(error), (f"the connection broke{said}", True, ""))
+        fault: Fault = "local" if isinstance(error, httpx.PoolTimeout) else "component"
+        return ComponentError(message, retryable=retryable, hint=hint, fault=fault)
+
+
+@asynccontextmanager
+async def open_client(account: Account, resources: Resources) -> AsyncIterator[Client]:
+    """Imports the SDK and opens its client; sends nothing yet."""
+    make = partial(Client, account)
+    client = await trio.to_thread.run_sync(make, abandon_on_cancel=True, limiter=resources.threads)
+    try:
+        yield client
+    finally:
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await client.sdk.close()

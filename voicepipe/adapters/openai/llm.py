@@ -1,0 +1,213 @@
+"""A language model over OpenAI's APIs, or any server that speaks them: Ollama, vLLM, llama.cpp, Groq, OpenRouter.
+
+The whole conversation goes with each request, and nothing is kept on the server. How it is written down is in
+`openai_conversation`. Replies are read by a task of their own, so that `receive` can be cancelled; leaving a reply in
+its middle closes its connection, which is how these APIs are told to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import asynccontextmanager, suppress
+from copy import copy
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal
+
+import trio
+from attrs import field, frozen
+from attrs.validators import ge, gt, le, min_len, optional
+
+from voicepipe.adapters.openai import chat as openai_chat
+from voicepipe.adapters.openai import responses as openai_responses
+from voicepipe.adapters.openai.answer import Answer
+from voicepipe.adapters.openai.chat import ChatReply
+from voicepipe.adapters.openai.client import HINT_SLOW, check_client, check_installed, is_openai, open_client
+from voicepipe.adapters.openai.responses import ResponseReply
+from voicepipe.components.events import ReplyEvent
+from voicepipe.components.registry import Adapter
+from voicepipe.components.values import CaFile, Secret
+from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.wire.http import unwind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from voicepipe.adapters.openai.client import Client
+    from voicepipe.components.protocols import Resources
+    from voicepipe.components.requests import ReplyRequest
+
+UNREAD_EVENTS = 64
+"""How many events may wait to be received before the server's answer is read on."""
+
+DRAIN_S = 0.1
+"""How long the end of an answer's body may come after the end of the reply, in s. Then its connection is used again;
+one whose server keeps the answer open is closed."""
+
+OWN = ("messages", "input", "instructions", "tools", "stream", "model")
+"""What `extra_body` can't hold, since it comes from elsewhere."""
+
+
+@frozen
+class OpenAIOptions:
+    """A model that answers, and how."""
+
+    model: str = field(validator=min_len(1))
+    """The model: one of OpenAI's (`gpt-5-mini`, `gpt-4.1-mini`), or the server's (`llama3.2`)."""
+    api_key: Secret | None = None
+    """OpenAI's key, or the server's if it wants one."""
+    base_url: str | None = None
+    """Another server that speaks this API, up to its version: `http://127.0.0.1:11434/v1`; None: OpenAI."""
+    ca_file: CaFile | None = None
+    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
+    api: Literal["chat", "responses"] = "chat"
+    """Which API: Chat Completions, which all servers have, or Responses, which is OpenAI's own."""
+    temperature: float | None = field(default=None, validator=optional([ge(0), le(2)]))
+    """How freely the model chooses its words, from 0 to 2; None: its own default. Reasoning models have none."""
+    max_tokens: int | None = field(default=None, validator=optional(ge(1)))
+    """The longest reply, in tokens, a reasoning model's thoughts included; None: the model's own limit."""
+    reasoning_effort: str | None = None
+    """How much a reasoning model thinks before it speaks: `minimal`, `low` ...; None: its own default."""
+    include_usage: bool = True
+    """Whether Chat Completions are asked what they cost; a few servers refuse the question."""
+    extra_body: Mapping[str, Any] = field(factory=dict)
+    """More parameters for the request, as the server's documentation has them: `service_tier: priority`."""
+    connect_timeout_s: float = field(default=5.0, validator=gt(0))
+    """How long connecting may take, in s."""
+    timeout_s: float = field(default=10.0, validator=gt(0))
+    """How long nothing may come of an answer, in s; a server that loads its model when it is asked may need longer."""
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI itself that answers."""
+        return is_openai(self.base_url)
+
+
+def check_options(options: OpenAIOptions) -> Iterator[Problem]:
+    """Says whether the library is installed, and which options do not go together."""
+    yield from check_client(options)
+    for name in OWN:
+        if name in options.extra_body:
+            yield Problem(Location(""), "extra_body", f"{name} is not for extra_body", "it is set by voicepipe")
+
+
+class _OpenAI:
+    """A model behind an address, shared by all calls."""
+
+    def __init__(self, client: Client, options: OpenAIOptions) -> None:
+        self._client, self._options = client, options
+        self._thinks_first = False  # this server's replies begin with thoughts that only their end marks
+
+    async def probe(self) -> None:
+        """Finds out whether the server is there, takes the key and has the model; keeps the connection for a reply."""
+        await self._client.probe(self._options.model)
+
+    @asynccontextmanager
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[_ReplyStream]:
+        """One reply; entering it sends the request, and returns when the answer has begun."""
+        options, sdk = self._options, self._client.sdk
+        offered = [tool.name for tool in request.tools]
+        reply: ChatReply | ResponseReply
+        if options.api == "responses":
+            resource, body = sdk.responses, openai_responses.body_for(options, request)
+            reply = ResponseReply(offered, thinks_first=self._thinks_first)
+        else:
+            resource, body = sdk.chat.completions, openai_chat.body_for(options, request)
+            reply = ChatReply(offered, thinks_first=self._thinks_first)
+        create = resource.with_streaming_response.create
+        more = dict(options.extra_body) or None
+        with self._client.failures():
+            async with create(**body, extra_body=more) as answer, trio.open_nursery() as nursery:
+                stream = _ReplyStream(self._client, answer, reply, options.timeout_s)
+                nursery.start_soon(stream.read)
+                yield stream
+                if stream.is_whole:
+                    self._thinks_first = reply.thought_first
+                else:
+                    nursery.cancel_scope.cancel()
+
+
+class _ReplyStream:
+    """One reply, read by a task of its own."""
+
+    def __init__(self, client: Client, answer: Any, reply: ChatReply | ResponseReply, timeout_s: float) -> None:
+        self._client, self._timeout_s = client, timeout_s
+        self._answer = Answer(reply, client.broken_off)
+        self._chunks = answer.iter_bytes()
+        self._failure: ComponentError | None = None
+        self._found, self._events = trio.open_memory_channel[ReplyEvent](UNREAD_EVENTS)
+
+    async def receive(self) -> ReplyEvent | None:
+        """The next event; after `ReplyDone`, None."""
+        try:
+            return await self._events.receive()
+        except trio.EndOfChannel:
+            if self._failure is not None:
+                raise copy(self._failure) from None
+            return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the reply was found, so that only the end of its connection's answer is read on."""
+        return self._answer.over and self._failure is None
+
+    async def read(self) -> None:
+        """Reads the answer to its end, or until it fails."""
+        try:
+            with self._found:
+                try:
+                    await self._read()
+                    for event in self._answer.finish():
+                        await self._found.send(event)
+                except ComponentError as error:
+                    self._failure = error
+                    return
+            with trio.move_on_after(DRAIN_S), suppress(ComponentError), self._client.failures():
+                async for _ in self._chunks:
+                    pass
+        finally:
+            await unwind(self._chunks)
+
+    async def _read(self) -> None:
+        """Reads until the reply is over."""
+        answer = self._answer
+        with trio.CancelScope() as patience:
+            while not answer.over:
+                events = answer.events
+                patience.deadline = trio.current_time() + min(self._timeout_s, answer.patience_s or self._timeout_s)
+                while answer.events == events and not answer.over:
+                    data = await self._next()
+                    deadline, patience.deadline = patience.deadline, inf  # it is not the server that is slow
+                    for event in answer.close() if data is None else answer.feed(data):
+                        await self._found.send(event)
+                    patience.deadline = deadline
+        if patience.cancelled_caught:
+            if not answer.has_ended:
+                raise ComponentError(f"nothing came for {self._timeout_s:g} s", hint=HINT_SLOW)
+            answer.over = True
+
+    async def _next(self) -> bytes | None:
+        """The next bytes; None: there are no more, or no more that are needed."""
+        try:
+            with self._client.failures():
+                return await anext(self._chunks, None)
+        except ComponentError:
+            if not self._answer.has_ended:
+                raise
+            return None
+
+
+@asynccontextmanager
+async def open_openai(options: OpenAIOptions, resources: Resources) -> AsyncIterator[_OpenAI]:
+    """Imports the SDK and makes its client."""
+    async with open_client(options, resources) as client:
+        yield _OpenAI(client, options)
+
+
+llm = Adapter(
+    name="openai",
+    role="llm",
+    options=OpenAIOptions,
+    open=open_openai,
+    check=check_options,
+    check_installed=check_installed,
+)

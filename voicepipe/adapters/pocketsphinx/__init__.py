@@ -1,0 +1,1 @@
+"""PocketSphinx in worker processes: speech-to-text of known phrases."""

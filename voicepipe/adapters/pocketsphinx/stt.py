@@ -1,0 +1,270 @@
+"""Speech-to-text with PocketSphinx, which brings its US English model: small grammars, another for each question.
+
+It listens in worker processes, each with some of the calls: see `pocketsphinx_worker`. What a state of the
+conversation expects (`Listen.grammar`, `Listen.phrases`) is all that is heard in it, and words that the dictionary
+lacks are left out of that. Where nothing is expected it listens for the phrases and the grammar of the options, and
+if there are none it takes dictation, which costs most of a processor a call and is wrong more often than right.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import field, frozen
+from attrs.validators import ge, le, optional
+
+from voicepipe.adapters.pocketsphinx import worker as pocketsphinx_worker
+from voicepipe.adapters.pocketsphinx.dictionary import Dictionary, problems_of, read_dictionary
+from voicepipe.adapters.pocketsphinx.grammar import Choice, Grammar, GrammarError, Sequence, parse_grammar
+from voicepipe.adapters.pocketsphinx.grammar import Word as Said
+from voicepipe.adapters.shared.recogniser_workers import RecogniserStream, RecogniserWorker
+from voicepipe.audio import AudioFormat
+from voicepipe.components.distribution import install_hint
+from voicepipe.components.registry import Adapter
+from voicepipe.components.requests import Listen, StreamInput
+from voicepipe.components.values import File
+from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.wire.process import open_kept_helpers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from voicepipe.components.protocols import Resources
+
+INPUT = StreamInput(AudioFormat(pocketsphinx_worker.RATE), chunk_ms=100)
+"""What its model wants, whatever the call's rate."""
+
+MOST_BYTES = INPUT.format.bytes_in(1000)
+"""How much audio a worker gets at a time, so that no stream waits long for another."""
+
+PHRASES = "the phrases"
+"""The rule that phrases become; no grammar has one of that name, as it has a space in it."""
+
+REFUSED = "PocketSphinx can't work with what it was given"
+HINT = "what it was given are the options `phrases`, `grammar` and `dictionary`"
+"""For a worker that can't begin, or that ends by itself."""
+
+GRAMMARS_KEPT = 512
+"""How many of the latest grammars are kept as the workers take them; each state of a conversation has one."""
+
+
+@frozen
+class PocketsphinxOptions:
+    """What it listens for where nothing else is said."""
+
+    phrases: tuple[str, ...] = ()
+    """Words and phrases to listen for where the conversation expects none of its own: `[yes, no, operator]`."""
+    grammar: File | None = None
+    """A grammar in JSGF to listen for there: every public rule of it may be said."""
+    dictionary: File | None = None
+    """More words than the 135,000 of CMUdict: lines of a word and its phones, `acme AE K M IY`."""
+    words: bool = False
+    """Whether transcripts tell when each word was said, and how sure the recogniser is of it."""
+    strictness: float = field(default=1.0, validator=[ge(0), le(2)])
+    """How much other speech and noise is kept out: what fits no phrase well enough is not heard. More also keeps out
+    more of the phrases; 0: the likeliest phrase is heard in anything. Not for dictation."""
+    workers: int | None = field(default=None, validator=optional([ge(1), le(64)]))
+    """How many processes listen, each to its share of the calls; left out: one for every two processors."""
+
+
+class _Installed:
+    """Where the library and its model are, found without loading it."""
+
+    def __init__(self) -> None:
+        spec = find_spec("pocketsphinx")
+        if spec is None or spec.origin is None:
+            raise ComponentError(
+                "the library pocketsphinx is not installed",
+                retryable=False,
+                hint=install_hint("pocketsphinx"),
+            )
+        package = Path(spec.origin).parent
+        self.site, self.model = package.parent, package / "model/en-us"
+
+    def dictionary(self, options: PocketsphinxOptions) -> Dictionary:
+        """All words, those of the options included."""
+        more = options.dictionary.content if options.dictionary else b""
+        return read_dictionary(self.model / "cmudict-en-us.dict", more)
+
+
+def check_installed() -> Iterator[Problem]:
+    """Says whether the library is installed."""
+    try:
+        _Installed()
+    except ComponentError as error:
+        yield Problem(Location(""), "", error.message, error.hint)
+
+
+def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
+    """Says whether the library is installed, what is wrong with the grammar, and which words can't be heard."""
+    yield from check_installed()
+    try:
+        installed = _Installed()
+    except ComponentError:
+        return
+    if options.dictionary is not None:
+        for wrong in problems_of(options.dictionary.content):
+            where = Location(options.dictionary.name, wrong.line, wrong.column)
+            yield Problem(where, "", wrong.message, wrong.hint)
+    dictionary = installed.dictionary(options)
+    for phrase in options.phrases:
+        for word in dictionary.unknown(phrase):
+            yield Problem(Location(""), "phrases", f"the dictionary has no word {word!r}", _hint(dictionary, word))
+    if options.grammar is None:
+        return
+    try:
+        grammar = _parse(options.grammar)
+    except GrammarError as error:
+        hint = "a grammar in JSGF is made of lines like: public <answer> = yes | no [thank you];"
+        yield Problem(Location(options.grammar.name, error.line, error.column), "", error.message, hint)
+        return
+    for said in grammar.words():
+        for word in dictionary.unknown(said.text):
+            where = Location(options.grammar.name, said.line, said.column)
+            yield Problem(where, "", f"the dictionary has no word {word!r}", _hint(dictionary, word))
+
+
+def _hint(dictionary: Dictionary, word: str) -> str:
+    similar = dictionary.similar(word)
+    meant = f"did you mean {', '.join(similar)}? If not, " if similar else ""
+    return f"{meant}say how it is spoken in a file that `dictionary` names"
+
+
+def _parse(file: File) -> Grammar:
+    return parse_grammar(file.content.decode(errors="replace"))
+
+
+class _Expectations:
+    """What the workers are told to listen for; used in threads, as grammars may be long."""
+
+    def __init__(self, options: PocketsphinxOptions, dictionary: Dictionary) -> None:
+        self._dictionary, self._strictness = dictionary, options.strictness
+        self.own = self._payload(options.phrases, _parse(options.grammar) if options.grammar else None)
+        """The payload of LISTEN where the conversation expects nothing; empty: dictation."""
+        self.payload_for = lru_cache(GRAMMARS_KEPT)(self._payload_for)
+
+    def _payload_for(self, listen: Listen) -> bytes:
+        """The payload of LISTEN for what a conversation expects.
+
+        Raises:
+            ComponentError: its grammar is none.
+
+        """
+        try:
+            grammar = parse_grammar(listen.grammar) if listen.grammar else None
+        except GrammarError as error:
+            message = f"what is expected is no grammar: {error}"
+            raise ComponentError(message, retryable=False, fault="request") from error
+        return self._payload(listen.phrases, grammar) or self.own
+
+    def _payload(self, phrases: tuple[str, ...], grammar: Grammar | None) -> bytes:
+        spelled = dict.fromkeys(words for phrase in phrases if (words := self._dictionary.spell(phrase)))
+        alternatives = [Sequence(tuple(map(Said, words))) for words in spelled]
+        rules = {**(grammar.rules if grammar else {}), PHRASES: Choice(tuple(alternatives))}
+        used: dict[str, None] = {}
+
+        def spell(word: str) -> tuple[str, ...]:
+            words = self._dictionary.spell(word)
+            used.update(dict.fromkeys(words))
+            return words
+
+        text = Grammar(rules, (*(grammar.public if grammar else ()), PHRASES)).spelled(spell)
+        if text is None:
+            return b""
+        pronounced = [
+            (word if way == 1 else f"{word}({way})", phones)
+            for word in used
+            for way, phones in enumerate(self._dictionary.pronunciations(word), 1)
+        ]
+        return json.dumps({"grammar": text, "words": pronounced, "strictness": self._strictness}).encode()
+
+
+class _PocketSphinx:
+    """The workers, shared by all calls."""
+
+    def __init__(
+        self,
+        workers: list[RecogniserWorker],
+        expectations: _Expectations,
+        words: bool,
+        threads: trio.CapacityLimiter,
+    ) -> None:
+        self._workers, self._expectations, self._words, self._threads = workers, expectations, words, threads
+        self._numbers = count(1)
+
+    def input_for(self, call: AudioFormat) -> StreamInput:  # noqa: ARG002 - the Protocol's
+        """16 kHz, always."""
+        return INPUT
+
+    @asynccontextmanager
+    async def open_stream(
+        self,
+        stream_input: StreamInput,  # noqa: ARG002 - there is only one
+        listen: Listen,
+    ) -> AsyncIterator[RecogniserStream]:
+        """A stream in the worker that has the fewest."""
+        payload = await self._payload_for(listen)
+        worker = min(self._workers, key=lambda worker: worker.load)
+        await worker.wait_ready()
+        number = next(self._numbers)
+        stream = RecogniserStream(worker, number, self._payload_for, most_bytes=MOST_BYTES, words=self._words)
+        worker.open(stream)
+        try:
+            await stream.begin(payload)
+            yield stream
+        finally:
+            worker.close(stream)
+
+    async def _payload_for(self, listen: Listen) -> bytes:
+        """What tells a worker to listen for that."""
+        return await trio.to_thread.run_sync(self._expectations.payload_for, listen, limiter=self._threads)
+
+
+def _prepare(options: PocketsphinxOptions, component: str) -> tuple[list[str], _Expectations]:
+    """What runs a worker, and what to tell it; `component` is for those who look at `ps`.
+
+    Raises:
+        ComponentError: the library is not installed, or the grammar is none.
+
+    """
+    installed = _Installed()
+    try:
+        expectations = _Expectations(options, installed.dictionary(options))
+    except GrammarError as error:
+        raise ComponentError(
+            f"{options.grammar} is no grammar: {error}", retryable=False, hint="`voicepipe check` shows the place"
+        ) from error
+    # -I: no environment, and no modules of the script's own directory, such as `openai`.
+    python = (sys.executable, "-I", pocketsphinx_worker.__file__)
+    return [*python, str(installed.site), str(installed.model), component], expectations
+
+
+@asynccontextmanager
+async def open_pocketsphinx(options: PocketsphinxOptions, resources: Resources) -> AsyncIterator[_PocketSphinx]:
+    """Starts the workers; the context ends with a `ComponentError` if one dies and can't be started again."""
+    threads = resources.threads
+    command, expectations = await trio.to_thread.run_sync(_prepare, options, resources.component, limiter=threads)
+    number = options.workers or max(1, (os.cpu_count() or 1) // 2)
+    workers = [RecogniserWorker("PocketSphinx", REFUSED, expectations.own, hint=HINT) for _ in range(number)]
+    async with open_kept_helpers(command, workers, hint=HINT):
+        yield _PocketSphinx(workers, expectations, options.words, threads)
+
+
+stt = Adapter(
+    name="pocketsphinx",
+    role="stt",
+    options=PocketsphinxOptions,
+    open=open_pocketsphinx,
+    check=check_grammar,
+    check_installed=check_installed,
+    model=lambda _options: "en-us",
+)

@@ -1,0 +1,85 @@
+"""Which slots are surely filled where: so that no caller ever hears a gap in a sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from voicepipe.adapters.scripted.format import RESULT, slots_in
+from voicepipe.adapters.scripted.matching import slots_of
+from voicepipe.adapters.scripted.reactions import reactions_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voicepipe.adapters.scripted.format import Intent, Path, Script
+    from voicepipe.adapters.scripted.reactions import Reaction
+
+GROUP = re.compile(r"\(\?P<(\w+)>")
+"""A named group of a regular expression, also of one that does not compile."""
+
+
+def may_fill(intent: Intent) -> frozenset[str]:
+    """The slots that this intent can fill."""
+    return frozenset((*slots_of(intent), *(group for pattern in intent.patterns for group in GROUP.findall(pattern))))
+
+
+def surely_fills(intent: Intent) -> frozenset[str]:
+    """The slots that are filled whenever this intent is understood: those that all its phrases name.
+
+    The groups of a pattern are not among them, since a group may be optional.
+    """
+    if intent.patterns or not intent.phrases:
+        return frozenset()
+    return frozenset.intersection(*(frozenset(slot for slot, _ in slots_in(phrase)) for phrase in intent.phrases))
+
+
+class Filling:
+    """The slots that are surely filled, by state and by response.
+
+    Args:
+        script: its names may be wrong, and lead nowhere then; its `needs` must not go in circles.
+
+    """
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.states: dict[str, frozenset[str]] = {}
+        """In each state that a call can reach."""
+        self.responses: dict[Path, frozenset[str]] = {}
+        """When a response that a call can get begins to speak, by its place."""
+        self._changed: list[str] = []
+        self._arrive(script.start, frozenset())
+        while self._changed:
+            self._follow(self._changed.pop())
+
+    def _arrive(self, name: str, filled: frozenset[str]) -> None:
+        """A call comes to that state with at least those slots filled."""
+        if (state := self._script.states.get(name)) is None:
+            return
+        for slot, instead in state.needs.items():
+            if slot not in filled:
+                self._arrive(instead, filled)
+                filled |= {slot}
+        known = self.states.get(name)
+        if known is None or not known <= filled:
+            self.states[name] = filled if known is None else known & filled
+            self._changed.append(name)
+
+    def _follow(self, name: str) -> None:
+        """Goes where a call can go from that state."""
+        state = self._script.states[name]
+        if state.ends and name != self._script.start:
+            return
+        for reaction, filled in self._reactions(name):
+            self.responses[reaction.path] = self.responses.get(reaction.path, filled) & filled
+            response = reaction.response
+            to = name if response.again else response.go
+            if to is not None:
+                self._arrive(to, filled - {RESULT, *response.forget})
+
+    def _reactions(self, name: str) -> Iterator[tuple[Reaction, frozenset[str]]]:
+        for reaction in reactions_in(self._script, name):
+            intent = self._script.intents.get(reaction.name) if reaction.kind == "on" else None
+            own = surely_fills(intent) if intent else frozenset[str]()
+            yield reaction, self.states[name] | own | ({RESULT} if reaction.kind == "results" else set())

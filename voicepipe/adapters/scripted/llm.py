@@ -1,0 +1,121 @@
+"""`scripted`: a language model whose whole behaviour is a YAML script. It needs no network and never has a bad day."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import asynccontextmanager
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import frozen
+
+from voicepipe.adapters.scripted.checking import check_script
+from voicepipe.adapters.scripted.conversation import Conversation
+from voicepipe.adapters.scripted.format import Script
+from voicepipe.components.events import ReplyDone, ReplyEvent, TextDelta
+from voicepipe.components.registry import Adapter
+from voicepipe.components.requests import ToolCall
+from voicepipe.components.values import File
+from voicepipe.documents import parse_document
+from voicepipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from voicepipe.adapters.scripted.conversation import Reply
+    from voicepipe.components.protocols import ReplyStream, Resources
+    from voicepipe.components.requests import Message, ReplyRequest
+    from voicepipe.errors import Problem
+
+
+@frozen
+class ScriptedOptions:
+    """A conversation by a script: intents found by phrases and patterns, replies with slots, no model behind it."""
+
+    script: File
+    """The script, a YAML file; its format is described in the reference under "Scripts"."""
+
+
+class ScriptedModel:
+    """Replies from a script; where a call stands in it travels in the request's `state`."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+
+    @asynccontextmanager
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyStream]:
+        """One reply, complete from the start."""
+        tools = [tool.name for tool in request.tools]
+        reply = self._conversation.answer(request.trigger, request.state, tools, _said_before_keys(request.messages))
+        yield _Replying(_events(reply, turn=len(request.messages)))
+
+
+def _said_before_keys(messages: Sequence[Message]) -> str:
+    """The words that the caller said since the agent last spoke, up to the last keys."""
+    unanswered = [*takewhile(lambda message: message.role == "caller", reversed(messages))][::-1]
+    while unanswered and not unanswered[-1].pressed:
+        unanswered.pop()
+    return " ".join(message.text for message in unanswered if not message.pressed)
+
+
+class _Replying:
+    """A reply's events, one after the other."""
+
+    def __init__(self, events: Iterable[ReplyEvent]) -> None:
+        self._events = deque(events)
+
+    async def receive(self) -> ReplyEvent | None:
+        await trio.lowlevel.checkpoint()
+        return self._events.popleft() if self._events else None
+
+
+def _events(reply: Reply, turn: int) -> Iterable[ReplyEvent]:
+    yield from map(TextDelta, reply.text)
+    if reply.transfer is not None:
+        yield ToolCall(f"transfer-{turn}", "transfer", {"target": reply.transfer})
+    if reply.hang_up:
+        yield ToolCall(f"hang_up-{turn}", "hang_up")
+    if reply.call is not None:
+        yield reply.call
+    acts = reply.text or reply.transfer is not None or reply.hang_up or reply.call is not None
+    yield ReplyDone("complete" if acts else "empty", state=reply.progress, listen=reply.listen)
+
+
+def read_script(file: File) -> Conversation:
+    """The conversation that a script file describes.
+
+    Raises:
+        ConfigError: with every problem, each at its line in the script.
+
+    """
+    document = parse_document(file.content, file.name)
+    script = document.structure(Script)
+    faults = [*check_script(script)]
+    if faults:
+        raise ConfigError(document.problem(fault.path, fault.message, fault.hint, key=fault.key) for fault in faults)
+    return Conversation(script, file.digest)
+
+
+def _check(options: ScriptedOptions) -> Iterable[Problem]:
+    try:
+        read_script(options.script)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+@asynccontextmanager
+async def _open(options: ScriptedOptions, resources: Resources) -> AsyncIterator[ScriptedModel]:
+    conversation = await trio.to_thread.run_sync(read_script, options.script, limiter=resources.threads)
+    yield ScriptedModel(conversation)
+
+
+llm = Adapter(
+    name="scripted",
+    role="llm",
+    options=ScriptedOptions,
+    open=_open,
+    check=_check,
+    model=lambda options: options.script.path.name,
+)

@@ -1,0 +1,1 @@
+"""Vosk in worker processes: speech-to-text."""

@@ -1,0 +1,336 @@
+"""The process in which Vosk listens to all calls of a model: a script of its own, without voicepipe.
+
+Whatever is wrong with a model, the native library finds out here: it raises, or it ends the process. The model is
+loaded once. The library releases the interpreter's lock while it works, so as many threads as there are processors
+serve all streams, each stream by one of them at a time.
+
+    python -I worker.py LIBRARY MODEL RATE WORDS NAME
+
+LIBRARY is the file of the Python package `vosk`, MODEL a directory, RATE what the model was trained on in Hz, WORDS
+`words` for transcripts with their words. NAME is for those who look at `ps`. Standard input and output carry the
+messages of `recogniser_workers`. The process leaves when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import random
+import signal
+import sys
+import threading
+import unicodedata
+from array import array
+from collections import deque
+from importlib.util import module_from_spec, spec_from_file_location
+from math import pi, sin
+from pathlib import Path
+from struct import Struct
+from typing import IO, Any
+
+HEADER = Struct("!BII")
+"""As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
+
+OPEN, AUDIO, END, LISTEN, CLOSE = 1, 2, 3, 4, 5
+READY, HEARD, FAILED, REFUSED = 1, 2, 3, 4
+"""As in `recogniser_workers`. What to listen for is a JSON object with `rate`, that of the audio in Hz, and `phrases`,
+as a conversation has them."""
+
+UNKNOWN = "[unk]"
+"""What Vosk's models write for speech that is no word of theirs."""
+
+TRIAL_WORDS = 50
+"""How many of the model's words are expected in the second trial."""
+
+
+class Library:
+    """The library with its model."""
+
+    def __init__(self, file: str, model: str, rate: int, *, words: bool) -> None:
+        """Loads the model, which takes up to half a minute for a big one."""
+        vosk = _imported(file)
+        vosk.SetLogLevel(-1)
+        self._new_recogniser = vosk.KaldiRecognizer
+        self._directory, self._rate, self._words = Path(model), rate, words
+        self.has_fixed_graph = (self._directory / "graph/HCLG.fst").is_file()
+        """Whether what can be heard can't be narrowed down."""
+        self._model = vosk.Model(model)
+
+    def recogniser(self, rate: int, grammar: tuple[str, ...], *, words: bool | None = None) -> Any:
+        """A `vosk.KaldiRecognizer` that hears what `grammar_for` gave, or everything if that is empty.
+
+        About 0.1 ms with a small model, so a recogniser is replaced rather than given another grammar: in 0.3.45
+        `SetGrammar` leaks the old one, and needs that no audio is in flight.
+        """
+        if grammar:
+            recogniser = self._new_recogniser(self._model, rate, json.dumps([*grammar, UNKNOWN], ensure_ascii=False))
+        else:
+            recogniser = self._new_recogniser(self._model, rate)
+        recogniser.SetWords(self._words if words is None else words)
+        return recogniser
+
+    def grammar_for(self, phrases: list[str]) -> tuple[str, ...]:
+        """The phrases that the model knows every word of, as it spells them; none if its graph is fixed."""
+        if self.has_fixed_graph:
+            return ()
+        spelled = map(words_of, phrases)
+        return tuple(" ".join(words) for words in spelled if words and all(map(self._knows, words)))
+
+    def _knows(self, word: str) -> bool:
+        return bool(self._model.vosk_model_find_word(word) >= 0)
+
+    def try_out(self) -> None:
+        """Recognises something like speech, to final transcripts with words: once anything, once a grammar.
+
+        Some damage shows only when a recogniser is made, when its graph is searched, or when words are aligned; and
+        the first audio costs more than the next.
+        """
+        for grammar in ((), self.grammar_for(self._some_words())):
+            recogniser = self.recogniser(self._rate, grammar, words=True)
+            for chunk in like_speech(self._rate):
+                if recogniser.AcceptWaveform(chunk):
+                    recogniser.Result()
+                recogniser.PartialResult()
+            recogniser.FinalResult()
+            recogniser.AcceptWaveform(bytes(self._rate // 5 * 2))
+            recogniser.FinalResult()
+
+    def _some_words(self) -> list[str]:
+        """Some of the model's words, from all over its list."""
+        try:
+            lines = (self._directory / "graph/words.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []  # not every model has the list
+        words = [line.split()[0] for line in lines if line[:1].isalpha()]
+        return words[:: max(1, len(words) // TRIAL_WORDS)]
+
+
+def words_of(phrase: str) -> list[str]:
+    """A phrase's words as models spell them: in lower case and NFC, with their marks, apostrophes and hyphens."""
+    lowered = unicodedata.normalize("NFC", phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    # `\w` has no combining marks, which are the vowels of Hindi.
+    kept = "".join(char if char in "'-_" or unicodedata.category(char)[0] in "LMN" else " " for char in lowered)
+    return [word for part in kept.split() if (word := part.strip("'-"))]
+
+
+def _imported(file: str) -> Any:
+    """The package `vosk` of that file, and no other of that name."""
+    sys.path.append(str(Path(file).parent.parent))
+    spec = spec_from_file_location("vosk", file, submodule_search_locations=[str(Path(file).parent)])
+    assert spec is not None  # noqa: S101 - for mypy: it is a file of Python
+    assert spec.loader is not None  # noqa: S101
+    # It looks for the home directory when it is imported, and a user whom /etc/passwd does not know has none.
+    os.environ.setdefault("HOME", "/")
+    vosk = sys.modules["vosk"] = module_from_spec(spec)
+    spec.loader.exec_module(vosk)
+    return vosk
+
+
+def like_speech(rate: int) -> list[bytes]:
+    """A second and a half of vowels that glide, hisses, clicks and pauses, loud and quiet, in pieces of 100 ms.
+
+    The same each time. It makes a decoder follow many paths of its graph, which silence or a tone would not.
+    """
+    chance = random.Random(0)  # noqa: S311 - noise
+    pieces = []
+    at = 0.0
+    for number in range(15):
+        kind, level = number % 5, (300, 3000, 12000)[number // 5]
+        pitch, formants = chance.uniform(90, 220), [chance.uniform(*band) for band in FORMANTS]
+        piece = array("h")
+        for sample in range(rate // 10):
+            at += pitch * (1 + 0.2 * sample * 10 / rate) / rate
+            since = (at % 1.0) / pitch  # seconds since the last pulse of the voice
+            if kind == 4:
+                value = 0.0
+            elif kind == 3:
+                value = chance.uniform(-1, 1)
+            else:  # each formant rings on after the pulse
+                value = sum(sin(2 * pi * formant * since) * (1 - since * pitch) for formant in formants) / len(formants)
+            piece.append(int(level * value))
+        if sys.byteorder == "big":
+            piece.byteswap()
+        pieces.append(piece.tobytes())
+    return pieces
+
+
+FORMANTS = ((250, 900), (800, 2400), (2200, 3200))
+"""Between which frequencies the formants of vowels lie, in Hz."""
+
+
+class Recognition:
+    """One stream; made and used by one thread at a time."""
+
+    def __init__(self, library: Library, listen: dict[str, Any]) -> None:
+        self._library = library
+        self._rate = listen["rate"]
+        self._grammar = library.grammar_for(listen["phrases"])
+        self._recogniser = library.recogniser(self._rate, self._grammar)
+        self._heard = self._began = 0  # bytes in all, and before this recogniser began
+        self._partial = ""
+
+    def hear(self, audio: bytes) -> list[dict[str, Any]]:
+        """Takes audio; gives the text so far if it changed, or the final one if the recogniser found an end."""
+        self._heard += len(audio)
+        if self._recogniser.AcceptWaveform(audio):
+            final = self._final(self._recogniser.Result())
+            return [final] if final["text"] else []
+        text = _text(json.loads(self._recogniser.PartialResult())["partial"])
+        if text in {"", self._partial}:
+            return []
+        self._partial = text
+        return [{"text": text, "final": False, "end_ms": self._ms(self._heard), "words": []}]
+
+    def conclude(self) -> list[dict[str, Any]]:
+        """The final text of what was heard so far, empty or not; the recogniser can go on."""
+        return [self._final(self._recogniser.FinalResult())]
+
+    def listen_for(self, listen: dict[str, Any]) -> list[dict[str, Any]]:
+        """Expects other phrases; if that changes anything, gives the final text of what was heard, unless empty."""
+        grammar = self._library.grammar_for(listen["phrases"])
+        if grammar == self._grammar:
+            return []
+        rest = [final for final in self.conclude() if final["text"]]
+        self._grammar, self._began = grammar, self._heard
+        self._recogniser = self._library.recogniser(self._rate, grammar)
+        return rest
+
+    def _ms(self, audio: int) -> int:
+        return int(audio * 500 / self._rate + 0.5)
+
+    def _final(self, result: str) -> dict[str, Any]:
+        found = json.loads(result)
+        self._partial = ""
+        began = self._ms(self._began)
+        words = [
+            (
+                word["word"],
+                began + round(word["start"] * 1000),
+                began + round(word["end"] * 1000),
+                min(word["conf"], 1.0),
+            )
+            for word in found.get("result", ())
+            if word["word"] != UNKNOWN
+        ]
+        return {"text": _text(found["text"]), "final": True, "end_ms": self._ms(self._heard), "words": words}
+
+
+def _text(words: str) -> str:
+    return " ".join(word for word in words.split() if word != UNKNOWN)
+
+
+class Stream:
+    """A stream's messages that are not yet done, and its recogniser."""
+
+    def __init__(self) -> None:
+        self.messages: deque[tuple[int, bytes]] = deque()
+        self.taken = False
+        """Whether a thread works on it, or it waits for one."""
+        self.recognition: Recognition | None = None
+
+
+class Worker:
+    """The streams of this process, and the threads that serve them."""
+
+    def __init__(self, library: Library, out: IO[bytes]) -> None:
+        self._library, self._out = library, out
+        self._streams: dict[int, Stream] = {}
+        self._lock = threading.Lock()  # for what streams have to do, and for the output
+        self._waiting: queue.SimpleQueue[tuple[int, Stream]] = queue.SimpleQueue()
+
+    def start(self, threads: int) -> None:
+        """Starts that many threads."""
+        for _ in range(threads):
+            threading.Thread(target=self._serve, daemon=True).start()
+
+    def message(self, kind: int, number: int, payload: bytes) -> None:
+        """Has a thread do what a message asks, after what its stream was asked before."""
+        with self._lock:
+            stream = self._streams.setdefault(number, Stream()) if kind == OPEN else self._streams.get(number)
+            if stream is None:  # it failed
+                return
+            stream.messages.append((kind, payload))
+            if not stream.taken:
+                stream.taken = True
+                self._waiting.put((number, stream))
+
+    def _serve(self) -> None:
+        while True:
+            number, stream = self._waiting.get()
+            kind, payload = stream.messages.popleft()
+            self._do(number, stream, kind, payload)
+            with self._lock:
+                stream.taken = bool(stream.messages)
+                if stream.taken:
+                    self._waiting.put((number, stream))
+
+    def _do(self, number: int, stream: Stream, kind: int, payload: bytes) -> None:
+        try:
+            if kind == CLOSE:
+                self._forget(number, stream)
+                return
+            found = self._answer(stream, kind, payload)
+        except Exception as error:  # noqa: BLE001 - the edge of a stream: the other streams of this process go on
+            self._forget(number, stream)
+            self.say(FAILED, number, f"{type(error).__name__}: {error}".encode())
+        else:
+            self.say(HEARD, number, json.dumps(found).encode() if found else b"")
+
+    def _forget(self, number: int, stream: Stream) -> None:
+        stream.recognition = None  # which frees its memory
+        with self._lock:
+            stream.messages.clear()
+            self._streams.pop(number, None)
+
+    def _answer(self, stream: Stream, kind: int, payload: bytes) -> list[dict[str, Any]]:
+        if kind == OPEN:
+            stream.recognition = Recognition(self._library, json.loads(payload))
+        elif stream.recognition is None:
+            raise LookupError("the stream is not open")
+        elif kind == AUDIO:
+            return stream.recognition.hear(payload)
+        elif kind == END:
+            return stream.recognition.conclude()
+        elif kind == LISTEN:
+            return stream.recognition.listen_for(json.loads(payload))
+        return []
+
+    def say(self, kind: int, stream: int = 0, payload: bytes = b"") -> None:
+        """Sends a message; leaves if nobody is there to read it."""
+        try:
+            with self._lock:
+                self._out.write(HEADER.pack(kind, stream, len(payload)) + payload)
+                self._out.flush()
+        except OSError:
+            os._exit(0)
+
+
+def main() -> None:
+    """Listens until standard input ends."""
+    # A service manager that stops us sends SIGTERM to every process of the service, but calls are still draining.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # should the library print something, it must not get among the messages
+    file, model, rate, words = sys.argv[1:5]
+    try:
+        library = Library(file, model, int(rate), words=words == "words")
+        library.try_out()
+    except Exception as error:  # noqa: BLE001 - the edge of the library: it has no narrower one
+        said = f"{type(error).__name__}: {error}".encode()
+        out.write(HEADER.pack(REFUSED, 0, len(said)) + said)
+        out.flush()
+        return
+    worker = Worker(library, out)
+    worker.start(os.cpu_count() or 1)
+    worker.say(READY)
+    source = sys.stdin.buffer
+    while len(header := source.read(HEADER.size)) == HEADER.size:
+        kind, stream, size = HEADER.unpack(header)
+        worker.message(kind, stream, source.read(size))
+    os._exit(0)  # whatever the threads are doing
+
+
+if __name__ == "__main__":
+    main()

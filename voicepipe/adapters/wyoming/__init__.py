@@ -1,0 +1,1 @@
+"""The Wyoming protocol: speech-to-text and text-to-speech of Home Assistant's servers."""

@@ -1,0 +1,192 @@
+"""Text-to-speech by a Wyoming server: Piper, and whatever else speaks the protocol.
+
+Each segment is a request on a connection of its own. A server that takes text as it comes (`synthesize-chunk`) gets a
+segment that way too, and speaks its first sentence before it has made the second.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from attrs.validators import gt, min_len, optional
+
+from voicepipe.adapters.shared.speech_requests import open_requests
+from voicepipe.adapters.wyoming.client import Connection, Server, check_address
+from voicepipe.adapters.wyoming.info import Program, choose_program
+from voicepipe.adapters.wyoming.wire import Event
+from voicepipe.audio import AudioFormat
+from voicepipe.components.registry import Adapter
+from voicepipe.errors import ComponentError, Location, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager
+
+    from voicepipe.components.protocols import Resources, SpeechStream
+
+MOST_CHARS = 1000
+"""The longest text of a request: a minute of speech."""
+
+SAMPLE = "Hello."
+"""What is spoken when the component opens."""
+
+AUDIO = {"audio-start", "audio-chunk"}
+"""Events that tell what their audio is like."""
+
+
+@frozen
+class WyomingSpeechOptions:
+    """A voice of a Wyoming server."""
+
+    address: str
+    """Where the server is: `host:port`, `tcp://host:port` or `unix:/path/of/the/socket`."""
+    voice: str | None = field(default=None, validator=optional(min_len(1)))
+    """The voice, as the server calls it: `en_US-lessac-medium`; None: the server's own."""
+    speaker: str | None = field(default=None, validator=optional(min_len(1)))
+    """The speaker, of a voice that has several; None: the voice's first."""
+    language: str | None = field(default=None, validator=optional(min_len(1)))
+    """What to speak if no voice is named: `en`, `de-AT`; None: the call's language, or the server's own."""
+    connect_timeout_s: float = field(default=5.0, validator=gt(0))
+    """How long a connection may take, in s."""
+    timeout_s: float = field(default=10.0, validator=gt(0))
+    """How long nothing may come of an answer, in s; more if the server loads its voice when it is first used."""
+
+
+def check_options(options: WyomingSpeechOptions) -> Iterator[Problem]:
+    """Says what is wrong with the address, and that a speaker needs a voice."""
+    yield from check_address(options.address)
+    if options.speaker is not None and options.voice is None:
+        yield Problem(Location(""), "speaker", "needs the voice whose speaker it is", "name it as `voice`")
+
+
+@frozen
+class _Asking:
+    """How a text is asked for, of a server that offers this."""
+
+    options: WyomingSpeechOptions
+    program: Program
+
+    def events(self, text: str, language: str | None) -> tuple[Event, ...]:
+        """What to send for a text.
+
+        In a stream the protocol wants the plain `synthesize` too, between the last piece of text and the end, for
+        whoever knows no streams.
+        """
+        voice = self._voice(language)
+        chosen = {"voice": voice} if voice else {}
+        whole = Event("synthesize", {"text": text, **chosen})
+        if not self.program.streams:
+            return (*self.program.selection, whole)
+        return (
+            *self.program.selection,
+            Event("synthesize-start", chosen),
+            Event("synthesize-chunk", {"text": text}),
+            whole,
+            Event("synthesize-stop"),
+        )
+
+    @property
+    def end(self) -> str:
+        """The last event of the answer."""
+        return "synthesize-stopped" if self.program.streams else "audio-stop"
+
+    def _voice(self, language: str | None) -> dict[str, str]:
+        options = self.options
+        if options.voice is not None:
+            return {"name": options.voice} | ({"speaker": options.speaker} if options.speaker else {})
+        spelled = self.program.spelled(options.language or language)
+        return {"language": spelled} if spelled else {}
+
+
+class _WyomingSpeech:
+    """A server's voice, shared by all calls."""
+
+    def __init__(self, server: Server, asking: _Asking, output: AudioFormat) -> None:
+        self._server, self._asking, self._output = server, asking, output
+
+    async def probe(self) -> None:
+        """Finds out whether the server is there, and still has the voice."""
+        choose_program(await self._server.describe(), "tts", self._asking.options.voice)
+
+    def output_for(self, call: AudioFormat) -> AudioFormat:
+        """The voice's own rate, whatever the call's."""
+        del call
+        return self._output
+
+    def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
+        """A reply, spoken segment by segment; nothing is asked for before the first."""
+        return open_requests(partial(self._request, output, language), output, most_chars=MOST_CHARS)
+
+    @asynccontextmanager
+    async def _request(
+        self, output: AudioFormat, language: str | None, text: str, before: str
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        del before
+        async with self._server.connect() as connection:
+            await connection.send(*self._asking.events(text, language))
+            yield self._spoken(connection, output, await connection.due())
+
+    async def _spoken(self, connection: Connection, output: AudioFormat, event: Event) -> AsyncIterator[bytes]:
+        while event.type != self._asking.end:
+            if event.type in AUDIO:
+                if (found := _format_of(event)) != output:
+                    raise ComponentError(
+                        f"speaks {found} now, it spoke {output} when it was opened",
+                        retryable=False,
+                        hint="name the voice, or reload the pipelines if the server has got another one",
+                    )
+                yield event.payload
+            event = await connection.due()
+
+
+async def _learn_output(server: Server, asking: _Asking) -> AudioFormat:
+    """Has a word spoken for nobody to hear: what a server says of its voices does not tell their rate.
+
+    Raises:
+        ComponentError: nothing is spoken, or it can't be used.
+
+    """
+    output, spoken = None, 0
+    async with server.connect() as connection:
+        await connection.send(*asking.events(SAMPLE, None))
+        while (event := await connection.due()).type != asking.end:
+            if event.type in AUDIO:
+                output = _format_of(event)
+                spoken += len(event.payload)
+    if output is None or not spoken:
+        raise ComponentError(f"answered {SAMPLE!r} without any audio")
+    return output
+
+
+def _format_of(event: Event) -> AudioFormat:
+    """What `audio-start` and `audio-chunk` say of their audio."""
+    rate, width, channels = (event.data.get(name) for name in ("rate", "width", "channels"))
+    if (width, channels) != (2, 1) or type(rate) is not int or not 8000 <= rate <= 48000:
+        raise ComponentError(
+            f"speaks with {rate} Hz, {width} bytes a sample and {channels} channels",
+            retryable=False,
+            hint="needed are 8,000 to 48,000 Hz, 2 bytes and 1 channel",
+        )
+    return AudioFormat(rate)
+
+
+@asynccontextmanager
+async def open_speech(options: WyomingSpeechOptions, resources: Resources) -> AsyncIterator[_WyomingSpeech]:
+    """Asks the server what it offers, and learns the rate of the voice."""
+    del resources
+    server = Server(options.address, options.connect_timeout_s, options.timeout_s)
+    asking = _Asking(options, choose_program(await server.describe(), "tts", options.voice))
+    yield _WyomingSpeech(server, asking, await _learn_output(server, asking))
+
+
+tts = Adapter(
+    name="wyoming",
+    role="tts",
+    options=WyomingSpeechOptions,
+    open=open_speech,
+    check=check_options,
+    model=lambda options: options.voice,
+)

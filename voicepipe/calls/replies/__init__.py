@@ -1,0 +1,1 @@
+"""From an utterance to what the caller hears: composing, speaking, playout."""

@@ -1,0 +1,1 @@
+"""Tools that a call offers to the language model, and running them."""

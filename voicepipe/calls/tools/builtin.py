@@ -1,0 +1,96 @@
+"""The tools that every call has: two that end it, and one that presses keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from voicepipe.calls.turns.events import Ending
+from voicepipe.components.requests import Tool
+from voicepipe.tools.functions import FunctionTool
+from voicepipe.transports.protocol import Capability
+
+if TYPE_CHECKING:
+    from voicepipe.tools.functions import ToolContext
+    from voicepipe.transports.protocol import Transport
+
+KEYS = "0123456789*#ABCD"
+"""What a telephone has."""
+
+MOST_KEYS = 32
+"""How many keys are pressed at a time: more are no number of anything."""
+
+
+@frozen
+class EndingTool:
+    """A tool that ends the call when the reply that called it has been heard."""
+
+    tool: Tool
+    """As the model sees it."""
+    needs: frozenset[Capability]
+    """What the transport must be able to do."""
+    ending: Callable[[Mapping[str, Any]], Ending]
+    """How the call ends, by the arguments."""
+    check: Callable[[Mapping[str, Any]], str] = lambda _arguments: ""
+    """Says what is wrong with the arguments; empty: nothing."""
+
+
+def _target_of(arguments: Mapping[str, Any]) -> str:
+    target = arguments.get("target")
+    return str(target).strip() if isinstance(target, str | int) else ""
+
+
+ENDING_TOOLS: dict[str, EndingTool] = {
+    "hang_up": EndingTool(
+        tool=Tool(
+            name="hang_up",
+            description="Ends the call when this reply has been spoken. Use it when the conversation is over.",
+            parameters={"type": "object", "properties": {}},
+        ),
+        needs=frozenset(),
+        ending=lambda _arguments: Ending("agent_hung_up"),
+    ),
+    "transfer": EndingTool(
+        tool=Tool(
+            name="transfer",
+            description="Hands the caller to somebody else when this reply has been spoken.",
+            parameters={
+                "type": "object",
+                "properties": {"target": {"type": "string", "description": "The number or extension to call."}},
+                "required": ["target"],
+            },
+        ),
+        needs=frozenset({"transfer"}),
+        ending=lambda arguments: Ending("transfer_requested", _target_of(arguments)),
+        check=lambda arguments: "" if _target_of(arguments) else "a transfer needs a target: a number or an extension",
+    ),
+}
+"""By name."""
+
+
+def _check_keys(arguments: Mapping[str, Any]) -> str:
+    digits = arguments.get("digits")
+    if isinstance(digits, str) and 0 < len(digits) <= MOST_KEYS and all(digit in KEYS for digit in digits):
+        return ""
+    return f"digits are 1 to {MOST_KEYS} of {KEYS}"
+
+
+def send_dtmf(transport: Transport) -> FunctionTool:
+    """The tool that presses keys on a call, for a transport that can."""
+
+    async def press(arguments: Mapping[str, Any], _context: ToolContext) -> None:
+        await transport.send_dtmf(arguments["digits"])
+
+    return FunctionTool(
+        name="send_dtmf",
+        description="Presses telephone keys, for example to get through somebody else's menu.",
+        parameters={
+            "type": "object",
+            "properties": {"digits": {"type": "string", "description": f"Of {KEYS}, without spaces."}},
+            "required": ["digits"],
+        },
+        function=press,
+        check=_check_keys,
+    )

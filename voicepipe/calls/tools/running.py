@@ -1,0 +1,287 @@
+"""Running the tools that a model calls: beside the conversation, each to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from voicepipe.calls.events import ToolEnded, ToolStarted
+from voicepipe.calls.turns import events as turns
+from voicepipe.calls.turns.events import Ending
+from voicepipe.components.requests import ToolCall
+from voicepipe.errors import ComponentError, ToolError
+from voicepipe.nurseries import leaves_of, uncancelled
+from voicepipe.tools.functions import FunctionTool, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from voicepipe.calls.conversation import Conversation
+    from voicepipe.calls.observing import Telling
+    from voicepipe.calls.tasks import Tasks
+    from voicepipe.calls.tools.toolbox import Toolbox
+    from voicepipe.calls.turns.events import Event
+    from voicepipe.components.requests import Tool
+    from voicepipe.tools.functions import ToolContext
+
+CANCELLED = "cancelled: the caller interrupted"
+"""The result of a tool that was."""
+
+GRACE_S = 2.0
+"""How long tools that run may go on, in s, when not the caller ends the call but everything ends."""
+
+MOST_REPORTED = 200
+"""Characters of a result that `ToolEnded` reports."""
+
+
+@frozen
+class Called:
+    """What a reply's tool calls came to."""
+
+    calls: tuple[ToolCall, ...] = ()
+    """Those that get a result."""
+    ending: Ending | None = None
+    """How the call is to end when the reply has been heard; None: it goes on."""
+
+
+@define(eq=False)
+class _Run:
+    """One tool at work, or refused."""
+
+    call: ToolCall
+    tool: FunctionTool | None
+    fault: str
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    stopped: bool = False
+
+
+@frozen
+class _Outcome:
+    """What came of it."""
+
+    ok: bool
+    result: str
+    error: BaseException | None = None
+    hint: str = ""
+
+
+@define(eq=False)
+class _Batch:
+    """The tools that one reply called."""
+
+    runs: tuple[_Run, ...]
+    replied_to: bool
+    results: dict[str, str] = field(factory=dict)
+    left: set[str] = field(factory=set)
+    heard: trio.Event = field(factory=trio.Event)
+
+
+class ToolRuns:
+    """The tools that run in one call.
+
+    They run in the call's nursery, not in the reply's scope: whatever the caller says, a tool that has begun ends,
+    unless it is declared cancellable. A tool begins when its reply counts, which is when the caller hears it or it
+    has ended, and the model has finished it: until then the reply may be retracted, or given by another model.
+
+    Args:
+        toolbox: what may be called.
+        context: which call it is.
+        conversation: gets the results.
+        tasks: the call's.
+        tell: the observer.
+        happened: turn-taking.
+        refused: told when the model calls a tool that it was not offered.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        toolbox: Toolbox,
+        context: ToolContext,
+        conversation: Conversation,
+        tasks: Tasks,
+        tell: Telling,
+        happened: Callable[[Event], None],
+        refused: Callable[[ComponentError], None],
+    ) -> None:
+        self._toolbox, self._context, self._conversation = toolbox, context, conversation
+        self._tasks, self._tell, self._happened, self._refused = tasks, tell, happened, refused
+        self._batches: set[_Batch] = set()
+        self._last: _Batch | None = None
+        self._ids: set[str] = set()
+        self._one_ended: trio.Event | None = None  # somebody waits for that
+
+    @property
+    def running(self) -> bool:
+        """Whether any tool has not ended."""
+        return bool(self._batches)
+
+    def begin(self, calls: Iterable[ToolCall], offered: Iterable[Tool]) -> Called:
+        """Begins the tools that a reply calls; the last one that ends the call decides how.
+
+        Args:
+            calls: what the model asked for.
+            offered: what it may call in this reply.
+
+        """
+        ending: Ending | None = None
+        runs: list[_Run] = []
+        names = {tool.name for tool in offered}
+        for called in calls:
+            call = self._named(called)
+            tool = self._toolbox.get(call.name) if call.name in names else None
+            if tool is None:
+                self._refuse(call)
+                runs.append(_Run(call, None, f"there is no tool {call.name} now"))
+            elif isinstance(tool, FunctionTool):
+                runs.append(_Run(call, tool, ""))
+            elif fault := tool.check(call.arguments):
+                runs.append(_Run(call, None, fault))
+            else:
+                ending = tool.ending(call.arguments)
+        if runs:
+            self._start(_Batch(tuple(runs), replied_to=not self._conversation.tools_exhausted))
+        return Called(tuple(run.call for run in runs), ending)
+
+    def heard(self) -> None:
+        """The reply that called the last tools is over: from now on the caller waits for them."""
+        if self._last is not None:
+            self._last.heard.set()
+
+    def interrupt(self) -> None:
+        """The caller interrupts: what is cancellable is cancelled."""
+        for batch in self._batches:
+            for run in batch.runs:
+                if run.tool is not None and run.tool.cancellable and run.call.id in batch.left:
+                    run.stopped = True
+                    run.scope.cancel()
+                    # The next reply may be asked for before its task has noticed.
+                    self._conversation.tool_ended(run.call.id, CANCELLED)
+
+    async def finish(self) -> None:
+        """Waits for what has begun when the call is over, each as long as its own timeout."""
+        self.interrupt()
+        try:
+            await self._ended()
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE_S):
+                await self._ended()
+            for batch in self._batches:
+                for run in batch.runs:
+                    run.stopped = True
+                    run.scope.cancel()
+            with trio.CancelScope(shield=True):
+                await self._ended()
+            raise
+
+    async def _ended(self) -> None:
+        while self._batches:
+            self._one_ended = trio.Event()
+            await self._one_ended.wait()
+
+    def _named(self, call: ToolCall) -> ToolCall:
+        """The call with an id that no other of this conversation has: small servers number each reply's from 0."""
+        name, number = call.id, len(self._ids)
+        while not name or name in self._ids:
+            name, number = f"{call.id or call.name}-{number}", number + 1
+        self._ids.add(name)
+        return call if name == call.id else evolve(call, id=name)
+
+    def _refuse(self, call: ToolCall) -> None:
+        self._refused(
+            ComponentError(
+                f"called the tool {call.name!r}, which this call does not offer",
+                retryable=False,
+                hint=f"list {call.name} under the pipeline's `tools:`, and check that the transport supports it",
+            )
+        )
+
+    def _start(self, batch: _Batch) -> None:
+        batch.left = {run.call.id for run in batch.runs}
+        self._batches.add(batch)
+        self._last = batch
+        self._happened(turns.ToolsBegan())
+        for run in batch.runs:
+            self._tasks.start_soon(self._run, run, batch)
+        if any(run.tool is not None and run.tool.filler for run in batch.runs):
+            self._tasks.start_soon(self._fill, batch)
+
+    async def _run(self, run: _Run, batch: _Batch) -> None:
+        outcome = _Outcome(ok=False, result=f"error: {run.fault}" if run.fault else CANCELLED)
+        began = trio.current_time()
+        try:
+            if run.tool is not None:
+                call = run.call
+                self._tell(ToolStarted, tool_call_id=call.id, name=call.name, arguments=call.arguments)
+                outcome = await self._outcome(run, run.tool)
+        finally:
+            self._end(run, batch, outcome, trio.current_time() - began)
+
+    def _end(self, run: _Run, batch: _Batch, outcome: _Outcome, seconds: float) -> None:
+        call = run.call
+        self._conversation.tool_ended(call.id, outcome.result)
+        self._tell(
+            ToolEnded,
+            tool_call_id=call.id,
+            name=call.name,
+            ok=outcome.ok,
+            result=_shortened(outcome.result),
+            seconds=seconds,
+            error=outcome.error,
+            hint=outcome.hint,
+        )
+        batch.left.discard(call.id)
+        if not run.stopped and batch.replied_to:
+            batch.results[call.id] = outcome.result
+        if not batch.left:
+            self._batches.discard(batch)
+            if self._one_ended is not None:
+                self._one_ended.set()
+            self._happened(turns.ToolsEnded(batch.results))
+
+    async def _outcome(self, run: _Run, tool: FunctionTool) -> _Outcome:
+        """Runs a tool: the edge of somebody else's code."""
+        arguments, result = run.call.arguments, ""
+        run.scope.shield = not tool.cancellable
+        run.scope.deadline = trio.current_time() + tool.timeout_s
+        try:
+            if fault := tool.check(arguments):
+                return _Outcome(ok=False, result=f"error: {fault}")
+            with run.scope:
+                result = text_of(await tool.function(arguments, self._context))
+        except BaseException as error:
+            failure = uncancelled(error)
+            if not isinstance(failure, Exception | SystemExit):
+                raise
+            return _failed(failure)
+        if not run.scope.cancelled_caught:
+            return _Outcome(ok=True, result=result)
+        late = f"error: {tool.name} did not answer within {tool.timeout_s:g} s"
+        return _Outcome(ok=False, result=CANCELLED if run.stopped else late)
+
+    async def _fill(self, batch: _Batch) -> None:
+        """Says something once, if a tool takes long after its reply has been heard."""
+        await batch.heard.wait()
+        heard_at = trio.current_time()
+        slow = [(run.tool, run.call.id) for run in batch.runs if run.tool is not None and run.tool.filler]
+        for tool, call_id in sorted(slow, key=lambda one: one[0].filler_after_ms):
+            await trio.sleep_until(heard_at + tool.filler_after_ms / 1000)
+            if call_id in batch.left:
+                self._happened(turns.ToolSlow(tool.filler))
+                return
+
+
+def _failed(failure: Exception | SystemExit) -> _Outcome:
+    """A failure that the tool meant says itself what it is; any other is a defect, whose words are for the log."""
+    first = next(leaves_of(failure))
+    if isinstance(first, ToolError):
+        return _Outcome(ok=False, result=f"error: {first}", hint=first.hint)
+    return _Outcome(ok=False, result=f"error: the tool failed ({type(first).__name__})", error=failure)
+
+
+def _shortened(result: str) -> str:
+    text = " ".join(result.split())
+    return text if len(text) <= MOST_REPORTED else text[: MOST_REPORTED - 1] + "…"

@@ -1,0 +1,1 @@
+"""Turn-taking: who may speak, as a table of pure rules."""

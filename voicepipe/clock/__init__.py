@@ -1,0 +1,1 @@
+"""Time in a process: the frame clock, its ticker, and timers."""

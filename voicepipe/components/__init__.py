@@ -1,0 +1,1 @@
+"""The contract between calls and adapters, and the boundary that holds adapters to it."""

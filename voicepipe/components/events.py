@@ -1,0 +1,128 @@
+"""What components say, as frozen values: transcripts, reply text, speech.
+
+Everything that a speech-to-text stream reports is a `TranscriptEvent`, a language model's reply a
+`ReplyEvent`, synthesised speech a `SpeechEvent`. Times are in ms of audio since the stream opened.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import frozen
+
+from voicepipe.components.requests import Listen, ToolCall
+
+
+@frozen
+class Word:
+    """One recognised word."""
+
+    text: str
+    """As written."""
+    start_ms: int
+    """Where it begins in the stream's audio."""
+    end_ms: int
+    """Where it ends."""
+    confidence: float | None = None
+    """0 to 1, or None where the engine gives none."""
+
+
+@frozen
+class SpeechStarted:
+    """The recogniser noticed that somebody speaks."""
+
+    audio_ms: int
+    """Where the speech begins."""
+
+
+@frozen
+class Transcript:
+    """What was said, so far or for good."""
+
+    text: str
+    """Empty only in a final one: nothing was recognised in what `end_utterance()` closed."""
+    final: bool
+    """True if this text won't change; each final holds only what is new since the one before."""
+    language: str | None = None
+    """BCP 47 tag, where the engine detects one."""
+    confidence: float | None = None
+    """0 to 1, or None where the engine gives none."""
+    words: tuple[Word, ...] = ()
+    """Word times, where the engine gives them."""
+    audio_end_ms: int | None = None
+    """How far into the stream's audio this text reaches; failover replays from here."""
+
+
+@frozen
+class EndOfTurn:
+    """The recogniser, which listens to the words, thinks that the caller has finished."""
+
+    eager: bool = False
+    """True if it is a guess that a `TurnResumed` may take back. With `preemptive`, a reply is begun at it."""
+
+
+@frozen
+class TurnResumed:
+    """The caller went on after an eager `EndOfTurn`."""
+
+
+TranscriptEvent = SpeechStarted | Transcript | EndOfTurn | TurnResumed
+
+
+@frozen
+class TextDelta:
+    """The next piece of a reply's text."""
+
+    text: str
+    """Any length, spaces included."""
+
+
+@frozen
+class Usage:
+    """What a reply cost."""
+
+    input_tokens: int = 0
+    """Tokens of the request."""
+    output_tokens: int = 0
+    """Tokens of the reply."""
+
+
+@frozen
+class ReplyDone:
+    """The reply ended by itself: always the last event of a reply."""
+
+    reason: Literal["complete", "truncated", "empty"] = "complete"
+    """`truncated`: the model hit its length limit; `empty`: it said nothing and called nothing, so that the call asks
+    again where words are due."""
+    state: Any = None
+    """What the model wants to find in its next request of this call, if this reply wins; opaque to the call."""
+    listen: Listen | None = None
+    """What the caller is likely to say next; None leaves it as it is."""
+
+
+ReplyEvent = TextDelta | ToolCall | Usage | ReplyDone
+
+
+@frozen
+class SpeechAudio:
+    """The next piece of synthesised speech."""
+
+    audio: bytes
+    """Whole samples in the format that `open_stream` was given."""
+    segment: int
+    """Which piece of text it speaks; never decreases in a stream."""
+
+
+@frozen
+class SpeechMark:
+    """Where a text position is heard."""
+
+    segment: int
+    """Which piece of text."""
+    chars: int
+    """Characters of that piece spoken by `at_ms`."""
+    at_ms: int
+    """In ms of audio since the segment's first sample."""
+
+
+SpeechEvent = SpeechAudio | SpeechMark

@@ -1,0 +1,152 @@
+"""Adapters by role and name.
+
+An adapter is found by its entry point: the group is the role (`voicepipe.stt`, `voicepipe.llm`,
+`voicepipe.tts`), the name is what the YAML says, the object is an `Adapter`. That object says all there is to
+say; validation, logs, documentation and the JSON Schema are made from it. Importing it imports no vendor's
+library: its `open` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+
+from attrs import field, frozen
+
+from voicepipe.components.protocols import Component, Resources, Role
+from voicepipe.components.values import Secret
+from voicepipe.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
+
+
+ROLES: tuple[Role, ...] = get_args(Role)
+"""In the order in which a caller's words pass them."""
+
+Options = TypeVar("Options")
+
+
+@frozen
+class Adapter(Generic[Options]):
+    """What makes a component of a name in the YAML."""
+
+    name: str
+    """What stands in the YAML: `vosk`."""
+    role: Role
+    """What it does; a vendor with two roles registers two adapters of one name."""
+    options: type[Options]
+    """A frozen attrs class: each field's type, default, validator and docstring are the documentation."""
+    open: Callable[[Options, Resources], AbstractAsyncContextManager[Component]]
+    """Opens a component: once for all calls that use these options, not once a call."""
+    check: Callable[[Options], Iterable[Problem]] = field(default=lambda _options: ())
+    """Finds what is wrong with the options and the files they name, without opening anything; quick, may read files.
+
+    A problem with an option as such has `Location("")` and the option's name for a path: the SDK knows its place."""
+    check_installed: Callable[[], Iterable[Problem]] = field(default=lambda: ())
+    """Finds what this machine lacks for it, as a rule its library, whatever the options are. It is reported beside
+    mistakes in the options, which keep `check` from being asked; `check` need not repeat it."""
+    model: Callable[[Options], object] = field(default=lambda options: getattr(options, "model", None))
+    """The model or voice that logs and records show; None: there is none."""
+
+    def label(self, options: Options) -> str | None:
+        """The model or voice as logs may show it: what came out of `${...}` stays there."""
+        model = self.model(options)
+        return model.source if isinstance(model, Secret) else None if model is None else str(model)
+
+
+@frozen
+class Broken:
+    """An adapter that is installed, but can't be used."""
+
+    role: Role
+    """What it would do."""
+    name: str
+    """What would stand in the YAML."""
+    reason: str
+    """Why not: what became of the attempt to import it."""
+    package: str | None = None
+    """The distribution that it comes from, with its version; None if it was not installed as one."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, for somebody who names it."""
+        return f'the {self.role} adapter "{self.name}" is installed, but can\'t be used: {self.reason}'
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return f"mend, update or uninstall {f'the package {self.package}' if self.package else 'its package'}"
+
+
+class Registry:
+    """The adapters that configurations may name."""
+
+    def __init__(self, adapters: Iterable[Adapter[Any]] = (), broken: Iterable[Broken] = ()) -> None:
+        self._adapters: dict[tuple[Role, str], Adapter[Any]] = {}
+        self.broken: tuple[Broken, ...] = tuple(broken)
+        """Those that are installed and can't be used, so that somebody who names one can be told why."""
+        for adapter in adapters:
+            self.add(adapter)
+
+    def add(self, adapter: Adapter[Any]) -> None:
+        """Makes an adapter known; a second one of the same role and name is a `ValueError`."""
+        key = adapter.role, adapter.name
+        if self._adapters.setdefault(key, adapter) is not adapter:
+            raise ValueError(f"two {adapter.role} adapters are called {adapter.name!r}")
+
+    def get(self, role: Role, name: str) -> Adapter[Any] | None:
+        """The adapter of that role and name, or None."""
+        return self._adapters.get((role, name))
+
+    def names(self, role: Role | None = None) -> tuple[str, ...]:
+        """The names known for a role, or for any; sorted, each once."""
+        return tuple(sorted({name for of, name in self._adapters if role in {None, of}}))
+
+    def __iter__(self) -> Iterator[Adapter[Any]]:
+        return iter(self._adapters.values())
+
+
+@cache
+def installed() -> Registry:
+    """All adapters of the installed packages, read once a process.
+
+    One that can't be imported, that is no `Adapter` of its role and name, or whose name two packages claim, is
+    left out and among `broken`: what one package gets wrong is no concern of those who don't use it.
+    """
+    found: dict[tuple[Role, str], Adapter[Any]] = {}
+    broken: dict[tuple[Role, str], Broken] = {}
+    for role in ROLES:
+        for entry_point in _entry_points(role):
+            key = role, entry_point.name
+            adapter = _loaded(entry_point, role)
+            if isinstance(adapter, Adapter) and found.setdefault(key, adapter) is not adapter:
+                adapter = _broken(entry_point, role, "another package has an adapter of that name")
+            if isinstance(adapter, Broken):
+                broken.setdefault(key, adapter)
+    return Registry((adapter for key, adapter in found.items() if key not in broken), broken.values())
+
+
+def _entry_points(role: Role) -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 15 ms, for those who open pipelines
+
+    return entry_points(group=f"voicepipe.{role}")
+
+
+def _loaded(entry_point: EntryPoint, role: Role) -> Adapter[Any] | Broken:
+    try:
+        adapter = entry_point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module: it may raise anything
+        said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        return _broken(entry_point, role, f"{entry_point.value} can't be imported: {said[:200]}")
+    if not isinstance(adapter, Adapter) or (adapter.role, adapter.name) != (role, entry_point.name):
+        return _broken(entry_point, role, f"{entry_point.value} is not the {role} adapter {entry_point.name!r}")
+    return adapter
+
+
+def _broken(entry_point: EntryPoint, role: Role, reason: str) -> Broken:
+    package = f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else None
+    return Broken(role, entry_point.name, reason, package)

@@ -1,0 +1,270 @@
+"""TLS of all that voicepipe connects to: one context for all who trust the same, and what a failure of it means.
+
+    context = await trio.to_thread.run_sync(tls_context, options.ca_file)      # blocks: it may read a store
+    httpx.AsyncClient(verify=context, trust_env=False)
+
+Without a `ca_file` this machine's store is trusted, as OpenSSL finds it: `SSL_CERT_FILE` and `SSL_CERT_DIR` of the
+process's environment, else the places that OpenSSL was built with, else where distributions keep theirs, else certifi's
+list. Python, httpx, httpx2, openai and websockets each look elsewhere by default.
+
+The contexts are OpenSSL's own. `truststore` does the same on Linux, but reads the store again for each connection, on
+the loop. All certificates are in memory before a context is given: OpenSSL would look each issuer up in the store's
+directory during a handshake, which is on the loop as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from importlib.util import find_spec
+from pathlib import Path
+from stat import S_ISREG
+from threading import Lock
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from attrs import frozen
+
+from voicepipe.components.values import CaFile
+from voicepipe.errors import ComponentError, errors_behind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CaFile", "TlsFailure", "fault_of_ca_file", "tls_context", "tls_error", "tls_failure"]
+
+FILE_VARIABLE, DIRECTORY_VARIABLE = "SSL_CERT_FILE", "SSL_CERT_DIR"
+
+KNOWN_STORES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
+    "/etc/ssl/cert.pem",  # Alpine, Arch, Fedora
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+)
+"""Where distributions keep what they trust: a Python that was built elsewhere looks where it was built."""
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+"""Names in a directory of certificates, as `openssl rehash` makes them; whatever else lies there is not trusted."""
+
+_ARMOUR = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
+_CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
+
+
+def tls_context(ca_file: CaFile | None = None) -> ssl.SSLContext:
+    """The context for TLS connections of a client, shared by all that trust the same; to be used as it is.
+
+    Blocks while certificates are read, for some 10 ms as a rule and for longer from a slow disk: call it in a thread.
+    What changes in this machine's store counts for contexts that are asked for afterwards.
+
+    Args:
+        ca_file: whose certificates are trusted, and no others; None: those that this machine trusts.
+
+    """
+    if ca_file is None:
+        return _system.context()
+    with _making:
+        context = _private.get(ca_file.digest)
+        if context is None:
+            context = _private[ca_file.digest] = _context()
+            # So that a CA below another, or a server's own certificate, may stand there by itself.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            for _, certificate in _certificates(ca_file.content):
+                context.load_verify_locations(cadata=certificate)
+    return context
+
+
+def _context() -> ssl.SSLContext:
+    # As on Python 3.11 everywhere: the default of 3.13 refuses CAs that were made with a plain `openssl req`.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+_making = Lock()
+_private: WeakValueDictionary[str, ssl.SSLContext] = WeakValueDictionary()
+
+
+class _SystemStore:
+    """What this machine trusts."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seen: tuple[tuple[Path, int, int, int], ...] | None = None
+        self._context = _context()
+
+    def context(self) -> ssl.SSLContext:
+        """The context, made anew if the store has changed since it was asked for."""
+        with self._lock:
+            files = tuple(_store_files())
+            if files != self._seen:
+                context = _context()
+                for path, *_ in files:
+                    try:
+                        context.load_verify_locations(cafile=path)  # lets go of the interpreter meanwhile
+                    except OSError:  # ssl.SSLError too: it holds no certificate
+                        continue
+                self._seen, self._context = files, context
+            return self._context
+
+
+_system = _SystemStore()
+
+
+def _store_files() -> Iterator[tuple[Path, int, int, int]]:
+    """The files that certificates are in which this machine trusts, each with what changes when it does."""
+    file, directories = _store_places()
+    found = [file, *(path for directory in directories for path in _hashed(directory))]
+    identities = [identity for path in found if (identity := _identity(path))]
+    if not identities and not (os.environ.get(FILE_VARIABLE) or os.environ.get(DIRECTORY_VARIABLE)):
+        elsewhere = (*map(Path, KNOWN_STORES), *_certifi())
+        identities = [identity for path in elsewhere if (identity := _identity(path))][:1]
+    yield from identities
+
+
+def _store_places() -> tuple[Path, list[Path]]:
+    paths = ssl.get_default_verify_paths()
+    file = os.environ.get(FILE_VARIABLE) or paths.openssl_cafile
+    directories = os.environ.get(DIRECTORY_VARIABLE) or paths.openssl_capath
+    return Path(file), [Path(one) for one in directories.split(os.pathsep) if one]
+
+
+def _hashed(directory: Path) -> list[Path]:
+    try:
+        return sorted(path for path in directory.iterdir() if _HASHED.fullmatch(path.name))
+    except OSError:
+        return []
+
+
+def _identity(path: Path) -> tuple[Path, int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (path, status.st_ino, status.st_size, status.st_mtime_ns) if S_ISREG(status.st_mode) else None
+
+
+def _certifi() -> Iterator[Path]:
+    if spec := find_spec("certifi"):
+        yield from (Path(where) / "cacert.pem" for where in spec.submodule_search_locations or ())
+
+
+def fault_of_ca_file(content: bytes) -> tuple[str, str] | None:
+    """What is wrong with a file of CA certificates, and what to do about it; None: nothing is."""
+    kinds = [found[2] for found in _ARMOUR.finditer(content) if found[1] == b"BEGIN"]
+    if not kinds:
+        hint = "for a certificate in DER: `openssl x509 -inform der -in FILE -out ca.pem`"
+        return "is no PEM file: there is no line `-----BEGIN CERTIFICATE-----`", hint
+    if _CERTIFICATES.isdisjoint(kinds):
+        held = f"holds no certificate, but a {kinds[0].decode()}"
+        return held, "name the file with the certificate of the CA that signed the server's"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for line, certificate in _certificates(content):
+        try:
+            context.load_verify_locations(cadata=certificate)
+        except (ssl.SSLError, ValueError):  # ValueError: not even base64
+            return f"holds a certificate in line {line} that can't be read", "was it copied whole?"
+    return None
+
+
+def _certificates(content: bytes) -> Iterator[tuple[int, str]]:
+    """The certificates of a PEM file, each with the line in which it begins; what is between them is not read."""
+    for found in _ARMOUR.finditer(content):
+        if found[1] != b"BEGIN" or found[2] not in _CERTIFICATES:
+            continue
+        end = _ARMOUR.search(content, found.end())
+        whole = content[found.end() : end.start() if end is not None and end[1] == b"END" else None]
+        body = b"\n".join(whole.split()).decode("ascii", errors="replace")
+        # Without its end a certificate is none.
+        foot = "" if end is None or end[1] != b"END" else "-----END CERTIFICATE-----\n"
+        yield content.count(b"\n", 0, found.start()) + 1, f"-----BEGIN CERTIFICATE-----\n{body}\n{foot}"
+
+
+@frozen
+class TlsFailure:
+    """Why a TLS connection could not be made: nothing that passes by itself."""
+
+    cause: str
+    """What is the case, said of the server: `has a certificate that has expired`."""
+    hint: str
+    """What an operator can do about it."""
+
+
+_SELF_SIGNED, _SELF_SIGNED_ABOVE = 18, 19
+_UNKNOWN_ISSUER = {2, 20, 21}
+_OTHER_NAME = {62, 64}
+_EXPIRED, _NOT_YET_VALID = 10, 9
+"""OpenSSL's X509_V_ERR_..., from x509_vfy.h."""
+
+_NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
+"""What OpenSSL calls an answer that is no TLS; it depends on its version, and on what came."""
+
+
+def tls_failure(error: BaseException, ca_file: CaFile | None = None) -> TlsFailure | None:
+    """What an exception of a client says about TLS, by itself or by what led to it; None: nothing.
+
+    Args:
+        error: of whatever library.
+        ca_file: what was trusted; None: this machine's store.
+
+    """
+    for one in (error, *errors_behind(error)):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return _untrusted(one, ca_file)
+        if isinstance(one, ssl.SSLError) and one.reason in _NO_TLS:
+            return TlsFailure("does not speak TLS there", "is it http:// (or ws://) instead of https://?")
+    return None
+
+
+def tls_error(error: BaseException, server: str, ca_file: CaFile | None = None) -> ComponentError | None:
+    """As `tls_failure`, as what an adapter raises.
+
+    Args:
+        error: of whatever library.
+        server: the server, as messages name it.
+        ca_file: what was trusted; None: this machine's store.
+
+    """
+    failure = tls_failure(error, ca_file)
+    if failure is None:
+        return None
+    return ComponentError(f"{server} {failure.cause}", retryable=False, hint=failure.hint)
+
+
+def _untrusted(error: ssl.SSLCertVerificationError, ca_file: CaFile | None) -> TlsFailure:
+    code = getattr(error, "verify_code", 0)
+    said = str(getattr(error, "verify_message", "") or error).rstrip(".")
+    trusting = "ca_file" if ca_file is None else f"ca_file ({ca_file.name})"
+    store = f"{FILE_VARIABLE} or this machine's store"
+    if code in _OTHER_NAME:
+        name = said.rpartition("for ")[2]
+        cause = f"has a certificate for another host name: it is not valid for {name}"
+        return TlsFailure(cause, f"give the address by a name that is in the certificate; {trusting} can't help there")
+    if code == _EXPIRED:
+        hint = f"renew the server's certificate, or the CA's in {trusting}; is this machine's clock right?"
+        return TlsFailure("has a certificate that has expired, or whose CA's has", hint)
+    if code == _NOT_YET_VALID:
+        hint = f"is this machine's clock right? {trusting} can't help there"
+        return TlsFailure("has a certificate that is not yet valid", hint)
+    if code == _SELF_SIGNED:
+        cause = "has a self-signed certificate, which is not trusted"
+        wanted = "that certificate"
+    elif code in _UNKNOWN_ISSUER | {_SELF_SIGNED_ABOVE}:
+        cause = f"has a certificate of an unknown issuer, which is not trusted: {said}"
+        wanted = "the certificate of its CA"
+    else:
+        cause = f"has a certificate that can't be verified: {said}"
+        wanted = "the certificate of its CA"
+    if ca_file is not None:
+        return TlsFailure(cause, f"put {wanted} into {trusting}: with it, {store} is not asked")
+    return TlsFailure(cause, f"name a PEM file with {wanted} in ca_file, or put it into {store}{_broken_variable()}")
+
+
+def _broken_variable() -> str:
+    """What is wrong with where the environment has certificates looked for."""
+    for variable, there in ((FILE_VARIABLE, os.path.isfile), (DIRECTORY_VARIABLE, os.path.isdir)):
+        value = os.environ.get(variable)
+        if value and not any(map(there, value.split(os.pathsep) if variable == DIRECTORY_VARIABLE else [value])):
+            return f"; {variable} names {value}, which is not there"
+    return ""

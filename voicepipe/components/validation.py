@@ -1,0 +1,131 @@
+"""Whether what a component gives is what its Protocol promises: looked at once, where it comes in.
+
+Behind that nothing doubts it any more. A text that is None would else raise somewhere in turn-taking or in playout, and
+that would be taken for a defect of ours, or of whoever was told about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from voicepipe.audio import AudioFormat
+from voicepipe.components.events import (
+    EndOfTurn,
+    ReplyDone,
+    SpeechAudio,
+    SpeechMark,
+    SpeechStarted,
+    TextDelta,
+    Transcript,
+    TurnResumed,
+    Usage,
+)
+from voicepipe.components.requests import Listen, StreamInput, ToolCall
+
+if TYPE_CHECKING:
+    Test: TypeAlias = Callable[[Any], bool]
+    Fields: TypeAlias = tuple[tuple[str, Test, str], ...]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral)
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, bytes | bytearray | memoryview)
+
+
+def _or_none(test: Test) -> Test:
+    return lambda value: value is None or test(value)
+
+
+_TRANSCRIPT: dict[type, Fields] = {
+    Transcript: (
+        ("text", _is_text, "text"),
+        ("audio_end_ms", _or_none(_is_number), "a number or None"),
+        ("confidence", _or_none(_is_number), "a number or None"),
+        ("language", _or_none(_is_text), "text or None"),
+    ),
+    EndOfTurn: (),
+    SpeechStarted: (),
+    TurnResumed: (),
+}
+_REPLY: dict[type, Fields] = {
+    TextDelta: (("text", _is_text, "text"),),
+    ToolCall: (
+        ("id", _is_text, "text"),
+        ("name", _is_text, "text"),
+        ("arguments", lambda value: isinstance(value, Mapping), "a mapping"),
+    ),
+    ReplyDone: (("listen", _or_none(lambda value: isinstance(value, Listen)), "a Listen or None"),),
+    Usage: (),
+}
+_SPEECH: dict[type, Fields] = {
+    SpeechAudio: (("audio", _is_bytes, "bytes"), ("segment", _is_count, "a whole number")),
+    SpeechMark: (
+        ("segment", _is_count, "a whole number"),
+        ("chars", _is_number, "a number"),
+        ("at_ms", _is_number, "a number"),
+    ),
+}
+_INPUT: dict[type, Fields] = {
+    StreamInput: (
+        ("format", lambda value: isinstance(value, AudioFormat), "an AudioFormat"),
+        ("chunk_ms", _is_number, "a number"),
+    )
+}
+_OUTPUT: dict[type, Fields] = {AudioFormat: ()}
+
+
+def fault_of_transcript(event: object) -> str:
+    """What is wrong with something that a recogniser's stream gave; empty if nothing is."""
+    return "" if event is None else _fault(event, _TRANSCRIPT)
+
+
+def fault_of_reply(event: object) -> str:
+    """What is wrong with something that a language model's reply gave; empty if nothing is."""
+    return "" if event is None else _fault(event, _REPLY)
+
+
+def fault_of_speech(event: object, output: AudioFormat) -> str:
+    """What is wrong with something that a synthesiser's stream gave in that format; empty if nothing is."""
+    fault = "" if event is None else _fault(event, _SPEECH)
+    if not fault and isinstance(event, SpeechAudio) and len(event.audio) % output.sample_bytes:
+        return f"gave {len(event.audio)} bytes of audio, which end within a sample"
+    return fault
+
+
+def fault_of_input(wanted: object) -> str:
+    """What is wrong with the audio that a recogniser wants; empty if nothing is."""
+    return _fault(wanted, _INPUT)
+
+
+def fault_of_output(output: object) -> str:
+    """What is wrong with the format in which a synthesiser speaks; empty if nothing is."""
+    return _fault(output, _OUTPUT)
+
+
+def _fault(value: object, wanted: dict[type, Fields]) -> str:
+    fields = wanted.get(type(value)) or next((has for kind, has in wanted.items() if isinstance(value, kind)), None)
+    if fields is None:
+        return f"gave {_kind(value)} where {' or '.join(kind.__name__ for kind in wanted)} was due"
+    for name, test, what in fields:
+        if not test(given := getattr(value, name)):
+            return f"gave a {type(value).__name__} whose {name} is {_kind(given)} and not {what}"
+    return ""
+
+
+def _kind(value: object) -> str:
+    """Its type: the value itself may be what a caller said."""
+    return str(value) if isinstance(value, float) else type(value).__name__

@@ -1,0 +1,1 @@
+"""Descriptions of settings: fields, JSON schema, effective values and where they come from."""

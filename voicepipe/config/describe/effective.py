@@ -1,0 +1,104 @@
+"""The effective configuration: every setting with its value, as plain data that anybody may see."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from voicepipe.components.registry import ROLES
+from voicepipe.components.secrets import names_a_secret
+from voicepipe.config.keys import Hidden
+
+if TYPE_CHECKING:
+    from voicepipe.config.settings import PipelineSettings, SetConfig
+
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
+"""`user:password` in a URL (RFC 3986, 3.2.1)."""
+
+
+class Shown(str):
+    """What is shown instead of a value, which is at hand for comparing."""
+
+    __slots__ = ("hidden",)
+    hidden: str
+
+    def __new__(cls, shown: str, hidden: str) -> Self:
+        """Makes text that reads as `shown` and keeps what it stands for in `hidden`."""
+        text = super().__new__(cls, shown)
+        text.hidden = hidden
+        return text
+
+
+def effective(config: SetConfig) -> dict[str, Any]:
+    """A configuration as it is in effect: defaults filled in, references resolved, nothing secret in it.
+
+    Mappings, lists, text, numbers, booleans and None, so it can be written as JSON. The keys are those of the YAML
+    file, without `components` and `options`: each of a pipeline's roles is the list of its alternatives, in failover
+    order, of `{"name", "adapter", "model", "options"}`. What came from `${...}` is as it was written, a secret
+    that stands in the file is `***`, a file is `{"file", "sha256"}` and a directory `{"directory", "fingerprint"}`.
+
+    Args:
+        config: from `load_config`.
+
+    """
+    data: dict[str, Any] = _plain(comparable(config))
+    return data
+
+
+def comparable(config: SetConfig) -> dict[str, Any]:
+    """As `effective`, but with a `Shown` for each secret, so that two of them can be compared in this process."""
+    written = pickle.loads(config.written)  # noqa: S301 - `load_config` wrote it
+    pipelines = written.pop("pipelines")
+    shared = {key: _shown(value, key if key == "tools" else "") for key, value in written.items()}
+    return shared | {"pipelines": {name: _pipeline(one, pipelines[name]) for name, one in config.pipelines.items()}}
+
+
+def masked(name: str, text: str) -> str:
+    """Text that an option of that name holds, unless it looks like a secret: then `***`."""
+    if text and names_a_secret(name):
+        return "***"
+    return _USER_INFO.sub("***", text) if "://" in text else text
+
+
+def _pipeline(settings: PipelineSettings, written: Mapping[str, Any]) -> dict[str, Any]:
+    components = {
+        role: [
+            {
+                "name": component.name,
+                "adapter": component.adapter,
+                "model": component.model,
+                "options": {name: _shown(value, name) for name, value in one["options"].items()},
+            }
+            for component, one in zip(settings.role(role), written[role], strict=True)
+        ]
+        for role in ROLES
+    }
+    return components | {key: _shown(value) for key, value in written.items() if key not in components}
+
+
+def _shown(value: Any, option: str = "") -> Any:
+    """A value in normal form as it may be seen; in options, what stands below a name of a secret is one too."""
+    match value:
+        case Hidden():
+            return Shown(value["secret"], value.value)
+        case Mapping():
+            secret = option if names_a_secret(option) else ""
+            return {key: _shown(one, secret or (option and key)) for key, one in value.items()}
+        case list() | tuple():
+            return [_shown(one, option) for one in value]
+        case str():
+            text = masked(option, value) if option else value
+            return text if text == value else Shown(text, value)
+    number = isinstance(value, bool | int | float) and math.isfinite(value)
+    return value if number or value is None else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Shown) else value

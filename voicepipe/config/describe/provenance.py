@@ -1,0 +1,161 @@
+"""Where each setting of a pipeline comes from: the default, a component, the pipeline, or the file as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import attrs
+from attrs import frozen
+
+from voicepipe.components.registry import ROLES
+from voicepipe.components.values import Directory, File, Secret
+from voicepipe.config.describe.effective import masked
+from voicepipe.config.interpolate import is_literal
+from voicepipe.config.sections import LAYERED
+from voicepipe.config.settings import ComponentSettings
+from voicepipe.documents import path_of
+from voicepipe.documents.nodes import Mapping as MappingNode
+from voicepipe.documents.nodes import Scalar, Sequence
+from voicepipe.errors import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voicepipe.config.load import PlacedConfig
+    from voicepipe.config.sections import Resolved
+    from voicepipe.documents import Place
+
+Origin: TypeAlias = Literal["default", "component", "reference", "options", "pipeline", "file"]
+"""The adapter's or section's default; `components`; the pipeline's reference; its `options`; the rest of the pipeline;
+the rest of the file."""
+
+_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
+
+
+@frozen
+class Setting:
+    """One setting as it is in effect, and where it was set."""
+
+    path: str
+    """Its name, from the component or the pipeline: `turns.barge_in.min_words`."""
+    value: Any
+    """Plain data; a secret as it is written, or `***`, and files as they are named."""
+    origin: Origin
+    """What kind of place it comes from."""
+    source: str
+    """Where that is in the file: `components.house_voice.voice`; empty for a default."""
+    where: Location | None
+    """Line and column of the value; None for a default."""
+
+
+@frozen
+class ComponentProvenance:
+    """One alternative of a role with its options."""
+
+    settings: ComponentSettings
+    """As it is opened."""
+    options: tuple[Setting, ...]
+    """All of them, in the order of the adapter's options class."""
+
+
+@frozen
+class PipelineProvenance:
+    """A pipeline as it is in effect."""
+
+    name: str
+    """Its name."""
+    where: Location
+    """Where it is defined."""
+    components: tuple[ComponentProvenance, ...]
+    """Role by role, in failover order."""
+    settings: tuple[Setting, ...]
+    """All others."""
+
+
+def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
+    """A pipeline with all its settings, each with where it comes from."""
+    section, config = placed.file.pipelines[pipeline], placed.config.pipelines[pipeline]
+    root = _below(placed.root)
+    place = _below(root["pipelines"])[pipeline]
+    own = _below(place)
+    components = tuple(_component(one) for role in ROLES for one in getattr(section, role).components)
+    settings = [found for key in _OWN for found in _settings(key, getattr(section, key), _given(key, own))]
+    for key in LAYERED:
+        settings += _settings(key, getattr(config, key), _given(key, root, own))
+    tools = _below(root["tools"]) if "tools" in root else {}
+    for name, tool in config.declared.items():
+        settings += _settings(f"tools.{name}", tool, _given(name, tools))
+    for key in ("streaming", "limits", "logging"):
+        settings += _settings(key, getattr(placed.file, key), _given(key, root))
+    return PipelineProvenance(pipeline, place.location(place.key_node or place.node), components, tuple(settings))
+
+
+def _component(resolved: Resolved) -> ComponentProvenance:
+    places = resolved.place.entries()
+    options = _inner(resolved.settings.options).items()
+    found = tuple(one for name, value in options for one in _settings(name, value, _given(name, places)))
+    return ComponentProvenance(resolved.settings, found)
+
+
+def _settings(path: str, value: Any, places: list[Place]) -> Iterator[Setting]:
+    """A setting and those below it; of the places that it has, a later one is laid over an earlier one."""
+    if _is_section(value) and (inner := _inner(value)):
+        for name, one in inner.items():
+            yield from _settings(f"{path}.{name}", one, _given(name, *map(_below, places)))
+        return
+    place = places[-1] if places else None
+    shown = _shown(path.rpartition(".")[2], value, place)
+    if place is None:
+        yield Setting(path, shown, "default", "", None)
+    else:
+        yield Setting(path, shown, _origin(place.keys), path_of(place.keys), place.where)
+
+
+def _below(place: Place) -> dict[str, Place]:
+    return place.entries() if isinstance(place.node, MappingNode) else {}
+
+
+def _given(name: str, *entries: Mapping[str, Place]) -> list[Place]:
+    return [places[name] for places in entries if name in places]
+
+
+def _origin(keys: tuple[str | int, ...]) -> Origin:
+    match keys:
+        case ("components", *_):
+            return "component"
+        case ("pipelines", _, "options", *_):
+            return "options"
+        case ("pipelines", _, role, *_) if role in ROLES:
+            return "reference"
+        case ("pipelines", *_):
+            return "pipeline"
+    return "file"
+
+
+def _shown(name: str, value: Any, place: Place | None) -> Any:
+    """A value as plain data that may be seen."""
+    if isinstance(value, tuple):
+        items = place.items() if place and isinstance(place.node, Sequence) else [None] * len(value)
+        return [_shown(name, one, at) for one, at in zip(value, items, strict=True)]
+    if _is_section(value):
+        entries = _below(place) if place else {}
+        return {key: _shown(key, one, entries.get(key)) for key, one in _inner(value).items()}
+    node = place.node if place else None
+    if isinstance(node, Scalar) and (isinstance(value, File | Directory) or not is_literal(node.text)):
+        return node.text
+    if isinstance(value, Secret):
+        return value.source
+    if isinstance(value, str):
+        return masked(name, str(value))
+    return str(value) if isinstance(value, File | Directory) else value
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, Mapping) or (attrs.has(type(value)) and not isinstance(value, File | Directory))
+
+
+def _inner(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}

@@ -1,0 +1,1 @@
+"""Making text speakable: markup removed, figures, dates and money in words."""
