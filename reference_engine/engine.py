@@ -13,7 +13,7 @@ import trio
 from reference_engine.calls.answering import Answering
 from reference_engine.calls.draining import drain_superseded
 from reference_engine.calls.listeners import ipv4_ports, open_listeners
-from reference_engine.calls.records import open_records
+from reference_engine.calls.record_file import open_record_file
 from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
 from reference_engine.control.sockets import address_of, claimed_port, claimed_socket
@@ -75,7 +75,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             if settings.admin
             else None
         )
-        records = claimed.enter_context(open_records(settings.records, settings.records_readable_by))
+        records = claimed.enter_context(open_record_file(settings.records, settings.records_readable_by))
         claimed.callback(records.say, log)
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import NoReturn
 
-    from reference_engine.calls.records import Keep
+    from reference_engine.calls.record_file import Keep
     from reference_engine.log.log import Log
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore

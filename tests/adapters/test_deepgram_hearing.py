@@ -15,7 +15,7 @@ from voicepipe.adapters.deepgram.client import Account, Client
 from voicepipe.adapters.deepgram.errors import closed, refused
 from voicepipe.adapters.deepgram.flux import Flux
 from voicepipe.adapters.deepgram.nova import Nova
-from voicepipe.adapters.deepgram.replay_buffer import MOST_KEPT_MS, Recording, Timeline
+from voicepipe.adapters.deepgram.replay_buffer import MOST_KEPT_MS, ReplayBuffer, Timeline
 from voicepipe.adapters.deepgram.transcripts import keyterms
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed, Word
@@ -350,23 +350,23 @@ def test_padding_takes_no_time_of_the_stream():
 
 
 def test_a_recording_keeps_what_is_not_covered():
-    recording = Recording(LINE)
-    recording.append(bytes(16000))
-    assert recording.read(0, 16000, 250) == bytes(4000)
-    assert recording.read(15000, 16000, 250) == bytes(1000)
-    recording.forget(500, 16000)
-    assert (recording.start, recording.end) == (8000, 16000)
-    recording.forget(9999, 12000)  # what was not sent can't be covered
-    assert recording.start == 12000
-    recording.forget(0, 12000)
-    assert recording.start == 12000
+    buffer = ReplayBuffer(LINE)
+    buffer.append(bytes(16000))
+    assert buffer.read(0, 16000, 250) == bytes(4000)
+    assert buffer.read(15000, 16000, 250) == bytes(1000)
+    buffer.forget(500, 16000)
+    assert (buffer.start, buffer.end) == (8000, 16000)
+    buffer.forget(9999, 12000)  # what was not sent can't be covered
+    assert buffer.start == 12000
+    buffer.forget(0, 12000)
+    assert buffer.start == 12000
 
 
 def test_a_recording_keeps_only_so_much_of_what_was_sent():
-    recording = Recording(LINE)
+    buffer = ReplayBuffer(LINE)
     size = LINE.bytes_in(MOST_KEPT_MS)
-    recording.append(bytes(3 * size))
-    recording.forget(0, size)
-    assert recording.start == 0
-    recording.forget(0, 2 * size)
-    assert recording.start == size
+    buffer.append(bytes(3 * size))
+    buffer.forget(0, size)
+    assert buffer.start == 0
+    buffer.forget(0, 2 * size)
+    assert buffer.start == size

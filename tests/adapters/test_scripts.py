@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.scripted.conversation import Conversation, Progress, Reply
+from voicepipe.adapters.scripted.dialogue import Dialogue, Progress, ScriptedReply
 from voicepipe.adapters.scripted.filling import surely_fills
 from voicepipe.adapters.scripted.format import Intent, expand, fill, in_turn
 from voicepipe.adapters.scripted.llm import ScriptedModel, read_script
-from voicepipe.adapters.scripted.matching import MAX_CHARS, Heard, compile_pattern, repeats_a_repeat, spoken_words
+from voicepipe.adapters.scripted.matching import (
+    MAX_CHARS,
+    IntentMatcher,
+    compile_pattern,
+    repeats_a_repeat,
+    spoken_words,
+)
 from voicepipe.components.events import TextDelta
 from voicepipe.components.requests import (
     CallStarted,
@@ -34,11 +40,11 @@ SLOTS = {
 }
 
 
-def conversation(text: str) -> Conversation:
+def dialogue(text: str) -> Dialogue:
     return read_script(File(Path("/etc/talk.yaml"), text.encode(), Path("talk.yaml")))
 
 
-def said(reply: Reply) -> str:
+def said(reply: ScriptedReply) -> str:
     return "".join(reply.text)
 
 
@@ -60,7 +66,7 @@ def test_words_lose_case_and_punctuation(text, words):
 
 
 def heard(**intent):
-    return Heard(Intent(**intent), SLOTS)
+    return IntentMatcher(Intent(**intent), SLOTS)
 
 
 def test_phrases_are_compared_with_their_marks():
@@ -192,7 +198,7 @@ states:
 
 @pytest.fixture(scope="module")
 def shop():
-    return conversation(SHOP)
+    return dialogue(SHOP)
 
 
 def talk(script, *triggers, tools=("hang_up", "transfer"), begin=True):
@@ -223,7 +229,7 @@ states:
 
 @pytest.fixture(scope="module")
 def booking():
-    return conversation(BOOKING)
+    return dialogue(BOOKING)
 
 
 OWN = ("hang_up", "book", "look")
@@ -396,7 +402,7 @@ def test_a_call_without_progress_has_just_entered_the_start_state(shop, state):
 
 
 def test_the_longest_phrase_wins_then_the_states_own_then_the_first():
-    script = conversation(r"""
+    script = dialogue(r"""
 start: a
 intents:
   one: {phrases: [no thank you, same]}
@@ -416,7 +422,7 @@ states: {a: {say: hello, on: {two: {say: two}, one: {say: one}}}}
 
 
 def test_a_state_may_answer_differently_from_anywhere():
-    script = conversation("""
+    script = dialogue("""
 start: a
 intents: {help: {phrases: [help]}}
 anywhere: {on: {help: {say: general}}, dtmf: {"1": {say: first}, "2": {say: second}}, silence: {say: hey}}
@@ -427,7 +433,7 @@ states: {a: {say: hello, on: {help: {say: special}}, dtmf: {"1": {say: own}}, si
 
 
 def test_an_announcement_may_be_all_there_is():
-    script = conversation("start: a\nstates: {a: {say: We are closed., hang_up: true}}")
+    script = dialogue("start: a\nstates: {a: {say: We are closed., hang_up: true}}")
     assert [(said(reply), reply.hang_up) for reply in talk(script, "hello?")] == [("We are closed.", True)] * 2
 
 

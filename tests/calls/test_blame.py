@@ -232,19 +232,19 @@ async def test_what_our_own_code_raises_beside_a_recogniser_is_not(autojump_cloc
 @pytest.mark.parametrize(
     "of",
     [
-        "playout.Playout.add",
-        "playout.Playout.wait_for_room",
-        "replies.Replies._on_audible",
-        "segmenting.Segmenter.feed",
-        "spoken_reply.SpokenReply.add",
-        "replies.Replies._commit",
+        "calls.replies.playout.Playout.add",
+        "calls.replies.playout.Playout.wait_for_room",
+        "calls.replies.replies.Replies._on_audible",
+        "text.segmenting.Segmenter.feed",
+        "calls.replies.reply.SpokenReply.add",
+        "calls.replies.replies.Replies._commit",
     ],
 )
 async def test_nor_is_what_it_raises_beside_a_voice_or_a_model(autojump_clock, monkeypatch, of):
     def fail(*_args, **_others):
         raise ValueError("ours")
 
-    monkeypatch.setattr(f"voicepipe.calls.{of}", fail)
+    monkeypatch.setattr(f"voicepipe.{of}", fail)
     rehearsed = call_with("stt", lambda inner: inner)
     rehearsed.settings["greeting"] = None  # so that the model is asked for one
     if of.endswith("wait_for_room"):

@@ -11,7 +11,7 @@ from voicepipe.calls.events import ComponentFailed, FailedOver
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.config.settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
 from voicepipe.errors import ComponentError
-from voicepipe.pipelines.snapshot import Recorded
+from voicepipe.pipelines.snapshot import CachedSpeech
 from voicepipe.testing.calls import RehearsedCall
 
 BUDGETS = BudgetsSettings(tts=TextToSpeechBudgets(connect_ms=900, first_audio_ms=700, gap_ms=500))
@@ -19,7 +19,7 @@ REFUSED = ComponentError("refused with status 401", retryable=False)
 BUSY = ComponentError("refused with status 429", retry_after_s=60)
 TWO = "the first sentence. the second one."
 LETTER_S = 0.06
-RECORDED = Recorded("sorry.", b"\x10\x20" * 4800, AudioFormat(8000))
+APOLOGY = CachedSpeech("sorry.", b"\x10\x20" * 4800, AudioFormat(8000))
 
 
 def call_with(*voices, text=TWO, audio=None, **settings):
@@ -248,12 +248,12 @@ async def test_the_recorded_apology_is_heard_and_then_what_is_configured(autojum
         voice(Trouble("fail", 19 * 60, BUSY), pace=LETTER_S),
         voice(Trouble("open", error=REFUSED), second=True),
         on_failure=OnFailure(say="sorry.", then=then, retries=0),
-        apology=RECORDED,
+        apology=APOLOGY,
     )
     ended = await listen(call)
     assert ended.outcome == outcome
-    assert call.transport.said.endswith(RECORDED.audio)
-    assert call.transport.said.count(RECORDED.audio) == 1
+    assert call.transport.said.endswith(APOLOGY.audio)
+    assert call.transport.said.count(APOLOGY.audio) == 1
     assert rungs(call) == [("alternate", "test_tts_2"), ("apology", "")]
     assert [event.error.component for event in call.told(ComponentFailed)] == ["test_tts", "test_tts_2"]
     assert call.conversation == [("", "the first sentence."), ("", "sorry.")]
@@ -261,9 +261,9 @@ async def test_the_recorded_apology_is_heard_and_then_what_is_configured(autojum
 
 
 async def test_an_apology_of_another_format_is_converted(autojump_clock):
-    call = call_with(voice(Trouble("open", error=REFUSED)), audio=AudioFormat(16000, "pcm16"), apology=RECORDED)
+    call = call_with(voice(Trouble("open", error=REFUSED)), audio=AudioFormat(16000, "pcm16"), apology=APOLOGY)
     await listen(call)
-    assert len(call.transport.said) == pytest.approx(2 * len(RECORDED.audio), abs=640)
+    assert len(call.transport.said) == pytest.approx(2 * len(APOLOGY.audio), abs=640)
 
 
 async def test_voices_that_are_left_alone_are_not_waited_for(autojump_clock):

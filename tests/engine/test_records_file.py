@@ -9,8 +9,8 @@ import pytest
 import trio
 from attrs import frozen
 
-from reference_engine.calls import records as records_module
-from reference_engine.calls.records import TELL_S, open_records
+from reference_engine.calls import record_file
+from reference_engine.calls.record_file import TELL_S, open_record_file
 from reference_engine.errors import EngineError
 from reference_engine.reports.metrics import Metrics
 
@@ -40,7 +40,7 @@ def test_nobody_else_may_read_it(tmp_path, readable_by, file, directory):
     path = tmp_path / "new" / "deep" / "calls.jsonl"
     before = os.umask(0)
     try:
-        with open_records(path, readable_by) as records:
+        with open_record_file(path, readable_by) as records:
             records.keep(Record("a"))
     finally:
         os.umask(before)
@@ -53,7 +53,7 @@ def test_what_is_there_keeps_its_mode(tmp_path):
     path = tmp_path / "calls.jsonl"
     path.touch()
     path.chmod(0o644)  # somebody's logrotate made it so
-    with open_records(path) as records:
+    with open_record_file(path) as records:
         records.keep(Record("a"))
     assert path.stat().st_mode & 0o777 == 0o644
 
@@ -71,14 +71,14 @@ def test_what_is_there_keeps_its_mode(tmp_path):
 def test_what_a_crash_has_left_is_no_part_of_the_next_record(tmp_path, left, kept):
     path = tmp_path / "calls.jsonl"
     path.write_text(left)
-    with open_records(path) as records:
+    with open_record_file(path) as records:
         records.keep(Record("next"))
     assert names(path) == [*kept, "next"]
 
 
 def test_it_is_opened_anew_when_it_was_rotated(tmp_path):
     path = tmp_path / "calls.jsonl"
-    with open_records(path) as records:
+    with open_record_file(path) as records:
         records.keep(Record("a"))
         records.reopen()  # the same file, if nobody moved it
         records.keep(Record("b"))
@@ -92,7 +92,7 @@ def test_it_is_opened_anew_when_it_was_rotated(tmp_path):
 def test_a_file_that_can_not_be_reopened_goes_on_and_says_so(tmp_path):
     path = tmp_path / "records" / "calls.jsonl"
     log = Log()
-    with open_records(path) as records:
+    with open_record_file(path) as records:
         path.parent.rename(tmp_path / "moved")
         (tmp_path / "records").write_text("in the way")
         records.reopen()
@@ -107,7 +107,7 @@ def test_a_file_that_can_not_be_reopened_goes_on_and_says_so(tmp_path):
 
 async def test_losses_are_said_once_a_minute_and_counted(tmp_path, monkeypatch, autojump_clock):
     log = Log()
-    with open_records(tmp_path / "calls.jsonl") as records:
+    with open_record_file(tmp_path / "calls.jsonl") as records:
         metrics = Metrics({}, records_lost=lambda: records.lost)
         assert "voicepipe_records_lost_total 0.0" in metrics.exposition().decode()
         monkeypatch.setattr("reference_engine.log.line_writer.MOST_BYTES", 1)
@@ -125,7 +125,7 @@ async def test_losses_are_said_once_a_minute_and_counted(tmp_path, monkeypatch, 
 
 
 def test_without_a_path_nothing_is_kept():
-    with open_records(None) as records:
+    with open_record_file(None) as records:
         records.keep(Record("a"))
         records.reopen()
         records.say(Log())
@@ -134,6 +134,6 @@ def test_without_a_path_nothing_is_kept():
 
 def test_a_place_that_can_not_be_written_is_told_at_the_start(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(EngineError, match="can't be written"), open_records(tmp_path / "file" / "calls.jsonl"):
+    with pytest.raises(EngineError, match="can't be written"), open_record_file(tmp_path / "file" / "calls.jsonl"):
         pytest.fail("it opens")
-    assert records_module.TELL_S == 60
+    assert record_file.TELL_S == 60

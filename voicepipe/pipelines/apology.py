@@ -10,7 +10,7 @@ from voicepipe.audio import AudioFormat
 from voicepipe.components.boundary import raised_in_use
 from voicepipe.components.events import SpeechAudio
 from voicepipe.errors import ComponentError, Problem
-from voicepipe.pipelines.snapshot import Recorded
+from voicepipe.pipelines.snapshot import CachedSpeech
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import PipelineSettings
     from voicepipe.pipelines.shared_component import SharedComponent
 
-RECORD_S = 10.0
+SYNTHESIS_S = 10.0
 """How long a voice may take to speak an apology, in s."""
 
 LONGEST_MS = 60_000
@@ -29,7 +29,7 @@ TELEPHONE = AudioFormat(8000)
 """What most calls are; a call of another format has it converted."""
 
 AT_ONCE = 8
-"""How many are recorded at the same time."""
+"""How many are synthesised at the same time."""
 
 AGAIN_S = (30.0, 600.0)
 """The first and the longest pause before those that are missing are tried again, though no voice has come back."""
@@ -54,20 +54,20 @@ class Apologies:
             if any(map(str.isalnum, pipeline.on_failure.say)):  # else there is nothing to speak
                 keys = tuple(one.key for one in pipeline.tts)
                 self._wanted.setdefault((pipeline.on_failure.say, keys), []).append(pipeline)
-        self._recorded: dict[str, Recorded] = {}
+        self._speech: dict[str, CachedSpeech] = {}
         self._failures: dict[tuple[str, tuple[str, ...]], ComponentError] = {}
         self._forgotten = False
 
-    def of(self, name: str) -> Recorded | None:
+    def of(self, name: str) -> CachedSpeech | None:
         """That of a pipeline; None: no voice has spoken it yet, or it says nothing."""
-        return self._recorded.get(name)
+        return self._speech.get(name)
 
     @property
     def missing(self) -> tuple[Problem, ...]:
         """Which could not be spoken, and why."""
         return tuple(self._problem(wanted, users[0]) for wanted, users in self._missing())
 
-    async def record(self, deadline: float) -> None:
+    async def synthesise(self, deadline: float) -> None:
         """Has those spoken that are missing and that a voice is open for.
 
         Args:
@@ -76,7 +76,7 @@ class Apologies:
         """
         limit = trio.CapacityLimiter(AT_ONCE)
 
-        async def record(wanted: tuple[str, tuple[str, ...]], users: Sequence[PipelineSettings]) -> None:
+        async def synthesise(wanted: tuple[str, tuple[str, ...]], users: Sequence[PipelineSettings]) -> None:
             text, keys = wanted
             try:
                 async with limit:
@@ -85,15 +85,15 @@ class Apologies:
                 self._failures[wanted] = error
             else:
                 if speech is not None and not self._forgotten:
-                    self._recorded.update((user.name, speech) for user in users)
+                    self._speech.update((user.name, speech) for user in users)
 
         with trio.CancelScope(deadline=deadline):
             async with trio.open_nursery() as nursery:
                 for wanted, users in self._missing():
-                    nursery.start_soon(record, wanted, users)
+                    nursery.start_soon(synthesise, wanted, users)
 
     async def keep(self) -> None:
-        """Records those that are missing as soon as that may succeed; returns when none is."""
+        """Has those spoken that are missing as soon as that may succeed; returns when none is."""
         pause, longest = AGAIN_S
         moved = trio.Event()
 
@@ -111,7 +111,7 @@ class Apologies:
                     await moved.wait()
                 moved = trio.Event()
                 pause = min(longest, 2 * pause) if waiting.cancelled_caught else AGAIN_S[0]
-                await self.record(trio.current_time() + RECORD_S * len(voices))
+                await self.synthesise(trio.current_time() + SYNTHESIS_S * len(voices))
         finally:
             for voice in voices:
                 voice.breaker.watchers.discard(move)
@@ -119,10 +119,10 @@ class Apologies:
     def forget(self) -> None:
         """Forgets all of them: the version is gone."""
         self._forgotten = True
-        self._recorded.clear()
+        self._speech.clear()
 
     def _missing(self) -> list[tuple[tuple[str, tuple[str, ...]], list[PipelineSettings]]]:
-        return [(wanted, users) for wanted, users in self._wanted.items() if users[0].name not in self._recorded]
+        return [(wanted, users) for wanted, users in self._wanted.items() if users[0].name not in self._speech]
 
     def _problem(self, wanted: tuple[str, tuple[str, ...]], first: PipelineSettings) -> Problem:
         error = self._failures.get(wanted) or ComponentError(
@@ -137,30 +137,30 @@ class Apologies:
         )
 
 
-async def _by_any(voices: Sequence[SharedComponent], text: str) -> Recorded | None:
+async def _by_any(voices: Sequence[SharedComponent], text: str) -> CachedSpeech | None:
     """The text as the first voice speaks it that can; None: none is open. Raises the last one's failure."""
     for voice in voices:
-        if (known := voice.recordings.get(text)) is not None:
+        if (known := voice.cached_speech.get(text)) is not None:
             return known
     failure: ComponentError | None = None
     for voice in voices:
         if not voice.is_open:
             continue
         try:
-            with trio.fail_after(RECORD_S):
-                recorded = voice.recordings[text] = await _recorded(voice, text)
+            with trio.fail_after(SYNTHESIS_S):
+                synthesised = voice.cached_speech[text] = await _synthesise(voice, text)
         except ComponentError as error:
             failure = error
         except trio.TooSlowError:
-            failure = ComponentError(f"took over {RECORD_S:g} s", component=voice.who.name, role="tts")
+            failure = ComponentError(f"took over {SYNTHESIS_S:g} s", component=voice.who.name, role="tts")
         else:
-            return recorded
+            return synthesised
     if failure is not None:
         raise failure
     return None
 
 
-async def _recorded(voice: SharedComponent, text: str) -> Recorded:
+async def _synthesise(voice: SharedComponent, text: str) -> CachedSpeech:
     edge: Any = voice.edge
     output: AudioFormat = edge.output_for(TELEPHONE)
     speech = bytearray()
@@ -180,4 +180,4 @@ async def _recorded(voice: SharedComponent, text: str) -> Recorded:
         raise raised_in_use(group, voice.who) from None
     if not speech:
         raise ComponentError("gave no speech", component=voice.who.name, role="tts")
-    return Recorded(text, bytes(speech), output)
+    return CachedSpeech(text, bytes(speech), output)

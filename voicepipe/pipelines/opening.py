@@ -101,7 +101,7 @@ class Holding:
             reachable = [config.pipelines[name] for name in config.reachable]
             await trio.to_thread.run_sync(_prepare_calls, {pipeline.speech for pipeline in reachable})
             self._apologies = Apologies(reachable, self.components)
-            await self._apologies.record(deadline)
+            await self._apologies.synthesise(deadline)
             for pipeline in reachable:
                 self._tools[pipeline.name] = await self._tools_of(pipeline)
             return await self._snapshot(config, name=name, version=version)
@@ -222,7 +222,7 @@ class Holding:
                 clock=self._runtime.clock,
                 reports=self._runtime.reports,
                 tools=self._tools[settings.name],
-                recorded=self._apologies.of,
+                apology_of=self._apologies.of,
             )
             if len(pipelines) % AT_A_TIME == 0:
                 await trio.lowlevel.checkpoint()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from voicepipe.components.registry import Adapter
     from voicepipe.config.settings import ComponentSettings
-    from voicepipe.pipelines.snapshot import Recorded
+    from voicepipe.pipelines.snapshot import CachedSpeech
 
 _log = logging.getLogger("voicepipe")
 
@@ -77,7 +77,7 @@ class SharedComponent:
         self.breaker = Breaker()
         """Whether calls should try it."""
         self.breaker.watchers.add(self._breaker_changed)
-        self.recordings: WeakValueDictionary[str, Recorded] = WeakValueDictionary()
+        self.cached_speech: WeakValueDictionary[str, CachedSpeech] = WeakValueDictionary()
         """Of a voice: texts that it has spoken beforehand, for as long as a version holds them."""
         self.holders = 0
         self.model: str | None = None

@@ -79,7 +79,7 @@ class OpenedTextToSpeech(Opened):
 
 
 @frozen
-class Recorded:
+class CachedSpeech:
     """Speech that was made beforehand."""
 
     text: str
@@ -113,7 +113,7 @@ class Pipeline:
     """Where it is said what observers of its calls raise."""
     tools: tuple[FunctionTool, ...] = field(default=(), repr=False)
     """Those of `settings.tools` that run: declared in the file, or an integrator's own."""
-    _recorded: Callable[[str], Recorded | None] = field(default=lambda _name: None, eq=False, repr=False)
+    _apology_of: Callable[[str], CachedSpeech | None] = field(default=lambda _name: None, eq=False, repr=False)
 
     @property
     def stt(self) -> tuple[OpenedSpeechToText, ...]:
@@ -144,9 +144,9 @@ class Pipeline:
         return alternatives[role]
 
     @property
-    def apology(self) -> Recorded | None:
+    def apology(self) -> CachedSpeech | None:
         """`on_failure.say`, spoken beforehand, for when nothing can speak any more; None: no voice has done so yet."""
-        return self._recorded(self.name)
+        return self._apology_of(self.name)
 
 
 @frozen

@@ -13,11 +13,11 @@ from voicepipe.errors import Location
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.snapshot import (
+    CachedSpeech,
     OpenedLanguageModel,
     OpenedSpeechToText,
     OpenedTextToSpeech,
     Pipeline,
-    Recorded,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def open_test_pipeline(
     tts: TextToSpeech | Sequence[TextToSpeech],
     *,
     functions: Iterable[FunctionTool] = (),
-    apology: Recorded | None = None,
+    apology: CachedSpeech | None = None,
     **settings: Any,
 ) -> AsyncIterator[Pipeline]:
     """A pipeline of these components, with its own clock.
@@ -92,6 +92,6 @@ async def open_test_pipeline(
             clock=clock,
             reports=ObserverReports(),
             tools=tuple(functions),
-            recorded=lambda _name: apology,
+            apology_of=lambda _name: apology,
         )
         nursery.cancel_scope.cancel()

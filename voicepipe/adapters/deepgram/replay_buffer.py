@@ -11,7 +11,7 @@ MOST_KEPT_MS = 30_000
 """How much audio that was sent is kept to be sent again, in ms; finals come every few seconds of speech."""
 
 
-class Recording:
+class ReplayBuffer:
     """The audio that no final transcript covers yet; positions are in bytes since the stream opened."""
 
     def __init__(self, audio: AudioFormat) -> None:

@@ -9,7 +9,7 @@ import trio
 from attrs import frozen
 
 from voicepipe.adapters.deepgram.errors import closed
-from voicepipe.adapters.deepgram.replay_buffer import Recording, Timeline
+from voicepipe.adapters.deepgram.replay_buffer import ReplayBuffer, Timeline
 from voicepipe.audio import level, to_pcm16
 from voicepipe.errors import ComponentError
 
@@ -56,10 +56,10 @@ class Outbox:
     def __init__(self, audio: AudioFormat, listen: Listen) -> None:
         self.audio = audio
         """The format of its audio."""
-        self.recording = Recording(audio)
+        self.replay = ReplayBuffer(audio)
         """The audio."""
         self.sent = 0
-        """How much of it the present connection has got; a position in the recording."""
+        """How much of it the present connection has got; a position in `replay`."""
         self.listen = listen
         """What is expected."""
         self.finishing = False
@@ -85,7 +85,7 @@ class Outbox:
         await self._progress.wait()
 
 
-class Conversation:
+class ListenSession:
     """One connection, from the first audio that no final transcript covers.
 
     Args:
@@ -112,7 +112,7 @@ class Conversation:
         self._patience, self._tell = patience, tell
         self.stalled = False
         """Whether it ended because nothing came."""
-        self._timeline = Timeline(outbox.recording.ms(outbox.recording.start))
+        self._timeline = Timeline(outbox.replay.ms(outbox.replay.start))
         self._told = hearing.changes(listen)
         self._closing = False  # the server was told to end
         self._finalise = False  # a final transcript is to be asked for
@@ -131,9 +131,9 @@ class Conversation:
             ComponentError: the connection broke, Deepgram reports an error, or nothing comes although it should.
 
         """
-        recording = self._outbox.recording
-        self._outbox.sent = recording.start
-        await self._tell(self._hearing.connected(self._timeline, recording.ms(recording.end)))
+        replay = self._outbox.replay
+        self._outbox.sent = replay.start
+        await self._tell(self._hearing.connected(self._timeline, replay.ms(replay.end)))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._speak)
             failure = await self._hear()
@@ -154,7 +154,7 @@ class Conversation:
         """Says what is next: audio up to the next end of an utterance, or else whatever else there is."""
         outbox, hearing = self._outbox, self._hearing
         asks = len(hearing.waiting) > hearing.asked
-        until = outbox.recording.end
+        until = outbox.replay.end
         if asks:
             until = min(until, outbox.audio.bytes_in(hearing.waiting[hearing.asked]))
         if self._finalise and hearing.can_finalise:
@@ -162,7 +162,7 @@ class Conversation:
             await self._say(hearing.finalise_by)
         elif hearing.asked and trio.current_time() < self._held_until:
             await self._idle()
-        elif piece := outbox.recording.read(outbox.sent, until, PIECE_MS):
+        elif piece := outbox.replay.read(outbox.sent, until, PIECE_MS):
             await self._send(piece)
         elif asks:
             await self._reach_end_of_utterance()
@@ -184,13 +184,13 @@ class Conversation:
     async def _send(self, piece: bytes) -> None:
         outbox = self._outbox
         outbox.sent += len(piece)
-        self._timeline.sent_ms = outbox.recording.ms(outbox.sent)
+        self._timeline.sent_ms = outbox.replay.ms(outbox.sent)
         await self._say("send_media", piece)
         self._had_audio = True
-        outbox.recording.forget(self._hearing.covered_ms, outbox.sent)
+        outbox.replay.forget(self._hearing.covered_ms, outbox.sent)
         outbox.moved()
         if level(to_pcm16(piece, outbox.audio.encoding)) >= LOUD:
-            self._loud_ms, self._owed = outbox.recording.ms(outbox.sent), True
+            self._loud_ms, self._owed = outbox.replay.ms(outbox.sent), True
             if self._hearing.reports:
                 self._expect()
 
@@ -224,7 +224,7 @@ class Conversation:
         if self._hearing.keep_alive_by is None or not self._had_audio:
             # Without any audio Deepgram closes in spite of keep-alive messages.
             silence = self._outbox.audio.silence * (self._outbox.audio.rate * SILENCE_MS // 1000)
-            self._timeline.pad(self._outbox.recording.ms(self._outbox.sent), SILENCE_MS)
+            self._timeline.pad(self._outbox.replay.ms(self._outbox.sent), SILENCE_MS)
             await self._say("send_media", silence)
             self._had_audio = True
 
@@ -266,7 +266,7 @@ class Conversation:
             self._final_since = now
         self._settle()
         await self._tell(events)
-        self._outbox.recording.forget(hearing.covered_ms, self._outbox.sent)
+        self._outbox.replay.forget(hearing.covered_ms, self._outbox.sent)
         self._outbox.wake()  # it may have been waited for
 
     async def _lose_patience(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from voicepipe.adapters.deepgram.stt_connection import Conversation, Outbox, Patience
+from voicepipe.adapters.deepgram.stt_connection import ListenSession, Outbox, Patience
 from voicepipe.components.events import TranscriptEvent
 from voicepipe.errors import ComponentError
 
@@ -49,9 +49,9 @@ class TranscriptStream:
         await trio.lowlevel.checkpoint()
         self._check()
         outbox = self._outbox
-        outbox.recording.append(audio)
+        outbox.replay.append(audio)
         outbox.wake()
-        while outbox.recording.end - outbox.sent > outbox.audio.bytes_in(BACKLOG_MS) and not self._over:
+        while outbox.replay.end - outbox.sent > outbox.audio.bytes_in(BACKLOG_MS) and not self._over:
             await outbox.progress()
 
     async def end_utterance(self) -> None:
@@ -59,8 +59,8 @@ class TranscriptStream:
         await trio.lowlevel.checkpoint()
         self._check()
         if not self._over:
-            recording = self._outbox.recording
-            await self._tell(self._hearing.end_utterance(recording.ms(recording.end)))
+            replay = self._outbox.replay
+            await self._tell(self._hearing.end_utterance(replay.ms(replay.end)))
             self._outbox.wake()
 
     async def listen_for(self, listen: Listen) -> None:
@@ -120,14 +120,14 @@ class TranscriptStream:
         return self._conversing is not None
 
     async def _converse(self, connection: Connection, listen: Listen) -> None:
-        conversation = Conversation(
+        session = ListenSession(
             connection, listen, self._hearing, self._outbox, patience=self._patience, tell=self._tell
         )
         try:
             with trio.CancelScope() as self._conversing:
-                await conversation.run()
+                await session.run()
         except ComponentError as error:
-            if conversation.stalled:
+            if session.stalled:
                 self._end(error)  # another connection would only double the silence
             raise
         finally:

@@ -16,7 +16,7 @@ from attrs.validators import ge, gt, le, min_len, optional
 
 from voicepipe.adapters.deepgram.client import SPEAK_V1, Account, check_account, check_installed, open_client
 from voicepipe.adapters.deepgram.tts_limits import MOST_CHARS, Limits
-from voicepipe.adapters.deepgram.tts_stream import SpokenReply
+from voicepipe.adapters.deepgram.tts_stream import SpeakStream
 from voicepipe.adapters.shared.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
@@ -120,10 +120,10 @@ class _Deepgram:
         return {name: value for name, value in query.items() if value is not None}
 
     @asynccontextmanager
-    async def _open_socket(self, output: AudioFormat) -> AsyncIterator[SpokenReply]:
+    async def _open_socket(self, output: AudioFormat) -> AsyncIterator[SpeakStream]:
         limits = Limits(self._options.characters_per_minute)
         async with self._client.connect(SPEAK_V1, self._query(output)) as connection:
-            reply = SpokenReply(connection, output, limits, self._options.timeout_s)
+            reply = SpeakStream(connection, output, limits, self._options.timeout_s)
             try:
                 yield reply
             finally:

@@ -30,7 +30,7 @@ CLEAR_S = 0.2
 """How long saying that nobody wants the rest may take, in s."""
 
 
-class SpokenReply:
+class SpeakStream:
     """A stream of speech; it needs no task, as the connection is read in `receive`."""
 
     def __init__(self, connection: Connection, output: AudioFormat, limits: Limits, timeout_s: float) -> None:

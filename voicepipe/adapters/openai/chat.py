@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicepipe.adapters.openai.messages import Words, tools_for, turns_of
 from voicepipe.adapters.openai.outgoing import clean, wire_arguments
-from voicepipe.adapters.openai.reply import Reply
+from voicepipe.adapters.openai.reply import StreamedReply
 from voicepipe.adapters.openai.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None and value != []}
 
 
-class ChatReply(Reply):
+class ChatReply(StreamedReply):
     """A reply made of chunks."""
 
     def take(self, chunk: Mapping[str, Any]) -> Iterator[ReplyEvent]:

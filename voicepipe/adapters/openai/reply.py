@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PARSER_HINT = "start the server with the parser of this model's tool calls (vLLM and SGLang: --tool-call-parser)"
 
 
-class Reply:
+class StreamedReply:
     """A reply on its way: what either API's events add to it, and what it is at its end.
 
     Args:

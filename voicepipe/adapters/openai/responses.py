@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicepipe.adapters.openai.messages import Words, turns_of
 from voicepipe.adapters.openai.outgoing import clean, wire_arguments
-from voicepipe.adapters.openai.reply import Reply
+from voicepipe.adapters.openai.reply import StreamedReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,7 +56,7 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None and value != []}
 
 
-class ResponseReply(Reply):
+class ResponseReply(StreamedReply):
     """A reply made of events."""
 
     def __init__(self, offered: Iterable[str] = (), *, thinks_first: bool = False) -> None:

@@ -22,7 +22,7 @@ from attrs.validators import ge, gt, le, matches_re, optional
 
 from voicepipe.adapters.openai.client import check_client, check_installed, open_client
 from voicepipe.adapters.openai.sse import DONE, ServerSentEvents, parsed
-from voicepipe.adapters.openai.transcript import Heard, StreamedTranscript, heard
+from voicepipe.adapters.openai.transcript import StreamedTranscript, TranscribedAudio, read_transcription
 from voicepipe.adapters.openai.utterance import Utterance, UtteranceAudio, wav
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import Transcript, TranscriptEvent
@@ -164,7 +164,7 @@ class _OpenAITranscription:
             yield stream
             nursery.cancel_scope.cancel()
 
-    async def transcribe(self, file: bytes, listen: Listen, tell: Callable[[str], Awaitable[None]]) -> Heard:
+    async def transcribe(self, file: bytes, listen: Listen, tell: Callable[[str], Awaitable[None]]) -> TranscribedAudio:
         """What is said in a WAV file.
 
         Args:
@@ -184,7 +184,7 @@ class _OpenAITranscription:
                     return await self._follow(answer.iter_bytes(), tell)
                 return self._read(kind, await answer.read())
 
-    async def _follow(self, answer: AsyncIterator[bytes], tell: Callable[[str], Awaitable[None]]) -> Heard:
+    async def _follow(self, answer: AsyncIterator[bytes], tell: Callable[[str], Awaitable[None]]) -> TranscribedAudio:
         """Reads a transcript that comes in events."""
         events, transcript = ServerSentEvents(), StreamedTranscript(self._options.no_speech_threshold)
         told = ""
@@ -222,15 +222,15 @@ class _OpenAITranscription:
             async for _ in answer:
                 pass
 
-    def _read(self, kind: str, body: bytes) -> Heard:
+    def _read(self, kind: str, body: bytes) -> TranscribedAudio:
         """Reads a transcript that came at once."""
         text = body.decode(errors="replace").strip()
         if not text:
             raise ComponentError("answered with nothing instead of a transcript")
         if kind == "text/plain" and not text.startswith("{"):
-            return Heard(text)
+            return TranscribedAudio(text)
         try:
-            return heard(parsed(text), self._options.no_speech_threshold)
+            return read_transcription(parsed(text), self._options.no_speech_threshold)
         except ValueError as error:
             raise _unreadable(text) from error
 
@@ -316,7 +316,7 @@ class _TranscriptStream:
             if not may_become_echo(text, prompt, keywords):
                 await self._found.send(Transcript(text, final=False, audio_end_ms=end_ms))
 
-        found = Heard("")
+        found = TranscribedAudio("")
         if asked.utterance.audio:
             found = await self._openai.transcribe(wav(self._audio, asked.utterance.audio), asked.listen, tell)
         text = without_echo(found.text, prompt, keywords, asked.utterance.sound_ms)

@@ -38,7 +38,7 @@ WHISPER_LANGUAGES = dict(
 
 
 @frozen
-class Heard:
+class TranscribedAudio:
     """What was said in a piece of audio."""
 
     text: str
@@ -49,7 +49,7 @@ class Heard:
     """0 to 1, where it can be told."""
 
 
-def heard(answer: Mapping[str, Any], no_speech_threshold: float) -> Heard:
+def read_transcription(answer: Mapping[str, Any], no_speech_threshold: float) -> TranscribedAudio:
     """What a `Transcription`, a `TranscriptionVerbose` or a `transcript.text.done` says.
 
     Args:
@@ -67,24 +67,24 @@ def heard(answer: Mapping[str, Any], no_speech_threshold: float) -> Heard:
     spoken = [segment for segment in segments if (_number(segment, "no_speech_prob") or 0.0) <= no_speech_threshold]
     if len(spoken) < len(segments):
         text = "".join(str(segment.get("text", "")) for segment in spoken)
-    return Heard(text.strip(), _language(answer), _confidence([*spoken, *_list(answer, "logprobs")]))
+    return TranscribedAudio(text.strip(), _language(answer), _confidence([*spoken, *_list(answer, "logprobs")]))
 
 
 class StreamedTranscript:
     """A transcript that comes in events, as far as it came.
 
     Args:
-        no_speech_threshold: as for `heard`.
+        no_speech_threshold: as for `read_transcription`.
 
     """
 
     def __init__(self, no_speech_threshold: float) -> None:
         self._threshold = no_speech_threshold
-        self._segments: list[Heard] = []
+        self._segments: list[TranscribedAudio] = []
         self._said = ""
         self.text = ""
         """What was said so far, without spaces around it."""
-        self.done: Heard | None = None
+        self.done: TranscribedAudio | None = None
         """All of it, once that was said."""
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -101,17 +101,17 @@ class StreamedTranscript:
                 self._said += delta
                 self.text = self._said.strip()
             case "transcript.text.done":
-                self.done = heard(event, self._threshold)
+                self.done = read_transcription(event, self._threshold)
             case None if "text" in event:
-                self._segments.append(heard(event, self._threshold))
+                self._segments.append(read_transcription(event, self._threshold))
                 self.text = " ".join(segment.text for segment in self._segments if segment.text)
 
-    def end(self) -> Heard | None:
+    def end(self) -> TranscribedAudio | None:
         """What was said, now that no event comes any more; None if the transcript lacks its end."""
         if self.done is not None or not self._segments:
             return self.done
         confidences = [segment.confidence for segment in self._segments if segment.confidence is not None]
-        return Heard(self.text, self._segments[0].language, fmean(confidences) if confidences else None)
+        return TranscribedAudio(self.text, self._segments[0].language, fmean(confidences) if confidences else None)
 
 
 def _language(answer: Mapping[str, Any]) -> str | None:

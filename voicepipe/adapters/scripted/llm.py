@@ -11,7 +11,7 @@ import trio
 from attrs import frozen
 
 from voicepipe.adapters.scripted.checking import check_script
-from voicepipe.adapters.scripted.conversation import Conversation
+from voicepipe.adapters.scripted.dialogue import Dialogue
 from voicepipe.adapters.scripted.format import Script
 from voicepipe.components.events import ReplyDone, ReplyEvent, TextDelta
 from voicepipe.components.registry import Adapter
@@ -23,7 +23,7 @@ from voicepipe.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from voicepipe.adapters.scripted.conversation import Reply
+    from voicepipe.adapters.scripted.dialogue import ScriptedReply
     from voicepipe.components.protocols import ReplyStream, Resources
     from voicepipe.components.requests import Message, ReplyRequest
     from voicepipe.errors import Problem
@@ -40,14 +40,14 @@ class ScriptedOptions:
 class ScriptedModel:
     """Replies from a script; where a call stands in it travels in the request's `state`."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
 
     @asynccontextmanager
     async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyStream]:
         """One reply, complete from the start."""
         tools = [tool.name for tool in request.tools]
-        reply = self._conversation.answer(request.trigger, request.state, tools, _said_before_keys(request.messages))
+        reply = self._dialogue.answer(request.trigger, request.state, tools, _said_before_keys(request.messages))
         yield _Replying(_events(reply, turn=len(request.messages)))
 
 
@@ -70,7 +70,7 @@ class _Replying:
         return self._events.popleft() if self._events else None
 
 
-def _events(reply: Reply, turn: int) -> Iterable[ReplyEvent]:
+def _events(reply: ScriptedReply, turn: int) -> Iterable[ReplyEvent]:
     yield from map(TextDelta, reply.text)
     if reply.transfer is not None:
         yield ToolCall(f"transfer-{turn}", "transfer", {"target": reply.transfer})
@@ -82,7 +82,7 @@ def _events(reply: Reply, turn: int) -> Iterable[ReplyEvent]:
     yield ReplyDone("complete" if acts else "empty", state=reply.progress, listen=reply.listen)
 
 
-def read_script(file: File) -> Conversation:
+def read_script(file: File) -> Dialogue:
     """The conversation that a script file describes.
 
     Raises:
@@ -94,7 +94,7 @@ def read_script(file: File) -> Conversation:
     faults = [*check_script(script)]
     if faults:
         raise ConfigError(document.problem(fault.path, fault.message, fault.hint, key=fault.key) for fault in faults)
-    return Conversation(script, file.digest)
+    return Dialogue(script, file.digest)
 
 
 def _check(options: ScriptedOptions) -> Iterable[Problem]:
@@ -107,8 +107,8 @@ def _check(options: ScriptedOptions) -> Iterable[Problem]:
 
 @asynccontextmanager
 async def _open(options: ScriptedOptions, resources: Resources) -> AsyncIterator[ScriptedModel]:
-    conversation = await trio.to_thread.run_sync(read_script, options.script, limiter=resources.threads)
-    yield ScriptedModel(conversation)
+    dialogue = await trio.to_thread.run_sync(read_script, options.script, limiter=resources.threads)
+    yield ScriptedModel(dialogue)
 
 
 llm = Adapter(

@@ -47,7 +47,7 @@ def find_last(values: Iterable[str], words: str) -> str | None:
     return max(found)[2] if found else None
 
 
-class Heard:
+class IntentMatcher:
     """An intent made ready for matching.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from voicepipe.adapters.scripted.faults import Fault, check_heard
 from voicepipe.adapters.scripted.filling import Filling
 from voicepipe.adapters.scripted.format import expand, slots_in
-from voicepipe.adapters.scripted.matching import Heard, spoken_words
+from voicepipe.adapters.scripted.matching import IntentMatcher, spoken_words
 from voicepipe.adapters.scripted.reactions import reactions, reactions_in, texts_in, texts_of
 from voicepipe.documents import shown
 
@@ -61,7 +61,7 @@ def check_gaps(script: Script, fillable: Collection[str]) -> Faults:
 
 def check_expectations(script: Script, sound: Mapping[str, Intent]) -> Faults:
     """Phrases that the recogniser is told to expect where nothing is done about them."""
-    heard = {name: Heard(intent, script.slots) for name, intent in sound.items()}
+    heard = {name: IntentMatcher(intent, script.slots) for name, intent in sound.items()}
     for name, state in script.states.items():
         intents = {reaction.name for reaction in reactions_in(script, name) if reaction.kind == "on"}
         if not intents <= heard.keys():

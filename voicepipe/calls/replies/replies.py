@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.tools.running import ToolRuns
     from voicepipe.calls.turns.events import CallerInput, Event
     from voicepipe.components.requests import Trigger
-    from voicepipe.pipelines.snapshot import Recorded
+    from voicepipe.pipelines.snapshot import CachedSpeech
 
     Inputs = tuple[CallerInput, ...]
 
@@ -127,7 +127,7 @@ class Replies:
         self._playout.resume()
 
     def announce(
-        self, text: str, recorded: Recorded | None, answers: Trigger | None, inputs: Inputs, silent_since: float
+        self, text: str, recorded: CachedSpeech | None, answers: Trigger | None, inputs: Inputs, silent_since: float
     ) -> None:
         """Says a text, without asking the model; as it was recorded, if it was."""
         spoken_at = silent_since if isinstance(answers, Utterance) else None

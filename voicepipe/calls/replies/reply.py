@@ -12,7 +12,7 @@ from voicepipe.calls.replies.heard import Segment, heard_text
 from voicepipe.components.events import ReplyDone
 from voicepipe.components.requests import ReplyRequest, ToolCall
 from voicepipe.errors import ComponentError
-from voicepipe.pipelines.snapshot import Recorded
+from voicepipe.pipelines.snapshot import CachedSpeech
 
 if TYPE_CHECKING:
     from voicepipe.text.spoken.wording import Wording  # noqa: TC004 - 20 ms of imports; nobody asks for the field's type
@@ -28,7 +28,7 @@ class SpokenReply:
     """What the language model is asked; None: `announcement` is said."""
     announcement: str = ""
     """Text that is said without asking anybody."""
-    recorded: Recorded | None = None
+    recorded: CachedSpeech | None = None
     """The announcement as speech, if it was made beforehand."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     """Cancelling it stops everything that this reply does."""

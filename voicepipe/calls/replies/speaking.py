@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.replies.reply import SpokenReply
     from voicepipe.components.protocols import SpeechStream
     from voicepipe.components.requests import ReplyRequest
-    from voicepipe.pipelines.snapshot import Recorded
+    from voicepipe.pipelines.snapshot import CachedSpeech
 
 NEAR_S = 0.01
 """How far a deadline may be off, in s: moving it costs more than all else that is done about 20 ms of speech."""
@@ -86,7 +86,7 @@ class Speaker:
         finally:
             del failure
 
-    def _play(self, reply: SpokenReply, recorded: Recorded) -> None:
+    def _play(self, reply: SpokenReply, recorded: CachedSpeech) -> None:
         audio = self.playout.audio
         converter = open_converter(recorded.format, audio, live=False)
         speech = recorded.audio if converter is None else converter.convert(recorded.audio) + converter.finish()

@@ -27,8 +27,8 @@ TELL_S = 60.0
 """How often it is said that records are lost, or wait for a full disk, in s."""
 
 
-class Records:
-    """Where records are kept; nowhere without a path.
+class RecordFile:
+    """Where records of calls are written; nowhere without a path.
 
     Attributes:
         lost: how many could not be written.
@@ -70,7 +70,7 @@ class Records:
 
 
 @contextmanager
-def open_records(path: Path | None, readable_by: Readers = "owner") -> Iterator[Records]:
+def open_record_file(path: Path | None, readable_by: Readers = "owner") -> Iterator[RecordFile]:
     """What keeps calls' records; without a path nothing is kept.
 
     Each record is written as a whole, at the end of the file. What a crash, or a disk without room, has left of one
@@ -82,7 +82,7 @@ def open_records(path: Path | None, readable_by: Readers = "owner") -> Iterator[
 
     """
     if path is None:
-        yield Records(None, None)
+        yield RecordFile(None, None)
         return
     open_file = partial(_opened, path, readable_by)
     try:
@@ -92,7 +92,7 @@ def open_records(path: Path | None, readable_by: Readers = "owner") -> Iterator[
         raise EngineError(f"records: {path} can't be written: {error.strerror}; {hint}") from None
     try:
         with lines:
-            yield Records(path, lines)
+            yield RecordFile(path, lines)
     finally:
         os.close(lines.descriptor)
 

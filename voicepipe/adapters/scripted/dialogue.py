@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from voicepipe.adapters.scripted.format import RESULT, Response, Script, State, expand, fill, in_turn
-from voicepipe.adapters.scripted.matching import Heard, spoken_words
+from voicepipe.adapters.scripted.matching import IntentMatcher, spoken_words
 from voicepipe.components.requests import CallStarted, Dtmf, Listen, Silence, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Progress:
 
 
 @frozen
-class Reply:
+class ScriptedReply:
     """What to say and do, and what to remember if it is said."""
 
     text: tuple[str, ...]
@@ -64,7 +64,7 @@ class Reply:
     """What to listen for next; None: as before."""
 
 
-class Conversation:
+class Dialogue:
     """A script made ready to answer; keeps nothing of any call.
 
     Args:
@@ -75,7 +75,7 @@ class Conversation:
 
     def __init__(self, script: Script, digest: str) -> None:
         self._script, self._digest = script, digest
-        self._heard = {name: Heard(intent, script.slots) for name, intent in script.intents.items()}
+        self._heard = {name: IntentMatcher(intent, script.slots) for name, intent in script.intents.items()}
         self._begun = Progress(digest, script.start, said={script.start: 1})
         self._on = {
             name: {
@@ -92,7 +92,7 @@ class Conversation:
         state: Any = None,
         tools: Collection[str] = ("hang_up", "transfer"),
         said: str = "",
-    ) -> Reply:
+    ) -> ScriptedReply:
         """The reply to what happened.
 
         Args:
@@ -124,7 +124,7 @@ class Conversation:
                 ids = {_id_of(index, tool): tool for index, tool in enumerate(progress.called)}
                 own = [(ids[call_id], result) for call_id, result in results.items() if call_id in ids]
                 if not own and all(call_id.startswith(OWN_ENDINGS) for call_id in results):
-                    return Reply((), None, False, None, progress, None)
+                    return ScriptedReply((), None, False, None, progress, None)
                 if own:
                     turn.take_result(*own[-1])
                 else:  # another model called them, and has failed since: the caller waits for a word
@@ -247,10 +247,10 @@ class _Turn:
         if text := fill(template, {**self.progress.slots, **self._result}):
             self._said.append(text)
 
-    def reply(self, listen: Mapping[str, Listen]) -> Reply:
+    def reply(self, listen: Mapping[str, Listen]) -> ScriptedReply:
         """What came of it."""
         transfer = self._transfer if self._can_transfer else None
-        return Reply(
+        return ScriptedReply(
             text=_sentences(" ".join(self._said)),
             transfer=transfer,
             hang_up=self._hang_up,
