@@ -186,7 +186,7 @@ def test_no_part_knows_an_adapter(package):
 
 def test_calls_do_not_know_where_pipelines_come_from():
     """A call reads its snapshot, and nothing else of pipelines or of how they are configured."""
-    allowed = {"voicepipe.pipelines.snapshot", "voicepipe.config.settings", "voicepipe.config.history"}
+    allowed = {"voicepipe.pipelines.snapshot", "voicepipe.config.call_settings", "voicepipe.config.history"}
     found = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path in matching("voicepipe/calls/*")

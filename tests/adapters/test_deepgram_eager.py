@@ -11,7 +11,7 @@ from vendors.deepgram_listen import silence, speech
 from voicepipe.adapters.deepgram.stt import stt
 from voicepipe.calls.events import ReplyPrepared, ReplyStarted
 from voicepipe.components.events import ReplyDone, TextDelta
-from voicepipe.config.settings import TurnsSettings
+from voicepipe.config.call_settings import TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel
 

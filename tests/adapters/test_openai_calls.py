@@ -13,8 +13,8 @@ from voicepipe.adapters.openai import chat as openai_chat
 from voicepipe.adapters.openai.llm import OpenAIOptions
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults, Utterance
+from voicepipe.config.call_settings import BargeInSettings, DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
 from voicepipe.config.history import HistorySettings
-from voicepipe.config.settings import BargeInSettings, DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText
 
 OPTIONS = OpenAIOptions(model="gpt-4.1-mini", base_url="http://127.0.0.1/v1")

@@ -12,7 +12,7 @@ import pytest
 from bench_peers import PEERS, TooManyCallsError
 
 from voicepipe.calls.listening import vad
-from voicepipe.config.settings import BargeInSettings, TurnsSettings
+from voicepipe.config.call_settings import BargeInSettings, TurnsSettings
 
 SPEED = {"late_p50_ms": 0.1, "late_p99_ms": 1.0, "callers_late_p99_ms": 0.1, "load": 0.2, "faults": []}
 

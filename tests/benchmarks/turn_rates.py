@@ -33,7 +33,7 @@ from voicepipe.audio import AudioFormat, from_pcm16, to_pcm16
 from voicepipe.calls.events import ReplyResumed, SpeechDetected
 from voicepipe.components.events import SpeechAudio
 from voicepipe.components.values import Directory
-from voicepipe.config.settings import LimitsSettings
+from voicepipe.config.call_settings import LimitsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel
 from voicepipe.testing.speaker import open_speaker

@@ -11,7 +11,7 @@ from attrs import evolve
 from voicepipe.calls.events import ReplyResumed, ReplyStarted, SpeechDetected, TurnEnded
 from voicepipe.components.events import SpeechAudio, Transcript
 from voicepipe.components.requests import Message, Silence
-from voicepipe.config.settings import BargeInSettings, LimitsSettings, TurnsSettings
+from voicepipe.config.call_settings import BargeInSettings, LimitsSettings, TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 

@@ -7,7 +7,7 @@ import pytest
 from voicepipe.calls.events import ReplyResumed, Transcribed
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import Listen
-from voicepipe.config.settings import BargeInSettings, LimitsSettings, TurnsSettings
+from voicepipe.config.call_settings import BargeInSettings, LimitsSettings, TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 

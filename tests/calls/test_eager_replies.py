@@ -12,7 +12,7 @@ from voicepipe.calls.events import ReplyPrepared, ReplyStarted, ToolStarted
 from voicepipe.calls.record import CallRecorder
 from voicepipe.components.events import EndOfTurn, ReplyDone, TextDelta, Transcript, TurnResumed
 from voicepipe.components.requests import Message, StreamInput, ToolCall, ToolResults, Utterance
-from voicepipe.config.settings import TurnsSettings
+from voicepipe.config.call_settings import TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel
 from voicepipe.tools.functions import FunctionTool

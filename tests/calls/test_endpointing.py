@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.calls.turns.endpointing import silence_ms
-from voicepipe.config.settings import EndpointingSettings, TurnsSettings
+from voicepipe.config.call_settings import EndpointingSettings, TurnsSettings
 
 TURNS = TurnsSettings(
     end_of_turn_ms=600, endpointing=EndpointingSettings(complete_ms=400, unfinished_ms=1200, digits_ms=1500)

@@ -12,7 +12,7 @@ from garbage import left_to_the_collector, ours
 from voicepipe.calls.events import CallBegan, CallEnded, ComponentFailed, TurnEnded
 from voicepipe.calls.turns.rules import LAST_WORDS_S
 from voicepipe.components.events import TextDelta
-from voicepipe.config.settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
+from voicepipe.config.call_settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
 from voicepipe.errors import ComponentError, TransportError
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech

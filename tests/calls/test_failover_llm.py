@@ -11,7 +11,7 @@ from flaky import FlakyLlm, FlakyStt, FlakyTts, Telephone
 from voicepipe.calls.events import ComponentFailed, FailedOver
 from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.components.requests import Utterance
-from voicepipe.config.settings import BudgetsSettings, LanguageModelBudgets, OnFailure
+from voicepipe.config.call_settings import BudgetsSettings, LanguageModelBudgets, OnFailure
 from voicepipe.errors import ComponentError
 from voicepipe.testing.calls import RehearsedCall
 

@@ -7,7 +7,7 @@ from flaky import FlakyStt, FlakyTts, Telephone, Trouble
 
 from voicepipe.audio import AudioFormat, level, open_converter, to_pcm16
 from voicepipe.calls.events import ComponentFailed, FailedOver
-from voicepipe.config.settings import BudgetsSettings, OnFailure, SpeechToTextBudgets, TurnsSettings
+from voicepipe.config.call_settings import BudgetsSettings, OnFailure, SpeechToTextBudgets, TurnsSettings
 from voicepipe.errors import ComponentError
 from voicepipe.testing.calls import RehearsedCall
 

@@ -9,7 +9,7 @@ from flaky import FlakyLlm, FlakyStt, FlakyTts, Telephone, Trouble
 from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import ComponentFailed, FailedOver
 from voicepipe.components.events import ReplyDone, TextDelta
-from voicepipe.config.settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
+from voicepipe.config.call_settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
 from voicepipe.errors import ComponentError
 from voicepipe.pipelines.snapshot import CachedSpeech
 from voicepipe.testing.calls import RehearsedCall

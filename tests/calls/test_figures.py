@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.config.settings import SpeechSettings
+from voicepipe.config.call_settings import SpeechSettings
 from voicepipe.text.segmenting import Segmenter
 from voicepipe.text.spoken.signs import SAID_BEFORE_CODES, SAID_BEFORE_DIGITS
 from voicepipe.text.spoken.wording import Wording

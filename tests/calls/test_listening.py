@@ -14,7 +14,8 @@ from voicepipe.calls.listening.listening import BUFFER_MS, Listening
 from voicepipe.components.boundary import EdgedSpeechToText, Who
 from voicepipe.components.events import Transcript
 from voicepipe.components.requests import Listen, StreamInput
-from voicepipe.config.settings import ComponentSettings, SpeechToTextBudgets
+from voicepipe.config.call_settings import SpeechToTextBudgets
+from voicepipe.config.settings import ComponentSettings
 from voicepipe.errors import ComponentError, Location
 from voicepipe.pipelines.snapshot import OpenedSpeechToText
 from voicepipe.testing.transport import voice

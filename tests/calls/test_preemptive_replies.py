@@ -5,7 +5,7 @@ import pytest
 from voicepipe.calls.events import ReplyPrepared, ReplyStarted, ToolStarted
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import Message, ToolCall, ToolResults, Utterance
-from voicepipe.config.settings import TurnsSettings
+from voicepipe.config.call_settings import TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.tools.functions import FunctionTool

@@ -7,7 +7,7 @@ import trio
 
 from voicepipe.calls.events import ComponentFailed, ReplyStarted
 from voicepipe.components.events import ReplyDone, SpeechAudio, SpeechMark, TextDelta, ToolCall, Usage
-from voicepipe.config.settings import OnFailure
+from voicepipe.config.call_settings import OnFailure
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 

@@ -8,7 +8,7 @@ from voicepipe.calls.conversation import MOST_TOOL_ROUNDS, RUNNING
 from voicepipe.calls.events import CallEnded, ComponentFailed, ReplyStarted, ToolEnded, ToolStarted
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import Message, ToolCall, ToolResults
-from voicepipe.config.settings import LimitsSettings, TurnsSettings
+from voicepipe.config.call_settings import LimitsSettings, TurnsSettings
 from voicepipe.errors import ComponentError, ToolError
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText

@@ -8,7 +8,7 @@ from flaky import FlakyLlm
 from voicepipe import ComponentFailed, FailedOver, tool
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolCall, ToolResults, Utterance
-from voicepipe.config.settings import OnFailure
+from voicepipe.config.call_settings import OnFailure
 from voicepipe.testing import RehearsedCall, ScriptedSpeechToText, ToneTextToSpeech
 
 ANSWER = "we open at nine."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from voicepipe.config.settings import SpeechSettings
+from voicepipe.config.call_settings import SpeechSettings
 from voicepipe.text.segmenting import Segmenter
 from voicepipe.text.spoken.wording import Wording
 

@@ -11,7 +11,8 @@ from voicepipe.calls.events import FailedOver, ReplyResumed, ReplyStarted, ToolE
 from voicepipe.calls.record import CallRecorder
 from voicepipe.components.events import ReplyDone, SpeechAudio, TextDelta
 from voicepipe.components.requests import Dtmf, Silence, ToolCall, ToolResults
-from voicepipe.config.settings import DtmfSettings, KeyAction, LimitsSettings, RecordingSettings, TurnsSettings
+from voicepipe.config.call_settings import DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
+from voicepipe.config.settings import RecordingSettings
 from voicepipe.errors import ComponentError
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech

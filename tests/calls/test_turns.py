@@ -48,7 +48,7 @@ from voicepipe.calls.turns.events import (
 from voicepipe.calls.turns.rules import LAST_WORDS_S, RULES, TurnTaking
 from voicepipe.calls.turns.rules_table import rules_table
 from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolResults, Utterance
-from voicepipe.config.settings import (
+from voicepipe.config.call_settings import (
     BargeInSettings,
     DtmfSettings,
     KeyAction,

@@ -10,7 +10,7 @@ from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.rules import TurnTaking
 from voicepipe.calls.turns.state import plain
 from voicepipe.components.requests import Dtmf, ToolResults, Utterance
-from voicepipe.config.settings import (
+from voicepipe.config.call_settings import (
     BargeInSettings,
     DtmfSettings,
     KeyAction,

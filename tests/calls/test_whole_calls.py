@@ -18,7 +18,7 @@ from voicepipe.calls.events import (
 )
 from voicepipe.components.events import EndOfTurn, ReplyDone, TextDelta, Transcript
 from voicepipe.components.requests import CallInfo, Listen, Message
-from voicepipe.config.settings import LimitsSettings
+from voicepipe.config.call_settings import LimitsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.pipelines import open_test_pipeline

@@ -11,8 +11,8 @@ import pytest
 from config_adapters import ENVIRON, REGISTRY
 
 from voicepipe import effective_config, load_config
+from voicepipe.config.call_settings import TurnsSettings
 from voicepipe.config.describe.effective import Shown, comparable, masked
-from voicepipe.config.settings import TurnsSettings
 
 GOOD = Path(__file__).parent / "good"
 FILE = """\

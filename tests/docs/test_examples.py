@@ -10,7 +10,7 @@ import yaml
 from doc_pages import ROOT
 
 from voicepipe import ConfigError, installed, load_config
-from voicepipe.config import sections, settings
+from voicepipe.config import call_settings, sections, settings
 from voicepipe.config.history import HistorySettings
 
 EXAMPLES = sorted((ROOT / "examples/pipelines").glob("*.yaml"))
@@ -71,22 +71,22 @@ def test_the_annotated_one_has_every_key():
             sections.RoleOptions,
             sections.RouteSection,
             sections.WhenSection,
-            settings.TurnsSettings,
-            settings.BargeInSettings,
-            settings.EndpointingSettings,
-            settings.DtmfSettings,
-            settings.KeyAction,
+            call_settings.TurnsSettings,
+            call_settings.BargeInSettings,
+            call_settings.EndpointingSettings,
+            call_settings.DtmfSettings,
+            call_settings.KeyAction,
             settings.RecordingSettings,
-            settings.SpeechSettings,
+            call_settings.SpeechSettings,
             HistorySettings,
-            settings.BudgetsSettings,
-            settings.SpeechToTextBudgets,
-            settings.LanguageModelBudgets,
-            settings.TextToSpeechBudgets,
-            settings.StreamingSettings,
-            settings.LimitsSettings,
+            call_settings.BudgetsSettings,
+            call_settings.SpeechToTextBudgets,
+            call_settings.LanguageModelBudgets,
+            call_settings.TextToSpeechBudgets,
+            call_settings.StreamingSettings,
+            call_settings.LimitsSettings,
             settings.LoggingSettings,
-            settings.OnFailure,
+            call_settings.OnFailure,
             *(adapter.options for adapter in installed() if adapter.name in {"vosk", "scripted", "espeak"}),
         )
         for field in attrs.fields(cls)
@@ -97,12 +97,12 @@ def test_the_annotated_one_has_every_key():
 def test_its_sections_hold_the_defaults():
     config = load_config(ROOT / "examples/pipelines/all-local.yaml")
     desk = config.pipelines["front_desk"]
-    backchannels = attrs.evolve(settings.BargeInSettings(), backchannels=desk.turns.barge_in.backchannels)
-    assert desk.turns == settings.TurnsSettings(end_of_turn_ms=700, barge_in=backchannels)
-    assert set(desk.turns.barge_in.backchannels) <= {*settings.BACKCHANNELS, "I see"}
-    assert desk.streaming == settings.StreamingSettings()
-    assert desk.limits == settings.LimitsSettings()
-    assert desk.on_failure == settings.OnFailure()
+    backchannels = attrs.evolve(call_settings.BargeInSettings(), backchannels=desk.turns.barge_in.backchannels)
+    assert desk.turns == call_settings.TurnsSettings(end_of_turn_ms=700, barge_in=backchannels)
+    assert set(desk.turns.barge_in.backchannels) <= {*call_settings.BACKCHANNELS, "I see"}
+    assert desk.streaming == call_settings.StreamingSettings()
+    assert desk.limits == call_settings.LimitsSettings()
+    assert desk.on_failure == call_settings.OnFailure()
     assert config.logging == settings.LoggingSettings()
 
 

@@ -26,7 +26,7 @@ import voicepipe
 from voicepipe import testing
 from voicepipe.calls import events
 from voicepipe.calls.turns.rules import RULES
-from voicepipe.config import sections, settings
+from voicepipe.config import call_settings, sections, settings
 from voicepipe.config.history import HistorySettings
 
 SECTIONS = [
@@ -36,23 +36,23 @@ SECTIONS = [
     sections.PromptFile,
     sections.RouteSection,
     sections.WhenSection,
-    settings.TurnsSettings,
-    settings.EndpointingSettings,
-    settings.DtmfSettings,
-    settings.BargeInSettings,
-    settings.KeyAction,
-    settings.BudgetsSettings,
-    settings.SpeechToTextBudgets,
-    settings.LanguageModelBudgets,
-    settings.TextToSpeechBudgets,
+    call_settings.TurnsSettings,
+    call_settings.EndpointingSettings,
+    call_settings.DtmfSettings,
+    call_settings.BargeInSettings,
+    call_settings.KeyAction,
+    call_settings.BudgetsSettings,
+    call_settings.SpeechToTextBudgets,
+    call_settings.LanguageModelBudgets,
+    call_settings.TextToSpeechBudgets,
     settings.RecordingSettings,
-    settings.SpeechSettings,
+    call_settings.SpeechSettings,
     HistorySettings,
-    settings.StreamingSettings,
-    settings.LimitsSettings,
+    call_settings.StreamingSettings,
+    call_settings.LimitsSettings,
     settings.LoggingSettings,
-    settings.OnFailure,
-    settings.TransferTo,
+    call_settings.OnFailure,
+    call_settings.TransferTo,
 ]
 
 
@@ -85,7 +85,8 @@ def test_the_diagram_has_every_state_and_every_way_between_two():
 
 def test_a_row_says_type_default_and_bounds():
     table = {
-        key: (kind, default) for key, kind, default, _ in rows(field_table("voicepipe.config.settings:LimitsSettings"))
+        key: (kind, default)
+        for key, kind, default, _ in rows(field_table("voicepipe.config.call_settings:LimitsSettings"))
     }
     assert table["`max_call_minutes`"] == ("number, more than 0", "`60`")
     assert table["`goodbye`"] == ("text", "`Goodbye.`")

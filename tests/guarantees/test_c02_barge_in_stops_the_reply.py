@@ -7,7 +7,7 @@ from voicepipe.audio import FRAME_MS
 from voicepipe.calls.events import CallEnded, ReplyResumed, ReplyStarted, SpeechDetected, TurnEnded
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import Message
-from voicepipe.config.settings import BargeInSettings, TurnsSettings
+from voicepipe.config.call_settings import BargeInSettings, TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 

@@ -13,7 +13,7 @@ from garbage import left_to_the_collector, ours
 from voicepipe.calls.events import CallEnded
 from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.components.requests import Dtmf
-from voicepipe.config.settings import LimitsSettings
+from voicepipe.config.call_settings import LimitsSettings
 from voicepipe.errors import ComponentError
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from voicepipe.config.settings import BargeInSettings, TurnsSettings
+from voicepipe.config.call_settings import BargeInSettings, TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 

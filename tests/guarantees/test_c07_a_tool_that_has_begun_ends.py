@@ -7,7 +7,7 @@ from voicepipe.calls.call import open_call
 from voicepipe.calls.events import CallEnded, ToolEnded, ToolStarted
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults
-from voicepipe.config.settings import LimitsSettings
+from voicepipe.config.call_settings import LimitsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.testing.pipelines import open_test_pipeline

@@ -5,7 +5,7 @@ import pytest
 from voicepipe.calls.events import CallEnded, DtmfReceived, ReplyStarted
 from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.components.requests import CallInfo, CallStarted, Dtmf, Message, Silence
-from voicepipe.config.settings import DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
+from voicepipe.config.call_settings import DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport

@@ -13,7 +13,7 @@ from flaky import FlakyLlm, FlakyStt, FlakyTts, Telephone, Trouble
 
 from voicepipe import ComponentError, ComponentFailed, FailedOver
 from voicepipe.components.events import ReplyDone, TextDelta
-from voicepipe.config.settings import (
+from voicepipe.config.call_settings import (
     BudgetsSettings,
     LanguageModelBudgets,
     SpeechToTextBudgets,

@@ -14,7 +14,7 @@ from voicepipe import ComponentError, ComponentFailed, FailedOver, tool
 from voicepipe.components.events import ReplyDone, SpeechAudio, TextDelta
 from voicepipe.components.protocols import Resources
 from voicepipe.components.requests import CallStarted, Silence, ToolCall, ToolResults
-from voicepipe.config.settings import BudgetsSettings, LanguageModelBudgets, SpeechSettings, TextToSpeechBudgets
+from voicepipe.config.call_settings import BudgetsSettings, LanguageModelBudgets, SpeechSettings, TextToSpeechBudgets
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 
 BUDGETS = BudgetsSettings(

@@ -6,7 +6,7 @@ import pytest
 from flaky import FlakyStt, FlakyTts, Telephone, Trouble
 
 from voicepipe import FailedOver
-from voicepipe.config.settings import OnFailure
+from voicepipe.config.call_settings import OnFailure
 from voicepipe.testing.calls import RehearsedCall
 
 

@@ -31,7 +31,7 @@ from voicepipe import (
     open_runtime,
     tool,
 )
-from voicepipe.config.settings import KeyAction
+from voicepipe.config.call_settings import KeyAction
 from voicepipe.testing import (
     MemoryTransport,
     ScriptedLanguageModel,

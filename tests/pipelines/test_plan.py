@@ -8,7 +8,8 @@ import attrs
 from recording import RecordingAdapters
 
 from voicepipe.components.values import Secret
-from voicepipe.config.settings import LoggingSettings, OnFailure, PipelineSettings, SetConfig
+from voicepipe.config.call_settings import OnFailure
+from voicepipe.config.settings import LoggingSettings, PipelineSettings, SetConfig
 from voicepipe.errors import Location, Problem
 from voicepipe.pipelines.plan import Plan, plan_change, reachable_components
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from word_tables import table
 
 from voicepipe.calls.turns.endpointing import silence_ms
-from voicepipe.config.settings import TurnsSettings
+from voicepipe.config.call_settings import TurnsSettings
 
 TURNS = TurnsSettings()
 SILENCE = {

@@ -11,11 +11,8 @@ from typing import Any
 from attrs import field, frozen
 
 from voicepipe.components.values import File
-from voicepipe.config.history import HistorySettings
-from voicepipe.config.kept import LoggingSettings, RecordingSettings
-from voicepipe.config.settings import (
+from voicepipe.config.call_settings import (
     BudgetsSettings,
-    ComponentSettings,
     KeyAction,
     LimitsSettings,
     OnFailure,
@@ -23,6 +20,9 @@ from voicepipe.config.settings import (
     StreamingSettings,
     TurnsSettings,
 )
+from voicepipe.config.history import HistorySettings
+from voicepipe.config.kept import LoggingSettings, RecordingSettings
+from voicepipe.config.settings import ComponentSettings
 from voicepipe.documents import Place
 from voicepipe.tools.settings import ToolSettings
 

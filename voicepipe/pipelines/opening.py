@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from voicepipe.components.registry import Registry
     from voicepipe.components.values import CaFile
-    from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig, SpeechSettings
+    from voicepipe.config.call_settings import SpeechSettings
+    from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
     from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.shared_component import SharedComponent
     from voicepipe.tools.functions import FunctionTool

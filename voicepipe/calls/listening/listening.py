@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.listening.echo import EchoGuard
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.components.protocols import TranscriptStream
-    from voicepipe.config.settings import SpeechToTextBudgets
+    from voicepipe.config.call_settings import SpeechToTextBudgets
     from voicepipe.pipelines.snapshot import OpenedSpeechToText
 
 BUFFER_MS = 15_000

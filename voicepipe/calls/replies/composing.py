@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.failover import Alternatives, Attempts
     from voicepipe.calls.replies.reply import SpokenReply
     from voicepipe.components.requests import ReplyRequest
-    from voicepipe.config.settings import LanguageModelBudgets, SpeechSettings
+    from voicepipe.config.call_settings import LanguageModelBudgets, SpeechSettings
     from voicepipe.pipelines.snapshot import OpenedLanguageModel
 
 

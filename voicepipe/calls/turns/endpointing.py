@@ -26,7 +26,7 @@ from voicepipe.text.words import base_language, words_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from voicepipe.config.settings import TurnsSettings
+    from voicepipe.config.call_settings import TurnsSettings
 
 _FILLERS = "uh um er erm uhm hmm euh äh ähm eh ehm ähhm uhh umm उम अं этот эээ"
 

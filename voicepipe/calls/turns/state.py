@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from voicepipe.components.requests import Trigger
-    from voicepipe.config.settings import KeyAction, LimitsSettings, OnFailure, TurnsSettings
+    from voicepipe.config.call_settings import KeyAction, LimitsSettings, OnFailure, TurnsSettings
 
 State = Literal["listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted", "closing"]
 """
