@@ -27,7 +27,7 @@ from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.reload_log import engine_reload_log, reload_log
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.sets import Sets, conceal_all
-from reference_engine.settings.settings import InForce
+from reference_engine.settings.settings import CurrentSettings
 from reference_engine.upkeep.shortage import Shortage
 from reference_engine.upkeep.tasks import keep_up
 from reference_engine.watch.task_switch import Switch
@@ -68,7 +68,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         trio.CancelScope() as everything,
     ):
         settings, environ = await _load(options, stops, everything)
-        in_force, readiness, sessions = InForce(settings), Readiness(), SessionStore()
+        current, readiness, sessions = CurrentSettings(settings), Readiness(), SessionStore()
         control = claimed.enter_context(claimed_socket(settings.control))
         admin = (
             claimed.enter_context(claimed_port(settings.admin, ipv6_only=settings.admin.port in ipv4_ports(settings)))
@@ -81,7 +81,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = Switch(settings.watch), dict[str, AudioSocketListener]()
             sets = Sets(
-                in_force,
+                current,
                 env_file=options.env_file,
                 runtime=runtime,
                 nursery=upkeep,
@@ -93,11 +93,11 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             manager = ServiceManager(sets.serving, unfit=sets.unfit)
             collector = Collector()
             shortage = Shortage(log)
-            logged.conceal = partial(conceal_all, sets.serving, in_force, runtime)
+            logged.conceal = partial(conceal_all, sets.serving, current, runtime)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
             ended = EndedCalls()
             answering = Answering(
-                in_force,
+                current,
                 sets.serving,
                 sessions,
                 metrics,
@@ -108,12 +108,12 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 ended=ended,
             )
             stopping = Stopping(
-                everything, in_force=in_force, sessions=sessions, readiness=readiness, manager=manager, log=log
+                everything, current=current, sessions=sessions, readiness=readiness, manager=manager, log=log
             )
             reloading = Reloading(
                 options,
                 environ,
-                in_force,
+                current,
                 sets=sets,
                 listeners=listeners,
                 watches=watches,
@@ -126,7 +126,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 reopen=records.reopen,
                 log=log,
             )
-            app = Control(in_force, sets, reloading, sessions, metrics, readiness, answering, ended).app()
+            app = Control(current, sets, reloading, sessions, metrics, readiness, answering, ended).app()
 
             def tend(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:
                 upkeep.start_soon(keep_up, task, partial(run, *args), log)
@@ -136,7 +136,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             tend("notes to systemd", manager.deliver)
             tend("control", serve_control, app, control, shortage)
             if admin is not None:
-                tend("admin", serve_admin, app, admin, in_force, shortage)
+                tend("admin", serve_admin, app, admin, current, shortage)
             await sets.start()
             tend("garbage collector", collector.run)  # its first look, which is a long one, comes before any call
             async with open_listeners(settings, answering, listeners), trio.open_nursery() as calls:
@@ -149,7 +149,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 tend("records", records.tell, log)
                 tend("reloads", reloading.serve)
                 tend("reload signals", reload_on_signals, hangups, reloading, manager)
-                tend("old versions' deadline", drain_superseded, answering, sets.serving, in_force)
+                tend("old versions' deadline", drain_superseded, answering, sets.serving, current)
             stopping.end()
     cut_short = 0 if stopping is None else stopping.ended()
     log.info("engine.stopped", calls_cut_short=cut_short)

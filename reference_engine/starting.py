@@ -34,20 +34,20 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
     """Runs the engine until it is stopped, and returns the exit status; what keeps it from starting is reported."""
     terminal = sys.stderr.isatty()
     form = log_format or ("console" if terminal else "json")
-    in_force = LogSettings()
+    log_settings = LogSettings()
     status = 1
     with LineWriter(sys.stderr.fileno()) as lines:
         log = open_log(
             lines,
             form,
-            lambda name: in_force.of_set[name].level if name in in_force.of_set else "INFO",
-            logging_of=in_force.of_set.get,
-            conceal=lambda text: in_force.conceal(text),  # noqa: PLW0108 - which that is changes
+            lambda name: log_settings.of_set[name].level if name in log_settings.of_set else "INFO",
+            logging_of=log_settings.of_set.get,
+            conceal=lambda text: log_settings.conceal(text),  # noqa: PLW0108 - which that is changes
             colours=terminal and not os.environ.get("NO_COLOR"),
         )
         adopt_standard_logging(log)
         try:
-            status = 1 if trio.run(run_engine, options, in_force, log) else 0
+            status = 1 if trio.run(run_engine, options, log_settings, log) else 0
         except* ConfigError as errors:
             failures = list(_leaves(errors))
             away = all(isinstance(error, ComponentsUnavailable) for error in failures)

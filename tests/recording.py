@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from voicepipe.components.protocols import Component, Resources, Role
     from voicepipe.errors import Problem
-    from voicepipe.pipelines.outcome import Outcome
+    from voicepipe.pipelines.outcome import ReloadOutcome
     from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent
 
 
@@ -177,7 +177,7 @@ class RecordedSet(RecordingAdapters):
         arguments = {"registry": self.registry, "environ": self.environ, "observer": self.events.append} | settings
         return open_pipeline_set(self.path, **arguments)
 
-    async def rewrite(self, pipelines: PipelineSet, *args: Any, **kwargs: Any) -> Outcome:
+    async def rewrite(self, pipelines: PipelineSet, *args: Any, **kwargs: Any) -> ReloadOutcome:
         """Writes the file, has it reloaded, and waits until what has to close is closed."""
         self.write(*args, **kwargs)
         outcome = await pipelines.reload()

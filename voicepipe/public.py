@@ -94,8 +94,7 @@ from voicepipe.errors import (
 from voicepipe.pipelines.gc_schedule import Collector
 from voicepipe.pipelines.health import ComponentHealth
 from voicepipe.pipelines.loading import read_in_thread
-from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged, VersionRecord
-from voicepipe.pipelines.outcome import Outcome as ReloadOutcome
+from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.runtime import Runtime, open_runtime

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reference_engine.log.log import Log
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
-    from reference_engine.settings.settings import InForce
+    from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
     from voicepipe import AudioSocketListener, CallEvent, CallInfo, Transport
 
@@ -82,7 +82,7 @@ class Answering:
 
     def __init__(
         self,
-        in_force: InForce,
+        current: CurrentSettings,
         sets: Mapping[str, PipelineSet],
         sessions: SessionStore,
         metrics: Metrics,
@@ -101,7 +101,7 @@ class Answering:
         self._listeners = {} if listeners is None else listeners
         self._full = False
         self._ended = EndedCalls() if ended is None else ended
-        self._in_force, self._sets = in_force, sets
+        self._current, self._sets = current, sets
         self._sessions, self._metrics, self._log = sessions, metrics, log
         self._keep, self._shortage = keep, shortage
         self._taken = 0
@@ -116,8 +116,8 @@ class Answering:
             CallRefused: it is not taken, which is noted already.
 
         """
-        info, most = transport.info, self._in_force.settings.max_calls
-        name = self._in_force.set_of(info.listener)
+        info, most = transport.info, self._current.settings.max_calls
+        name = self._current.set_of(info.listener)
         pipelines = self._sets.get(name) if name is not None else None
         if name is None:
             self._refuse(info, f"listener {info.listener!r} was removed from the engine's file", None)
@@ -143,7 +143,7 @@ class Answering:
 
         Called when either number changes.
         """
-        most = self._in_force.settings.max_calls
+        most = self._current.settings.max_calls
         full = most is not None and self._taken >= most
         if full == self._full:
             return

@@ -10,18 +10,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reference_engine.calls.answering import HeldCall
-    from reference_engine.settings.settings import InForce
+    from reference_engine.settings.settings import CurrentSettings
     from voicepipe import PipelineSet
 
 LOOK_S = 1.0
 """How often calls are looked at, so how much later than `drain_deadline_s` they may be told."""
 
 
-async def drain_superseded(calls: Iterable[HeldCall], sets: Mapping[str, PipelineSet], in_force: InForce) -> None:
+async def drain_superseded(
+    calls: Iterable[HeldCall], sets: Mapping[str, PipelineSet], current: CurrentSettings
+) -> None:
     """Has calls say goodbye that long after a newer version began to serve, or their set was removed."""
     while True:
         await trio.sleep(LOOK_S)
-        now, deadline_s = trio.current_time(), in_force.settings.drain_deadline_s
+        now, deadline_s = trio.current_time(), current.settings.drain_deadline_s
         for held in calls:
             if held.replaced_at is None and _is_replaced(held, sets):
                 held.replaced_at = now

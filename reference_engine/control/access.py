@@ -20,7 +20,7 @@ from reference_engine.settings.settings import is_loopback
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from reference_engine.settings.settings import InForce
+    from reference_engine.settings.settings import CurrentSettings
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """What probes and scrapers read, for whom a token is one thing more to leak; no caller's number is in it."""
@@ -32,14 +32,14 @@ PROBES = frozenset({"/healthz", "/readyz"})
 class Guarded:
     """An ASGI application that only gets the requests that are allowed."""
 
-    def __init__(self, app: ASGIApp, in_force: InForce) -> None:
+    def __init__(self, app: ASGIApp, current: CurrentSettings) -> None:
         """Takes the application, and where the token is, looked up for each request."""
-        self._app, self._in_force = app, in_force
+        self._app, self._current = app, current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request that is refused; hands any other on."""
         if scope["type"] == "http":
-            admin = self._in_force.settings.admin
+            admin = self._current.settings.admin
             token = admin.token if admin is not None else None
             request = Request(scope)
             refusal = _without_token(request) if token is None else _with_token(request, token)

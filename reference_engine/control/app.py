@@ -24,7 +24,7 @@ from reference_engine.reports.metrics import CONTENT_TYPE, Metrics
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.served_set import VersionChangedError
 from reference_engine.sets.sets import Sets
-from reference_engine.settings.settings import InForce
+from reference_engine.settings.settings import CurrentSettings
 from voicepipe import PipelineSetClosed, UnknownVersion
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _REFUSALS = (HTTPException, VersionChangedError, UnknownVersion, PipelineSetClos
 class Control:
     """What there is to ask about, and the answers."""
 
-    in_force: InForce
+    current: CurrentSettings
     """What the engine runs with."""
     sets: Sets
     """Its pipeline sets."""
@@ -86,9 +86,9 @@ class Control:
         await self.readiness.started.wait()
         name = request.query_params.get("set")
         if name is None and if_version is not None:
-            if len(self.in_force.settings.pipeline_sets) > 1:
+            if len(self.current.settings.pipeline_sets) > 1:
                 raise HTTPException(HTTPStatus.BAD_REQUEST, "If-Match is about one set: say which with ?set=")
-            (name,) = self.in_force.settings.pipeline_sets
+            (name,) = self.current.settings.pipeline_sets
         if name is None:
             reloaded = await self.reloading.reload(trigger=TRIGGER, force=force)
         else:
@@ -109,7 +109,7 @@ class Control:
 
     async def show_sets(self, _request: Request) -> Response:
         """Where each set stands, and how the engine's file fared last."""
-        last, path = self.reloading.last_attempt, self.in_force.settings.path
+        last, path = self.reloading.last_attempt, self.current.settings.path
         engine = {"file": str(path), "last_attempt": bodies.engine_outcome_body(last) if last else None}
         sets = [
             bodies.set_body(one.pipelines)
@@ -171,7 +171,7 @@ class Control:
     def _set(self, name: str) -> ServedSet:
         if (served := self.sets.get(name)) is not None:
             return served
-        names = ", ".join(self.in_force.settings.pipeline_sets)
+        names = ", ".join(self.current.settings.pipeline_sets)
         raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no pipeline set {name!r}; pipeline sets: {names}")
 
     def _told(self, reloaded: Reloaded) -> Response:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from reference_engine.settings.settings import InForce
+    from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
 
 
@@ -24,8 +24,10 @@ async def serve_control(app: ASGIApp, listening: socket.socket, shortage: Shorta
     await serve_http(app, listening, shortage.report)
 
 
-async def serve_admin(app: ASGIApp, listening: Sequence[socket.socket], in_force: InForce, shortage: Shortage) -> None:
+async def serve_admin(
+    app: ASGIApp, listening: Sequence[socket.socket], current: CurrentSettings, shortage: Shortage
+) -> None:
     """The same over TCP, where anybody may knock, on each of some sockets."""
     async with trio.open_nursery() as nursery:
         for one in listening:
-            nursery.start_soon(serve_http, Guarded(app, in_force), one, shortage.report)
+            nursery.start_soon(serve_http, Guarded(app, current), one, shortage.report)

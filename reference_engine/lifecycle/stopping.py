@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reference_engine.lifecycle.systemd import ServiceManager
     from reference_engine.log.log import Log
     from reference_engine.reports.sessions import SessionStore
-    from reference_engine.settings.settings import InForce
+    from reference_engine.settings.settings import CurrentSettings
     from voicepipe import AudioSocketListener
 
 GOODBYE_S = 5.0
@@ -40,14 +40,14 @@ class Stopping:
         self,
         everything: trio.CancelScope,
         *,
-        in_force: InForce,
+        current: CurrentSettings,
         sessions: SessionStore,
         readiness: Readiness,
         manager: ServiceManager,
         log: Log,
     ) -> None:
         """Takes the scope around all that the engine does, who tells how far it is, and whom to tell."""
-        self._everything, self._in_force, self._sessions, self._log = everything, in_force, sessions, log
+        self._everything, self._current, self._sessions, self._log = everything, current, sessions, log
         self._readiness, self._manager = readiness, manager
         self._asked = trio.Event()
         # Started now, for there may be no thread to be had when it is needed.
@@ -68,7 +68,7 @@ class Stopping:
     ) -> None:
         """When it is asked for: takes no more calls, and lets those that are up end within the time they have."""
         await self._asked.wait()
-        drain_s = self._in_force.settings.drain_s
+        drain_s = self._current.settings.drain_s
         for listener in listeners:
             listener.close()
         self._readiness.draining()

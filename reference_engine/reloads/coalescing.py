@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @define(eq=False)
-class _Run(Generic[T]):
+class _SharedRun(Generic[T]):
     """What one or more have asked for."""
 
     trigger: str
@@ -29,13 +29,13 @@ class Coalesced(Generic[T]):
     def __init__(self, run: Callable[[str], Awaitable[T]]) -> None:
         """Takes what to run; it is given the trigger of the first who asked."""
         self._run = run
-        self._next: _Run[T] | None = None
+        self._next: _SharedRun[T] | None = None
         self._asked = trio.Event()
 
     async def ask(self, trigger: str) -> T:
         """What the next run comes to, or raises what that raises. Cancelling one who waits does not cancel the run."""
         if self._next is None:
-            self._next = _Run(trigger)
+            self._next = _SharedRun(trigger)
             self._asked.set()
         run = self._next
         await run.done.wait()

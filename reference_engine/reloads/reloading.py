@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reference_engine.sets.sets import Sets
     from reference_engine.settings.environment import EnvironState
     from reference_engine.settings.run_options import RunOptions
-    from reference_engine.settings.settings import EngineSettings, InForce
+    from reference_engine.settings.settings import CurrentSettings, EngineSettings
     from reference_engine.watch.task_switch import Switch
     from voicepipe import AudioSocketListener, ReloadOutcome
 
@@ -43,7 +43,7 @@ class Reloading:
         self,
         options: RunOptions,
         environ: Mapping[str, str],
-        in_force: InForce,
+        current: CurrentSettings,
         *,
         sets: Sets,
         listeners: Mapping[str, AudioSocketListener],
@@ -58,7 +58,7 @@ class Reloading:
         that somebody asks for: files that were rotated are opened anew.
         """
         self.last_attempt: EngineOutcome | None = None
-        self._options, self._in_force, self._sets = options, in_force, sets
+        self._options, self._current, self._sets = options, current, sets
         self._listeners, self._watches = listeners, watches
         self._observers, self._log = [Told(observe, log) for observe in observers], log
         self._reopen = reopen
@@ -81,9 +81,9 @@ class Reloading:
         to open holds no other back.
         """
         self._reopen()
-        engine = await self._file.ask(trigger) if self._in_force.settings.path is not None else None
+        engine = await self._file.ask(trigger) if self._current.settings.path is not None else None
         known = dict(engine.opened) if engine else {}
-        names = tuple(self._in_force.settings.pipeline_sets)
+        names = tuple(self._current.settings.pipeline_sets)
         known |= await self._sets.reload([name for name in names if name not in known], trigger=trigger, force=force)
         return Reloaded(engine, tuple(known[name] for name in names if name in known))
 
@@ -96,7 +96,7 @@ class Reloading:
         prepared: list[ServedSet] = []
         try:
             new = await read_in_thread(self._options.file, self._options.load_again)
-            plan = plan_engine_change(self._in_force.settings, new)
+            plan = plan_engine_change(self._current.settings, new)
             if plan.restart:
                 raise ConfigError(plan.restart)  # noqa: TRY301 - one fate for all that is wrong with it
             opened = await self._open_for_listeners(new, plan, trigger, prepared)
@@ -160,7 +160,7 @@ class Reloading:
 
     def _put_in_force(self, new: EngineSettings, plan: EnginePlan, prepared: list[ServedSet]) -> None:
         """From here on there is nothing that could fail, and no step between that a call could see."""
-        self._in_force.settings = new
+        self._current.settings = new
         for name in plan.listeners_closed:
             self._listeners[name].close()
         for name in plan.sets_removed:
@@ -185,16 +185,16 @@ class Reloading:
 
     def _files(self) -> set[Path]:
         env_file = self._options.env_file
-        return {*self._in_force.settings.files, *self._refused, *([absolute_path(env_file)] if env_file else [])}
+        return {*self._current.settings.files, *self._refused, *([absolute_path(env_file)] if env_file else [])}
 
     async def _reload_what_changed(self) -> None:
-        settings = self._in_force.settings
+        settings = self._current.settings
         engine = await self._file.ask("watch") if settings.path is not None else None
         environ = await self._read_environ()
         if environ != self._environ or (engine is not None and engine.outcome == "applied"):
             self._environ = environ
             opened = engine.opened if engine else {}
-            names = [name for name in self._in_force.settings.pipeline_sets if name not in opened]
+            names = [name for name in self._current.settings.pipeline_sets if name not in opened]
             await self._sets.reload(names, trigger="watch")
 
     async def _read_environ(self) -> EnvironState:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reference_engine.log.log import Log
-    from reference_engine.settings.settings import InForce
+    from reference_engine.settings.settings import CurrentSettings
     from reference_engine.watch.task_switch import Switch
     from voicepipe import LoggingSettings, PipelineSet, Rejected, ReloadOutcome, Runtime, SetEvent
 
@@ -44,7 +44,7 @@ class Sets:
 
     def __init__(
         self,
-        in_force: InForce,
+        current: CurrentSettings,
         *,
         env_file: Path | None,
         runtime: Runtime,
@@ -58,9 +58,9 @@ class Sets:
         self.unfit: dict[str, Rejected] = {}
         self.leaving: list[PipelineSet] = []
         self._named: dict[str, ServedSet] = {}
-        self._in_force, self._env_file, self._runtime, self._nursery = in_force, env_file, runtime, nursery
+        self._current, self._env_file, self._runtime, self._nursery = current, env_file, runtime, nursery
         self._watches, self._logging, self._log = watches, logging, log
-        self.last_known_good = LastKnownGood(lambda: in_force.settings.last_known_good, self.serving, log)
+        self.last_known_good = LastKnownGood(lambda: current.settings.last_known_good, self.serving, log)
         self._observers: list[Told] = [Told(self.last_known_good.observe, log)]
         self._untold: dict[ServedSet, ReloadOutcome | None] = {}
 
@@ -86,7 +86,7 @@ class Sets:
 
         """
         self._nursery.start_soon(keep_up, "last known good", self.last_known_good.keep, self._log)
-        for name, path in self._in_force.settings.pipeline_sets.items():
+        for name, path in self._current.settings.pipeline_sets.items():
             self.add(name, path)
         outcomes = await self.reload(self._named, trigger=START)
         rejected = [self.unfit[name] for name in outcomes if name in self.unfit]
@@ -173,7 +173,7 @@ class Sets:
             runtime=self._runtime,
             environ=self.environ,
             observer=partial(self._observe, name),
-            max_live_versions=self._in_force.settings.max_live_versions,
+            max_live_versions=self._current.settings.max_live_versions,
             last_known_good=last_known_good,
         ) as pipelines:
             yield pipelines
@@ -220,9 +220,9 @@ class Sets:
                 self.unfit[name] = served.rejected
 
 
-def conceal_all(sets: Mapping[str, PipelineSet], in_force: InForce, runtime: Runtime, text: str) -> str:
+def conceal_all(sets: Mapping[str, PipelineSet], current: CurrentSettings, runtime: Runtime, text: str) -> str:
     """The text without the secrets of any set that serves, opens or has served lately, and without the engine's own."""
-    if (admin := in_force.settings.admin) is not None and admin.token:
+    if (admin := current.settings.admin) is not None and admin.token:
         text = text.replace(str(admin.token), admin.token.source)
     for pipelines in sets.values():
         for settings in pipelines.current.config.pipelines.values():

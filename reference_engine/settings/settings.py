@@ -132,7 +132,7 @@ class EngineSettings(EngineFile):
 
 
 @define
-class InForce:
+class CurrentSettings:
     """Where everybody finds what the engine runs with now."""
 
     settings: EngineSettings

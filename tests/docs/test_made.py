@@ -167,4 +167,4 @@ def test_signatures_read_as_they_are_called():
     text = public_names("open_call PipelineSet")
     assert "async with open_call(" in text
     assert "with pin() as Snapshot" in text
-    assert "await reload(*, trigger: str = 'api', force: bool = False) -> Outcome" in text
+    assert "await reload(*, trigger: str = 'api', force: bool = False) -> ReloadOutcome" in text

@@ -12,7 +12,7 @@ from reference_engine.log.line_writer import LineWriter
 from reference_engine.log.log import open_log
 from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.sessions import SessionStore
-from reference_engine.settings.settings import InForce, settings_for_set_file
+from reference_engine.settings.settings import CurrentSettings, settings_for_set_file
 from reference_engine.upkeep.shortage import Shortage
 from voicepipe import open_audiosocket_listener, open_pipeline_set
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
@@ -46,7 +46,7 @@ def answering_with(pipelines, sessions, log):
     """For one set, on one listener."""
     sets = {pipelines.name: pipelines}
     return Answering(
-        InForce(settings_for_set_file(pipelines.path)),
+        CurrentSettings(settings_for_set_file(pipelines.path)),
         sets,
         sessions,
         Metrics(sets),

@@ -17,7 +17,7 @@ from reference_engine.sets import sets as sets_module
 from reference_engine.sets.sets import Sets
 from reference_engine.settings.loading import load_engine_settings
 from reference_engine.settings.run_options import RunOptions
-from reference_engine.settings.settings import InForce
+from reference_engine.settings.settings import CurrentSettings
 from reference_engine.watch.task_switch import Switch
 from voicepipe import Applied, open_pipeline_set, open_runtime
 
@@ -51,8 +51,8 @@ class Engine:
     @property
     def paths(self):
         """The directory of each set's file: of what is in force, and of what the sets read."""
-        in_force = {name: path.parent.name for name, path in self.in_force.settings.pipeline_sets.items()}
-        return in_force, {served.name: served.path.parent.name for served in self.sets}
+        current = {name: path.parent.name for name, path in self.current.settings.pipeline_sets.items()}
+        return current, {served.name: served.path.parent.name for served in self.sets}
 
 
 @pytest.fixture
@@ -61,13 +61,13 @@ async def engine(tmp_path, monkeypatch):
     engine.write(sets={"main": "main", "acme": "bad"})
     registry = engine.recorded["main"].registry
     monkeypatch.setattr(sets_module, "open_pipeline_set", partial(open_pipeline_set, registry=registry))
-    engine.in_force = InForce(load_engine_settings(engine.file))
+    engine.current = CurrentSettings(load_engine_settings(engine.file))
     with structlog.testing.capture_logs() as engine.logs:
         log = structlog.get_logger()
         async with open_runtime() as runtime, trio.open_nursery() as nursery:
             watches = Switch(False)
             engine.sets = Sets(
-                engine.in_force,
+                engine.current,
                 env_file=None,
                 runtime=runtime,
                 nursery=nursery,
@@ -76,12 +76,12 @@ async def engine(tmp_path, monkeypatch):
                 log=log,
             )
             engine.sets.tell(engine.told.append)
-            for name, path in engine.in_force.settings.pipeline_sets.items():
+            for name, path in engine.current.settings.pipeline_sets.items():
                 engine.sets.add(name, path)
             engine.reloading = Reloading(
                 RunOptions(engine.file),
                 {},
-                engine.in_force,
+                engine.current,
                 sets=engine.sets,
                 listeners={},
                 watches=watches,

@@ -17,7 +17,7 @@ from reference_engine.sets import served_set
 from reference_engine.sets import sets as module
 from reference_engine.sets.served_set import VersionChangedError
 from reference_engine.sets.sets import Sets
-from reference_engine.settings.settings import EngineSettings, InForce, ListenerSettings
+from reference_engine.settings.settings import CurrentSettings, EngineSettings, ListenerSettings
 from reference_engine.watch.task_switch import Switch
 from voicepipe import Applied, Rejected, open_pipeline_set, open_runtime
 
@@ -31,7 +31,7 @@ async def recorded(tmp_path, monkeypatch, nursery):
         files[name] = RecordedSet(tmp_path / name)
     one = files["main"]
     monkeypatch.setattr(module, "open_pipeline_set", partial(open_pipeline_set, registry=one.registry))
-    in_force = InForce(
+    current = CurrentSettings(
         EngineSettings(
             pipeline_sets={name: file.path for name, file in files.items()}, listeners=(ListenerSettings(set="main"),)
         )
@@ -39,7 +39,7 @@ async def recorded(tmp_path, monkeypatch, nursery):
     one.files = files
     async with open_runtime() as runtime, trio.open_nursery() as keeping:
         one.sets = Sets(
-            in_force,
+            current,
             env_file=None,
             runtime=runtime,
             nursery=keeping,

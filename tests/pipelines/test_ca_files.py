@@ -110,15 +110,15 @@ async def test_a_tool_asks_with_its_own_ca_file(recorded, ca, server_tls, tmp_pa
 async def test_tools_share_a_client_until_no_version_has_it(ca, monkeypatch):
     async with open_runtime() as runtime:
         clients = runtime.http_clients
-        first, second = await clients.take(None), await clients.take(None)
+        first, second = await clients.acquire(None), await clients.acquire(None)
         assert first is second
         assert first.context is tls_context()
-        clients.let_go(first)
+        clients.release(first)
         await trio.testing.wait_all_tasks_blocked()
         assert not first.http.is_closed
-        clients.let_go(second)
+        clients.release(second)
         await trio.testing.wait_all_tasks_blocked()
         assert first.http.is_closed
-        left = await clients.take(None)
+        left = await clients.acquire(None)
         assert left is not first
     assert left.http.is_closed

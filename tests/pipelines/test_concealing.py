@@ -13,7 +13,7 @@ from voicepipe.errors import ComponentError
 from voicepipe.pipelines.runtime import open_runtime
 
 
-class InForce:
+class CurrentSettings:
     settings = SimpleNamespace(admin=None)
 
 
@@ -32,7 +32,7 @@ async def test_a_library_is_heard_without_secrets_while_a_version_opens_and_afte
         sets = {}
 
         def log(said):
-            heard.append(conceal_all(sets, InForce, runtime, said))
+            heard.append(conceal_all(sets, CurrentSettings, runtime, said))
 
         async def opening():
             log(f"POST https://vendor.test?key={recorded.environ['KEY']}")

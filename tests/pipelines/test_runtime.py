@@ -37,13 +37,28 @@ def hold(adapters):
 
     async def hold(runtime, name, **options):
         role, component_id = name.split()
-        return await runtime.hold(adapters.settings(role, component_id, **options), adapters.adapter(role))
+        return await acquire(runtime, adapters.settings(role, component_id, **options), adapters.adapter(role))
 
     return hold
 
 
-async def let_go(runtime, shared):
-    runtime.let_go(shared)
+async def acquire(runtime, settings, adapter):
+    """As a version acquires a component, and waits for the first attempt to open it; raises why it is not open."""
+    shared = runtime.acquire(settings, adapter)
+    try:
+        if not shared.was_open:
+            await shared.attempt()
+    except trio.Cancelled:
+        runtime.release(shared)
+        raise
+    if not shared.was_open:
+        runtime.release(shared)
+        raise shared.error or ComponentError("was closed")
+    return shared
+
+
+async def release(runtime, shared):
+    runtime.release(shared)
     await wait_all_tasks_blocked()
 
 
@@ -55,9 +70,9 @@ async def test_equal_keys_are_one_component_opened_once_and_closed_by_the_last(a
         first, second = await hold(runtime, "stt a"), await hold(runtime, "stt a")
         assert first is second
         assert adapters.opened == ["stt a"]
-        await let_go(runtime, first)
+        await release(runtime, first)
         assert adapters.closed == []
-        await let_go(runtime, second)
+        await release(runtime, second)
         assert adapters.closed == ["stt a"]
 
 
@@ -72,13 +87,13 @@ async def test_those_who_come_while_it_opens_share_the_opening(autojump_clock, a
     adapters.opening["stt a"] = partial(trio.sleep, 3)
     held = []
 
-    async def take(runtime):
+    async def wait(runtime):
         held.append(await hold(runtime, "stt a"))
 
     async with open_runtime() as runtime, trio.open_nursery() as nursery:
-        nursery.start_soon(take, runtime)
+        nursery.start_soon(wait, runtime)
         await trio.sleep(1)
-        nursery.start_soon(take, runtime)
+        nursery.start_soon(wait, runtime)
         await trio.sleep(1)
         assert held == []
         await trio.sleep(1.5)
@@ -87,11 +102,11 @@ async def test_those_who_come_while_it_opens_share_the_opening(autojump_clock, a
     assert adapters.opened == adapters.closed == ["stt a"]
 
 
-async def test_it_is_opened_anew_after_the_last_let_go(autojump_clock, adapters, hold):
+async def test_it_is_opened_anew_after_the_last_release(autojump_clock, adapters, hold):
     adapters.closing["stt a"] = partial(trio.sleep, 1)
     async with open_runtime() as runtime:
         first = await hold(runtime, "stt a")
-        await let_go(runtime, first)
+        await release(runtime, first)
         second = await hold(runtime, "stt a")
         assert second is not first
         assert adapters.open == {"stt a": 2}
@@ -110,7 +125,7 @@ async def test_components_are_lent_a_name_and_threads(autojump_clock, adapters):
     noting = type(adapter)(name="recorded", role="tts", options=adapter.options, open=open_noting)
     async with open_runtime() as runtime:
         for component_id in "ab":
-            await runtime.hold(adapters.settings("tts", component_id), noting)
+            await acquire(runtime, adapters.settings("tts", component_id), noting)
     assert [one.component for one in lent] == ["my_a", "my_b"]
     assert lent[0].threads is lent[1].threads
 
@@ -123,15 +138,15 @@ async def test_a_failure_to_open_is_a_component_error_for_all_who_wait(autojump_
     adapters.opening["stt a"] = raising(make())
     seen = []
 
-    async def take(runtime):
+    async def wait(runtime):
         with pytest.raises(ComponentError) as caught:
             await hold(runtime, "stt a")
         seen.append(caught.value)
 
     async with open_runtime() as runtime:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(take, runtime)
-            nursery.start_soon(take, runtime)
+            nursery.start_soon(wait, runtime)
+            nursery.start_soon(wait, runtime)
         assert [(error.component, error.role) for error in seen] == [("my_a", "stt")] * 2
         assert adapters.attempts == ["stt a"]
 
@@ -173,7 +188,7 @@ async def test_giving_up_leaves_the_opening_to_those_who_still_wait(autojump_clo
         nursery.start_soon(give_up, runtime)
         shared = await hold(runtime, "stt a")
         assert adapters.attempts == ["stt a"]
-        await let_go(runtime, shared)
+        await release(runtime, shared)
         assert adapters.closed == ["stt a"]
 
 
@@ -214,7 +229,7 @@ async def test_a_failure_to_close_is_nobodys_problem(autojump_clock, adapters, h
     adapters.closing["stt a"] = raising(make())
     async with open_runtime() as runtime:
         await hold(runtime, "tts a")
-        await let_go(runtime, await hold(runtime, "stt a"))
+        await release(runtime, await hold(runtime, "stt a"))
         began = trio.current_time()
         assert adapters.open == {"tts a": 1}
     assert trio.current_time() == began
@@ -233,7 +248,7 @@ async def test_a_component_that_hangs_while_closing_is_cancelled(autojump_clock,
     async with open_runtime() as runtime:
         shared = await hold(runtime, "stt a")
         began = trio.current_time()
-        runtime.let_go(shared)
+        runtime.release(shared)
         assert trio.current_time() == began
         await trio.sleep(60)
     assert closed_at == [began + CLOSE_S]
@@ -282,12 +297,12 @@ async def test_leaving_the_runtime_ends_what_is_being_opened(autojump_clock, ada
     adapters.opening["stt a"] = trio.sleep_forever
     async with trio.open_nursery() as nursery:
 
-        async def take(runtime):
+        async def wait(runtime):
             with pytest.raises(ComponentError, match="was closed"):
                 await hold(runtime, "stt a")
 
         async with open_runtime() as runtime:
-            nursery.start_soon(take, runtime)
+            nursery.start_soon(wait, runtime)
             await wait_all_tasks_blocked()
             began = trio.current_time()
         assert trio.current_time() == began
@@ -420,7 +435,7 @@ async def test_a_component_that_is_down_is_let_go_at_once(autojump_clock, adapte
         adapters.cut("stt a")
         await trio.sleep(1 if reopening else 0.1)
         assert len(adapters.attempts) == 1 + reopening
-        await let_go(runtime, shared)
+        await release(runtime, shared)
         began = trio.current_time()
     assert trio.current_time() == began
     assert adapters.open == {}

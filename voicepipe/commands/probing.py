@@ -11,7 +11,7 @@ import trio
 
 from voicepipe.errors import ConfigError, Problem
 from voicepipe.nurseries import leaves_of
-from voicepipe.pipelines.opening import Holding
+from voicepipe.pipelines.opening import Lease
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.runtime import open_runtime
 
@@ -42,25 +42,25 @@ def probe(placed: PlacedConfig, registry: Registry, deadline_s: float) -> tuple[
 
 async def _problems(config: SetConfig, registry: Registry, deadline_s: float) -> tuple[Problem, ...]:
     async with trio.open_nursery() as nursery, open_runtime() as runtime:
-        holding = Holding(runtime)
+        lease = Lease(runtime)
         if sys.stderr.isatty():
-            nursery.start_soon(_show_progress, config, holding)
+            nursery.start_soon(_show_progress, config, lease)
         try:
-            await holding.open(config, registry, deadline_s, name="main", version=1)
+            await lease.open(config, registry, deadline_s, name="main", version=1)
         except ConfigError:
             pass  # a start would be refused; the other things that did not open are of interest as well
         finally:
-            holding.let_go()
+            lease.release()
             nursery.cancel_scope.cancel()
-    return tuple(holding.problems.values())
+    return tuple(lease.problems.values())
 
 
-async def _show_progress(config: SetConfig, holding: Holding) -> None:
+async def _show_progress(config: SetConfig, lease: Lease) -> None:
     """Keeps a line on the terminal that tells what is waited for."""
     every = {one.key: f"{one.role} {one.name}" for one in reachable_components(config)}
     try:
         while True:
-            waiting = [label for key, label in every.items() if key not in {*holding.components, *holding.problems}]
+            waiting = [label for key, label in every.items() if key not in {*lease.components, *lease.problems}]
             line = f"opened {len(every) - len(waiting)} of {len(every)}, waiting for {', '.join(waiting)}"
             _clear_line()
             sys.stderr.write(line[:_WIDEST])

@@ -13,13 +13,13 @@ from attrs import define, field
 from voicepipe.config.helper import DefectError, broke_down, defect
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ComponentsUnavailable, ConfigError, Location, Problem
-from voicepipe.pipelines.outcome import Outcome, Rejected, RejectedFor
+from voicepipe.pipelines.outcome import Rejected, RejectedFor, ReloadOutcome
 
 _log = logging.getLogger("voicepipe")
 
 
 @define(eq=False)
-class Request:
+class ChangeRequest:
     """A change that was asked for and has not begun."""
 
     trigger: str
@@ -32,7 +32,7 @@ class Request:
     """What that version was built from, in case it is forgotten meanwhile."""
     done: trio.Event = field(factory=trio.Event)
     """Set when it has come to something, or never will."""
-    outcome: Outcome | None = None
+    outcome: ReloadOutcome | None = None
     """What it came to; None if the set closed before."""
 
 

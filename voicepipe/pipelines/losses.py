@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from voicepipe.config.settings import ComponentSettings, SetConfig
     from voicepipe.errors import Problem
-    from voicepipe.pipelines.opening import Holding
+    from voicepipe.pipelines.opening import Lease
     from voicepipe.pipelines.snapshot import Opened, Snapshot
 
 
-def check_losses(serving: Snapshot, new: SetConfig, holding: Holding, *, may_lose: bool) -> tuple[Problem, ...]:
+def check_losses(serving: Snapshot, new: SetConfig, lease: Lease, *, may_lose: bool) -> tuple[Problem, ...]:
     """What the new version will lack; what works now and would be lost comes first, and says so.
 
     Lost is a component that works, and that the new version has under the same name in the same role of the same
@@ -27,17 +27,17 @@ def check_losses(serving: Snapshot, new: SetConfig, holding: Holding, *, may_los
     Args:
         serving: the version that would be replaced.
         new: what is to replace it.
-        holding: what was opened for that.
+        lease: what was opened for that.
         may_lose: whether somebody has said that it is to be done all the same.
 
     Raises:
         ComponentsUnavailable: something would be lost.
 
     """
-    lost = losses(serving, new, holding.problems)
+    lost = losses(serving, new, lease.problems)
     if lost and not may_lose:
         raise ComponentsUnavailable((_as_rejection(one, serving.version) for one in lost), new.files)
-    others = (one for one in holding.degraded if one not in lost)
+    others = (one for one in lease.degraded if one not in lost)
     worked = (evolve(one, message=f"{one.message}; it worked in version {serving.version}") for one in lost)
     return (*worked, *others)
 

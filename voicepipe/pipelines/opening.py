@@ -42,7 +42,7 @@ AT_A_TIME = 25
 """How many pipelines are put together before calls get their turn: it takes about 1 ms."""
 
 
-class Holding:
+class Lease:
     """The components that one version holds, by key: those that are open, and those that are tried again."""
 
     def __init__(self, runtime: Runtime, functions: Mapping[str, FunctionTool] = MappingProxyType({})) -> None:
@@ -107,7 +107,7 @@ class Holding:
                 self._tools[pipeline.name] = await self._tools_of(pipeline)
             return await self._snapshot(config, name=name, version=version)
         except BaseException:
-            self.let_go()
+            self.release()
             raise
 
     def persist(self) -> None:
@@ -142,15 +142,15 @@ class Holding:
         with self._in_use:
             await self._apologies.keep()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Gives everything back."""
         self._in_use.cancel()
         self._apologies.forget()
         for shared in self._taken:
-            self._runtime.let_go(shared)
+            self._runtime.release(shared)
         self._taken.clear()
         for client in self._clients.values():
-            self._runtime.http_clients.let_go(client)
+            self._runtime.http_clients.release(client)
         self._clients.clear()
         self.components.clear()
 
@@ -158,7 +158,7 @@ class Holding:
         adapter = registry.get(settings.role, settings.adapter)
         if adapter is None:
             raise AssertionError(f"configuration names {settings.adapter!r}, which the registry lacks")
-        shared = self._runtime.take(settings, adapter)
+        shared = self._runtime.acquire(settings, adapter)
         self._taken.append(shared)
         return shared
 
@@ -192,7 +192,7 @@ class Holding:
         """The client of tools that trust that file, held as long as the version is."""
         shared = self._clients.get(ca_file)
         if shared is None:
-            shared = self._clients[ca_file] = await self._runtime.http_clients.take(ca_file)
+            shared = self._clients[ca_file] = await self._runtime.http_clients.acquire(ca_file)
         return shared.http
 
     def _fatal(self, config: SetConfig, kept: Collection[str], *, in_part: bool) -> list[Problem]:

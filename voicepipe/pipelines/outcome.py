@@ -14,7 +14,7 @@ from voicepipe.pipelines.plan import Plan
 
 
 @frozen(kw_only=True)
-class Attempt:
+class _OutcomeBase:
     """What every outcome of a reload tells."""
 
     set: str
@@ -30,7 +30,7 @@ class Attempt:
 
 
 @frozen(kw_only=True)
-class Applied(Attempt):
+class Applied(_OutcomeBase):
     """A new version serves."""
 
     digest: str
@@ -44,7 +44,7 @@ class Applied(Attempt):
 
 
 @frozen(kw_only=True)
-class Unchanged(Attempt):
+class Unchanged(_OutcomeBase):
     """The files say what is served already: no new version, nothing reopened."""
 
     digest: str
@@ -61,7 +61,7 @@ RejectedFor: TypeAlias = Literal["config", "open", "limit", "defect"]
 
 
 @frozen(kw_only=True)
-class Rejected(Attempt):
+class Rejected(_OutcomeBase):
     """The files can't be served; the version before serves on."""
 
     digest: str | None
@@ -76,7 +76,7 @@ class Rejected(Attempt):
     """Absolute paths of everything that was read, or looked for: what a watcher watches besides the serving files."""
 
 
-Outcome: TypeAlias = Applied | Unchanged | Rejected
+ReloadOutcome: TypeAlias = Applied | Unchanged | Rejected
 
 
 @frozen

@@ -14,11 +14,11 @@ from voicepipe.components.registry import Registry, installed
 from voicepipe.config.settings import TOOLS
 from voicepipe.errors import ConfigError, PipelineSetClosed, without_frames
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.pipelines.changes import Attempt, Request, defective, neither
+from voicepipe.pipelines.changes import Attempt, ChangeRequest, defective, neither
 from voicepipe.pipelines.loading import load
 from voicepipe.pipelines.losses import check_losses
-from voicepipe.pipelines.opening import Holding
-from voicepipe.pipelines.outcome import Applied, Outcome, Retired, Unchanged, VersionRecord
+from voicepipe.pipelines.opening import Lease
+from voicepipe.pipelines.outcome import Applied, ReloadOutcome, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.plan import plan_change
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.versions import Versions
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from voicepipe.pipelines.snapshot import Snapshot
     from voicepipe.tools.functions import FunctionTool
 
-SetEvent: TypeAlias = Outcome | Retired
+SetEvent: TypeAlias = ReloadOutcome | Retired
 """What a pipeline set tells its observer."""
 
 OPEN_S = 30.0
@@ -72,7 +72,7 @@ class PipelineSet:
         """As logs and metrics call it."""
         self.max_live_versions = max_live_versions
         """How many versions may have components open at once; at the limit a change is rejected."""
-        self.last_attempt: Outcome | None = None
+        self.last_attempt: ReloadOutcome | None = None
         """How the latest reload or rollback went; None before the first.
 
         After a start with the last known good sources: how the attempt to serve the files went.
@@ -82,7 +82,7 @@ class PipelineSet:
         self._functions = {tool.name: tool for tool in tools if not isinstance(tool, str)}
         self._observe = runtime.reports.guard(observer or (lambda _event: None))
         self._versions = Versions(name, lambda version: self._observe(Retired(set=name, version=version)))
-        self._requests: list[Request] = []
+        self._requests: list[ChangeRequest] = []
         self._asked = trio.Event()
         self._read: tuple[Any, ...] | None = None  # what the files said when they were last read; None: rubbish
         self._left: tuple[Any, ...] | None = None  # what they said when they were rolled back from
@@ -106,7 +106,7 @@ class PipelineSet:
     @property
     def degraded(self) -> tuple[Problem, ...]:
         """What the serving version lacks by now: components that are still tried, apologies that were not spoken."""
-        return self._versions.serving.holding.degraded
+        return self._versions.serving.lease.degraded
 
     @property
     def last_known_good(self) -> bool:
@@ -133,7 +133,7 @@ class PipelineSet:
         with self._versions.pin() as snapshot:
             yield snapshot
 
-    async def reload(self, *, trigger: str = "api", force: bool = False) -> Outcome:
+    async def reload(self, *, trigger: str = "api", force: bool = False) -> ReloadOutcome:
         """Reads the files and, if they are good and say something new, serves them from the next call on.
 
         Requests are answered by a reload that began reading after they came; those that wait share one. What
@@ -152,9 +152,9 @@ class PipelineSet:
         if self._requests and self._requests[-1].to is None:
             self._requests[-1].force |= force
             return await self._answer(self._requests[-1])
-        return await self._answer(Request(trigger, force=force))
+        return await self._answer(ChangeRequest(trigger, force=force))
 
-    async def rollback(self, to: int | None = None, *, trigger: str = "api") -> Outcome:
+    async def rollback(self, to: int | None = None, *, trigger: str = "api") -> ReloadOutcome:
         """Serves what an earlier version served, as a new version, from what was kept of it.
 
         It holds until files that say something else than they do now are served, or serve already.
@@ -170,9 +170,9 @@ class PipelineSet:
         """
         if to is None:
             to = self.current.version - 1
-        return await self._answer(Request(trigger, to=to, config=self._versions.config_of(to)))
+        return await self._answer(ChangeRequest(trigger, to=to, config=self._versions.config_of(to)))
 
-    async def _answer(self, request: Request) -> Outcome:
+    async def _answer(self, request: ChangeRequest) -> ReloadOutcome:
         if self._versions.closing:
             raise PipelineSetClosed(f"pipeline set {self.name!r} is closing")
         if request not in self._requests:
@@ -203,10 +203,10 @@ class PipelineSet:
             self.path, self._registry, self._environ, self._tools, beside_calls=False, contents=contents
         )
         attempt.digest, attempt.files, attempt.stage = config.digest, config.files, "open"
-        holding = Holding(self._runtime, self._functions)
-        snapshot = await holding.open(config, self._registry, self._open_s, name=self.name, version=1, in_part=True)
-        plan = evolve(plan_change(None, config), degraded=holding.degraded)
-        self._versions.serve(snapshot, holding, plan, attempt.trigger)
+        lease = Lease(self._runtime, self._functions)
+        snapshot = await lease.open(config, self._registry, self._open_s, name=self.name, version=1, in_part=True)
+        plan = evolve(plan_change(None, config), degraded=lease.degraded)
+        self._versions.serve(snapshot, lease, plan, attempt.trigger)
         self._read = None if contents else _served(config)
 
     async def _serve_requests(self) -> None:
@@ -223,15 +223,15 @@ class PipelineSet:
                     request.done.set()
                 self._versions.retire_unused()
 
-    async def _attempt(self, request: Request) -> Outcome:
+    async def _attempt(self, request: ChangeRequest) -> ReloadOutcome:
         """Prepares what is to serve, and commits it if it can be served."""
         attempt = Attempt(self.name, request.trigger, to=request.to)
-        holding: Holding | None = None
+        lease: Lease | None = None
         try:
             config = request.config or await self._read_files()
             attempt.digest, attempt.files = config.digest, config.files
             if self._unchanged(config, request):
-                self._versions.serving.holding.hurry()
+                self._versions.serving.lease.hurry()
                 return Unchanged(
                     digest=self.current.digest,
                     rolled_back_to=self._rolled_back_to,
@@ -239,17 +239,17 @@ class PipelineSet:
                     **attempt.outcome(self.current.version),
                 )
             serving = self._versions.serving
-            old, unopened = serving.snapshot.config, serving.holding.unopened
+            old, unopened = serving.snapshot.config, serving.lease.unopened
             # In a thread: it takes 10 ms if 250 pipelines change, and calls are up.
             plan = await trio.to_thread.run_sync(partial(plan_change, old, config, unopened=unopened))
-            holding, snapshot = await self._prepare(config, attempt)
+            lease, snapshot = await self._prepare(config, attempt)
             attempt.stage = "open"
             may_lose = request.to is not None or request.force
-            plan = evolve(plan, degraded=check_losses(serving.snapshot, config, holding, may_lose=may_lose))
-            self._versions.serve(snapshot, holding, plan, request.trigger)
+            plan = evolve(plan, degraded=check_losses(serving.snapshot, config, lease, may_lose=may_lose))
+            self._versions.serve(snapshot, lease, plan, request.trigger)
         except Exception as error:  # noqa: BLE001 - a defect in a reload ends neither the set nor its calls
-            if holding is not None and holding is not self._versions.serving.holding:
-                holding.let_go()
+            if lease is not None and lease is not self._versions.serving.lease:
+                lease.release()
             # The thread that read the file has frames that know the error: what only the garbage collector frees.
             refused = without_frames(error) if isinstance(error, ConfigError) else defective(self.path, error)
             return attempt.rejected(refused, self.current.version)
@@ -269,14 +269,14 @@ class PipelineSet:
         self._read = _served(config)
         return config
 
-    async def _prepare(self, config: SetConfig, attempt: Attempt) -> tuple[Holding, Snapshot]:
+    async def _prepare(self, config: SetConfig, attempt: Attempt) -> tuple[Lease, Snapshot]:
         """Opens what a new version needs, if there may be one more."""
         attempt.stage = "limit"
         self._versions.check_limit(self.max_live_versions, self.path)
         attempt.stage = "open"
-        holding, kept = Holding(self._runtime, self._functions), self._versions.serving.holding.components
+        lease, kept = Lease(self._runtime, self._functions), self._versions.serving.lease.components
         version = self._versions.next
-        snapshot = await holding.open(
+        snapshot = await lease.open(
             config, self._registry, self._open_s, name=self.name, version=version, kept=tuple(kept)
         )
         attempt.stage = "limit"
@@ -284,11 +284,11 @@ class PipelineSet:
             # A call may have come meanwhile, and hold the serving version.
             self._versions.check_limit(self.max_live_versions, self.path)
         except ConfigError:
-            holding.let_go()
+            lease.release()
             raise
-        return holding, snapshot
+        return lease, snapshot
 
-    def _unchanged(self, config: SetConfig, request: Request) -> bool:
+    def _unchanged(self, config: SetConfig, request: ChangeRequest) -> bool:
         """Whether there is nothing to do; files that say what is served end a rollback."""
         says = _served(config)
         if request.to is None and self._rolled_back_to is not None and says == self._left and not request.force:
@@ -301,8 +301,8 @@ class PipelineSet:
     async def _close(self, *, wait: bool) -> None:
         await self._versions.close(wait=wait)
 
-    def _let_go(self) -> None:
-        self._versions.let_go()
+    def _release(self) -> None:
+        self._versions.release()
         for request in self._requests:
             request.done.set()
 
@@ -403,4 +403,4 @@ async def open_pipeline_set(
                 await pipelines._close(wait=not failed)  # noqa: SLF001
                 nursery.cancel_scope.cancel()
     finally:
-        pipelines._let_go()  # noqa: SLF001
+        pipelines._release()  # noqa: SLF001

@@ -10,7 +10,6 @@ import trio
 from voicepipe.clock.clock import Clock
 from voicepipe.components.protocols import Resources
 from voicepipe.components.secrets import RecentSecrets
-from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
@@ -75,8 +74,8 @@ class Runtime:
         """
         return self._secrets.conceal(text)
 
-    def take(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
-        """The component of those settings, which begins to open if nobody has it yet; give it back with `let_go`."""
+    def acquire(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
+        """The component of those settings, which begins to open if nobody has it yet; give it back with `release`."""
         self._secrets.add(settings.secrets)
         shared = self._components.get(settings.key)
         if shared is None:
@@ -86,34 +85,13 @@ class Runtime:
         shared.holders += 1
         return shared
 
-    async def hold(self, settings: ComponentSettings, adapter: Adapter[Any]) -> SharedComponent:
-        """The component of those settings, opened if nobody holds it yet; give it back with `let_go`.
-
-        One that has been open, and died, is given as it is.
-
-        Raises:
-            ComponentError: it can't be opened.
-
-        """
-        shared = self.take(settings, adapter)
-        try:
-            if not shared.was_open:
-                await shared.attempt()
-        except trio.Cancelled:
-            self.let_go(shared)
-            raise
-        if shared not in self._running or not shared.was_open:
-            self.let_go(shared)
-            raise shared.error or ComponentError("was closed", component=settings.name, role=settings.role)
-        return shared
-
-    def let_go(self, shared: SharedComponent) -> None:
+    def release(self, shared: SharedComponent) -> None:
         """Gives a component back; the last one to do so closes it."""
         shared.holders -= 1
         if shared.holders == 0:
             if self._components.get(shared.settings.key) is shared:
                 del self._components[shared.settings.key]
-            shared.release()
+            shared.close()
 
     async def _run(self, shared: SharedComponent) -> None:
         try:
@@ -130,7 +108,7 @@ class Runtime:
     async def _close(self) -> None:
         """Closes everything, whoever holds it, within `CLOSE_S`."""
         for shared in self._running:
-            shared.release()
+            shared.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
             while self._running:
                 self._idle = trio.Event()

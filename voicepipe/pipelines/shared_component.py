@@ -95,7 +95,7 @@ class SharedComponent:
         self._persists = False
         self._again_at = inf
         self._again_moved = trio.Event()
-        self._released = trio.Event()
+        self._closing = trio.Event()
         self._breaker_moved = trio.Event()
         # Shielded, so that it closes in its own time when everything around it is cancelled.
         self._scope = trio.CancelScope(shield=True)
@@ -110,9 +110,9 @@ class SharedComponent:
         """Whether it is open now; calls may leave it alone all the same."""
         return self.opened.is_set() and self.error is None
 
-    def release(self) -> None:
-        """Closes it, in its own task and time."""
-        self._released.set()
+    def close(self) -> None:
+        """Has its task close the component, within `CLOSE_S`, or give up opening it; returns at once."""
+        self._closing.set()
         if self.opened.is_set() and self.error is None:
             self._scope.deadline = trio.current_time() + CLOSE_S
         else:
@@ -129,7 +129,7 @@ class SharedComponent:
         self._try_again(-inf)
 
     def persist(self, error: ComponentError) -> None:
-        """Has it tried again with backoff until it is open or released; calls leave it alone meanwhile.
+        """Has it tried again with backoff until it is open or closed; calls leave it alone meanwhile.
 
         Args:
             error: why it is not open, as far as is known: an attempt that takes long may still be under way.
@@ -148,7 +148,7 @@ class SharedComponent:
         self._try_again(again_at)
 
     async def keep_open(self, resources: Resources) -> None:
-        """Opens it and keeps it open until it is released; when it is not open, tries again with backoff."""
+        """Opens it and keeps it open until it is closed; when it is not open, tries again with backoff."""
         first, longest = REOPEN_S
         pause = first
         with self._scope:
@@ -160,7 +160,7 @@ class SharedComponent:
                         self.error = without_frames(error)
                     except Exception as error:  # noqa: BLE001 - a defect costs this component's streams, no process
                         self.error = self._by_defect(error)
-                    if self._released.is_set():
+                    if self._closing.is_set():
                         break
                     if trio.current_time() - self._since > longest:
                         pause = first
@@ -210,7 +210,7 @@ class SharedComponent:
             raise ComponentError(message, component=self.who.name, role=self.who.role)
 
     async def _open(self, resources: Resources) -> None:
-        """Opens it, and closes it when it is released."""
+        """Opens it, and closes it when `close` was called."""
         label = at_edge_sync(self.who, lambda: self.adapter.label(self.settings.options))
         self.model = None if label is None else self.who.conceal(label)
         async with Edge(
@@ -224,7 +224,7 @@ class SharedComponent:
             try:
                 async with open_hidden_nursery() as nursery:
                     nursery.start_soon(self._tend, component)
-                    await self._released.wait()
+                    await self._closing.wait()
                     nursery.cancel_scope.cancel()
             finally:
                 self.edge.down()

@@ -10,7 +10,7 @@ import trio
 from attrs import define
 
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem, UnknownVersion
-from voicepipe.pipelines.opening import Holding
+from voicepipe.pipelines.opening import Lease
 from voicepipe.pipelines.outcome import VersionRecord
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.snapshot import Snapshot
@@ -29,7 +29,7 @@ KEPT = 10
 @define(eq=False)
 class _Version:
     snapshot: Snapshot
-    holding: Holding
+    lease: Lease
     applied_at: datetime
     trigger: str
     plan: Plan
@@ -138,12 +138,12 @@ class Versions:
         """The number of the version that serves next."""
         return self._serving.snapshot.version + 1 if self._serving else 1
 
-    def serve(self, snapshot: Snapshot, holding: Holding, plan: Plan, trigger: str) -> None:
+    def serve(self, snapshot: Snapshot, lease: Lease, plan: Plan, trigger: str) -> None:
         """Makes a new version serve; the one before is not retired yet, see `retire_unused`."""
-        holding.persist()
+        lease.persist()
         self._serving = _Version(
             snapshot=snapshot,
-            holding=holding,
+            lease=lease,
             applied_at=datetime.now(UTC),
             trigger=trigger,
             plan=plan,
@@ -156,7 +156,7 @@ class Versions:
         for version in list(self._kept):
             if version is not self._serving and not version.retired and not version.pins:
                 version.retired = True
-                version.holding.let_go()
+                version.lease.release()
                 self._on_retired(version.snapshot.version)
         latest = self._kept[-KEPT:]
         self._kept = [version for version in self._kept[:-KEPT] if not version.retired] + latest
@@ -166,7 +166,7 @@ class Versions:
         async with trio.open_nursery() as nursery:
             while True:
                 self._served = trio.Event()
-                nursery.start_soon(self.serving.holding.keep_apologies)
+                nursery.start_soon(self.serving.lease.keep_apologies)
                 await self._served.wait()
 
     async def close(self, *, wait: bool) -> None:
@@ -176,9 +176,9 @@ class Versions:
             self._unpinned = trio.Event()
             await self._unpinned.wait()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Lets go of everything, whoever holds it."""
         for version in self._kept:
             if not version.retired:
                 version.retired = True
-                version.holding.let_go()
+                version.lease.release()

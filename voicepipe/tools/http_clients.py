@@ -46,8 +46,8 @@ class HttpClients:
         self._clients: dict[ssl.SSLContext, SharedClient] = {}
         self._making = trio.Lock()
 
-    async def take(self, ca_file: CaFile | None) -> SharedClient:
-        """The client that trusts that file, or this machine's store; give it back with `let_go`."""
+    async def acquire(self, ca_file: CaFile | None) -> SharedClient:
+        """The client that trusts that file, or this machine's store; give it back with `release`."""
         threads = self._threads
         context = await trio.to_thread.run_sync(tls_context, ca_file, abandon_on_cancel=True, limiter=threads)
         async with self._making:
@@ -59,7 +59,7 @@ class HttpClients:
             shared.holders += 1
         return shared
 
-    def let_go(self, shared: SharedClient) -> None:
+    def release(self, shared: SharedClient) -> None:
         """Gives a client back; the last one to do so closes it."""
         shared.holders -= 1
         if shared.holders == 0:
