@@ -8,17 +8,24 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from reference_engine.lifecycle.early_signals import take_early_signals
+from reference_engine.lifecycle.early_signals import end_at_interrupt, take_early_signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one subcommand and returns its exit status; argparse itself exits with 2 for wrong usage."""
+    """Runs one subcommand and returns its exit status; argparse itself exits with 2 for wrong usage.
+
+    Args:
+        argv: the arguments; None: those of the process, which is then this program's until it ends.
+
+    """
     given = sys.argv[1:] if argv is None else list(argv)
     if given[:1] == ["run"]:
         take_early_signals()
+    elif argv is None:
+        end_at_interrupt()
     from reference_engine.commands import run  # noqa: PLC0415 - see the module
 
     return run(given)

@@ -312,7 +312,7 @@ def test_all_adapters_are_among_those_that_are_imported():
     [
         "import voicepipe",
         "from voicepipe import installed; installed()",
-        "import voicepipe.cli",
+        "import voicepipe.cli, voicepipe.commands.parser",
         pytest.param(f"import {', '.join(ADAPTER_MODULES)}", id="import every adapter"),
     ],
 )
@@ -321,7 +321,7 @@ def test_no_vendor_is_loaded_before_it_is_used(statement):
 
 
 def test_the_sdk_does_not_load_the_engine():
-    assert "reference_engine" not in loaded_by("import voicepipe, voicepipe.cli")
+    assert "reference_engine" not in loaded_by("import voicepipe, voicepipe.cli, voicepipe.commands.parser")
 
 
 @pytest.mark.parametrize(

@@ -314,12 +314,12 @@ async def slow():
     await trio.sleep({seconds})
 adapters.opening["stt a"] = slow
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background of a shell ignore it
-sys.exit(cli.main(["check", "--probe", sys.argv[1]]))
+sys.exit(cli.main())
 """
 
 
 def slow(seconds):
-    return [sys.executable, "-c", SLOW.format(tests=str(Path(__file__).parent), seconds=seconds)]
+    return [sys.executable, "-c", SLOW.format(tests=str(Path(__file__).parent), seconds=seconds), "check", "--probe"]
 
 
 def test_progress_is_for_a_terminal(tmp_path):

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from voicepipe.commands.interrupts import run_interruptible
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -55,12 +56,10 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Places the call; returns the exit status."""
-    import trio  # noqa: PLC0415 - a second's import, for those who call
-
-    from voicepipe.commands.caller import call  # noqa: PLC0415
+    from voicepipe.commands.caller import call  # noqa: PLC0415 - a second's import, for those who call
 
     try:
-        wrong = trio.run(call, arguments)
+        wrong = run_interruptible(call, arguments)
     except OSError as error:
         host, port = arguments.address
         hint = f"does an engine listen there? reference-engine run FILE --audiosocket {host}:{port}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from voicepipe.commands.interrupts import run_interruptible
 from voicepipe.errors import ConfigError, Problem
-from voicepipe.nurseries import leaves_of
 from voicepipe.pipelines.opening import Lease
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.runtime import open_runtime
@@ -30,12 +30,7 @@ def probe(placed: PlacedConfig, registry: Registry, deadline_s: float) -> tuple[
 
     Those that calls can get are opened, all at once, as a start does. Progress is shown on a terminal.
     """
-    try:
-        problems = trio.run(_problems, placed.config, registry, deadline_s)
-    except BaseExceptionGroup as group:
-        if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves_of(group)):
-            raise KeyboardInterrupt from None
-        raise
+    problems = run_interruptible(_problems, placed.config, registry, deadline_s)
     source = placed.root.reading.source
     return tuple(attrs.evolve(problem, source=source.line(problem.where.line)) for problem in problems)
 

@@ -15,11 +15,11 @@ import io
 import os
 import re
 import select
-import signal
 import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from voicepipe.commands.interrupts import INTERRUPTED
 from voicepipe.documents.words import escaped
 
 if TYPE_CHECKING:
@@ -38,14 +38,26 @@ def run_program(name: str, run: Callable[[], int]) -> int:
     Args:
         name: what messages begin with.
         run: the program; writes to `sys.stdout` and `sys.stderr`, and returns its exit status. A `SystemExit` of
-            argparse goes through; an `OSError` is said on stderr, with status 1.
+            argparse goes through; an `OSError` is said on stderr, with status 1. A `KeyboardInterrupt`, alone or in a
+            group as it comes out of a nursery, makes the status 130.
 
     """
+    try:
+        return _run(name, run)
+    except KeyboardInterrupt:  # while the streams were flushed
+        return INTERRUPTED
+
+
+def _run(name: str, run: Callable[[], int]) -> int:
     with _streams() as output:
         try:
             status = run()
         except KeyboardInterrupt:
-            status = 128 + signal.SIGINT
+            status = INTERRUPTED
+        except BaseExceptionGroup as group:
+            if group.subgroup(KeyboardInterrupt) is None:
+                raise
+            status = INTERRUPTED
         except OSError as error:
             sys.stderr.write(f"{name}: {error}\n")
             status = 1

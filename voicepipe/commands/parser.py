@@ -1,0 +1,25 @@
+"""The command line of `voicepipe`: the subcommands, each with its own arguments."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+import voicepipe
+from voicepipe.commands import call, check, components, diff, explain, new_adapter, schema
+
+COMMANDS = (check, diff, explain, components, schema, call, new_adapter)
+
+
+def make_parser() -> ArgumentParser:
+    """What reads the command line; `run` of what it gives is the subcommand's function."""
+    parser = ArgumentParser(
+        prog="voicepipe",
+        description="Voice pipelines for telephone lines: composed in YAML, changed while calls are up.",
+        epilog="Each command has its own help, with examples: voicepipe check --help",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"voicepipe {voicepipe.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser
