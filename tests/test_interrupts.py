@@ -133,7 +133,7 @@ warm = False
 for number, (program, arguments, hook, where) in enumerate(cases):
     if hook != "at_import" and not warm:
         warm = True
-        import recording, voicepipe.commands.parser, reference_engine.commands, reference_engine.checking
+        import recording, voicepipe.commands.parser, reference_engine.commands, reference_engine.settings.checking
         voicepipe.installed()
     if (child := os.fork()) == 0:
         os.setsid()
@@ -172,8 +172,8 @@ MOMENTS = {
     "explain": ("voicepipe explain", "in_call", "voicepipe.commands.program:_Descriptor.write"),
     "components": ("voicepipe components", "in_destructor", "voicepipe.commands.program:_Descriptor.write"),
     "schema": ("voicepipe schema", "in_call", "voicepipe.commands.program:_Descriptor.write"),
-    "reference-engine, reading": (ENGINE, "in_call", "reference_engine.checking:read_environ"),
-    "reference-engine, a destructor": (ENGINE, "in_destructor", "reference_engine.checking:read_environ"),
+    "reference-engine, reading": (ENGINE, "in_call", "reference_engine.settings.checking:read_environ"),
+    "reference-engine, a destructor": (ENGINE, "in_destructor", "reference_engine.settings.checking:read_environ"),
     "reference-engine, writing": (ENGINE, "in_call", "voicepipe.commands.program:_Descriptor.write"),
     "reference-engine, leaving": (ENGINE, "at_exit", "reference_engine.commands:run"),
     "reference-engine, asking": (STATUS, "in_call", "httpx:Client.request"),
