@@ -91,6 +91,12 @@ class _Wire:
     fault: Fault | None = None
     sent: int = 0
     lock: trio.Lock = field(factory=trio.Lock)
+    reading: trio.Lock = field(factory=trio.Lock)
+
+    async def read(self) -> bytes:
+        """What comes next; while a fault forgets what comes, nothing does."""
+        async with self.reading:
+            return await self.stream.receive_some()
 
     async def write(self, data: bytes) -> None:
         async with self.lock:
@@ -125,15 +131,23 @@ class _Wire:
     async def go_wrong(self) -> None:
         fault = self.fault
         assert fault is not None
-        if fault.kind == "rubbish":
-            await self.stream.send_all(Random(5).randbytes(200))
-        if fault.kind == "half_close":
-            await self.stream.send_eof()
-        if fault.kind == "reset":
-            await _reset(self.stream)
-        elif fault.kind in {"stall", "half_close"}:
-            await _until_gone(self.stream)
+        # Another task of the conversation may be in the middle of sending, or of receiving.
+        async with self.lock:
+            if fault.kind == "rubbish":
+                await self.stream.send_all(Random(5).randbytes(200))
+            if fault.kind == "half_close":
+                await self.stream.send_eof()
+            if fault.kind == "reset":
+                await _reset(self.stream)
+        if fault.kind in {"stall", "half_close"}:
+            await self._until_gone()
         raise _Cut
+
+    async def _until_gone(self) -> None:
+        """Takes and forgets what the client sends, until it goes away."""
+        async with self.reading:
+            while await self.stream.receive_some():
+                pass
 
 
 async def _reset(stream: Any) -> None:
@@ -142,15 +156,6 @@ async def _reset(stream: Any) -> None:
         return
     stream.setsockopt(*_LINGER_NOT)
     await trio.aclose_forcefully(stream)
-
-
-async def _until_gone(stream: Any) -> None:
-    """Takes and forgets what the client sends, until it goes away."""
-    try:
-        while await stream.receive_some():
-            pass
-    except trio.BusyResourceError:  # somebody else takes it
-        await trio.sleep_forever()
 
 
 class Response:
@@ -207,7 +212,7 @@ class Socket:
         while not self._messages:
             if self._over:
                 return None
-            data = await self._wire.stream.receive_some()
+            data = await self._wire.read()
             if data:
                 self._protocol.receive_data(data)
             else:

@@ -98,7 +98,7 @@ class Connection:
         return taken
 
     async def _read(self):
-        data = await self.stream.receive_some()
+        data = await self.wire.read()
         self.received += data
         return bool(data)
 
