@@ -40,7 +40,7 @@ def busy(monkeypatch):
     """Has the machine keep this process waiting for a share of the time."""
 
     def share(of_all):
-        def delayed_s(clock):
+        def delayed_s(clock, passed):
             now = trio.current_time()
             before, clock.told_at = getattr(clock, "told_at", now), now
             return (now - before) * of_all

@@ -1,7 +1,7 @@
 """What the loop does while an adapter works: how long a task keeps it, and for how long nothing happens at all.
 
 Both are told apart from a machine that is busy: what counts is the time less that for which this process was ready to
-run and got no processor.
+run and got no processor, and less that for which it did not run at all.
 """
 
 from __future__ import annotations
@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from voicepipe.testing.conformance.waiting import LOOK_S, check_clock
+from voicepipe.testing.conformance.witness import watching_for_stops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from voicepipe.testing.conformance.witness import Witness
+
+
+ASKED_S = 0.02
+"""How long a step has to be for the witness to be asked, who takes up to 10 ms to answer."""
 
 
 class LongestStep(trio.abc.Instrument):
@@ -27,11 +34,18 @@ class LongestStep(trio.abc.Instrument):
     ran before, such as those of a server that the options need, do not count.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, witness: Witness) -> None:
+        """Begins in the middle of the current task's step.
+
+        Args:
+            witness: tells when the whole process did not run.
+
+        """
         self.seconds = 0.0
         """How long it was."""
         self.task = ""
         """The name of the task."""
+        self._witness = witness
         current = trio.lowlevel.current_task()
         self._tasks = {current}
         self._others = {id(nursery) for nursery in current.child_nurseries}
@@ -64,10 +78,14 @@ class LongestStep(trio.abc.Instrument):
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """Looks at it again; a task whose last step it was has exited by then."""
-        if self._began:
-            took = perf_counter() - self._began
-            self._began = 0.0
-            if took > self.seconds and (took := took - (self._delayed_s() - self._delayed)) > self.seconds:
+        if not self._began:
+            return
+        began, now = self._began, perf_counter()
+        self._began = 0.0
+        if now - began > self.seconds and (took := now - began - (self._delayed_s() - self._delayed)) > self.seconds:
+            if took > ASKED_S:
+                took -= self._witness.stopped_s(began, now)
+            if took > self.seconds:
                 self.seconds, self.task = took, task.name
 
     def _delayed_s(self) -> float:
@@ -78,16 +96,19 @@ class LongestStep(trio.abc.Instrument):
 @contextmanager
 def longest_step() -> Iterator[LongestStep]:
     """Measures the steps of what is in the block; the garbage collector, whose pauses are no adapter's, waits."""
-    watch = LongestStep()
     collects = gc.isenabled()
     gc.disable()
-    trio.lowlevel.add_instrument(watch)
     try:
-        yield watch
+        with watching_for_stops() as witness:
+            watch = LongestStep(witness)
+            trio.lowlevel.add_instrument(watch)
+            try:
+                yield watch
+            finally:
+                trio.lowlevel.remove_instrument(watch)
+                watch.after_task_step(trio.lowlevel.current_task())
+                watch.close()
     finally:
-        trio.lowlevel.remove_instrument(watch)
-        watch.after_task_step(trio.lowlevel.current_task())
-        watch.close()
         if collects:
             gc.enable()
 

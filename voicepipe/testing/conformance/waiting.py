@@ -1,9 +1,16 @@
-"""How long the kit waits: by a clock that stands still while the machine is busy with something else.
+"""How long the kit waits: by a clock that stands still while the machine does not run what is checked.
 
 No verdict may depend on how fast a machine is. A deadline is there for what would never come; on a loaded machine,
-under a tracer or in a slow container, what was to come may be late although the adapter is quick. So the kit counts
-the time that passes less the time for which a thread of this process, or of a child process, was ready to run and got
-no processor. Linux tells that for each thread, in `/proc/PID/task/TID/schedstat`; elsewhere time is just time.
+under a tracer or in a slow container, what was to come may be late although the adapter is quick. So three kinds of
+time do not count:
+
+- That for which a thread of this process, or of a child process, was ready to run and got no processor. Linux tells
+  it for each thread, in `/proc/PID/task/TID/schedstat`; elsewhere it counts.
+- That in which the loop did not turn, because the process was stopped, the machine slept, or a task held the loop up.
+  A task looks at the clock every `LOOK_S`, and no look counts more than that, however long ago the last one was. When
+  the loop turns again, deadlines of the adapter's and events have come at once; the kit's own deadlines come later.
+  (What holds up the loop is for the check `nothing_holds_up_the_loop` to find.)
+- That for which a child process was stopped, or waited for a disk, when it was looked at; on Linux.
 """
 
 from __future__ import annotations
@@ -21,13 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_S = 0.1
-"""How often it is looked whether something is overdue."""
+"""How often it is looked whether something is overdue, and the most that one look counts."""
 
 SHIELDED_S = 0.5
 """How long after its deadline what is still in a scope keeps its shields."""
 
 AT_LEAST = 0.1
-"""How much of the time counts whatever the machine does, so that every deadline comes."""
+"""How much of the time in which the loop turns counts whatever the machine does, so that every deadline comes."""
+
+STOPPED = ("T", "t", "D")
+"""States, in `/proc/PID/stat`, of what does not run although it has something to do: stopped, traced, at a disk."""
 
 
 class Clock:
@@ -37,7 +47,7 @@ class Clock:
         self._counted_s = 0.0
         self._looked_at = trio.current_time()
         self._delays: dict[Path, int] = {}
-        self._delayed_s()
+        self._delayed_s(0.0)
         self._due: dict[trio.CancelScope, float] = {}
         self.task: trio.lowlevel.Task | None = None
         """The one that looks."""
@@ -52,7 +62,8 @@ class Clock:
         passed = trio.current_time() - self._looked_at
         if passed > 0:
             self._looked_at += passed
-            self._counted_s += max(passed - self._delayed_s(), passed * AT_LEAST)
+            counted = max(passed - self._delayed_s(passed), passed * AT_LEAST)
+            self._counted_s += min(counted, LOOK_S)
         return self._counted_s
 
     @contextmanager
@@ -79,8 +90,13 @@ class Clock:
                     if type(shielded) is trio.CancelScope and shielded.shield:
                         shielded.shield = False
 
-    def _delayed_s(self) -> float:
-        """For how long threads have been kept waiting since this was last asked, in s, all of them together."""
+    def _delayed_s(self, passed: float) -> float:
+        """For how long threads have been kept waiting since this was last asked, in s, all of them together.
+
+        Args:
+            passed: how long ago that was, in s: for as long whoever is stopped has been.
+
+        """
         delayed = 0
         seen = {}
         for thread in _threads(Path("/proc/self")):
@@ -90,23 +106,45 @@ class Clock:
                 continue
             delayed += max(0, seen[thread] - self._delays.get(thread, 0))
         self._delays = seen
-        return delayed / 1e9
+        stopped = passed if any(map(_is_stopped, _children(Path("/proc/self")))) else 0.0
+        return delayed / 1e9 + stopped
 
 
 def _threads(process: Path) -> Iterator[Path]:
     """The threads of a process and of those that it has started, in /proc."""
+    yield from _tasks(process)
+    for child in _children(process):
+        yield from _tasks(child)
+
+
+def _tasks(process: Path) -> Iterator[Path]:
+    """The threads of a process, in /proc."""
     try:
-        threads = list((process / "task").iterdir())
-    except OSError:
+        yield from list((process / "task").iterdir())
+    except OSError:  # it has ended
         return
-    for thread in threads:
-        yield thread
+
+
+def _children(process: Path) -> Iterator[Path]:
+    """The processes that a process has started, and that they have, in /proc."""
+    for thread in _tasks(process):
         try:
-            children = (thread / "children").read_text(encoding="ascii").split()
+            numbers = (thread / "children").read_text(encoding="ascii").split()
         except OSError:
             continue
-        for child in children:
-            yield from _threads(Path("/proc", child))
+        for number in numbers:
+            child = Path("/proc", number)
+            yield child
+            yield from _children(child)
+
+
+def _is_stopped(process: Path) -> bool:
+    """Whether a process has something to do, and can't."""
+    try:
+        # The name, in parentheses, may hold anything.
+        return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].startswith(STOPPED)
+    except OSError:
+        return False
 
 
 _clock: ContextVar[Clock] = ContextVar("_clock")
