@@ -289,7 +289,7 @@ class VendorServer:
                     await _reset(stream)
                     return
                 await self._serve(_Wire(stream))
-        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError, _Cut):
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError, _Cut):
             pass  # the client went away, or the fault had it so
         finally:
             self.open -= 1

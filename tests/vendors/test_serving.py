@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, suppress
+
 import httpx
 import pytest
 import trio
+import trio.testing
 from vendors.serving import BEFORE_HEAD, Fault, VendorServer, open_memory_network, open_vendor
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.trio.client import connect
@@ -82,9 +85,9 @@ async def test_http_goes_wrong_as_told(vendor, fault, expected):
 async def test_a_stall_lasts_until_the_client_goes(vendor, after):
     server, address = vendor
     server.faults.append(Fault("stall", after=after))
-    async with httpx.AsyncClient(trust_env=False, timeout=0.2) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         with pytest.raises(httpx.ReadTimeout):
-            await client.get(address.http)
+            await client.get(address.http, timeout=0.2)
         assert (await client.get(address.http)).text == "three two one"
 
 
@@ -95,6 +98,58 @@ async def test_a_websocket_echoes_and_closes(vendor):
         await socket.send(b"bytes")
         assert [await socket.recv(), await socket.recv()] == ["text", b"bytes"]
     assert server.requests[0].headers["authorization"] == "Token k"
+    await left_alone(server)
+
+
+class Talks(VendorServer):
+    """Receives in one task, and sends in another one while the first is busy with what it received."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = trio.Event()
+        self.received = []
+
+    async def converse(self, request, socket):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.speak, socket)
+            while (message := await socket.receive()) is not None:
+                self.received.append(message)
+                self.asked.set()
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    async def speak(self, socket):
+        await self.asked.wait()
+        await socket.send("hello")
+        await socket.send("and")
+
+
+@pytest.mark.parametrize("kind", ["stall", "half_close", "rubbish", "close", "reset"])
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("where", ["tcp", "memory"])
+async def test_it_goes_wrong_in_one_task_while_another_reads(kind, after, where, monkeypatch):
+    server = Talks()
+    server.fault = Fault(kind, after=after)
+    async with AsyncExitStack() as stack:
+        if where == "tcp":
+            address = await stack.enter_async_context(open_vendor(server))
+        else:
+            network = await stack.enter_async_context(open_memory_network(monkeypatch))
+            address = network.listen("vendor.test", server, 8080)
+        with suppress(ConnectionClosed):
+            async with connect(address.ws, close_timeout=0.1) as socket:
+                await socket.send("first")
+                if after:
+                    assert await socket.recv() == "hello"
+                await trio.testing.wait_all_tasks_blocked()
+                await socket.send("second")
+                await trio.testing.wait_all_tasks_blocked()
+        await left_alone(server)
+    assert server.received == ["first"], "what comes after a fault is forgotten"
+
+
+async def left_alone(server):
+    """Returns when nobody is connected any more."""
     with trio.fail_after(30):
         while server.open:  # noqa: ASYNC110 - it has no event for this
             await trio.sleep(0.01)
