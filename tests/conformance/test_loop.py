@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import subprocess
+import sys
 import time
 
 import parrot
@@ -38,6 +43,57 @@ async def test_the_longest_step_of_a_task_and_of_those_that_it_starts_is_found()
             nursery.start_soon(slow)
 
     assert (await measured(work)).endswith("slow")
+
+
+def compute(seconds):
+    """With the interpreter's lock, as pure Python does."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def sleep_with_the_lock(seconds):
+    """As an extension in C does that waits and lets no other thread run."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+@pytest.mark.parametrize("work", [compute, sleep_with_the_lock])
+async def test_whatever_holds_up_the_loop_was_no_stop_of_the_process(work):
+    async def holds_up():
+        work(0.04)
+
+    assert await measured(holds_up)
+
+
+STEP = """
+import sys, time
+import trio
+from voicepipe.testing.conformance.loop import longest_step
+
+async def main():
+    with longest_step() as step:
+        began = time.perf_counter()
+        print("now", flush=True)
+        sys.stdin.readline()
+        await trio.lowlevel.checkpoint()
+        took = time.perf_counter() - began
+    print(took, step.seconds)
+
+trio.run(main)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere time is just time")
+def test_a_stop_of_the_process_is_no_part_of_a_step():
+    with subprocess.Popen([sys.executable, "-c", STEP], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"now\n"
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGCONT)
+        took, counted = map(float, process.communicate(b"go on\n", timeout=300)[0].split())
+    assert took >= 0.3
+    assert counted <= took - 0.2
 
 
 async def test_so_is_one_that_is_under_way_when_it_begins_and_ends():

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 
 import ears
@@ -88,6 +92,50 @@ async def test_so_does_what_a_stream_leaves_behind_for_a_while(autojump_clock, b
     else:
         with pytest.raises(conformance.ConformanceError, match="1 task more than before"):
             await checked.check(["closing_leaves_nothing"])
+
+
+async def test_time_in_which_the_loop_did_not_turn_counts_as_one_look(autojump_clock):
+    with waiting.counting_time() as clock:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.run)
+            await trio.sleep(1)
+            counted = clock.now()
+            autojump_clock.jump(1.5)  # as a process does that is stopped and goes on
+            with waiting.ended_after(0.5) as scope:
+                await trio.sleep(0.3)
+            assert not scope.cancelled_caught
+            assert clock.now() - counted < 0.3 + 2 * waiting.LOOK_S
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_stop_in_what_is_not_due_yet_makes_no_deadline_come(autojump_clock):
+    with waiting.counting_time() as clock:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.run)
+            with waiting.ended_after(1) as scope:
+                for _ in range(5):
+                    await trio.sleep(0.05)
+                    autojump_clock.jump(60)
+            assert not scope.cancelled_caught
+            with waiting.ended_after(1) as scope:
+                await trio.sleep(60)
+            assert scope.cancelled_caught
+            nursery.cancel_scope.cancel()
+
+
+async def test_time_in_which_a_child_process_is_stopped_hardly_counts(autojump_clock):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:  # noqa: ASYNC220 - at once
+        try:
+            os.kill(child.pid, signal.SIGSTOP)
+            os.waitpid(child.pid, os.WUNTRACED)  # noqa: ASYNC222 - at once
+            with waiting.counting_time() as clock:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(clock.run)
+                    await trio.sleep(10)
+                    assert clock.now() == pytest.approx(10 * waiting.AT_LEAST, abs=0.2)
+                    nursery.cancel_scope.cancel()
+        finally:
+            child.kill()
 
 
 async def test_the_system_tells_how_long_threads_were_kept_waiting():
