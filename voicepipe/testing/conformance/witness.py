@@ -41,10 +41,11 @@ class Witness:
     def __init__(self) -> None:
         self._stops: list[tuple[float, float, float]] = []  # between two wakings, how long the process did not run
         self._woke = time.perf_counter()
-        self._over = threading.Event()
+        self._watches, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="voicepipe kit: witness", daemon=True)
         if WHO is not None:
             self._thread.start()
+            self._watches.wait()
 
     def stopped_s(self, began: float, ended: float) -> float:
         """For how long the process did not run between two moments of `perf_counter`, in s.
@@ -63,7 +64,8 @@ class Witness:
             self._thread.join()
 
     def _run(self) -> None:
-        excused_s = _excused_s()
+        self._woke, excused_s = time.perf_counter(), _excused_s()
+        self._watches.set()
         while not self._over.is_set():
             time.sleep(TICK_S)
             now, excused = time.perf_counter(), _excused_s()
