@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 import pickle
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.components.secrets import MOST_OF_FRAGMENT, SHORTEST, RecentSecrets, Secrets
+from voicepipe.components.quoted_keys import MOST_OF_FRAGMENT
+from voicepipe.components.secrets import SHORTEST, RecentSecrets, Secrets
 from voicepipe.config.interpolate import without_literals
 
 texts = st.text(min_size=SHORTEST).filter(lambda text: len(text.strip()) >= SHORTEST)
@@ -121,10 +123,59 @@ def test_no_part_of_a_key_stays(said, left):
     assert key_concealed(said) == left
 
 
+ESCAPES = {
+    "by JSON, in JSON, in JSON": lambda key: json.dumps(json.dumps(json.dumps(key))),
+    "by JSON that is fit for HTML": lambda key: json.dumps(key).replace("+", "\\u002B").replace("/", "\\u002f"),
+    "by JSON, each letter": lambda key: "".join(f"\\u{ord(letter):04x}" for letter in key),
+    "by Python, each byte": lambda key: "".join(f"\\x{byte:02x}" for byte in key.encode()),
+    "by percent twice": lambda key: quote(quote(key, safe=""), safe=""),
+    "by percent, each byte": lambda key: "".join(f"%{byte:02X}" for byte in key.encode()),
+    "by HTML, each letter": lambda key: "".join(f"&#{ord(letter)};" for letter in key),
+    "by HTML, in hex": lambda key: "".join(f"&#x{ord(letter):x};" for letter in key),
+    "by HTML, in HTML": lambda key: html.escape(html.escape(key)),
+    "in hex, in capitals": lambda key: key.encode().hex().upper(),
+    "in capitals": str.upper,
+    "as a list": lambda key: str(list(key)),
+    "with blanks": " ".join,
+    "with NULs": "\0".join,
+    "with soft hyphens": "\u00ad".join,
+    "over lines of HTML": lambda key: f"{key[:9]}<br>\n{key[9:18]}<wbr/>{key[18:]}",
+    "over lines with backslashes": lambda key: f"{key[:9]}\\\n{key[9:18]}\\\n{key[18:]}",
+    "over lines with hyphens": lambda key: f"{key[:9]}-\n{key[9:18]}-\n{key[18:]}",
+    "in colour": lambda key: f"{key[:9]}\x1b[31m{key[9:18]}\x1b[0m{key[18:]}",
+    "in base64 of JSON, in capitals": lambda key: b64encode(json.dumps({"k": key}).encode()).decode().upper(),
+    "in base64 that is cut": lambda key: b64encode(f"ada:{key}".encode()).decode()[:-12],
+    "in base64 over lines": lambda key: encodebytes(f"{'ada' * 14}:{key}".encode()).decode(),
+    "by one star": lambda key: f"{key[:10]}*{key[-10:]}",
+    "by a word in brackets": lambda key: f"{key[:10]}[...]{key[-10:]} {key[:10]}<redacted>{key[-10:]}",
+    "by its middle": lambda key: key[3:-3],
+}
+KEYS = [
+    KEY,
+    "canary-0123456789/abcdefghij+ABCDEFG",
+    "t%41k%2Fen&x=1\"q'zÅ¼",
+    "pass word/with spaces 99",
+    "00112233445566778899aabb",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("way", ESCAPES)
+def test_no_way_to_escape_a_key_shows_it(way, key):
+    secrets = Secrets()
+    secrets.add(key, "\0", key=True)
+    said = ESCAPES[way](key)
+    concealed = secrets.conceal(f"denied: {said}; was sent")
+    assert concealed.startswith("denied:")
+    assert concealed.endswith("was sent")
+    assert "\0" in concealed
+    assert len(concealed) < len(f"denied: {said}; was sent") - len(key) // 2
+
+
 @given(st.text(), st.integers(0, len(KEY)), st.integers(0, len(KEY)), st.text())
 def test_no_long_part_stays_whatever_stands_around_it(before, begin, end, after):
     concealed = key_concealed(before + KEY[begin:end] + after).replace("${KEY}", "\0")
-    longest = 2 * MOST_OF_FRAGMENT - 1
+    longest = MOST_OF_FRAGMENT + 5  # the key has five characters that are neither letter nor digit
     assert not any(KEY[at : at + longest] in concealed for at in range(len(KEY) - longest + 1))
 
 

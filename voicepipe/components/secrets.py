@@ -2,8 +2,8 @@
 
 A message quotes a secret as it is, escaped (`repr`, JSON, percent-encoding, HTML), inside base64 as in HTTP's Basic
 authentication, wrapped over lines, cut off, or masked by its vendor (`sk-pr***************abcd`). `Secrets.conceal`
-finds each of these. It must see the text as it came: once white space is folded or the text is cut, a secret that has
-white space in it, or was cut through, is no longer found.
+finds each of these, with `quoted_keys` also what nobody has listed. It must see the text as it came: once white space
+is folded or the text is cut, a secret that has white space in it, or was cut through, is no longer found.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from base64 import b64encode, urlsafe_b64encode
 from collections import deque
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import quote, quote_plus
+
+from voicepipe.components.quoted_keys import QuotedKey, in_base64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,13 +30,9 @@ it would garble messages, and not concealing it would show it."""
 SHORTEST_INSIDE = 8
 """A shorter value of a plain option is only found as a word of its own: `test` is no part of `latest`."""
 
-MOST_OF_FRAGMENT = 12
-"""A longer beginning, end or middle of a secret does not stay, in characters; of a short secret no half of it."""
-
 _NAME = re.compile(r"(?i)(?:key|token|secret|password|passwd|credential|authorization|cookie)s?$")
-_MASK = re.compile(r"\*{2,}|•{2,}|\.{2,}|…|x{4,}|X{4,}")
+_MASK = re.compile(r"\*+|[•●█]+|\.{2,}|…|[xX#_-]{4,}|\[[\w .…*-]*\]|<[\w .…*-]*>|\([\w .…*-]*\)|\{[\w .…*-]*\}")
 _LEAST_BESIDE_MASK = 4
-_BETWEEN = r"(?:\s|\\[nrt])*"
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
 
 
@@ -132,9 +129,7 @@ class _LookedFor:
                 if len(form) >= SHORTEST and form.strip():
                     (self._whole if whole else self._words).setdefault(form, shown)
         self._keys = [(key.strip(), written[key]) for key in sorted(keys, key=len, reverse=True)]
-        self._wrapped = [
-            (re.compile(_BETWEEN.join(map(re.escape, "".join(key.split())))), shown) for key, shown in self._keys
-        ]
+        self._quoted = [(QuotedKey(key), shown) for key, shown in self._keys]
 
     def conceal(self, text: str) -> str:
         whole = [form for form in self._whole if form in text]
@@ -147,10 +142,9 @@ class _LookedFor:
             ]
             shown = self._words | self._whole
             text = re.sub("|".join(patterns), lambda found: shown[found[0]], text)
-        for pattern, written in self._wrapped:
-            text = pattern.sub(lambda _found, written=written: written, text)  # type: ignore[misc]
+        for quoted_key, written in self._quoted:
+            text = _replaced(text, quoted_key.find(text), written)
         for key, written in self._keys:
-            text = _replaced(text, _fragments(text, key), written)
             text = _replaced(text, _masked(text, key), written)
         return text
 
@@ -160,6 +154,7 @@ def _forms(value: str) -> Iterator[str]:
     for plain in {value: None, value.strip(): None, " ".join(value.split()): None}:
         data = plain.encode(errors="surrogatepass")
         in_json = json.dumps(plain)[1:-1]
+        yield data.decode("latin-1")  # UTF-8 that was read as Latin-1
         yield from (plain, repr(plain)[1:-1], ascii(plain)[1:-1], repr(data)[2:-1])
         in_text = json.dumps(plain, ensure_ascii=False)[1:-1]
         yield from (in_json, in_text, json.dumps(in_json)[1:-1])
@@ -170,40 +165,19 @@ def _forms(value: str) -> Iterator[str]:
             yield _PERCENT.sub(lambda found: found[0].lower(), encoded)
         if len(plain) >= SHORTEST_KEY:
             yield data.hex()
-            yield from _in_base64(data)
-
-
-def _in_base64(data: bytes) -> Iterator[str]:
-    """What stands in base64 that encodes the data somewhere inside, such as `user:password`; its edges are others'."""
-    for before in range(3):
-        after = -(before + len(data)) % 3
-        begin, end = -(-before * 8 // 6), (before + len(data)) * 8 // 6
-        for encode in (b64encode, urlsafe_b64encode):
-            yield encode(bytes(before) + data + bytes(after)).decode()[begin:end]
-
-
-def _fragments(text: str, key: str) -> Iterator[tuple[int, int]]:
-    """Where a part of a key stands that is too long to stay."""
-    size = min(MOST_OF_FRAGMENT, len(key) // 2)
-    if size < SHORTEST_KEY:
-        return
-    # Any part that is twice as long holds one of these blocks whole, a beginning or an end that is as long one too.
-    for start in (*range(0, len(key) - size, size), len(key) - size):
-        at = text.find(key[start : start + size])
-        while at >= 0:
-            begin, end = at, at + size
-            while begin and at - begin < start and text[begin - 1] == key[start - (at - begin) - 1]:
-                begin -= 1
-            while end < len(text) and start + end - at < len(key) and text[end] == key[start + end - at]:
-                end += 1
-            yield begin, end
-            at = text.find(key[start : start + size], end)
+            yield from in_base64(data)
 
 
 def _masked(text: str, key: str) -> Iterator[tuple[int, int]]:
     """Where a mask stands between the beginning and the end of a key, or beside one of them."""
+    if key[:2] not in text and key[-2:] not in text:
+        return
     for mask in _MASK.finditer(text):
+        # Two characters on one side, at the least: most marks have neither, and are passed over fast.
         most = min(len(key) - 1, mask.start())
+        around = text[mask.start() - most : mask.start()], text[mask.end() : mask.end() + len(key) - 1]
+        if key[:2] not in around[0] and key[-2:] not in around[1]:
+            continue
         before = next((size for size in range(most, 0, -1) if text.startswith(key[:size], mask.start() - size)), 0)
         after = next((size for size in range(len(key) - 1, 0, -1) if text.startswith(key[-size:], mask.end())), 0)
         if before + after >= _LEAST_BESIDE_MASK:

@@ -89,6 +89,8 @@ def _read(text: str, file: Path, variables: dict[str, str]) -> Iterator[Problem]
         begin = _end(_SPACE, text, at)
         try:
             name, value, at = _variable(text, begin)
+            if (nul := text.find("\0", begin, at)) >= 0:
+                raise _Mistake(nul, name, "holds a NUL", "take it out: no variable can hold one")  # noqa: TRY301
             if name in first:
                 message = f"was set in line {first[name]} already"
                 raise _Mistake(begin, name, message, "keep one of the two")  # noqa: TRY301 - one way to report

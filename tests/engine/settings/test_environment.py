@@ -81,6 +81,8 @@ def test_values(read, text, value):
 
 
 MISTAKES = [
+    ("A=b\0c", (1, 4), "A", "holds a NUL"),
+    ('B=1\nA="b\n\0c"\nD=2', (3, 1), "A", "holds a NUL"),
     ('A="b', (1, 3), "A", "the quote is not closed"),
     ("A='b", (1, 3), "A", "the quote is not closed"),
     ("A='C:\\'", (1, 3), "A", "the quote is not closed"),
