@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -207,6 +208,40 @@ def test_a_name_of_several_words(tmp_path):
     assert "${MY_OWN_VENDOR_API_KEY}" in test.read_text(encoding="utf-8")
     adapter = service.with_name("adapter.py").read_text(encoding="utf-8")
     assert 'tts = Adapter(\n    name="my-own_vendor",\n    role="tts",\n' in adapter
+
+
+@pytest.mark.parametrize("name", ["acme", "acmespeech", "my-acme", "acme-acme", "test-acme", "open-acme"])
+@pytest.mark.parametrize("over", OVERS)
+def test_a_name_with_the_template_s_own_in_it(name, over, tmp_path):
+    """The templates are for `acme`: each place gets the name once, whatever is in the name."""
+    assert new_adapter(name, "tts", over, tmp_path) == 0
+    package = tmp_path / f"voicepipe-{name}"
+    assert new_adapter("parrot", "tts", over, tmp_path) == 0
+    snake, camel = name.replace("-", "_"), "".join(map(str.capitalize, name.split("-")))
+    for file in (tmp_path / "voicepipe-parrot").rglob("*.*"):
+        if file.is_file():
+            ours = package / str(file.relative_to(tmp_path / "voicepipe-parrot")).replace("parrot", snake)
+            text = file.read_text(encoding="utf-8")
+            for parrot, own in (("_parrot", f"_{snake}"), ("PARROT", snake.upper()), ("Parrot", camel)):
+                text = text.replace(parrot, own)
+            assert ours.read_text(encoding="utf-8") == text.replace("parrot", name), ours
+
+
+@pytest.mark.parametrize("over", ["http", "websocket"])
+def test_the_stand_in_runs_by_itself(over, packages, path):
+    pytest.importorskip(NEEDS[over])
+    stand_in = subprocess.Popen(
+        [sys.executable, "tests/example_server.py", "0"],
+        cwd=packages["stt", over],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with stand_in:
+        said = stand_in.stdout.readline()
+        stand_in.send_signal(signal.SIGINT)
+        assert re.fullmatch(r"(http|ws)://127\.0\.0\.1:\d+, with the key test-key\n", said)
+    assert stand_in.returncode == 0
 
 
 def test_what_is_there_is_left_alone(tmp_path, capsys):

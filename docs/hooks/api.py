@@ -77,6 +77,10 @@ def _is_function(what: object) -> bool:
 def _class(cls: type) -> Iterator[str]:
     yield _document(cls.__doc__ or "")
     yield developer_table(cls)
+    making = vars(cls).get("__init__")
+    if isinstance(making, FunctionType) and SECTION.search(f"{inspect.getdoc(making) or ''}\n"):
+        yield f"```python\n{_signature(cls.__name__, making).removesuffix(' -> None')}\n```"
+        yield _document(making.__doc__ or "")
     for name, member in vars(cls).items():
         if name.startswith("_") or not (doc := inspect.getdoc(member)):
             continue

@@ -163,12 +163,18 @@ def _code(value: Any) -> str:
     return f"`{text}`"
 
 
+LONGEST_DEFAULT = 60
+"""How long a default may be that a signature shows."""
+
+
 def default_code(value: Any) -> str:
     """A default as code; what has no name and no short form is `...`, as in stubs."""
     if callable(value):
         name = getattr(value, "__qualname__", "...")
         return "..." if "<" in name else name
     text = repr(value)
+    if len(text) > LONGEST_DEFAULT:
+        return "..."
     return f"{type(value).__qualname__}(...)" if " at 0x" in text else text
 
 

@@ -185,6 +185,56 @@ async def test_an_end_is_an_error_with_its_reason():
             await messages.send("more")
 
 
+def refused_by(code, reason):
+    """What a vendor means by some of its close codes."""
+    if code != 4001:
+        return None
+    return ComponentError("does not take the key", retryable=False, answered=reason, hint="is ${KEY} set?")
+
+
+@pytest.mark.parametrize("use", ["receive", "due", "send"])
+async def test_a_close_code_can_mean_a_refusal(use):
+    async def converse(socket):
+        await socket.recv()
+        await socket.aclose(4001, "Not Authorized")
+
+    async with served(converse) as url, opened(url) as websocket:
+        messages = Messages(websocket, timeout_s=LONG_S, closed=refused_by)
+        await messages.send("hello")
+        if use == "send":
+            await websocket.wait_closed()
+        again = ("more",) if use == "send" else ()
+        with pytest.raises(ComponentError, match="does not take the key") as caught:
+            await getattr(messages, use)(*again)
+    assert (caught.value.retryable, caught.value.answered) == (False, "Not Authorized")
+    assert caught.value.hint == "is ${KEY} set?"
+    assert isinstance(caught.value.__cause__, ConnectionClosed)
+
+
+@pytest.mark.parametrize("code", [1000, 1011, 4008])
+async def test_another_close_code_is_a_connection_that_broke(code):
+    async def converse(socket):
+        await socket.aclose(code, "bye")
+
+    async with served(converse) as url, opened(url) as websocket:
+        with pytest.raises(ComponentError, match=f"ended early, closed with code {code}") as caught:
+            await Messages(websocket, timeout_s=LONG_S, closed=refused_by).receive()
+    assert caught.value.retryable
+    assert caught.value.answered == "bye"
+
+
+async def test_a_connection_that_is_cut_has_no_code():
+    async def converse(socket):
+        await trio.aclose_forcefully(socket.stream)
+
+    def never(code, reason):
+        raise AssertionError((code, reason))
+
+    async with served(converse) as url, opened(url) as websocket:
+        with pytest.raises(ComponentError, match="the connection ended early"):
+            await Messages(websocket, timeout_s=LONG_S, closed=never).receive()
+
+
 async def test_what_is_due_and_does_not_come(autojump_clock):
     class Silent:
         async def recv(self):

@@ -10,6 +10,7 @@ import hum
 import parrot
 import pytest
 import trio
+from attrs import frozen
 
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
@@ -18,6 +19,13 @@ from voicepipe.testing import check_language_model, check_speech_to_text, check_
 from voicepipe.testing.conformance.cancelling import chosen, counting_steps
 
 QUICK = conformance.Limits(streams=10, cancels=10, idle_s=0.05)
+
+
+@frozen
+class SlipOptions:
+    """Options of an adapter that stands in this file."""
+
+
 FEW = ["a_reply_ends_once", "an_empty_reply_says_so", "other_faults_are_noticed"]
 
 
@@ -297,3 +305,43 @@ async def test_a_fault_that_is_told_too_late_is_not_noticed():
     )
     with pytest.raises(conformance.ConformanceError, match=r"a_stall_is_noticed: a stream did not open within 0\.1 s"):
         await kit.check(["a_stall_is_noticed"])
+
+
+async def test_a_slip_of_the_adapter_s_is_told_with_its_line():
+    class Slipping(parrot.Parrot):
+        @asynccontextmanager
+        async def respond(self, request):
+            async with super().respond(request) as reply:
+                yield reply.no_such_thing
+
+    @asynccontextmanager
+    async def opening(options, resources):
+        yield Slipping(parrot.ParrotOptions())
+
+    adapter = Adapter(name="parrot", role="llm", options=SlipOptions, open=opening)
+    kit = conformance.language_model(adapter, SlipOptions(), faults={"refuse": SlipOptions()})
+    line = Slipping.respond.__wrapped__.__code__.co_firstlineno + 3
+    with pytest.raises(conformance.ConformanceError) as raised:
+        await kit.check(["a_reply_ends_once", "a_refusal_is_told"])
+    ends, told = raised.value.report.failed
+    place = f", in test_kit.py:{line} (respond)"
+    assert ends.message.startswith("it failed: ComponentError: parrot: AttributeError: ")
+    assert ends.message.endswith(place)
+    assert told.message.startswith("what came was no ComponentError, but AttributeError: ")
+    assert told.message.endswith(place)
+
+
+async def test_throttling_without_a_time_says_how_to_hand_it_in():
+    class Throttled(parrot.Parrot):
+        @asynccontextmanager
+        async def respond(self, request):
+            raise ComponentError("too many", retryable=True)
+            yield
+
+    options = parrot.ParrotOptions()
+    kit = conformance.language_model(parrot.adapter(Throttled), options, faults={"throttled": options})
+    with pytest.raises(conformance.ConformanceError) as raised:
+        await kit.check(["throttling_is_told"])
+    (failure,) = raised.value.report.failed
+    assert failure.message.startswith("retry_after_s is None, the service said how long to wait: ")
+    assert '`"throttled": None`' in failure.means

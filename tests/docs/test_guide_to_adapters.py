@@ -6,12 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from doc_pages import ROOT, block_titled, blocks_in
 from following import GUIDE, follow
 from installing import metadata_of
 from patience import LONG_S
+
+from voicepipe import cli
 
 PLUGIN = ("-p", "voicepipe.testing.plugin", "-p", "no:cacheprovider")
 MAIN = "import sys; from voicepipe.cli import main; sys.exit(main())"
@@ -105,17 +108,45 @@ def test_the_files_that_the_guide_names_are_those_of_the_package(package):
     assert [file for file in named if not (package / file).exists()] == []
 
 
+def test_two_roles_are_put_into_one_package(tmp_path, monkeypatch):
+    """The commands of the page, but for pip; then a check of each role's, of its stand-in as well."""
+    pytest.importorskip("websockets", reason="make setup")
+    (text,) = (block.text for block in blocks_in(ROOT / GUIDE) if "--into second" in block.text)
+    monkeypatch.chdir(tmp_path)
+    for line in text.splitlines():
+        command = line.removeprefix("$ ")
+        if command.startswith("voicepipe "):
+            assert cli.main(command.split()[1:]) == 0
+        elif command.startswith("cd "):
+            package = tmp_path / command.removeprefix("cd ")
+            monkeypatch.chdir(package)
+        elif command.startswith("pip "):
+            assert command.endswith("&& pytest tests && pytest voice_tests")
+        else:
+            subprocess.run(["/bin/bash", "-ec", command], check=True)
+    project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {one.partition(">")[0] for one in project["dependencies"]} == {"voicepipe-telephony", "websockets", "httpx"}
+    assert project["entry-points"] == {
+        "voicepipe.stt": {"acme": "voicepipe_acme.adapter:stt"},
+        "voicepipe.tts": {"acme": "voicepipe_acme.voice_adapter:tts"},
+    }
+    for tests in ("tests", "voice_tests"):
+        ran = run(package, "-m", "pytest", "-q", *PLUGIN, tests, "-k", "broken or unauthorised or wrong_key")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert "2 passed" in ran.stdout
+
+
 def test_the_kit_s_page(tmp_path):
     pytest.importorskip("espeakng_loader", reason="make setup")
     page = "docs/how-to/test-with-the-kit.md"
-    for title in ("test_espeak.py", "test_call.py", "checking.py"):
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    for title in ("test_espeak.py", "test_call.py", "checking.py", "test_vosk.py"):
         (tmp_path / title).write_text(block_titled(page, title), encoding="utf-8")
     config = ("-c", ROOT / "pyproject.toml", "--rootdir", tmp_path)
-    ran = run(
-        tmp_path, "-m", "pytest", "-q", *PLUGIN, *config, "test_call.py", "test_espeak.py", "-k", "question or broken"
-    )
+    tests = ("test_call.py", "test_espeak.py", "test_vosk.py", "-k", "question or broken or the_words_are_heard")
+    ran = run(tmp_path, "-m", "pytest", "-q", *PLUGIN, *config, *tests)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "2 passed" in ran.stdout
+    assert "3 passed" in ran.stdout
     (text,) = (block.text for block in blocks_in(ROOT / page) if block.language == "text")
     from voicepipe.testing.conformance import speech  # noqa: PLC0415
 

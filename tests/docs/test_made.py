@@ -168,3 +168,17 @@ def test_signatures_read_as_they_are_called():
     assert "async with open_call(" in text
     assert "with pin() as Snapshot" in text
     assert "await reload(*, trigger: str = 'api', force: bool = False) -> ReloadOutcome" in text
+
+
+def test_a_class_that_is_no_record_shows_how_it_is_made():
+    text = public_api("voicepipe.wire.websocket")
+    assert "```python\nMessages(\n    websocket: Any,\n    *,\n    timeout_s: float,\n    closed: " in text
+    assert "\n- `timeout_s`: how long the other side may take nothing" in text
+    assert "-> None\n```" not in text.partition("### `Messages`")[2].partition("await send")[0]
+
+
+def test_signatures_leave_out_defaults_that_are_long():
+    kit = public_api("voicepipe.testing.conformance")
+    assert "    requests: Sequence[ReplyRequest] = ...,\n" in kit
+    assert "    language: str | None = None,\n" in kit
+    assert max(map(len, re.findall(r"^    \w+: .* = .*$", kit, re.MULTILINE))) < 120

@@ -164,13 +164,17 @@ _ROLE_WORDS: dict[Role, dict[str, str]] = {
     "llm": {"WHAT": "A language model", "KIT": "language_model", "MODEL": "parrot"},
     "tts": {"WHAT": "Text-to-speech", "KIT": "text_to_speech", "MODEL": "hum"},
 }
-_SPEECH_HOLE = "# HOLE: speech=(AudioFormat(8000), recording) and words='what is said in it', once it hears words\n"
+_SPEECH_HOLE = """\
+# HOLE: speech=(AudioFormat(8000), recording) and words='what is said in it', once it hears words;
+# "Test with the kit" in voicepipe's documentation shows how `voicepipe.testing.open_speaker` makes a recording
+"""
 _OTHERS: dict[Role, str] = {
     "stt": "{type: pocketsphinx, phrases: [hello, good morning, goodbye]}",
     "llm": "{type: scripted, script: script.yaml}",
     "tts": "{type: espeak}",
 }
 """What stands beside it in the example: embedded parts, which need no server and no model."""
+_SERVER_FIRST = "python tests/example_server.py    # the stand-in, until `base_url` and the key are the service's\n"
 _KEYED: frozenset[Over] = frozenset({"http", "websocket"})
 """What asks for a key."""
 _TEMPLATES = files("voicepipe.commands") / "templates"
@@ -191,10 +195,9 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
         "SPEECH_HOLE": _SPEECH_HOLE if role == "stt" else "",
         "NOBODY": "http://127.0.0.1:1" if over == "http" else "ws://127.0.0.1:1",
         "CHECK_WITH": "--allow-missing-secrets " if over in _KEYED else "",
-        "GREETING": "    greeting: Good morning. This is a test of acme.\n" if role == "llm" else "",
-        "KEY_FIRST": f" (first, `export {names.snake.upper()}_API_KEY=...`, and a service at `base_url`)"
-        if over in _KEYED
-        else "",
+        "GREETING": f"    greeting: Good morning. This is a test of {names.name}.\n" if role == "llm" else "",
+        "TERMINALS": "three" if over in _KEYED else "two",
+        "SERVER_FIRST": f"{_SERVER_FIRST}export {names.snake.upper()}_API_KEY=test-key\n" if over in _KEYED else "",
         **{one.upper(): own if one == role else other for one, other in _OTHERS.items()},
     }
     made = {
@@ -224,15 +227,16 @@ def _path(module: str, file: str) -> str:
 def _filled(templates: tuple[str, ...], words: dict[str, str], names: Names, role: Role) -> str:
     """Some templates, one after the other, with everything in its place."""
     parts = ((_TEMPLATES / f"{template.format(role=role)}.txt").read_text(encoding="utf-8") for template in templates)
-    text = re.sub(r"@([A-Z_]+)@", lambda match: words[match[1]], "".join(parts))
-    for acme, name in (
-        ("voicepipe-acme", names.distribution),
-        ("voicepipe_acme", f"voicepipe_{names.snake}"),
-        ("test_acme", f"test_{names.snake}"),
-        ("open_acme", f"open_{names.snake}"),
-        ("ACME", names.snake.upper()),
-        ("Acme", names.camel),
-        ("acme", names.name),
-    ):
-        text = text.replace(acme, name)
-    return text
+    named = {
+        "voicepipe-acme": names.distribution,
+        "voicepipe_acme": f"voicepipe_{names.snake}",
+        "test_acme": f"test_{names.snake}",
+        "open_acme": f"open_{names.snake}",
+        "ACME": names.snake.upper(),
+        "Acme": names.camel,
+        "acme": names.name,
+    }
+    # In one pass: an adapter may be called acme itself, or acme-speech.
+    return re.sub(
+        f"@([A-Z_]+)@|{'|'.join(named)}", lambda match: words[match[1]] if match[1] else named[match[0]], "".join(parts)
+    )

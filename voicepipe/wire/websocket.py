@@ -179,15 +179,23 @@ async def _drain(websocket: Any) -> None:
 class Messages:
     """The messages of a WebSocket, text as str and binary ones as bytes; what goes wrong is a `ComponentError`."""
 
-    def __init__(self, websocket: Any, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        websocket: Any,
+        *,
+        timeout_s: float,
+        closed: Callable[[int, str], ComponentError | None] | None = None,
+    ) -> None:
         """Takes a connection of `websockets.trio`.
 
         Args:
             websocket: the connection.
             timeout_s: how long the other side may take nothing, or owe something, in s.
+            closed: makes the error of a connection that the other side closed, from its code and reason, for services
+                that refuse by closing: a wrong key is 4001, say. None, or if it returns None: the connection broke.
 
         """
-        self._websocket, self._timeout_s = websocket, timeout_s
+        self._websocket, self._timeout_s, self._meant = websocket, timeout_s, closed
         self._closed = import_module("websockets.exceptions").ConnectionClosed
 
     async def send(self, message: bytes | str) -> None:
@@ -203,7 +211,7 @@ class Messages:
         except trio.TooSlowError as error:
             raise ComponentError(f"took nothing for {self._timeout_s:g} s") from error
         except self._closed as error:
-            raise _ended("the connection broke", error) from error
+            raise self._ended("the connection broke", error) from error
 
     async def receive(self) -> bytes | str:
         """The next message, however long it takes. A cancelled `receive` loses none.
@@ -215,7 +223,7 @@ class Messages:
         try:
             message: bytes | str = await self._websocket.recv()
         except self._closed as error:
-            raise _ended("the connection ended early", error) from error
+            raise self._ended("the connection ended early", error) from error
         return message
 
     async def due(self) -> bytes | str:
@@ -231,9 +239,10 @@ class Messages:
         except trio.TooSlowError as error:
             raise ComponentError(f"nothing came for {self._timeout_s:g} s") from error
 
-
-def _ended(what: str, error: Any) -> ComponentError:
-    """The error of a connection that has ended, with the reason that was given, by whichever side."""
-    if error.rcvd is not None:
-        return ComponentError(f"{what}, closed with code {error.rcvd.code}", answered=shortened(error.rcvd.reason))
-    return ComponentError(what, answered=shortened(error.sent.reason if error.sent is not None else ""))
+    def _ended(self, what: str, error: Any) -> ComponentError:
+        """The error of a connection that has ended, with the reason that was given, by whichever side."""
+        if error.rcvd is None:
+            return ComponentError(what, answered=shortened(error.sent.reason if error.sent is not None else ""))
+        meant = self._meant(error.rcvd.code, error.rcvd.reason) if self._meant is not None else None
+        told = ComponentError(f"{what}, closed with code {error.rcvd.code}", answered=shortened(error.rcvd.reason))
+        return meant or told

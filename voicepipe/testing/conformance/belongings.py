@@ -93,7 +93,7 @@ async def nothing_more_than(before: Belongings, settle_s: float, resources: Reso
             gc.collect()  # what only a cycle holds is not held
             if not (extra := belongings(resources).more_than(before)):
                 return
-            raise Failed(f"there is still {in_words(extra)}")
+            raise Failed(f"there is still {in_words(extra)}; those of a test server in this process count too")
         await trio.sleep(LOOK_S)
 
 

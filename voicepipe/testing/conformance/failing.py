@@ -16,7 +16,7 @@ from voicepipe.testing.conformance.belongings import belongings, nothing_more_th
 from voicepipe.testing.conformance.kit import Check, checks
 from voicepipe.testing.conformance.loop import longest_quiet
 from voicepipe.testing.conformance.subject import THREADS, Bench
-from voicepipe.testing.conformance.verdicts import Failed, Skipped
+from voicepipe.testing.conformance.verdicts import Failed, Skipped, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +56,12 @@ The service said what is wrong, or ended the connection, and the call was told o
 had to run out, or the adapter, or the vendor's library, tried again by itself after a pause. Meanwhile the caller hears
 nothing. Judge the end of an answer when it comes, and switch the library's retries off: the call fails over, which is
 quicker, and a circuit breaker decides when to try again. Only `stall` and `deaf` are left to a deadline."""
+
+UNSAID = f"""\
+{MEND}
+
+A service that refuses without saying how long to wait is handed in as a `server_error`, such as
+`"server_error: too many"`, and `"throttled": None`: an adapter does not make up a time."""
 
 QUIET_S = 0.5
 """How long nothing may happen before a fault is told that the service itself tells."""
@@ -154,7 +160,8 @@ async def _failure(kind: FaultKind, subject: Subject[Any], options: Any) -> Comp
                 return leaf
         if any(isinstance(leaf, Failed | trio.Cancelled | KeyboardInterrupt) for leaf in leaves):
             raise
-        said = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves)
+        module = subject.adapter.options.__module__
+        said = "; ".join(f"{type(leaf).__name__}: {leaf}{place_of(leaf, module)}" for leaf in leaves)
         raise Failed(f"what came was no ComponentError, but {said}") from raised
     if kind.may_be_empty and _says_that_it_is_empty(events):
         return None
@@ -175,7 +182,9 @@ def _judge(kind: FaultKind, error: ComponentError) -> None:
     if kind.hinted and not error.hint.strip():
         raise Failed(f"it has no hint for the operator: {error}")
     if kind.waits and not (error.retry_after_s and error.retry_after_s > 0):
-        raise Failed(f"retry_after_s is {error.retry_after_s!r}, the service said how long to wait: {error}")
+        raise Failed(
+            f"retry_after_s is {error.retry_after_s!r}, the service said how long to wait: {error}", means=UNSAID
+        )
 
 
 AWAY = ("refuse", "unauthorised")

@@ -12,7 +12,7 @@ from attrs import frozen
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.testing.conformance.generators import watching_generators
 from voicepipe.testing.conformance.subject import Subject
-from voicepipe.testing.conformance.verdicts import ConformanceError, Failed, Failure, Report, Skipped
+from voicepipe.testing.conformance.verdicts import ConformanceError, Failed, Failure, Report, Skipped, place_of
 from voicepipe.testing.conformance.waiting import counting_time
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Conformance:
             except (Exception, BaseExceptionGroup) as error:
                 if uncancelled(error) is None:
                     raise  # somebody else cancelled the check
-                raise _verdict(error) from error
+                raise _verdict(error, self.subject.adapter.options.__module__) from error
 
     async def check(self, names: Iterable[str] = ()) -> Report:
         """Runs all checks, or those of some names.
@@ -99,12 +99,12 @@ class Conformance:
         trio.run(self.check)
 
 
-def _verdict(error: BaseException) -> BaseException:
+def _verdict(error: BaseException, module: str) -> BaseException:
     """What a check raised, as a verdict: its own, or that the component failed where it should not have."""
     leaves = list(leaves_of(error))
     for kind in (KeyboardInterrupt, Failed, Skipped):
         for leaf in leaves:
             if isinstance(leaf, kind):
                 return leaf
-    said = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves)
+    said = "; ".join(f"{type(leaf).__name__}: {leaf}{place_of(leaf, module)}" for leaf in leaves)
     return Failed(f"it failed: {said}")

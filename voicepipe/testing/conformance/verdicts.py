@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+
+from voicepipe.errors import errors_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,3 +91,21 @@ def in_words(items: Iterable[object], most: int = 6) -> str:
     shown = [str(item) for item in items]
     more = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def place_of(error: BaseException, module: str) -> str:
+    """Where an adapter's own code was when an error arose, for the end of a sentence; empty if it was elsewhere.
+
+    Args:
+        error: what was raised; its causes are looked at too.
+        module: one of the adapter's modules: those beside it count as well.
+
+    """
+    package = module.rpartition(".")[0] or module
+    place = ""
+    for one in (error, *errors_behind(error)):
+        for frame, line in traceback.walk_tb(one.__traceback__):
+            name = str(frame.f_globals.get("__name__", ""))
+            if name == package or name.startswith(f"{package}."):
+                place = f", in {Path(frame.f_code.co_filename).name}:{line} ({frame.f_code.co_name})"
+    return place
