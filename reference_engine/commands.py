@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from reference_engine.control.sockets import default_control_path
 from reference_engine.errors import EngineError
+from reference_engine.settings.settings import default_control_path
 from voicepipe import __version__, run_program
 
 if TYPE_CHECKING:

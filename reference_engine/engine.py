@@ -18,9 +18,10 @@ from reference_engine.control.app import Control
 from reference_engine.control.server import serve_admin, serve_control
 from reference_engine.control.sockets import address_of, claimed_port, claimed_socket
 from reference_engine.lifecycle.readiness import Readiness
+from reference_engine.lifecycle.signals import reload_on_signals
 from reference_engine.lifecycle.stopping import Stopping
 from reference_engine.lifecycle.systemd import ServiceManager
-from reference_engine.reloads.reloading import Reloading, reload_on_signals
+from reference_engine.reloads.reloading import Reloading
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls
 from reference_engine.reports.metrics import Metrics

@@ -7,7 +7,8 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from voicepipe.components.registry import ROLES, installed
+from voicepipe.components.registry import installed
+from voicepipe.roles import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,12 @@ import trio
 import trio.testing
 from attrs import frozen
 
-from voicepipe.components.registry import ROLES, Adapter, Registry
+from voicepipe.components.registry import Adapter, Registry
 from voicepipe.components.values import File
 from voicepipe.config.settings import ComponentSettings
 from voicepipe.errors import Location
 from voicepipe.pipelines.pipeline_set import open_pipeline_set
+from voicepipe.roles import ROLES
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from voicepipe.components.protocols import Component, Resources, Role
+    from voicepipe.components.protocols import Component, Resources
     from voicepipe.errors import Problem
     from voicepipe.pipelines.outcome import ReloadOutcome
     from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent
+    from voicepipe.roles import Role
 
 
 @frozen

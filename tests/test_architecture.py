@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import warnings
 from fnmatch import fnmatch
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -25,7 +27,7 @@ OTHERS = [
     path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__) and not path.is_relative_to(PEERS)
 ]
 
-MOST_LINES = 420
+USUAL_LINES = 400
 SANS_IO = (
     "voicepipe/*/wire.py",
     "voicepipe/transports/audiosocket/audio.py",
@@ -178,10 +180,87 @@ def test_whatever_is_imported_first_can_be(module):
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
 
 
-@pytest.mark.parametrize("package", ["calls", "pipelines", "transports", "config", "documents"])
-def test_no_part_knows_an_adapter(package):
-    paths = matching(f"voicepipe/{package}/*")
-    assert breaches(paths, lambda name: within(name, "voicepipe.adapters")) == []
+ROOMS = {
+    "voicepipe": [
+        ("roles", "audio", "text"),
+        ("errors", "clock"),
+        ("nurseries", "documents"),
+        ("components",),
+        ("tools", "wire", "transports"),
+        ("config", "adapters"),
+        ("pipelines",),
+        ("calls",),
+        ("testing",),
+        ("commands",),
+        ("public",),
+        ("__init__",),
+        ("cli",),
+    ],
+    "reference_engine": [
+        ("errors", "log", "__init__"),
+        ("settings", "upkeep"),
+        ("watch",),
+        ("sets",),
+        ("reloads",),
+        ("reports",),
+        ("calls",),
+        ("lifecycle",),
+        ("control",),
+        ("engine",),
+        ("starting",),
+        ("commands",),
+        ("cli",),
+        ("__main__",),
+    ],
+}
+"""The rooms of each package, from the bottom up: a room imports from floors below its own, and from itself.
+
+Rooms of one floor know nothing of each other.
+"""
+
+
+def room_of(module: str) -> str:
+    """`calls` for `voicepipe.calls.turns.rules`; `__init__` for the package itself."""
+    return [*module.split("."), "__init__"][1]
+
+
+def arrows(package: str) -> dict[tuple[str, str], list[str]]:
+    """From which room to which there are imports, and those; what is imported for its types counts."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, path in MODULES.items():
+        for other in modules_imported(path) if within(name, package) else ():
+            if within(other, package) and room_of(name) != room_of(other):
+                found.setdefault((room_of(name), room_of(other)), []).append(f"{name} imports {other}")
+    return found
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_arrow_runs_down(package):
+    floor = {room: number for number, rooms in enumerate(ROOMS[package]) for room in rooms}
+    assert {room_of(name) for name in MODULES if within(name, package)} == set(floor)
+    up = [each for (room, other), those in arrows(package).items() if floor[other] >= floor[room] for each in those]
+    assert up == []
+
+
+def test_the_house_can_be_taken_in_at_a_look():
+    assert len({room_of(name) for name in MODULES if within(name, "voicepipe")} - {"__init__"}) <= 20
+    assert len(arrows("voicepipe")) <= 80
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_no_module_imports_itself_in_a_circle(package):
+    """Not for its types either: two modules that need each other are one idea, or hide a third."""
+    graph = {name: modules_imported(path) - {name} for name, path in MODULES.items() if within(name, package)}
+    order = TopologicalSorter(graph)
+    try:
+        order.prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("room", ["calls", "pipelines", "transports", "config", "documents", "components", "tools"])
+def test_no_part_knows_an_adapter(room):
+    assert breaches(matching(f"voicepipe/{room}/*"), lambda name: within(name, "voicepipe.adapters")) == []
 
 
 def test_calls_do_not_know_where_pipelines_come_from():
@@ -248,11 +327,13 @@ def test_nothing_is_asyncio():
     assert breaches(files, lambda name: name.partition(".")[0] in others) == []
 
 
-def test_no_file_is_two_ideas():
-    """A file is one idea; about 150 lines is usual."""
+@pytest.mark.filterwarnings("default:where is the second idea")
+def test_long_files_are_looked_at():
+    """A file is one idea; about 150 lines is usual. The idea decides, so a long file is a warning and no failure."""
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in (*SDK, *ENGINE)}
-    long = {path: lines for path, lines in lengths.items() if lines > MOST_LINES}
-    assert long == {}, "where is the second idea in it?"
+    long = {path: lines for path, lines in lengths.items() if lines > USUAL_LINES}
+    if long:
+        warnings.warn(f"where is the second idea in {long}?", stacklevel=1)
 
 
 def loaded_by(statement: str) -> set[str]:

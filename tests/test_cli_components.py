@@ -12,11 +12,12 @@ from jsonschema import Draft202012Validator
 
 from voicepipe import cli
 from voicepipe.commands import components
-from voicepipe.components.registry import ROLES, Broken, Registry, installed
+from voicepipe.components.registry import Broken, Registry, installed
 from voicepipe.config.describe.installed import catalogue
 from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
 from voicepipe.errors import ConfigError
+from voicepipe.roles import ROLES
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from voicepipe.observers import LOG, ObserverReports, name_of
+from voicepipe.components.observers import LOG, ObserverReports, name_of
 
 HERE = __name__
 

@@ -10,7 +10,8 @@ import pytest
 from attrs import frozen
 
 from voicepipe.components import registry as registry_module
-from voicepipe.components.registry import ROLES, Adapter, Registry, installed
+from voicepipe.components.registry import Adapter, Registry, installed
+from voicepipe.roles import ROLES
 
 
 @frozen

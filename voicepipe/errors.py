@@ -24,7 +24,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from voicepipe.components.protocols import Role
+    from voicepipe.roles import Role
 
 
 AnyError = TypeVar("AnyError", bound=BaseException)

@@ -15,10 +15,11 @@ import attrs
 
 from voicepipe import Adapter, installed
 from voicepipe.calls.turns.rules_table import rules_table
-from voicepipe.components.registry import ROLES
 from voicepipe.config.describe.docstrings import said_of_fields, source_of
 from voicepipe.config.describe.fields import describe
-from voicepipe.config.sections import LAYERED, Alternatives, Definition, Layer, PipelineSection
+from voicepipe.config.resolved import Alternatives
+from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection
+from voicepipe.roles import ROLES
 from voicepipe.testing.conformance import FAULTS, language_model, speech_to_text, text_to_speech
 
 if TYPE_CHECKING:

@@ -8,15 +8,16 @@ import socket
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
 from struct import calcsize, unpack
 from typing import TYPE_CHECKING
 
 from reference_engine.errors import EngineError, hint_for_address, hint_for_path
+from reference_engine.settings.settings import default_control_path
 from voicepipe import listen_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from reference_engine.settings.settings import AdminSettings
 
@@ -25,13 +26,6 @@ BACKLOG = 128
 
 ANSWER_S = 1.0
 """How long an engine that may be listening already gets to take a connection."""
-
-
-def default_control_path() -> Path:
-    """`$XDG_RUNTIME_DIR/voicepipe/control.sock`, or `/tmp/voicepipe-<uid>/control.sock` where that is not set."""
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "voicepipe" / "control.sock"
-    return Path(f"/tmp/voicepipe-{os.geteuid()}/control.sock")  # noqa: S108 - made 0700, and its owner is checked
 
 
 @contextmanager

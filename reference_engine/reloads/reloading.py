@@ -17,10 +17,9 @@ from reference_engine.watch.watching import reload_on_changes
 from voicepipe import ConfigError, Location, Problem, Rejected, absolute_path, read_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from reference_engine.lifecycle.systemd import ServiceManager
     from reference_engine.log.log import Log
     from reference_engine.sets.served_set import ServedSet
     from reference_engine.sets.sets import Sets
@@ -203,16 +202,6 @@ class Reloading:
             return await read_in_thread(env_file or self._options.file, partial(environ_state, env_file))
         except ConfigError as error:
             return error.problems
-
-
-async def reload_on_signals(hangups: AsyncIterator[int], reloading: Reloading, manager: ServiceManager) -> None:
-    """Reloads everything for each SIGHUP, and tells systemd; a burst that comes during a reload makes one more.
-
-    A SIGHUP that came before this began is not lost: the receiver that `hangups` is of has kept it.
-    """
-    async for _signal in hangups:
-        with manager.reloading():
-            await reloading.reload(trigger="signal")
 
 
 def _unanswered(new: EngineSettings, number: int) -> Problem:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import asdict, fields_dict
 
-from reference_engine.control.sockets import default_control_path
 from reference_engine.settings.settings import (
     AdminSettings,
     EngineFile,
     EngineSettings,
     ListenerSettings,
+    default_control_path,
     is_loopback,
     settings_for_set_file,
 )

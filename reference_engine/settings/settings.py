@@ -5,6 +5,7 @@ These classes are its documentation: a field's name, type, default, bounds and d
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -14,7 +15,6 @@ from typing import Any, Literal, TypeAlias
 from attrs import Attribute, define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from reference_engine.control.sockets import default_control_path
 from voicepipe import ConfigDocument, Secret
 
 Readers: TypeAlias = Literal["owner", "group"]
@@ -45,6 +45,13 @@ def _is_host(_instance: Any, _field: Attribute[str], host: str) -> None:
 
 def _is_port(default: int) -> Any:
     return field(default=default, validator=[ge(0), le(65_535)])
+
+
+def default_control_path() -> Path:
+    """`$XDG_RUNTIME_DIR/voicepipe/control.sock`, or `/tmp/voicepipe-<uid>/control.sock` where that is not set."""
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "voicepipe" / "control.sock"
+    return Path(f"/tmp/voicepipe-{os.geteuid()}/control.sock")  # noqa: S108 - made 0700, and its owner is checked
 
 
 @frozen

@@ -9,7 +9,8 @@ from attrs import evolve, frozen
 from vendors.deepgram_listen import LINE, DeepgramListen
 from vendors.serving import MemoryNetwork, open_memory_network
 
-from voicepipe.adapters.deepgram.stt import DeepgramSttOptions, stt
+from voicepipe.adapters.deepgram.stt import stt
+from voicepipe.adapters.deepgram.stt_options import DeepgramSttOptions
 from voicepipe.components.events import Transcript
 from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.components.values import Secret

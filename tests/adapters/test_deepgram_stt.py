@@ -13,7 +13,8 @@ from attrs import evolve
 from deepgram_streams import FLUX, KEY, OPTIONS, arrived, final, finals, open_line, rest, say
 from vendors.deepgram_listen import silence, speech
 
-from voicepipe.adapters.deepgram.stt import DeepgramSttOptions, stt
+from voicepipe.adapters.deepgram.stt import stt
+from voicepipe.adapters.deepgram.stt_options import DeepgramSttOptions
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Word
 from voicepipe.components.requests import Listen

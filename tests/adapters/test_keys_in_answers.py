@@ -14,7 +14,7 @@ from recording import make_component
 
 from voicepipe import Adapter, ConfigError, Registry, installed, open_pipeline_set
 from voicepipe.components.quoting import MOST_QUOTED
-from voicepipe.components.registry import ROLES
+from voicepipe.roles import ROLES
 
 KEY = "canary-0123456789/abcdefghij+ABCDEFG"
 FILE = """\

@@ -14,7 +14,7 @@ from vendors.openai_requests import check_response
 
 from voicepipe.adapters.openai import chat as openai_chat
 from voicepipe.adapters.openai import responses as openai_responses
-from voicepipe.adapters.openai.llm import OpenAIOptions
+from voicepipe.adapters.openai.llm_options import OpenAIOptions
 from voicepipe.adapters.openai.messages import CALL_BEGINS, CUT_SHORT, GO_ON, SILENT, ToolUse, Words, turns_of
 from voicepipe.adapters.openai.outgoing import NO_RESULT, clean, wire_arguments, wire_id, wire_name
 from voicepipe.components.requests import (

@@ -13,7 +13,8 @@ from vendors.openai_server import OpenAIServer, Says, chunk
 from vendors.serving import Fault, open_memory_network
 
 from voicepipe.adapters.openai.answer import AFTERMATH_S
-from voicepipe.adapters.openai.llm import OpenAIOptions, llm
+from voicepipe.adapters.openai.llm import llm
+from voicepipe.adapters.openai.llm_options import OpenAIOptions
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.protocols import Probing
 from voicepipe.components.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance

@@ -9,7 +9,8 @@ import pytest
 from vendors.openai_server import OpenAIServer
 from vendors.serving import Fault, open_memory_network
 
-from voicepipe.adapters.openai.llm import OpenAIOptions, llm
+from voicepipe.adapters.openai.llm import llm
+from voicepipe.adapters.openai.llm_options import OpenAIOptions
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.requests import Message, ReplyRequest, Tool, ToolCall, Utterance
 from voicepipe.components.values import Secret

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from voicepipe.calls.events import ComponentLabel
 from voicepipe.calls.failover import Alternatives, BudgetExceeded
+from voicepipe.components.labels import ComponentLabel
 from voicepipe.config.settings import ComponentSettings
 from voicepipe.errors import ComponentError, Location
 from voicepipe.pipelines.snapshot import Opened

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.config.call_settings import SpeechSettings
 from voicepipe.text.segmenting import Segmenter
+from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.text.spoken.signs import SAID_BEFORE_CODES, SAID_BEFORE_DIGITS
 from voicepipe.text.spoken.wording import Wording
 

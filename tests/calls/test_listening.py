@@ -8,11 +8,11 @@ import trio
 from attrs import define, field
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
-from voicepipe.calls.events import ComponentLabel
 from voicepipe.calls.failover import Alternatives
 from voicepipe.calls.listening.listening import BUFFER_MS, Listening
 from voicepipe.components.boundary import EdgedSpeechToText, Who
 from voicepipe.components.events import Transcript
+from voicepipe.components.labels import ComponentLabel
 from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.config.call_settings import SpeechToTextBudgets
 from voicepipe.config.settings import ComponentSettings

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from voicepipe.config.call_settings import SpeechSettings
 from voicepipe.text.segmenting import Segmenter
+from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.text.spoken.wording import Wording
 
 CORPUS = [

@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.config.call_settings import SpeechSettings
+from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.text.spoken.wording import Wording, prepare
 
 ALL = SpeechSettings(language="en")

@@ -9,7 +9,8 @@ import trio
 from vendors.deepgram_listen import DeepgramListen, speech
 from vendors.serving import BEFORE_HEAD, Fault, open_vendor, patience_s
 
-from voicepipe.adapters.deepgram.stt import DeepgramSttOptions, stt
+from voicepipe.adapters.deepgram.stt import stt
+from voicepipe.adapters.deepgram.stt_options import DeepgramSttOptions
 from voicepipe.audio import AudioFormat
 from voicepipe.components.values import Secret
 from voicepipe.testing import conformance

@@ -9,7 +9,8 @@ from vendors.openai_requests import KEY
 from vendors.openai_server import OpenAIServer, Says, echo
 from vendors.serving import Fault, open_vendor, patience_s
 
-from voicepipe.adapters.openai.llm import OpenAIOptions, llm
+from voicepipe.adapters.openai.llm import llm
+from voicepipe.adapters.openai.llm_options import OpenAIOptions
 from voicepipe.components.values import Secret
 from voicepipe.testing import conformance
 

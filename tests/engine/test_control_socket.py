@@ -11,8 +11,9 @@ import stat
 import pytest
 
 from reference_engine.control import sockets as control_socket
-from reference_engine.control.sockets import claimed_socket, default_control_path
+from reference_engine.control.sockets import claimed_socket
 from reference_engine.errors import EngineError, hint_for_address
+from reference_engine.settings.settings import default_control_path
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from voicepipe import ComponentError, ComponentFailed, FailedOver, tool
 from voicepipe.components.events import ReplyDone, SpeechAudio, TextDelta
 from voicepipe.components.protocols import Resources
 from voicepipe.components.requests import CallStarted, Silence, ToolCall, ToolResults
-from voicepipe.config.call_settings import BudgetsSettings, LanguageModelBudgets, SpeechSettings, TextToSpeechBudgets
+from voicepipe.config.call_settings import BudgetsSettings, LanguageModelBudgets, TextToSpeechBudgets
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
+from voicepipe.text.spoken.settings import SpeechSettings
 
 BUDGETS = BudgetsSettings(
     llm=LanguageModelBudgets(first_token_ms=3000, gap_ms=3000),

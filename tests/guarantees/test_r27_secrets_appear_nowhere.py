@@ -35,7 +35,7 @@ from voicepipe import (
     problems_as_data,
 )
 from voicepipe.components.boundary import at_edge
-from voicepipe.components.registry import ROLES
+from voicepipe.roles import ROLES
 
 CANARIES = {
     "KEY": "canary-in-the-environment",

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.listening.vad import Edge
     from voicepipe.calls.turns.events import Action, Event
     from voicepipe.components.events import TranscriptEvent
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
     from voicepipe.components.requests import CallInfo
     from voicepipe.pipelines.snapshot import OpenedSpeechToText, Pipeline
     from voicepipe.transports.protocol import Transport

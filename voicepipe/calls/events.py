@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
+from voicepipe.components.labels import ComponentLabel, Role
 from voicepipe.components.requests import CallInfo
 from voicepipe.errors import ComponentError
-from voicepipe.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,18 +33,6 @@ Outcome = Literal[
     "returned_to_dialplan",
 ]
 """How a call ended: by whom, or by which limit."""
-
-
-@frozen
-class ComponentLabel:
-    """A component as logs and records name it."""
-
-    name: str
-    """As the operator knows it: the name under `components:`, else the adapter's."""
-    adapter: str
-    """The adapter's name."""
-    model: str | None
-    """The model or voice, where the adapter has one."""
 
 
 @frozen

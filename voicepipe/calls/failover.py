@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voicepipe.components.breaker import Breaker
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
     from voicepipe.pipelines.snapshot import Opened
 
     OnFailure: TypeAlias = Callable[[Role, ComponentError], None]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voicepipe.calls.events import CallEvent, Observer
-    from voicepipe.observers import ObserverReports
+    from voicepipe.components.observers import ObserverReports
 
 
 class Telling:

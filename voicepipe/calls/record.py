@@ -11,7 +11,6 @@ from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
     ComponentFailed,
-    ComponentLabel,
     FailedOver,
     RecordingFailed,
     ReplyPrepared,
@@ -19,7 +18,7 @@ from voicepipe.calls.events import (
     ToolEnded,
     TurnEnded,
 )
-from voicepipe.components.protocols import Role
+from voicepipe.components.labels import ComponentLabel, Role
 from voicepipe.components.requests import CallInfo
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from voicepipe.commands.probing import probe
 from voicepipe.commands.tools import add_tools_to, tools_of
-from voicepipe.components.registry import ROLES, installed
+from voicepipe.components.labels import ROLES
+from voicepipe.components.registry import installed
 from voicepipe.config.load import Presumed, load_with_places, load_without_secrets
 from voicepipe.config.report import format_json, format_problems
 from voicepipe.documents.words import printable

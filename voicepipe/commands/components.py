@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import attrs
 import yaml
 
-from voicepipe.components.registry import ROLES, installed
+from voicepipe.components.labels import ROLES
+from voicepipe.components.registry import installed
 from voicepipe.config.describe.fields import as_data
 from voicepipe.config.describe.installed import Entry, catalogue
 from voicepipe.documents import did_you_mean, shown

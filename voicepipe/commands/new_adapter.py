@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from voicepipe.commands.scaffold import OVERS, Names, Over, files_for, reference
-from voicepipe.components.registry import ROLES, installed
+from voicepipe.components.labels import ROLES
+from voicepipe.components.registry import installed
 from voicepipe.errors import VoicepipeError
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
 
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 LONGEST = 40

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from importlib.metadata import version
 
-import voicepipe
 from voicepipe.commands import call, check, components, diff, explain, new_adapter, schema
+from voicepipe.components.distribution import DISTRIBUTION
 
 COMMANDS = (check, diff, explain, components, schema, call, new_adapter)
 
@@ -18,7 +19,7 @@ def make_parser() -> ArgumentParser:
         epilog="Each command has its own help, with examples: voicepipe check --help",
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"voicepipe {voicepipe.__version__}")
+    parser.add_argument("--version", action="version", version=f"voicepipe {version(DISTRIBUTION)}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_to(commands)

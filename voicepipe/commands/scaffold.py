@@ -15,7 +15,7 @@ from attrs import field, frozen
 from voicepipe.components.distribution import DISTRIBUTION
 
 if TYPE_CHECKING:
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
 
 Over = Literal["inside", "http", "websocket", "process"]
 """What an adapter speaks to: a library in the same process, a service, or a process of its own."""

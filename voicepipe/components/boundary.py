@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import trio
 from attrs import field, frozen
 
-from voicepipe.components.protocols import LanguageModel, Role, SpeechToText, TextToSpeech
+from voicepipe.components.protocols import LanguageModel, SpeechToText, TextToSpeech
 from voicepipe.components.quoting import MOST_SAID, quoted
 from voicepipe.components.speech_heads import SpeechHeads
 from voicepipe.components.tls import tls_failure
 from voicepipe.components.validation import fault_of_reply, fault_of_speech, fault_of_transcript
 from voicepipe.errors import ComponentError, errors_behind, is_local, without_frames
 from voicepipe.nurseries import leaves_of, uncancelled
+from voicepipe.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator

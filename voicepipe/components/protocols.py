@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import trio
 from attrs import frozen
 
-from voicepipe.roles import Role as Role  # noqa: PLC0414 - part of this module for all that know components
-
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 

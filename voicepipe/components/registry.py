@@ -11,21 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import field, frozen
 
-from voicepipe.components.protocols import Component, Resources, Role
+from voicepipe.components.protocols import Component, Resources
 from voicepipe.components.values import Secret
 from voicepipe.errors import Problem
+from voicepipe.roles import ROLES, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.metadata import EntryPoint
 
-
-ROLES: tuple[Role, ...] = get_args(Role)
-"""In the order in which a caller's words pass them."""
 
 Options = TypeVar("Options")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from voicepipe.components.registry import Adapter
     from voicepipe.components.secrets import Secrets
-    from voicepipe.documents import Place
+    from voicepipe.documents import Cursor
 
 NOWHERE = Location(Path())
 """Where an adapter's `check` puts a problem of an option: `path` says which one."""
@@ -55,7 +55,7 @@ def label_of(adapter: Adapter[Any], options: Any, secrets: Secrets) -> str | Non
     return None if label is None else secrets.conceal(label)
 
 
-def placed(problem: Problem, place: Place, options: Any) -> Problem:
+def placed(problem: Problem, place: Cursor, options: Any) -> Problem:
     """The problem where the YAML names what it is about, unless it knows a better place, such as a line of a script."""
     for name, at in place.entries().items():
         value = getattr(options, name, None)

@@ -17,8 +17,8 @@ from voicepipe.components.registry import Registry
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.paths import NO_PATH_HINT, why_no_path
-from voicepipe.config.reading import SetReading, ca_file_hook, directory_hook, file_hook, secret_hook, set_reading
-from voicepipe.documents import Document, Place, converter_with, did_you_mean, parse_document
+from voicepipe.config.reading import SetContext, ca_file_hook, directory_hook, file_hook, secret_hook, set_context
+from voicepipe.documents import Cursor, Document, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Sequence
 from voicepipe.errors import ConfigError, Location, Problem
@@ -72,7 +72,7 @@ class ConfigDocument:
         reading = self._reading()
 
         def structure() -> Any:
-            place = Place(reading, self._document.root)
+            place = Cursor(reading, self._document.root)
             for step in at:
                 place = place.items()[step] if isinstance(step, int) else place.entries()[step]
             return reading.structure(place, of)
@@ -98,8 +98,8 @@ class ConfigDocument:
                 return None
         return node
 
-    def _reading(self) -> SetReading:
-        return _Reading(
+    def _reading(self) -> SetContext:
+        return _Context(
             self._document.source, registry=Registry(()), environ=self._environ, files=self._files, tools=()
         )
 
@@ -126,16 +126,16 @@ def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> Co
     return ConfigDocument(parse_document(content, path), files, os.environ if environ is None else environ)
 
 
-def _path_hook(place: Place, _: Any) -> Path:
+def _path_hook(place: Cursor, _: Any) -> Path:
     text = place.text("a path")
     if not text:
         place.refuse("the path is empty", "write it after the colon")
     if why := why_no_path(text):
         place.refuse(f"the path {why}", NO_PATH_HINT)
-    return set_reading(place).source.name.parent / text
+    return set_context(place).source.name.parent / text
 
 
-class _Reading(SetReading):
+class _Context(SetContext):
     converter = converter_with(
         {
             Secret: secret_hook,
@@ -145,4 +145,4 @@ class _Reading(SetReading):
             Path: _path_hook,
         }
     )
-    nouns: ClassVar[Mapping[Any, str]] = {**SetReading.nouns, Path: "a path"}
+    nouns: ClassVar[Mapping[Any, str]] = {**SetContext.nouns, Path: "a path"}

@@ -9,37 +9,31 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve, frozen
 
-from voicepipe.components.registry import ROLES, Registry, installed
+from voicepipe.components.labels import ROLES
+from voicepipe.components.registry import Registry, installed
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.keys import sha256_of, written
 from voicepipe.config.reading import (
-    SetReading,
+    SetContext,
     ca_file_hook,
     directory_hook,
     file_hook,
     secret_hook,
-    set_reading,
+    set_context,
     tool_hook,
 )
 from voicepipe.config.references import REFERENCE, alternatives_hook, check_components
+from voicepipe.config.resolved import Alternatives
 from voicepipe.config.routes import check_routes, routes_of
-from voicepipe.config.sections import (
-    LAYERED,
-    Alternatives,
-    Definition,
-    Layer,
-    PipelineSection,
-    PromptFile,
-    SetFile,
-    ToolName,
-)
+from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection, PromptFile, SetFile, ToolName
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
-from voicepipe.documents import Place, Refused, converter_with, did_you_mean, parse_document
+from voicepipe.config.tools import check_tools, schema_hook
+from voicepipe.documents import Cursor, Refused, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Node
 from voicepipe.errors import ConfigError, Location, Problem
-from voicepipe.tools.settings import ArgumentsSchema, check_tools, schema_hook
+from voicepipe.tools.settings import ArgumentsSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -55,7 +49,7 @@ class PlacedConfig:
     """What is served."""
     file: SetFile
     """Section by section; a component's options know where each of them stands."""
-    root: Place
+    root: Cursor
     """The whole document."""
 
 
@@ -148,7 +142,7 @@ def _loaded(
         hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
         raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
     document = parse_document(content, path)
-    reading = _Reading(
+    reading = _Context(
         document.source,
         registry=installed() if registry is None else registry,
         environ=os.environ if environ is None else environ,
@@ -166,9 +160,9 @@ def _loaded(
         reading.forget()
 
 
-def _placed_config(root: Place, _: Any) -> PlacedConfig:
+def _placed_config(root: Cursor, _: Any) -> PlacedConfig:
     """The whole file; what is wrong in one section keeps no other from being looked at."""
-    reading = set_reading(root)
+    reading = set_context(root)
     entries = root.entries()
     components, pipelines = (_entries_of(entries.get(name)) for name in ("components", "pipelines"))
     reading.components.update(components)
@@ -186,11 +180,11 @@ def _placed_config(root: Place, _: Any) -> PlacedConfig:
     return PlacedConfig(_assembled(root, file), file, root)
 
 
-def _entries_of(place: Place | None) -> dict[str, Place]:
+def _entries_of(place: Cursor | None) -> dict[str, Cursor]:
     return place.entries() if place and isinstance(place.node, MappingNode) else {}
 
 
-def _check_active(root: Place, entries: Mapping[str, Place], pipelines: Mapping[str, Place]) -> None:
+def _check_active(root: Cursor, entries: Mapping[str, Cursor], pipelines: Mapping[str, Cursor]) -> None:
     """Reports a set without pipelines, or one whose active pipeline is none of them."""
     at, active = entries.get("pipelines"), entries.get("active_pipeline")
     if at is None or not isinstance(at.node, MappingNode):
@@ -204,15 +198,15 @@ def _check_active(root: Place, entries: Mapping[str, Place], pipelines: Mapping[
             root.report(message, hint, where=at.head, key="active_pipeline")
     else:
         try:
-            name = str(active.moved(set_reading(root).trial()).text())
+            name = str(active.moved(set_context(root).trial()).text())
         except Refused:
             return
         if name not in pipelines:
             active.report(f"there is no pipeline {active.given}", did_you_mean(name, pipelines, "pipelines"))
 
 
-def _assembled(root: Place, file: SetFile) -> SetConfig:
-    reading = set_reading(root)
+def _assembled(root: Cursor, file: SetFile) -> SetConfig:
+    reading = set_context(root)
     nodes = {name: place.node for name, place in root.entries().items()}
     places = _entries_of(root.entries().get("pipelines"))
     pipelines: dict[str, PipelineSettings] = {}
@@ -224,7 +218,7 @@ def _assembled(root: Place, file: SetFile) -> SetConfig:
             whole_of, node, layer = getattr(file, key), nodes.get(key), getattr(section, key)
             if layer:
                 node = _laid_over(node, layer.place.node)
-                whole_of = reading.structure(Place(reading, node, places[name], key), settings)
+                whole_of = reading.structure(Cursor(reading, node, places[name], key), settings)
             layered[key], layered_nodes[key] = whole_of, node
         if (recorded := layered["recording"]).directory:
             beside = reading.files.absolute.parent / recorded.directory
@@ -287,24 +281,24 @@ def _laid_over(base: Node | None, over: Node) -> Node:
     return MappingNode(entries, over.line, over.column)
 
 
-def _definition(place: Place, _: Any) -> Definition:
+def _definition(place: Cursor, _: Any) -> Definition:
     return Definition(place)
 
 
-def _layer(place: Place, _: Any) -> Layer:
+def _layer(place: Cursor, _: Any) -> Layer:
     place.entries()
     return Layer(place)
 
 
-def _settings_layer(layer: type[Layer], settings: type[Any]) -> Callable[[Place, Any], Layer]:
-    def hook(place: Place, _: Any) -> Layer:
+def _settings_layer(layer: type[Layer], settings: type[Any]) -> Callable[[Cursor, Any], Layer]:
+    def hook(place: Cursor, _: Any) -> Layer:
         place.reading.structure(place, settings)
         return layer(place)
 
     return hook
 
 
-class _Reading(SetReading):
+class _Context(SetContext):
     converter = converter_with(
         {
             PlacedConfig: _placed_config,
@@ -321,7 +315,7 @@ class _Reading(SetReading):
         }
     )
     nouns: ClassVar[Mapping[Any, str]] = {
-        **SetReading.nouns,
+        **SetContext.nouns,
         Alternatives: REFERENCE,
         ToolName: "a tool's name",
         ArgumentsSchema: "a mapping, JSON Schema of an object",

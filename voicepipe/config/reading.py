@@ -12,27 +12,27 @@ from voicepipe.components.tls import fault_of_ca_file
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
-from voicepipe.documents import Place, Reading, did_you_mean, likely, shown
+from voicepipe.documents import Context, Cursor, did_you_mean, likely, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
     from voicepipe.components.registry import Registry
-    from voicepipe.config.sections import Resolved
+    from voicepipe.config.resolved import Resolved
     from voicepipe.documents.nodes import Scalar
-    from voicepipe.documents.places import Source
+    from voicepipe.documents.source import Source
     from voicepipe.errors import Location, Problem
 
 _FIRST_SENTENCE = re.compile(r".*?[^.](?=\.(\s|$)|\n|$)", re.DOTALL)
 """Of a docstring, without its full stop."""
 
 
-class SetReading(Reading):
+class SetContext(Context):
     """What one reading of a pipeline set's file shares."""
 
     nouns: ClassVar[Mapping[Any, str]] = {
-        **Reading.nouns,
+        **Context.nouns,
         Secret: "text",
         File: "the path of a file",
         CaFile: "the path of a file",
@@ -55,7 +55,7 @@ class SetReading(Reading):
         self._taken_as_given: set[Location] = set()
         self.registry, self.environ, self.files, self.tools = registry, environ, files, tools
         self.secrets = Secrets()
-        self.components: dict[str, Place] = {}
+        self.components: dict[str, Cursor] = {}
         self.used: set[str] = set()
         self.leaves: dict[tuple[Any, ...], list[Any]] = {}
         self.resolved: dict[tuple[Any, ...], Resolved | None] = {}
@@ -76,7 +76,7 @@ class SetReading(Reading):
         for known in (self.components, self.leaves, self.resolved):
             known.clear()
 
-    def text(self, place: Place, scalar: Scalar) -> str:
+    def text(self, place: Cursor, scalar: Scalar) -> str:
         """The text with `${...}` resolved; then it is a `Secret`."""
         if "$" not in scalar.text:
             return scalar.text
@@ -95,7 +95,7 @@ class SetReading(Reading):
         if problem.where not in self._taken_as_given:
             super().report(problem)
 
-    def unknown(self, place: Place) -> bool:
+    def unknown(self, place: Cursor) -> bool:
         """Whether the value that belongs there is not at hand."""
         return place.where in self._taken_as_given
 
@@ -127,14 +127,14 @@ class SetReading(Reading):
             raise Unresolved(f"the file {shown(path)} is not UTF-8", "a secret is text") from None
 
 
-def set_reading(place: Place) -> SetReading:
+def set_context(place: Cursor) -> SetContext:
     """The reading that a place of a configuration belongs to."""
-    if not isinstance(place.reading, SetReading):
+    if not isinstance(place.reading, SetContext):
         raise TypeError("secrets, files and references are for configurations, not for other documents")
     return place.reading
 
 
-def secret_hook(place: Place, _: Any) -> Secret:
+def secret_hook(place: Cursor, _: Any) -> Secret:
     """Text that is never shown, even where it stands in the YAML as it is; without white space around it.
 
     A key that was kept in a file or in Kubernetes comes with a line break at its end as often as not. In a mapping
@@ -143,7 +143,7 @@ def secret_hook(place: Place, _: Any) -> Secret:
     text = place.text()
     plain = str(text).strip()
     secret = Secret(plain, without_literals(text.source)) if isinstance(text, Secret) else Secret(plain)
-    reading = set_reading(place)
+    reading = set_context(place)
     if reading.unknown(place):
         return secret
     in_headers = place.parent is not None and place.parent.key == "headers"
@@ -169,16 +169,16 @@ def _where_from(secret: Secret) -> str:
     return "was it copied whole, and nothing with it?"
 
 
-def file_hook(place: Place, _: Any) -> File:
+def file_hook(place: Cursor, _: Any) -> File:
     """A file, read."""
     text = place.text("the path of a file")
     try:
-        return set_reading(place).files.file(text)
+        return set_context(place).files.file(text)
     except Unreadable as error:
         _unreadable(place, text, error)
 
 
-def ca_file_hook(place: Place, of: Any) -> CaFile:
+def ca_file_hook(place: Cursor, of: Any) -> CaFile:
     """A file of CA certificates, read, each of which can be used."""
     file = file_hook(place, of)
     if fault := fault_of_ca_file(file.content):
@@ -187,24 +187,24 @@ def ca_file_hook(place: Place, of: Any) -> CaFile:
     return CaFile(file.path, file.content, file.shown)
 
 
-def directory_hook(place: Place, _: Any) -> Directory:
+def directory_hook(place: Cursor, _: Any) -> Directory:
     """A directory, with its fingerprint."""
     text = place.text("the path of a directory")
     try:
-        return set_reading(place).files.directory(text)
+        return set_context(place).files.directory(text)
     except Unreadable as error:
         _unreadable(place, text, error)
 
 
-def tool_hook(place: Place, _: Any) -> Any:
+def tool_hook(place: Cursor, _: Any) -> Any:
     """The name of a tool that is known."""
-    text, known = place.text(), set_reading(place).tools
+    text, known = place.text(), set_context(place).tools
     if text not in known:
         place.refuse(f"there is no tool {place.given}", did_you_mean(text, known, "tools"))
     return str(text)
 
 
-def _unreadable(place: Place, path: str, error: Unreadable) -> NoReturn:
+def _unreadable(place: Cursor, path: str, error: Unreadable) -> NoReturn:
     if not path:
         place.refuse("the path is empty", "write it after the colon")
     place.refuse(f"{place.given} {error}", _nearby(path if place.showable else "", error))

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
-from voicepipe.components.protocols import Role
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES, Role
 from voicepipe.components.values import Secret
 from voicepipe.config.checks import check, check_installed, label_of, placed
 from voicepipe.config.keys import identity, sha256_of, written_fields
-from voicepipe.config.reading import SetReading, set_reading
-from voicepipe.config.sections import Alternatives, Resolved
+from voicepipe.config.reading import SetContext, set_context
+from voicepipe.config.resolved import Alternatives, Resolved
 from voicepipe.config.settings import ComponentSettings
-from voicepipe.documents import Place, Refused, among, did_you_mean, likely, path_of, shown
+from voicepipe.documents import Cursor, Refused, among, did_you_mean, likely, path_of, shown
 from voicepipe.documents.nodes import Mapping, Scalar, Sequence
 
 if TYPE_CHECKING:
@@ -35,10 +34,10 @@ MAX_TRAIL = 30
 class _Leaf:
     """One alternative of a reference: an adapter's name, and the options that stand with it."""
 
-    place: Place
+    place: Cursor
     adapter: str
     name: str
-    items: tuple[Place, ...] = ()
+    items: tuple[Cursor, ...] = ()
     """The list items that led to it, the outermost first."""
 
 
@@ -54,10 +53,10 @@ class _Way:
     """The component whose definition this is, if it is one."""
 
 
-class _Options(Place):
+class _Options(Cursor):
     """The options of a component, gathered from its reference and from what is laid over it."""
 
-    def __init__(self, leaf: _Leaf, layer: Place | None) -> None:
+    def __init__(self, leaf: _Leaf, layer: Cursor | None) -> None:
         place = leaf.place
         super().__init__(place.reading, place.node, place.parent, place.key, place.key_node)
         own = place.entries() if isinstance(place.node, Mapping) else {}
@@ -71,25 +70,25 @@ class _Options(Place):
         variable = re.sub(r"[^A-Z0-9]", "_", f"{self._adapter}_{name}".upper())
         return f'"${{{variable}}}"' if of is Secret else ""
 
-    def entries(self) -> dict[str, Place]:
+    def entries(self) -> dict[str, Cursor]:
         """By name; each knows where it stands itself."""
         return self._entries
 
 
-def alternatives_hook(place: Place, _: Any) -> Alternatives:
+def alternatives_hook(place: Cursor, _: Any) -> Alternatives:
     """A pipeline's reference, with the pipeline's options for that role laid over it."""
     role = next(role for role in ROLES if role == place.key)
     return resolve(place, role, _layer(place, role))
 
 
-def resolve(place: Place, role: Role, layer: Place | None = None) -> Alternatives:
+def resolve(place: Cursor, role: Role, layer: Cursor | None = None) -> Alternatives:
     """All alternatives that a reference leads to, opened by nobody yet.
 
     Raises:
         Refused: at least one is wrong; every problem of all of them was reported.
 
     """
-    reading = set_reading(place)
+    reading = set_context(place)
     leaves = _limited(place, _leaves(place, _Way(role)))
     if layer and any(leaf.items for leaf in leaves):
         hint = f"put them into the elements of the list: `- {{type: {leaves[0].adapter}, ...}}`"
@@ -102,7 +101,7 @@ def resolve(place: Place, role: Role, layer: Place | None = None) -> Alternative
     return Alternatives(components)
 
 
-def _check_repeated(reading: SetReading, leaves: list[_Leaf], components: tuple[Resolved, ...]) -> None:
+def _check_repeated(reading: SetContext, leaves: list[_Leaf], components: tuple[Resolved, ...]) -> None:
     """Reports alternatives that are the same component as an earlier one."""
     first: dict[str, _Leaf] = {}
     for leaf, component in zip(leaves, components, strict=True):
@@ -115,7 +114,7 @@ def _check_repeated(reading: SetReading, leaves: list[_Leaf], components: tuple[
         at.moved(reading).report(message, "remove one of the two: what has just failed is no alternative to itself")
 
 
-def check_components(reading: SetReading) -> None:
+def check_components(reading: SetContext) -> None:
     """Reports components that bear an adapter's name, and what is wrong with those that no pipeline uses."""
     for name, place in reading.components.items():
         if name in reading.registry.names():
@@ -126,9 +125,9 @@ def check_components(reading: SetReading) -> None:
             _fits_some_role(reading, name, place)
 
 
-def _fits_some_role(reading: SetReading, name: str, place: Place) -> None:
+def _fits_some_role(reading: SetContext, name: str, place: Cursor) -> None:
     """Reports an unused component that would be wrong in any role, for the role that it comes nearest to."""
-    trials: list[tuple[bool, int, SetReading]] = []
+    trials: list[tuple[bool, int, SetContext]] = []
     for role in ROLES:
         trial = reading.trial()
         leaves = _limited(place.moved(trial), _leaves(place.moved(trial), _Way(role, (name,), name)))
@@ -145,7 +144,7 @@ def _fits_some_role(reading: SetReading, name: str, place: Place) -> None:
         reading.report(problem)
 
 
-def _layer(place: Place, role: Role) -> Place | None:
+def _layer(place: Cursor, role: Role) -> Cursor | None:
     """The pipeline's `options.<role>`, if it is a mapping; if not, its own hook says so."""
     pipeline = place.parent
     if pipeline is None or not isinstance(pipeline.node, Mapping):
@@ -157,7 +156,7 @@ def _layer(place: Place, role: Role) -> Place | None:
     return layer if layer and isinstance(layer.node, Mapping) else None
 
 
-def _leaves(place: Place, way: _Way) -> Iterator[_Leaf]:
+def _leaves(place: Cursor, way: _Way) -> Iterator[_Leaf]:
     """The alternatives of a reference, in order; what can't be followed is reported and left out."""
     try:
         match place.node:
@@ -175,7 +174,7 @@ def _leaves(place: Place, way: _Way) -> Iterator[_Leaf]:
         return
 
 
-def _inline(place: Place, way: _Way) -> _Leaf:
+def _inline(place: Cursor, way: _Way) -> _Leaf:
     """A mapping with `type:`."""
     kind = place.entries().get("type")
     if kind is None:
@@ -186,7 +185,7 @@ def _inline(place: Place, way: _Way) -> _Leaf:
                 where = place.location(at.key_node or at.node)
                 place.report(f"unknown key {shown(name)}", 'did you mean "type"?', where=where, key=name)
                 raise Refused
-        hint = f"{way.role or 'known'} adapters: {among(set_reading(place).registry.names(way.role))}"
+        hint = f"{way.role or 'known'} adapters: {among(set_context(place).registry.names(way.role))}"
         place.report("is required, but missing", hint, where=place.head, key="type")
         raise Refused
     adapter = str(kind.text("an adapter's name"))
@@ -194,9 +193,9 @@ def _inline(place: Place, way: _Way) -> _Leaf:
     return _Leaf(place, adapter, way.name or adapter)
 
 
-def _named(place: Place, way: _Way) -> Iterator[_Leaf]:
+def _named(place: Cursor, way: _Way) -> Iterator[_Leaf]:
     """A component's name, or else an adapter's."""
-    reading = set_reading(place)
+    reading = set_context(place)
     target = str(place.text(REFERENCE))
     if target not in reading.components:
         _check_adapter(place, way.role, target, or_component=True)
@@ -216,7 +215,7 @@ def _named(place: Place, way: _Way) -> Iterator[_Leaf]:
     yield from reading.leaves[flattened]
 
 
-def _limited(place: Place, leaves: Iterator[_Leaf]) -> list[_Leaf]:
+def _limited(place: Cursor, leaves: Iterator[_Leaf]) -> list[_Leaf]:
     """So many alternatives as can make sense, so that lists of lists don't explode."""
     found = list(islice(leaves, MAX_ALTERNATIVES + 1))
     if len(found) > MAX_ALTERNATIVES:
@@ -225,9 +224,9 @@ def _limited(place: Place, leaves: Iterator[_Leaf]) -> list[_Leaf]:
     return found
 
 
-def _check_adapter(place: Place, role: Role | None, name: str, *, or_component: bool = False) -> None:
+def _check_adapter(place: Cursor, role: Role | None, name: str, *, or_component: bool = False) -> None:
     """Refuses a name that is no adapter's of that role."""
-    reading = set_reading(place)
+    reading = set_context(place)
     registry = reading.registry
     known = registry.names(role)
     if name in known:
@@ -247,7 +246,7 @@ def _check_adapter(place: Place, role: Role | None, name: str, *, or_component: 
     place.refuse(f"there is no {adapter} {place.given}", did_you_mean(name, known, f"{adapter}s"))
 
 
-def _component(reading: SetReading, leaf: _Leaf, role: Role, layer: Place | None) -> Resolved | None:
+def _component(reading: SetContext, leaf: _Leaf, role: Role, layer: Cursor | None) -> Resolved | None:
     """A leaf with its options; None if they are wrong, which was reported."""
     cached = (role, id(leaf.place.node), leaf.name, leaf.adapter, id(layer.node) if layer else 0)
     if cached not in reading.resolved:
@@ -258,7 +257,7 @@ def _component(reading: SetReading, leaf: _Leaf, role: Role, layer: Place | None
     return reading.resolved[cached]
 
 
-def _structured(reading: SetReading, leaf: _Leaf, role: Role, layer: Place | None) -> Resolved:
+def _structured(reading: SetContext, leaf: _Leaf, role: Role, layer: Cursor | None) -> Resolved:
     adapter = reading.registry.get(role, leaf.adapter)
     if adapter is None:
         raise Refused

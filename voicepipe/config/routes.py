@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from voicepipe.config.patterns import plain_number, takes_all
 from voicepipe.config.sections import RouteSection, WhenSection
 from voicepipe.config.settings import Route, When
-from voicepipe.documents import Place, Refused, did_you_mean, likely, shown
+from voicepipe.documents import Cursor, Refused, did_you_mean, likely, shown
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Sequence
 
@@ -19,7 +19,7 @@ _ASTERISK = re.compile(r"_(?=.*[XZN.!\[])[0-9XZN.!+*#\[\]-]+")
 _ASTERISK_PART = re.compile(r"[XZN]|\[[^\]]*\]|\.|!")
 
 
-def check_routes(place: Place | None, pipelines: Collection[str]) -> None:
+def check_routes(place: Cursor | None, pipelines: Collection[str]) -> None:
     """Reports what is wrong with routes whose keys and types may be right.
 
     Args:
@@ -29,7 +29,7 @@ def check_routes(place: Place | None, pipelines: Collection[str]) -> None:
     """
     if place is None or not isinstance(place.node, Sequence):
         return
-    whens: list[tuple[Place, When]] = []
+    whens: list[tuple[Cursor, When]] = []
     for route in place.items():
         if isinstance(route.node, MappingNode):
             _check_targets(route, pipelines)
@@ -38,7 +38,7 @@ def check_routes(place: Place | None, pipelines: Collection[str]) -> None:
     _check_reached(whens)
 
 
-def routes_of(sections: tuple[RouteSection, ...], place: Place | None) -> tuple[Route, ...]:
+def routes_of(sections: tuple[RouteSection, ...], place: Cursor | None) -> tuple[Route, ...]:
     """The routes of a file that has nothing wrong with it."""
     places = place.items() if place else []
     return tuple(
@@ -51,7 +51,7 @@ def routes_of(sections: tuple[RouteSection, ...], place: Place | None) -> tuple[
     )
 
 
-def _check_targets(route: Place, pipelines: Collection[str]) -> None:
+def _check_targets(route: Cursor, pipelines: Collection[str]) -> None:
     """Reports a route that leads nowhere, to two places, or to pipelines that there are not."""
     entries = route.entries()
     pipeline, split = entries.get("pipeline"), entries.get("split")
@@ -67,12 +67,12 @@ def _check_targets(route: Place, pipelines: Collection[str]) -> None:
         _check_split(split, pipelines)
 
 
-def _misspelt(entries: Mapping[str, Place]) -> bool:
+def _misspelt(entries: Mapping[str, Cursor]) -> bool:
     """Whether one of the keys was probably meant to be `pipeline` or `split`."""
     return any(likely(key, ("when", "pipeline", "split")) in {"pipeline", "split"} for key in entries)
 
 
-def _check_split(split: Place, pipelines: Collection[str]) -> None:
+def _check_split(split: Cursor, pipelines: Collection[str]) -> None:
     entries = split.entries()
     if not entries and split.sound:
         split.report("names no pipeline", "write {NAME: WEIGHT, ...}, for example {default: 95, sales: 5}")
@@ -85,7 +85,7 @@ def _check_split(split: Place, pipelines: Collection[str]) -> None:
             weight.report(f"must be more than 0, got {weight.given}", "remove the line to send no calls there")
 
 
-def _checked_when(route: Place) -> When | None:
+def _checked_when(route: Cursor) -> When | None:
     """What a route says of calls; None if there is something wrong with it, which was reported."""
     entries = route.entries()
     place = entries.get("when")
@@ -102,7 +102,7 @@ def _checked_when(route: Place) -> When | None:
     return _when(section) if all(found) else None
 
 
-def _check_patterns(place: Place, *, number: bool) -> bool:
+def _check_patterns(place: Cursor, *, number: bool) -> bool:
     """Whether what stands there are patterns that some call can match; if not, it was reported."""
     if isinstance(place.node, Sequence) and not place.node.items:
         place.report("names no pattern", "write at least one, or remove the line: without it every call matches")
@@ -124,17 +124,17 @@ def _check_patterns(place: Place, *, number: bool) -> bool:
 _SIGNS = "where * is any run of characters and ? any one"
 
 
-def _translated(place: Place, pattern: str) -> str:
+def _translated(place: Cursor, pattern: str) -> str:
     """A hint with a pattern of Asterisk's as it is written here; classes of digits become `?`."""
     signs = {".": "?*", "!": "*"}
     ours = _ASTERISK_PART.sub(lambda found: signs.get(found[0], "?"), pattern[1:].replace("-", ""))
     return f"write {shown(ours)}" if place.showable else "write it without the _"
 
 
-def _check_reached(whens: list[tuple[Place, When]]) -> None:
+def _check_reached(whens: list[tuple[Cursor, When]]) -> None:
     """Reports routes that no call gets to, of those behind one that takes every call only the first."""
-    earlier: dict[Any, Place] = {}
-    everything: Place | None = None
+    earlier: dict[Any, Cursor] = {}
+    everything: Cursor | None = None
     for route, when in whens:
         if everything:
             hint = f"move routes[{everything.key}] to the end, or say in its `when` which calls it takes"
@@ -147,7 +147,7 @@ def _check_reached(whens: list[tuple[Place, When]]) -> None:
         earlier.setdefault(when.identity, route)
 
 
-def _named(route: Place) -> str:
+def _named(route: Cursor) -> str:
     return f"routes[{route.key}] in line {route.where.line}"
 
 
@@ -169,7 +169,7 @@ def _listed(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else patterns
 
 
-def _read(place: Place, of: Any) -> Any:
+def _read(place: Cursor, of: Any) -> Any:
     """The value at a place, or None if there is none: what is wrong is reported where the file is structured."""
     trial = place.reading.trial()
     try:

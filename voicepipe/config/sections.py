@@ -16,14 +16,14 @@ from voicepipe.config.call_settings import (
     KeyAction,
     LimitsSettings,
     OnFailure,
-    SpeechSettings,
     StreamingSettings,
     TurnsSettings,
 )
 from voicepipe.config.history import HistorySettings
 from voicepipe.config.kept import LoggingSettings, RecordingSettings
-from voicepipe.config.settings import ComponentSettings
-from voicepipe.documents import Place
+from voicepipe.config.resolved import Alternatives
+from voicepipe.documents import Cursor
+from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
 
 
@@ -34,30 +34,10 @@ class ToolName(str):
 
 
 @frozen
-class Resolved:
-    """A component as it is used, and as the digest sees it."""
-
-    settings: ComponentSettings
-    """Files read, secrets resolved."""
-    written: Any
-    """The same in normal form, with secrets as they are written."""
-    place: Place
-    """Its options by name, each where it stands: in its definition, or laid over it."""
-
-
-@frozen
-class Alternatives:
-    """What stands after `stt:`, `llm:` or `tts:`, in failover order."""
-
-    components: tuple[Resolved, ...]
-    """At least one."""
-
-
-@frozen
 class Definition:
     """What stands after a name under `components:`; it means nothing until it is used."""
 
-    place: Place
+    place: Cursor
     """Where."""
 
 
@@ -65,7 +45,7 @@ class Definition:
 class Layer:
     """A mapping that is laid over another."""
 
-    place: Place
+    place: Cursor
     """Where."""
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from voicepipe.components.protocols import Role
+from voicepipe.components.labels import Role
 from voicepipe.components.secrets import Secrets
 from voicepipe.config.call_settings import (
     BudgetsSettings,
     KeyAction,
     LimitsSettings,
     OnFailure,
-    SpeechSettings,
     StreamingSettings,
     TurnsSettings,
 )
@@ -26,6 +25,7 @@ from voicepipe.config.history import HistorySettings
 from voicepipe.config.kept import LoggingSettings, RecordingSettings
 from voicepipe.config.patterns import plain_number
 from voicepipe.errors import Location
+from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
 
 TOOLS = ("hang_up", "transfer", "send_dtmf")

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import evolve
 
 from voicepipe.documents.nodes import Mapping, Node, Sequence
-from voicepipe.documents.places import Place, Refused, Source
 from voicepipe.documents.read import compose, read_text
-from voicepipe.documents.reading import Reading
+from voicepipe.documents.reading import Context, Cursor, Refused
+from voicepipe.documents.source import Source
 from voicepipe.documents.structure import converter_with
 from voicepipe.documents.words import among, did_you_mean, likely, path_of, shown
 from voicepipe.errors import ConfigError, Location, Problem
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "Context",
+    "Cursor",
     "Document",
-    "Place",
-    "Reading",
     "Refused",
     "among",
     "converter_with",
@@ -42,6 +42,12 @@ __all__ = [
 T = TypeVar("T")
 
 
+class _PlainContext(Context):
+    """The context of a document that holds nothing but text, numbers and what is made of them."""
+
+    converter = converter_with({})
+
+
 class Document:
     """A YAML document that was read, but not yet typed."""
 
@@ -49,16 +55,16 @@ class Document:
         self.root, self.source = root, source
         self._problems = problems
 
-    def structure(self, cls: type[T], reading: Reading | None = None) -> T:
+    def structure(self, cls: type[T], reading: Context | None = None) -> T:
         """The document as an instance of an attrs class.
 
         Raises:
             ConfigError: with every problem of the document, those that `parse_document` passed over included.
 
         """
-        reading = reading or Reading(self.source)
+        reading = reading or _PlainContext(self.source)
         reading.pass_on(self._problems)
-        place = Place(reading, self.root)
+        place = Cursor(reading, self.root)
         value: T = reading.run(lambda: reading.structure(place, cls))
         return value
 

@@ -13,21 +13,21 @@ from voicepipe.documents.words import did_you_mean
 if TYPE_CHECKING:
     from cattrs import BaseConverter
 
-    from voicepipe.documents.places import Place
+    from voicepipe.documents.reading import Cursor
 
-Hook: TypeAlias = Callable[["Place", Any], Any]
+Hook: TypeAlias = Callable[["Cursor", Any], Any]
 """Takes the place and the type; returns the value, or reports and raises `Refused`."""
 
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)")
 
 
-def text_hook(place: Place, _: Any) -> str:
+def text_hook(place: Cursor, _: Any) -> str:
     """The text as typed."""
     return place.text()
 
 
-def _bare(place: Place, expected: str, otherwise: str) -> str:
+def _bare(place: Cursor, expected: str, otherwise: str) -> str:
     """The text of a scalar that must not be in quotes, unless it is resolved from elsewhere."""
     node = place.node
     if not isinstance(node, Scalar) or node.null:
@@ -39,7 +39,7 @@ def _bare(place: Place, expected: str, otherwise: str) -> str:
     return text
 
 
-def int_hook(place: Place, _: Any) -> int:
+def int_hook(place: Cursor, _: Any) -> int:
     """A whole number."""
     text = _bare(place, "a whole number", "10")
     if not _WHOLE.fullmatch(text):
@@ -47,7 +47,7 @@ def int_hook(place: Place, _: Any) -> int:
     return int(text)
 
 
-def float_hook(place: Place, _: Any) -> float:
+def float_hook(place: Cursor, _: Any) -> float:
     """A number."""
     text = _bare(place, "a number", "1.5")
     if not (_DECIMAL.fullmatch(text) and math.isfinite(float(text))):
@@ -55,7 +55,7 @@ def float_hook(place: Place, _: Any) -> float:
     return float(text)
 
 
-def bool_hook(place: Place, _: Any) -> bool:
+def bool_hook(place: Cursor, _: Any) -> bool:
     """True or false."""
     text = _bare(place, "true or false", "true or false")
     if text not in {"true", "false"}:
@@ -69,7 +69,7 @@ def literal_hook(of: Any, _: BaseConverter) -> Hook:
     """Makes the hook for one of some fixed words."""
     values = {str(value): value for value in get_args(of)}
 
-    def structure(place: Place, of: Any) -> Any:
+    def structure(place: Cursor, of: Any) -> Any:
         expected = place.reading.describe(of)
         text = place.text(expected)
         if text not in values:

@@ -1,6 +1,6 @@
 """Nodes in, typed values out, with every problem reported where it stands.
 
-One walk both builds and reports: cattrs finds the hook for a type, and the hooks take a `Place` instead of
+One walk both builds and reports: cattrs finds the hook for a type, and the hooks take a `Cursor` instead of
 plain data. The type decides what a scalar is: text stays as typed, numbers are plain decimal numbers, only
 `true` and `false` are booleans. Free-form values (`Any`) use YAML 1.2's core schema.
 """
@@ -10,20 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from math import isfinite
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 from cattrs import BaseConverter
 
 from voicepipe.documents.nodes import Mapping as MappingNode
 from voicepipe.documents.nodes import Scalar, Sequence
-from voicepipe.documents.places import Place, Refused
+from voicepipe.documents.reading import UNIONS, Cursor, Refused
 from voicepipe.documents.scalars import Hook, bool_hook, float_hook, free, int_hook, literal_hook, text_hook
 from voicepipe.documents.words import among, did_you_mean, likely, shown
 
 MAPPINGS: frozenset[Any] = frozenset({Mapping, dict})
-UNIONS: frozenset[Any] = frozenset({Union, UnionType})
+
 
 _SCALARS = frozenset({str, int, float, bool})
 _BOUND = re.compile(r"(?P<length>Length of )?'\w+' must be (?P<sign>>=|<=|>|<) (?P<bound>.*?): ")
@@ -35,7 +35,7 @@ def _tuple(of: Any, converter: BaseConverter) -> Hook:
     if rest != [...]:
         raise TypeError(f"lists are tuple[T, ...], not {of}")
 
-    def structure(place: Place, _: Any) -> tuple[Any, ...]:
+    def structure(place: Cursor, _: Any) -> tuple[Any, ...]:
         hook = converter.get_structure_hook(element)
         return tuple(_all({item.key: item for item in place.items()}, hook, element).values())
 
@@ -45,13 +45,13 @@ def _tuple(of: Any, converter: BaseConverter) -> Hook:
 def _mapping(of: Any, converter: BaseConverter) -> Hook:
     value = get_args(of)[1]
 
-    def structure(place: Place, _: Any) -> dict[Any, Any]:
+    def structure(place: Cursor, _: Any) -> dict[Any, Any]:
         return _all(place.entries(), converter.get_structure_hook(value), value)
 
     return structure
 
 
-def _all(places: Mapping[Any, Place], hook: Hook, of: Any) -> dict[Any, Any]:
+def _all(places: Mapping[Any, Cursor], hook: Hook, of: Any) -> dict[Any, Any]:
     """Every value structured; raises `Refused` after all were tried."""
     values = {}
     for key, place in places.items():
@@ -73,7 +73,7 @@ def _union(of: Any, converter: BaseConverter) -> Hook:
     lists = [one for one in alternatives if get_origin(one) is tuple]
     scalars = [one for one in alternatives if one not in (*classes, *mappings, *lists)]
 
-    def structure(place: Place, of: Any) -> Any:
+    def structure(place: Cursor, of: Any) -> Any:
         if len(alternatives) < len(arguments) and place.null:
             return None
         choice: Any = None
@@ -97,7 +97,7 @@ def _union(of: Any, converter: BaseConverter) -> Hook:
     return structure
 
 
-def _fitting(place: Place, types: list[Any]) -> Any:
+def _fitting(place: Cursor, types: list[Any]) -> Any:
     """The first of several types that takes a scalar; if it is the only one, it says itself what is wrong."""
     if len(types) == 1 and get_origin(types[0]) is not Literal:
         return types[0]
@@ -111,7 +111,7 @@ def _fitting(place: Place, types: list[Any]) -> Any:
     return None
 
 
-def _free(place: Place, _: Any) -> Any:
+def _free(place: Cursor, _: Any) -> Any:
     """Any value by YAML 1.2's core schema; what is quoted, or has `${...}` in it, is text."""
     node, reading = place.node, place.reading
     if isinstance(node, Sequence):
@@ -137,7 +137,7 @@ def _attrs(of: Any, converter: BaseConverter) -> Hook:
     fields = {field.name: field for field in attrs.fields(of) if field.init}
     secret: dict[str, bool] = {}
 
-    def structure(place: Place, _: Any) -> Any:
+    def structure(place: Cursor, _: Any) -> Any:
         places = place.entries()
         whole = _keys_fit(place, of, places, fields)
         values: dict[str, Any] = {}
@@ -161,7 +161,7 @@ def _attrs(of: Any, converter: BaseConverter) -> Hook:
     return structure
 
 
-def _instance(place: Place, of: Any, values: Mapping[str, Any], places: Mapping[str, Place]) -> Any:
+def _instance(place: Cursor, of: Any, values: Mapping[str, Any], places: Mapping[str, Cursor]) -> Any:
     """The instance that these values make; validators say nothing of those that stand for what is not at hand."""
     arguments = {field.alias: values[field.name] for field in attrs.fields(of) if field.name in values}
     try:
@@ -179,7 +179,7 @@ def _instance(place: Place, of: Any, values: Mapping[str, Any], places: Mapping[
         raise Refused from None
 
 
-def _keys_fit(place: Place, of: Any, places: Mapping[str, Place], fields: Mapping[str, Any]) -> bool:
+def _keys_fit(place: Cursor, of: Any, places: Mapping[str, Cursor], fields: Mapping[str, Any]) -> bool:
     """Reports unknown and missing keys; a misspelt one is not missing as well, for one mistake is one error."""
     unknown = [key for key in places if key not in fields]
     missing = [name for name, field in fields.items() if field.default is attrs.NOTHING and name not in places]
@@ -204,7 +204,7 @@ def _keys_fit(place: Place, of: Any, places: Mapping[str, Place], fields: Mappin
     return not unknown and not missing
 
 
-def _judge(of: Any, values: Mapping[str, Any], places: Mapping[str, Place]) -> bool:
+def _judge(of: Any, values: Mapping[str, Any], places: Mapping[str, Cursor]) -> bool:
     """Reports what converters and validators have against the values, and says whether they have anything."""
     instance = of.__new__(of)
     for name, value in values.items():
@@ -257,7 +257,7 @@ def _in_words(error: Exception, value: Any) -> str:
 
 
 def converter_with(hooks: Mapping[Any, Hook]) -> BaseConverter:
-    """A converter for `Reading.converter`: that of plain documents, with hooks for these classes besides."""
+    """A converter for `Context.converter`: that of plain documents, with hooks for these classes besides."""
     converter = BaseConverter()
     factories: list[tuple[Callable[[Any], bool], Callable[[Any, BaseConverter], Hook]]] = [
         (lambda _of: True, _unsupported),
@@ -283,7 +283,3 @@ def _unsupported(of: Any, _: BaseConverter) -> Hook:
 
 def _is_any(of: Any) -> bool:
     return of is Any
-
-
-PLAIN = converter_with({})
-"""For documents that hold nothing but text, numbers and what is made of them."""

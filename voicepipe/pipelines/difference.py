@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES
 from voicepipe.config.describe.effective import Shown
 from voicepipe.config.keys import sha256_of
 from voicepipe.documents import path_of

@@ -8,7 +8,7 @@ import trio
 from attrs import frozen
 
 from voicepipe.components.breaker import Breaker, BreakerState
-from voicepipe.components.protocols import Role
+from voicepipe.components.labels import Role
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES
 from voicepipe.errors import ComponentsUnavailable
 
 if TYPE_CHECKING:

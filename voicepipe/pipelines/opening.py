@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from voicepipe.calls.events import ComponentLabel
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES, ComponentLabel
 from voicepipe.errors import ComponentError, ComponentsUnavailable, Problem
 from voicepipe.pipelines.apology import Apologies
 from voicepipe.pipelines.plan import reachable_components
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 
     from voicepipe.components.registry import Registry
     from voicepipe.components.values import CaFile
-    from voicepipe.config.call_settings import SpeechSettings
     from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
     from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.shared_component import SharedComponent
+    from voicepipe.text.spoken.settings import SpeechSettings
     from voicepipe.tools.functions import FunctionTool
     from voicepipe.tools.http_clients import SharedClient
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES
 from voicepipe.components.values import Secret
 from voicepipe.config.settings import ComponentSettings, PipelineSettings
 from voicepipe.errors import Problem

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.clock.clock import Clock
+from voicepipe.components.observers import ObserverReports
 from voicepipe.components.protocols import Resources
 from voicepipe.components.secrets import RecentSecrets
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
 from voicepipe.tools.http_clients import HttpClients
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
     from voicepipe.components.registry import Adapter
     from voicepipe.config.settings import ComponentSettings
     from voicepipe.pipelines.health import ComponentHealth

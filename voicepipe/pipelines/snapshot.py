@@ -9,20 +9,19 @@ from uuid import uuid4
 from attrs import evolve, field, frozen
 
 from voicepipe.audio import AudioFormat
-from voicepipe.calls.events import ComponentLabel
 from voicepipe.clock.clock import Clock
 from voicepipe.components.boundary import Who
 from voicepipe.components.breaker import Breaker
+from voicepipe.components.labels import ROLES, ComponentLabel
+from voicepipe.components.observers import ObserverReports
 from voicepipe.components.protocols import LanguageModel, SpeechToText, TextToSpeech
-from voicepipe.components.registry import ROLES
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
-from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.health import ComponentHealth, health_of
 from voicepipe.pipelines.routing import choose
 from voicepipe.tools.functions import FunctionTool
 
 if TYPE_CHECKING:
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
     from voicepipe.components.requests import CallInfo
 
 

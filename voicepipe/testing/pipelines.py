@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.calls.events import ComponentLabel
 from voicepipe.clock.clock import Clock
 from voicepipe.components.boundary import EDGES, Who
+from voicepipe.components.labels import ComponentLabel
+from voicepipe.components.observers import ObserverReports
 from voicepipe.config.settings import ComponentSettings, PipelineSettings
 from voicepipe.errors import Location
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.observers import ObserverReports
 from voicepipe.pipelines.snapshot import (
     CachedSpeech,
     OpenedLanguageModel,
@@ -23,7 +23,8 @@ from voicepipe.pipelines.snapshot import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from voicepipe.components.protocols import LanguageModel, Role, SpeechToText, TextToSpeech
+    from voicepipe.components.labels import Role
+    from voicepipe.components.protocols import LanguageModel, SpeechToText, TextToSpeech
     from voicepipe.tools.functions import FunctionTool
 
 

@@ -9,13 +9,13 @@ from typing import get_args, get_type_hints
 import attrs
 import pytest
 
-from reference_engine.control.sockets import default_control_path
 from reference_engine.settings.loading import load_engine_settings, load_settings
 from reference_engine.settings.settings import (
     AdminSettings,
     EngineFile,
     EngineSettings,
     ListenerSettings,
+    default_control_path,
     is_loopback,
     settings_for_set_file,
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from voicepipe.adapters.deepgram.replay_buffer import Timeline
-    from voicepipe.adapters.deepgram.stt import DeepgramSttOptions
+    from voicepipe.adapters.deepgram.stt_options import DeepgramSttOptions
     from voicepipe.audio import AudioFormat
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.components.requests import Listen

@@ -16,7 +16,7 @@ from voicepipe.wire.refusals import fault_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from voicepipe.adapters.deepgram.stt import DeepgramSttOptions
+    from voicepipe.adapters.deepgram.stt_options import DeepgramSttOptions
     from voicepipe.audio import AudioFormat
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.components.requests import Listen

@@ -19,7 +19,7 @@ from voicepipe.adapters.openai.tool_calls import ToolCalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from voicepipe.adapters.openai.llm import OpenAIOptions
+    from voicepipe.adapters.openai.llm_options import OpenAIOptions
     from voicepipe.components.events import ReplyEvent
     from voicepipe.components.requests import ReplyRequest
 

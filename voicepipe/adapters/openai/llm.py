@@ -7,30 +7,27 @@ its middle closes its connection, which is how these APIs are told to stop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import field, frozen
-from attrs.validators import ge, gt, le, min_len, optional
 
 from voicepipe.adapters.openai import chat as openai_chat
 from voicepipe.adapters.openai import responses as openai_responses
 from voicepipe.adapters.openai.answer import Answer
 from voicepipe.adapters.openai.chat import ChatReply
-from voicepipe.adapters.openai.client import HINT_SLOW, check_client, check_installed, is_openai, open_client
+from voicepipe.adapters.openai.client import HINT_SLOW, check_installed, open_client
+from voicepipe.adapters.openai.llm_options import OpenAIOptions, check_options
 from voicepipe.adapters.openai.responses import ResponseReply
 from voicepipe.components.events import ReplyEvent
 from voicepipe.components.registry import Adapter
-from voicepipe.components.values import CaFile, Secret
-from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.errors import ComponentError
 from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from voicepipe.adapters.openai.client import Client
     from voicepipe.components.protocols import Resources
@@ -42,52 +39,6 @@ UNREAD_EVENTS = 64
 DRAIN_S = 0.1
 """How long the end of an answer's body may come after the end of the reply, in s. Then its connection is used again;
 one whose server keeps the answer open is closed."""
-
-OWN = ("messages", "input", "instructions", "tools", "stream", "model")
-"""What `extra_body` can't hold, since it comes from elsewhere."""
-
-
-@frozen
-class OpenAIOptions:
-    """A model that answers, and how."""
-
-    model: str = field(validator=min_len(1))
-    """The model: one of OpenAI's (`gpt-5-mini`, `gpt-4.1-mini`), or the server's (`llama3.2`)."""
-    api_key: Secret | None = None
-    """OpenAI's key, or the server's if it wants one."""
-    base_url: str | None = None
-    """Another server that speaks this API, up to its version: `http://127.0.0.1:11434/v1`; None: OpenAI."""
-    ca_file: CaFile | None = None
-    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
-    api: Literal["chat", "responses"] = "chat"
-    """Which API: Chat Completions, which all servers have, or Responses, which is OpenAI's own."""
-    temperature: float | None = field(default=None, validator=optional([ge(0), le(2)]))
-    """How freely the model chooses its words, from 0 to 2; None: its own default. Reasoning models have none."""
-    max_tokens: int | None = field(default=None, validator=optional(ge(1)))
-    """The longest reply, in tokens, a reasoning model's thoughts included; None: the model's own limit."""
-    reasoning_effort: str | None = None
-    """How much a reasoning model thinks before it speaks: `minimal`, `low` ...; None: its own default."""
-    include_usage: bool = True
-    """Whether Chat Completions are asked what they cost; a few servers refuse the question."""
-    extra_body: Mapping[str, Any] = field(factory=dict)
-    """More parameters for the request, as the server's documentation has them: `service_tier: priority`."""
-    connect_timeout_s: float = field(default=5.0, validator=gt(0))
-    """How long connecting may take, in s."""
-    timeout_s: float = field(default=10.0, validator=gt(0))
-    """How long nothing may come of an answer, in s; a server that loads its model when it is asked may need longer."""
-
-    @property
-    def is_openai(self) -> bool:
-        """Whether it is OpenAI itself that answers."""
-        return is_openai(self.base_url)
-
-
-def check_options(options: OpenAIOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and which options do not go together."""
-    yield from check_client(options)
-    for name in OWN:
-        if name in options.extra_body:
-            yield Problem(Location(""), "extra_body", f"{name} is not for extra_body", "it is set by voicepipe")
 
 
 class _OpenAI:

@@ -15,7 +15,7 @@ from voicepipe.adapters.openai.reply import StreamedReply
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from voicepipe.adapters.openai.llm import OpenAIOptions
+    from voicepipe.adapters.openai.llm_options import OpenAIOptions
     from voicepipe.components.events import ReplyEvent
     from voicepipe.components.requests import ReplyRequest
 

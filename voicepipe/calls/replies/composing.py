@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from voicepipe.calls.failover import Alternatives, Attempts
     from voicepipe.calls.replies.reply import SpokenReply
     from voicepipe.components.requests import ReplyRequest
-    from voicepipe.config.call_settings import LanguageModelBudgets, SpeechSettings
+    from voicepipe.config.call_settings import LanguageModelBudgets
     from voicepipe.pipelines.snapshot import OpenedLanguageModel
+    from voicepipe.text.spoken.settings import SpeechSettings
 
 
 async def compose(

@@ -17,10 +17,11 @@ from voicepipe.calls.replies.playout import Playout
 from voicepipe.components.boundary import raised_in_use, refuse
 from voicepipe.components.events import SpeechAudio
 from voicepipe.components.validation import fault_of_output
-from voicepipe.config.call_settings import BudgetsSettings, SpeechSettings
+from voicepipe.config.call_settings import BudgetsSettings
 from voicepipe.errors import ComponentError, without_frames
 from voicepipe.nurseries import forget_cancellation, open_hidden_nursery
 from voicepipe.pipelines.snapshot import OpenedLanguageModel, OpenedTextToSpeech
+from voicepipe.text.spoken.settings import SpeechSettings
 
 if TYPE_CHECKING:
     from voicepipe.audio import Converter

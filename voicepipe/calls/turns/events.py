@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from attrs import Factory, field, frozen
 
 from voicepipe.calls.events import Outcome
+from voicepipe.components.labels import Role
 from voicepipe.components.requests import Dtmf, Trigger, Utterance
-from voicepipe.roles import Role
 
 CallerInput = Utterance | Dtmf
 """What a caller puts into a conversation."""

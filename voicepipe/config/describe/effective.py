@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES
 from voicepipe.components.secrets import names_a_secret
 from voicepipe.config.keys import Hidden
 

@@ -15,8 +15,8 @@ import attrs
 import yaml
 from attrs import frozen
 
-from voicepipe.components.protocols import Role
-from voicepipe.components.registry import ROLES, installed
+from voicepipe.components.labels import ROLES, Role
+from voicepipe.components.registry import installed
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.describe.fields import UNIONS, Described, DescribedField, as_data, describe
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES
 from voicepipe.config.describe.fields import describe
 
 if TYPE_CHECKING:
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
     from voicepipe.components.registry import Adapter
-    from voicepipe.config.describe.json_schema import Schemas
+    from voicepipe.config.describe.json_schema_types import Schemas
 
 Schema: TypeAlias = dict[str, Any]
 

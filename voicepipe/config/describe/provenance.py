@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 from attrs import frozen
 
-from voicepipe.components.registry import ROLES
+from voicepipe.components.labels import ROLES
 from voicepipe.components.values import Directory, File, Secret
 from voicepipe.config.describe.effective import masked
 from voicepipe.config.interpolate import is_literal
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voicepipe.config.load import PlacedConfig
-    from voicepipe.config.sections import Resolved
-    from voicepipe.documents import Place
+    from voicepipe.config.resolved import Resolved
+    from voicepipe.documents import Cursor
 
 Origin: TypeAlias = Literal["default", "component", "reference", "options", "pipeline", "file"]
 """The adapter's or section's default; `components`; the pipeline's reference; its `options`; the rest of the pipeline;
@@ -98,7 +98,7 @@ def _component(resolved: Resolved) -> ComponentProvenance:
     return ComponentProvenance(resolved.settings, found)
 
 
-def _settings(path: str, value: Any, places: list[Place]) -> Iterator[Setting]:
+def _settings(path: str, value: Any, places: list[Cursor]) -> Iterator[Setting]:
     """A setting and those below it; of the places that it has, a later one is laid over an earlier one."""
     if _is_section(value) and (inner := _inner(value)):
         for name, one in inner.items():
@@ -112,11 +112,11 @@ def _settings(path: str, value: Any, places: list[Place]) -> Iterator[Setting]:
         yield Setting(path, shown, _origin(place.keys), path_of(place.keys), place.where)
 
 
-def _below(place: Place) -> dict[str, Place]:
+def _below(place: Cursor) -> dict[str, Cursor]:
     return place.entries() if isinstance(place.node, MappingNode) else {}
 
 
-def _given(name: str, *entries: Mapping[str, Place]) -> list[Place]:
+def _given(name: str, *entries: Mapping[str, Cursor]) -> list[Cursor]:
     return [places[name] for places in entries if name in places]
 
 
@@ -133,7 +133,7 @@ def _origin(keys: tuple[str | int, ...]) -> Origin:
     return "file"
 
 
-def _shown(name: str, value: Any, place: Place | None) -> Any:
+def _shown(name: str, value: Any, place: Cursor | None) -> Any:
     """A value as plain data that may be seen."""
     if isinstance(value, tuple):
         items = place.items() if place and isinstance(place.node, Sequence) else [None] * len(value)

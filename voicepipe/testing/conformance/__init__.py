@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from voicepipe.audio import AudioFormat
-    from voicepipe.components.protocols import Role
+    from voicepipe.components.labels import Role
     from voicepipe.components.registry import Adapter
     from voicepipe.components.requests import ReplyRequest
 

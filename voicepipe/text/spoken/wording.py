@@ -10,7 +10,7 @@ from voicepipe.text.spoken.numbers import load_figures, with_spoken_numbers
 from voicepipe.text.spoken.signs import WORDS
 
 if TYPE_CHECKING:
-    from voicepipe.config.call_settings import SpeechSettings
+    from voicepipe.text.spoken.settings import SpeechSettings
 
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _SOUND = re.compile(r"\w")

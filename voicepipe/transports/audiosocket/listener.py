@@ -15,9 +15,9 @@ from attrs import define, field
 from attrs.validators import ge, gt, in_
 
 from voicepipe.audio import FRAME_MS
+from voicepipe.components.observers import ObserverReports
 from voicepipe.errors import CallRefused, TransportError
 from voicepipe.nurseries import defect_of, leaves_of
-from voicepipe.observers import ObserverReports
 from voicepipe.transports.audiosocket.transport import GAP_FRAMES, AudioSocketTransport, WhenFull, cut_off
 from voicepipe.transports.audiosocket.wire import KINDS
 from voicepipe.transports.binding import listen_on

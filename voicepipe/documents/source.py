@@ -1,0 +1,53 @@
+"""The text of a document, for messages that show a line of it without its secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from voicepipe.documents.read import LINE_BREAK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from voicepipe.documents.nodes import Scalar
+
+_LONGEST_LINE = 160
+
+
+_SECRET_KEY = re.compile(
+    r"""(?i)\b[\w-]*(?:key|token|secret|password|passwd|credentials?)["']?\s*[:=]\s*(?P<value>[^\s,{}\[\]#][^,}\]#]*)"""
+)
+"""For lines that could not be structured, so that nobody knows which of their values are secret."""
+
+
+class Source:
+    """The text that a document was read from, for showing its lines."""
+
+    def __init__(self, text: str, name: Path) -> None:
+        self.name = name
+        self._lines = LINE_BREAK.split(text)
+        self._concealed: dict[int, list[tuple[int, int]]] = {}
+        self._secrets: set[int] = set()
+
+    def conceal(self, scalar: Scalar) -> None:
+        """Masks that scalar in every line that is shown from now on."""
+        self._secrets.add(id(scalar))
+        for line in range(scalar.line, min(scalar.end_line, len(self._lines)) + 1):
+            begin = scalar.column if line == scalar.line else 1
+            end = scalar.end_column if line == scalar.end_line else len(self._lines[line - 1]) + 1
+            self._concealed.setdefault(line, []).append((begin - 1, end - 1))
+
+    def conceals(self, scalar: Scalar) -> bool:
+        """Whether that scalar is masked."""
+        return id(scalar) in self._secrets
+
+    def line(self, number: int) -> str:
+        """A line without its secrets; empty if there is none, or if it is too long to be read."""
+        if number > len(self._lines) or len(self._lines[number - 1]) > _LONGEST_LINE:
+            return ""
+        line = self._lines[number - 1]
+        named = (found for found in _SECRET_KEY.finditer(line) if not found["value"].lstrip("\"'").startswith("$"))
+        for begin, end in (*self._concealed.get(number, ()), *(found.span("value") for found in named)):
+            line = line[:begin] + "*" * (end - begin) + line[end:]
+        return line
