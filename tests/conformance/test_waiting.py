@@ -15,6 +15,7 @@ import parrot
 import pytest
 import trio
 
+from voicepipe.errors import ComponentError
 from voicepipe.testing import conformance
 from voicepipe.testing.conformance import waiting
 from voicepipe.testing.conformance.subject import NO_FIRST_EVENT
@@ -123,6 +124,60 @@ async def test_a_stop_in_what_is_not_due_yet_makes_no_deadline_come(autojump_clo
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("stops", "passes"), [(1, True), (2, True), (3, False)])
+async def test_what_fails_while_the_process_stood_still_is_tried_again(autojump_clock, stops, passes):
+    class HasDeadlines(parrot.Parrot):
+        left = stops
+
+        @asynccontextmanager
+        async def respond(self, request):
+            if HasDeadlines.left:
+                HasDeadlines.left -= 1
+                autojump_clock.jump(1.5)
+                raise ComponentError("nothing came for 1 s")
+            async with super().respond(request) as reply:
+                yield reply
+
+    checked = conformance.language_model(parrot.adapter(HasDeadlines), parrot.ParrotOptions())
+    if passes:
+        assert (await checked.check(["a_reply_ends_once"])).passed == ("a_reply_ends_once",)
+    else:
+        with pytest.raises(conformance.ConformanceError, match="nothing came for 1 s"):
+            await checked.check(["a_reply_ends_once"])
+    assert not HasDeadlines.left
+
+
+async def test_what_fails_otherwise_is_not():
+    tries = []
+
+    class Fails(parrot.Parrot):
+        @asynccontextmanager
+        async def respond(self, request):
+            tries.append(request)
+            raise ComponentError("it is down")
+            yield
+
+    checked = conformance.language_model(parrot.adapter(Fails), parrot.ParrotOptions())
+    with pytest.raises(conformance.ConformanceError, match="it is down"):
+        await checked.check(["a_reply_ends_once"])
+    assert len(tries) == 1
+
+
+async def test_what_was_heard_during_a_stop_is_no_measure_for_other_checks(autojump_clock):
+    class Stopped(hum.Hum):
+        opened = 0
+
+        def open_stream(self, output, language):
+            Stopped.opened += 1
+            if Stopped.opened == 1:
+                autojump_clock.jump(1.5)
+            return super().open_stream(output, language)
+
+    checked = conformance.text_to_speech(hum.adapter(Stopped), hum.HumOptions())
+    await checked.check(["speech_is_audible", "speech_is_no_noise", "segments_come_in_order"])
+    assert Stopped.opened == 2
+
+
 async def test_time_in_which_a_child_process_is_stopped_hardly_counts(autojump_clock):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:  # noqa: ASYNC220 - at once
         try:
@@ -139,8 +194,8 @@ async def test_time_in_which_a_child_process_is_stopped_hardly_counts(autojump_c
 
 
 async def test_the_system_tells_how_long_threads_were_kept_waiting():
-    clock = waiting.Clock()
     began = trio.current_time()
+    clock = waiting.Clock()
     await trio.sleep(0.01)
     counted = clock.now()
     assert 0 < counted <= trio.current_time() - began

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+ATTEMPTS = 3
+"""How often a check is tried that fails each time while the process stood still for a while, as when it was stopped."""
+
+
 @frozen
 class Check:
     """One rule, and what finds out whether an adapter keeps it."""
@@ -56,16 +60,21 @@ class Conformance:
             Skipped: there is nothing to go by.
 
         """
-        with watching_generators(self.subject.adapter.options.__module__), counting_time() as clock:
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(clock.run)
-                    await check.run(self.subject)
-                    nursery.cancel_scope.cancel()
-            except (Exception, BaseExceptionGroup) as error:
-                if uncancelled(error) is None:
-                    raise  # somebody else cancelled the check
-                raise _verdict(error, self.subject.adapter.options.__module__) from error
+        for attempt in range(1, ATTEMPTS + 1):
+            with watching_generators(self.subject.adapter.options.__module__), counting_time() as clock:
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(clock.run)
+                        await check.run(self.subject)
+                        nursery.cancel_scope.cancel()
+                except (Exception, BaseExceptionGroup) as error:
+                    if uncancelled(error) is None:
+                        raise  # somebody else cancelled the check
+                    clock.now()
+                    if attempt == ATTEMPTS or not clock.stood_still:
+                        raise _verdict(error, self.subject.adapter.options.__module__) from error
+                else:
+                    return
 
     async def check(self, names: Iterable[str] = ()) -> Report:
         """Runs all checks, or those of some names.

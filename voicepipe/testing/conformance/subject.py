@@ -16,7 +16,7 @@ from voicepipe.components.protocols import Resources
 from voicepipe.components.registry import Adapter
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.testing.conformance.verdicts import Failed
-from voicepipe.testing.conformance.waiting import counted_s, ended_after, ending_at
+from voicepipe.testing.conformance.waiting import check_clock, counted_s, ended_after, ending_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -219,10 +219,13 @@ class Subject(Generic[U]):
 
     async def undisturbed(self) -> tuple[Any, list[Received]]:
         """The format of the audio and what a use of a stream gives, alone: got once for all checks that look at it."""
-        if not self._undisturbed:
-            async with self.bench() as bench:
-                self._undisturbed.append((self.use.format_of(bench.component), await bench.use()))
-        return self._undisturbed[0]
+        if self._undisturbed:
+            return self._undisturbed[0]
+        async with self.bench() as bench:
+            undisturbed = self.use.format_of(bench.component), await bench.use()
+        if not check_clock().stood_still:
+            self._undisturbed.append(undisturbed)
+        return undisturbed
 
     def __str__(self) -> str:
         return f"{self.adapter.role} adapter {self.adapter.name!r}"

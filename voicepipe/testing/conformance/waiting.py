@@ -11,6 +11,9 @@ time do not count:
   the loop turns again, deadlines of the adapter's and events have come at once; the kit's own deadlines come later.
   (What holds up the loop is for the check `nothing_holds_up_the_loop` to find.)
 - That for which a child process was stopped, or waited for a disk, when it was looked at; on Linux.
+
+The adapter's own deadlines do not stand still with the kit's: what they make of a stop is seen in its events. So what
+fails while the process stood still proves nothing, and is tried again.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
 from pathlib import Path
+from time import process_time
 from typing import TYPE_CHECKING
 
 import trio
@@ -36,6 +40,9 @@ SHIELDED_S = 0.5
 AT_LEAST = 0.1
 """How much of the time in which the loop turns counts whatever the machine does, so that every deadline comes."""
 
+STOOD_S = 0.25
+"""For how long the loop has to have stood still, without computing, for `Clock.stood_still`."""
+
 STOPPED = ("T", "t", "D")
 """States, in `/proc/PID/stat`, of what does not run although it has something to do: stopped, traced, at a disk."""
 
@@ -45,12 +52,14 @@ class Clock:
 
     def __init__(self) -> None:
         self._counted_s = 0.0
-        self._looked_at = trio.current_time()
+        self._looked_at, self._computed_s = trio.current_time(), process_time()
         self._delays: dict[Path, int] = {}
         self._delayed_s(0.0)
         self._due: dict[trio.CancelScope, float] = {}
         self.task: trio.lowlevel.Task | None = None
         """The one that looks."""
+        self.stood_still = False
+        """Whether the process, or a child of it, was stopped meanwhile, or for long got no processor."""
 
     @property
     def seen_s(self) -> float:
@@ -62,6 +71,8 @@ class Clock:
         passed = trio.current_time() - self._looked_at
         if passed > 0:
             self._looked_at += passed
+            computed_s, self._computed_s = process_time() - self._computed_s, process_time()
+            self.stood_still = self.stood_still or passed - LOOK_S - computed_s > STOOD_S
             counted = max(passed - self._delayed_s(passed), passed * AT_LEAST)
             self._counted_s += min(counted, LOOK_S)
         return self._counted_s
@@ -106,8 +117,10 @@ class Clock:
                 continue
             delayed += max(0, seen[thread] - self._delays.get(thread, 0))
         self._delays = seen
-        stopped = passed if any(map(_is_stopped, _children(Path("/proc/self")))) else 0.0
-        return delayed / 1e9 + stopped
+        if not any(map(_is_stopped, _children(Path("/proc/self")))):
+            return delayed / 1e9
+        self.stood_still = True
+        return delayed / 1e9 + passed
 
 
 def _threads(process: Path) -> Iterator[Path]:
