@@ -41,7 +41,7 @@ AT_LEAST = 0.1
 """How much of the time in which the loop turns counts whatever the machine does, so that every deadline comes."""
 
 STOOD_S = 0.25
-"""For how long the loop has to have stood still, without computing, for `Clock.stood_still`."""
+"""For how long the loop has to have stood still, neither computing nor ready to, for `Clock.stood_still`."""
 
 STOPPED = ("T", "t", "D")
 """States, in `/proc/PID/stat`, of what does not run although it has something to do: stopped, traced, at a disk."""
@@ -59,7 +59,7 @@ class Clock:
         self.task: trio.lowlevel.Task | None = None
         """The one that looks."""
         self.stood_still = False
-        """Whether the process, or a child of it, was stopped meanwhile, or for long got no processor."""
+        """Whether the process, or a child of it, was stopped meanwhile."""
 
     @property
     def seen_s(self) -> float:
@@ -72,8 +72,9 @@ class Clock:
         if passed > 0:
             self._looked_at += passed
             computed_s, self._computed_s = process_time() - self._computed_s, process_time()
-            self.stood_still = self.stood_still or passed - LOOK_S - computed_s > STOOD_S
-            counted = max(passed - self._delayed_s(passed), passed * AT_LEAST)
+            delayed_s = self._delayed_s(passed)
+            self.stood_still = self.stood_still or passed - LOOK_S - computed_s - delayed_s > STOOD_S
+            counted = max(passed - delayed_s, passed * AT_LEAST)
             self._counted_s += min(counted, LOOK_S)
         return self._counted_s
 
