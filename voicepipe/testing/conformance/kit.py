@@ -71,8 +71,9 @@ class Conformance:
                     if uncancelled(error) is None:
                         raise  # somebody else cancelled the check
                     clock.now()
-                    if attempt == ATTEMPTS or not clock.stood_still:
-                        raise _verdict(error, self.subject.adapter.options.__module__) from error
+                    verdict = _verdict(error, self.subject.adapter.options.__module__)
+                    if attempt == ATTEMPTS or not clock.stood_still or isinstance(verdict, KeyboardInterrupt):
+                        raise verdict from error
                 else:
                     return
 
