@@ -236,7 +236,7 @@ async def test_what_our_own_code_raises_beside_a_recogniser_is_not(autojump_cloc
         "calls.replies.playout.Playout.wait_for_room",
         "calls.replies.replies.Replies._on_audible",
         "text.segmenting.Segmenter.feed",
-        "calls.replies.reply.SpokenReply.add",
+        "calls.replies.reply_text.ReplyText.add",
         "calls.replies.replies.Replies._commit",
     ],
 )

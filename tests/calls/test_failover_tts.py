@@ -153,7 +153,8 @@ async def test_speech_that_drips_is_a_stall_too(autojump_clock):
     await listen(call, 9000)
     heard = call.transport.heard
     assert rungs(call) == [("alternate", "test_tts_2")]
-    assert call.told(ComponentFailed)[0].error.message == "kept the caller waiting for 500 ms within a sentence"
+    message = call.told(ComponentFailed)[0].error.message
+    assert message == "audio stalled for 500 ms in mid-sentence (budgets.tts.gap_ms)"
     assert heard.endswith("FIVE SIX SEVEN, EIGHT NINE TEN.")
 
 

@@ -243,18 +243,18 @@ async def test_expectations_come_after_the_utterance_that_they_follow(autojump_c
     assert ears.opened_for == [Listen()]
     await hear(listening, bytes(FRAME * 2))
     listening.finalise()
-    listening.expect(first)
+    listening.set_expected_phrases(first)
     await trio.sleep(0.01)
     assert [what for _, what in ears.log] == [FRAME * 2, "end", first]
-    listening.expect(first)  # is no change
-    listening.expect(later)
+    listening.set_expected_phrases(first)  # is no change
+    listening.set_expected_phrases(later)
     await trio.sleep(0.01)
     assert [what for _, what in ears.log][3:] == [later]
 
 
 async def test_expectations_from_before_the_stream_open_it(autojump_clock, ears):
     listening = Listening(PHONE, 160, [].append)
-    listening.expect(Listen(phrases=("yes",)))
+    listening.set_expected_phrases(Listen(phrases=("yes",)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run, listening, ears)
         await trio.sleep(1)
@@ -267,7 +267,7 @@ async def test_expectations_while_it_connects_are_told_afterwards(autojump_clock
     ears.connects_s = 0.5
     listening = listen()
     await trio.sleep(0.1)
-    listening.expect(Listen(phrases=("yes",)))
+    listening.set_expected_phrases(Listen(phrases=("yes",)))
     await trio.sleep(1)
     assert [what for _, what in ears.log] == [Listen(phrases=("yes",))]
 

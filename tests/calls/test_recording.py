@@ -146,7 +146,7 @@ async def test_a_place_that_takes_no_file_is_told_however_short_the_call(autojum
 
     async def caller():
         await call.transport.be_silent(int(seconds * 1000))
-        held.append(call.call._recorded._caller.length - call.call._recorded._caller.taken)
+        held.append(call.call._recording._caller.length - call.call._recording._caller.taken)
         await call.transport.hang_up_as_caller()
 
     await call.hold(caller)

@@ -89,14 +89,13 @@ def test_the_house_in_the_architecture_page_is_the_house(package):
     """Every part that it shows is there, and every directory is shown."""
     (house,) = (block.text for block in blocks_in(ROOT / "docs/Architecture.md") if "registry.py" in block.text)
     inside = re.match(r".*\n((?:  .*\n)*)", house[house.index(f"{package}/  ") :])[1]
-    shown, room = set(), ""
+    shown, rooms = set(), []
     for line in inside.splitlines():
+        rooms = rooms[: (len(line) - len(line.lstrip())) // 2 - 1]
         names = re.findall(r"\b\w+\.py|\b\w+/", line)
-        if line.startswith("    "):
-            names = [room + name for name in names]
-        elif names and names[0].endswith("/"):
-            room = names[0]
-        shown |= set(names)
+        shown |= {"".join(rooms) + name for name in names}
+        if names and names[0].endswith("/"):
+            rooms.append(names[0])
     missing = {name for name in shown if not (ROOT / package / name).exists()}
     there = {path.name + "/" for path in (ROOT / package).iterdir() if path.is_dir()} - {"__pycache__/"}
     assert missing == set()

@@ -25,6 +25,7 @@ from voicepipe.calls.listening.echo import EchoGuard
 from voicepipe.calls.listening.listening import Listening
 from voicepipe.calls.observing import Telling
 from voicepipe.calls.recording import RecordedTransport, recording_path
+from voicepipe.calls.replies.composing import Composer
 from voicepipe.calls.replies.playout import Playout
 from voicepipe.calls.replies.replies import Replies
 from voicepipe.calls.replies.speaking import Speaker
@@ -73,10 +74,10 @@ class Call:
         # Sessions, metrics, files and records are told apart by it, so nobody else's word is taken for it.
         self.info: CallInfo = evolve(given, call_id=str(uuid4()), transport_id=given.transport_id or given.call_id)
         """Who rings whom."""
-        self._recorded: RecordedTransport | None = None
+        self._recording: RecordedTransport | None = None
         if directory := settings.recording.directory:
             path = recording_path(directory, self.info.call_id)
-            transport = self._recorded = RecordedTransport(transport, path, settings.recording.readable_by)
+            transport = self._recording = RecordedTransport(transport, path, settings.recording.readable_by)
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
         self._tell = Telling(self.info.call_id, observer, pipeline.reports)
         self._tasks = CallTasks(nursery, self._end)
@@ -104,8 +105,9 @@ class Call:
         )
         self._llms = Alternatives("llm", pipeline.role("llm"), retries, *tell)
         self._ttss = Alternatives("tts", pipeline.role("tts"), retries, *tell)
-        known = conversation.states, conversation.fits
-        speaker = Speaker(self._llms, self._ttss, *known, settings.budgets, playout, settings.speech)
+        known, budgets = (conversation.states, conversation.fits), settings.budgets
+        composer = Composer(self._llms, *known, budgets.llm, settings.speech)
+        speaker = Speaker(composer, self._ttss, budgets.tts, playout)
         self._replies = Replies(
             speaker=speaker,
             conversation=conversation,
@@ -161,11 +163,11 @@ class Call:
             stt=self._stts.first.label,
             llm=self._llms.first.label,
             tts=self._ttss.first.label,
-            recording="" if self._recorded is None else str(self._recorded.path),
+            recording="" if self._recording is None else str(self._recording.path),
         )
         try:
-            if self._recorded is not None:
-                self._tasks.start_soon(self._recorded.save, self._recording_failed)
+            if self._recording is not None:
+                self._tasks.start_soon(self._recording.save, self._recording_failed)
             self._tasks.start_soon(self._recognise, self._stts)
             self._happened(turns.Answered(self._pipeline.settings.greeting))
             self._set_alarm()
@@ -180,8 +182,8 @@ class Call:
                 await self._tools.finish()
             finally:
                 try:
-                    if self._recorded is not None:
-                        await self._recorded.finish()  # before the end is told: the record says what became of it
+                    if self._recording is not None:
+                        await self._recording.finish()  # before the end is told: the record says what became of it
                 finally:
                     ended = self._finish()
         self._tasks.raise_defect()
@@ -276,8 +278,8 @@ class Call:
             case turns.Reply(trigger, inputs):
                 replies.reply(trigger, inputs, *self._turns.spoke_at)
             case turns.Announce():
-                recorded = self._pipeline.apology if action.apology else None
-                replies.announce(action.text, recorded, action.answers, action.inputs, self._turns.spoke_at[0])
+                cached = self._pipeline.apology if action.apology else None
+                replies.announce(action.text, cached, action.answers, action.inputs, self._turns.spoke_at[0])
             case turns.Prepare(trigger, inputs):
                 replies.prepare(trigger, inputs)
             case turns.Adopt(trigger, inputs):
@@ -336,8 +338,8 @@ class Call:
             self._tell(ComponentFailed, role=role, error=error)
 
     def _recording_failed(self, reason: str) -> None:
-        if self._recorded is not None:
-            self._tell(RecordingFailed, path=str(self._recorded.path), reason=reason)
+        if self._recording is not None:
+            self._tell(RecordingFailed, path=str(self._recording.path), reason=reason)
 
     def _tool_refused(self, error: ComponentError) -> None:
         error.component, error.role = self._llms.first.label.name, "llm"
@@ -369,7 +371,7 @@ class Call:
         self._tell(CallEnded, outcome=ending.outcome, turns=turns_held, detail=ending.detail)
         self._tell.end()  # the transport may still deliver something; this was the last event
         # These know the call: if it knew them still, it would stay until the garbage collector comes.
-        self._listening.deafen()
+        self._listening.stop_reporting_edges()
         self._tasks.detach()
         del self._replies, self._tools, self._stts, self._llms, self._ttss
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)

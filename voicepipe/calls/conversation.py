@@ -1,4 +1,4 @@
-"""The conversation of one call so far: what was said and heard, and what its models keep of it."""
+"""The conversation of one call so far: what the caller said, what the caller heard, and each model's own state."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from voicepipe.components.requests import CallStarted, Dtmf, Message, ReplyReque
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from voicepipe.calls.replies.reply import SpokenReply
     from voicepipe.calls.turns.events import CallerInput
-    from voicepipe.components.requests import CallInfo, Listen, Tool, ToolCall, Trigger
+    from voicepipe.components.requests import CallInfo, Tool, ToolCall, Trigger
     from voicepipe.config.history import HistorySettings
 
 MOST_TOOL_ROUNDS = 8
@@ -25,49 +24,53 @@ RUNNING = "still running: the result will come"
 
 
 class Conversation:
-    """What a language model is told.
+    """Keeps the messages of one call, and makes the requests to its language models of them.
+
+    The caller's words become messages before the model is asked, the agent's only after they were heard: what was never
+    heard was never said. In between, the caller's last words may still be retracted, if they turn out to be the
+    beginning of something longer.
 
     Args:
         info: who rings whom.
         prompt: the pipeline's instructions to the model.
-        tools: what the model may call.
-        history: how much of what was said it is told.
+        tools: the tools that the model may call.
+        history: how much of the conversation a request holds.
 
     """
 
     def __init__(self, info: CallInfo, prompt: str, tools: tuple[Tool, ...], history: HistorySettings) -> None:
         self._info, self._prompt, self._history = info, prompt, history
         self.tools = tools
-        """What the model may call."""
+        """The tools that the model may call."""
         self.states: dict[str, Any] = {}
-        """What each model, by key, left in the `ReplyDone.state` of its last reply that won."""
+        """What each model, by key, left in the `ReplyDone.state` of its last reply that counted."""
         self.fits: dict[str, int] = {}
-        """How many characters of the conversation each model took, by key, that has refused more."""
+        """How many characters of the conversation each model takes, by key, once it has refused more."""
         self._messages: list[Message] = []
-        self._retractable_from = 0
-        self._results: dict[str, str] = {}
-        self._tool_rounds = 0
+        self._retractable_from = 0  # the index of the first message that the caller's last inputs added
+        self._results: dict[str, str] = {}  # of tools, by the id of the call
+        self._tool_rounds = 0  # replies to results of tools, in a row
 
     @property
     def tools_exhausted(self) -> bool:
-        """Whether the model has called tools again and again, and must answer the caller first."""
+        """Whether the model has called tools `MOST_TOOL_ROUNDS` times in a row, and must answer the caller first."""
         return self._tool_rounds >= MOST_TOOL_ROUNDS
 
-    def hear(self, inputs: Iterable[CallerInput]) -> None:
-        """What the caller said and pressed becomes part of the conversation, in order."""
+    def caller_said(self, inputs: Iterable[CallerInput]) -> None:
+        """Adds what the caller said and pressed, in order."""
         self._retractable_from = len(self._messages)
-        for heard in inputs:
-            if isinstance(heard, Utterance):
-                self._messages.append(Message("caller", heard.text))
+        for part in inputs:
+            if isinstance(part, Utterance):
+                self._messages.append(Message("caller", part.text))
             else:
-                self._messages.append(Message("caller", heard.digits, pressed=True))
+                self._messages.append(Message("caller", part.digits, pressed=True))
 
     def retract(self) -> None:
-        """What was heard last comes again as part of something longer, and so does its place in the conversation."""
+        """Removes what the last `caller_said` added: it comes again, as part of something longer."""
         del self._messages[self._retractable_from :]
 
     def ask(self, trigger: Trigger) -> ReplyRequest:
-        """The request for a reply; what it replies to has been heard."""
+        """Gives the request for a reply; what it replies to has been added before."""
         if isinstance(trigger, CallStarted):
             trigger = CallStarted(self._info)
         if isinstance(trigger, Utterance | Dtmf):
@@ -83,22 +86,22 @@ class Conversation:
             language=trigger.language if isinstance(trigger, Utterance) else None,
         )
 
-    def commit(self, reply: SpokenReply) -> Listen | None:
-        """Keeps what the model wants kept of a reply that counts; what the caller is likely to say next, if it says."""
-        if reply.done is None:
-            return None
-        self.states[reply.model] = reply.done.state
-        return reply.done.listen
+    def keep_state(self, model: str, state: Any) -> None:
+        """Keeps what a model, by its key, wants to get back with its next request."""
+        self.states[model] = state
 
     def agent_said(self, text: str, *, interrupted: bool, tool_calls: tuple[ToolCall, ...] = ()) -> None:
-        """What was heard of a reply becomes part of the conversation, and right after it what its tools returned."""
+        """Adds what was heard of a reply, and right after it what its tools returned.
+
+        No API takes a call of a tool without its result, so one that is still running gets `RUNNING` for now.
+        """
         if text or tool_calls:
             self._messages.append(Message("agent", text, interrupted, tool_calls))
         for call in tool_calls:
             self._messages.append(Message("tool", self._results.get(call.id, RUNNING), tool_call_id=call.id))
 
     def tool_ended(self, tool_call_id: str, result: str) -> None:
-        """What a tool returned becomes part of the conversation, where its call is."""
+        """Puts the result of a tool where its call is, also if that call is not part of the conversation yet."""
         self._results[tool_call_id] = result
         self._messages = [
             evolve(message, text=result) if message.tool_call_id == tool_call_id else message

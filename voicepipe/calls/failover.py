@@ -12,6 +12,7 @@ from voicepipe.errors import ComponentError, without_frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voicepipe.components.boundary import Who
     from voicepipe.components.breaker import Breaker
     from voicepipe.components.labels import Role
     from voicepipe.pipelines.snapshot import Opened
@@ -30,6 +31,19 @@ AnyOpened = TypeVar("AnyOpened", bound="Opened")
 
 class BudgetExceeded(ComponentError):  # noqa: N818 - says what happened, as TooSlowError's hint does
     """A component took longer than its budget: nobody waits for it a second time."""
+
+    @classmethod
+    def of(cls, who: Who, message: str, key: str) -> BudgetExceeded:
+        """Makes the error of a component.
+
+        Args:
+            who: the component.
+            message: what has not come, and within which time.
+            key: the budget's key, such as `budgets.tts.gap_ms`.
+
+        """
+        hint = f"raise {key} if this component may take longer"
+        return cls(f"{message} ({key})", component=who.name, role=who.role, hint=hint)
 
 
 class Alternatives(Generic[AnyOpened]):

@@ -130,11 +130,11 @@ class Listening:
             self._hear_frame(data[start : start + size])
         self._rest = data[len(data) - len(data) % size :]
 
-    def deafen(self) -> None:
+    def stop_reporting_edges(self) -> None:
         """The call is over: nobody is told of edges any more."""
         self._on_edge = _ignore
 
-    def expect(self, listen: Listen) -> None:
+    def set_expected_phrases(self, listen: Listen) -> None:
         """Tells the recogniser what the caller is likely to say from now on."""
         if listen != self._listen:
             self._listen, self._listen_changed = listen, True
@@ -150,7 +150,7 @@ class Listening:
         if self._recognition is not None:
             self._recognition.overdue()
 
-    def settle(self) -> None:
+    def return_to_preferred(self) -> None:
         """Nothing is being said: a moment to go back to a recogniser that is preferred and works again."""
         if self._recognition is not None:
             self._recognition.prefer()
@@ -340,8 +340,8 @@ class _Recognition:
     def overdue(self) -> None:
         """Its last word has not come in time."""
         if self._opened:
-            within = f"gave no final transcript within {self._budgets.first_transcript_ms} ms"
-            self._end(self._late(within))
+            late = f"sent no final transcript within {self._budgets.first_transcript_ms} ms"
+            self._end(BudgetExceeded.of(self._stt.who, late, "budgets.stt.first_transcript_ms"))
 
     def restart(self) -> None:
         """Ends it, so that it is opened anew, for audio of another format."""
@@ -364,7 +364,8 @@ class _Recognition:
         refuse(fault_of_input(wanted), stt.who)
         listening._chunk_bytes = listening._format.bytes_in(max(wanted.chunk_ms, FRAME_MS))  # noqa: SLF001
         with self._scope:
-            self._verdict = self._late(f"was not open within {self._budgets.connect_ms} ms")
+            late = f"was not open within {self._budgets.connect_ms} ms"
+            self._verdict = BudgetExceeded.of(stt.who, late, "budgets.stt.connect_ms")
             self._scope.deadline = trio.current_time() + self._budgets.connect_ms / 1000
             try:
                 async with (
@@ -393,7 +394,3 @@ class _Recognition:
     def _end(self, verdict: ComponentError | None) -> None:
         self._verdict = verdict
         self._scope.cancel()
-
-    def _late(self, what: str) -> ComponentError:
-        who, hint = self._stt.who, "budgets.stt sets how long it may take"
-        return BudgetExceeded(what, component=who.name, role=who.role, hint=hint)

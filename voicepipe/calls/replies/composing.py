@@ -2,172 +2,212 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import evolve
+from attrs import evolve, frozen
 
-from voicepipe.calls.failover import BudgetExceeded
+from voicepipe.calls.failover import Alternatives, BudgetExceeded
 from voicepipe.calls.history import chars_of, latest, shorter
 from voicepipe.calls.replies.continuing import Continuation
+from voicepipe.calls.replies.reply_text import Segment
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import Silence, ToolCall, ToolResults
-from voicepipe.errors import ComponentError
+from voicepipe.config.call_settings import LanguageModelBudgets
+from voicepipe.errors import ComponentError, without_frames
+from voicepipe.nurseries import forget_cancellation
+from voicepipe.pipelines.snapshot import OpenedLanguageModel
 from voicepipe.text.segmenting import Segmenter
+from voicepipe.text.spoken.settings import SpeechSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
-    from voicepipe.calls.failover import Alternatives, Attempts
-    from voicepipe.calls.replies.reply import SpokenReply
+    from voicepipe.calls.failover import Attempts
+    from voicepipe.calls.replies.reply_text import ReplyText
     from voicepipe.components.requests import ReplyRequest
-    from voicepipe.config.call_settings import LanguageModelBudgets
-    from voicepipe.pipelines.snapshot import OpenedLanguageModel
-    from voicepipe.text.spoken.settings import SpeechSettings
+    from voicepipe.text.spoken.wording import Wording
 
 
-async def compose(
-    reply: SpokenReply,
-    request: ReplyRequest,
-    models: Alternatives[OpenedLanguageModel],
-    states: Mapping[str, Any],
-    fits: dict[str, int],
-    *,
-    budgets: LanguageModelBudgets,
-    speech: SpeechSettings,
-) -> None:
-    """Writes a reply's text as it comes, a piece worth speaking at a time.
+@frozen
+class Composer:
+    """Writes the text of a call's replies."""
 
-    While nothing was said, a model that fails is replaced without a trace. After that the next one goes on from
-    what was said, and what it repeats of it is left out.
+    models: Alternatives[OpenedLanguageModel]
+    """The models that are asked."""
+    states: Mapping[str, Any]
+    """What each model, by key, left in its last `ReplyDone.state`."""
+    fits: dict[str, int]
+    """How many characters of the conversation each model takes, by key, once it has refused more. Composing adds what
+    it finds out."""
+    budgets: LanguageModelBudgets
+    """How long a model may take."""
+    speech: SpeechSettings
+    """How the text is cut into segments, and what is made of signs in it."""
 
-    A success without a word is a failure where the caller waits for words. Where that is not known, since the reply
-    that called the tools said something, or nobody spoke, and where all of the text is such that nothing of it is
-    spoken (code, an emoji), the model is asked once more, and may stay silent.
+    def announce(self, text: ReplyText) -> None:
+        """Writes the announcement, all at once."""
+        text.add(_segments([text.announcement], self._new_wording()))
+        text.end()
 
-    Args:
-        reply: gets the text, the tool calls and the model's own end.
-        request: what is asked; each model gets its own state in it.
-        models: who is asked.
-        states: what each model, by key, left in its last `ReplyDone.state`.
-        fits: how much of the conversation each model takes, by key, that has refused more; what is found out is
-            added.
-        budgets: how long they may take.
-        speech: how the text is cut.
+    async def compose(self, text: ReplyText, request: ReplyRequest) -> None:
+        """Writes the model's reply as it comes, segment by segment, and ends the text.
 
-    Raises:
-        ComponentError: no model is left. What was said before stays said.
+        While nothing was said, a model that fails is replaced without a trace. After that the next one goes on from
+        what was said, and what it repeats of it is left out.
 
-    """
-    asked_again = False
-    with await models.begin(budgets.first_token_ms) as attempts:
-        while True:
-            try:
-                known = states, fits
-                says = await _ask_what_fits(request, reply, attempts, *known, budgets=budgets, speech=speech)
-                if not says and not asked_again:
-                    asked_again = True
-                    continue
-            except ComponentError as error:
-                await attempts.failed(error)
-            else:
-                attempts.succeeded()
-                return
+        A model that succeeds without a word has failed, if the caller waits for words. Where that is not known (the
+        reply that called the tools has said something, or nobody spoke), and where all of the text is such that
+        nothing of it is spoken (code, an emoji), the model is asked once more, and may stay silent.
 
+        If no model is left, `text.failure` is why; what was said before stays said.
 
-async def _ask_what_fits(
-    request: ReplyRequest,
-    reply: SpokenReply,
-    attempts: Attempts[OpenedLanguageModel],
-    states: Mapping[str, Any],
-    fits: dict[str, int],
-    *,
-    budgets: LanguageModelBudgets,
-    speech: SpeechSettings,
-) -> bool:
-    """The current model's reply; if the conversation is too long for it, to the latest part that it takes.
+        Args:
+            text: gets the segments, the tool calls and the model's own end.
+            request: what is asked; each model gets its own state in it.
 
-    Returns:
-        As `_ask` does.
-
-    Raises:
-        ComponentError: as `_ask`; or even the turn that is replied to is too long.
-
-    """
-    model = attempts.current
-    key = model.settings.key
-    if key in fits:
-        request = evolve(request, messages=latest(request.messages, request.trigger, max_chars=fits[key]))
-    for shortenings in count():
+        """
+        failure = None
         try:
-            asked = evolve(request, state=states.get(key), said=reply.text)
-            says = await _ask(model, asked, reply, budgets, speech)
+            with forget_cancellation():
+                await _Composition(self, text, request, self._new_wording()).run()
         except ComponentError as error:
-            less = shorter(request, shortenings) if error.too_long else None
-            if less is None:
-                raise
-            attempts.tell_again(error)
-            request = less
-        else:
-            if shortenings:
-                fits[key] = sum(map(chars_of, request.messages))
-            return says
-    raise AssertionError  # it is counted for ever
+            failure = without_frames(error)
+        try:
+            text.end(failure)
+        finally:
+            del failure
+
+    def _new_wording(self) -> Wording:
+        # 20 ms of imports: a pipeline that opens has done them already.
+        from voicepipe.text.spoken.wording import Wording  # noqa: PLC0415
+
+        return Wording(self.speech)
 
 
-async def _ask(
-    model: OpenedLanguageModel,
-    request: ReplyRequest,
-    reply: SpokenReply,
-    budgets: LanguageModelBudgets,
-    speech: SpeechSettings,
-) -> bool:
-    """One model's reply, or what is missing of one.
+class _Composition:
+    """The composing of one reply."""
 
-    Returns:
-        Whether the reply, as far as it is there by now, has anything to be spoken, or tool calls.
+    def __init__(self, composer: Composer, text: ReplyText, request: ReplyRequest, wording: Wording) -> None:
+        self._composer, self._text, self._request, self._wording = composer, text, request, wording
 
-    Raises:
-        ComponentError: it failed, took too long, or said nothing although words were due.
+    async def run(self) -> None:
+        """Asks models until one has given a reply.
 
-    """
-    # What goes on after something that was said is not the first piece any more.
-    first_chars = 0 if request.said else speech.first_segment_chars
-    segmenter = Segmenter(first_chars, speech.max_segment_chars, speech.language)
-    new = Continuation(request.said)
-    tool_calls: list[ToolCall] = []
-    done: ReplyDone | None = None
-    words = False
-    with trio.CancelScope(deadline=trio.current_time() + budgets.first_token_ms / 1000) as scope:
-        async with model.component.respond(request) as stream:
-            while done is None:
-                event = await stream.receive()
-                if event is None:
-                    raise _failure(model, "ended before its reply did")
-                if isinstance(event, TextDelta):
-                    words = words or bool(event.text.strip())
-                    reply.add(segmenter.feed(new.feed(event.text)))
-                elif isinstance(event, ToolCall):
-                    tool_calls.append(event)
-                elif isinstance(event, ReplyDone):
-                    done = event
-                    # It is spoken now: leaving the stream may take a moment.
-                    reply.add(segmenter.feed(new.finish()) + segmenter.finish())
-                if words or tool_calls:
-                    if reply.first_token_at is None:
-                        reply.first_token_at = trio.current_time()
-                    scope.deadline = trio.current_time() + budgets.gap_ms / 1000
-            scope.deadline = inf
-    if done is None:
-        slow = f"nothing came for {budgets.gap_ms} ms" if words else f"said nothing within {budgets.first_token_ms} ms"
-        raise BudgetExceeded(slow, component=model.who.name, role="llm", hint="budgets.llm sets how long it may take")
-    says = words or bool(tool_calls or request.said)
-    if not says and _owes_words(request):
-        raise _failure(model, "succeeded, but said nothing")
-    reply.tool_calls, reply.done, reply.model = tool_calls, done, model.settings.key
-    return bool(tool_calls or reply.segments)
+        Raises:
+            ComponentError: no model is left.
+
+        """
+        composer = self._composer
+        asked_again = False
+        with await composer.models.begin(composer.budgets.first_token_ms) as attempts:
+            while True:
+                try:
+                    says = await self._ask_what_fits(attempts)
+                    if not says and not asked_again:
+                        asked_again = True
+                        continue
+                except ComponentError as error:
+                    await attempts.failed(error)
+                else:
+                    attempts.succeeded()
+                    return
+
+    async def _ask_what_fits(self, attempts: Attempts[OpenedLanguageModel]) -> bool:
+        """Asks the current model; if the conversation is too long for it, with the latest part that it takes.
+
+        Returns:
+            What `_ask` returns.
+
+        Raises:
+            ComponentError: from `_ask`; or the last turn alone is too long for the model.
+
+        """
+        model, fits, request = attempts.current, self._composer.fits, self._request
+        key = model.settings.key
+        if key in fits:
+            request = evolve(request, messages=latest(request.messages, request.trigger, max_chars=fits[key]))
+        for shortenings in count():
+            try:
+                state = self._composer.states.get(key)
+                says = await self._ask(model, evolve(request, state=state, said=self._text.text))
+            except ComponentError as error:
+                less = shorter(request, shortenings) if error.too_long else None
+                if less is None:
+                    raise
+                attempts.tell_again(error)
+                request = less
+            else:
+                if shortenings:
+                    fits[key] = sum(map(chars_of, request.messages))
+                return says
+        raise AssertionError  # `count` never ends
+
+    async def _ask(self, model: OpenedLanguageModel, request: ReplyRequest) -> bool:
+        """Writes one model's reply, or what is missing of the reply after `request.said`.
+
+        Returns:
+            Whether the reply, as far as it is written, has anything to be spoken, or tool calls.
+
+        Raises:
+            ComponentError: the model failed, took too long, or said nothing although words were due.
+
+        """
+        text, budgets, speech = self._text, self._composer.budgets, self._composer.speech
+        # What goes on after something that was said is not the first segment any more, which may be a mere clause.
+        first_chars = 0 if request.said else speech.first_segment_chars
+        segmenter = Segmenter(first_chars, speech.max_segment_chars, speech.language)
+        continuation = Continuation(request.said)
+        tool_calls: list[ToolCall] = []
+        done: ReplyDone | None = None
+        words = False
+        with trio.CancelScope(deadline=trio.current_time() + budgets.first_token_ms / 1000) as scope:
+            async with model.component.respond(request) as stream:
+                while done is None:
+                    event = await stream.receive()
+                    if event is None:
+                        raise _failure(model, "ended before its reply did")
+                    if isinstance(event, TextDelta):
+                        words = words or bool(event.text.strip())
+                        self._write(segmenter.feed(continuation.feed(event.text)))
+                    elif isinstance(event, ToolCall):
+                        tool_calls.append(event)
+                    elif isinstance(event, ReplyDone):
+                        done = event
+                        # Written before the stream is left, which may take a moment: the voice can begin.
+                        self._write(segmenter.feed(continuation.finish()) + segmenter.finish())
+                    if words or tool_calls:
+                        if text.first_token_at is None:
+                            text.first_token_at = trio.current_time()
+                        scope.deadline = trio.current_time() + budgets.gap_ms / 1000
+                scope.deadline = inf
+        if done is None:
+            raise self._late(model, words=words)
+        says = words or bool(tool_calls or request.said)
+        if not says and _owes_words(request):
+            raise _failure(model, "succeeded, but said nothing")
+        text.tool_calls, text.done, text.model = tool_calls, done, model.settings.key
+        return bool(tool_calls or text.segments)
+
+    def _write(self, pieces: list[str]) -> None:
+        self._text.add(_segments(pieces, self._wording))
+
+    def _late(self, model: OpenedLanguageModel, *, words: bool) -> BudgetExceeded:
+        budgets = self._composer.budgets
+        if words:
+            return BudgetExceeded.of(
+                model.who, f"sent nothing for {budgets.gap_ms} ms in mid-reply", "budgets.llm.gap_ms"
+            )
+        late = f"sent no word or tool call within {budgets.first_token_ms} ms"
+        return BudgetExceeded.of(model.who, late, "budgets.llm.first_token_ms")
+
+
+def _segments(pieces: Iterable[str], wording: Wording) -> list[Segment]:
+    """The segments of a text; pieces in which there is nothing to speak, such as code, are left out."""
+    return [Segment(piece, spoken) for piece in pieces if (spoken := wording.spoken(piece))]
 
 
 def _owes_words(request: ReplyRequest) -> bool:

@@ -1,4 +1,4 @@
-"""Going on with a reply that another model began: nothing is said twice. Sans-IO."""
+"""Continuing a reply that another model began, so that nothing is said twice. Sans-IO."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ import regex
 from voicepipe.text.words import letters_of
 
 _CHARACTER = regex.compile(r"\X")
-"""What a reader takes for one: a letter with its marks."""
+"""A grapheme cluster: a letter with its combining marks."""
 
 CLOSING = " \t\n.,;:!?…\"')]}”’»。！？、，"  # noqa: RUF001 - full-width marks close sentences too
-"""What may follow the last letter of what was said and belongs to it still."""
+"""Characters that may follow the last letter of what was said, and still belong to it."""
 
 
 class Continuation:
-    """Passes a second model's text on, without the beginning that repeats what was said already.
+    """Passes the text of a second model on, without a beginning that repeats what was said already.
 
-    A model is told what the caller has heard and asked to go on after it, but many begin again. As long as its
-    text is the same, letter by letter and whatever the spaces, case and marks, it is held back.
+    A model is told what the caller has heard and asked to go on after it, but many begin again. Their text is held back
+    as long as it repeats what was said, letter by letter; spaces, case and punctuation are not compared. If it then
+    differs, it was no repetition, and all that was held back is passed on.
 
     Args:
-        said: what was said of the reply.
+        said: what was said of the reply; empty: nothing, so all text is passed on.
 
     """
 
     def __init__(self, said: str) -> None:
         self._said = "".join(map(_letters, _CHARACTER.findall(said)))
         self._held = ""
-        self._compared = self._end = 0  # up to where in it, and up to which letter
-        self._letters = 0  # that it has repeated
+        self._compared = 0  # characters of `_held` that were compared
+        self._end = 0  # where the last letter in `_held` that repeats ends
+        self._letters = 0  # letters of `_said` that were repeated
 
     def feed(self, text: str) -> str:
-        """What of this piece is new, perhaps with what was held back."""
+        """Takes the next piece of text; gives what is new, which may include text that was held back."""
         if not self._said:
             return text
         self._held += text
-        return self._compare(_CHARACTER.findall(self._held, self._compared)[:-1])  # a mark may yet come to the last
+        return self._compare(_CHARACTER.findall(self._held, self._compared)[:-1])  # the last may get a combining mark
 
     def finish(self) -> str:
-        """What was held back and is no repetition, when the text ends."""
+        """Ends the text; gives what was held back and is no repetition."""
         if not self._said:
             return ""
         new = self._compare(_CHARACTER.findall(self._held, self._compared))
@@ -52,7 +54,7 @@ class Continuation:
                 continue
             repeated = self._letters == len(self._said)
             if repeated or self._said[self._letters : self._letters + len(folded)] != folded:
-                # All of it came again and this is new, or it is another text altogether.
+                # Either all of it came again and this is new, or this is another text altogether.
                 new = self._held[self._end :].lstrip(CLOSING) if repeated else self._held
                 self._held = self._said = ""
                 return new

@@ -1,4 +1,19 @@
-"""How much of a reply was heard: from played audio back to text, sans-IO."""
+"""How much of a reply was heard: from played audio back to text. Sans-IO.
+
+Of each segment it is known where its audio begins and ends in the reply's audio (see the three clocks in `speaking`).
+For how much of the text a given moment stands, there are up to four sources, the best first:
+
+1. A segment whose audio is complete and was played to its end was heard as a whole.
+2. Marks of the synthesiser: the latest one before that moment.
+3. The segment's length, if its audio is complete: characters in proportion to time.
+4. The pace of the reply's complete segments, or `MS_A_CHAR` if there is none. Audio that has run out counts as all of
+   the segment if it is long enough for its text (`FASTEST_MS_A_CHAR`): speech is made faster than it sounds.
+
+The result is always whole words. A word that had begun but not ended was not heard.
+
+Marks and lengths are of what the synthesiser got (`spoken`: "five dollars"), but the conversation holds what the model
+wrote (`text`: "$5"). `_in_text` leads from one to the other by the words that both have.
+"""
 
 from __future__ import annotations
 
@@ -15,46 +30,54 @@ if TYPE_CHECKING:
 
 
 MS_A_CHAR = 65.0
-"""How long a character of speech lasts, in ms, until a whole segment tells: about 150 words a minute."""
+"""How long a character of speech lasts, in ms, before a complete segment tells: about 150 words a minute."""
 
 FASTEST_MS_A_CHAR = 45.0
-"""The least that a character takes: less audio than that is not all of a segment."""
+"""The least that a character takes, in ms: less audio than that is not all of a segment."""
 
 
 @define
-class Segment:
-    """One piece of a reply's text and its place in the reply's audio."""
+class SpokenSegment:
+    """A piece of a reply's text, and its place in the reply's audio."""
 
     text: str
     """In the model's own words."""
     spoken: str = field(default=Factory(lambda segment: segment.text, takes_self=True), kw_only=True)
-    """As the synthesiser gets it, which is what marks and durations are of."""
+    """The text as the synthesiser gets it. Marks and durations are of this."""
     start_ms: float | None = None
-    """Where its audio begins in the reply; None: none has come yet."""
+    """Where its audio begins, in ms of the reply's audio; None: none has come yet."""
     end_ms: float = 0.0
-    """Where the audio that has come so far ends."""
+    """Where the audio that has come so far ends, in ms of the reply's audio."""
     complete: bool = False
-    """Whether all its audio has come."""
+    """Whether all of its audio has come."""
     marks: list[tuple[float, int]] = field(factory=list)
-    """(ms since the segment began, characters spoken by then), rising."""
+    """The synthesiser's marks, rising: (ms since the segment began, characters spoken by then)."""
 
     @property
     def has_words(self) -> bool:
-        """Whether a voice owes audio for it: an emoji or mere punctuation may be passed over in silence."""
+        """Whether a voice owes audio for it: for an emoji or mere punctuation there may be none."""
         return any(map(str.isalnum, self.spoken))
 
 
-def heard_text(segments: Sequence[Segment], played_ms: float) -> str:
-    """The words of a reply that were heard when `played_ms` of its audio had been played; whole words only."""
+def heard_text(segments: Sequence[SpokenSegment], played_ms: float) -> str:
+    """Gives the words of a reply that were heard when `played_ms` of its audio had been played; whole words only."""
     pace = _ms_a_char(segments)
     return " ".join(filter(None, (_heard_of(segment, played_ms, pace) for segment in segments)))
 
 
-def split_spoken(segments: Sequence[Segment], index: int) -> Segment | None:
-    """Cuts a segment where its audio ends, when no more comes; gives what is left to speak.
+def split_spoken(segments: Sequence[SpokenSegment], index: int) -> SpokenSegment | None:
+    """Cuts a segment where its audio ends, because no more of it comes.
 
-    It is cut between words, where a script has spaces: one that was half said counts as said, one that was only begun
-    comes again.
+    It is cut between words, where the script has spaces. A word of which at least half was said counts as said; one of
+    which less was said comes again.
+
+    Args:
+        segments: the reply's; the one at `index` is shortened.
+        index: which segment to cut.
+
+    Returns:
+        What is left to speak, as a segment of its own; None: nothing is.
+
     """
     segment = segments[index]
     spoken, lasts_ms = segment.spoken, segment.end_ms - (segment.start_ms or 0.0)
@@ -68,18 +91,18 @@ def split_spoken(segments: Sequence[Segment], index: int) -> Segment | None:
     if not rest:
         return None
     at = _in_text(segment, chars)
-    left = Segment(segment.text[at:].strip(), spoken=rest)
+    left = SpokenSegment(segment.text[at:].strip(), spoken=rest)
     segment.text, segment.spoken = segment.text[:at].rstrip(), spoken[:chars].rstrip()
     return left
 
 
-def _ms_a_char(segments: Sequence[Segment]) -> float:
+def _ms_a_char(segments: Sequence[SpokenSegment]) -> float:
     spoken = [segment for segment in segments if segment.complete and segment.start_ms is not None]
     chars = sum(len(segment.spoken) for segment in spoken)
     return sum(segment.end_ms - (segment.start_ms or 0) for segment in spoken) / chars if chars else MS_A_CHAR
 
 
-def _heard_of(segment: Segment, played_ms: float, pace: float) -> str:
+def _heard_of(segment: SpokenSegment, played_ms: float, pace: float) -> str:
     if segment.start_ms is None or played_ms <= segment.start_ms:
         return ""
     if segment.complete and played_ms > segment.end_ms - 1.0:  # sums of fractions may fall short of it
@@ -97,10 +120,10 @@ def _heard_of(segment: Segment, played_ms: float, pace: float) -> str:
     return _whole_words(segment.text, _in_text(segment, chars))
 
 
-def _in_text(segment: Segment, chars: int) -> int:
-    """How far into a segment's text one is when so many characters of what is spoken were said.
+def _in_text(segment: SpokenSegment, chars: int) -> int:
+    """Leads from a position in what is spoken to the one in the text.
 
-    Words that both have tell; between them, in proportion.
+    Words that both have are fixed points; between two of them, positions are in proportion.
     """
     if segment.spoken == segment.text or chars >= len(segment.spoken):
         return len(segment.text) if chars >= len(segment.spoken) else chars
@@ -108,9 +131,10 @@ def _in_text(segment: Segment, chars: int) -> int:
     matcher = SequenceMatcher(None, [word.group() for word in spoken], [word.group() for word in text], autojunk=False)
     before = (0, 0)
     after = (len(segment.spoken), len(segment.text))
-    for one, other, size in matcher.get_matching_blocks():
-        for word, same in zip(spoken[one : one + size], text[other : other + size], strict=True):
-            for place in zip(word.span(), same.span(), strict=True):
+    for in_spoken, in_text, size in matcher.get_matching_blocks():
+        words = zip(spoken[in_spoken : in_spoken + size], text[in_text : in_text + size], strict=True)
+        for spoken_word, text_word in words:
+            for place in zip(spoken_word.span(), text_word.span(), strict=True):
                 if place[0] > chars:
                     after = min(after, place)
                 else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from voicepipe.audio import FRAME_MS, open_converter
+from voicepipe.calls.replies.reply_sound import ReplySound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ class Playout:
         self._buffered = 0  # bytes not written
         self._written = 0  # bytes of this reply
         self._frame: bytes | None = None  # cut, but not taken by the transport
-        self._begun = 0  # replies so far: what belongs to an earlier one is dropped
+        self._sound: ReplySound | None = None  # of the present reply: what is shown for any other is dropped
         self._finished = True
         self._ticking = self._paused = False
         self._waiting = False  # for a transport that takes nothing
@@ -109,19 +110,22 @@ class Playout:
         """Bytes of this reply that are in frames, written or not."""
         return self._written + (0 if self._frame is None else self._frame_bytes)
 
-    def begin(self, on_audible: Callable[[], None]) -> int:
-        """Starts a reply; the number that `play` must show, so that a dropped reply's audio can't be heard.
+    def begin(self, on_audible: Callable[[], None]) -> ReplySound:
+        """Drops the reply that is on, and starts the next.
 
         Args:
             on_audible: called when the first frame is written.
 
+        Returns:
+            The new reply's sound. All other methods for a reply take it, and do nothing once the reply is dropped.
+
         """
         self.drop()
-        self._begun += 1
         self._use(self._transport.audio)
         self._written, self._finished, self._on_audible = 0, False, on_audible
         self._played = trio.Event()
-        return self._begun
+        self._sound = sound = ReplySound()
+        return sound
 
     def take_format(self, audio: AudioFormat) -> None:
         """The transport takes another format from now on: the reply that is on is converted, frame by frame."""
@@ -129,32 +133,32 @@ class Playout:
         if self._frame is not None and self._converter is not None:
             self._frame = self._converter.convert(self._frame)
 
-    async def play(self, reply: int, audio: bytes) -> None:
+    async def play(self, sound: ReplySound, audio: bytes) -> None:
         """Takes the next audio of a reply, in the format of `audio`; waits while enough is held ready."""
-        self.add(reply, audio)
-        await self.wait_for_room(reply)
+        self.add(sound, audio)
+        await self.wait_for_room(sound)
 
     @property
     def is_full(self) -> bool:
         """Whether enough is held ready."""
         return self._buffered > self._high_water
 
-    async def wait_for_room(self, reply: int) -> None:
+    async def wait_for_room(self, sound: ReplySound) -> None:
         """Returns when it is not full, or the reply was dropped."""
-        while reply == self._begun and self.is_full:
+        while sound is self._sound and self.is_full:
             self._room = trio.Event()
             await self._room.wait()
 
-    def add(self, reply: int, audio: bytes) -> None:
+    def add(self, sound: ReplySound, audio: bytes) -> None:
         """As `play`, without waiting."""
-        if audio and reply == self._begun and not self._finished:
+        if audio and sound is self._sound and not self._finished:
             self._chunks.append(audio)
             self._buffered += len(audio)
             self._start()
 
-    def take_back(self, reply: int, to_ms: float) -> None:
+    def take_back(self, sound: ReplySound, to_ms: float) -> None:
         """Forgets the audio of a reply from there on, as far as it is not written yet."""
-        if reply != self._begun or self._finished:
+        if sound is not self._sound or self._finished:
             return
         keep = max(0, self._format.bytes_in(to_ms) - self._cut_bytes)
         while self._buffered > keep:
@@ -170,15 +174,15 @@ class Playout:
                 self._buffered -= too_many
         self._make_room()
 
-    def finish(self, reply: int) -> None:
+    def finish(self, sound: ReplySound) -> None:
         """Says that all of the reply has come."""
-        if reply == self._begun and not self._finished:
+        if sound is self._sound and not self._finished:
             self._finished = True
             self._start()
 
-    async def wait_played(self, reply: int) -> None:
+    async def wait_played(self, sound: ReplySound) -> None:
         """Returns when the reply has been heard to its end, or was dropped."""
-        if reply == self._begun and self._played is not None:
+        if sound is self._sound and self._played is not None:
             await self._played.wait()
 
     def drop(self) -> None:
@@ -189,7 +193,7 @@ class Playout:
         self._offset = self._buffered = 0
         self._frame = self._on_audible = None
         self._paused = False
-        self._begun += 1
+        self._sound = None
         self._end()
 
     def pause(self) -> None:

@@ -1,14 +1,14 @@
-"""The replies of one call, one at a time: each is begun, becomes audible, is interrupted or heard to its end."""
+"""The replies of one call, one at a time: each is begun, becomes audible, and is interrupted or heard to its end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from voicepipe.calls.events import ReplyPrepared, ReplyResumed, ReplyStarted, TurnEnded
-from voicepipe.calls.replies.reply import SpokenReply
-from voicepipe.calls.replies.turn import TRIGGER_NAMES, Exchange, heard_in
+from voicepipe.calls.replies.reply_text import ReplyText
+from voicepipe.calls.replies.turn import CallerSide, Fate, Turn
 from voicepipe.calls.turns import events as turns
 from voicepipe.components.requests import Utterance
 from voicepipe.errors import ComponentError
@@ -32,14 +32,17 @@ if TYPE_CHECKING:
 
 
 class Replies:
-    """What turn-taking wants said is said here, and what became of it is told.
+    """Carries out what turn-taking decides about replies, and reports what became of each.
+
+    At most one turn is the present one. A turn that was cancelled is not, though its task may still be ending. That
+    task compares its turn with the present one before it reports anything.
 
     Args:
         speaker: turns replies into speech.
-        conversation: what the model is told.
+        conversation: keeps what was said and heard.
         playout: where the speech goes.
         listening: learns what the caller is likely to say next.
-        tasks: the call's; a reply is one of them, and one cancel scope.
+        tasks: the call's; a reply is one of them, in one cancel scope.
         tell: the observer.
         happened: turn-taking.
         failed: told when a reply could not be made.
@@ -63,61 +66,60 @@ class Replies:
         self._speaker, self._conversation, self._playout = speaker, conversation, playout
         self._listening, self._tasks, self._tell = listening, tasks, tell
         self._happened, self._failed, self._tools = happened, failed, tools
-        self._current: Exchange | None = None
+        self._current: Turn | None = None
         self.count = 0
-        """How many exchanges there were."""
+        """How many turns there were, with the present one."""
 
     def take_format(self, audio: AudioFormat) -> None:
-        """The transport takes another format from now on."""
+        """Takes notice that the transport takes another format from now on."""
         self._playout.take_format(audio)
+
+    # --- What turn-taking decides ------------------------------------------------------------------------------------
 
     def reply(self, trigger: Trigger, inputs: Inputs, silent_since: float, final_at: float) -> None:
         """Has the model reply.
 
         Args:
-            trigger: to what.
+            trigger: what is replied to.
             inputs: everything that the caller said and pressed since the last reply.
             silent_since: when the caller was last heard to speak.
             final_at: when the last words were final.
 
         """
-        spoken_at = silent_since if isinstance(trigger, Utterance) else None
-        self._conversation.hear(inputs)
-        self._start(SpokenReply(self._begin(), self._conversation.ask(trigger)), trigger, inputs, spoken_at)
-        if self._current is not None:
-            self._current.final_at = final_at
-        self._listening.settle()
+        self._conversation.caller_said(inputs)
+        caller = CallerSide(trigger, inputs, _spoken_at(trigger, silent_since), final_at)
+        self._begin(caller, ReplyText(self._conversation.ask(trigger)))
+        self._listening.return_to_preferred()
 
     def prepare(self, trigger: Utterance, inputs: Inputs) -> None:
-        """Has the model begin a reply that is not heard until it is adopted."""
-        self._conversation.hear(inputs)
-        reply = SpokenReply(self._begin(), self._conversation.ask(trigger))
-        reply.adopted = trio.Event()
+        """Has the model begin a reply that is not heard before it is adopted."""
+        self._conversation.caller_said(inputs)
+        text = ReplyText(self._conversation.ask(trigger))
+        self._begin(CallerSide(trigger, inputs), text, Fate(adopted=trio.Event()))
         self._playout.pause()
-        self._start(reply, trigger, inputs, None)
 
     def adopt(self, trigger: Utterance, inputs: Inputs, silent_since: float, final_at: float) -> None:
-        """Lets the reply that was prepared be heard."""
-        exchange = self._current
-        if exchange is not None and exchange.reply.adopted is not None:
-            self._tell(ReplyPrepared, used=True, heard=exchange.heard)
+        """Lets the prepared reply be heard."""
+        turn = self._current
+        if turn is not None and turn.fate.adopted is not None:
+            self._tell(ReplyPrepared, used=True, heard=turn.caller.line[0])
+            # The words are equal for turn-taking, but the recogniser may write them in another way in the end.
             self._conversation.retract()
-            self._conversation.hear(inputs)  # the same words, as the recogniser writes them in the end
-            exchange.trigger, exchange.inputs = trigger, inputs
-            exchange.spoken_at, exchange.final_at = silent_since, final_at
-            exchange.reply.adopted.set()
+            self._conversation.caller_said(inputs)
+            turn.caller = CallerSide(trigger, inputs, silent_since, final_at)
+            turn.fate.adopted.set()
             self._playout.resume()
-            self._listening.settle()
+            self._listening.return_to_preferred()
 
     def discard(self) -> None:
-        """Throws the reply away that was prepared."""
-        exchange = self._current
-        if exchange is not None and exchange.is_prepared:
-            self._tell(ReplyPrepared, used=False, heard=exchange.heard)
+        """Throws the prepared reply away."""
+        turn = self._current
+        if turn is not None and turn.fate.is_prepared:
+            self._tell(ReplyPrepared, used=False, heard=turn.caller.line[0])
             self.cancel(retracted=True)
 
     def pause(self) -> None:
-        """Stops playing the reply; it may go on."""
+        """Stops playing the reply, which may go on."""
         self._playout.pause()
 
     def resume(self) -> None:
@@ -127,40 +129,49 @@ class Replies:
         self._playout.resume()
 
     def announce(
-        self, text: str, recorded: CachedSpeech | None, answers: Trigger | None, inputs: Inputs, silent_since: float
+        self, text: str, cached: CachedSpeech | None, answers: Trigger | None, inputs: Inputs, silent_since: float
     ) -> None:
-        """Says a text, without asking the model; as it was recorded, if it was."""
-        spoken_at = silent_since if isinstance(answers, Utterance) else None
-        self._conversation.hear(inputs)
-        self._start(SpokenReply(self._begin(), None, text, recorded), answers, inputs, spoken_at)
+        """Says a text without asking a model.
+
+        Args:
+            text: what is said.
+            cached: that text as speech, if it was synthesised beforehand.
+            answers: what it replies to; None: nothing.
+            inputs: everything that the caller said and pressed since the last reply.
+            silent_since: when the caller was last heard to speak.
+
+        """
+        self._conversation.caller_said(inputs)
+        caller = CallerSide(answers, inputs, _spoken_at(answers, silent_since))
+        self._begin(caller, ReplyText(announcement=text), cached=cached)
 
     def cancel(self, *, retracted: bool, by_caller: bool = True) -> None:
         """Stops the reply at once, and keeps what was heard of it.
 
         Args:
-            retracted: nobody has heard it, and what was replied to comes again as part of a longer utterance.
+            retracted: nobody has heard it, and what it replied to comes again as part of a longer utterance.
             by_caller: whether it is stopped for something that the caller did.
 
         """
-        exchange = self._current
-        if exchange is None:
+        turn = self._current
+        if turn is None:
             return
         if retracted:
             self._current = None
             self.count -= 1
             self._conversation.retract()
         else:
-            if exchange.audible_at is not None:
-                self._commit(exchange)
-            self._close(exchange, whole=False, by_caller=by_caller)
+            if turn.fate.audible_at is not None:
+                self._commit(turn)
+            self._close(turn, whole=False, by_caller=by_caller)
             self._tools.interrupt()
         self._playout.drop()
-        exchange.reply.scope.cancel()
-        if exchange.reply.adopted is not None:
-            exchange.reply.adopted.set()  # one that has failed waits for nothing else
+        turn.scope.cancel()
+        if turn.fate.adopted is not None:
+            turn.fate.adopted.set()  # a reply that has failed waits for nothing else
 
     def end(self, inputs: Inputs) -> None:
-        """The call is over.
+        """Ends the present reply with the call, and reports the last turn.
 
         Args:
             inputs: what the caller said and pressed that no reply has taken up; it is a turn by itself.
@@ -172,84 +183,93 @@ class Replies:
         self._playout.drop()
         if inputs:
             self.count += 1
-            heard, pressed = heard_in(inputs)
-            trigger = TRIGGER_NAMES[type(inputs[-1])]
-            said = {"said": "", "interrupted": False, "response_ms": None}
-            self._tell(TurnEnded, turn=self.count, trigger=trigger, heard=heard, pressed=pressed, **said)
+            caller = CallerSide(inputs[-1], inputs)
+            self._report(self.count, caller, said="", interrupted=False, response_ms=None)
 
-    def _begin(self) -> int:
-        return self._playout.begin(self._on_audible)
+    # --- The present reply -------------------------------------------------------------------------------------------
 
-    def _start(self, reply: SpokenReply, trigger: Trigger | None, inputs: Inputs, spoken_at: float | None) -> None:
+    def _begin(
+        self, caller: CallerSide, text: ReplyText, fate: Fate | None = None, *, cached: CachedSpeech | None = None
+    ) -> None:
+        sound = self._playout.begin(self._on_audible)
         self.count += 1
-        self._current = Exchange(self.count, trigger, inputs, reply, spoken_at, asked_at=trio.current_time())
-        reply.written = self._on_written
-        self._tasks.start_soon(self._run, self._current)
+        turn = Turn(self.count, caller, text, sound, fate or Fate(), asked_at=trio.current_time())
+        text.on_complete.append(self._on_text_complete)
+        self._current = turn
+        self._tasks.start_soon(self._run, turn, cached)
 
-    async def _run(self, exchange: Exchange) -> None:
-        reply = exchange.reply
+    async def _run(self, turn: Turn, cached: CachedSpeech | None) -> None:
+        adopted = turn.fate.adopted
         try:
-            with reply.scope:
-                await self._speaker.speak(reply)
-                if reply.adopted is not None:
-                    await reply.adopted.wait()
+            with turn.scope:
+                if cached is None:
+                    await self._speaker.speak(turn.text, turn.sound)
+                else:
+                    await self._speaker.play(cached, turn.sound)
+                if adopted is not None:
+                    await adopted.wait()
         except ComponentError as error:
-            if reply.adopted is not None:
-                await reply.adopted.wait()  # it may never be wanted
-            if self._current is exchange:
-                self._close(exchange, whole=False)
+            if adopted is not None:
+                await adopted.wait()  # a prepared reply that failed may never be wanted; then nobody hears of it
+            if self._current is turn:
+                self._close(turn, whole=False)
                 self._failed(error)
             return
-        # A reply that was dropped while it was only waiting to be heard ends here too, but it is not the turn any more.
-        if self._current is exchange:
-            self._commit(exchange)
-            self._close(exchange, whole=True)
-            self._happened(turns.ReplyEnded(exchange.called.ending))
+        # A turn that was cancelled while its reply was only waiting to be heard ends here too.
+        if self._current is turn:
+            self._commit(turn)
+            self._close(turn, whole=True)
+            self._happened(turns.ReplyEnded(turn.fate.called.ending))
 
     def _on_audible(self) -> None:
-        exchange = self._current
-        if exchange is not None:
-            exchange.audible_at = trio.current_time()
-            self._tell(ReplyStarted, turn=exchange.number, response_ms=exchange.response_ms)
-            self._commit(exchange)
+        turn = self._current
+        if turn is not None:
+            turn.fate.audible_at = trio.current_time()
+            self._tell(ReplyStarted, turn=turn.number, response_ms=turn.response_ms)
+            self._commit(turn)
             self._happened(turns.ReplyAudible())
 
-    def _on_written(self) -> None:
-        exchange = self._current
-        if exchange is not None and exchange.audible_at is not None:
-            self._commit(exchange)
+    def _on_text_complete(self) -> None:
+        turn = self._current
+        if turn is not None and turn.fate.audible_at is not None:
+            self._commit(turn)
 
-    def _commit(self, exchange: Exchange) -> None:
-        """Keeps what the model wants kept, and does what it asks for, once its reply counts."""
-        reply = exchange.reply
-        if reply.done is not None and reply.request is not None and not exchange.committed:
-            exchange.committed = True
-            if (listen := self._conversation.commit(reply)) is not None:
-                self._listening.expect(listen)
-            exchange.called = self._tools.begin(reply.tool_calls, reply.request.tools)
+    def _commit(self, turn: Turn) -> None:
+        """Keeps what the model wants kept, and begins the tools that it calls; both once, when its reply counts.
 
-    def _close(self, exchange: Exchange, *, whole: bool, by_caller: bool = False) -> None:
+        A reply counts when the model has ended it and the caller hears it, or when it has ended unheard. Until then it
+        may be retracted, or another model may have to begin again.
+        """
+        text, fate = turn.text, turn.fate
+        if text.done is not None and text.request is not None and not fate.committed:
+            fate.committed = True
+            self._conversation.keep_state(text.model, text.done.state)
+            if text.done.listen is not None:
+                self._listening.set_expected_phrases(text.done.listen)
+            fate.called = self._tools.begin(text.tool_calls, text.request.tools)
+
+    def _close(self, turn: Turn, *, whole: bool, by_caller: bool = False) -> None:
         """Keeps of the reply what was heard, and reports the turn.
 
         Args:
-            exchange: which.
+            turn: the present one; afterwards there is none.
             whole: whether all of the reply was heard; the model is told if not.
             by_caller: whether it was the caller who cut it short.
 
         """
         self._current = None
-        said = exchange.reply.heard(self._playout.played_ms)
-        self._conversation.agent_said(said, interrupted=not whole, tool_calls=exchange.called.calls)
+        said = turn.sound.heard(self._playout.played_ms)
+        self._conversation.agent_said(said, interrupted=not whole, tool_calls=turn.fate.called.calls)
         self._tools.heard()
-        heard, pressed = heard_in(exchange.inputs)
-        self._tell(
-            TurnEnded,
-            turn=exchange.number,
-            trigger=exchange.trigger_name,
-            heard=heard,
-            pressed=pressed,
-            said=said,
-            interrupted=by_caller,
-            response_ms=exchange.response_ms,
-            timings=exchange.timings,
-        )
+        became = {"interrupted": by_caller, "response_ms": turn.response_ms, "timings": turn.timings}
+        self._report(turn.number, turn.caller, said=said, **became)
+
+    def _report(self, number: int, caller: CallerSide, **reply: Any) -> None:
+        heard, pressed = caller.line
+        trigger = caller.trigger_name
+        self._tell(TurnEnded, turn=number, trigger=trigger, heard=heard, pressed=pressed, **reply)
+
+
+def _spoken_at(trigger: Trigger | None, silent_since: float) -> float | None:
+    """When the caller was last heard to speak, if what is replied to was spoken."""
+    return silent_since if isinstance(trigger, Utterance) else None

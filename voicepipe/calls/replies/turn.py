@@ -1,19 +1,28 @@
-"""One exchange of a conversation: what the caller said, and the reply to it."""
+"""A turn: what the caller said, and the reply to it, in parts that are each written in one place.
+
+| part | what it tells | who writes it |
+| --- | --- | --- |
+| `caller` | what is replied to, and when it was said | `Replies`, as a whole, also when a reply is adopted |
+| `text` | what the reply says | `Composer`, from the model's stream |
+| `sound` | which of that text lies where in the audio | `Speaker`, from the synthesiser's stream |
+| `fate` | whether it is wanted, audible, committed | `Replies`, from what turn-taking decides |
+
+A turn has no state of its own beyond these. Whether it is the present one is known to `Replies` alone.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from attrs import define
+import trio
+from attrs import define, field, frozen
 
 from voicepipe.calls.events import Timings
-from voicepipe.calls.replies.reply import SpokenReply
+from voicepipe.calls.replies.reply_sound import ReplySound
+from voicepipe.calls.replies.reply_text import ReplyText
 from voicepipe.calls.tools.running import Called
 from voicepipe.calls.turns.events import CallerInput
 from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolResults, Trigger, Utterance
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 NOTHING_CALLED = Called()
 
@@ -25,79 +34,96 @@ TRIGGER_NAMES: dict[type[Any], Any] = {
     ToolResults: "tool_results",
     type(None): "announcement",
 }
-"""As `TurnEnded.trigger` has them."""
+"""The values of `TurnEnded.trigger`."""
 
 
-def heard_in(inputs: Iterable[CallerInput]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """What a caller said and pressed as `TurnEnded` has it: in a line, and where keys stand in it."""
-    heard, pressed = "", []
-    for part in inputs:
-        begins = len(heard) + bool(heard)
-        heard += (" " if heard else "") + (part.text if isinstance(part, Utterance) else part.digits)
-        if isinstance(part, Dtmf):
-            pressed.append((begins, len(heard)))
-    return heard, tuple(pressed)
+@frozen
+class CallerSide:
+    """What the caller did before a reply, and which of it is replied to."""
 
-
-@define(eq=False)
-class Exchange:
-    """The turn that is on."""
-
-    number: int
-    """Counts from 1 in a call."""
     trigger: Trigger | None
     """What is replied to; None: the call says something by itself."""
-    inputs: tuple[CallerInput, ...]
+    inputs: tuple[CallerInput, ...] = ()
     """Everything that the caller said and pressed since the turn before, in order."""
-    reply: SpokenReply
-    """On its way to the caller."""
-    spoken_at: float | None
-    """When the caller was last heard to speak, on trio's clock; None: the reply answers nothing said."""
-    audible_at: float | None = None
-    """When the first audio of the reply was written."""
-    asked_at: float = 0.0
-    """When the reply was asked for."""
+    spoken_at: float | None = None
+    """When the caller was last heard to speak, on trio's clock; None: the reply answers nothing that was said."""
     final_at: float | None = None
-    """When the words that it replies to were final; None: there are none."""
-    committed: bool = False
-    """Whether what the model wants kept is kept."""
-    called: Called = NOTHING_CALLED
-    """The tools that the reply called, once it counts."""
-
-    @property
-    def is_prepared(self) -> bool:
-        """Whether it was begun and is not wanted yet: what is replied to may still change."""
-        return self.reply.adopted is not None and not self.reply.adopted.is_set()
+    """When the words that are replied to were final, on trio's clock; None: there are none, or nobody knows."""
 
     @property
     def trigger_name(self) -> Any:
-        """As `TurnEnded.trigger` has it."""
+        """The trigger's kind, for `TurnEnded.trigger`."""
         return TRIGGER_NAMES[type(self.trigger)]
 
     @property
-    def heard(self) -> str:
-        """What the caller said and pressed."""
-        return heard_in(self.inputs)[0]
+    def line(self) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """The inputs in one line, and where keys stand in it: for `TurnEnded.heard` and `TurnEnded.pressed`."""
+        line, pressed = "", []
+        for part in self.inputs:
+            begins = len(line) + bool(line)
+            line += (" " if line else "") + (part.text if isinstance(part, Utterance) else part.digits)
+            if isinstance(part, Dtmf):
+                pressed.append((begins, len(line)))
+        return line, tuple(pressed)
+
+
+@define(eq=False)
+class Fate:
+    """What becomes of a reply."""
+
+    adopted: trio.Event | None = None
+    """Of a reply that is prepared before it is wanted: set when it is wanted; None: it was wanted from the start."""
+    audible_at: float | None = None
+    """When its first audio was written, on trio's clock; None: it has not been."""
+    committed: bool = False
+    """Whether the model's state was kept, and the tools that it calls have begun."""
+    called: Called = NOTHING_CALLED
+    """The tools that have begun."""
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the reply was prepared and is not wanted yet, so that what it replies to may still change."""
+        return self.adopted is not None and not self.adopted.is_set()
+
+
+@define(eq=False)
+class Turn:
+    """One turn of a call."""
+
+    number: int
+    """Counts from 1 in a call."""
+    caller: CallerSide
+    """What is replied to."""
+    text: ReplyText
+    """What the reply says."""
+    sound: ReplySound
+    """How it sounds, as far as there is audio."""
+    fate: Fate
+    """What becomes of it."""
+    asked_at: float
+    """When the reply was asked for, on trio's clock."""
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    """Cancelling it stops everything that is done for the reply, except tools that have begun."""
 
     @property
     def timings(self) -> Timings:
-        """How long each step took."""
-        since = self.asked_at if self.spoken_at is None else self.spoken_at
+        """How long each step took, from the end of the caller's speech if there was any."""
+        caller = self.caller
+        since = self.asked_at if caller.spoken_at is None else caller.spoken_at
 
         def after(at: float | None) -> float | None:
             return None if at is None else (at - since) * 1000
 
         return Timings(
-            final_ms=None if self.spoken_at is None else after(self.final_at),
+            final_ms=None if caller.spoken_at is None else after(caller.final_at),
             asked_ms=after(self.asked_at),
-            first_token_ms=after(self.reply.first_token_at),
-            first_audio_ms=after(self.reply.first_audio_at),
-            heard_ms=after(self.audible_at),
+            first_token_ms=after(self.text.first_token_at),
+            first_audio_ms=after(self.sound.first_audio_at),
+            heard_ms=after(self.fate.audible_at),
         )
 
     @property
     def response_ms(self) -> float | None:
-        """From the last of the caller's speech to the first audio of the reply, in ms."""
-        if self.spoken_at is None or self.audible_at is None:
-            return None
-        return (self.audible_at - self.spoken_at) * 1000
+        """From the end of the caller's speech to the first audio of the reply, in ms; None: one of them is missing."""
+        spoken_at, audible_at = self.caller.spoken_at, self.fate.audible_at
+        return None if spoken_at is None or audible_at is None else (audible_at - spoken_at) * 1000

@@ -1,0 +1,44 @@
+"""The sound of one reply: which of its text lies where in its audio. Sans-IO; written by speaking alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from voicepipe.calls.replies.heard import SpokenSegment, heard_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voicepipe.calls.replies.reply_text import Segment
+
+
+@define(eq=False)
+class ReplySound:
+    """The audio of one reply, as far as it has come, and the account of which text is spoken where in it.
+
+    `Playout.begin` makes it. It is also the reply's pass to playout: audio that is added for any other sound than the
+    current one is dropped.
+    """
+
+    segments: list[SpokenSegment] = field(factory=list)
+    """What was or will be sent to a voice, in order. They begin as the text's segments; one in which a voice broke off
+    is split, so that the next voice speaks only the rest."""
+    first_audio_at: float | None = None
+    """When the first speech came from a voice, on trio's clock."""
+    _taken: int = 0  # of the text's segments
+
+    def follow(self, written: Sequence[Segment]) -> None:
+        """Takes over those of a text's segments that it does not have yet."""
+        if len(written) > self._taken:
+            self.segments += [SpokenSegment(segment.text, spoken=segment.spoken) for segment in written[self._taken :]]
+            self._taken = len(written)
+
+    def owes_words(self, first: int) -> bool:
+        """Whether any of the segments from `first` on holds words, for which a voice owes audio."""
+        return any(segment.has_words for segment in self.segments[first:])
+
+    def heard(self, played_ms: float) -> str:
+        """The words that the caller has heard when `played_ms` of the audio have been played."""
+        return heard_text(self.segments, played_ms)
