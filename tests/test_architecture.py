@@ -406,7 +406,7 @@ def test_the_sdk_does_not_load_the_engine():
 
 
 @pytest.mark.parametrize(
-    "module", ["voicepipe.calls.turns.rules", *sorted(name for name in MODULES if within(name, "voicepipe.text"))]
+    "module", ["voicepipe.calls.turns.turn_taking", *sorted(name for name in MODULES if within(name, "voicepipe.text"))]
 )
 def test_turn_taking_and_words_load_neither_trio_nor_yaml(module):
     assert loaded_by(f"import {module}") & {"trio", "yaml", "cattrs", "numpy"} == set()

@@ -1,19 +1,21 @@
 # ruff: noqa: INP001 - MkDocs finds hooks by their path, they are no package
-"""The diagram of turn-taking, drawn from its rules: where each event leads, read off what its rule does."""
+"""The diagram of turn-taking, drawn from its rules: the phases that each may enter are read off its source."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import math
-import textwrap
 from collections import defaultdict
 from html import escape
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from voicepipe.calls.turns import rules as turns
-from voicepipe.calls.turns import state as floor
-from voicepipe.calls.turns.state import State
+from voicepipe.calls.turns.rules import RULES
+from voicepipe.calls.turns.state import Phase, TurnState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FunctionType
 
 PLACES: dict[str, tuple[int, int]] = {
     "listening": (150, 190),
@@ -24,69 +26,79 @@ PLACES: dict[str, tuple[int, int]] = {
     "interrupted": (450, 310),
     "closing": (150, 430),
 }
-"""Where each state is drawn; a state that is new in the code has to be given a place."""
+"""Where each phase is drawn; a phase that is new in the code has to be given a place."""
 
 EVERYWHERE = {"Failed", "MaxLengthDue", "DrainAsked", "WarningDue", "KeyPressed", "DigitsDue"}
-"""Events that mean the same in nearly every state: the text says what."""
+"""Events that lead to the same phase from nearly everywhere: the page's text says where."""
 
 WIDE, HIGH = 150, 44
 NEAR = 34
-"""How far the two directions between two states are drawn apart."""
+"""How far apart the two directions between two phases are drawn."""
 
 
-def transitions() -> dict[tuple[State, State], list[str]]:
-    """From state to state, and the events that lead there, in the table's order; every state leads to `closing`."""
-    found: dict[tuple[State, State], list[str]] = defaultdict(list)
-    leads_to = _leads_to()
-    for (state, event), rule in turns.RULES.items():
+def transitions() -> dict[tuple[Phase, Phase], list[str]]:
+    """The events that lead from one phase to another, in the table's order; the ways to `closing` are left out."""
+    events: dict[tuple[Phase, Phase], list[str]] = defaultdict(list)
+    for (phase, event), rule in RULES.items():
         if event.__name__ not in EVERYWHERE:
-            for target in sorted(leads_to[rule.__name__] - {state, "closing"}):
-                found[state, target].append(event.__name__)
-    return found
+            for target in sorted(phases_entered(rule) - {phase, "closing"}):
+                events[phase, target].append(event.__name__)
+    return events
 
 
-def _leads_to() -> dict[str, set[State]]:
-    """By method, the states that it may enter, by itself or through the steps that it calls."""
-    methods = {}
-    for cls in (floor.Floor, turns.TurnTaking):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-        methods |= {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    direct: dict[str, set[State]] = {name: set() for name in methods}
-    calls: dict[str, set[str]] = {name: set() for name in methods}
-    for name, node in methods.items():
-        for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)):
-            if not isinstance(call.func, ast.Attribute):
-                continue
-            if call.func.attr == "_enter" and isinstance(call.args[0], ast.Constant):
-                direct[name].add(call.args[0].value)
-            elif call.func.attr in methods:
-                calls[name].add(call.func.attr)
-    for _ in methods:  # as often as calls can be nested
-        for name, called in calls.items():
-            direct[name] |= {state for one in called for state in direct[one]}
-    return direct
+def phases_entered(rule: Callable[..., None]) -> set[Phase]:
+    """The phases that a rule may enter, by itself or by the functions of turn-taking that it calls.
+
+    Raises:
+        ValueError: one of them calls `state.enter` with something else than a phase's name, so it can't be told which.
+
+    """
+    phases: set[Phase] = set()
+    seen, ahead = set(), [inspect.unwrap(rule)]
+    while ahead:
+        function = ahead.pop()
+        if function in seen:
+            continue
+        seen.add(function)
+        for call in _calls(function):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == TurnState.enter.__name__:
+                if not isinstance(call.args[0], ast.Constant):
+                    raise ValueError(f"{function.__qualname__} enters a phase that is not named there")
+                phases.add(call.args[0].value)
+            elif isinstance(call.func, ast.Name) and inspect.isfunction(
+                called := function.__globals__.get(call.func.id)
+            ):
+                ahead.append(called)
+    return phases
+
+
+def _calls(function: FunctionType) -> list[ast.Call]:
+    """The calls in a function of turn-taking; none in any other function."""
+    if not function.__module__.startswith("voicepipe.calls.turns."):
+        return []
+    return [node for node in ast.walk(ast.parse(inspect.getsource(function))) if isinstance(node, ast.Call)]
 
 
 def turns_diagram() -> str:
     """The diagram as SVG, to stand in a page as it is."""
-    if set(PLACES) != set(get_args(State)):
-        raise ValueError("a state has no place in the diagram, or is no state any more")
+    if set(PLACES) != set(get_args(Phase)):
+        raise ValueError("PLACES names other phases than `Phase` does: give each a place in the diagram")
     parts = [_arrow(source, target, events) for (source, target), events in transitions().items()]
-    parts += [_box(state) for state in PLACES]
+    parts += [_box(phase) for phase in PLACES]
     return (
         '<svg class="turns" viewBox="0 0 900 620" role="img" xmlns="http://www.w3.org/2000/svg" '
-        'aria-label="States of a conversation, and the events that lead from one to another">'
+        'aria-label="Phases of a conversation, and the events that lead from one to another">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'
         f"{''.join(parts)}</svg>"
     )
 
 
-def _box(state: str) -> str:
-    x, y = PLACES[state]
+def _box(phase: str) -> str:
+    x, y = PLACES[phase]
     return (
         f'<g><rect x="{x - WIDE // 2}" y="{y - HIGH // 2}" width="{WIDE}" height="{HIGH}" rx="10"/>'
-        f'<text x="{x}" y="{y + 5}" text-anchor="middle">{state}</text></g>'
+        f'<text x="{x}" y="{y + 5}" text-anchor="middle">{phase}</text></g>'
     )
 
 
@@ -99,10 +111,10 @@ def _arrow(source: str, target: str, events: list[str]) -> str:
     start = _edge_of(x1, y1, middle_x, middle_y)
     end = _edge_of(x2, y2, middle_x, middle_y)
     label_x, label_y = (x1 + x2) / 2 + across_x * NEAR, (y1 + y2) / 2 + across_y * NEAR
-    said = escape(f"{source} to {target}: {', '.join(events)}")
+    tooltip = escape(f"{source} to {target}: {', '.join(events)}")
     shown = events[0] if len(events) == 1 else f"{events[0]} +{len(events) - 1}"
     return (
-        f'<g class="arrow"><title>{said}</title>'
+        f'<g class="arrow"><title>{tooltip}</title>'
         f'<path d="M{start[0]:.0f} {start[1]:.0f}Q{middle_x:.0f} {middle_y:.0f} {end[0]:.0f} {end[1]:.0f}" '
         'fill="none" marker-end="url(#tip)"/>'
         f'<text x="{label_x:.0f}" y="{label_y:.0f}" text-anchor="middle">{shown}</text></g>'

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from voicepipe import Adapter, installed
-from voicepipe.calls.turns.rules_table import rules_table
+from voicepipe.calls.turns.rules import rules_table
 from voicepipe.config.describe.docstrings import said_of_fields, source_of
 from voicepipe.config.describe.fields import describe
 from voicepipe.config.resolved import Alternatives

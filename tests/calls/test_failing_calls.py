@@ -10,7 +10,7 @@ from attrs import evolve
 from garbage import left_to_the_collector, ours
 
 from voicepipe.calls.events import CallBegan, CallEnded, ComponentFailed, TurnEnded
-from voicepipe.calls.turns.rules import LAST_WORDS_S
+from voicepipe.calls.turns.rules.closing import LAST_WORDS_S
 from voicepipe.components.events import TextDelta
 from voicepipe.config.call_settings import BudgetsSettings, LimitsSettings, OnFailure, TextToSpeechBudgets, TransferTo
 from voicepipe.errors import ComponentError, TransportError

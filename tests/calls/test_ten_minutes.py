@@ -76,7 +76,7 @@ class Caller:
 
     @property
     def state(self):
-        return self._call.call._turns.state
+        return self._call.call._turns.phase
 
     async def hear(self, *, ms=0):
         """Listens to the end of what is being said, or for so long."""

@@ -1,41 +1,48 @@
 """The table of turn-taking: what each row does, one case a row, and a few stories that cross rows."""
 
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from attrs import evolve, frozen
 
-from voicepipe.calls.turns.events import (
+from voicepipe.calls.turns.actions import (
     Adopt,
     Announce,
-    Answered,
     CancelReply,
-    DigitsDue,
     Discard,
+    End,
+    FinaliseTranscript,
+    GiveUpOnFinal,
+    PauseReply,
+    Prepare,
+    Reply,
+    ResumeReply,
+)
+from voicepipe.calls.turns.events import (
+    Answered,
+    DigitsDue,
     DrainAsked,
     EagerEndOfTurn,
-    End,
     Ending,
     EndOfTurn,
     EndOfTurnDue,
     Failed,
     Final,
-    FinaliseTranscript,
     FinalOverdue,
-    GiveUpOnFinal,
     IdleDue,
     KeyPressed,
     LastWordsOverdue,
     MaxLengthDue,
     Partial,
-    PauseReply,
-    Prepare,
     ProtectionOver,
     RecogniserFound,
     RecogniserLost,
-    Reply,
     ReplyAudible,
     ReplyEnded,
     ResumeDue,
-    ResumeReply,
     SpeechBegan,
     SpeechEnded,
     SpeechSustained,
@@ -45,8 +52,9 @@ from voicepipe.calls.turns.events import (
     TurnResumed,
     WarningDue,
 )
-from voicepipe.calls.turns.rules import LAST_WORDS_S, RULES, TurnTaking
-from voicepipe.calls.turns.rules_table import rules_table
+from voicepipe.calls.turns.rules import RULES, rules_table
+from voicepipe.calls.turns.rules.closing import LAST_WORDS_S
+from voicepipe.calls.turns.turn_taking import TurnTaking
 from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolResults, Utterance
 from voicepipe.config.call_settings import (
     BargeInSettings,
@@ -57,6 +65,8 @@ from voicepipe.config.call_settings import (
     TransferTo,
     TurnsSettings,
 )
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 TURNS = TurnsSettings(end_of_turn_ms=600)
 LIMITS = LimitsSettings(max_call_minutes=1, idle_prompt_s=10, idle_prompts=1, goodbye="Bye.")
@@ -187,7 +197,7 @@ def play(steps, turns=TURNS, limits=LIMITS, on_failure=ON_FAILURE):
     taking = TurnTaking(turns, limits, on_failure)
     actions = []
     for now, event in steps:
-        actions = taking.tick(now) if event == "tick" else taking.handle(event, now)
+        actions = taking.fire_timers(now) if event == "tick" else taking.feed(event, now)
     return taking, actions
 
 
@@ -201,7 +211,7 @@ class Case:
     """When."""
     actions: list
     """What is to be done about it."""
-    state: str
+    phase: str
     """Afterwards."""
     turns: TurnsSettings = TURNS
 
@@ -211,6 +221,7 @@ MIN_WORDS = TurnsSettings(barge_in=BargeInSettings(min_words=2))
 FOR_GOOD = TurnsSettings(barge_in=BargeInSettings(resume_ms=0))
 PROTECTED = TurnsSettings(barge_in=BargeInSettings(protect_ms=1000))
 DIALS = TurnsSettings(dtmf=DtmfSettings(gap_ms=1500))
+DIALS_SLOWLY = TurnsSettings(dtmf=DtmfSettings(gap_ms=5000))
 NO_BARGE_IN = TurnsSettings(barge_in=BargeInSettings(enabled=False))
 PREEMPTIVE = TurnsSettings(preemptive=True)
 BEGIN, BEGIN_ANEW = Prepare(Utterance("hello")), Prepare(Utterance("hello you"))
@@ -449,7 +460,7 @@ def test_row(case):
     event = "tick" if isinstance(case.event, TIMERS) else case.event
     path = (*PATHS[case.path], (case.now, event))
     taking, actions = play(path, case.turns)
-    assert (actions, taking.state) == (case.actions, case.state)
+    assert (actions, taking.phase) == (case.actions, case.phase)
     assert taking.deadline > case.now or event != "tick"
 
 
@@ -459,11 +470,61 @@ def test_row(case):
 )
 def test_the_greatest_length_ends_a_call_that_waits(state, now, cancelled):
     taking, actions = max_length_while(state, now)
-    assert (actions, taking.state) == ([*cancelled, BYE], "closing")
+    assert (actions, taking.phase) == ([*cancelled, BYE], "closing")
+
+
+def test_the_diagram_has_every_way_that_a_case_goes(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "hooks")
+    diagram = importlib.import_module("diagram")
+    drawn = diagram.transitions()
+    ways = {(play(PATHS[case.path], case.turns)[0].phase, case.phase, type(case.event).__name__) for case in CASES}
+    expected = {(before, after, event) for before, after, event in ways if before != after != "closing"}
+    assert len(expected) > 30
+    left_out = {way for way in expected if way[2] in diagram.EVERYWHERE}
+    assert {
+        (before, after, event) for (before, after), events in drawn.items() for event in events
+    } >= expected - left_out
+
+
+def test_words_beside_a_number_wait_for_it_and_that_is_in_the_diagram_too(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "hooks")
+    drawn = importlib.import_module("diagram").transitions()
+    taking, _ = play((*LISTENING, (2, KeyPressed("4")), *say("well", 3), (3.7, "tick")), DIALS_SLOWLY)
+    assert taking.phase == "listening"
+    assert "EndOfTurnDue" in drawn["endpointing", "listening"]
+
+
+def test_a_phase_that_a_rule_does_not_name_is_no_way_in_the_diagram_but_an_error(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "hooks")
+    diagram = importlib.import_module("diagram")
+    monkeypatch.setattr(computed_phase, "__module__", "voicepipe.calls.turns.rules.keys")
+    with pytest.raises(ValueError, match="computed_phase enters a phase that is not named there"):
+        diagram.phases_entered(computed_phase)
+
+
+def computed_phase(state, _event, _now):
+    state.enter("listening" if state.caller_speaks else "thinking")
+
+
+def test_turn_taking_loads_no_more_than_words_and_settings():
+    """Neither I/O nor YAML, nor anything that makes events or does what actions ask for."""
+    show = "import sys, voicepipe.calls.turns.turn_taking; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    loaded = run.stdout.split()
+    assert {name.partition(".")[0] for name in loaded}.isdisjoint({"trio", "yaml", "cattrs", "numpy"})
+    apart = (
+        "voicepipe.calls.turns",
+        "voicepipe.text",
+        "voicepipe.components.requests",
+        "voicepipe.config.call_settings",
+    )
+    others = {name for name in loaded if name.startswith("voicepipe.") and not name.startswith(apart)}
+    packages = {"voicepipe.calls", "voicepipe.components", "voicepipe.config"}
+    assert others - packages == {"voicepipe.audio", "voicepipe.calls.events", "voicepipe.errors", "voicepipe.roles"}
 
 
 def test_every_row_has_a_case():
-    rows = {(play(PATHS[case.path], case.turns)[0].state, type(case.event)) for case in CASES}
+    rows = {(play(PATHS[case.path], case.turns)[0].phase, type(case.event)) for case in CASES}
     rows |= {(state, MaxLengthDue) for state in ("listening", "user_speaking", "endpointing", "interrupted")}
     assert set(RULES) - rows == set()
 
@@ -478,12 +539,12 @@ def test_a_timer_is_due_exactly_when_its_setting_says():
 
 def test_before_its_time_a_timer_does_nothing():
     taking, actions = play((*ENDPOINTING, (3.59, "tick")))
-    assert (actions, taking.state) == ([], "endpointing")
+    assert (actions, taking.phase) == ([], "endpointing")
 
 
 def test_a_hang_over_longer_than_the_end_of_turn_ends_it_at_once():
     taking, _ = play((*USER_SPEAKING, (3.2, SpeechEnded(0.2, 3000))), TurnsSettings(end_of_turn_ms=100))
-    assert taking.tick(3.2) == [FinaliseTranscript()]
+    assert taking.fire_timers(3.2) == [FinaliseTranscript()]
 
 
 def test_what_was_said_in_parts_is_one_utterance():
@@ -521,7 +582,7 @@ def test_a_retracted_utterance_comes_again_with_the_rest():
         )
     )
     assert actions == [Reply(Utterance("hello world"))]
-    assert taking.state == "thinking"
+    assert taking.phase == "thinking"
 
 
 def test_a_noise_that_retracted_a_reply_brings_the_same_reply_again():
@@ -541,9 +602,9 @@ def test_a_noise_that_retracted_a_reply_brings_the_same_reply_again():
 def test_a_reply_that_was_heard_is_not_retracted():
     taking, actions = play((*SPEAKING, (4.5, SpeechBegan()), (4.6, SpeechSustained()), (4.7, Final("wait"))))
     assert actions == [CANCEL]
-    taking.handle(SpeechEnded(0.2, 5000), 5.2)
-    assert taking.tick(5.6) == [FinaliseTranscript()]
-    assert taking.handle(Final("", audio_ms=5000), 5.7) == [Reply(Utterance("wait"))]
+    taking.feed(SpeechEnded(0.2, 5000), 5.2)
+    assert taking.fire_timers(5.6) == [FinaliseTranscript()]
+    assert taking.feed(Final("", audio_ms=5000), 5.7) == [Reply(Utterance("wait"))]
 
 
 def test_speech_that_did_not_interrupt_is_answered_afterwards():
@@ -552,9 +613,9 @@ def test_speech_that_did_not_interrupt_is_answered_afterwards():
         (*SPEAKING, (4.5, SpeechBegan()), (4.7, SpeechSustained()), (5, SpeechEnded(0.2, 4800)), (5.2, ReplyEnded())),
         NO_BARGE_IN,
     )
-    assert (actions, taking.state, taking.deadline) == ([], "endpointing", pytest.approx(5.4))
-    assert taking.tick(5.4) == [FinaliseTranscript()]
-    assert taking.handle(Final("yes", audio_ms=4800), 5.5) == [Reply(Utterance("yes"))]
+    assert (actions, taking.phase, taking.deadline) == ([], "endpointing", pytest.approx(5.4))
+    assert taking.fire_timers(5.4) == [FinaliseTranscript()]
+    assert taking.feed(Final("yes", audio_ms=4800), 5.5) == [Reply(Utterance("yes"))]
 
 
 def say(text, at):
@@ -667,7 +728,7 @@ def test_everything_that_is_said_or_pressed_is_told_in_order(turns, steps, input
     taking = TurnTaking(turns, LIMITS, ON_FAILURE, keys=MENU.items())
     found = []
     for now, event in (*LISTENING, *steps):
-        actions = taking.tick(now) if event == "tick" else taking.handle(event, now)
+        actions = taking.fire_timers(now) if event == "tick" else taking.feed(event, now)
         found += [action.inputs for action in actions if isinstance(action, Reply | Announce)]
     assert [part for part in (*found, taking.take_unanswered()) if part] == inputs
 
@@ -682,13 +743,13 @@ def test_speech_that_the_recogniser_has_dealt_with_is_not_waited_for():
             (6, ReplyEnded()),
         )
     )
-    assert taking.state == "listening"
+    assert taking.phase == "listening"
 
 
 def test_words_over_a_reply_are_answered_when_it_has_ended():
     taking, _ = play((*SPEAKING, (4.5, Final("yes", audio_ms=4400)), (6, ReplyEnded())))
-    assert taking.state == "endpointing"
-    assert taking.tick(6) == [Reply(Utterance("yes"))]
+    assert taking.phase == "endpointing"
+    assert taking.fire_timers(6) == [Reply(Utterance("yes"))]
 
 
 def test_prompts_are_counted_until_the_caller_says_something():
@@ -697,7 +758,7 @@ def test_prompts_are_counted_until_the_caller_says_something():
     taking, actions = play((*path, (22, "tick")), limits=limits)
     assert actions == [Reply(Silence(2))]
     taking, _ = play((*path, (13, KeyPressed("1")), (14, ReplyEnded())), limits=limits)
-    assert taking.tick(24) == [Reply(Silence(1))]
+    assert taking.fire_timers(24) == [Reply(Silence(1))]
 
 
 @pytest.mark.parametrize(
@@ -717,18 +778,18 @@ def test_a_failure_ends_as_configured(then, ending):
 def test_the_wait_for_the_last_word_begins_anew_with_each_recogniser():
     taking, _ = play(AWAITING_FINAL)
     due = taking.deadline
-    taking.handle(RecogniserLost(), 4)
+    taking.feed(RecogniserLost(), 4)
     assert taking.deadline > due  # nobody is waited for
-    taking.handle(RecogniserFound(), 5)
+    taking.feed(RecogniserFound(), 5)
     assert taking.deadline == pytest.approx(6.5)
-    assert taking.handle(HELLO, 6) == [HELLO_REPLY]
+    assert taking.feed(HELLO, 6) == [HELLO_REPLY]
 
 
 def test_a_recogniser_found_before_its_last_word_is_due_is_not_waited_for():
     taking, _ = play(ENDPOINTING)
     due = taking.deadline
-    taking.handle(RecogniserLost(), 3.3)
-    taking.handle(RecogniserFound(), 3.4)
+    taking.feed(RecogniserLost(), 3.3)
+    taking.feed(RecogniserFound(), 3.4)
     assert taking.deadline == due
 
 
@@ -741,8 +802,8 @@ def test_with_nothing_to_say_a_failure_ends_the_call_at_once(path):
 def test_an_ended_call_does_nothing_any_more():
     taking, _ = play((*SPEAKING, (5, ReplyEnded(Ending("agent_hung_up")))))
     for event in (SpeechBegan(), SpeechSustained(), HELLO, KeyPressed("1"), ReplyEnded(), Failed("gone"), DrainAsked()):
-        assert taking.handle(event, 6) == []
-    assert taking.tick(1000) == []
+        assert taking.feed(event, 6) == []
+    assert taking.fire_timers(1000) == []
 
 
 def test_a_turn_that_the_recogniser_ends_has_its_silence_begin_then():

@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from voicepipe.calls.turns import actions
 from voicepipe.calls.turns import events as turns
-from voicepipe.calls.turns.rules import TurnTaking
-from voicepipe.calls.turns.state import plain
+from voicepipe.calls.turns.turn_taking import TurnTaking
 from voicepipe.components.requests import Dtmf, ToolResults, Utterance
 from voicepipe.config.call_settings import (
     BargeInSettings,
@@ -18,6 +18,7 @@ from voicepipe.config.call_settings import (
     OnFailure,
     TurnsSettings,
 )
+from voicepipe.text.words import phrase_of
 
 SETTINGS = st.builds(
     TurnsSettings,
@@ -69,25 +70,25 @@ class Conversation(RuleBasedStateMachine):
         return self.taking is not None and not self.endings
 
     def happens(self, event):
-        self.obey(self.taking.handle(event, self.now))
+        self.obey(self.taking.feed(event, self.now))
         while self.on and self.taking.deadline <= self.now:
             self.tick()
 
     def tick(self):
-        self.obey(self.taking.tick(self.now))
+        self.obey(self.taking.fire_timers(self.now))
         assert self.taking.deadline > self.now
 
-    def obey(self, actions):
-        for action in actions:
+    def obey(self, asked):
+        for action in asked:
             assert not self.endings, "an action after the end"
             match action:
-                case turns.PauseReply() | turns.ResumeReply() | turns.CancelReply():
+                case actions.PauseReply() | actions.ResumeReply() | actions.CancelReply():
                     self.change(action)
-                case turns.FinaliseTranscript():
+                case actions.FinaliseTranscript():
                     self.finalise += 1
-                case turns.GiveUpOnFinal():
+                case actions.GiveUpOnFinal():
                     self.given_up = True
-                case turns.End():
+                case actions.End():
                     self.endings.append(action)
                 case _:
                     self.start(action)
@@ -95,31 +96,31 @@ class Conversation(RuleBasedStateMachine):
     def start(self, action):
         assert self.reply is None, "two replies at once"
         match action:
-            case turns.Reply() | turns.Announce():
+            case actions.Reply() | actions.Announce():
                 assert self.prepared is None, "a reply that was begun is forgotten"
                 self.begin(action)
-            case turns.Prepare(said):
+            case actions.Prepare(said):
                 assert self.prepared is None, "two replies begun"
                 self.prepared = said
-            case turns.Adopt(said):
-                assert plain(said.text) == plain(self.prepared.text), "a reply to something else"
+            case actions.Adopt(said):
+                assert phrase_of(said.text) == phrase_of(self.prepared.text), "a reply to something else"
                 self.prepared = None
                 self.begin(action)
-            case turns.Discard():
+            case actions.Discard():
                 assert self.prepared is not None
                 self.prepared = None
 
     def change(self, action):
         assert self.reply is not None, "no reply to change"
         match action:
-            case turns.PauseReply():
+            case actions.PauseReply():
                 assert self.audible
                 assert not self.paused
                 self.paused = True
-            case turns.ResumeReply():
+            case actions.ResumeReply():
                 assert self.paused
                 self.paused = False
-            case turns.CancelReply(retracted):
+            case actions.CancelReply(retracted):
                 if retracted:
                     assert not self.audible, "the caller has heard it"
                     del self.taken[len(self.taken) - len(self.lately) :]
@@ -142,17 +143,21 @@ class Conversation(RuleBasedStateMachine):
         if isinstance(getattr(reply, "trigger", None) or getattr(reply, "answers", None), Utterance | Dtmf):
             assert everything, "words that the reply does not know of"
         match reply:
-            case turns.Reply(Utterance(text)) | turns.Adopt(Utterance(text)) | turns.Announce(answers=Utterance(text)):
+            case (
+                actions.Reply(Utterance(text))
+                | actions.Adopt(Utterance(text))
+                | actions.Announce(answers=Utterance(text))
+            ):
                 assert text.split() == self.outstanding, "words were lost, doubled or out of order"
                 self.outstanding = []
-            case turns.Reply(Dtmf()) | turns.Announce(answers=Dtmf()):
+            case actions.Reply(Dtmf()) | actions.Announce(answers=Dtmf()):
                 self.outstanding = []  # a key stands for what was being said
-            case turns.Reply(ToolResults(results)):
+            case actions.Reply(ToolResults(results)):
                 assert results == self.results, "results were lost, or told twice"
-            case turns.Announce("Soon."):
+            case actions.Announce("Soon."):
                 self.warnings += 1
                 assert self.warnings == 1
-        if isinstance(reply, turns.Reply):
+        if isinstance(reply, actions.Reply):
             self.results = {}  # they are in the conversation
 
     @precondition(lambda self: self.taking is None)
@@ -198,8 +203,8 @@ class Conversation(RuleBasedStateMachine):
 
     def give_final(self, *, positioned):
         text, self.unfinalised = " ".join(self.unfinalised), []
-        only_listens = text == "uh-huh" and self.taking.state in {"speaking", "interrupted"}
-        if self.taking.state != "closing" and (self.outstanding or not only_listens):
+        only_listens = text == "uh-huh" and self.taking.phase in {"speaking", "interrupted"}
+        if self.taking.phase != "closing" and (self.outstanding or not only_listens):
             self.outstanding += text.split()
         self.finals += text.split()
         self.happens(turns.Final(text, audio_ms=self.now * 1000 if positioned else None))
@@ -230,7 +235,7 @@ class Conversation(RuleBasedStateMachine):
     @rule()
     def the_recogniser_takes_its_guess_back(self):
         self.happens(turns.TurnResumed())
-        assert self.prepared is None or self.taking.state not in {"user_speaking", "endpointing"}
+        assert self.prepared is None or self.taking.phase not in {"user_speaking", "endpointing"}
 
     @precondition(lambda self: self.on and not self.lost)
     @rule()
@@ -248,12 +253,12 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.on)
     @rule(digit=st.sampled_from("1112#89"))
     def a_key_is_pressed(self, digit):
-        unanswered = self.taking._unanswered
-        if digit != "#" or not unanswered.digits or self.taking.state == "closing":  # it ends a number
+        unanswered = self.taking.state.unanswered
+        if digit != "#" or not unanswered.digits or self.taking.phase == "closing":  # it ends a number
             self.keys += digit
         self.happens(turns.KeyPressed(digit))
 
-    @precondition(lambda self: self.on and self.reply is not None and self.taking.state != "closing")
+    @precondition(lambda self: self.on and self.reply is not None and self.taking.phase != "closing")
     @rule()
     def tools_begin(self):
         self.tools += 1
@@ -289,11 +294,11 @@ class Conversation(RuleBasedStateMachine):
     def something_fails(self, role):
         if role != "stt" and self.reply is None:
             return
-        before, closing = self.reply, self.taking.state == "closing"
+        before, closing = self.reply, self.taking.phase == "closing"
         if role != "stt":
             self.reply, self.audible, self.paused = None, False, False
         self.happens(turns.Failed("gone", role))
-        assert self.endings or self.taking.state == "closing"
+        assert self.endings or self.taking.phase == "closing"
         assert not (closing and role == "stt") or self.reply is before
 
     @precondition(lambda self: self.on and self.sent > 2)
@@ -320,17 +325,17 @@ class Conversation(RuleBasedStateMachine):
     def nothing_follows_the_end(self, event):
         self.finals += event.text.split() if isinstance(event, turns.Final) else []
         self.keys += event.digit if isinstance(event, turns.KeyPressed) else ""
-        assert self.taking.handle(event, self.now) == []
-        assert self.taking.tick(self.now + 1000) == []
+        assert self.taking.feed(event, self.now) == []
+        assert self.taking.fire_timers(self.now + 1000) == []
 
     @invariant()
     def somebody_always_acts_next(self):
-        """No state waits for something that will not come."""
+        """No phase waits for something that will not come."""
         if not self.on:
             assert self.taking is None or self.taking.deadline == inf
             return
-        timers = set(self.taking._timers)
-        match self.taking.state:
+        timers = set(self.taking.state.timers)
+        match self.taking.phase:
             case "listening":
                 assert timers & {turns.IdleDue, turns.DigitsDue} or self.tools
                 assert not self.speaking
@@ -347,7 +352,7 @@ class Conversation(RuleBasedStateMachine):
                 assert self.reply is None
             case "thinking" | "speaking":
                 assert self.reply is not None
-                assert (self.taking.state == "speaking") == self.audible
+                assert (self.taking.phase == "speaking") == self.audible
                 assert not self.paused
             case "interrupted":
                 assert self.paused
@@ -356,10 +361,10 @@ class Conversation(RuleBasedStateMachine):
                 assert self.reply is not None
                 assert timers == {turns.LastWordsOverdue}
         begun_in = {"endpointing", "user_speaking"} if self.guessed else {"endpointing"}
-        assert self.prepared is None or self.taking.state in begun_in
-        dialling = bool(self.taking._unanswered.digits)
-        assert dialling == (turns.DigitsDue in timers) or self.taking.state == "closing"
-        assert (self.taking._entered is None) or self.taking.state == "endpointing"
+        assert self.prepared is None or self.taking.phase in begun_in
+        dialling = bool(self.taking.state.unanswered.digits)
+        assert dialling == (turns.DigitsDue in timers) or self.taking.phase == "closing"
+        assert (self.taking.state.digits_awaiting_final is None) or self.taking.phase == "endpointing"
 
     def teardown(self):
         """Left alone, any call ends."""
@@ -373,7 +378,7 @@ class Conversation(RuleBasedStateMachine):
                 self.another_one_is_found()
             elif self.speaking:
                 self.speech_ends()
-            elif self.reply is not None and not self.paused and self.taking.state != "closing":
+            elif self.reply is not None and not self.paused and self.taking.phase != "closing":
                 self.the_reply_ends(hang_up=False)
             else:
                 self.the_next_timer_runs_out()

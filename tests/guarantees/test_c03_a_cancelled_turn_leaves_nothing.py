@@ -123,7 +123,7 @@ async def test_a_key_at_the_end_of_a_reply_is_answered_like_any_other(autojump_c
         await call.transport.be_silent(1000)  # the greeting is made, and not heard to its end
         await call.transport.press("1")
         await call.transport.be_silent(100)
-        states.append(call.call._turns.state)
+        states.append(call.call._turns.phase)
         await call.transport.be_silent(3000)
         await call.transport.hang_up_as_caller()
 

@@ -32,9 +32,10 @@ from voicepipe.calls.replies.speaking import Speaker
 from voicepipe.calls.tasks import CallTasks
 from voicepipe.calls.tools.running import ToolRuns
 from voicepipe.calls.tools.toolbox import Toolbox
+from voicepipe.calls.turns import actions
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.events import Ending
-from voicepipe.calls.turns.rules import TurnTaking
+from voicepipe.calls.turns.turn_taking import TurnTaking
 from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
 from voicepipe.errors import ComponentError, without_frames
 from voicepipe.nurseries import defect_of, open_hidden_nursery
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
     from voicepipe.calls.events import CallEvent, Observer, Outcome
     from voicepipe.calls.failover import Rung
     from voicepipe.calls.listening.vad import Edge
-    from voicepipe.calls.turns.events import Action, Event
+    from voicepipe.calls.turns.actions import Action
+    from voicepipe.calls.turns.events import Event
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.components.labels import Role
     from voicepipe.components.requests import CallInfo
@@ -243,7 +245,7 @@ class Call:
             self._end(Ending("no_audio", f"nothing came for {patience:g} s"))
             return
         if now >= self._turns.deadline:
-            self._do(self._turns.tick(now))
+            self._do(self._turns.fire_timers(now))
         self._set_alarm()
 
     def fail(self, error: Exception | SystemExit) -> None:
@@ -259,12 +261,12 @@ class Call:
 
     def _happened(self, event: Event) -> None:
         try:
-            self._do(self._turns.handle(event, trio.current_time()))
+            self._do(self._turns.feed(event, trio.current_time()))
         except Exception as error:  # noqa: BLE001 - where it happens others' tasks run, and components' streams
             self.fail(error)
 
-    def _do(self, actions: list[Action]) -> None:
-        for action in actions:
+    def _do(self, asked: list[Action]) -> None:
+        for action in asked:
             if self._ending is not None:
                 return
             self._act(action)
@@ -275,30 +277,30 @@ class Call:
         """Does what turn-taking has decided."""
         replies, listening = self._replies, self._listening
         match action:
-            case turns.Reply(trigger, inputs):
+            case actions.Reply(trigger, inputs):
                 replies.reply(trigger, inputs, *self._turns.spoke_at)
-            case turns.Announce():
+            case actions.Announce():
                 cached = self._pipeline.apology if action.apology else None
                 replies.announce(action.text, cached, action.answers, action.inputs, self._turns.spoke_at[0])
-            case turns.Prepare(trigger, inputs):
+            case actions.Prepare(trigger, inputs):
                 replies.prepare(trigger, inputs)
-            case turns.Adopt(trigger, inputs):
+            case actions.Adopt(trigger, inputs):
                 replies.adopt(trigger, inputs, *self._turns.spoke_at)
-            case turns.Discard():
+            case actions.Discard():
                 replies.discard()
-            case turns.PauseReply():
+            case actions.PauseReply():
                 replies.pause()
-            case turns.ResumeReply(wordless):
+            case actions.ResumeReply(wordless):
                 if wordless and self._echo is not None:
                     self._echo.was_no_caller()
                 replies.resume()
-            case turns.CancelReply(retracted):
+            case actions.CancelReply(retracted):
                 replies.cancel(retracted=retracted, by_caller=not self._failing)
-            case turns.FinaliseTranscript():
+            case actions.FinaliseTranscript():
                 listening.finalise()
-            case turns.GiveUpOnFinal():
+            case actions.GiveUpOnFinal():
                 listening.give_up_on_final()
-            case turns.End(ending):
+            case actions.End(ending):
                 self._end(ending)
 
     def _on_edge(self, edge: Edge) -> None:
@@ -309,9 +311,9 @@ class Call:
         if edge == "began":
             self._happened(turns.SpeechBegan())
         else:
-            speaking = self._turns.state == "speaking"
+            speaking = self._turns.phase == "speaking"
             self._happened(turns.SpeechSustained())
-            interrupts = speaking and self._turns.state in {"interrupted", "user_speaking"}
+            interrupts = speaking and self._turns.phase in {"interrupted", "user_speaking"}
             self._tell(SpeechDetected, interrupts=interrupts)
 
     def _on_transcript(self, event: TranscriptEvent) -> None:
@@ -352,7 +354,7 @@ class Call:
     def _failed(self, error: ComponentError) -> None:
         """A role has nothing left that works."""
         role = without_frames(error).role or "llm"  # its component may keep it, and with its frames this call
-        if self._turns.state != "closing":
+        if self._turns.phase != "closing":
             self._failed_over(role, "apology", "")
         self._failing = True
         self._happened(turns.Failed(str(error), role))

@@ -1,1 +1,1 @@
-"""Turn-taking: who may speak, as a table of pure rules."""
+"""Turn-taking: who may speak, as pure rules: `turn_taking` is the entry, and says how it works."""

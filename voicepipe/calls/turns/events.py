@@ -1,39 +1,37 @@
-"""What happens on a call, as turn-taking sees it, and what turn-taking wants done about it."""
+"""Events of turn-taking: what happens on a call, as far as it matters to who may speak. Sans-IO.
+
+The call makes them: from the voice activity detector (`Speech...`), the recogniser's transcripts, keys, tools, and the
+reply. Those at the end are timers: the rules start them, and `TurnTaking.fire_timers` makes the event when one is due.
+The first line of each docstring is the event's description in docs/reference/turn-taking.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import Factory, field, frozen
+from attrs import frozen
 
 from voicepipe.calls.events import Outcome
 from voicepipe.components.labels import Role
-from voicepipe.components.requests import Dtmf, Trigger, Utterance
+from voicepipe.components.requests import Dtmf, Utterance
 
 CallerInput = Utterance | Dtmf
-"""What a caller puts into a conversation."""
-
-
-def _own_input(trigger: Trigger | None) -> tuple[CallerInput, ...]:
-    return (trigger,) if isinstance(trigger, CallerInput) else ()
+"""What a caller puts into a conversation: words, or keys."""
 
 
 @frozen
 class Ending:
-    """How the call is to end."""
+    """How a call ends."""
 
     outcome: Outcome
-    """As in the call's record."""
+    """By whom or what, as in the call's record."""
     detail: str = ""
-    """More about it: the transfer's target, the failure."""
-
-
-# Events: what happened.
+    """The transfer's target, the failure's message, or the phrase that the caller said."""
 
 
 @frozen
 class Answered:
-    """The call is up."""
+    """The call was answered."""
 
     greeting: str | None
     """What is said first; None: the model speaks first."""
@@ -54,90 +52,90 @@ class SpeechEnded:
     """The caller has stopped speaking (VAD)."""
 
     silent_s: float
-    """For how long already, in s."""
+    """How long the caller has been silent by now, in s: the detector is sure only after a while."""
     audio_ms: float
     """Where the speech ended in the call's audio, in ms."""
 
 
 @frozen
 class Partial:
-    """The recogniser's guess so far."""
+    """A partial transcript: words that may still change."""
 
     text: str
-    """Of the words since the last final."""
+    """All words since the last final; may be empty."""
 
 
 @frozen
 class Final:
-    """Words that won't change."""
+    """A final transcript: words that won't change."""
 
     text: str
-    """Empty: there were none in what was finalised."""
+    """Words since the last final; empty: none were recognised in what was said."""
     language: str | None = None
-    """Where the recogniser detects it."""
+    """A BCP 47 tag, if the recogniser detects languages."""
     confidence: float | None = None
-    """0 to 1, or None."""
+    """0 to 1; None: the recogniser does not tell."""
     audio_ms: float | None = None
-    """How far into the call's audio it reaches."""
+    """Up to where in the call's audio the transcript reaches, in ms; None: the recogniser does not tell."""
 
 
 @frozen
 class EndOfTurn:
-    """The recogniser, which listens to the words, thinks that the caller has finished."""
+    """The recogniser finds from the words that the caller has finished."""
 
 
 @frozen
 class EagerEndOfTurn:
-    """The recogniser guesses that the caller has finished, and may take it back."""
+    """The recogniser guesses that the caller has finished, and may withdraw that."""
 
 
 @frozen
 class TurnResumed:
-    """The recogniser takes its guess back: the caller goes on."""
+    """The recogniser withdraws its guess: the caller goes on."""
 
 
 @frozen
 class ToolsBegan:
-    """Tools that a reply called run, whatever is said meanwhile."""
+    """Tools that a reply has called begin to run."""
 
 
 @frozen
 class ToolsEnded:
-    """All of them have ended."""
+    """All tools of one reply have ended."""
 
     results: Mapping[str, str]
-    """By `ToolCall.id`."""
+    """What they returned, by `ToolCall.id`; empty: no reply is to be made of it."""
 
 
 @frozen
 class ToolSlow:
-    """They take so long that something should be said."""
+    """A tool has taken so long that its filler should be said."""
 
     filler: str
-    """What."""
+    """The text to say: the tool's `filler`."""
 
 
 @frozen
 class RecogniserLost:
-    """The recogniser is gone, and another one is being sought."""
+    """The recogniser has failed, and an alternative is being opened."""
 
 
 @frozen
 class RecogniserFound:
-    """A recogniser listens, and has been told everything that no final covers."""
+    """An alternative recogniser listens, and has been sent the audio that no final covers."""
 
 
 @frozen
 class KeyPressed:
-    """DTMF."""
+    """The caller has pressed a key (DTMF)."""
 
     digit: str
-    """Of `0123456789*#ABCD`."""
+    """One of `0123456789*#ABCD`."""
 
 
 @frozen
 class ReplyAudible:
-    """The first audio of the reply was written."""
+    """The first audio of the reply has been written."""
 
 
 @frozen
@@ -145,37 +143,38 @@ class ReplyEnded:
     """The reply has been played to its end."""
 
     ending: Ending | None = None
-    """What the model wants to happen then."""
+    """How the call ends now, if the model has asked for that; None: it goes on."""
 
 
 @frozen
 class Failed:
-    """A role has nothing left that works."""
+    """All alternatives of a role have failed."""
 
     detail: str
-    """For the record."""
+    """The last error's message, for the call's record."""
     role: Role = "llm"
-    """Which one."""
+    """The role: after "stt" nobody listens; after the others the current reply has failed, and there is none to
+    cancel."""
 
 
 @frozen
 class DrainAsked:
-    """The call is to end politely, soon."""
+    """The call is to end at the next opportunity, with a goodbye."""
 
 
 @frozen
 class EndOfTurnDue:
-    """Timer: the caller has been silent for `end_of_turn_ms`."""
+    """Timer: the caller has been silent for as long as the words ask for."""
 
 
 @frozen
 class FinalOverdue:
-    """Timer: the recogniser's last word has not come within `budgets.stt.first_transcript_ms`."""
+    """Timer: the final that was asked for has not come within `budgets.stt.first_transcript_ms`."""
 
 
 @frozen
 class IdleDue:
-    """Timer: nobody has said anything for `idle_prompt_s`."""
+    """Timer: there have been no new words for `idle_prompt_s`."""
 
 
 @frozen
@@ -185,12 +184,12 @@ class ResumeDue:
 
 @frozen
 class ProtectionOver:
-    """Timer: the reply has been heard for `protect_ms`."""
+    """Timer: the reply has been audible for `protect_ms`, and may be interrupted."""
 
 
 @frozen
 class DigitsDue:
-    """Timer: no further key has come within `dtmf.gap_ms`."""
+    """Timer: no further key has been pressed within `dtmf.gap_ms`."""
 
 
 @frozen
@@ -205,7 +204,7 @@ class MaxLengthDue:
 
 @frozen
 class LastWordsOverdue:
-    """Timer: the last words have not been said within `LAST_WORDS_S`."""
+    """Timer: the last words have not been said within 30 s."""
 
 
 Event = (
@@ -248,110 +247,4 @@ Timer = (
     | WarningDue
     | MaxLengthDue
     | LastWordsOverdue
-)
-
-
-# Actions: what to do.
-
-
-@frozen
-class Reply:
-    """Ask the language model, and speak what it says."""
-
-    trigger: Trigger
-    """What it replies to."""
-    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
-    """Everything that the caller said and pressed since the last reply, in order; the trigger may be among it."""
-
-
-@frozen
-class Announce:
-    """Speak this text, without the language model."""
-
-    text: str
-    """What to say."""
-    apology: bool = False
-    """Whether it is the one of `on_failure`, of which there is a recording."""
-    answers: Trigger | None = None
-    """What the caller did to hear it: said that it is over, pressed a menu key."""
-    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.answers), takes_self=True))
-    """As in `Reply`."""
-
-
-@frozen
-class Prepare:
-    """Begin a reply that must not be heard yet: what it replies to may still change."""
-
-    trigger: Utterance
-    """What it replies to, as far as that is known."""
-    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
-    """As in `Reply`; they come again, in `Adopt` or in another reply."""
-
-
-@frozen
-class Adopt:
-    """The reply that was begun is right: let it be heard."""
-
-    trigger: Utterance
-    """What it replies to."""
-    inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
-    """As in `Reply`."""
-
-
-@frozen
-class Discard:
-    """Throw away the reply that was begun: what it replied to was not what was said."""
-
-
-@frozen
-class PauseReply:
-    """Stop playing the reply; it may go on."""
-
-
-@frozen
-class ResumeReply:
-    """Go on with the reply where it stopped."""
-
-    wordless: bool
-    """Whether what paused it brought no words: then it was a noise, or the reply itself, come back over the line."""
-
-
-@frozen
-class CancelReply:
-    """Stop the reply at once: nothing more of it is written."""
-
-    retracted: bool
-    """True if the caller has not finished: what was replied to comes again, as part of a longer utterance."""
-
-
-@frozen
-class FinaliseTranscript:
-    """Ask the recogniser for its last word on what was said so far."""
-
-
-@frozen
-class GiveUpOnFinal:
-    """The recogniser has not given its last word in time: take another one."""
-
-
-@frozen
-class End:
-    """End the call."""
-
-    ending: Ending
-    """How."""
-
-
-Action = (
-    Reply
-    | Announce
-    | Prepare
-    | Adopt
-    | Discard
-    | PauseReply
-    | ResumeReply
-    | CancelReply
-    | FinaliseTranscript
-    | GiveUpOnFinal
-    | End
 )

@@ -3,14 +3,14 @@
 Nothing that comes in here is dropped: each reply and each announcement takes all of it, and it is in the conversation
 from then on, whatever becomes of the reply. Three groups keep the order:
 
-- `before`: earlier than the words that wait for an answer. Words in front of a key, keys, and what was said only to
-  show that the caller listens, which is told to the model but asks for no reply.
-- `finals`: the words that wait for an answer.
-- `after`: a key that came when the words in front of it were not final yet.
+- before: earlier than the words that wait for a reply. Words in front of a key, keys, and backchannels, which the model
+  is told but which ask for no reply.
+- `finals`: the words that wait for a reply.
+- after: a key that was pressed when the words in front of it were not final yet.
 
-Keys that are collected to a number come in when it is complete, at the place of the last of them.
+Keys of a number come in when the number is complete, at the place of its last key.
 
-A reply that nobody has heard may be retracted, since the caller goes on. What it took comes back then, to be taken
+A reply that nobody has heard may be retracted, because the caller goes on. What it took comes back then, to be taken
 again together with the rest.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def utterance_of(finals: Iterable[Final]) -> Utterance:
-    """The words of one or more finals as one utterance; language and confidence are the last one's."""
+    """The words of one or more finals as one utterance; language and confidence are the last final's."""
     *_, last = finals = list(finals)
     return Utterance(" ".join(final.text for final in finals), last.language, last.confidence)
 
@@ -38,45 +38,45 @@ class Unanswered:
     """The caller's words and keys between two replies."""
 
     finals: list[Final] = field(factory=list)
-    """Words that wait for an answer."""
+    """Words that wait for a reply."""
     digits: str = ""
     """Keys of a number that is not complete."""
     _before: list[CallerInput] = field(factory=list)
     _after: list[CallerInput] = field(factory=list)
     _taken_before: list[CallerInput] = field(factory=list)
-    _taken: list[Final] = field(factory=list)
+    _taken_finals: list[Final] = field(factory=list)
 
     @property
-    def all(self) -> tuple[CallerInput, ...]:
-        """Everything in order, consecutive words as one utterance."""
+    def inputs(self) -> tuple[CallerInput, ...]:
+        """Everything in order, consecutive words as one utterance; without the keys of an incomplete number."""
         words = [utterance_of(self.finals)] if self.finals else []
         return (*self._before, *words, *self._after)
 
     @property
     def is_retractable(self) -> bool:
         """Whether the last reply took words, and has not been heard."""
-        return bool(self._taken)
+        return bool(self._taken_finals)
 
     @property
-    def noted(self) -> tuple[CallerInput, ...]:
-        """What came before the words that wait for an answer."""
+    def before_words(self) -> tuple[CallerInput, ...]:
+        """What came before the words that wait for a reply."""
         return tuple(self._before)
 
-    def note(self, heard: CallerInput) -> None:
-        """Adds something in front of the words that wait for an answer."""
-        self._before.append(heard)
+    def note(self, said_or_pressed: CallerInput) -> None:
+        """Adds something before the words that wait for a reply: the model is told, and need not reply."""
+        self._before.append(said_or_pressed)
 
     def dial(self, digit: str) -> None:
-        """Adds a key to the number that is being collected."""
-        self.close()
+        """Adds a key to the number that is being dialled; the words so far stand before the number."""
+        self.set_aside()
         self.digits += digit
 
-    def enter(self, *, after_words: bool) -> Dtmf | None:
-        """Completes the number; None: there is none.
+    def complete_number(self, *, after_words: bool) -> Dtmf | None:
+        """Adds the number that was being dialled, and returns it; None: no key of one was pressed.
 
         Args:
-            after_words: whether it stands behind the words that wait, those included that are not final yet, because a
-                key has just completed it; else these were said since its last key.
+            after_words: whether the number stands behind the words that wait for a reply, and behind those that are not
+                final yet, because a key has just completed it; else those words were said after its last key.
 
         """
         digits, self.digits = self.digits, ""
@@ -86,35 +86,41 @@ class Unanswered:
         (self._after if after_words else self._before).append(number)
         return number
 
-    def close(self) -> None:
-        """Puts what there is in front of everything that comes: its words are answered together with that."""
-        self._before, self.finals, self._after = [*self.all], [], []
+    def set_aside(self) -> None:
+        """Puts everything so far before what comes next: no reply of its own, it is taken with that."""
+        self._before, self.finals, self._after = [*self.inputs], [], []
 
     def take(self) -> tuple[CallerInput, ...]:
         """Takes everything, for good."""
-        taken = self.all
+        taken = self.inputs
         self._before, self.finals, self._after = [], [], []
-        self.answered()
+        self.commit()
         return taken
 
-    def take_noted(self) -> tuple[CallerInput, ...]:
-        """Takes what asks for no reply, and leaves the words that wait for theirs."""
+    def take_before_words(self) -> tuple[CallerInput, ...]:
+        """Takes what asks for no reply, for good, and leaves the words that wait for one."""
         taken, self._before = tuple(self._before), []
-        self.answered()
+        self.commit()
         return taken
 
     def take_words(self) -> tuple[CallerInput, ...]:
-        """Takes everything for a reply to the words in it, which may be retracted."""
+        """Takes everything for a reply to the words in it; `retract` brings it back until `commit`."""
         before, finals = self._before, self.finals
         taken = self.take()
-        self._taken_before, self._taken = before, finals
+        self._taken_before, self._taken_finals = before, finals
         return taken
+
+    def take_all(self) -> tuple[CallerInput, ...]:
+        """Takes everything, for good, and the keys of an incomplete number: the call ends."""
+        self.complete_number(after_words=False)
+        return self.take()
 
     def retract(self) -> None:
         """Brings back what the last reply took."""
-        self._before, self.finals = self._taken_before + self._before, self._taken + self.finals
-        self.answered()
+        self._before = self._taken_before + self._before
+        self.finals = self._taken_finals + self.finals
+        self.commit()
 
-    def answered(self) -> None:
-        """The last reply has been heard, or is over: what it took does not come back."""
-        self._taken_before, self._taken = [], []
+    def commit(self) -> None:
+        """What the last reply took does not come back: the reply was heard, or is over."""
+        self._taken_before, self._taken_finals = [], []

@@ -1,0 +1,86 @@
+"""The end of a call: the last words, and what happens while they are said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voicepipe.calls.turns import actions, events
+from voicepipe.calls.turns.rules.preemptive import discard
+from voicepipe.calls.turns.rules.transcripts import keep_words
+from voicepipe.calls.turns.state import REPLYING
+from voicepipe.calls.turns.table import rule
+
+if TYPE_CHECKING:
+    from voicepipe.calls.turns.state import TurnState
+    from voicepipe.components.requests import Trigger
+
+LAST_WORDS_S = 30.0
+"""How long the last words may take, in s: a synthesiser that hangs must not keep the call."""
+
+
+@rule(events.ReplyEnded, "closing")
+@rule(events.LastWordsOverdue, "closing")
+def hang_up(state: TurnState, _event: events.ReplyEnded | events.LastWordsOverdue, _now: float) -> None:
+    """The call ends."""
+    end(state)
+
+
+@rule(events.Failed, "closing")
+def hang_up_without_last_words(state: TurnState, event: events.Failed, _now: float) -> None:
+    """The call ends without its last words, unless it is the recogniser that failed: they do not need one."""
+    if event.role != "stt":
+        end(state)
+
+
+@rule(events.Final, "closing")
+def record_words(state: TurnState, event: events.Final, _now: float) -> None:
+    """The words are kept for the call's record; no reply follows."""
+    keep_words(state, event)
+
+
+@rule(events.KeyPressed, "closing")
+def record_key(state: TurnState, event: events.KeyPressed, _now: float) -> None:
+    """The key is kept for the call's record; no reply follows."""
+    state.unanswered.dial(event.digit)
+
+
+def close(
+    state: TurnState,
+    text: str,
+    ending: events.Ending,
+    now: float,
+    *,
+    apology: bool = False,
+    answers: Trigger | None = None,
+) -> None:
+    """Cancels the current reply, announces the last words, and ends the call after them.
+
+    Args:
+        state: the call's.
+        text: the last words; empty: the call ends at once.
+        ending: how the call ends.
+        now: the time, in s.
+        apology: whether the text is `on_failure.say`, of which there may be a recording.
+        answers: what the caller did to end the call, if that is why.
+
+    """
+    if state.phase in REPLYING:
+        state.actions.append(actions.CancelReply(retracted=False))
+    discard(state)
+    state.enter("closing")
+    state.timers.clear()
+    state.ending, state.digits_awaiting_final = ending, None
+    if text:
+        state.timers[events.LastWordsOverdue] = now + LAST_WORDS_S
+        state.actions.append(actions.Announce(text, apology, answers, state.unanswered.take_all()))
+    else:
+        end(state)
+
+
+def end(state: TurnState) -> None:
+    """Ends the call now, as `state.ending` says; no-op if that has been requested."""
+    state.enter("closing")
+    state.timers.clear()
+    if state.ending is not None:
+        state.actions.append(actions.End(state.ending))
+        state.ending = None

@@ -1,0 +1,74 @@
+"""What each event records in the state, whatever the phase; the rule of the phase runs after it and may rely on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voicepipe.calls.turns import events
+from voicepipe.calls.turns.table import rule_in_every_phase
+
+if TYPE_CHECKING:
+    from voicepipe.calls.turns.state import TurnState
+
+
+@rule_in_every_phase(events.SpeechBegan)
+def speech_begins(state: TurnState, _event: events.SpeechBegan, _now: float) -> None:
+    """The caller speaks, for how long is not known yet."""
+    state.caller_speaks, state.speech_sustained = True, False
+
+
+@rule_in_every_phase(events.SpeechSustained)
+def speech_lasts(state: TurnState, _event: events.SpeechSustained, _now: float) -> None:
+    """The speech is long enough to interrupt."""
+    state.speech_sustained = True
+
+
+@rule_in_every_phase(events.SpeechEnded)
+def speech_ends(state: TurnState, event: events.SpeechEnded, now: float) -> None:
+    """The caller is silent, since before the voice activity detector was sure of it."""
+    state.caller_speaks = False
+    state.silent_since = now - event.silent_s
+    state.speech_end_ms = event.audio_ms
+    state.speech_is_uncovered = True
+
+
+@rule_in_every_phase(events.Partial)
+def take_partial(state: TurnState, event: events.Partial, _now: float) -> None:
+    """The partial replaces the one before."""
+    text = event.text
+    state.partial_has_changed = bool(text) and text != state.partial
+    state.partial = text
+    state.gives_partials = True
+
+
+@rule_in_every_phase(events.Final)
+def drop_partial(state: TurnState, _event: events.Final, now: float) -> None:
+    """The final takes the place of the partials before it."""
+    state.partial = ""
+    state.last_final_at = now
+
+
+@rule_in_every_phase(events.RecogniserLost)
+def forget_recogniser(state: TurnState, _event: events.RecogniserLost, _now: float) -> None:
+    """What is known of a recogniser's habits does not hold for the next."""
+    state.partial = ""
+    state.gives_partials = state.guesses_end_of_turn = False
+
+
+@rule_in_every_phase(events.EagerEndOfTurn)
+def learn_that_it_guesses(state: TurnState, _event: events.EagerEndOfTurn, _now: float) -> None:
+    """The recogniser guesses ends of turns from the words: it knows better than a pause does."""
+    state.guesses_end_of_turn = True
+
+
+@rule_in_every_phase(events.ToolsBegan)
+def count_tools(state: TurnState, _event: events.ToolsBegan, _now: float) -> None:
+    """Another reply's tools run."""
+    state.running_tools += 1
+
+
+@rule_in_every_phase(events.ToolsEnded)
+def keep_results(state: TurnState, event: events.ToolsEnded, _now: float) -> None:
+    """Their results are kept for the next reply."""
+    state.running_tools = max(0, state.running_tools - 1)
+    state.tool_results.update(event.results)
