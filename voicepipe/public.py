@@ -41,7 +41,7 @@ from voicepipe.components.events import (
     Usage,
     Word,
 )
-from voicepipe.components.labels import ComponentLabel, Role
+from voicepipe.components.labels import ComponentLabel
 from voicepipe.components.protocols import (
     LanguageModel,
     Probing,
@@ -99,6 +99,7 @@ from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipelin
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot
+from voicepipe.roles import Role
 from voicepipe.tools.functions import FunctionTool, ToolContext, tool
 from voicepipe.transports.audiosocket.listener import (
     AudioSocketListener,

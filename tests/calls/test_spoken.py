@@ -122,7 +122,7 @@ def test_plain_text_stays_as_it_is(words):
 def test_the_library_is_loaded_when_a_pipeline_opens_and_not_before():
     program = (
         "import sys, voicepipe.text.spoken.wording as spoken\n"
-        "from voicepipe.config.settings import SpeechSettings\n"
+        "from voicepipe.text.spoken.settings import SpeechSettings\n"
         "assert 'babel' not in sys.modules\n"
         "spoken.prepare(SpeechSettings(language='en', numbers=False))\n"
         "assert 'babel' not in sys.modules\n"

@@ -12,6 +12,7 @@ from doc_pages import ROOT
 from voicepipe import ConfigError, installed, load_config
 from voicepipe.config import call_settings, sections, settings
 from voicepipe.config.history import HistorySettings
+from voicepipe.text.spoken.settings import SpeechSettings
 
 EXAMPLES = sorted((ROOT / "examples/pipelines").glob("*.yaml"))
 by_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -77,7 +78,7 @@ def test_the_annotated_one_has_every_key():
             call_settings.DtmfSettings,
             call_settings.KeyAction,
             settings.RecordingSettings,
-            call_settings.SpeechSettings,
+            SpeechSettings,
             HistorySettings,
             call_settings.BudgetsSettings,
             call_settings.SpeechToTextBudgets,

@@ -28,6 +28,7 @@ from voicepipe.calls import events
 from voicepipe.calls.turns.rules import RULES
 from voicepipe.config import call_settings, sections, settings
 from voicepipe.config.history import HistorySettings
+from voicepipe.text.spoken.settings import SpeechSettings
 
 SECTIONS = [
     sections.SetFile,
@@ -46,7 +47,7 @@ SECTIONS = [
     call_settings.LanguageModelBudgets,
     call_settings.TextToSpeechBudgets,
     settings.RecordingSettings,
-    call_settings.SpeechSettings,
+    SpeechSettings,
     HistorySettings,
     call_settings.StreamingSettings,
     call_settings.LimitsSettings,

@@ -1,4 +1,4 @@
-"""Settings of a call: the sections `turns`, `keys`, `budgets`, `speech`, `streaming`, `limits` and `on_failure`.
+"""Settings of a call: the sections `turns`, `keys`, `budgets`, `streaming`, `limits` and `on_failure`.
 
 A field's name, type, default, validator and docstring are the key's documentation: the tables in
 docs/reference/configuration.md and the JSON Schema are made from them. These classes are read from YAML elsewhere, and
