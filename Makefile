@@ -34,8 +34,10 @@ setup: .venv/dev  ## Installs everything into .venv
 demo: .venv/local  ## Places real calls over AudioSocket, reloads under them, and shows it
 	@$(BIN)/python -m examples.demo
 
+# Where Python is told not to write compiled code, as in containers, each of the hundreds of processes that tests start
+# would compile everything again, and so would each worker.
 test: .venv/dev lint types  ## Lint, types and all tests
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-pythons: .venv/dev  ## A short form of the tests on every other Python that is installed: 3.12, 3.13, 3.14
 	@tests/other_pythons.sh

@@ -8,6 +8,7 @@ import pytest
 import trio
 from engine_process import engine_home, open_engine
 from hypothesis import HealthCheck, settings
+from ordering import longest_first
 
 from voicepipe.calls import recording
 from voicepipe.components.registry import installed
@@ -22,6 +23,12 @@ settings.load_profile("patient")
 # Done once and now: a virtual clock that waits for a thread takes the interpreter's lock from it.
 code_of_this_process()
 adapters_of_this_process(installed())
+
+
+def pytest_collection_modifyitems(config, items):
+    """Several workers begin with what takes longest; `make test` keeps xdist from another order."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ import re
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from forked_pytest import forked_pytest
 from installing import metadata_of
 from patience import LONG_S
 
@@ -79,10 +79,10 @@ def path(packages):
 
 
 @pytest.fixture(scope="module")
-def kit(packages, path):
+def kit(packages, path, tmp_path_factory):
     """What came of each one's tests."""
 
-    def pytest_of(combination):
+    def run_of(combination):
         package = packages[combination]
         options = ["-p", "voicepipe.testing.plugin", "-p", "no:cacheprovider", "-rs", "-v"]
         if combination not in WHOLLY:
@@ -91,10 +91,10 @@ def kit(packages, path):
             assert "faults=FAULTS)" in text
             test.write_text(text.replace("faults=FAULTS)", f"faults=FAULTS, {LESS})"), encoding="utf-8")
             options += [] if combination in WITH_LESS else ["-k", BRIEFLY]
-        return run("-m", "pytest", *options, cwd=package, path=path)
+        return package, options, path
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(ALL, pool.map(pytest_of, ALL), strict=True))
+    runs = forked_pytest(map(run_of, ALL), tmp_path_factory.mktemp("kit"), at_once=AT_ONCE)
+    return dict(zip(ALL, runs, strict=True))
 
 
 @each
