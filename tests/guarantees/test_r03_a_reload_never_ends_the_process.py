@@ -117,7 +117,7 @@ async def test_whatever_a_defect_raises(tmp_path, monkeypatch, caplog, step):
 
 
 def drop_a_setting(packages):
-    settings = packages / "voicepipe/config/settings.py"
+    settings = packages / "voicepipe/config/call_settings.py"
     text = settings.read_text()
     start = text.index("    warning: str =")
     settings.write_text(text[:start] + text[text.index("    goodbye: str =") :])
