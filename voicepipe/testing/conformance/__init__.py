@@ -24,6 +24,7 @@ from voicepipe.testing.conformance import (
     conversing,
     listening,
     memory,
+    repeating,
     replies,
     sharing,
     sounding,
@@ -125,7 +126,8 @@ def language_model(
     """
     use = Asking(tuple(requests), tool_request or TOOL_REQUEST, calls_tools=tool_request is not None)
     subject = Subject(adapter, options, use, limits=limits or Limits(), **_faults(faults))
-    return _conformance("llm", subject, (*replies.LANGUAGE_MODEL, *conversing.CONVERSING, *streams.STREAMS))
+    own = (*replies.LANGUAGE_MODEL, *conversing.CONVERSING, *repeating.REPEATING)
+    return _conformance("llm", subject, (*own, *streams.STREAMS))
 
 
 def text_to_speech(

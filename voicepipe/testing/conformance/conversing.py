@@ -10,12 +10,15 @@ from attrs import evolve
 
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
+from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.testing.conformance.asking import answer, pressed
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped, in_words
 from voicepipe.testing.conformance.watched import watched
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from voicepipe.testing.conformance.asking import Asking
     from voicepipe.testing.conformance.subject import Bench, Subject
 
@@ -180,10 +183,16 @@ async def a_call_hears_nothing_of_another(subject: Subject[Asking]) -> None:
     said = f"my name is {NAME}"
     async with subject.bench() as bench:
         first = ReplyRequest(Utterance(said), (Message("caller", said),))
+        replies: list[list[Any]] = []
+
+        async def ask(requests: Sequence[ReplyRequest]) -> None:
+            replies.extend([await answer(bench, request) for request in requests])
+
         async with bench.subject.entered("a stream", bench.component.respond(first)) as reply:
             await bench.next(reply)
-            replies = [await answer(bench, request) for request in subject.use.requests[:2]]
-        replies.append(await answer(bench, subject.use.requests[0]))
+            async with open_hidden_nursery() as other_calls:
+                other_calls.start_soon(ask, subject.use.requests[:2])
+        await ask(subject.use.requests[:1])
     for events in replies:
         text, calls = _said(events)
         if NAME.casefold() in f"{text} {calls}".casefold():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -100,18 +100,25 @@ async def calls_are_served_at_the_same_time(subject: Subject[Any]) -> None:
     around what a stream does makes all calls wait for the slowest. Give each stream its own connection or session;
     where one is shared, have one task read it for all, and let no stream that is full stop it.
     """
-    async with subject.bench() as bench, AsyncExitStack() as stack:
-        for number in range(min(UNRECEIVED, subject.limits.at_once)):
-            try:
-                stream = await stack.enter_async_context(_unreceived(bench, number))
-                if number % 2:
-                    await bench.next(stream)
-            except Failed as failed:
-                raise Failed(f"with {number} other streams open that nobody receives from: {failed}") from failed
+    async with subject.bench() as bench, open_hidden_nursery() as nursery:
+        number = 0
         try:
+            for number in range(min(UNRECEIVED, subject.limits.at_once)):
+                await nursery.start(_kept_open, bench, number)
+            number += 1
             await bench.use()
         except Failed as failed:
-            raise Failed(f"with {number + 1} other streams open that nobody receives from: {failed}") from failed
+            raise Failed(f"with {number} other streams open that nobody receives from: {failed}") from failed
+        nursery.cancel_scope.cancel()
+
+
+async def _kept_open(bench: Bench[Any], number: int, *, task_status: trio.TaskStatus[None]) -> None:
+    """A call of its own, and so a task of its own: a lock knows who has it."""
+    async with _unreceived(bench, number) as stream:
+        if number % 2:
+            await bench.next(stream)
+        task_status.started()
+        await trio.sleep_forever()
 
 
 @asynccontextmanager

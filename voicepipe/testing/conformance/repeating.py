@@ -1,0 +1,87 @@
+"""Checks for models that repeat what they are told, as a local server's does: it comes back whole, and as it was said.
+
+What an adapter sends can't be seen from here. Where the reply is what was asked, the reply tells.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from voicepipe.components.events import TextDelta
+from voicepipe.components.requests import Message, ReplyRequest, ToolCall, ToolResults, Utterance
+from voicepipe.testing.conformance.asking import ASKED, TOOL, answer, pressed, utterance
+from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.verdicts import Failed
+
+if TYPE_CHECKING:
+    from voicepipe.testing.conformance.asking import Asking
+    from voicepipe.testing.conformance.subject import Bench, Subject
+
+ODD = 'No, no, I said "Müller & Söhne", in 東京: it costs 5,50 € (100% more!)'
+"""What is easily lost on the way: words said twice, signs with a meaning in markup, letters that ASCII has not."""
+
+KEYS, MORE_KEYS = ("1", "7"), "170"
+"""What is pressed, one key at a time and several."""
+
+RESULTS = ("from nine to five", "closed on Sundays")
+"""What two tools return."""
+
+
+async def what_is_said_reaches_the_model_whole(subject: Subject[Asking]) -> None:
+    """A model that repeats what it was told repeats it to the last sign, the last key and the last tool's result.
+
+    Send text as it is: no case, length or character set is the adapter's business, and `json.dumps` knows how to quote.
+    `messages` is the conversation in its order: what is to be answered comes last. Several keys are one string, and a
+    reply that called two tools has two results. (This is for stand-ins that repeat; others are not judged by it.)
+    """
+    async with subject.bench() as bench:
+        said = [request.trigger.text for request in subject.use.requests if isinstance(request.trigger, Utterance)]
+        requests = [request for request in subject.use.requests if isinstance(request.trigger, Utterance)]
+        replies = [await _reply(bench, request) for request in requests]
+        lost = [(text, reply) for text, reply in zip(said, replies, strict=True) if text not in reply]
+        if len(lost) * 2 >= len(said):
+            return
+        for text, reply in lost:
+            raise Failed(f"it repeats what it is told, and the reply to {text!r} is {reply!r}")
+        if ODD not in (reply := await _reply(bench, utterance(ODD))):
+            raise Failed(f"it repeats what it is told, and the reply to {ODD!r} is {reply!r}")
+        await _repeats_the_last(bench, *said[:2])
+        await _repeats_keys(bench)
+        await _repeats_results(bench)
+
+
+async def _reply(bench: Bench[Asking], request: ReplyRequest) -> str:
+    events: list[Any] = await answer(bench, request)
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def _repeats_the_last(bench: Bench[Asking], first: str, last: str = ODD) -> None:
+    messages = (Message("caller", first), Message("agent", "I see. What else?"), Message("caller", last))
+    reply = await _reply(bench, ReplyRequest(Utterance(last), messages))
+    if last not in reply:
+        raise Failed(f"the caller said {first!r}, and at last {last!r}; the reply is {reply!r}")
+
+
+async def _repeats_keys(bench: Bench[Asking]) -> None:
+    replies = {keys: await _reply(bench, pressed(keys)) for keys in (*KEYS, MORE_KEYS)}
+    if all(keys in replies[keys] for keys in KEYS) and MORE_KEYS not in "".join(
+        filter(str.isdigit, replies[MORE_KEYS])
+    ):
+        raise Failed(f"the caller pressed {MORE_KEYS}, and the reply is {replies[MORE_KEYS]!r}")
+
+
+async def _repeats_results(bench: Bench[Asking]) -> None:
+    for result in RESULTS:
+        if result not in await _reply(bench, bench.subject.use.returned(result)):
+            return
+    days = dict(zip(("call-1", "call-2"), ("Monday", "Sunday"), strict=True))
+    results = dict(zip(days, RESULTS, strict=True))
+    calls = tuple(ToolCall(number, TOOL.name, {"day": day}) for number, day in days.items())
+    returned = [Message("tool", result, tool_call_id=number) for number, result in results.items()]
+    messages = (ASKED, Message("agent", "", tool_calls=calls), *returned)
+    reply = await _reply(bench, ReplyRequest(ToolResults(results), messages, tools=(TOOL,)))
+    if RESULTS[-1] not in reply:
+        raise Failed(f"two tools returned {results}, and the reply is {reply!r}")
+
+
+REPEATING = checks(what_is_said_reaches_the_model_whole)
