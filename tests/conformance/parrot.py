@@ -13,7 +13,10 @@ from leftovers import leave_a_socket
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.registry import Adapter
 from voicepipe.components.requests import Dtmf, ToolCall, ToolResults, Utterance
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
+
+KEY = Secret("the-key-of-a-parrot", "${PARROT_API_KEY}")
 
 
 @frozen
@@ -22,6 +25,8 @@ class ParrotOptions:
 
     fault: str = ""
     """A kind of the kit's; empty: nothing."""
+    api_key: Secret = KEY
+    """Never shown."""
 
 
 @define

@@ -21,11 +21,15 @@ class BlocksTheLoop(Reply):
         return event
 
 
+def hold_up():
+    end = time.thread_time() + 0.1
+    while time.thread_time() < end:
+        pass
+
+
 class ComputesInTheLoop(Reply):
     async def make(self):
-        end = time.thread_time() + 0.1
-        while time.thread_time() < end:
-            pass
+        hold_up()
         await super().make()
 
 
@@ -168,6 +172,20 @@ class LosesToolCalls(Reply):
             yield from super().all()
 
 
+class WritesCallsAsText(Reply):
+    def all(self):
+        for event in super().all():
+            yield TextDelta(f"{event.name}()") if isinstance(event, ToolCall) else event
+
+
+class CallsWhenItIsDone(Reply):
+    """As one does who hands calls on at the end of the stream, where they are whole."""
+
+    def all(self):
+        yield from (event for event in super().all() if not isinstance(event, ToolCall))
+        yield from (event for event in super().all() if isinstance(event, ToolCall))
+
+
 class CallsWhatIsNotOffered(Reply):
     def all(self):
         if "open" in self.told():
@@ -181,6 +199,14 @@ class NumbersCallsFromOne(Reply):
         for event in super().all():
             number += isinstance(event, ToolCall)
             yield ToolCall(f"call_{number}", event.name, event.arguments) if isinstance(event, ToolCall) else event
+
+
+class TellsCallsTwice(Reply):
+    def all(self):
+        for event in super().all():
+            if isinstance(event, ToolCall):
+                yield ToolCall(f"{event.id}-", event.name, event.arguments)
+            yield event
 
 
 class LosesArguments(Reply):
@@ -239,6 +265,34 @@ class IgnoresResults(Reply):
         return "thank you" if isinstance(self.request.trigger, ToolResults) else super().told()
 
 
+class ShowsItsKey(Parrot):
+    def __init__(self, options):
+        super().__init__(options)
+        self.key = options.api_key
+
+    @asynccontextmanager
+    async def respond(self, request):
+        if self.fault:
+            raise ComponentError("429", retry_after_s=2.0, hint=f"does {self.key!s} ask too often?")
+        async with super().respond(request) as reply:
+            yield reply
+
+
+class BlocksWhenLeftEarly(Parrot):
+    @asynccontextmanager
+    async def respond(self, request):
+        async with super().respond(request) as reply:
+            yield reply
+        if reply.left:
+            hold_up()
+
+
+class BlocksWhenProbed(Parrot):
+    async def probe(self):
+        hold_up()
+        await super().probe()
+
+
 class IsPaidTwice(Reply):
     def all(self):
         yield Usage(3, 4)
@@ -248,6 +302,8 @@ class IsPaidTwice(Reply):
 MUTANTS = [
     (with_reply(BlocksTheLoop), "nothing_holds_up_the_loop"),
     (with_reply(ComputesInTheLoop), "nothing_holds_up_the_loop"),
+    (BlocksWhenLeftEarly, "nothing_holds_up_the_loop"),
+    (BlocksWhenProbed, "nothing_holds_up_the_loop"),
     (LeavesSlowly, "leaving_takes_no_time"),
     (LeavesSlowlyWhenCancelled, "leaving_takes_no_time"),
     (AnswersOneAtATime, "calls_are_served_at_the_same_time"),
@@ -262,8 +318,11 @@ MUTANTS = [
     (with_reply(LeavesAStateThatItDoesNotRead), "state_travels_with_the_call"),
     (with_reply(ChangesTheState), "state_travels_with_the_call"),
     (with_reply(LosesToolCalls), "tool_calls_can_be_answered"),
+    (with_reply(WritesCallsAsText), "tool_calls_can_be_answered"),
+    (with_reply(CallsWhenItIsDone), "a_reply_ends_once"),
     (with_reply(CallsWhatIsNotOffered), "tool_calls_can_be_answered"),
     (with_reply(NumbersCallsFromOne), "tool_calls_can_be_answered"),
+    (with_reply(TellsCallsTwice), "events_are_well_formed"),
     (with_reply(LosesArguments), "tool_calls_can_be_answered"),
     (with_reply(StripsTokens), "text_comes_in_pieces_that_add_up"),
     (with_reply(SqueezesBlanks), "text_comes_in_pieces_that_add_up"),
@@ -271,6 +330,7 @@ MUTANTS = [
     (with_reply(RepeatsItAtTheEnd), "text_comes_in_pieces_that_add_up"),
     (with_reply(IgnoresKeys), "keys_and_tool_results_are_heeded"),
     (with_reply(IgnoresResults), "keys_and_tool_results_are_heeded"),
+    (ShowsItsKey, "throttling_is_told"),
     (with_reply(IsPaidTwice), "events_are_well_formed"),
 ]
 """Each with the check that is meant for it."""

@@ -74,9 +74,15 @@ def faults(api):
     }
 
 
-LIMITS = conformance.Limits(deadline_s=5, streams=40)
+def kit(api):
+    return conformance.language_model(
+        llm,
+        partial(served, api),
+        tool_request=conformance.TOOL_REQUEST,
+        faults=faults(api),
+        limits=conformance.Limits(deadline_s=5, streams=40),
+    )
 
-test_openai_chat = conformance.language_model(llm, partial(served, "chat"), faults=faults("chat"), limits=LIMITS)
-test_openai_responses = conformance.language_model(
-    llm, partial(served, "responses"), faults=faults("responses"), limits=LIMITS
-)
+
+test_openai_chat = kit("chat")
+test_openai_responses = kit("responses")

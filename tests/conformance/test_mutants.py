@@ -7,6 +7,7 @@ import ears_slips
 import hum
 import hum_slips
 import parrot
+import parrot_losses
 import parrot_slips
 import pytest
 from leftovers import cleaned_up
@@ -21,7 +22,11 @@ KITS = {
         ears.adapter(component), ears.EarsOptions(), faults=faults(ears.EarsOptions, STT_FAULTS), **limits
     ),
     "parrot": lambda component=parrot.Parrot, **limits: conformance.language_model(
-        parrot.adapter(component), parrot.ParrotOptions(), faults=faults(parrot.ParrotOptions, LLM_FAULTS), **limits
+        parrot.adapter(component),
+        parrot.ParrotOptions(),
+        tool_request=conformance.TOOL_REQUEST,
+        faults=faults(parrot.ParrotOptions, LLM_FAULTS),
+        **limits,
     ),
     "hum": lambda component=hum.Hum, **limits: conformance.text_to_speech(
         hum.adapter(component), hum.HumOptions(), faults=faults(hum.HumOptions, TTS_FAULTS), **limits
@@ -55,7 +60,7 @@ async def test_one_that_behaves_passes(name):
     ("name", "component", "check"),
     [
         *mutants("ears", ears, ears_slips),
-        *mutants("parrot", parrot, parrot_slips),
+        *mutants("parrot", parrot, parrot_losses, parrot_slips),
         *mutants("hum", hum, hum_slips),
     ],
 )

@@ -32,7 +32,7 @@ from voicepipe.testing.conformance import (
     streams,
     transcripts,
 )
-from voicepipe.testing.conformance.asking import REQUESTS, TOOL_REQUEST, Asking
+from voicepipe.testing.conformance.asking import ANY_TOOL_REQUEST, REQUESTS, TOOL_REQUEST, Asking
 from voicepipe.testing.conformance.failing import FAULTS, PROBING, FaultKind, fault_checks
 from voicepipe.testing.conformance.hearing import Hearing
 from voicepipe.testing.conformance.kit import Check, Conformance
@@ -108,7 +108,7 @@ def language_model(
     options: Options,
     *,
     requests: Sequence[ReplyRequest] = REQUESTS,
-    tool_request: ReplyRequest | None = TOOL_REQUEST,
+    tool_request: ReplyRequest | None = ANY_TOOL_REQUEST,
     faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
@@ -118,13 +118,14 @@ def language_model(
         adapter: which.
         options: its options, or what yields them.
         requests: what it is asked, each getting another reply, so that replies that mix can be told.
-        tool_request: what it answers by calling the tool that the request offers; None: it never calls any.
+        tool_request: what it answers by calling the tool that the request offers, such as `TOOL_REQUEST`. Left out:
+            that one is tried, and may be answered otherwise. None: it never calls any.
         faults: options with which something goes wrong, by a kind of `FAULTS`; None for what can't go wrong with it,
             such as a key that a local engine does not have.
         limits: how long to wait, how much to try.
 
     """
-    use = Asking(tuple(requests), tool_request or TOOL_REQUEST, calls_tools=tool_request is not None)
+    use = Asking(tuple(requests), tool_request or ANY_TOOL_REQUEST, calls_tools=tool_request is not None)
     subject = Subject(adapter, options, use, limits=limits or Limits(), **_faults(faults))
     own = (*replies.LANGUAGE_MODEL, *conversing.CONVERSING, *repeating.REPEATING)
     return _conformance("llm", subject, (*own, *streams.STREAMS))

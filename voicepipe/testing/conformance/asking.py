@@ -37,7 +37,10 @@ ASKED = Message("caller", "when are you open on Monday")
 """A question that is answered with it."""
 
 TOOL_REQUEST = ReplyRequest(Utterance(ASKED.text), (ASKED,), tools=(TOOL,))
-"""What makes a model call a tool if nothing else is handed in."""
+"""What makes many a model call a tool."""
+
+ANY_TOOL_REQUEST = evolve(TOOL_REQUEST)
+"""The same where nothing is handed in, and nobody has said that it is answered so."""
 
 
 def pressed(keys: str) -> ReplyRequest:
@@ -71,8 +74,8 @@ class Asking:
 
     requests: tuple[ReplyRequest, ...] = field(default=REQUESTS, validator=min_len(1))
     """What; each variant its own."""
-    tool_request: ReplyRequest = TOOL_REQUEST
-    """What is answered by calling a tool."""
+    tool_request: ReplyRequest = ANY_TOOL_REQUEST
+    """What is answered by calling a tool; `ANY_TOOL_REQUEST`: maybe."""
     calls_tools: bool = True
     """Whether the model calls tools at all."""
 

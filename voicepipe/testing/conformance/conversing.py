@@ -11,7 +11,7 @@ from attrs import evolve
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.testing.conformance.asking import answer, pressed
+from voicepipe.testing.conformance.asking import ANY_TOOL_REQUEST, answer, pressed
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped, in_words
 from voicepipe.testing.conformance.watched import watched
@@ -77,6 +77,8 @@ async def tool_calls_can_be_answered(subject: Subject[Asking]) -> None:
                 return
             if not _said(events)[0].strip() and plain.strip():
                 raise Failed("when a tool is offered the reply is empty, without one it is not: was a call lost?")
+    if use.calls_tools and use.tool_request is not ANY_TOOL_REQUEST:
+        raise Failed("tool_request is not answered with a tool call, as it should be")
     if use.calls_tools:
         raise Skipped(
             "no request was answered with a tool call: hand in tool_request=ReplyRequest(...) that is, or None if this "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 from attrs import frozen
 
 from voicepipe.components.events import ReplyDone, Transcript
 from voicepipe.components.protocols import Probing, Resources
+from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import leaves_of
 from voicepipe.testing.conformance.belongings import belongings, nothing_more_than
@@ -19,7 +22,7 @@ from voicepipe.testing.conformance.subject import THREADS, Bench
 from voicepipe.testing.conformance.verdicts import Failed, Skipped, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from voicepipe.testing.conformance.subject import Subject
 
@@ -46,7 +49,8 @@ class FaultKind:
 
 MEND = """\
 Whatever goes wrong becomes one `ComponentError`: `message` says what happened, `answered` what the other side said,
-`hint` what an operator can do, `retryable` whether the same request may succeed later. Nothing else gets out of the
+`hint` what an operator can do, `retryable` whether the same request may succeed later. None of it shows a secret: keys
+are named by `Secret.source`. Nothing else gets out of the
 adapter: no exception of the vendor's library, no `KeyError` from parsing, no `SystemExit`. (A nursery's group with a
 `ComponentError` in it is taken apart at the edge; `KeyboardInterrupt` and `Cancelled` pass, and are never raised.)
 The call fails over when it sees the error, so it must come within the stream's deadline."""
@@ -142,6 +146,7 @@ async def _told_after_s(name: str, kind: FaultKind, subject: Subject[Any]) -> fl
             error = await _failure(kind, subject, options)
         if error is not None:
             _judge(kind, error)
+            _shows_no_secret(options, error)
         await nothing_more_than(before, subject.limits.settle_s)
     return quiet.seconds
 
@@ -185,6 +190,29 @@ def _judge(kind: FaultKind, error: ComponentError) -> None:
         raise Failed(
             f"retry_after_s is {error.retry_after_s!r}, the service said how long to wait: {error}", means=UNSAID
         )
+
+
+SHORTEST_SECRET = 8
+"""Characters: what is shorter may be in a message by chance."""
+
+
+def _shows_no_secret(options: Any, error: ComponentError) -> None:
+    said = f"{error} {error.message} {error.answered} {error.hint}"
+    for secret in _secrets(options):
+        if len(secret) >= SHORTEST_SECRET and secret in said:
+            raise Failed(f"its error shows a secret of the options: {said.replace(secret, '[here]')}")
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """The secrets in options, at any depth."""
+    if isinstance(value, Secret):
+        yield str(value)
+    elif attrs.has(type(value)):
+        for field in attrs.fields(type(value)):
+            yield from _secrets(getattr(value, field.name))
+    elif isinstance(value, tuple | list | Mapping):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _secrets(inner)
 
 
 AWAY = ("refuse", "unauthorised")

@@ -35,8 +35,8 @@ TRIGGERS = (
 async def events_are_well_formed(subject: Subject[Asking]) -> None:
     """Events are those of `ReplyEvent`, their values make sense, and tools are called that were offered.
 
-    Ids of tool calls are unique, since results are given back by them; arguments are a mapping, parsed already. What a
-    reply cost is said once at most.
+    Ids of tool calls are unique, since results are given back by them; arguments are a mapping, parsed already. A call
+    that comes twice is run twice. What a reply cost is said once at most.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -48,6 +48,9 @@ def _judge(request: ReplyRequest, events: list[Any]) -> None:
     ids: set[str] = set()
     if sum(isinstance(event, Usage) for event in events) > 1:
         raise Failed("a reply has more than one Usage: what it cost is said once, as a whole")
+    calls = [(event.name, event.arguments) for event in events if isinstance(event, ToolCall)]
+    if twice := [call for number, call in enumerate(calls) if call in calls[:number]]:
+        raise Failed(f"a reply calls {twice[0][0]} twice with the arguments {twice[0][1]}: is one call told twice?")
     for event in events:
         match event:
             case TextDelta(text=str()) | ReplyDone(reason="complete" | "truncated" | "empty"):
@@ -72,16 +75,19 @@ async def a_reply_ends_once(subject: Subject[Asking]) -> None:
     The call commits the reply's state with it, and stops listening. Text after it is never spoken; a reply without
     it is taken for one that broke off, and asked for again from another model.
     """
-    async with subject.bench() as bench, bench.stream() as reply:
-        events = await bench.rest(reply)
-        again = await bench.next(reply)
-    ends = sum(isinstance(event, ReplyDone) for event in events)
-    if ends != 1:
-        raise Failed(f"a reply has {ends} ReplyDone")
-    if not isinstance(events[-1], ReplyDone):
-        raise Failed(f"{type(events[-1]).__name__} came after ReplyDone")
-    if again is not None:
-        raise Failed(f"{type(again).__name__} came after None")
+    use = subject.use
+    async with subject.bench() as bench:
+        for request in (use.requests[0], use.tool_request):
+            async with subject.entered("a stream", bench.component.respond(request)) as reply:
+                events = await bench.rest(reply)
+                again = await bench.next(reply)
+            ends = sum(isinstance(event, ReplyDone) for event in events)
+            if ends != 1:
+                raise Failed(f"a reply has {ends} ReplyDone")
+            if not isinstance(events[-1], ReplyDone):
+                raise Failed(f"{type(events[-1]).__name__} came after ReplyDone")
+            if again is not None:
+                raise Failed(f"{type(again).__name__} came after None")
 
 
 async def an_empty_reply_says_so(subject: Subject[Asking]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from voicepipe.components.protocols import Probing
 from voicepipe.nurseries import leaves_of, open_hidden_nursery, uncancelled
 from voicepipe.testing.conformance.agreement import agreement
 from voicepipe.testing.conformance.belongings import nothing_more_than
@@ -33,7 +34,7 @@ UNRECEIVED = 4
 
 
 async def nothing_holds_up_the_loop(subject: Subject[Any]) -> None:
-    """No step of a task takes longer than 50 ms: neither while the component opens nor while a stream is used.
+    """No step of a task takes longer than 50 ms: while the component opens, is probed or closes, or a stream is used.
 
     All calls share one loop: while a step runs, no call hears or speaks. Whatever computes, waits, reads a file or
     imports a library goes to a thread (`trio.to_thread.run_sync` with `limiter=resources.threads`); a library that
@@ -44,11 +45,19 @@ async def nothing_holds_up_the_loop(subject: Subject[Any]) -> None:
         async with subject.opened(options) as bench:
             await bench.use(brief=True)
             await _steps_are_short("a stream", bench.use)
+            await _steps_are_short("leaving a stream", lambda: _leave(bench))
+            if isinstance(bench.raw, Probing):
+                await _steps_are_short("probe()", bench.raw.probe)
 
 
 async def _open(subject: Subject[Any], options: Any) -> None:
     async with subject.opened(options):
         pass
+
+
+async def _leave(bench: Bench[Any]) -> None:
+    async with bench.stream() as stream:
+        await bench.begin(stream)
 
 
 async def _steps_are_short(what: str, work: Any) -> None:
