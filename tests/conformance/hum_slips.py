@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from contextlib import asynccontextmanager
+from xml.etree.ElementTree import ParseError, fromstring
 
 import trio
 from hum import MS_A_CHAR, Hum, Humming, humming, with_stream
@@ -89,6 +90,44 @@ class LeavesFiguresOut(Humming):
             await super().make_segment(text, segment)
 
 
+def wraps(samples):
+    return array("h", ((40 * sample + 32768) % 65536 - 32768 for sample in samples))
+
+
+class SaysNothingTwice(Humming):
+    def __init__(self, hum, output):
+        super().__init__(hum, output)
+        self.said = set()
+
+    async def make_segment(self, text, segment):
+        if text not in self.said:
+            await super().make_segment(text, segment)
+        self.said.add(text)
+
+
+class CutsTextOff(Humming):
+    async def make_segment(self, text, segment):
+        await super().make_segment(text[:200], segment)
+
+
+class KeepsSpeechByItsFirstWord(Humming):
+    def __init__(self, hum, output):
+        super().__init__(hum, output)
+        self.kept = {}
+
+    async def make_segment(self, text, segment):
+        await super().make_segment(self.kept.setdefault(text.split(" ")[0], text), segment)
+
+
+class MakesMarkupOfIt(Humming):
+    async def make_segment(self, text, segment):
+        try:
+            spoken = fromstring(f"<speak>{text}</speak>")
+        except ParseError as error:
+            raise ComponentError("400: not well-formed") from error
+        await super().make_segment(spoken.text or "", segment)
+
+
 class LosesTheLastOfTheStream(Humming):
     """It keeps so many ms back, until it knows that more comes."""
 
@@ -165,8 +204,13 @@ MUTANTS = [
     (in_one_format(altered(swaps_bytes)), "speech_is_no_noise"),
     (in_one_format(altered(is_too_quiet)), "speech_is_audible"),
     (in_one_format(altered(clips)), "speech_is_audible"),
+    (in_one_format(altered(wraps)), "speech_is_audible"),
     (in_one_format(BeginsWithAHeader), "speech_is_no_noise"),
     (with_stream(LeavesFiguresOut), "a_short_segment_is_spoken"),
+    (with_stream(SaysNothingTwice), "every_segment_is_spoken_whole"),
+    (with_stream(CutsTextOff), "every_segment_is_spoken_whole"),
+    (with_stream(KeepsSpeechByItsFirstWord), "every_segment_is_spoken_whole"),
+    (with_stream(MakesMarkupOfIt), "every_segment_is_spoken_whole"),
     (with_stream(LosesTheLastOfTheStream), "the_end_is_not_cut_off"),
     (with_stream(HandsTheEndOn), "the_end_is_not_cut_off"),
     (with_stream(LosesMoreOfTheStream), "the_end_is_not_cut_off"),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from itertools import pairwise
 from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.audio import AudioFormat, level, to_pcm16
 from voicepipe.components.events import SpeechAudio
+from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed
 
 if TYPE_CHECKING:
+    from voicepipe.components.protocols import SpeechStream
     from voicepipe.testing.conformance.speaking import Speaking
     from voicepipe.testing.conformance.subject import Bench, Subject
 
@@ -23,6 +26,9 @@ AUDIBLE = 300
 
 FULL_SCALE, CLIPPED = 32_000, 0.1
 """From which level a sample is at its limit, and how many of them may be."""
+
+WRAPS, WRAPPED = 50_000, 0.0005
+"""By how much a sample differs from the next where the limit was overrun, and how many may do so."""
 
 LOUD = 0.3
 """Which frames tell the sound of a voice: those of at least so much of the loudest one's level."""
@@ -76,6 +82,9 @@ async def speech_is_audible(subject: Subject[Speaking]) -> None:
         clipped = sum(abs(sample) >= FULL_SCALE for sample in samples)
         if clipped > CLIPPED * len(samples):
             raise Failed(f"{text!r} is distorted: of {len(samples)} samples {clipped} are as loud as can be")
+        wrapped = sum(abs(after - before) > WRAPS for before, after in pairwise(samples))
+        if wrapped > WRAPPED * len(samples):
+            raise Failed(f"{text!r} is distorted: {wrapped} times its samples run over from one limit to the other")
 
 
 async def speech_is_no_noise(subject: Subject[Speaking]) -> None:
@@ -128,6 +137,51 @@ async def a_short_segment_is_spoken(subject: Subject[Speaking]) -> None:
             f"{BRIEF[2]!r} lasts {one:.0f} ms and {BRIEF[3]!r} {four:.0f} ms, more than four times as long: "
             "is the end of each segment lost?"
         )
+
+
+SIGNS = 'Tom & Jerry say: "5 < 6", 100% sure.'
+"""What has a meaning in markup, in JSON and in addresses."""
+
+LONG = 300
+"""How many characters a long segment has at least: lists, and sentences without a full stop."""
+
+AS_LONG = 0.7
+"""How much of its share a long segment lasts at least: it has fewer pauses than short ones."""
+
+
+async def every_segment_is_spoken_whole(subject: Subject[Speaking]) -> None:
+    """A segment is spoken from its first word to its last: a long one, one that was said before, one with `&` in it.
+
+    "Yes." may come twice in a reply, and a sentence may have 300 characters. Send text as it is, have `json.dumps` or
+    `xml.sax.saxutils.escape` quote it, cut it only into parts that are all spoken, and keep no speech by less than the
+    whole text, the voice and the language.
+    """
+    use = subject.use
+    short, all_of_them = use.texts()[0], " ".join(use.texts())
+    texts = (short, short, " ".join([all_of_them] * (1 + LONG // len(all_of_them))), SIGNS, short)
+    _, got = await subject.undisturbed()
+    async with subject.bench() as bench, bench.stream() as stream:
+        output = bench.component.output_for(use.call)
+        async with open_hidden_nursery() as nursery:
+            nursery.start_soon(_say, stream, texts)
+            audio = audio_of(await bench.rest(stream))
+            nursery.cancel_scope.cancel()
+    lengths = [output.ms_in(len(audio.get(segment, b""))) for segment in range(len(texts))]
+    for text, length in zip(texts, lengths, strict=True):
+        if not length:
+            raise Failed(f"no audio for {text!r}, in a reply of {len(texts)} segments of which some are alike")
+        if text == short and length < lengths[0] / 2:
+            raise Failed(f"{short!r} lasts {lengths[0]:.0f} ms, and {length:.0f} ms when it is said again")
+    usual = sum(output.ms_in(len(one)) for one in audio_of([one.event for one in got]).values())
+    due = usual * len(texts[2]) / sum(map(len, use.texts()))
+    if lengths[2] < AS_LONG * due:
+        raise Failed(f"a segment of {len(texts[2])} characters lasts {lengths[2]:.0f} ms, its parts {due:.0f} ms")
+
+
+async def _say(stream: SpeechStream, texts: tuple[str, ...]) -> None:
+    for segment, text in enumerate(texts):
+        await stream.send(text, segment)
+    await stream.finish()
 
 
 async def the_end_is_not_cut_off(subject: Subject[Speaking]) -> None:
@@ -183,4 +237,10 @@ async def _spoken(bench: Bench[Speaking], texts: tuple[str, ...], *, waits: bool
         return events + await bench.rest(stream)
 
 
-SOUNDING = checks(speech_is_audible, speech_is_no_noise, a_short_segment_is_spoken, the_end_is_not_cut_off)
+SOUNDING = checks(
+    speech_is_audible,
+    speech_is_no_noise,
+    a_short_segment_is_spoken,
+    every_segment_is_spoken_whole,
+    the_end_is_not_cut_off,
+)
