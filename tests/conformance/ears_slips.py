@@ -9,7 +9,7 @@ import trio
 from ears import Ears, EarsStream, with_stream
 
 from voicepipe.audio import AudioFormat
-from voicepipe.components.events import Transcript, Word
+from voicepipe.components.events import EndOfTurn, Transcript, Word
 from voicepipe.errors import ComponentError
 
 
@@ -53,6 +53,48 @@ class LosesWhatFollowsAFinal(EarsStream):
             await trio.lowlevel.checkpoint()
         else:
             await super().send(audio)
+
+
+class LosesAChunk(EarsStream):
+    """The first, which is 100 ms."""
+
+    async def send(self, audio):
+        if self.bytes:
+            await super().send(audio)
+        else:
+            self.bytes += len(audio)
+            await trio.lowlevel.checkpoint()
+
+
+class KeepsAChunkBack(EarsStream):
+    """What it has not sent when an utterance ends is sent with the next one."""
+
+    kept = b""
+
+    async def send(self, audio):
+        self.kept, audio = audio, self.kept
+        await super().send(audio)
+
+
+class BeginsAnewWithOtherPhrases(EarsStream):
+    async def listen_for(self, listen):
+        await super().listen_for(listen)
+        self.loud = 0
+
+
+class TellsWhatIsNew(EarsStream):
+    async def receive(self):
+        event = await super().receive()
+        if isinstance(event, Transcript) and not event.final:
+            return Transcript("buzz", final=False)
+        return event
+
+
+class TellsTheEndOfATurnTwice(EarsStream):
+    def conclude(self):
+        super().conclude()
+        for _ in range(2):
+            self.found.send_nowait(EndOfTurn())
 
 
 class LosesTheEnd(EarsStream):
@@ -108,6 +150,14 @@ class TellsMoreAfterTheFinal(EarsStream):
         self.found.send_nowait(Transcript("buzz", final=False))
 
 
+class TellsItAgainAfterTheFinal(EarsStream):
+    def conclude(self):
+        text = self.text
+        super().conclude()
+        if text:
+            self.found.send_nowait(Transcript(text, final=False))
+
+
 class TimesWordsFromTheUtterance(EarsStream):
     def conclude(self):
         text, self.loud = self.text, 0
@@ -133,12 +183,18 @@ MUTANTS = [
     (HearsOneAtATime, "calls_are_served_at_the_same_time"),
     (with_stream(LosesTheBeginning), "the_first_and_last_words_are_heard"),
     (with_stream(LosesWhatFollowsAFinal), "the_first_and_last_words_are_heard"),
+    (with_stream(LosesAChunk), "the_first_and_last_words_are_heard"),
+    (with_stream(KeepsAChunkBack), "the_first_and_last_words_are_heard"),
+    (with_stream(BeginsAnewWithOtherPhrases), "expecting_other_phrases_loses_nothing"),
+    (with_stream(TellsWhatIsNew), "events_are_well_formed"),
+    (with_stream(TellsTheEndOfATurnTwice), "events_are_well_formed"),
     (with_stream(LosesTheEnd), "the_first_and_last_words_are_heard"),
     (TakesEveryCallForATelephone, "calls_in_other_formats_are_heard"),
     (with_stream(WaitsForAWholeChunk), "a_short_utterance_is_answered"),
     (with_stream(RefusesShortUtterances), "a_short_utterance_is_answered"),
     (with_stream(RepeatsTheFinal), "a_short_utterance_is_answered"),
     (with_stream(TellsMoreAfterTheFinal), "a_short_utterance_is_answered"),
+    (with_stream(TellsItAgainAfterTheFinal), "a_short_utterance_is_answered"),
     (with_stream(TimesWordsFromTheUtterance), "audio_end_ms_is_where_the_text_ends"),
     (with_stream(EndsTwice), "none_comes_only_at_the_end"),
 ]

@@ -45,22 +45,30 @@ async def events_are_well_formed(subject: Subject[Hearing]) -> None:
     """Events are those of `TranscriptEvent`, and their values make sense.
 
     Text is empty only in a final; confidences lie between 0 and 1; words are in order and end after they begin;
-    `TurnResumed` comes only after an eager `EndOfTurn`. Turn-taking decides by these.
+    `TurnResumed` comes only after an eager `EndOfTurn`, and the end of a turn is told once. A partial transcript is all
+    that was said since the last final, not only what is new. Turn-taking decides by these.
     """
     _, got = await subject.undisturbed()
-    eager = False
+    eager = ended = False
+    partials: list[str] = []
     for one in got[:-1]:
         match one.event:
-            case Transcript():
+            case Transcript(text=text, final=final):
                 _judge_transcript(one.event)
+                if final and len(partials) > 1 and words_of(" ".join(partials)) == words_of(text):
+                    raise Failed(f"{text!r} came in pieces, {partials}: each partial transcript is all that was said")
+                partials = [] if final else [*partials, text]
+                ended = ended and not text.strip()
             case EndOfTurn():
-                eager = one.event.eager
+                if ended and not one.event.eager:
+                    raise Failed("EndOfTurn came twice, and nothing was heard in between")
+                eager, ended = one.event.eager, ended or not one.event.eager
             case TurnResumed():
                 if not eager:
                     raise Failed("TurnResumed without an eager EndOfTurn before it")
                 eager = False
             case SpeechStarted(audio_ms=int(at)) if at >= 0:
-                pass
+                ended = False
             case _:
                 raise Failed(f"receive() gave {one.event!r}")
 
