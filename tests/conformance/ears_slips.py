@@ -158,6 +158,24 @@ class TellsItAgainAfterTheFinal(EarsStream):
             self.found.send_nowait(Transcript(text, final=False))
 
 
+class TakesTheLatestEnd(EarsStream):
+    """As one does that takes the end of an utterance from the wrong side of a queue."""
+
+    def __init__(self, ears, audio):
+        super().__init__(ears, audio)
+        self.ends = []
+
+    def conclude(self):
+        self.ends.append(self.ms)
+        super().conclude()
+
+    async def receive(self):
+        event = await super().receive()
+        if isinstance(event, Transcript) and event.final:
+            return Transcript(event.text, final=True, audio_end_ms=self.ends.pop())
+        return event
+
+
 class TimesWordsFromTheUtterance(EarsStream):
     def conclude(self):
         text, self.loud = self.text, 0
@@ -195,6 +213,7 @@ MUTANTS = [
     (with_stream(RepeatsTheFinal), "a_short_utterance_is_answered"),
     (with_stream(TellsMoreAfterTheFinal), "a_short_utterance_is_answered"),
     (with_stream(TellsItAgainAfterTheFinal), "a_short_utterance_is_answered"),
+    (with_stream(TakesTheLatestEnd), "the_first_and_last_words_are_heard"),
     (with_stream(TimesWordsFromTheUtterance), "audio_end_ms_is_where_the_text_ends"),
     (with_stream(EndsTwice), "none_comes_only_at_the_end"),
 ]

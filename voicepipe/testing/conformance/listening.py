@@ -100,6 +100,9 @@ async def _hear(bench: Bench[Hearing], sound: bytes, times: int, *, listens: boo
         with bench.subject.due("finish()"):
             await stream.finish()
         finals = [event for event in await bench.rest(stream) if isinstance(event, Transcript) and event.final]
+    ends = [final.audio_end_ms for final in finals if final.audio_end_ms is not None]
+    if ends != sorted(ends):
+        raise Failed(f"audio_end_ms goes back from one final to the next: {ends}, when all were received afterwards")
     return " ".join(final.text for final in finals)
 
 
