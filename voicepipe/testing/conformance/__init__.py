@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.testing.conformance import (
+    asking,
     conversing,
     listening,
     memory,
@@ -32,7 +33,7 @@ from voicepipe.testing.conformance import (
     streams,
     transcripts,
 )
-from voicepipe.testing.conformance.asking import ANY_TOOL_REQUEST, REQUESTS, TOOL_REQUEST, Asking
+from voicepipe.testing.conformance.asking import REQUESTS, TOOL_REQUEST, Asking
 from voicepipe.testing.conformance.failing import FAULTS, PROBING, FaultKind, fault_checks
 from voicepipe.testing.conformance.hearing import Hearing
 from voicepipe.testing.conformance.kit import Check, Conformance
@@ -108,7 +109,7 @@ def language_model(
     options: Options,
     *,
     requests: Sequence[ReplyRequest] = REQUESTS,
-    tool_request: ReplyRequest | None = ANY_TOOL_REQUEST,
+    tool_request: ReplyRequest | None = asking.ANY_TOOL_REQUEST,
     faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
@@ -125,7 +126,7 @@ def language_model(
         limits: how long to wait, how much to try.
 
     """
-    use = Asking(tuple(requests), tool_request or ANY_TOOL_REQUEST, calls_tools=tool_request is not None)
+    use = Asking(tuple(requests), tool_request or asking.ANY_TOOL_REQUEST, calls_tools=tool_request is not None)
     subject = Subject(adapter, options, use, limits=limits or Limits(), **_faults(faults))
     own = (*replies.LANGUAGE_MODEL, *conversing.CONVERSING, *repeating.REPEATING)
     return _conformance("llm", subject, (*own, *streams.STREAMS))
