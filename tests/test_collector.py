@@ -30,7 +30,7 @@ class Cycle:
 class StandIn:
     """What a call is to the clock: it has a timer set, and it is ticked while its agent speaks."""
 
-    def ring(self):
+    def fire(self):
         """It never comes to that."""
 
     def tick(self, now):
@@ -91,7 +91,7 @@ async def collected():
 
 def is_up(clock, call):
     """The call is up from now on."""
-    clock.alarms.set(call, trio.current_time() + 10_000)
+    clock.timers.set(call, trio.current_time() + 10_000)
 
 
 async def test_the_collector_is_left_as_it_was(autojump_clock):
@@ -142,13 +142,13 @@ async def test_nothing_long_is_looked_at_while_a_call_is_up(autojump_clock, look
         assert 0 < looks.longest <= FEW
         assert remains() is not None
 
-        clock.alarms.remove(call)
+        clock.timers.remove(call)
         await trio.sleep(QUIET_S - 2 * LOOK_S)
         assert remains() is not None  # another call may come
         is_up(clock, call)
         await trio.sleep(QUIET_S)
         assert looks.longest <= FEW
-        clock.alarms.remove(call)
+        clock.timers.remove(call)
         await trio.sleep(QUIET_S + 3 * LOOK_S)
         assert remains() is None
         assert len(slowly) == 40 * (FEW // 4)
@@ -212,7 +212,7 @@ async def test_old_versions_are_gone_in_the_end(autojump_clock, tmp_path, with_c
                 await recorded.rewrite(pipelines, default=pipeline(stt=str(number)))
                 versions.add(pipelines._versions.serving)
                 await trio.sleep(LOOK_S)
-            clock.alarms.remove(call)
+            clock.timers.remove(call)
             await trio.sleep(QUIET_S + 3 * LOOK_S)
             assert len(versions) == KEPT
         nursery.cancel_scope.cancel()

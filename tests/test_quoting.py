@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicepipe.components.boundary import Who, settle
+from voicepipe.components.boundary import ComponentRef, as_component_error
 from voicepipe.components.quoting import MOST_LOOKED_AT, MOST_QUOTED, MOST_SAID, quoted
 from voicepipe.components.secrets import Secrets
 from voicepipe.errors import ComponentError
@@ -34,7 +34,7 @@ def test_white_space_is_folded_after_concealing(conceal):
 
 def test_the_boundary_does_it_for_every_text_of_an_error(conceal):
     raw = f"{'x' * (MOST_SAID - 10)} {KEY}\n tail"
-    error = settle(ComponentError(raw, answered=raw, hint=raw), Who("llm", "model", conceal))
+    error = as_component_error(ComponentError(raw, answered=raw, hint=raw), ComponentRef("llm", "model", conceal))
     assert isinstance(error, ComponentError)
     for text, most in ((error.message, MOST_SAID), (error.answered, MOST_QUOTED), (error.hint, MOST_SAID)):
         assert len(text) == most

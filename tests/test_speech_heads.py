@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import FailedOver
-from voicepipe.components.boundary import EdgedTextToSpeech, Who
+from voicepipe.components.boundary import ComponentRef, GuardedTextToSpeech
 from voicepipe.components.events import SpeechAudio, SpeechMark
 from voicepipe.components.speech_heads import SpeechHeads
 from voicepipe.errors import ComponentError
@@ -55,7 +55,7 @@ class Stream:
 
 
 async def received(*events, output=PCM):
-    edge = EdgedTextToSpeech(Who("tts", "house_voice"))
+    edge = GuardedTextToSpeech(ComponentRef("tts", "house_voice"))
     edge.up(Voice(*events))
     async with edge.open_stream(output, None) as stream:
         await stream.send("Hello.", 0)

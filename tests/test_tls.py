@@ -29,7 +29,7 @@ from voicepipe.adapters.openai import llm as openai_llm
 from voicepipe.adapters.openai import stt as openai_stt
 from voicepipe.adapters.openai import tts as openai_tts
 from voicepipe.components import tls
-from voicepipe.components.boundary import Who, at_edge, settle
+from voicepipe.components.boundary import ComponentRef, as_component_error, await_guarded
 from voicepipe.components.protocols import Resources
 from voicepipe.components.registry import installed
 from voicepipe.components.requests import CallInfo
@@ -303,15 +303,15 @@ async def test_an_adapter_that_knows_nothing_of_this_is_understood_too(certifica
         except httpx.HTTPError as error:
             raise ComponentError("can't be reached", answered=str(error)) from error
 
-    who = Who("llm", "theirs")
+    who = ComponentRef("llm", "theirs")
     async with open_vendor(OpenAIServer(), certificates.server("good")) as address:
         for ask in (plain, wrapped):
             with pytest.raises(ComponentError, match="unknown issuer") as caught:
-                await at_edge(who, ask, address.https)
+                await await_guarded(who, ask, address.https)
             assert "ca_file" in caught.value.hint
             assert not caught.value.retryable
             said = str(caught.value)
-            assert str(settle(caught.value, who)) == said  # once
+            assert str(as_component_error(caught.value, who)) == said  # once
 
 
 # --- One context ---------------------------------------------------------------------------------------------------

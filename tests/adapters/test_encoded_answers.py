@@ -18,7 +18,7 @@ from voicepipe.adapters.elevenlabs import tts as elevenlabs
 from voicepipe.adapters.openai import tts as openai_tts
 from voicepipe.adapters.wyoming import tts as wyoming_tts
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import EdgedTextToSpeech, Who
+from voicepipe.components.boundary import ComponentRef, GuardedTextToSpeech
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
 
@@ -94,7 +94,7 @@ async def listen(edge, output, heard):
 async def test_it_is_refused_before_anything_is_heard(autojump_clock, monkeypatch, resources, open_voice, name):
     for vendor in (vendors.openai_audio, vendors.elevenlabs, vendors.deepgram_speak):
         monkeypatch.setattr(vendor, "speech", lambda text, audio: ANSWERS[name][:1600])
-    edge = EdgedTextToSpeech(Who("tts", "voice"))
+    edge = GuardedTextToSpeech(ComponentRef("tts", "voice"))
     async with open_memory_network(monkeypatch) as network, open_voice(network, resources) as component:
         edge.up(component)
         output = edge.output_for(CALL)

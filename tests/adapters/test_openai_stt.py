@@ -20,7 +20,7 @@ from vendors.serving import BEFORE_HEAD, Fault, open_memory_network, open_vendor
 
 from voicepipe.adapters.openai.stt import OpenAITranscriptionOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import EdgedSpeechToText, Who
+from voicepipe.components.boundary import ComponentRef, GuardedSpeechToText
 from voicepipe.components.events import Transcript
 from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.components.values import Secret
@@ -46,7 +46,7 @@ async def opened(resources, **options):
     """The component as calls have it: probed, and behind its edge."""
     async with stt.open(evolve(OPTIONS, **options), resources) as component:
         await component.probe()
-        edge = EdgedSpeechToText(Who("stt", "ears"))
+        edge = GuardedSpeechToText(ComponentRef("stt", "ears"))
         edge.up(component)
         yield edge
 

@@ -15,7 +15,7 @@ from vendors.tone import speech
 
 from voicepipe.adapters.openai.tts import MOST_CHARS, OpenAISpeechOptions, tts
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import EdgedTextToSpeech, Who
+from voicepipe.components.boundary import ComponentRef, GuardedTextToSpeech
 from voicepipe.components.events import SpeechAudio
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
@@ -42,7 +42,7 @@ async def opened(resources, **options):
     """The component as calls have it: probed, and behind its edge."""
     async with tts.open(evolve(OPTIONS, **options), resources) as component:
         await component.probe()
-        edge = EdgedTextToSpeech(Who("tts", "voice"))
+        edge = GuardedTextToSpeech(ComponentRef("tts", "voice"))
         edge.up(component)
         yield edge
 

@@ -10,7 +10,7 @@ from attrs import define, field
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
 from voicepipe.calls.failover import Alternatives
 from voicepipe.calls.listening.listening import BUFFER_MS, Listening
-from voicepipe.components.boundary import EdgedSpeechToText, Who
+from voicepipe.components.boundary import ComponentRef, GuardedSpeechToText
 from voicepipe.components.events import Transcript
 from voicepipe.components.labels import ComponentLabel
 from voicepipe.components.requests import Listen, StreamInput
@@ -80,7 +80,7 @@ def opened(ears, name="ears"):
     settings = ComponentSettings(
         role="stt", adapter="test", options=None, name=name, where=Location("test"), path="stt", key=name
     )
-    edged = EdgedSpeechToText(Who("stt", name))
+    edged = GuardedSpeechToText(ComponentRef("stt", name))
     edged.up(ears)
     return OpenedSpeechToText(ComponentLabel(name, "test", None), settings, edged)
 

@@ -207,8 +207,8 @@ async def test_a_call(autojump_clock, moment):
         await wait_all_tasks_blocked()
         call = held.calls["A"]
         if moment == "a timer":
-            call.ring = fail
-            held.pipeline.clock.alarms.set(call, trio.current_time() + 1)
+            call.fire = fail
+            held.pipeline.clock.timers.set(call, trio.current_time() + 1)
         elif moment == "a drain":
             call._turns.handle = fail
             call.drain()

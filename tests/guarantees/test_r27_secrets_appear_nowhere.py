@@ -34,7 +34,7 @@ from voicepipe import (
     open_pipeline_set,
     problems_as_data,
 )
-from voicepipe.components.boundary import at_edge
+from voicepipe.components.boundary import await_guarded
 from voicepipe.roles import ROLES
 
 CANARIES = {
@@ -210,7 +210,7 @@ class Watched:
         self.said += [json.dumps(effective_config(snapshot.config), ensure_ascii=False)]
         self.said += [repr(effective_config(snapshot.config)), repr(active.settings)]
         for one in (*active.stt, *active.llm, *active.tts):
-            self.said += [repr(one), repr(one.label), repr(one.settings), repr(one.settings.options), repr(one.who)]
+            self.said += [repr(one), repr(one.label), repr(one.settings), repr(one.settings.options), repr(one.ref)]
 
     def raised(self, error):
         self.said += [str(error), repr(error), *traceback.format_exception(error)]
@@ -284,9 +284,9 @@ async def test_not_in_what_a_call_is_told_of_a_component_that_fails(watched, mak
         async def fail():
             raise make(voice.settings.options)
 
-        for who in (voice.who, voice.component._who):
+        for who in (voice.ref, voice.component._ref):
             with pytest.raises(ComponentError) as caught:
-                await at_edge(who, fail)
+                await await_guarded(who, fail)
             error = caught.value
             assert error.component == "voice"
             watched.raised(error)

@@ -47,7 +47,7 @@ async def test_it_serves_what_the_file_says(recorded):
         assert sales.settings is snapshot.config.pipelines["sales"]
         label = sales.stt[0].label
         assert (label.name, label.adapter, label.model) == ("recorded", "recorded", "b")
-        assert (sales.stt[0].who.role, sales.stt[0].who.name) == ("stt", "recorded")
+        assert (sales.stt[0].ref.role, sales.stt[0].ref.name) == ("stt", "recorded")
         assert recorded.open == {"stt a": 1, "stt b": 1, "llm a": 1, "tts a": 1, "tts n": 1}
         (record,) = pipelines.history
         assert (record.version, record.digest, record.active_pipeline) == (1, snapshot.digest, "sales")

@@ -121,7 +121,7 @@ class Call:
             failed=self._failed,
             tools=self._tools,
         )
-        self._alarms = pipeline.clock.alarms
+        self._timers = pipeline.clock.timers
         self._rings_at, self._patience_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
         self._left = self._failing = False
@@ -172,14 +172,14 @@ class Call:
                 self._tasks.start_soon(self._recording.save, self._recording_failed)
             self._tasks.start_soon(self._recognise, self._stts)
             self._happened(turns.Answered(self._pipeline.settings.greeting))
-            self._set_alarm()
+            self._set_timer()
             with self._conversing:
                 await self._converse()
             self._replies.end(self._turns.take_unanswered())
             if self._tools.running:
                 await self._leave()  # the caller need not wait for them
         finally:
-            self._alarms.remove(self)
+            self._timers.remove(self)
             try:
                 await self._tools.finish()
             finally:
@@ -238,24 +238,24 @@ class Call:
         except ComponentError as error:
             self._failed(error)
 
-    def ring(self) -> None:
-        """Takes notice that a timer may have run out: the alarm was set for the first of them, and some move."""
+    def fire(self) -> None:
+        """Looks which of the call's deadlines have passed: the timer was set for the first of them, and some move."""
         patience, now = self._patience_s, trio.current_time()
         if now >= self._last_audio + patience:
             self._end(Ending("no_audio", f"nothing came for {patience:g} s"))
             return
         if now >= self._turns.deadline:
             self._do(self._turns.fire_timers(now))
-        self._set_alarm()
+        self._set_timer()
 
     def fail(self, error: Exception | SystemExit) -> None:
         """Ends the call by what was raised in one of its tasks, or on its behalf in a task that all calls share."""
         self._tasks.fail(error)
 
-    def _set_alarm(self) -> None:
+    def _set_timer(self) -> None:
         if self._ending is None:
             self._rings_at = min(self._turns.deadline, self._last_audio + self._patience_s)
-            self._alarms.set(self, self._rings_at)
+            self._timers.set(self, self._rings_at)
 
     # --- What happens, and what is done about it -----------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class Call:
                 return
             self._act(action)
         if self._turns.deadline < self._rings_at:
-            self._set_alarm()
+            self._set_timer()
 
     def _act(self, action: Action) -> None:  # noqa: C901 - a case for each action
         """Does what turn-taking has decided."""

@@ -12,7 +12,7 @@ from voicepipe.errors import ComponentError, without_frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voicepipe.components.boundary import Who
+    from voicepipe.components.boundary import ComponentRef
     from voicepipe.components.breaker import Breaker
     from voicepipe.components.labels import Role
     from voicepipe.pipelines.snapshot import Opened
@@ -33,17 +33,17 @@ class BudgetExceeded(ComponentError):  # noqa: N818 - says what happened, as Too
     """A component took longer than its budget: nobody waits for it a second time."""
 
     @classmethod
-    def of(cls, who: Who, message: str, key: str) -> BudgetExceeded:
+    def of(cls, ref: ComponentRef, message: str, key: str) -> BudgetExceeded:
         """Makes the error of a component.
 
         Args:
-            who: the component.
+            ref: the component.
             message: what has not come, and within which time.
             key: the budget's key, such as `budgets.tts.gap_ms`.
 
         """
         hint = f"raise {key} if this component may take longer"
-        return cls(f"{message} ({key})", component=who.name, role=who.role, hint=hint)
+        return cls(f"{message} ({key})", component=ref.name, role=ref.role, hint=hint)
 
 
 class Alternatives(Generic[AnyOpened]):
@@ -134,10 +134,10 @@ class Alternatives(Generic[AnyOpened]):
         """Why none of them is tried."""
         error = next((one.breaker.error for one in self._opened if one.breaker.error is not None), None)
         if error is None:
-            return ComponentError("is being tried again", component=self._opened[0].who.name, role=self._role)
+            return ComponentError("is being tried again", component=self._opened[0].ref.name, role=self._role)
         return ComponentError(
             f"is left alone after failures, the last: {error.message}",
-            component=error.component or self._opened[0].who.name,
+            component=error.component or self._opened[0].ref.name,
             role=self._role,
             retryable=error.retryable,
             answered=error.answered,
@@ -212,7 +212,7 @@ class Attempts(Generic[AnyOpened]):
         """Reports that the current one refused a request, and is asked again in another way."""
         self.current.breaker.failed(error, trio.current_time())
         self._alternatives.tell(error)
-        self._alternatives.tell_next("retry", self.current.who.name)
+        self._alternatives.tell_next("retry", self.current.ref.name)
 
     async def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
         """Goes on to what is to be tried after the current one's failure.
@@ -235,11 +235,11 @@ class Attempts(Generic[AnyOpened]):
         may_pass = error.retryable and error.fault != "request" and not pause_asked_s(error) and not slow
         if may_pass and self._again > 0 and self._may_go_on:
             self._again -= 1
-            self._alternatives.tell_next("retry", opened.who.name)
+            self._alternatives.tell_next("retry", opened.ref.name)
             return
         self.pass_over()
         if self._index is not None:
-            self._alternatives.tell_next("alternate", self.current.who.name)
+            self._alternatives.tell_next("alternate", self.current.ref.name)
             return
         try:
             await self.wait(error)
@@ -273,7 +273,7 @@ class Attempts(Generic[AnyOpened]):
                     if self._opened[index].breaker.lets_through:
                         self._use(index)
                         self._again = 0
-                        self._alternatives.tell_next("retry", self.current.who.name)
+                        self._alternatives.tell_next("retry", self.current.ref.name)
                         return
         try:
             raise error

@@ -1,7 +1,9 @@
-"""The timers of all calls of a process: one task sleeps until the next of them.
+"""The timers of all calls of a process: one task sleeps until the next of them fires.
 
-Each call has a next deadline, which moves several times a turn. A task of its own that sleeps until then would cost
-a call 4 kB and two wake-ups for each move.
+A call has one timer, which moves several times a turn. A task for each call that sleeps until then would cost 4 kB a
+call and two wake-ups for each move. Here a move costs a heap entry, and wakes the task only if the new moment comes
+before the one that it sleeps for. Entries of timers that were moved or removed stay in the heap, without their target,
+until their moment comes.
 """
 
 from __future__ import annotations
@@ -17,67 +19,67 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
-class Ringing(Protocol):
-    """What wants to be told when a moment has come."""
+class TimerTarget(Protocol):
+    """An object that a timer is set for, such as a call."""
 
-    def ring(self) -> None:
-        """Takes notice, quickly and without waiting; it is told once for each time that it asked."""
+    def fire(self) -> None:
+        """Takes note that the moment has come, quickly and without waiting. Each `set` fires once."""
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Takes what `ring` raised: the alarms go on for the others."""
+        """Takes what `fire` raised; timers of other targets go on."""
 
 
-class Alarms:
-    """Rings each at its moment."""
+class Timers:
+    """One timer for each target."""
 
     def __init__(self) -> None:
-        self._next: list[tuple[float, int, _Alarm]] = []  # a heap; the number keeps alarms from being compared
-        self._set: dict[Ringing, _Alarm] = {}
+        self._heap: list[tuple[float, int, _Entry]] = []  # the number keeps entries from being compared
+        self._entries: dict[TimerTarget, _Entry] = {}
         self._numbers = count()
         self._sleeps_until = inf
         self._wake = trio.Event()
 
     def __len__(self) -> int:
-        """How many are to be rung: every call that is up has set one."""
-        return len(self._set)
+        """The number of targets with a pending timer; each call that is up has one."""
+        return len(self._entries)
 
-    def set(self, ringing: Ringing, when: float) -> None:
-        """Rings it then, on trio's clock, and not when it was to ring before."""
-        self.remove(ringing)
-        alarm = self._set[ringing] = _Alarm(ringing)
-        heappush(self._next, (when, next(self._numbers), alarm))
+    def set(self, target: TimerTarget, when: float) -> None:
+        """Sets the target's timer to a moment on trio's clock, in place of the one that was pending."""
+        self.remove(target)
+        entry = self._entries[target] = _Entry(target)
+        heappush(self._heap, (when, next(self._numbers), entry))
         if when < self._sleeps_until:
             self._wake.set()
 
-    def remove(self, ringing: Ringing) -> None:
-        """Never mind; harmless if it was not to ring."""
-        alarm = self._set.pop(ringing, None)
-        if alarm is not None:
-            alarm.ringing = None  # what stays in the heap keeps no call alive
+    def remove(self, target: TimerTarget) -> None:
+        """Cancels the pending timer; no-op if none is set."""
+        entry = self._entries.pop(target, None)
+        if entry is not None:
+            entry.target = None  # an entry that stays in the heap must not keep a call alive
 
     async def run(self) -> NoReturn:
-        """Rings for ever."""
+        """Fires timers as their moments come, until it is cancelled."""
         while True:
             now = trio.current_time()
-            while self._next and self._next[0][0] <= now:
-                self._ring(heappop(self._next)[2])
+            while self._heap and self._heap[0][0] <= now:
+                self._fire(heappop(self._heap)[2])
             self._wake = trio.Event()
-            self._sleeps_until = self._next[0][0] if self._next else inf
+            self._sleeps_until = self._heap[0][0] if self._heap else inf
             with trio.move_on_at(self._sleeps_until):
                 await self._wake.wait()
 
-    def _ring(self, alarm: _Alarm) -> None:
-        ringing = alarm.ringing
-        if ringing is not None:
-            del self._set[ringing]
+    def _fire(self, entry: _Entry) -> None:
+        target = entry.target
+        if target is not None:
+            del self._entries[target]
             try:
-                ringing.ring()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - one call's trouble, which ends that call
-                ringing.fail(error)
+                target.fire()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a defect of one call, which ends that call
+                target.fail(error)
 
 
-class _Alarm:
-    __slots__ = ("ringing",)
+class _Entry:
+    __slots__ = ("target",)
 
-    def __init__(self, ringing: Ringing) -> None:
-        self.ringing: Ringing | None = ringing
+    def __init__(self, target: TimerTarget) -> None:
+        self.target: TimerTarget | None = target

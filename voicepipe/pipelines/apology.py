@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import raised_in_use
+from voicepipe.components.boundary import error_from_use
 from voicepipe.components.events import SpeechAudio
 from voicepipe.errors import ComponentError, Problem
 from voicepipe.pipelines.snapshot import CachedSpeech
@@ -152,7 +152,7 @@ async def _by_any(voices: Sequence[SharedComponent], text: str) -> CachedSpeech 
         except ComponentError as error:
             failure = error
         except trio.TooSlowError:
-            failure = ComponentError(f"took over {SYNTHESIS_S:g} s", component=voice.who.name, role="tts")
+            failure = ComponentError(f"took over {SYNTHESIS_S:g} s", component=voice.ref.name, role="tts")
         else:
             return synthesised
     if failure is not None:
@@ -177,7 +177,7 @@ async def _synthesise(voice: SharedComponent, text: str) -> CachedSpeech:
                     speech += event.audio
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise raised_in_use(group, voice.who) from None
+        raise error_from_use(group, voice.ref) from None
     if not speech:
-        raise ComponentError("gave no speech", component=voice.who.name, role="tts")
+        raise ComponentError("gave no speech", component=voice.ref.name, role="tts")
     return CachedSpeech(text, bytes(speech), output)

@@ -21,7 +21,14 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from voicepipe.components.boundary import EDGES, Edge, Who, at_edge, at_edge_sync, settle
+from voicepipe.components.boundary import (
+    GUARDED,
+    ComponentRef,
+    GuardedContext,
+    as_component_error,
+    await_guarded,
+    call_guarded,
+)
 from voicepipe.components.breaker import TRIAL_S, Breaker
 from voicepipe.components.protocols import Probing, Resources
 from voicepipe.errors import ComponentError, without_frames
@@ -72,8 +79,8 @@ class SharedComponent:
         self, settings: ComponentSettings, adapter: Adapter[Any], on_health: Callable[[ComponentHealth], None]
     ) -> None:
         self.settings, self.adapter, self._on_health = settings, adapter, on_health
-        self.who = Who(settings.role, settings.name, settings.secrets.conceal)
-        self.edge = EDGES[settings.role](self.who)
+        self.ref = ComponentRef(settings.role, settings.name, settings.secrets.conceal)
+        self.edge = GUARDED[settings.role](self.ref)
         self.breaker = Breaker()
         """Whether calls should try it."""
         self.breaker.watchers.add(self._breaker_changed)
@@ -207,17 +214,17 @@ class SharedComponent:
                 self._opening = None
         if opening.cancelled_caught:
             message = f"did not open within {trio.current_time() - began:.0f} s"
-            raise ComponentError(message, component=self.who.name, role=self.who.role)
+            raise ComponentError(message, component=self.ref.name, role=self.ref.role)
 
     async def _open(self, resources: Resources) -> None:
         """Opens it, and closes it when `close` was called."""
-        label = at_edge_sync(self.who, lambda: self.adapter.label(self.settings.options))
-        self.model = None if label is None else self.who.conceal(label)
-        async with Edge(
-            self.who, lambda: self.adapter.open(self.settings.options, resources), lambda opened: opened
+        label = call_guarded(self.ref, lambda: self.adapter.label(self.settings.options))
+        self.model = None if label is None else self.ref.conceal(label)
+        async with GuardedContext(
+            self.ref, lambda: self.adapter.open(self.settings.options, resources), lambda opened: opened
         ) as component:
             if isinstance(component, Probing):
-                await at_edge(self.who, component.probe)
+                await await_guarded(self.ref, component.probe)
             if self._opening is not None:
                 self._opening.deadline, self._opening = inf, None
             self._go_up(component)
@@ -253,7 +260,7 @@ class SharedComponent:
             breaker.try_it()
             try:
                 with trio.fail_after(PROBE_S):
-                    await at_edge(self.who, component.probe)
+                    await await_guarded(self.ref, component.probe)
             except (ComponentError, trio.TooSlowError) as error:
                 breaker.open(self._as_failure(error), trio.current_time())
             else:
@@ -262,13 +269,13 @@ class SharedComponent:
     def _as_failure(self, error: ComponentError | trio.TooSlowError) -> ComponentError:
         if isinstance(error, ComponentError):
             return error
-        return ComponentError(f"the probe took over {PROBE_S:g} s", component=self.who.name, role=self.who.role)
+        return ComponentError(f"the probe took over {PROBE_S:g} s", component=self.ref.name, role=self.ref.role)
 
     def _by_defect(self, error: Exception) -> ComponentError:
         failure = ComponentError(f"a defect of ours: {type(error).__name__}: {error}")
         failure.__cause__ = error
-        settle(failure, self.who)  # so that the log quotes no secret
-        _log.error("%s %s is opened again after %s", self.who.role, self.who.name, failure, exc_info=failure)
+        as_component_error(failure, self.ref)  # so that the log quotes no secret
+        _log.error("%s %s is opened again after %s", self.ref.role, self.ref.name, failure, exc_info=failure)
         return failure
 
     def _breaker_changed(self) -> None:

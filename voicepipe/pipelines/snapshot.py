@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from voicepipe.audio import AudioFormat
 from voicepipe.clock.clock import Clock
-from voicepipe.components.boundary import Who
+from voicepipe.components.boundary import ComponentRef
 from voicepipe.components.breaker import Breaker
 from voicepipe.components.labels import ROLES, ComponentLabel
 from voicepipe.components.observers import ObserverReports
@@ -48,9 +48,9 @@ class Opened:
         return health_of(self.settings, self.label.model, self.breaker, was_open=self.was_open)
 
     @property
-    def who(self) -> Who:
+    def ref(self) -> ComponentRef:
         """As errors name it."""
-        return Who(self.settings.role, self.settings.name, self.settings.secrets.conceal)
+        return ComponentRef(self.settings.role, self.settings.name, self.settings.secrets.conceal)
 
 
 @frozen

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.clock.clock import Clock
-from voicepipe.components.boundary import EDGES, Who
+from voicepipe.components.boundary import GUARDED, ComponentRef
 from voicepipe.components.labels import ComponentLabel
 from voicepipe.components.observers import ObserverReports
 from voicepipe.config.settings import ComponentSettings, PipelineSettings
@@ -43,7 +43,7 @@ def _opened(role: Role, components: object) -> tuple[Any, ...]:
             key=name,
         )
         # Whatever a component raises, the call sees a ComponentError that names it.
-        edge = EDGES[role](Who(role, name))
+        edge = GUARDED[role](ComponentRef(role, name))
         edge.up(component)
         opened.append(OPENED[role](ComponentLabel(name, "scripted", None), settings, edge))
     return tuple(opened)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from voicepipe.adapters.espeak import tts as espeak
 from voicepipe.audio import AudioFormat, open_converter
-from voicepipe.components.boundary import Edge, Who
+from voicepipe.components.boundary import ComponentRef, GuardedContext
 from voicepipe.components.events import SpeechAudio
 from voicepipe.components.protocols import Resources, TextToSpeech
 
@@ -72,7 +72,9 @@ async def open_speaker(
     """
     options = espeak.EspeakOptions(voice=voice, words_per_minute=words_per_minute)
     resources = Resources(component="speaker", threads=trio.CapacityLimiter(1))
-    async with Edge(Who("tts", "speaker"), partial(espeak.tts.open, options, resources), _speaks) as tts:
+    async with GuardedContext(
+        ComponentRef("tts", "speaker"), partial(espeak.tts.open, options, resources), _speaks
+    ) as tts:
         yield Speaker(tts, AudioFormat(rate))
 
 

@@ -12,7 +12,7 @@ from voicepipe.audio import FRAME_MS, AudioFormat, open_converter
 from voicepipe.calls.failover import BudgetExceeded
 from voicepipe.calls.listening.audio_buffer import AudioBuffer
 from voicepipe.calls.listening.vad import Edge, VoiceActivity
-from voicepipe.components.boundary import raised_in_use, refuse
+from voicepipe.components.boundary import error_from_use, refuse
 from voicepipe.components.events import Transcript
 from voicepipe.components.requests import Listen
 from voicepipe.components.validation import fault_of_input
@@ -64,7 +64,11 @@ class Listening:
     """
 
     def __init__(
-        self, audio: AudioFormat, sustained_ms: int, on_edge: Callable[[Edge], None], echo: EchoGuard | None = None
+        self,
+        audio: AudioFormat,
+        sustained_ms: int,
+        on_edge: Callable[[Edge], None],
+        echo: EchoGuard | None = None,
     ) -> None:
         self._echo = echo
         self._on_edge = on_edge
@@ -305,11 +309,11 @@ class _Doubt(Exception):  # noqa: N818 - nothing is wrong yet
 
     def confirm(self, stts: Alternatives[OpenedSpeechToText], attempts: Attempts[OpenedSpeechToText]) -> None:
         """There were words."""
-        who = self._doubted.who
+        who = self._doubted.ref
         error = ComponentError("heard nothing where there were words", component=who.name, role=who.role)
         self._doubted.breaker.failed(error, trio.current_time())
         stts.tell(error)
-        stts.tell_next("alternate", attempts.current.who.name)
+        stts.tell_next("alternate", attempts.current.ref.name)
 
 
 class _Recognition:
@@ -341,7 +345,7 @@ class _Recognition:
         """Its last word has not come in time."""
         if self._opened:
             late = f"sent no final transcript within {self._budgets.first_transcript_ms} ms"
-            self._end(BudgetExceeded.of(self._stt.who, late, "budgets.stt.first_transcript_ms"))
+            self._end(BudgetExceeded.of(self._stt.ref, late, "budgets.stt.first_transcript_ms"))
 
     def restart(self) -> None:
         """Ends it, so that it is opened anew, for audio of another format."""
@@ -361,11 +365,11 @@ class _Recognition:
         """
         listening, stt = self._listening, self._stt
         wanted = stt.component.input_for(listening._format)  # noqa: SLF001 - two halves of one thing
-        refuse(fault_of_input(wanted), stt.who)
+        refuse(fault_of_input(wanted), stt.ref)
         listening._chunk_bytes = listening._format.bytes_in(max(wanted.chunk_ms, FRAME_MS))  # noqa: SLF001
         with self._scope:
             late = f"was not open within {self._budgets.connect_ms} ms"
-            self._verdict = BudgetExceeded.of(stt.who, late, "budgets.stt.connect_ms")
+            self._verdict = BudgetExceeded.of(stt.ref, late, "budgets.stt.connect_ms")
             self._scope.deadline = trio.current_time() + self._budgets.connect_ms / 1000
             try:
                 async with (
@@ -377,9 +381,9 @@ class _Recognition:
                     self._on_recogniser(True)
                     while (event := await stream.receive()) is not None:
                         self._on_event(event)
-                    raise ComponentError("ended while the call was on", component=stt.who.name, role=stt.who.role)
+                    raise ComponentError("ended while the call was on", component=stt.ref.name, role=stt.ref.role)
             except BaseExceptionGroup as group:
-                ended = raised_in_use(group, stt.who)
+                ended = error_from_use(group, stt.ref)
             try:
                 raise ended
             finally:

@@ -199,10 +199,10 @@ class _Composition:
         budgets = self._composer.budgets
         if words:
             return BudgetExceeded.of(
-                model.who, f"sent nothing for {budgets.gap_ms} ms in mid-reply", "budgets.llm.gap_ms"
+                model.ref, f"sent nothing for {budgets.gap_ms} ms in mid-reply", "budgets.llm.gap_ms"
             )
         late = f"sent no word or tool call within {budgets.first_token_ms} ms"
-        return BudgetExceeded.of(model.who, late, "budgets.llm.first_token_ms")
+        return BudgetExceeded.of(model.ref, late, "budgets.llm.first_token_ms")
 
 
 def _segments(pieces: Iterable[str], wording: Wording) -> list[Segment]:
@@ -223,4 +223,4 @@ def _owes_words(request: ReplyRequest) -> bool:
 
 
 def _failure(model: OpenedLanguageModel, message: str) -> ComponentError:
-    return ComponentError(message, component=model.who.name, role="llm")
+    return ComponentError(message, component=model.ref.name, role="llm")

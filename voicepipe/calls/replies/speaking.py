@@ -59,7 +59,7 @@ from voicepipe.calls.failover import Alternatives, BudgetExceeded
 from voicepipe.calls.replies.composing import Composer
 from voicepipe.calls.replies.heard import SpokenSegment, split_spoken
 from voicepipe.calls.replies.playout import Playout
-from voicepipe.components.boundary import raised_in_use, refuse
+from voicepipe.components.boundary import error_from_use, refuse
 from voicepipe.components.events import SpeechAudio
 from voicepipe.components.validation import fault_of_output
 from voicepipe.config.call_settings import TextToSpeechBudgets
@@ -204,7 +204,7 @@ class _Voice:
     async def _run(self) -> None:
         component = self._voice.component
         output = component.output_for(self._audio)
-        refuse(fault_of_output(output), self._voice.who)
+        refuse(fault_of_output(output), self._voice.ref)
         self._converter = open_converter(output, self._audio, live=False)
         with self._scope:
             self._wait("was not open", "connect_ms")
@@ -214,7 +214,7 @@ class _Voice:
                     nursery.start_soon(self._send, speech)
                     await self._receive(speech)
             except BaseExceptionGroup as group:
-                failure = raised_in_use(group, self._voice.who)
+                failure = error_from_use(group, self._voice.ref)
             else:
                 return
             try:
@@ -278,7 +278,7 @@ class _Voice:
 
     async def _receive(self, speech: SpeechStream) -> None:
         """Moves speech into playout, and notes which text lies where in it."""
-        sound, who = self._sound, self._voice.who
+        sound, who = self._sound, self._voice.ref
         while (event := await speech.receive()) is not None:
             if not 0 <= event.segment < self._sent - self._first:
                 refuse(f"spoke segment {event.segment}, which it was not given", who)
@@ -345,4 +345,4 @@ class _Voice:
             self._scope.deadline = deadline
 
     def _budget_exceeded(self, what: str, key: str) -> BudgetExceeded:
-        return BudgetExceeded.of(self._voice.who, what, f"budgets.tts.{key}")
+        return BudgetExceeded.of(self._voice.ref, what, f"budgets.tts.{key}")

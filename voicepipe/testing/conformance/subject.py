@@ -11,7 +11,7 @@ import trio
 from attrs import define, field, frozen
 from attrs.validators import gt
 
-from voicepipe.components.boundary import EDGES, Edge, Who
+from voicepipe.components.boundary import GUARDED, ComponentRef, GuardedContext
 from voicepipe.components.protocols import Resources
 from voicepipe.components.registry import Adapter
 from voicepipe.nurseries import open_hidden_nursery
@@ -271,11 +271,11 @@ class Subject(Generic[U]):
     @asynccontextmanager
     async def opened(self, options: Any) -> AsyncIterator[Bench[U]]:
         """A component with those options, opened as a runtime opens it."""
-        who = Who(self.adapter.role, self.adapter.name)
+        who = ComponentRef(self.adapter.role, self.adapter.name)
         resources = Resources(component=self.adapter.name, threads=trio.CapacityLimiter(THREADS))
-        component = Edge(who, lambda: self.adapter.open(options, resources), lambda component: component)
+        component = GuardedContext(who, lambda: self.adapter.open(options, resources), lambda component: component)
         async with self.entered("the component", component) as raw:
-            edge = EDGES[self.adapter.role](who)
+            edge = GUARDED[self.adapter.role](who)
             edge.up(raw)
             yield Bench(self, raw, edge, resources)
 

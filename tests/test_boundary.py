@@ -14,14 +14,21 @@ from patience import LONG_S
 from recording import make_component
 
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import EDGES, Edge, Who, at_edge, at_edge_sync, settle
+from voicepipe.components.boundary import (
+    GUARDED,
+    ComponentRef,
+    GuardedContext,
+    as_component_error,
+    await_guarded,
+    call_guarded,
+)
 from voicepipe.components.requests import CallInfo, CallStarted, Listen, ReplyRequest
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 
 AUDIO = AudioFormat(8000)
 REQUEST = ReplyRequest(trigger=CallStarted(CallInfo("1")), messages=(), prompt="", tools=(), language=None, state=None)
-WHO = Who("tts", "house_voice")
+WHO = ComponentRef("tts", "house_voice")
 
 
 class Abandoned(BaseException):
@@ -48,7 +55,7 @@ RAISED = {
 raised = pytest.mark.parametrize(("make", "message"), RAISED.values(), ids=RAISED)
 
 
-def check(error: BaseException, message: str, who: Who = WHO) -> None:
+def check(error: BaseException, message: str, who: ComponentRef = WHO) -> None:
     assert type(error) is ComponentError
     assert (error.message, error.component, error.role) == (message, who.name, who.role)
 
@@ -65,7 +72,7 @@ async def test_whatever_a_method_raises_is_a_component_error(make, message):
         raise error
 
     with pytest.raises(ComponentError) as caught:
-        await at_edge(WHO, fail)
+        await await_guarded(WHO, fail)
     check(caught.value, message)
     assert error in {caught.value, caught.value.__cause__} or isinstance(error, BaseExceptionGroup)
 
@@ -78,13 +85,13 @@ def test_whatever_a_pure_method_raises_is_a_component_error(make, message):
         raise error
 
     with pytest.raises(ComponentError) as caught:
-        at_edge_sync(WHO, fail)
+        call_guarded(WHO, fail)
     check(caught.value, message)
 
 
 async def test_what_is_no_coroutine_is_a_component_error():
     with pytest.raises(ComponentError, match="TypeError"):
-        await at_edge(WHO, lambda: 3)
+        await await_guarded(WHO, lambda: 3)
 
 
 async def test_the_cause_that_an_adapter_gave_stays():
@@ -95,18 +102,18 @@ async def test_the_cause_that_an_adapter_gave_stays():
         raise ComponentError("can't connect") from refused
 
     with pytest.raises(ComponentError) as caught:
-        await at_edge(WHO, fail)
+        await await_guarded(WHO, fail)
     assert caught.value.__cause__ is refused
 
 
 def test_the_cause_of_a_vendors_exception_is_that_exception():
     error = group(OSError("reset"))
-    assert settle(error, WHO).__cause__ is error
+    assert as_component_error(error, WHO).__cause__ is error
 
 
 def test_an_error_that_names_its_component_keeps_the_name():
     error = ComponentError("refused", component="spare", role="stt")
-    assert settle(error, WHO) is error
+    assert as_component_error(error, WHO) is error
     assert (error.component, error.role) == ("spare", "stt")
 
 
@@ -119,7 +126,7 @@ async def test_a_keyboard_interrupt_is_not_eaten(make):
         raise make(interrupt)
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        await at_edge(WHO, fail)
+        await await_guarded(WHO, fail)
     assert caught.value is interrupt
 
 
@@ -133,7 +140,7 @@ async def test_a_keyboard_interrupt_wins_over_a_cancellation():
     with trio.CancelScope() as scope:
         scope.cancel()
         with pytest.raises(KeyboardInterrupt):
-            await at_edge(WHO, fail)
+            await await_guarded(WHO, fail)
 
 
 async def convert_cancelled():
@@ -153,7 +160,7 @@ async def convert_in_a_task():
 async def test_a_call_that_is_cancelled_from_outside_is_cancelled(wait):
     with trio.CancelScope() as scope:
         scope.cancel()
-        await at_edge(WHO, wait)
+        await await_guarded(WHO, wait)
     assert scope.cancelled_caught
 
 
@@ -242,13 +249,13 @@ HABITS = [
 habits = pytest.mark.parametrize("adapter", HABITS)
 
 
-def edge(adapter) -> Edge[Any, Any]:
-    return Edge(WHO, adapter, lambda inside: inside)
+def edge(adapter) -> GuardedContext[Any, Any]:
+    return GuardedContext(WHO, adapter, lambda inside: inside)
 
 
 @habits
 async def test_what_it_gives_is_wrapped(adapter):
-    async with Edge(WHO, adapter, str.upper) as inside:
+    async with GuardedContext(WHO, adapter, str.upper) as inside:
         assert inside == "INSIDE"
 
 
@@ -559,7 +566,7 @@ def component_error(role):
 
 
 def edged(role, component):
-    made = EDGES[role](Who(role, "x"))
+    made = GUARDED[role](ComponentRef(role, "x"))
     made.up(component)
     return made
 
@@ -575,7 +582,7 @@ async def test_each_method_of_each_stream_has_an_edge(role, method, args, make, 
     async with STREAMS[role](component) as opened:
         with component_error(role) as caught:
             await getattr(opened, method)(*args)
-    check(caught.value, message, Who(role, "x"))
+    check(caught.value, message, ComponentRef(role, "x"))
 
 
 @raised
@@ -594,7 +601,7 @@ async def test_streams_open_and_close_with_an_edge(role, adapter, make, message)
 async def test_pure_methods_have_an_edge(role, pure, make, message):
     with component_error(role) as caught:
         getattr(edged(role, Failing(make())), pure)(AUDIO)
-    check(caught.value, message, Who(role, "x"))
+    check(caught.value, message, ComponentRef(role, "x"))
 
 
 @roles
