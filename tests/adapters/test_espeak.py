@@ -339,9 +339,11 @@ def test_the_helper_does_not_outlive_a_process_that_is_killed():
         "trio.run(main)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        helper = int(process.stdout.readline())
-        assert b"espeak_helper" in Path(f"/proc/{helper}/cmdline").read_bytes()
-        process.kill()
+        try:
+            helper = int(process.stdout.readline())
+            assert b"espeak/helper.py" in Path(f"/proc/{helper}/cmdline").read_bytes()
+        finally:
+            process.kill()
     deadline = time.monotonic() + LONG_S
     while (stat := Path(f"/proc/{helper}/stat")).exists() and stat.read_text().split()[2] != "Z":
         assert time.monotonic() < deadline

@@ -306,7 +306,7 @@ def real(calls, seconds):
     (OUT / "real.script.yaml").write_text(SCRIPT)
     with serving("server.py", OUT / "real.yaml") as (pid, port, _):
         row = call(port, pid, "--calls", calls, "--seconds", seconds, "--warm-up", 11, "--speech", SPEECH)
-    parts = {"calls": "the calls", "vosk_worker": "Vosk, in its process", "espeak_helper": "espeak-ng, in its process"}
+    parts = {"calls": "the calls", "vosk": "Vosk, in its process", "espeak": "espeak-ng, in its process"}
     print(f"\nCPU s a call-minute with {calls} calls\n\n| part | CPU s |\n| --- | --- |")
     print(*(f"| {title} | {row['cpu_by_part'][name]:.3f} |" for name, title in parts.items()), sep="\n")
 

@@ -70,9 +70,9 @@ class Server:
         parts = {"calls": calls, "threads": self._threads_s(self._process) - calls}
         for child in (child for task in self._tasks(self._process) for child in _words(task / "children")):
             helper = Path("/proc", child)
-            # Its script: `vosk_worker`, `espeak_helper`.
+            # Whose script it runs: that of `vosk`, or `espeak`.
             kind = next(
-                (Path(word).stem for word in _words(helper / "cmdline", "\0") if word.endswith(".py")), "others"
+                (Path(word).parent.name for word in _words(helper / "cmdline", "\0") if word.endswith(".py")), "others"
             )
             parts[kind] = parts.get(kind, 0.0) + self._threads_s(helper)
         return parts
