@@ -55,13 +55,19 @@ class Timings:
 
 
 @frozen
-class CallBegan:
-    """The call was answered."""
+class _EventBase:
+    """What every event of a call says."""
 
     call_id: str
-    """Unique; what all further events of this call bear."""
+    """Which call: its unique ID, the same in all of its events."""
     at_s: float
-    """Seconds since the call began: 0."""
+    """Seconds since the call began: 0 in `CallBegan`, the call's length in `CallEnded`."""
+
+
+@frozen
+class CallBegan(_EventBase):
+    """The call was answered."""
+
     info: CallInfo
     """Who rings whom."""
     set: str
@@ -83,25 +89,17 @@ class CallBegan:
 
 
 @frozen
-class SpeechDetected:
+class SpeechDetected(_EventBase):
     """The caller began to speak, as the call's own voice activity detection sees it."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     interrupts: bool
     """True if it stopped a reply."""
 
 
 @frozen
-class Transcribed:
+class Transcribed(_EventBase):
     """The recogniser's words changed."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     text: str
     """The utterance so far."""
     final: bool
@@ -109,25 +107,17 @@ class Transcribed:
 
 
 @frozen
-class DtmfReceived:
+class DtmfReceived(_EventBase):
     """The caller pressed a key."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     digit: str
     """One of `0123456789*#ABCD`."""
 
 
 @frozen
-class ReplyStarted:
+class ReplyStarted(_EventBase):
     """The first audio of a reply was written."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     turn: int
     """Which turn, from 1."""
     response_ms: float | None
@@ -135,13 +125,9 @@ class ReplyStarted:
 
 
 @frozen
-class TurnEnded:
+class TurnEnded(_EventBase):
     """One exchange is over."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     turn: int
     """Which turn, from 1."""
     trigger: Literal["call_started", "utterance", "dtmf", "silence", "tool_results", "announcement"]
@@ -161,25 +147,17 @@ class TurnEnded:
 
 
 @frozen
-class ReplyResumed:
+class ReplyResumed(_EventBase):
     """The reply goes on where it was interrupted: what interrupted it was no words, or only a sign of listening."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     turn: int
     """Which turn, from 1."""
 
 
 @frozen
-class ReplyPrepared:
+class ReplyPrepared(_EventBase):
     """A reply that was begun before the caller's words were final was used, or thrown away."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     used: bool
     """False: the words turned out to be others."""
     heard: str
@@ -187,13 +165,9 @@ class ReplyPrepared:
 
 
 @frozen
-class ComponentFailed:
+class ComponentFailed(_EventBase):
     """A component did not do its work in this call."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     role: Role
     """Which of the three."""
     error: ComponentError
@@ -201,13 +175,9 @@ class ComponentFailed:
 
 
 @frozen
-class RecordingFailed:
+class RecordingFailed(_EventBase):
     """No more of the call is recorded; it goes on."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     path: str
     """The file."""
     reason: str
@@ -215,13 +185,9 @@ class RecordingFailed:
 
 
 @frozen
-class FailedOver:
+class FailedOver(_EventBase):
     """What was done about a component's failure; what it was, the `ComponentFailed` before it says."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     role: Role
     """Which of the three."""
     rung: Literal["retry", "alternate", "apology"]
@@ -231,13 +197,9 @@ class FailedOver:
 
 
 @frozen
-class ToolStarted:
+class ToolStarted(_EventBase):
     """A tool that the model called has begun."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     tool_call_id: str
     """Which of the model's calls: its `ToolEnded` has the same."""
     name: str
@@ -247,13 +209,9 @@ class ToolStarted:
 
 
 @frozen
-class ToolEnded:
+class ToolEnded(_EventBase):
     """A tool that the model called has ended, or was refused without being started."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began."""
     tool_call_id: str
     """Which of the model's calls."""
     name: str
@@ -271,13 +229,9 @@ class ToolEnded:
 
 
 @frozen
-class CallEnded:
+class CallEnded(_EventBase):
     """The call is over: always the last event."""
 
-    call_id: str
-    """Which call."""
-    at_s: float
-    """Seconds since the call began: how long it lasted."""
     outcome: Outcome
     """How it ended."""
     turns: int
