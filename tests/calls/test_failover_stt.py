@@ -170,7 +170,7 @@ async def test_voice_without_words_gets_a_second_opinion(autojump_clock):
     await converse(call)
     assert talk(call) == [("good morning", "I see.")]
     assert [event.error.message for event in call.told(ComponentFailed)] == [
-        "heard nothing where there were words",
+        "returned no transcript for speech that another recogniser transcribed",
     ]
     assert alternates(call) == [("alternate", "test_stt_2")]
     assert replayed(call, second.heard[0]) <= 320
@@ -190,6 +190,26 @@ async def test_a_short_noise_asks_nobody_else(autojump_clock):
     call = call_with(first, second)
     await converse(call, says_ms=(200,))
     assert second.heard == []
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "says_ms", "is_doubted"),
+    [(0, 900, False), (400, 300, False), (400, 500, True), (100, 200, True), (1500, 900, False), (800, 1200, True)],
+)
+async def test_how_much_voice_is_doubted_is_set(autojump_clock, after_ms, says_ms, is_doubted):
+    first, second = FlakyStt([], [Trouble("empty")] * 9), FlakyStt(["good morning"])
+    call = call_with(first, second, on_failure=OnFailure(retries=0, second_opinion_ms=after_ms))
+    await converse(call, says_ms=(says_ms,))
+    assert bool(second.heard) == is_doubted
+    assert talk(call) == [("good morning", "I see.")] * is_doubted
+    assert len(call.told(ComponentFailed)) == is_doubted
+
+
+async def test_one_alone_is_believed(autojump_clock):
+    only = FlakyStt([], [Trouble("empty")] * 9)
+    call = call_with(only)
+    await converse(call, says_ms=(900, 900))
+    assert (talk(call), call.told(ComponentFailed), len(only.heard)) == ([], [], 1)
 
 
 # --- Beyond one failure ---------------------------------------------------------------------------------------------

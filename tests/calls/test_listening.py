@@ -9,7 +9,8 @@ from attrs import define, field
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
 from voicepipe.calls.failover import Alternatives
-from voicepipe.calls.listening.listening import BUFFER_MS, Listening
+from voicepipe.calls.listening.caller_audio import BUFFER_MS
+from voicepipe.calls.listening.listening import Listening
 from voicepipe.components.boundary import ComponentRef, GuardedSpeechToText
 from voicepipe.components.events import Transcript
 from voicepipe.components.labels import ComponentLabel

@@ -88,7 +88,9 @@ class Call:
         ways = settings.turns, settings.limits, settings.on_failure, final_ms
         self._turns = TurnTaking(*ways, keys=settings.keys.items(), language=settings.speech.language)
         self._echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
-        self._listening = Listening(transport.audio, settings.turns.barge_in.min_speech_ms, self._on_edge, self._echo)
+        sustained_ms, opinion_ms = settings.turns.barge_in.min_speech_ms, settings.on_failure.second_opinion_ms
+        heard = transport.audio, sustained_ms, self._on_edge, self._echo
+        self._listening = Listening(*heard, second_opinion_ms=opinion_ms)
         retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
         self._stts = Alternatives("stt", pipeline.role("stt"), retries, *tell)
         played = self._echo.played if self._echo is not None else None

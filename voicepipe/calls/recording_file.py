@@ -1,4 +1,4 @@
-"""The WAV file of a recording, which is whole after each piece, and which nobody else may read.
+"""The WAV file of a recording: complete after each piece that is written, and readable for its owners alone.
 
 RIFF WAVE with 16-bit PCM: "Multimedia Programming Interface and Data Specifications 1.0", IBM and Microsoft, 1991.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Readers: TypeAlias = Literal["owner", "group"]
-"""Who may read what is kept of calls: the account that the engine runs as, or its group as well."""
+"""The accounts that may read what is kept of calls: the one that the engine runs as, or its group as well."""
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _MOST = 0xFFFF_FFFF
@@ -22,24 +22,24 @@ _CHANNELS, _SAMPLE_BYTES, _PCM = 2, 2, 1
 
 
 class StereoFile:
-    """A stereo file of 16-bit samples, made with the first piece; never another call's file.
+    """A stereo WAV file of 16-bit samples, made with the first piece. A file that exists is never overwritten.
 
-    Nothing runs on the event loop: all methods block, and may be called from any thread.
+    All methods block, and may be called from any thread.
     """
 
     def __init__(self, path: Path, rate: int, readable_by: Readers) -> None:
         self._path, self._readable_by = path, readable_by
         self.rate = rate
-        """Hz. The first piece that holds anything fixes it."""
+        """In Hz. It may be changed until the first samples are written."""
         self._descriptor: int | None = None
         self._bytes = 0
-        self._lock = Lock()  # a thread that was given up may still be writing
+        self._lock = Lock()  # a thread that was abandoned may still be writing
 
     def append(self, frames: bytes) -> None:
-        """Writes frames, left and right by turns, and the header's lengths with them.
+        """Writes samples, left and right by turns, and the lengths in the header.
 
         Raises:
-            OSError: they can't be written; the file ends before them.
+            OSError: they can't be written; the file is closed, and ends before them.
 
         """
         with self._lock:
@@ -57,7 +57,7 @@ class StereoFile:
                 raise
 
     def close(self) -> None:
-        """Closes the file; harmless if there is none."""
+        """Closes the file; no-op if there is none."""
         with self._lock:
             self._close()
 

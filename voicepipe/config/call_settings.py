@@ -190,3 +190,6 @@ class OnFailure:
     retries: int = field(default=1, validator=ge(0))
     """How often a failed component is tried again, at once, before the next alternative: only if the failure was quick
     and may pass. One that used up its budget, or asked to be left alone, is not."""
+    second_opinion_ms: int = field(default=400, validator=ge(0))
+    """From how much voice on, in ms, a recogniser that returns no words is doubted: the next in its list is given the
+    same audio, once, and the first has failed if that one finds words. 0: it is always believed."""

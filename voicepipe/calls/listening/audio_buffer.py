@@ -1,4 +1,7 @@
-"""The caller's latest audio: what no recogniser has taken yet, and what may have to be said to another one again."""
+"""The caller's latest audio: what no recogniser has taken yet, and what the next one may have to hear again. Sans-IO.
+
+`listening` draws the positions.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from __future__ import annotations
 class AudioBuffer:
     """A bounded queue of bytes that keeps what was taken until it is told to forget it.
 
-    Positions count the bytes ever appended. When it is full the oldest are dropped, and counted if nobody took them.
-    It grows to what it holds: seconds while somebody speaks, next to nothing while nobody does.
+    Positions count the bytes ever appended. When the queue is full, the oldest bytes are dropped, and counted if nobody
+    took them. Its memory is what it holds: seconds of audio while somebody speaks, next to nothing otherwise.
 
     Args:
-        capacity: in bytes.
+        capacity: the most that is kept, in bytes.
 
     """
 
@@ -19,17 +22,17 @@ class AudioBuffer:
         self._capacity = capacity
         self._start = 0  # position of the first byte that is kept
         self.written = 0
-        """Bytes ever appended."""
+        """The position at which `append` goes on: bytes ever appended."""
         self.read = 0
-        """Where the next `take` begins."""
+        """The position at which `take` goes on."""
         self.dropped = 0
-        """Bytes that nobody took in time."""
+        """Bytes that were dropped before anybody took them."""
 
     def __len__(self) -> int:
         return self.written - self.read
 
     def append(self, data: bytes | memoryview) -> None:
-        """Adds what came in."""
+        """Adds bytes; drops the oldest if there is no room."""
         self._data += data
         self.written += len(data)
         if len(self._data) > self._capacity:
@@ -39,18 +42,18 @@ class AudioBuffer:
                 self.dropped += missed
 
     def take(self, most: int) -> bytes:
-        """The oldest bytes that were not taken, `most` at the most."""
+        """Takes the oldest bytes that were not taken yet, `most` at the most."""
         start = self.read - self._start
         taken = bytes(self._data[start : start + most])
         self.read += len(taken)
         return taken
 
     def rewind(self, position: int) -> None:
-        """Has `take` begin there again, or as near to it as is kept."""
+        """Has `take` go back to a position, or as near to it as bytes are kept."""
         self.read = min(max(position, self._start), self.read)
 
     def forget(self, position: int) -> None:
-        """Lets go of what lies before a position."""
+        """Drops the bytes before a position, taken or not."""
         if (size := position - self._start) > 0:
             del self._data[:size]
             self._start = position

@@ -1,7 +1,12 @@
-"""Voice activity detection: when does the caller speak?
+"""Voice activity detection: when the caller speaks. Sans-IO.
 
-WebRTC's detector judges single frames (1.5 us each); here its verdicts become edges: speech began, has lasted
-long enough to mean something, ended.
+WebRTC's detector judges single frames, in 1.5 us each. `VoiceActivity` makes edges of its verdicts: speech began, has
+lasted long enough to interrupt, has ended. It corrects the detector in two ways:
+
+- A frame that is much quieter than speech on a telephone line (`MIN_LEVEL`) is silence, whatever it sounds like.
+- A noise that passes for voice and goes on (a fan, hold music) would make a caller who never stops speaking. Speech has
+  a gap at least once in `FLOOR_FRAMES`, so the quietest frame of two such counts is the noise; voice must be
+  `ABOVE_FLOOR` times as loud as that, until the noise stops.
 """
 
 from __future__ import annotations
@@ -11,33 +16,35 @@ from typing import Literal
 from voicepipe.audio import FRAME_MS, AudioFormat, level, open_converter
 
 Edge = Literal["began", "sustained", "ended"]
-"""`began`: somebody speaks; `sustained`: for long enough to interrupt; `ended`: silence since `hangover_ms`."""
+"""`began`: speech; `sustained`: speech for long enough to interrupt; `ended`: silence for `HANGOVER_FRAMES`."""
 
 ONSET_FRAMES = 3
 """Voiced frames out of the last `WINDOW_FRAMES` that make a beginning: a click is shorter."""
 
 WINDOW_FRAMES = 5
+"""The latest frames that are looked at for a beginning."""
 
 HANGOVER_FRAMES = 10
-"""Silent frames that make an end: the gap within a word is shorter."""
+"""Frames without voice, in a row, that make an end: the gap within a word is shorter."""
 
 MIN_LEVEL = 180
-"""RMS of 16-bit samples below which a frame is silence whatever it sounds like: about -45 dBFS, line noise, faint echo.
+"""RMS of 16-bit samples below which a frame is silence: about -45 dBFS, as line noise and faint echo are.
 
-Speech is nominally at -26 dBFS (ITU-T G.191); what is so much quieter is somebody else, or the agent come back.
+Speech is nominally at -26 dBFS (ITU-T G.191). A voice that is so much quieter is somebody else in the room, or the
+agent's own.
 """
 
 FLOOR_FRAMES = 100
-"""Speech falls silent for a moment at least once in so many frames; what does not is a noise that goes on."""
+"""Speech has a gap at least once in so many frames; a sound that has none is a noise that goes on."""
 
 ABOVE_FLOOR = 1.8
-"""How many times as loud as such a noise a voice is at least: 5 dB."""
+"""How many times as loud as such a noise a voice must be: 5 dB."""
 
 LOUDEST = 1 << 15
 """More than any level."""
 
 AGGRESSIVENESS = 2
-"""WebRTC's own setting, 0 to 3: how readily a frame is taken for noise."""
+"""WebRTC's own setting, 0 to 3: the higher, the more frames are taken for noise."""
 
 NATIVE_RATES = (8000, 16000, 32000, 48000)
 """Rates in Hz that WebRTC's detector takes."""
@@ -79,7 +86,7 @@ class VoiceActivity:
         return self._silent * FRAME_MS
 
     def process(self, frame: bytes) -> Edge | None:
-        """Judges the next 20 ms; the edge that they make, if any."""
+        """Judges the next frame of 20 ms; gives the edge that it makes, if any."""
         linear = frame if self._converter is None else self._converter.convert(frame)
         loudness = level(linear)
         if loudness < self._least:  # noqa: PLR1730 - a call of `min` takes 60 ns
@@ -106,12 +113,12 @@ class VoiceActivity:
         return None
 
     def end(self) -> Edge:
-        """Ends speech that was none after all; `ended`."""
+        """Ends speech that turned out to be none; gives `ended`."""
         self.speaking, self._recent = False, 0
         return "ended"
 
     def _learn_floor(self) -> None:
-        """A noise that passes for a voice, and goes on, is what a voice must be louder than, until it stops."""
+        """Sets the threshold by the quietest frame of the last two counts, if that passes for a voice that goes on."""
         if self._threshold > MIN_LEVEL or (self.speaking and self._frames > FLOOR_FRAMES / 2):
             self._threshold = max(MIN_LEVEL, int(ABOVE_FLOOR * min(self._floor, self._least)))
         self._floor, self._least, self._left = self._least, LOUDEST, FLOOR_FRAMES

@@ -1,4 +1,40 @@
-"""Playout: the one writer of a call's audio, on its 20 ms schedule."""
+"""Playout: the one writer of a call's audio, on its 20 ms schedule.
+
+Theory of operation
+-------------------
+
+Speech comes in pieces of any size, faster than it sounds, and with gaps. The line takes frames of 20 ms, one each
+20 ms, without gaps. Playout is the queue between the two and the schedule of its far end; `speaking` explains the
+three clocks (queued, written, heard) by which a reply is accounted for.
+
+The queue is a deque of pieces (`_chunks`), an offset into the first, and the bytes in all (`_buffered`). Frames are cut
+from it one by one (`_cut`). More than `HIGH_WATER_MS` makes the voice wait (`wait_for_room`) until half of it is left.
+
+The schedule is one number: `_due`, the time at which the next frame begins to sound. It moves by exactly 20 ms a frame,
+never by "20 ms from now", so that no error adds up. A tick writes every frame that begins before `now + _lead_s`:
+
+    _due                  now                    now + _lead_s
+     |----frame----|----frame----|----frame----|----frame----|
+     written       |  written now |             not yet
+
+- The ticker is shared by all calls of the process, and wakes this one every 20 ms while it is added to it, that is
+  while it speaks. A silent call costs nothing. Audio that ends a silence is written at once (`_start`), and the ticks
+  go on from there.
+- What is written can't be recalled: the lead is how late a barge-in takes effect. Half a frame is taken off it, so that
+  a tick that wakes a little late or early writes the same number of frames.
+- If `now` is past `_due`, the missing frames are written at once, up to `STALL_S`. After a longer stall (the process
+  was stopped, the machine slept) the schedule begins anew at `now`: a burst of old audio would only fill the buffers
+  of the line, and delay everything after it.
+
+A reply's audio ends in one of three ways: it is finished and all of it was heard (`_due` has passed), it is dropped, or
+the transport fails. Each sets `_played`. `_sound` tells replies apart: a voice that still gives audio for a reply that
+was dropped shows a sound that is not the present one, and the audio goes nowhere.
+
+`_frame` is not None only while the transport takes nothing: a frame that was cut is kept until `wait_writable` returns.
+Transports of SIP and RTP never come to that.
+
+`tick` runs 50 times a second for each call that speaks: no object, log, lock, scope or task switch for a frame.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +55,32 @@ if TYPE_CHECKING:
     from voicepipe.transports.protocol import Transport
 
 HIGH_WATER_MS = 2000
-"""Speech held ready, in ms; a reply that is made faster waits."""
+"""How much speech is held ready, in ms; a reply that is made faster has to wait."""
 
 STALL_S = 0.1
-"""How late a frame may be, in s, and still be caught up with; after a longer stall the schedule starts anew."""
+"""The longest stall that is caught up with, in s; after a longer one the schedule begins anew."""
 
 FRAME_S = FRAME_MS / 1000
 
 
 def raise_it(error: Exception | SystemExit) -> None:
-    """What becomes of a transport's exception where nobody takes it."""
+    """Raises a transport's exception: the default, where nobody takes it."""
     raise error
 
 
 class Playout:
-    """Slices a reply's speech into frames and writes each when it is due.
+    """Cuts a reply's speech into frames and writes each when it is due.
 
-    A reply goes `begin`, `play` as often as there is audio, `finish`, `wait_played`; `drop` ends it at once. What
-    is written can't be recalled, so no more than `lead_ms` is ever written ahead of real time.
+    A reply is `begin`, `play` as often as there is audio, `finish`, `wait_played`; `drop` ends it at once.
 
     Args:
         transport: where frames go.
-        ticker: the clock; a call's ticks cost nothing while it is silent.
-        lead_ms: how far ahead of real time frames are written.
-        tasks: where waiting for a transport that takes nothing goes on.
-        failed: takes what the transport raises, whoever's turn it was to write: it is not the voice's fault, nor the
-            clock's.
-        on_written: told when each frame begins to sound, and the frame.
+        ticker: calls `tick` every 20 ms while there is audio.
+        lead_ms: how far ahead of real time frames are written, in ms.
+        tasks: where the wait for a transport that takes nothing runs.
+        failed: called with what the transport raises. A frame may be written in the task of a voice or of the ticker,
+            and neither is to blame for it.
+        on_written: called for each frame, with the time at which it begins to sound and the frame.
 
     """
 
@@ -66,13 +101,13 @@ class Playout:
         self._lead_s = (max(lead_ms // FRAME_MS, 1) - 0.5) * FRAME_MS / 1000
         self._chunks: deque[bytes] = deque()
         self._offset = 0  # into the first chunk
-        self._buffered = 0  # bytes not written
-        self._written = 0  # bytes of this reply
-        self._frame: bytes | None = None  # cut, but not taken by the transport
+        self._buffered = 0  # bytes in the chunks from there on
+        self._written = 0  # bytes of this reply that the transport has got
+        self._frame: bytes | None = None  # cut, but not taken by the transport yet
         self._sound: ReplySound | None = None  # of the present reply: what is shown for any other is dropped
         self._finished = True
         self._ticking = self._paused = False
-        self._waiting = False  # for a transport that takes nothing
+        self._waiting = False  # for a transport that takes nothing at present
         self._due = 0.0  # when the next frame begins to sound
         self._room: trio.Event | None = None  # somebody waits for room
         self._played: trio.Event | None = None  # set when the reply has been heard, or dropped
@@ -90,19 +125,19 @@ class Playout:
 
     @property
     def played_ms(self) -> float:
-        """How much of the reply was written, in ms; what is written will be heard."""
+        """How much of the reply was written, in ms: it is heard, or will be in a moment."""
         return self._format.ms_in(self._written)
 
     @property
     def silent_ms(self) -> float:
-        """How long nothing has been heard for want of speech, in ms; 0 if there is some, or in a pause."""
+        """How long the caller has heard nothing for want of speech, in ms; 0 if there is some, or in a pause."""
         if not self._written or self._paused or self._frame is not None or self._buffered >= self._frame_bytes:
             return 0.0
         return max(0.0, trio.current_time() - self._due) * 1000
 
     @property
     def queued_ms(self) -> float:
-        """How much of the reply has come so far, written or not, in ms."""
+        """How much of the reply has been added so far, written or not, in ms."""
         return self._format.ms_in(self._cut_bytes + self._buffered)
 
     @property
@@ -128,13 +163,13 @@ class Playout:
         return sound
 
     def take_format(self, audio: AudioFormat) -> None:
-        """The transport takes another format from now on: the reply that is on is converted, frame by frame."""
+        """Takes another format of the transport from now on; the present reply is converted, frame by frame."""
         self._converter = open_converter(self._format, audio, live=True)
         if self._frame is not None and self._converter is not None:
             self._frame = self._converter.convert(self._frame)
 
     async def play(self, sound: ReplySound, audio: bytes) -> None:
-        """Takes the next audio of a reply, in the format of `audio`; waits while enough is held ready."""
+        """Adds the next audio of a reply, in the format `self.audio`, and waits while enough is held ready."""
         self.add(sound, audio)
         await self.wait_for_room(sound)
 
@@ -144,20 +179,20 @@ class Playout:
         return self._buffered > self._high_water
 
     async def wait_for_room(self, sound: ReplySound) -> None:
-        """Returns when it is not full, or the reply was dropped."""
+        """Waits until playout is not full, or the reply is dropped."""
         while sound is self._sound and self.is_full:
             self._room = trio.Event()
             await self._room.wait()
 
     def add(self, sound: ReplySound, audio: bytes) -> None:
-        """As `play`, without waiting."""
+        """Adds the next audio of a reply, in the format `self.audio`."""
         if audio and sound is self._sound and not self._finished:
             self._chunks.append(audio)
             self._buffered += len(audio)
             self._start()
 
     def take_back(self, sound: ReplySound, to_ms: float) -> None:
-        """Forgets the audio of a reply from there on, as far as it is not written yet."""
+        """Forgets the audio of a reply from `to_ms` on, in ms of its audio, as far as it is not written yet."""
         if sound is not self._sound or self._finished:
             return
         keep = max(0, self._format.bytes_in(to_ms) - self._cut_bytes)
@@ -175,18 +210,18 @@ class Playout:
         self._make_room()
 
     def finish(self, sound: ReplySound) -> None:
-        """Says that all of the reply has come."""
+        """Takes notice that all of the reply has been added."""
         if sound is self._sound and not self._finished:
             self._finished = True
             self._start()
 
     async def wait_played(self, sound: ReplySound) -> None:
-        """Returns when the reply has been heard to its end, or was dropped."""
+        """Waits until the reply has been heard to its end, or is dropped."""
         if sound is self._sound and self._played is not None:
             await self._played.wait()
 
     def drop(self) -> None:
-        """Ends the reply at once: nothing more of it is written."""
+        """Ends the present reply at once: nothing more of it is written. No-op if there is none."""
         self._ticker.remove(self)
         self._ticking, self._finished = False, True
         self._chunks.clear()
@@ -197,25 +232,25 @@ class Playout:
         self._end()
 
     def pause(self) -> None:
-        """Writes nothing until `resume`; what there is of the reply is kept."""
+        """Stops writing until `resume`; what there is of the reply is kept."""
         self._paused = True
         self._ticker.remove(self)
         self._ticking = False
 
     def resume(self) -> None:
-        """Goes on where `pause` stopped."""
+        """Goes on where `pause` stopped. No-op if it did not."""
         if self._paused:
             self._paused = False
             self._start()
 
     def tick(self, now: float) -> bool:
-        """Writes the frames that are due; False when nothing is left to do."""
+        """Writes the frames that are due; False if there is nothing to do until more audio comes."""
         if now - self._due > STALL_S:
             self._due = now
         while self._due < now + self._lead_s:
             frame = self._frame or self._cut()
             if frame is None:
-                # At the end the last frame has yet to be heard; before it, `play` will start again.
+                # After the last frame the reply is heard to its end first. Before it, `add` begins to tick again.
                 if self._finished and now < self._due:
                     return True
                 self._ticking = False
@@ -239,12 +274,12 @@ class Playout:
         return True
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Takes what writing has raised: no more is written, and the call ends."""
+        """Takes what writing has raised: stops writing, and ends the call."""
         self.pause()
         self._failed(error)
 
     def _tick_at_once(self) -> None:
-        """The first frame of what there is to write, and the ticker for the others."""
+        """Writes the first frame of what there is, and leaves the others to the ticker."""
         now = trio.current_time()
         self._due = max(self._due, now)
         self._ticking = True
@@ -257,7 +292,7 @@ class Playout:
                 self._ticker.add(self)
 
     def _start(self) -> None:
-        """Begins or resumes ticking, with the first frame at once."""
+        """Begins to tick, if there is a frame to write and it does not tick yet."""
         if self._ticking or self._paused or (self._frame is not None and self._waiting):
             return
         if self._frame is None and self._buffered < self._frame_bytes and not self._finished:
@@ -265,7 +300,7 @@ class Playout:
         self._tick_at_once()
 
     def _cut(self) -> bytes | None:
-        """The next frame, as the transport takes it; silence after the last sample."""
+        """Cuts the next frame, in the transport's format; the last one of a reply is filled up with silence."""
         size = self._frame_bytes
         if self._buffered < size and not (self._finished and self._buffered):
             return None
@@ -295,7 +330,7 @@ class Playout:
             self._offset = 0
 
     async def _wait_writable(self) -> None:
-        """The slow path: the transport takes nothing for now, so the schedule waits for it."""
+        """Waits until the transport takes frames again: the schedule stands still meanwhile."""
         await self._transport.wait_writable()
         self._waiting = False
         if self._frame is not None and not self._paused:

@@ -1,0 +1,152 @@
+"""One recogniser's share of a call: its stream, fed with the caller's audio, within its budgets."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+import trio
+
+from voicepipe.audio import open_converter
+from voicepipe.calls.failover import BudgetExceeded
+from voicepipe.components.boundary import error_from_use, refuse
+from voicepipe.components.validation import fault_of_input
+from voicepipe.errors import ComponentError
+from voicepipe.nurseries import forget_cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicepipe.audio import AudioFormat
+    from voicepipe.calls.failover import Attempts
+    from voicepipe.calls.listening.caller_audio import CallerAudio
+    from voicepipe.components.events import TranscriptEvent
+    from voicepipe.components.protocols import TranscriptStream
+    from voicepipe.components.requests import Listen
+    from voicepipe.config.call_settings import SpeechToTextBudgets
+    from voicepipe.pipelines.snapshot import OpenedSpeechToText
+
+
+class RecogniserSession:
+    """Has one recogniser listen, until it fails, or until another one is to take over.
+
+    Args:
+        audio: the caller's.
+        attempts: its current recogniser is the one.
+        budgets: how long the recogniser may take.
+        listen: what the caller is likely to say.
+        on_event: called with what the recogniser says.
+
+    """
+
+    def __init__(
+        self,
+        audio: CallerAudio,
+        attempts: Attempts[OpenedSpeechToText],
+        budgets: SpeechToTextBudgets,
+        listen: Listen,
+        on_event: Callable[[TranscriptEvent], None],
+    ) -> None:
+        self._audio, self._attempts, self._budgets = audio, attempts, budgets
+        self._listen, self._on_event = listen, on_event
+        self._listen_changed = False  # since the stream was asked for
+        self._finalise = False  # a final transcript is to be asked for
+        self._stt = attempts.current
+        self._scope = trio.CancelScope()
+        self._verdict: ComponentError | None = None  # why the scope is cancelled; None: for no failure
+        self._is_open = False
+        # What this recogniser does not hear: the call before it began, and what is dropped from then on.
+        self._origin_ms = audio.taken_ms - audio.dropped_ms
+
+    @property
+    def behind_ms(self) -> float:
+        """How much later a moment comes in the caller's audio than in what this recogniser got, in ms."""
+        return self._origin_ms + self._audio.dropped_ms
+
+    def finalise(self) -> None:
+        """Asks for a final transcript, once all audio so far was sent."""
+        self._finalise = True
+        self._audio.wake()
+
+    def set_expected_phrases(self, listen: Listen) -> None:
+        """Tells the recogniser what the caller is likely to say from now on."""
+        self._listen, self._listen_changed = listen, True
+        self._audio.wake()
+
+    def overdue(self) -> None:
+        """Ends the session as failed: the final transcript has not come in time."""
+        if self._is_open:
+            late = f"sent no final transcript within {self._budgets.first_transcript_ms} ms"
+            self._verdict = BudgetExceeded.of(self._stt.ref, late, "budgets.stt.first_transcript_ms")
+            self._scope.cancel()
+
+    def stop(self) -> None:
+        """Ends the session for no failure; nothing that the recogniser says afterwards is reported."""
+        self._verdict = None
+        self._scope.cancel()
+
+    def stop_for_preferred(self) -> None:
+        """Ends the session if a recogniser that is preferred to this one works again."""
+        if self._is_open and self._attempts.has_better:
+            self.stop()
+
+    async def run(self, on_open: Callable[[], None]) -> None:
+        """Opens the recogniser's stream and feeds it; returns when the session was stopped.
+
+        Args:
+            on_open: called when the stream is open.
+
+        Raises:
+            ComponentError: the recogniser failed, took too long, or ended by itself.
+
+        """
+        stt = self._stt
+        wanted = stt.component.input_for(self._audio.format)
+        refuse(fault_of_input(wanted), stt.ref)
+        self._audio.set_chunk_ms(wanted.chunk_ms)
+        with self._scope:
+            late = f"was not open within {self._budgets.connect_ms} ms"
+            self._verdict = BudgetExceeded.of(stt.ref, late, "budgets.stt.connect_ms")
+            self._scope.deadline = trio.current_time() + self._budgets.connect_ms / 1000
+            try:
+                async with (
+                    stt.component.open_stream(wanted, self._listen) as stream,
+                    trio.open_nursery() as nursery,
+                ):
+                    self._scope.deadline, self._verdict, self._is_open = inf, None, True
+                    nursery.start_soon(self._feed, stream, wanted.format)
+                    on_open()
+                    while (event := await stream.receive()) is not None:
+                        self._on_event(event)
+                        await trio.lowlevel.checkpoint_if_cancelled()  # `on_event` may have stopped the session
+                    raise ComponentError("ended while the call was on", component=stt.ref.name, role=stt.ref.role)
+            except BaseExceptionGroup as group:
+                ended = error_from_use(group, stt.ref)
+            try:
+                raise ended
+            finally:
+                del ended
+        verdict, self._verdict = self._verdict, None
+        try:
+            if verdict is not None:
+                raise verdict
+        finally:
+            del verdict
+
+    async def _feed(self, stream: TranscriptStream, wanted: AudioFormat) -> None:
+        """Sends audio as it is due, and requests in between."""
+        audio = self._audio
+        converter = open_converter(audio.format, wanted, live=True)
+        with forget_cancellation():
+            while True:
+                if audio.is_chunk_due or (self._finalise and not audio.is_all_taken):
+                    chunk = audio.take_chunk()
+                    await stream.send(chunk if converter is None else converter.convert(chunk))
+                elif self._finalise:
+                    self._finalise = False
+                    await stream.end_utterance()
+                elif self._listen_changed:
+                    self._listen_changed = False
+                    await stream.listen_for(self._listen)
+                else:
+                    await audio.wait()
