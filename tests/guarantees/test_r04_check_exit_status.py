@@ -118,6 +118,15 @@ def test_a_pipe_that_does_not_block_gets_everything(tmp_path):
 
 
 @checkers
+def test_a_bad_file_is_a_bad_file_though_its_report_can_not_be_written(command, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("nonsense: true\n")
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run([*command, "check", bad], stdout=full, stderr=full, check=False, cwd=ROOT)
+    assert process.returncode == 78
+
+
+@checkers
 def test_a_disk_that_is_full_is_said(command):
     with Path("/dev/full").open("w") as full:
         process = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from odd_adapters import odd_adapters, odd_pipeline
 from patience import until
 
 from voicepipe import Applied, ConfigError, Rejected, Unchanged, installed, load_config, open_pipeline_set
-from voicepipe.config import hashes
+from voicepipe.config import fingerprint, hashes
 from voicepipe.pipelines import loading
 from voicepipe.pipelines.loading import load
 
@@ -155,6 +156,38 @@ async def test_adapters_of_another_package_that_were_upgraded_need_a_restart_too
         assert isinstance(outcome, Rejected)
         assert "a package of adapters was upgraded since the start" in outcome.problems[0].message
         assert pipelines.current.version == 1
+
+
+LIBRARY_CHANGES = {
+    "replaced": lambda file: file.write_text("raise ImportError('half installed')\n"),
+    "removed": lambda file: file.unlink(),
+    "touched": lambda file: file.chmod(0o600),
+}
+
+
+@pytest.mark.parametrize("change", LIBRARY_CHANGES.values(), ids=LIBRARY_CHANGES)
+@pytest.mark.parametrize("program", ["raise SystemExit(1)", "import os; os.write(1, os.environ['CODE'].encode())"])
+async def test_a_helper_that_breaks_down_over_an_upgraded_library_names_it(
+    path, tmp_path, monkeypatch, change, program
+):
+    """The library is one that this process has loaded; without a change the same break-down is a defect."""
+    library = tmp_path / "some_library.py"
+    library.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("some_library")
+    known = fingerprint.libraries_of_this_process.__wrapped__()
+    monkeypatch.setattr(fingerprint, "libraries_of_this_process", lambda: known)
+    monkeypatch.setenv("CODE", f"{fingerprint.code_of_this_process()}\n")
+    async with serving(path) as pipelines:
+        monkeypatch.setattr(loading, "HELPER", (sys.executable, "-P", "-c", program))
+        outcome = await pipelines.reload()
+        assert outcome.reason == "defect"
+        change(library)
+        outcome = await pipelines.reload()
+        (problem,) = outcome.problems
+        assert problem.message.startswith("some_library was upgraded since the start")
+        assert (outcome.reason, pipelines.current.version) == ("config", 1)
+    sys.modules.pop("some_library")
 
 
 async def test_what_a_helper_has_hashed_is_known_from_then_on(monkeypatch):

@@ -3,7 +3,7 @@ r"""Runs a command-line program so that its exit status is right whatever its st
 - A stream that is closed when the program starts is opened on `/dev/null`. Its descriptor would else go to the first
   file or socket that is opened, and what a library prints (Vosk does, in C) would end up in that.
 - Output that nobody reads any more (`| head`) is dropped; the program goes on and has the status that it would have.
-- Output that can't be written for another reason, such as a full disk, makes the status 1, and is said on stderr.
+- Output that can't be written for another reason, such as a full disk, is said on stderr, and makes a status of 0 a 1.
 - Characters that the stream's encoding lacks, undecodable bytes of file names, and control characters are written as
   `\u001b`, which is right in JSON as well. On a terminal, colours stay.
 """
@@ -66,7 +66,7 @@ def _run(name: str, run: Callable[[], int]) -> int:
         output.flush()
         if (failed := _raw(output).failed) is not None and not isinstance(failed, BrokenPipeError):
             sys.stderr.write(f"{name}: the output can't be written: {failed.strerror}\n")
-            return 1
+            return status or 1
     return status
 
 

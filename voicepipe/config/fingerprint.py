@@ -7,13 +7,14 @@ classes of the same names: some of it could not be read, and some would be read 
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from voicepipe.components.registry import Registry
 
@@ -51,6 +52,37 @@ def adapters_on_disk(registry: Registry) -> str:
 def adapters_of_this_process(registry: Registry) -> str:
     """As `adapters_on_disk`, when this was first called."""
     return adapters_on_disk(registry)
+
+
+@cache
+def libraries_of_this_process() -> Mapping[str, tuple[int, ...]]:
+    """What the files of all loaded modules of other packages were when this was first called; takes milliseconds."""
+    return {file: state for _, file in _modules() if (state := _state(file))}
+
+
+def libraries_changed() -> list[str]:
+    """Packages of which files were changed, replaced or removed since they were loaded, by name.
+
+    Asked only once a helper has broken down: to be changed is no fault, but the likely cause of one.
+    """
+    known = libraries_of_this_process()
+    return sorted({name for name, file in _modules() if file in known and _state(file) != known[file]})
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and _PACKAGE not in Path(file).parents:
+            yield name.partition(".")[0], file
+
+
+def _state(file: str) -> tuple[int, ...]:
+    """Empty if there is none. The times of a wheel's files are its maker's, but that of the inode's change is ours."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
 
 def say_code() -> None:

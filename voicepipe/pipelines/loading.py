@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from voicepipe.components.registry import installed
-from voicepipe.config.fingerprint import adapters_of_this_process, code_of_this_process, code_on_disk
+from voicepipe.config.fingerprint import (
+    adapters_of_this_process,
+    code_of_this_process,
+    code_on_disk,
+    libraries_changed,
+    libraries_of_this_process,
+)
 from voicepipe.config.hashes import known_hashes, learn
 from voicepipe.config.helper import Preface, Request, broke_down, defect, read
 from voicepipe.config.paths import working_directory
@@ -182,14 +188,15 @@ async def _read_in_helper(request: Request) -> SetConfig:
         raise _upgraded(request.path, "voicepipe")
     if run.returncode:
         ended = f"by signal {-run.returncode}" if run.returncode < 0 else f"with status {run.returncode}"
-        raise defect(request.path, f"failed, because the helper process ended {ended}")
+        raise await _broke_down(request.path, f"failed, because the helper process ended {ended}")
     try:
         # In a thread, for a big one takes 100 ms.
         adapters, result = await trio.to_thread.run_sync(_unpickled, answer)
     except EOFError:
-        raise defect(request.path, "failed, because the helper process ended without an answer") from None
+        raise await _broke_down(request.path, "failed, because the helper process ended without an answer") from None
     except Exception as error:  # noqa: BLE001 - whatever is in it, it rejects the file and ends nothing
-        raise defect(request.path, f"failed: the helper process's answer {broke_down(error)}") from None
+        failed = f"failed: the helper process's answer {broke_down(error)}"
+        raise await _broke_down(request.path, failed) from None
     if adapters != adapters_of_this_process(installed()):
         raise _upgraded(request.path, "a package of adapters")
     if isinstance(result, ConfigError):
@@ -197,6 +204,12 @@ async def _read_in_helper(request: Request) -> SetConfig:
     if not isinstance(result, SetConfig):
         raise defect(request.path, "failed, because the helper process answered something else")
     return result
+
+
+async def _broke_down(path: Path, message: str) -> ConfigError:
+    """Why the helper broke down: libraries that are not those that this process has loaded, or a defect."""
+    changed = await trio.to_thread.run_sync(libraries_changed)
+    return _upgraded(path, ", ".join(changed)) if changed else defect(path, message)
 
 
 def _unpickled(answer: bytes) -> tuple[str, object]:
@@ -214,6 +227,7 @@ def _unpickled(answer: bytes) -> tuple[str, object]:
 
 def _note_code(registry: Registry) -> None:
     code_of_this_process()
+    libraries_of_this_process()
     if registry is installed():
         adapters_of_this_process(registry)
 
