@@ -7,29 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from attrs import asdict, define
+from attrs import define
 
+from reference_engine.reports.call_log import log_call_event
 from reference_engine.reports.ended_calls import EndedCall, EndedCalls
 from reference_engine.upkeep.shortage import SHORT
 from voicepipe import (
     Call,
-    CallBegan,
     CallEnded,
     CallRecorder,
     CallRefused,
-    ComponentFailed,
-    FailedOver,
     PipelineSet,
     PipelineSetClosed,
-    RecordingFailed,
-    ReplyPrepared,
-    ReplyResumed,
     Snapshot,
-    SpeechDetected,
-    ToolEnded,
-    ToolStarted,
     TransportError,
-    TurnEnded,
     open_call,
 )
 
@@ -275,126 +266,3 @@ class Answering:
             self._reported.add(of)
             named = {"observer": observer, "of": type(event).__name__, "reason": f"{type(error).__name__}: {error}"}
             self._log.error("observer.failed", call_id=event.call_id, **named, exc_info=error)
-
-
-def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str = "") -> None:
-    """Writes the record of an event that has one; a call's first and last also bear the transport's ID."""
-    match event:
-        case CallBegan():
-            log.info(
-                "call.started",
-                call_id=event.call_id,
-                transport_id=event.info.transport_id,
-                set=event.set,
-                version=event.version,
-                pipeline=event.pipeline,
-                caller=event.info.caller,
-                called=event.info.called,
-                stt=asdict(event.stt),
-                llm=asdict(event.llm),
-                tts=asdict(event.tts),
-            )
-        case SpeechDetected(interrupts=True):
-            log.debug("call.interrupted", call_id=event.call_id, set=set_name, at_s=round(event.at_s, 3))
-        case ReplyResumed() | ReplyPrepared() | RecordingFailed():
-            _log_aside(log, set_name, event)
-        case TurnEnded():
-            log.info(
-                "call.turn",
-                call_id=event.call_id,
-                set=set_name,
-                turn=event.turn,
-                trigger=event.trigger,
-                heard=event.heard,
-                pressed=event.pressed,
-                said=event.said,
-                interrupted=event.interrupted,
-                response_ms=None if event.response_ms is None else round(event.response_ms, 1),
-                timings={step: None if ms is None else round(ms, 1) for step, ms in asdict(event.timings).items()},
-            )
-        case ComponentFailed():
-            log.warning(
-                "component.failed",
-                call_id=event.call_id,
-                set=set_name,
-                role=event.role,
-                component=event.error.component,
-                at_s=round(event.at_s, 3),
-                message=event.error.message,
-                retryable=event.error.retryable,
-                fault=event.error.fault,
-                answered=event.error.answered,
-                hint=event.error.hint,
-            )
-        case FailedOver():
-            write = log.error if event.rung == "apology" else log.warning
-            write(
-                "component.failed_over",
-                call_id=event.call_id,
-                set=set_name,
-                role=event.role,
-                rung=event.rung,
-                component=event.component,
-                at_s=round(event.at_s, 3),
-            )
-        case ToolStarted():
-            log.info(
-                "tool.started",
-                call_id=event.call_id,
-                set=set_name,
-                tool=event.name,
-                tool_call_id=event.tool_call_id,
-                arguments=dict(event.arguments),
-            )
-        case ToolEnded():
-            write = log.info if event.ok else log.warning
-            write(
-                "tool.ended",
-                call_id=event.call_id,
-                set=set_name,
-                tool=event.name,
-                tool_call_id=event.tool_call_id,
-                ok=event.ok,
-                seconds=round(event.seconds, 3),
-                result=event.result,
-                **({"hint": event.hint} if event.hint else {}),
-                **({} if event.error is None else {"exc_info": event.error}),
-            )
-        case CallEnded():
-            log.info(
-                "call.ended",
-                call_id=event.call_id,
-                transport_id=transport_id,
-                set=set_name,
-                outcome=event.outcome,
-                turns=event.turns,
-                duration_s=round(event.at_s, 2),
-                detail=event.detail,
-            )
-        case _:
-            pass
-
-
-def _log_aside(log: Log, set_name: str, event: ReplyResumed | ReplyPrepared | RecordingFailed) -> None:
-    """Writes what the conversation itself does not show."""
-    match event:
-        case ReplyResumed():
-            log.debug("call.resumed", call_id=event.call_id, set=set_name, turn=event.turn, at_s=round(event.at_s, 3))
-        case ReplyPrepared():
-            log.debug(
-                "call.prepared",
-                call_id=event.call_id,
-                set=set_name,
-                used=event.used,
-                heard=event.heard,
-                at_s=round(event.at_s, 3),
-            )
-        case RecordingFailed():
-            log.warning(
-                "recording.failed",
-                call_id=event.call_id,
-                set=set_name,
-                path=event.path,
-                reason=event.reason,
-                at_s=round(event.at_s, 3),
-            )

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from reference_engine.calls.answering import log_call_event
 from reference_engine.log.line_writer import LineWriter
 from reference_engine.log.log import adopt_standard_logging, open_log
 from reference_engine.log.private_words import redacted
+from reference_engine.reports.call_log import log_call_event
 from voicepipe import ComponentError, ComponentFailed, LoggingSettings, ReplyPrepared, Timings, ToolEnded, ToolStarted
 from voicepipe.calls.events import TurnEnded
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from reference_engine.calls.answering import log_call_event
 from reference_engine.log.line_writer import LineWriter
 from reference_engine.log.log import open_log
+from reference_engine.reports.call_log import log_call_event
 from voicepipe import ToolEnded, ToolStarted
 
 
