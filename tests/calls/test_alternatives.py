@@ -149,11 +149,11 @@ async def test_preferring_while_all_are_left_alone_changes_nothing(autojump_cloc
 async def test_with_everything_left_alone_nobody_waits_for_what_comes_too_late(autojump_clock):
     role, began = Role("a", "b"), trio.current_time()
     role.leave_alone("a", "b", retry_at=began + 60)
-    with pytest.raises(ComponentError, match=r"is left alone after failures, the last: 500") as caught:
+    with pytest.raises(ComponentError, match=r"is open after repeated failures; last error: 500") as caught:
         await role.begin(3000)
     assert caught.value.role == "llm"
     assert trio.current_time() - began < 0.5
-    assert role.told == [("llm", "is left alone after failures, the last: 500")]
+    assert role.told == [("llm", "circuit breaker is open after repeated failures; last error: 500")]
 
 
 @pytest.mark.parametrize("back_s", [0.5, 2.0])

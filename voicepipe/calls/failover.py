@@ -1,4 +1,17 @@
-"""The alternatives of a role as one call uses them: which one now, and which one when that fails."""
+"""Failover: which component of a role a call uses, and which one when that fails.
+
+`Alternatives` is a role's failover list as one call knows it, for as long as the call lasts. `Attempts` is one piece of
+work (a reply's text, a reply's speech, a recognition) and the components that it was tried with. After a failure,
+`Attempts.failed` takes the first of these rungs that may help:
+
+1. *retry*: the same component again, if the failure was quick and may pass, up to `on_failure.retries` times;
+2. *alternate*: the next component of the list that was not tried for this piece of work. One that works and
+   has not refused what this call asked comes first, then one that has, then one that only a probe has found working;
+3. waiting, as long as a connection may take, for a component whose breaker is about to be tried again;
+4. *apology*: nothing is left, so `failed` raises, and the call says that it is sorry.
+
+Calls share the breakers. What a component refuses for this call's own content counts for this call alone.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +34,16 @@ if TYPE_CHECKING:
     OnNext: TypeAlias = Callable[[Role, "Rung", str], None]
 
 Rung: TypeAlias = Literal["retry", "alternate", "apology"]
-"""What is done about a failure: the same component again, the next alternative, words of regret."""
+"""What is done about a failure: the same component again, the next alternative, an apology."""
 
 MOMENT_S = 0.2
-"""How much sooner a component's streams may know that it died than its breaker does, in s."""
+"""By how much the streams of a component may know before its breaker that it died, in s."""
 
 AnyOpened = TypeVar("AnyOpened", bound="Opened")
 
 
 class BudgetExceeded(ComponentError):  # noqa: N818 - says what happened, as TooSlowError's hint does
-    """A component took longer than its budget: nobody waits for it a second time."""
+    """A component took longer than its budget. It is not tried again for the same piece of work."""
 
     @classmethod
     def of(cls, ref: ComponentRef, message: str, key: str) -> BudgetExceeded:
@@ -47,14 +60,14 @@ class BudgetExceeded(ComponentError):  # noqa: N818 - says what happened, as Too
 
 
 class Alternatives(Generic[AnyOpened]):
-    """A role's components in failover order, with what this call knows of them.
+    """A role's components in failover order, with what one call knows of them.
 
     Args:
-        role: which one.
-        opened: in order of preference; at least one.
-        retries: how often one that failed quickly is tried again before the next.
-        on_failure: told of each failure.
-        on_next: told which rung is taken, and the component's name.
+        role: the components' role.
+        opened: the components, in order of preference; at least one.
+        retries: how often a component that failed quickly is tried again before the next.
+        on_failure: called with each failure.
+        on_next: called with the rung that is taken, and the component's name.
 
     """
 
@@ -69,54 +82,50 @@ class Alternatives(Generic[AnyOpened]):
         return len(self._opened)
 
     async def begin(self, patience_ms: int) -> Attempts[AnyOpened]:
-        """For one piece of work: a reply's text, a reply's speech, a recognition.
+        """Begins one piece of work: a reply's text, a reply's speech, a recognition.
 
         Args:
-            patience_ms: how long to wait when nothing is left, for one that is tried again by then.
+            patience_ms: how long to wait, in ms, for a component that is tried again if nothing is left.
 
         Raises:
-            ComponentError: all alternatives are being left alone.
+            ComponentError: the circuit breakers of all alternatives are open, and stay so.
 
         """
         attempts = Attempts(self, self._opened, self._retries, patience_ms / 1000)
         if attempts.exhausted:
-            self.tell(error := self.left_alone())
+            self.tell(error := self.all_open_error())
             try:
                 await attempts.wait(error)
             finally:
                 del error
         return attempts
 
-    async def moved(self) -> None:
-        """Returns when calls begin or cease to use one of them."""
+    async def wait_breaker_change(self) -> None:
+        """Waits until the circuit breaker of any alternative opens or closes."""
         change = trio.Event()
-        for one in self._opened:
-            one.breaker.waiters.add(change.set)
+        for opened in self._opened:
+            opened.breaker.waiters.add(change.set)
         try:
             await change.wait()
         finally:
-            for one in self._opened:
-                one.breaker.waiters.discard(change.set)
-
-    def best(self) -> AnyOpened | None:
-        """The first that is worth trying; None: all are being left alone."""
-        return next((one for one in self._opened if one.breaker.lets_through), None)
+            for opened in self._opened:
+                opened.breaker.waiters.discard(change.set)
 
     @property
     def first(self) -> AnyOpened:
-        """What a call begins with: the first of those that have opened, if any has."""
-        return next((one for one in self._opened if one.was_open), self._opened[0])
+        """The component that a call begins with: the first that has opened, if any has."""
+        return next((opened for opened in self._opened if opened.was_open), self._opened[0])
 
     def is_refusing(self, index: int) -> bool:
-        """Whether one has refused what this call asked; a call asks it again only if nothing else is left.
+        """Whether a component has refused what this call asked. It is asked again only if nothing else is left.
 
-        The next request of a conversation, or the next audio, holds most of what was refused. The next text to speak
-        is another one.
+        The next request of a conversation, or the next audio, holds most of what was refused. That is not so for the
+        next text to speak, so voices never count as refusing.
         """
         return index in self._refusing
 
     def note_refusal(self, index: int, *, refused: bool) -> None:
-        """Takes down whether one refused what this call asked, or answered it."""
+        """Notes whether a component has refused what this call asked, or has answered it."""
         if refused and self._role != "tts":
             self._refusing.add(index)
         elif not refused:
@@ -127,16 +136,18 @@ class Alternatives(Generic[AnyOpened]):
         self._on_failure(self._role, error)
 
     def tell_next(self, rung: Rung, component: str) -> None:
-        """Reports what is done about it."""
+        """Reports the rung that is taken after a failure, and with which component."""
         self._on_next(self._role, rung, component)
 
-    def left_alone(self) -> ComponentError:
-        """Why none of them is tried."""
-        error = next((one.breaker.error for one in self._opened if one.breaker.error is not None), None)
+    def all_open_error(self) -> ComponentError:
+        """Makes the error that says why no alternative is tried."""
+        errors = (opened.breaker.error for opened in self._opened)
+        error = next((error for error in errors if error is not None), None)
         if error is None:
-            return ComponentError("is being tried again", component=self._opened[0].ref.name, role=self._role)
+            trying = "circuit breaker is half open: a trial is running"
+            return ComponentError(trying, component=self._opened[0].ref.name, role=self._role)
         return ComponentError(
-            f"is left alone after failures, the last: {error.message}",
+            f"circuit breaker is open after repeated failures; last error: {error.message}",
             component=error.component or self._opened[0].ref.name,
             role=self._role,
             retryable=error.retryable,
@@ -155,8 +166,8 @@ class Attempts(Generic[AnyOpened]):
         self._patience_s = patience_s
         self._tried: set[int] = set()
         self._again = retries
-        self._until: float | None = None  # how long this piece of work may wait for one that is tried again
-        self._trial: tuple[Breaker, int] | None = None  # of the current one, if this is the call that tries it
+        self._until: float | None = None  # until when this piece of work may wait for a component that is tried again
+        self._trial: tuple[Breaker, int] | None = None  # the half-open breaker of the current one, if we are its trial
         self._index: int | None = None
         self._use(self._next())
 
@@ -168,65 +179,65 @@ class Attempts(Generic[AnyOpened]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether there is nothing to use."""
+        """Whether no component is left to use."""
         return self._index is None
 
     @property
     def current(self) -> AnyOpened:
-        """What is in use."""
+        """The component in use; there must be one."""
         assert self._index is not None  # noqa: S101 - else one of the methods here has raised
         return self._opened[self._index]
 
     @property
     def has_other(self) -> bool:
-        """Whether there is another one to go to."""
+        """Whether there is another component to go on with."""
         return self._next(besides=self._index) is not None
 
     @property
     def has_better(self) -> bool:
-        """Whether one that is preferred to the current one is worth trying by now."""
+        """Whether a component that is preferred to the current one works again."""
         return any(
-            one.breaker.lets_through and not self._alternatives.is_refusing(index)
-            for index, one in enumerate(self._opened[: self._index])
+            opened.breaker.lets_through and not self._alternatives.is_refusing(index)
+            for index, opened in enumerate(self._opened[: self._index])
         )
 
     def prefer(self) -> None:
-        """Starts again from the first that is worth trying."""
+        """Begins another piece of work, with the most preferred component that works."""
         self.begin_anew()
         if (index := self._next()) is not None:
             self._use(index)
 
     def succeeded(self) -> None:
-        """The current one gave something useful."""
+        """Notes that the current component gave something useful."""
         self.current.breaker.succeeded(trio.current_time())
         self._end_trial()
         if self._index is not None:
             self._alternatives.note_refusal(self._index, refused=False)
 
     def begin_anew(self) -> None:
-        """What comes next is another piece of work, begun with the current one."""
+        """Begins another piece of work, with the current component."""
         self._tried.clear()
         self._again, self._until = self._retries, None
 
     def tell_again(self, error: ComponentError) -> None:
-        """Reports that the current one refused a request, and is asked again in another way."""
+        """Reports that the current component refused a request, and is asked again in another way."""
         self.current.breaker.failed(error, trio.current_time())
         self._alternatives.tell(error)
         self._alternatives.tell_next("retry", self.current.ref.name)
 
     async def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
-        """Goes on to what is to be tried after the current one's failure.
+        """Goes on to the component that is to be tried after the current one's failure.
 
         Args:
             error: why it failed.
-            persistent: try one that was too slow again if there is no other.
+            persistent: whether a component that was too slow is tried again if there is no other.
 
         Raises:
             ComponentError: that error; nothing is left.
 
         """
         opened = self.current
-        without_frames(error)  # whoever raised it, or was told of it, may keep it
+        without_frames(error)  # the adapter or an observer may keep it
         opened.breaker.failed(error, trio.current_time())
         if error.fault == "request" and self._index is not None:
             self._alternatives.note_refusal(self._index, refused=True)
@@ -237,7 +248,7 @@ class Attempts(Generic[AnyOpened]):
             self._again -= 1
             self._alternatives.tell_next("retry", opened.ref.name)
             return
-        self.pass_over()
+        self.skip()
         if self._index is not None:
             self._alternatives.tell_next("alternate", self.current.ref.name)
             return
@@ -248,28 +259,28 @@ class Attempts(Generic[AnyOpened]):
 
     @property
     def _may_go_on(self) -> bool:
-        """Whether the breaker lets this call use the current one again."""
+        """Whether the breaker lets this call use the current component again."""
         state = self.current.breaker.state
         return state == "closed" or (state == "half_open" and self._trial is not None)
 
     async def wait(self, error: ComponentError) -> None:
-        """Nothing is left: waits for one that calls leave alone, if it is tried again soon enough.
+        """Waits for a component whose breaker is open, if it is tried again soon enough; nothing else is left.
 
         A component that died is opened again in a moment, and the caller hears the reply after a pause instead of
         an apology.
 
         Raises:
-            ComponentError: that error; there is none, or it does not work yet.
+            ComponentError: `error`; there is no such component, or it does not work yet.
 
         """
         self._end_trial()
         self._until = self._until or trio.current_time() + self._patience_s
         with trio.move_on_at(self._until):
             await trio.sleep(MOMENT_S)
-            left_alone = [index for index, one in enumerate(self._opened) if not one.breaker.lets_through]
-            while any(self._opened[index].breaker.retry_at < self._until for index in left_alone):
-                await self._alternatives.moved()
-                for index in left_alone:
+            open_ones = [index for index, opened in enumerate(self._opened) if not opened.breaker.lets_through]
+            while any(self._opened[index].breaker.retry_at < self._until for index in open_ones):
+                await self._alternatives.wait_breaker_change()
+                for index in open_ones:
                     if self._opened[index].breaker.lets_through:
                         self._use(index)
                         self._again = 0
@@ -280,19 +291,19 @@ class Attempts(Generic[AnyOpened]):
         finally:
             del error
 
-    def pass_over(self) -> None:
-        """Goes on to the next without blaming the current one; afterwards there may be none."""
+    def skip(self) -> None:
+        """Goes on to the next component without blaming the current one; afterwards there may be none."""
         assert self._index is not None  # noqa: S101
         self._tried.add(self._index)
         self._again = self._retries
         self._use(self._next())
 
     def _next(self, besides: int | None = None) -> int | None:
-        """The best that is left: one that works, else one that has refused what this call asks, else one on trial."""
+        """The index of the component to try next: one that works, else one that has refused, else one after a probe."""
         left = [index for index in range(len(self._opened)) if index not in self._tried and index != besides]
         free = [index for index in left if self._opened[index].breaker.lets_through]
         willing = [index for index in free if not self._alternatives.is_refusing(index)]
-        # A probe found those working; that a call has still to find so too is no reason to do without.
+        # A probe has closed these breakers. That a call's trial is still running is no reason to do without them.
         probed = [index for index in left if self._opened[index].breaker.state == "closed"]
         return next(iter(willing or free or probed), None)
 

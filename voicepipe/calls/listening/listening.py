@@ -208,7 +208,7 @@ class Listening:
                 session = RecogniserSession(self._audio, attempts, budgets, self._listen, pass_on)
                 error = await self._hold(session, on_recogniser)
                 if doubted:
-                    attempts.pass_over()
+                    attempts.skip()
                 elif error is None:
                     attempts.prefer()
                 else:
