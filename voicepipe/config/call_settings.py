@@ -17,14 +17,14 @@ from voicepipe.text.backchannel_phrases import BACKCHANNELS
 
 @frozen
 class KeyAction:
-    """What a menu key does: one of these."""
+    """The action of a menu key: exactly one of these."""
 
     say: str | None = None
-    """Says this."""
+    """A text that is said."""
     transfer: str | None = None
-    """Hands the caller to that number or extension."""
+    """A number or extension that the caller is transferred to."""
     hang_up: bool = False
-    """Says goodbye and ends the call."""
+    """Whether `limits.goodbye` is said and the call ended."""
 
     def __attrs_post_init__(self) -> None:
         if (self.say is not None) + (self.transfer is not None) + self.hang_up != 1:
@@ -33,163 +33,167 @@ class KeyAction:
 
 @frozen
 class BargeInSettings:
-    """When the caller's speech stops the reply."""
+    """Barge-in: when the caller's speech stops a reply."""
 
     enabled: bool = True
-    """Whether it can at all."""
+    """Whether speech can stop a reply at all."""
     min_speech_ms: int = field(default=160, validator=ge(20))
-    """How long the caller must speak, in ms of audio."""
+    """How long the caller must speak to stop a reply, in ms of audio."""
     min_words: int = field(default=0, validator=ge(0))
-    """How many words the recogniser must have heard besides; 0: speech is enough."""
+    """How many words must have been recognised besides; 0: speech is enough."""
     protect_ms: int = field(default=0, validator=ge(0))
-    """How much of a reply is heard before it can be interrupted, in ms."""
+    """How much of a reply is heard before speech can stop it, in ms."""
     resume_ms: int = field(default=1200, validator=ge(0))
-    """Speech that brings no words within this time, in ms, was none: the reply goes on where it stopped. 0: it ends."""
+    """How long words are waited for when speech has stopped a reply, in ms; if none come, the reply goes on where it
+    stopped. 0: speech ends the reply for good."""
     backchannels: tuple[str, ...] = BACKCHANNELS
-    """What doesn't interrupt, however often it is said in a row: the caller is only listening. When nothing is being
-    said these are answers like any."""
+    """Words that don't interrupt a reply, however often they are said in a row: they only show that the caller listens.
+    While nothing is being said they are answers like any other."""
 
 
 @frozen
 class EndpointingSettings:
-    """How the words change the silence that ends the caller's turn."""
+    """Endpointing: how the caller's words change the silence that ends a turn."""
 
     complete_ms: int = field(default=400, validator=ge(100))
-    """After a finished sentence, in ms, if that is less than `end_of_turn_ms`; recognisers that write no marks never
-    tell."""
+    """Silence after a finished sentence, in ms, if that is less than `end_of_turn_ms`; a recogniser must write full stops
+    for a sentence to be known as finished."""
     unfinished_ms: int = field(default=1200, validator=ge(100))
-    """After words that go on ("um", "and", "to the"), in ms, if that is more."""
+    """Silence after words that go on ("um", "and", "to the"), in ms, if that is more than `end_of_turn_ms`."""
     digits_ms: int = field(default=1500, validator=ge(100))
-    """While a number is read out, a name spelled or an address dictated, in ms, if that is more."""
+    """Silence while a number is read out, a name spelled or an address dictated, in ms, if that is more than
+    `end_of_turn_ms`."""
 
 
 @frozen
 class DtmfSettings:
-    """What keys are for."""
+    """Keys that the caller presses: one by one, or as numbers."""
 
     gap_ms: int = field(default=0, validator=ge(0))
-    """How long to wait for the next key of a number, in ms; 0: each key is a number of its own."""
+    """How long the next key of a number is waited for, in ms; 0: each key is a number of its own."""
     end_key: str = field(default="#", validator=matches_re(r"[0-9*#A-D]?"))
-    """Ends a number at once and is no part of it, if there is a `gap_ms`; empty: no key does."""
+    """The key that ends a number at once and is no part of it, with a `gap_ms`; empty: no key does."""
 
 
 @frozen
 class TurnsSettings:
-    """How turns are taken."""
+    """Turn-taking: when the caller's turn ends, and what stops a reply."""
 
     end_of_turn_ms: int = field(default=600, validator=ge(100))
-    """Silence that ends the caller's turn, in ms, unless the words tell more."""
+    """Silence that ends the caller's turn, in ms, unless `endpointing` has another for the words."""
     endpointing: EndpointingSettings = EndpointingSettings()
-    """How the words change that."""
+    """How the words change that silence."""
     preemptive: bool = False
-    """Whether the model may begin a reply before the words are final: when the caller pauses, or when the recogniser
-    guesses an end of the turn, if it does (`eager_eot_threshold`). The reply is thrown away if the words change; that
+    """Whether the model begins a reply before the words are final: when the caller pauses, or when the recogniser
+    guesses an end of the turn, if it does so (`eager_eot_threshold`). The reply is thrown away if the words change. This
     saves time and costs requests."""
     hang_up_phrases: tuple[str, ...] = ()
-    """What the caller may say to end the call, instead of an answer to it."""
+    """Phrases by which the caller ends the call: they are answered with `limits.goodbye`, not by the model."""
     dtmf: DtmfSettings = DtmfSettings()
-    """What keys are for."""
+    """Whether keys are taken one by one or as numbers."""
     barge_in: BargeInSettings = BargeInSettings()
-    """When the caller's speech stops the reply."""
+    """When the caller's speech stops a reply."""
     echo_guard: bool = True
-    """Whether what comes in is compared with what the agent says, so that the agent's own voice, come back over the
-    line, is neither an interruption nor words."""
+    """Whether the audio that comes in is compared with what the agent says, so that the agent's own voice, coming back
+    over the line, is neither an interruption nor words."""
 
 
 @frozen
 class SpeechToTextBudgets:
-    """What speech-to-text may take. What was said meanwhile is kept, and replayed to the next alternative."""
+    """Time limits of speech-to-text. What is said meanwhile is kept, and replayed to the next alternative."""
 
     connect_ms: int = field(default=3000, validator=ge(50))
-    """Until a stream is open, in ms."""
+    """Time until a stream is open, in ms."""
     first_transcript_ms: int = field(default=1500, validator=ge(50))
-    """Until the words are there for good, from when they were asked for at the end of the caller's turn, in ms."""
+    """Time until a final transcript comes that was asked for at the end of the caller's turn, in ms."""
 
 
 @frozen
 class LanguageModelBudgets:
-    """What the language model may take."""
+    """Time limits of the language model."""
 
     first_token_ms: int = field(default=4000, validator=ge(50))
-    """Until the first word of a reply (or a tool call), connecting included, in ms."""
+    """Time until the first word of a reply (or a tool call), connecting included, in ms."""
     gap_ms: int = field(default=3000, validator=ge(50))
-    """Between two pieces of a reply, in ms."""
+    """Time between two pieces of a reply, in ms."""
 
 
 @frozen
 class TextToSpeechBudgets:
-    """What text-to-speech may take."""
+    """Time limits of text-to-speech."""
 
     connect_ms: int = field(default=3000, validator=ge(50))
-    """Until a stream is open, in ms."""
+    """Time until a stream is open, in ms."""
     first_audio_ms: int = field(default=2000, validator=ge(50))
-    """Until the first audio of a text that was sent, in ms."""
+    """Time until the first audio of a text that was sent, in ms."""
     gap_ms: int = field(default=2000, validator=ge(50))
-    """Between two pieces of speech while more is due, in ms; also what all waiting within a sentence may come to."""
+    """Time between two pieces of speech while more is due, in ms; also the most that all pauses within a sentence may
+    come to."""
 
 
 @frozen
 class BudgetsSettings:
-    """How long components may take before something useful comes; then the next alternative gets its turn.
+    """How long a component may take before something useful comes; then the next alternative is asked.
 
-    If none is left, one that is being opened or tried again is waited for as long as connecting may take.
+    If none is left, a component that is being opened or tried again is waited for as long as connecting may take.
     """
 
     stt: SpeechToTextBudgets = SpeechToTextBudgets()
-    """Speech-to-text."""
+    """Time limits of speech-to-text."""
     llm: LanguageModelBudgets = LanguageModelBudgets()
-    """The language model."""
+    """Time limits of the language model."""
     tts: TextToSpeechBudgets = TextToSpeechBudgets()
-    """Text-to-speech."""
+    """Time limits of text-to-speech."""
 
 
 @frozen
 class StreamingSettings:
-    """How audio is streamed."""
+    """How speech is written to the line."""
 
     lead_ms: int = field(default=40, validator=ge(0))
-    """How far ahead of real time speech is written, in ms. It can't be recalled, so it bounds barge-in."""
+    """How far ahead of real time speech is written, in ms. What is written is heard, whatever interrupts it."""
 
 
 @frozen
 class LimitsSettings:
-    """What no call may exceed."""
+    """Limits of every call, and what is said at them."""
 
     max_call_minutes: float = field(default=60.0, validator=gt(0))
     """How long a call may last; then `goodbye` is said and it ends."""
     idle_prompt_s: float = field(default=10.0, validator=gt(0))
     """Silence after which the language model is asked to say something (its trigger is `Silence`), in s."""
     idle_prompts: int = field(default=2, validator=ge(0))
-    """How many of those in a row; after the next such silence, `goodbye` is said and the call ends."""
+    """How many such prompts in a row; after the next silence, `goodbye` is said and the call ends."""
     no_audio_s: float = field(default=30.0, validator=gt(0))
-    """How long the transport may deliver nothing at all before the call is given up, in s."""
+    """How long the transport may deliver no audio at all before the call is ended, in s."""
     warning_s: float = field(default=0.0, validator=ge(0))
-    """How long before the end of the longest call the caller is told, in s; 0: not at all."""
+    """How long before `max_call_minutes` are over `warning` is said, in s; 0: it is not said."""
     warning: str = "We have to finish in a moment."
-    """What is said then."""
+    """The text that is said `warning_s` before the end of the longest call."""
     goodbye: str = "Goodbye."
-    """What is said when a limit, or one of `hang_up_phrases`, ends the call."""
+    """The text that is said when a limit, or one of `hang_up_phrases`, ends the call."""
 
 
 @frozen
 class TransferTo:
-    """Somebody else takes the call."""
+    """A transfer: somebody else takes the call."""
 
     transfer: str
-    """The number or extension; over AudioSocket the dialplan decides, and this is in the call's record."""
+    """The number or extension. Over AudioSocket the dialplan decides where the call goes, and this is in its record."""
 
 
 @frozen
 class OnFailure:
-    """What is done when a component fails, rung by rung: try it again, the next alternative, an apology, the end."""
+    """What follows a failure of a component, in this order: a retry, the next alternative, an apology, the call's end."""
 
     say: str = "I'm sorry, something went wrong."
-    """The apology."""
+    """The apology: the text that is said when a role has no alternative left."""
     then: Literal["dialplan", "hang_up"] | TransferTo = "dialplan"
-    """`dialplan`: back to the telephone system's own plan; `hang_up`; or `{transfer: ...}`."""
+    """How the call ends then. `dialplan`: it goes back to the telephone system's dialplan; `hang_up`; or
+    `{transfer: ...}`."""
     retries: int = field(default=1, validator=ge(0))
-    """How often a failed component is tried again, at once, before the next alternative: only if the failure was quick
-    and may pass. One that used up its budget, or asked to be left alone, is not."""
+    """How often a failed component is tried again, at once, before the next alternative. Only a failure that was quick
+    and may pass is tried again, none that used up its budget or asked for a wait."""
     second_opinion_ms: int = field(default=400, validator=ge(0))
     """From how much voice on, in ms, a recogniser that returns no words is doubted: the next in its list is given the
     same audio, once, and the first has failed if that one finds words. 0: it is always believed."""

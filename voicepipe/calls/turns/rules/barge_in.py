@@ -24,7 +24,7 @@ HASTY_S = 1.5
 
 @rule(events.SpeechSustained, "speaking")
 def pause_reply(state: TurnState, _event: events.SpeechSustained, now: float) -> None:
-    """The reply is paused, until words say whether it is over; it may be protected, or wait for `min_words`."""
+    """The reply is paused until words say whether it is over, unless it is protected or waits for `min_words`."""
     barge_in = state.turns.barge_in
     if not barge_in.enabled or barge_in.min_words or events.ProtectionOver in state.timers:
         return
@@ -45,7 +45,7 @@ def end_protection(state: TurnState, _event: events.ProtectionOver, now: float) 
 
 @rule(events.Partial, "speaking")
 def interrupt_by_partial(state: TurnState, event: events.Partial, now: float) -> None:
-    """`min_words` of them end the reply, and so do words for which it was resumed too early."""
+    """The words end the reply if there are `min_words` of them, or if it was resumed before they came."""
     if (state.caller_speaks or state.resumed_before_final) and _are_enough(state, event.text, so_far=True):
         interrupt(state, now)
 

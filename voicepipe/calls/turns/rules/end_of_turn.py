@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @rule(events.SpeechBegan, "listening", "endpointing")
 def begin_turn(state: TurnState, _event: events.SpeechBegan, now: float) -> None:
-    """The caller speaks, or goes on; keys that wait for a final are replied to without what is said after them."""
+    """The caller speaks, or goes on; keys that wait for a final are replied to at once."""
     discard(state)
     if state.digits_awaiting_final is not None:
         reply_to_waiting_digits(state)
@@ -39,7 +39,7 @@ def begin_turn(state: TurnState, _event: events.SpeechBegan, now: float) -> None
 
 @rule(events.Partial, "user_speaking")
 def hear_new_words(state: TurnState, _event: events.Partial, now: float) -> None:
-    """If the words are new, the speech is no noise, and the caller is not idle."""
+    """New words start the wait for `idle_prompt_s` anew; a noise brings none."""
     if state.partial_has_changed:
         start_idle_timer(state, now)
         discard_if_outdated(state)
@@ -80,7 +80,7 @@ def begin_turn_by_words(state: TurnState, event: events.Final, now: float) -> No
 
 @rule(events.EndOfTurnDue, "endpointing")
 def end_turn_by_silence(state: TurnState, _event: events.EndOfTurnDue, now: float) -> None:
-    """The caller has finished: a reply is requested, once the recogniser has given the final of the last words."""
+    """The caller has finished: a reply is requested, after the final of the last words if that is still out."""
     if finals_cover_speech(state):
         reply_to_caller(state, now)
     else:
@@ -100,21 +100,21 @@ def end_turn_by_final(state: TurnState, event: events.Final, now: float) -> None
 
 @rule(events.FinalOverdue, "endpointing")
 def give_up_on_final(state: TurnState, _event: events.FinalOverdue, _now: float) -> None:
-    """The recogniser has failed, and the next alternative is asked; keys are replied to without it."""
+    """The recogniser has failed and the next alternative is opened; keys are replied to without it."""
     state.actions.append(actions.GiveUpOnFinal())
     reply_to_waiting_digits(state)
 
 
 @rule(events.RecogniserLost, "endpointing")
 def stop_awaiting_final(state: TurnState, _event: events.RecogniserLost, _now: float) -> None:
-    """Its final will not come: the next recogniser's is waited for; keys are replied to without it."""
+    """No final is waited for until an alternative listens; keys are replied to without it."""
     state.timers.pop(events.FinalOverdue, None)
     reply_to_waiting_digits(state)
 
 
 @rule(events.RecogniserFound, "endpointing")
 def await_final_anew(state: TurnState, _event: events.RecogniserFound, now: float) -> None:
-    """If a final is waited for, this recogniser has been asked for it, and has as long as the first had."""
+    """The wait for a final begins anew, if there was one: the new recogniser has been asked for it."""
     if state.awaits_final:
         state.timers[events.FinalOverdue] = now + state.final_s
 

@@ -49,7 +49,7 @@ def greet(state: TurnState, event: events.Answered, now: float) -> None:
 
 @rule(events.ReplyAudible, "thinking")
 def begin_speaking(state: TurnState, _event: events.ReplyAudible, now: float) -> None:
-    """What the reply replies to is answered, and can't be retracted any more."""
+    """The reply is heard: it can't be retracted any more."""
     state.unanswered.commit()
     state.resumed_before_final = False
     state.speech_sustained &= state.caller_speaks

@@ -20,7 +20,7 @@ def stop_idle_timer(state: TurnState, _event: events.ToolsBegan, _now: float) ->
 
 @rule(events.ToolsEnded, "listening")
 def reply_to_results(state: TurnState, _event: events.ToolsEnded, now: float) -> None:
-    """A reply to the results is requested; while somebody speaks, they wait for the next reply."""
+    """A reply to the results is requested; in other phases they wait for the next reply."""
     listen(state, now)
 
 
