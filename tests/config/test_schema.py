@@ -140,8 +140,8 @@ def test_descriptions_and_defaults_come_with_it():
     schema = json_schema()
     turns = schema["properties"]["turns"]
     assert turns["properties"]["end_of_turn_ms"]["default"] == 600
-    said = "Silence that ends the caller's turn, in ms, unless the words tell more."
-    assert turns["properties"]["end_of_turn_ms"]["description"] == said
+    description = "Silence that ends the caller's turn, in ms, unless `endpointing` has another for the words."
+    assert turns["properties"]["end_of_turn_ms"]["description"] == description
     espeak = schema["$defs"]["tts-espeak"]
     assert espeak["description"] == "A voice and how it speaks."
     assert espeak["properties"]["voice"]["default"] == "en-us"

@@ -56,8 +56,8 @@ class EndpointingSettings:
     """Endpointing: how the caller's words change the silence that ends a turn."""
 
     complete_ms: int = field(default=400, validator=ge(100))
-    """Silence after a finished sentence, in ms, if that is less than `end_of_turn_ms`; a recogniser must write full stops
-    for a sentence to be known as finished."""
+    """Silence after a finished sentence, in ms, if that is less than `end_of_turn_ms`. It needs a recogniser that
+    writes full stops."""
     unfinished_ms: int = field(default=1200, validator=ge(100))
     """Silence after words that go on ("um", "and", "to the"), in ms, if that is more than `end_of_turn_ms`."""
     digits_ms: int = field(default=1500, validator=ge(100))
@@ -85,8 +85,8 @@ class TurnsSettings:
     """How the words change that silence."""
     preemptive: bool = False
     """Whether the model begins a reply before the words are final: when the caller pauses, or when the recogniser
-    guesses an end of the turn, if it does so (`eager_eot_threshold`). The reply is thrown away if the words change. This
-    saves time and costs requests."""
+    guesses an end of the turn, if it does so (`eager_eot_threshold`). The reply is thrown away if the words change:
+    that saves time and costs requests."""
     hang_up_phrases: tuple[str, ...] = ()
     """Phrases by which the caller ends the call: they are answered with `limits.goodbye`, not by the model."""
     dtmf: DtmfSettings = DtmfSettings()
@@ -184,7 +184,7 @@ class TransferTo:
 
 @frozen
 class OnFailure:
-    """What follows a failure of a component, in this order: a retry, the next alternative, an apology, the call's end."""
+    """What follows a component's failure, in this order: a retry, the next alternative, an apology, the call's end."""
 
     say: str = "I'm sorry, something went wrong."
     """The apology: the text that is said when a role has no alternative left."""
