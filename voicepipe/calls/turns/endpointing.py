@@ -1,8 +1,18 @@
-"""Endpointing: how much silence ends the caller's turn, by what was said so far. Sans-IO.
+"""Endpointing by words: how much silence ends the caller's turn, after what was said so far. Sans-IO.
 
-Somebody who has finished a sentence wants an answer soon; somebody who said "um, and" has not finished; somebody
-who reads out a number, spells a name or dictates an address pauses between its parts. The table of utterances in
-docs/reference/words.md is tested.
+A caller who has finished a sentence wants an answer soon; one who said "um, and" has not finished; one who reads out a
+number, spells a name or dictates an address pauses between its parts. So the words are sorted into five kinds, and
+`silence_ms` takes the first that fits:
+
+1. a number, a spelled name or an address is being read out: `endpointing.digits_ms`, if that is more;
+2. it is announced and has not begun ("my e-mail is"), or a number breaks off: `endpointing.unfinished_ms`, if more;
+3. the last word or mark goes on ("and", a comma): `endpointing.unfinished_ms`, if that is more;
+4. a full stop ends the sentence: `endpointing.complete_ms`, if that is less;
+5. anything else: `end_of_turn_ms`.
+
+Full stops come last, because recognisers write one wherever the caller pauses: after "My number is 4 7." the rest of
+the number comes. `rules/end_of_turn` has the rules that start and end a turn by this silence. The
+table of utterances in docs/reference/words.md is tested.
 """
 
 from __future__ import annotations
@@ -40,7 +50,7 @@ _GOES_ON = {
     "nl": "aan als de dus een en het maar met mijn naar of om omdat op te van voor want in bij",
     "hi": "और या कि लेकिन मगर क्योंकि अगर मेरा मेरी मेरे का की के ने मतलब aur lekin kyunki mera meri",
 }
-"""Words that somebody who has finished hardly ends with, by language."""
+"""Words that hardly ever end a finished sentence, by language."""
 
 _ENDS_ELSEWHERE = frozenset(
     words_in(
@@ -49,7 +59,7 @@ _ENDS_ELSEWHERE = frozenset(
         """
     )
 )
-"""Those that end sentences in another language: they count only where the language is known."""
+"""Words of `_GOES_ON` that end sentences in another language: they count only if the language is known."""
 
 DICTATED = {
     "en": (
@@ -70,7 +80,7 @@ DICTATED = {
     ),
     "hi": ("है", "नाम नंबर नम्बर फोन ईमेल पता कोड पिन"),
 }
-"""What introduces something that is read out, by language: verbs, and what they are said of: `my e-mail is`."""
+"""Words that announce something that is read out, by language: verbs, and the nouns before them: `my e-mail is`."""
 
 _TITLES = frozenset(words_in("mr mrs ms dr prof rev sr sra srta dra hr hrn fr mme mlle sig dott dhr mevr mw डॉ श्री"))
 """A full stop after one of these ends no sentence."""
@@ -82,7 +92,7 @@ _NO_INTRODUCTION = frozenset(
         """
     )
 )
-"""What has one of these asks or points, and announces nothing."""
+"""Words of questions and of pointing: a text with one of them announces nothing."""
 
 _FINISHED = re.compile(r"[.!?。！？।॥؟۔።][\"'”“’‘»›)\]]*\s*$")  # noqa: RUF001 - full-width marks end sentences too
 _ITS = re.compile(r"\b(?:name|number|e-?mail|address|code|pin)['\N{RIGHT SINGLE QUOTATION MARK}]s\W*$", re.IGNORECASE)
@@ -91,12 +101,12 @@ _TRAILS_OFF = re.compile(r"(?:\.\.\.|…|[,;:،、，-])\s*$")  # noqa: RUF001
 
 
 def silence_ms(text: str, turns: TurnsSettings, language: str | None = None) -> int:
-    """How long the caller must be silent after these words for the turn to be over, in ms.
+    """The silence after which the caller's turn is over, in ms.
 
     Args:
-        text: all that was said so far.
-        turns: what the pipeline wants; words only lengthen or shorten that.
-        language: what the caller speaks, as a BCP 47 tag; None: not known, so words of all languages count.
+        text: everything that the caller has said in this turn.
+        turns: the section `turns`, which has the time for each kind of words.
+        language: the caller's, as a BCP 47 tag; None: not known, so words of all languages count.
 
     """
     endpointing = turns.endpointing
@@ -107,9 +117,9 @@ def silence_ms(text: str, turns: TurnsSettings, language: str | None = None) -> 
     finished = _FINISHED.search(text) is not None
     address = address_at_end(words_of_address(counted, words), finished=finished)
     is_dictated = address == "begun" or is_read_out(words) or has_hidden_digits(text)
-    if is_dictated or (len(said := without_digits(words)) < len(words) and _introduces(text, said)):
+    if is_dictated or (len(before := without_digits(words)) < len(words) and _announces(text, before)):
         return max(turns.end_of_turn_ms, endpointing.digits_ms)
-    if is_number_cut_short(words) or is_lone_letter(words) or _introduces(text, words) or _is_title(text, words):
+    if is_number_cut_short(words) or is_lone_letter(words) or _announces(text, words) or _is_title(text, words):
         return max(turns.end_of_turn_ms, endpointing.unfinished_ms)
     goes_on = address is None and words[-1] in _going_on(base_language(language)) and not _is_capital(text, words)
     if _TRAILS_OFF.search(text) or (goes_on and not finished):
@@ -125,15 +135,15 @@ def _going_on(language: str | None) -> frozenset[str]:
     if language in _GOES_ON:
         return fillers | frozenset(words_in(_GOES_ON[language]))
     known = frozenset(word for words in _GOES_ON.values() for word in words_in(words))
-    return fillers | (known - _ENDS_ELSEWHERE) | frozenset(words_in(" ".join(_GOES_ON[code] for code in _UNIONS)))
+    return fillers | (known - _ENDS_ELSEWHERE) | frozenset(words_in(" ".join(_GOES_ON[code] for code in _ALWAYS)))
 
 
-_UNIONS = ("en", "de", "es", "fr")
-"""Languages whose words count whatever is spoken."""
+_ALWAYS = ("en", "de", "es", "fr")
+"""Languages whose words count even if they end sentences in another, when the language is not known."""
 
 
 def _is_capital(text: str, words: Sequence[str]) -> bool:
-    """Whether the text ends in a letter that names something, not in the same letter as a word: `Group A`."""
+    """Whether the text ends in a letter that names something (`Group A`), not in a word of one letter (`I want a`)."""
     return len(words) > 1 and len(words[-1]) == 1 and _CAPITAL.search(text) is not None and not text.isupper()
 
 
@@ -141,8 +151,8 @@ def _is_title(text: str, words: Sequence[str]) -> bool:
     return words[-1] in _TITLES and text.rstrip().endswith(".") and len(words[-1]) < 5
 
 
-def _introduces(text: str, words: Sequence[str]) -> bool:
-    """Whether the words announce what is to be read out, whatever mark follows: `My e-mail is.` has one."""
+def _announces(text: str, words: Sequence[str]) -> bool:
+    """Whether the words announce something that is read out, even if a full stop follows (`My e-mail is.`)."""
     if words and words[-1] in ARTICLES:
         words = words[:-1]
     if words and words[-1].endswith("s") and _ITS.search(text):
