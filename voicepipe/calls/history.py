@@ -1,8 +1,8 @@
-"""The part of a conversation that a language model is sent: the latest turns, sans-IO.
+"""History: the part of a conversation that a language model is sent, which is its latest turns. Sans-IO.
 
 A conversation is cut between turns, and nowhere else. A tool's result stays with its call, since no API takes one
-without the other, and the turn that is being replied to stays whole, however long it is: the words, the keys, and the
-words after them.
+without the other. The turn that is being replied to stays whole, however long it is: the words, the keys, and the words
+after them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import Message, ReplyRequest, Trigger
 
 MOST_SHORTENINGS = 3
-"""How often a request is sent again because it was too long: half of the conversation, a quarter, the turn alone."""
+"""How often a request that was too long is shortened: to half of the conversation, to a quarter, to the last turn."""
 
 
 def latest(
     messages: Sequence[Message], trigger: Trigger, *, max_chars: float, max_turns: int = 0
 ) -> tuple[Message, ...]:
-    """The latest whole turns of a conversation that keep within limits; the last one even if it does not.
+    """Gives the latest whole turns of a conversation that keep within limits; at least the last one.
 
     Args:
         messages: the conversation.
-        trigger: what is replied to; what belongs to it is kept.
-        max_chars: how many characters.
-        max_turns: how many turns; 0: any number.
+        trigger: what is replied to; all messages that belong to it are kept.
+        max_chars: the most characters, as `chars_of` counts them.
+        max_turns: the most turns; 0: any number.
 
     """
     cuts = _cuts(messages, trigger)
@@ -50,11 +50,14 @@ def latest(
 
 
 def shorter(request: ReplyRequest, shortenings: int) -> ReplyRequest | None:
-    """The request with about half of its conversation; after some such, with the last turn alone; None: it is that.
+    """Gives a request with about half of its conversation, and in the end with the last turn alone.
 
     Args:
-        request: which was too long.
+        request: the request, which was too long.
         shortenings: how often it was shortened before.
+
+    Returns:
+        The shorter request; None: it can't be any shorter.
 
     """
     size = sum(map(chars_of, request.messages))
@@ -66,13 +69,16 @@ def shorter(request: ReplyRequest, shortenings: int) -> ReplyRequest | None:
 
 
 def chars_of(message: Message) -> int:
-    """How much a message is: its text, and what tools were called with."""
+    """Counts the characters of a message: its text, and the names and arguments of its tool calls."""
     called = (len(call.name) + len(json.dumps(dict(call.arguments), default=str)) for call in message.tool_calls)
     return len(message.text) + sum(called)
 
 
 def _cuts(messages: Sequence[Message], trigger: Trigger) -> list[int]:
-    """Where the conversation may begin, rising: at a turn that leaves no result without its call, nor what is asked."""
+    """Gives the indexes at which the conversation may begin, rising.
+
+    That is at the beginning of a turn, if no result is left without its call and all that is replied to is kept.
+    """
     calls = {call.id: index for index, message in enumerate(messages) for call in message.tool_calls}
     kept = _kept_from(messages, trigger, calls)
     barred: set[int] = set()
@@ -83,7 +89,7 @@ def _cuts(messages: Sequence[Message], trigger: Trigger) -> list[int]:
 
 
 def _begins_turn(messages: Sequence[Message], index: int) -> bool:
-    """Whether a turn begins there: the caller speaks or presses keys, or the agent speaks without that.
+    """Whether a turn begins at that message: the caller speaks or presses keys, or the agent speaks without that.
 
     Several messages of the caller in a row are one turn: words and the keys after them get one reply.
     """
@@ -92,7 +98,7 @@ def _begins_turn(messages: Sequence[Message], index: int) -> bool:
 
 
 def _kept_from(messages: Sequence[Message], trigger: Trigger, calls: dict[str, int]) -> int:
-    """The index of the first message that has to be sent; -1: there is none at all."""
+    """Gives the index of the first message that has to be sent; -1 if there is no message."""
     last = len(messages) - 1
     if isinstance(trigger, Utterance | Dtmf | ToolResults):
         last = max((index for index, message in enumerate(messages) if message.role == "caller"), default=last)
