@@ -23,7 +23,7 @@ from voicepipe.calls.events import (
 from voicepipe.calls.failover import Alternatives
 from voicepipe.calls.listening.echo import EchoGuard
 from voicepipe.calls.listening.listening import Listening
-from voicepipe.calls.observing import Telling
+from voicepipe.calls.observing import EventEmitter
 from voicepipe.calls.recording import RecordedTransport, recording_path
 from voicepipe.calls.replies.composing import Composer
 from voicepipe.calls.replies.playout import Playout
@@ -81,7 +81,7 @@ class Call:
             path = recording_path(directory, self.info.call_id)
             transport = self._recording = RecordedTransport(transport, path, settings.recording.readable_by)
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
-        self._tell = Telling(self.info.call_id, observer, pipeline.reports)
+        self._emit = EventEmitter(self.info.call_id, observer, pipeline.reports)
         self._tasks = CallTasks(nursery, self._end)
         self._last_audio = trio.current_time()
         final_ms = settings.budgets.stt.first_transcript_ms
@@ -91,8 +91,8 @@ class Call:
         sustained_ms, opinion_ms = settings.turns.barge_in.min_speech_ms, settings.on_failure.second_opinion_ms
         heard = transport.audio, sustained_ms, self._on_edge, self._echo
         self._listening = Listening(*heard, second_opinion_ms=opinion_ms)
-        retries, tell = settings.on_failure.retries, (self._component_failed, self._failed_over)
-        self._stts = Alternatives("stt", pipeline.role("stt"), retries, *tell)
+        retries, reports = settings.on_failure.retries, (self._component_failed, self._failed_over)
+        self._stts = Alternatives("stt", pipeline.role("stt"), retries, *reports)
         played = self._echo.played if self._echo is not None else None
         pace = pipeline.clock.ticker, settings.streaming.lead_ms
         playout = Playout(transport, *pace, self._tasks, failed=self.fail, on_written=played)
@@ -103,12 +103,12 @@ class Call:
             context=ToolContext(self.info.call_id, self.info),
             conversation=conversation,
             tasks=self._tasks,
-            tell=self._tell,
+            emit=self._emit,
             happened=self._happened,
             refused=self._tool_refused,
         )
-        self._llms = Alternatives("llm", pipeline.role("llm"), retries, *tell)
-        self._ttss = Alternatives("tts", pipeline.role("tts"), retries, *tell)
+        self._llms = Alternatives("llm", pipeline.role("llm"), retries, *reports)
+        self._ttss = Alternatives("tts", pipeline.role("tts"), retries, *reports)
         known, budgets = (conversation.states, conversation.fits), settings.budgets
         composer = Composer(self._llms, *known, budgets.llm, settings.speech)
         speaker = Speaker(composer, self._ttss, budgets.tts, playout)
@@ -118,7 +118,7 @@ class Call:
             playout=playout,
             listening=self._listening,
             tasks=self._tasks,
-            tell=self._tell,
+            emit=self._emit,
             happened=self._happened,
             failed=self._failed,
             tools=self._tools,
@@ -157,7 +157,7 @@ class Call:
         A defect does, and what the transport raises besides `TransportError`; that has ended this call, and no other.
         """
         pipeline = self._pipeline
-        self._tell(
+        self._emit(
             CallBegan,
             info=self.info,
             set=pipeline.set,
@@ -213,7 +213,7 @@ class Call:
 
     def dtmf(self, digit: str) -> None:
         """Takes a key that the caller pressed."""
-        self._tell(DtmfReceived, digit=digit)
+        self._emit(DtmfReceived, digit=digit)
         self._happened(turns.KeyPressed(digit))
 
     def heard(self, mark: int) -> None:
@@ -316,12 +316,12 @@ class Call:
             speaking = self._turns.phase == "speaking"
             self._happened(turns.SpeechSustained())
             interrupts = speaking and self._turns.phase in {"interrupted", "user_speaking"}
-            self._tell(SpeechDetected, interrupts=interrupts)
+            self._emit(SpeechDetected, interrupts=interrupts)
 
     def _on_transcript(self, event: TranscriptEvent) -> None:
         if isinstance(event, Transcript):
             if event.text:
-                self._tell(Transcribed, text=event.text, final=event.final)
+                self._emit(Transcribed, text=event.text, final=event.final)
             if not event.final:
                 self._happened(turns.Partial(event.text))
                 return
@@ -339,11 +339,11 @@ class Call:
 
     def _component_failed(self, role: Role, error: ComponentError) -> None:
         if self._ending is None:
-            self._tell(ComponentFailed, role=role, error=error)
+            self._emit(ComponentFailed, role=role, error=error)
 
     def _recording_failed(self, reason: str) -> None:
         if self._recording is not None:
-            self._tell(RecordingFailed, path=str(self._recording.path), reason=reason)
+            self._emit(RecordingFailed, path=str(self._recording.path), reason=reason)
 
     def _tool_refused(self, error: ComponentError) -> None:
         error.component, error.role = self._llms.first.label.name, "llm"
@@ -351,7 +351,7 @@ class Call:
 
     def _failed_over(self, role: Role, rung: Rung, component: str) -> None:
         if self._ending is None:
-            self._tell(FailedOver, role=role, rung=rung, component=component)
+            self._emit(FailedOver, role=role, rung=rung, component=component)
 
     def _failed(self, error: ComponentError) -> None:
         """A role has nothing left that works."""
@@ -371,9 +371,9 @@ class Call:
         self._replies.end(self._turns.take_unanswered())
         self._nursery.cancel_scope.cancel()
         ending = self._ending = self._ending or Ending("cancelled")
-        turns_held, at_s = self._replies.count, self._tell.at_s
-        self._tell(CallEnded, outcome=ending.outcome, turns=turns_held, detail=ending.detail)
-        self._tell.end()  # the transport may still deliver something; this was the last event
+        turns_held, at_s = self._replies.count, self._emit.at_s
+        self._emit(CallEnded, outcome=ending.outcome, turns=turns_held, detail=ending.detail)
+        self._emit.end()  # the transport may still deliver something; this was the last event
         # These know the call: if it knew them still, it would stay until the garbage collector comes.
         self._listening.stop_reporting_edges()
         self._tasks.detach()

@@ -1,4 +1,4 @@
-"""Telling a call's observer what happens, with the call's name and the time in it. It never raises."""
+"""Reports the events of a call to its observer, each with the call's name and the time in it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from voicepipe.components.observers import ObserverReports
 
 
-class Telling:
-    """Makes events and gives them to the observer; without one they are not even made.
+class EventEmitter:
+    """Makes events and gives them to the observer; without an observer, none is made. It never raises.
 
     Args:
-        call_id: what they all bear.
-        observer: who is told.
-        reports: where it is said what the observer raises.
+        call_id: the call's name, which every event bears.
+        observer: gets the events; None: nobody does.
+        reports: logs what the observer raises.
 
     """
 
@@ -34,10 +34,16 @@ class Telling:
         return trio.current_time() - self._began
 
     def __call__(self, event: Callable[..., CallEvent], **fields: Any) -> None:
-        """Tells of an event of that class, with these fields besides `call_id` and `at_s`."""
+        """Reports an event.
+
+        Args:
+            event: its class.
+            fields: its fields besides `call_id` and `at_s`.
+
+        """
         if self._observer is not None:
             self._observer(event(call_id=self._call_id, at_s=self.at_s, **fields))
 
     def end(self) -> None:
-        """That was the last event."""
+        """Reports no more events: the last one was."""
         self._observer = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
     from voicepipe.calls.conversation import Conversation
     from voicepipe.calls.listening.listening import Listening
-    from voicepipe.calls.observing import Telling
+    from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.replies.playout import Playout
     from voicepipe.calls.replies.speaking import Speaker
     from voicepipe.calls.tasks import Tasks
@@ -43,7 +43,7 @@ class Replies:
         playout: where the speech goes.
         listening: learns what the caller is likely to say next.
         tasks: the call's; a reply is one of them, in one cancel scope.
-        tell: the observer.
+        emit: reports events to the observer.
         happened: turn-taking.
         failed: told when a reply could not be made.
         tools: runs the tools that replies call.
@@ -58,13 +58,13 @@ class Replies:
         playout: Playout,
         listening: Listening,
         tasks: Tasks,
-        tell: Telling,
+        emit: EventEmitter,
         happened: Callable[[Event], None],
         failed: Callable[[ComponentError], None],
         tools: ToolRuns,
     ) -> None:
         self._speaker, self._conversation, self._playout = speaker, conversation, playout
-        self._listening, self._tasks, self._tell = listening, tasks, tell
+        self._listening, self._tasks, self._emit = listening, tasks, emit
         self._happened, self._failed, self._tools = happened, failed, tools
         self._current: Turn | None = None
         self.count = 0
@@ -102,7 +102,7 @@ class Replies:
         """Lets the prepared reply be heard."""
         turn = self._current
         if turn is not None and turn.fate.adopted is not None:
-            self._tell(ReplyPrepared, used=True, heard=turn.caller.line[0])
+            self._emit(ReplyPrepared, used=True, heard=turn.caller.line[0])
             # The words are equal for turn-taking, but the recogniser may write them in another way in the end.
             self._conversation.retract()
             self._conversation.caller_said(inputs)
@@ -115,7 +115,7 @@ class Replies:
         """Throws the prepared reply away."""
         turn = self._current
         if turn is not None and turn.fate.is_prepared:
-            self._tell(ReplyPrepared, used=False, heard=turn.caller.line[0])
+            self._emit(ReplyPrepared, used=False, heard=turn.caller.line[0])
             self.cancel(retracted=True)
 
     def pause(self) -> None:
@@ -125,7 +125,7 @@ class Replies:
     def resume(self) -> None:
         """Goes on with the reply where it stopped."""
         if self._current is not None:
-            self._tell(ReplyResumed, turn=self._current.number)
+            self._emit(ReplyResumed, turn=self._current.number)
         self._playout.resume()
 
     def announce(
@@ -225,7 +225,7 @@ class Replies:
         turn = self._current
         if turn is not None:
             turn.fate.audible_at = trio.current_time()
-            self._tell(ReplyStarted, turn=turn.number, response_ms=turn.response_ms)
+            self._emit(ReplyStarted, turn=turn.number, response_ms=turn.response_ms)
             self._commit(turn)
             self._happened(turns.ReplyAudible())
 
@@ -267,7 +267,7 @@ class Replies:
     def _report(self, number: int, caller: CallerSide, **reply: Any) -> None:
         heard, pressed = caller.line
         trigger = caller.trigger_name
-        self._tell(TurnEnded, turn=number, trigger=trigger, heard=heard, pressed=pressed, **reply)
+        self._emit(TurnEnded, turn=number, trigger=trigger, heard=heard, pressed=pressed, **reply)
 
 
 def _spoken_at(trigger: Trigger | None, silent_since: float) -> float | None:

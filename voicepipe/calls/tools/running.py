@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from voicepipe.calls.conversation import Conversation
-    from voicepipe.calls.observing import Telling
+    from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.tools.toolbox import Toolbox
     from voicepipe.calls.turns.events import Event
@@ -90,7 +90,7 @@ class ToolRuns:
         context: which call it is.
         conversation: gets the results.
         tasks: the call's.
-        tell: the observer.
+        emit: reports events to the observer.
         happened: turn-taking.
         refused: told when the model calls a tool that it was not offered.
 
@@ -103,12 +103,12 @@ class ToolRuns:
         context: ToolContext,
         conversation: Conversation,
         tasks: Tasks,
-        tell: Telling,
+        emit: EventEmitter,
         happened: Callable[[Event], None],
         refused: Callable[[ComponentError], None],
     ) -> None:
         self._toolbox, self._context, self._conversation = toolbox, context, conversation
-        self._tasks, self._tell, self._happened, self._refused = tasks, tell, happened, refused
+        self._tasks, self._emit, self._happened, self._refused = tasks, emit, happened, refused
         self._batches: set[_Batch] = set()
         self._last: _Batch | None = None
         self._ids: set[str] = set()
@@ -215,7 +215,7 @@ class ToolRuns:
         try:
             if run.tool is not None:
                 call = run.call
-                self._tell(ToolStarted, tool_call_id=call.id, name=call.name, arguments=call.arguments)
+                self._emit(ToolStarted, tool_call_id=call.id, name=call.name, arguments=call.arguments)
                 outcome = await self._outcome(run, run.tool)
         finally:
             self._end(run, batch, outcome, trio.current_time() - began)
@@ -223,7 +223,7 @@ class ToolRuns:
     def _end(self, run: _Run, batch: _Batch, outcome: _Outcome, seconds: float) -> None:
         call = run.call
         self._conversation.tool_ended(call.id, outcome.result)
-        self._tell(
+        self._emit(
             ToolEnded,
             tool_call_id=call.id,
             name=call.name,
