@@ -61,11 +61,12 @@ HANG_UP_S = 5.0
 
 
 class Call:
-    """One call on one pipeline; made by `open_call`.
+    """Holds one call on one pipeline; made by `open_call`.
 
-    It is also the sink of its transport: what comes in is dealt with synchronously, down to stopping the reply
-    when the caller speaks over it, and so is the end of a timer. Beside `run`, a call has tasks for its recogniser,
-    and for the reply while there is one.
+    It connects the parts: listening and the transport report to turn-taking, and what turn-taking decides is done by
+    listening and replies. It is also the sink of its transport. What comes in is dealt with synchronously, down to
+    stopping the reply when the caller speaks over it, and so is the end of a timer. Beside `run`, a call has a task for
+    its recogniser, one for the reply while there is one, and one for each tool that runs.
     """
 
     def __init__(
@@ -124,27 +125,26 @@ class Call:
             tools=self._tools,
         )
         self._timers = pipeline.clock.timers
-        self._rings_at, self._patience_s = 0.0, settings.limits.no_audio_s
+        self._fires_at, self._patience_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
         self._left = self._failing = False
         self._conversing = trio.CancelScope()
 
     @property
     def call_id(self) -> str:
-        """Unique; the transport's own name for the call is `info.transport_id`."""
+        """The call's unique name; the transport's own name for it is `info.transport_id`."""
         return self.info.call_id
 
     @property
     def ending(self) -> tuple[Outcome, str] | None:
-        """How the call ends and what `CallEnded.detail` will say; None while it is up.
+        """How the call ends, and what `CallEnded.detail` will be; None while it is up.
 
-        It is there before the line is closed; `CallEnded` is told when the tools that have begun have come to their end
-        too.
+        It is set before the line is closed. `CallEnded` is reported when the tools that have begun have ended too.
         """
         return None if self._ending is None else (self._ending.outcome, self._ending.detail)
 
     def drain(self) -> None:
-        """Ends the call politely: after the reply that is on, with the configured goodbye."""
+        """Ends the call politely: after the present reply, with `limits.goodbye`."""
         self._happened(turns.DrainAsked())
 
     def hang_up(self) -> None:
@@ -152,9 +152,11 @@ class Call:
         self._end(Ending("agent_hung_up"))
 
     async def run(self) -> CallEnded:
-        """Holds the conversation until the call is over, however that comes; failures of components don't raise.
+        """Holds the conversation until the call is over.
 
-        A defect does, and what the transport raises besides `TransportError`; that has ended this call, and no other.
+        A role that has no component left, or a `TransportError`, ends the call, and `CallEnded.outcome` says so. Any
+        other exception is a defect: it ends this call alone, and is raised when the call is over. Cancelling ends the
+        call too.
         """
         pipeline = self._pipeline
         self._emit(
@@ -217,7 +219,7 @@ class Call:
         self._happened(turns.KeyPressed(digit))
 
     def heard(self, mark: int) -> None:
-        """Takes a transport's word that audio was played; only transports that pace themselves give it."""
+        """Takes notice that the audio before a mark was played; only transports that pace themselves report it."""
 
     def hung_up(self, reason: str) -> None:
         """Takes notice that the caller is gone."""
@@ -228,7 +230,7 @@ class Call:
     async def _converse(self) -> None:
         try:
             await self._transport.run(self)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a call; what the transport raised
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a call; what the transport raised
             self.fail(error)
         else:
             self._end(Ending("caller_hung_up"))
@@ -251,13 +253,13 @@ class Call:
         self._set_timer()
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Ends the call by what was raised in one of its tasks, or on its behalf in a task that all calls share."""
+        """Ends the call for what was raised in one of its tasks, or for it in a task that all calls share."""
         self._tasks.fail(error)
 
     def _set_timer(self) -> None:
         if self._ending is None:
-            self._rings_at = min(self._turns.deadline, self._last_audio + self._patience_s)
-            self._timers.set(self, self._rings_at)
+            self._fires_at = min(self._turns.deadline, self._last_audio + self._patience_s)
+            self._timers.set(self, self._fires_at)
 
     # --- What happens, and what is done about it -----------------------------------------------------------------
 
@@ -272,11 +274,11 @@ class Call:
             if self._ending is not None:
                 return
             self._act(action)
-        if self._turns.deadline < self._rings_at:
+        if self._turns.deadline < self._fires_at:
             self._set_timer()
 
     def _act(self, action: Action) -> None:  # noqa: C901 - a case for each action
-        """Does what turn-taking has decided."""
+        """Carries out what turn-taking has decided."""
         replies, listening = self._replies, self._listening
         match action:
             case actions.Reply(trigger, inputs):
@@ -354,7 +356,7 @@ class Call:
             self._emit(FailedOver, role=role, rung=rung, component=component)
 
     def _failed(self, error: ComponentError) -> None:
-        """A role has nothing left that works."""
+        """Has the apology said: a role has nothing left that works."""
         role = without_frames(error).role or "llm"  # its component may keep it, and with its frames this call
         if self._turns.phase != "closing":
             self._failed_over(role, "apology", "")
@@ -399,15 +401,15 @@ class Call:
 async def open_call(
     pipeline: Pipeline, transport: Transport, *, observer: Callable[[CallEvent], None] | None = None
 ) -> AsyncIterator[Call]:
-    """A call on a pipeline of a pinned snapshot; `await call.run()` holds the conversation.
+    """Opens a call on a pipeline of a pinned snapshot; `await call.run()` holds the conversation.
 
-    Leaving it hangs up, if nobody has.
+    Leaving the context hangs up, if nobody has.
 
     Args:
-        pipeline: from `snapshot.choose(...)`; keep the snapshot pinned until this is left.
+        pipeline: from `snapshot.choose(...)`; keep the snapshot pinned until the context is left.
         transport: where the call's audio comes from and goes to.
-        observer: told everything that happens, synchronously; what it raises is logged once, as
-            "voicepipe.observers", and is nobody else's business.
+        observer: called synchronously with every event. What it raises is logged once, as "voicepipe.observers", and
+            ends nothing.
 
     """
     call: Call | None = None

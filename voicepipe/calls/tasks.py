@@ -1,4 +1,9 @@
-"""The tasks of a call: its nursery, as the parts of the call get it."""
+"""The tasks of a call: its nursery, as the parts of the call get it.
+
+A trio nursery cancels everything in it when a task raises. A call ends in its own way instead: it says goodbye to the
+transport, reports its last turn, and raises the defect afterwards. So an exception of a task becomes the end of the
+call here, and nothing is cancelled by it.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Tasks(Protocol):
-    """Where a part of a call starts tasks; a `trio.Nursery` is one."""
+    """Starts tasks for a part of a call; `trio.Nursery` has this form."""
 
     def start_soon(self, function: Callable[..., Awaitable[object]], /, *args: Any) -> None:
-        """Runs it beside the call, at the longest until the call ends."""
+        """Starts a task, which runs until the call ends at the longest."""
 
 
 class CallTasks:
-    """Tasks whose exceptions end the call in its own way, and not by cancelling it.
+    """Starts tasks whose exceptions end the call in its own way, and not by cancelling it.
 
     Args:
         nursery: the call's.
-        end: ends the call.
+        end: called to end the call.
 
     """
 
@@ -35,11 +40,11 @@ class CallTasks:
         self._defect: Exception | None = None
 
     def start_soon(self, function: Callable[..., Awaitable[object]], /, *args: Any) -> None:
-        """Runs it beside the call, at the longest until the call ends."""
+        """Starts a task, which runs until the call ends at the longest."""
         self._nursery.start_soon(self._run, function, args, name=function)
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Ends the call by what a task raised, or what was raised on its behalf in a task that all calls share."""
+        """Ends the call for what a task raised, or what was raised for it in a task that all calls share."""
         if isinstance(error, TransportError):
             self._end(Ending("failed", str(error)))
             return
@@ -47,7 +52,7 @@ class CallTasks:
         self._end(Ending("failed", f"{type(self._defect).__name__}: {self._defect}"))
 
     def raise_defect(self) -> None:
-        """Raises, once the call is over, the first of those that were no `TransportError`."""
+        """Raises the first exception that ended the call and was no `TransportError`; for when the call is over."""
         defect, self._defect = self._defect, None
         try:
             if defect is not None:
@@ -56,13 +61,13 @@ class CallTasks:
             del defect  # else it would hold itself, and the call, by its own traceback
 
     def detach(self) -> None:
-        """Knows the call no more: otherwise the two would stay until the garbage collector comes."""
+        """Forgets the call: otherwise the two would stay until the garbage collector comes."""
         self._end = _ignore
 
     async def _run(self, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         try:
             await function(*args)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a call
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a call
             self.fail(error)
 
 

@@ -260,7 +260,7 @@ class Replies:
         self._current = None
         said = turn.sound.heard(self._playout.played_ms)
         self._conversation.agent_said(said, interrupted=not whole, tool_calls=turn.fate.called.calls)
-        self._tools.heard()
+        self._tools.reply_ended()
         became = {"interrupted": by_caller, "response_ms": turn.response_ms, "timings": turn.timings}
         self._report(turn.number, turn.caller, said=said, **became)
 

@@ -20,11 +20,11 @@ from attrs import define, field, frozen
 from voicepipe.calls.events import Timings
 from voicepipe.calls.replies.reply_sound import ReplySound
 from voicepipe.calls.replies.reply_text import ReplyText
-from voicepipe.calls.tools.running import Called
+from voicepipe.calls.tools.running import CalledTools
 from voicepipe.calls.turns.events import CallerInput
 from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolResults, Trigger, Utterance
 
-NOTHING_CALLED = Called()
+NO_TOOLS_CALLED = CalledTools()
 
 TRIGGER_NAMES: dict[type[Any], Any] = {
     CallStarted: "call_started",
@@ -77,7 +77,7 @@ class Fate:
     """When its first audio was written, on trio's clock; None: it has not been."""
     committed: bool = False
     """Whether the model's state was kept, and the tools that it calls have begun."""
-    called: Called = NOTHING_CALLED
+    called: CalledTools = NO_TOOLS_CALLED
     """The tools that have begun."""
 
     @property

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from voicepipe.transports.protocol import Transport
 
 KEYS = "0123456789*#ABCD"
-"""What a telephone has."""
+"""The keys of a telephone."""
 
 MOST_KEYS = 32
-"""How many keys are pressed at a time: more are no number of anything."""
+"""The most keys that are pressed at a time: no number has more."""
 
 
 @frozen
@@ -28,13 +28,13 @@ class EndingTool:
     """A tool that ends the call when the reply that called it has been heard."""
 
     tool: Tool
-    """As the model sees it."""
+    """The tool as the model sees it."""
     needs: frozenset[Capability]
-    """What the transport must be able to do."""
+    """The capabilities that the transport must have."""
     ending: Callable[[Mapping[str, Any]], Ending]
-    """How the call ends, by the arguments."""
+    """Gives how the call ends, from the arguments."""
     check: Callable[[Mapping[str, Any]], str] = lambda _arguments: ""
-    """Says what is wrong with the arguments; empty: nothing."""
+    """Gives what is wrong with the arguments; empty: nothing."""
 
 
 def _target_of(arguments: Mapping[str, Any]) -> str:
@@ -67,7 +67,7 @@ ENDING_TOOLS: dict[str, EndingTool] = {
         check=lambda arguments: "" if _target_of(arguments) else "a transfer needs a target: a number or an extension",
     ),
 }
-"""By name."""
+"""The tools that end a call, by name."""
 
 
 def _check_keys(arguments: Mapping[str, Any]) -> str:
@@ -78,7 +78,7 @@ def _check_keys(arguments: Mapping[str, Any]) -> str:
 
 
 def send_dtmf(transport: Transport) -> FunctionTool:
-    """The tool that presses keys on a call, for a transport that can."""
+    """Makes the tool that presses keys on a call; the transport must have the capability `send_dtmf`."""
 
     async def press(arguments: Mapping[str, Any], _context: ToolContext) -> None:
         await transport.send_dtmf(arguments["digits"])

@@ -1,4 +1,13 @@
-"""Running the tools that a model calls: beside the conversation, each to its end."""
+"""Runs the tools that a model calls: beside the conversation, each to its end.
+
+A reply and its tools have different lives. The reply's scope is cancelled when the caller interrupts; a booking that
+has begun must not be. So tools run in the call's nursery, and a reply only begins them, once it counts (`Replies` says
+when that is). The tools that one reply calls are a batch. Its results go to the conversation one by one, and the model
+is asked to reply to them when the last has come.
+
+Three things may end a tool before its time: its own timeout, an interruption if it is declared cancellable, and the end
+of the process. The end of the call is none of them: `finish` waits.
+"""
 
 from __future__ import annotations
 
@@ -27,28 +36,28 @@ if TYPE_CHECKING:
     from voicepipe.tools.functions import ToolContext
 
 CANCELLED = "cancelled: the caller interrupted"
-"""The result of a tool that was."""
+"""The result of a tool that was cancelled."""
 
 GRACE_S = 2.0
-"""How long tools that run may go on, in s, when not the caller ends the call but everything ends."""
+"""How long running tools may go on, in s, when the call is cancelled: the process is ending."""
 
 MOST_REPORTED = 200
-"""Characters of a result that `ToolEnded` reports."""
+"""The most characters of a result that `ToolEnded` reports."""
 
 
 @frozen
-class Called:
-    """What a reply's tool calls came to."""
+class CalledTools:
+    """The tools that a reply called, and began."""
 
     calls: tuple[ToolCall, ...] = ()
-    """Those that get a result."""
+    """The calls that get a result."""
     ending: Ending | None = None
-    """How the call is to end when the reply has been heard; None: it goes on."""
+    """How the call ends when the reply has been heard; None: it goes on."""
 
 
 @define(eq=False)
 class _Run:
-    """One tool at work, or refused."""
+    """One call of a tool: running, or refused."""
 
     call: ToolCall
     tool: FunctionTool | None
@@ -59,7 +68,7 @@ class _Run:
 
 @frozen
 class _Outcome:
-    """What came of it."""
+    """The result of one call of a tool."""
 
     ok: bool
     result: str
@@ -79,20 +88,16 @@ class _Batch:
 
 
 class ToolRuns:
-    """The tools that run in one call.
-
-    They run in the call's nursery, not in the reply's scope: whatever the caller says, a tool that has begun ends,
-    unless it is declared cancellable. A tool begins when its reply counts, which is when the caller hears it or it
-    has ended, and the model has finished it: until then the reply may be retracted, or given by another model.
+    """Runs the tools of one call, in the call's nursery.
 
     Args:
-        toolbox: what may be called.
-        context: which call it is.
+        toolbox: the tools that may be called.
+        context: the call, as functions see it.
         conversation: gets the results.
         tasks: the call's.
         emit: reports events to the observer.
         happened: turn-taking.
-        refused: told when the model calls a tool that it was not offered.
+        refused: called when the model calls a tool that it was not offered.
 
     """
 
@@ -112,19 +117,19 @@ class ToolRuns:
         self._batches: set[_Batch] = set()
         self._last: _Batch | None = None
         self._ids: set[str] = set()
-        self._one_ended: trio.Event | None = None  # somebody waits for that
+        self._progress: trio.Event | None = None  # somebody waits for that
 
     @property
     def running(self) -> bool:
         """Whether any tool has not ended."""
         return bool(self._batches)
 
-    def begin(self, calls: Iterable[ToolCall], offered: Iterable[Tool]) -> Called:
+    def begin(self, calls: Iterable[ToolCall], offered: Iterable[Tool]) -> CalledTools:
         """Begins the tools that a reply calls; the last one that ends the call decides how.
 
         Args:
-            calls: what the model asked for.
-            offered: what it may call in this reply.
+            calls: the tools that the model calls.
+            offered: the tools that it may call in this reply.
 
         """
         ending: Ending | None = None
@@ -144,15 +149,15 @@ class ToolRuns:
                 ending = tool.ending(call.arguments)
         if runs:
             self._start(_Batch(tuple(runs), replied_to=not self._conversation.tools_exhausted))
-        return Called(tuple(run.call for run in runs), ending)
+        return CalledTools(tuple(run.call for run in runs), ending)
 
-    def heard(self) -> None:
-        """The reply that called the last tools is over: from now on the caller waits for them."""
+    def reply_ended(self) -> None:
+        """Takes notice that the reply that called the last tools is over: the caller waits for them from now on."""
         if self._last is not None:
             self._last.heard.set()
 
     def interrupt(self) -> None:
-        """The caller interrupts: what is cancellable is cancelled."""
+        """Cancels the running tools that are declared cancellable: the caller interrupts."""
         for batch in self._batches:
             for run in batch.runs:
                 if run.tool is not None and run.tool.cancellable and run.call.id in batch.left:
@@ -162,7 +167,10 @@ class ToolRuns:
                     self._conversation.tool_ended(run.call.id, CANCELLED)
 
     async def finish(self) -> None:
-        """Waits for what has begun when the call is over, each as long as its own timeout."""
+        """Cancels what is cancellable, and waits for the other tools, each up to its own timeout.
+
+        If this is cancelled, tools may go on for `GRACE_S`, and are cancelled then.
+        """
         self.interrupt()
         try:
             await self._ended()
@@ -179,11 +187,11 @@ class ToolRuns:
 
     async def _ended(self) -> None:
         while self._batches:
-            self._one_ended = trio.Event()
-            await self._one_ended.wait()
+            self._progress = trio.Event()
+            await self._progress.wait()
 
     def _named(self, call: ToolCall) -> ToolCall:
-        """The call with an id that no other of this conversation has: small servers number each reply's from 0."""
+        """Gives the call an id that no other of this conversation has: small servers number each reply's from 0."""
         name, number = call.id, len(self._ids)
         while not name or name in self._ids:
             name, number = f"{call.id or call.name}-{number}", number + 1
@@ -238,12 +246,12 @@ class ToolRuns:
             batch.results[call.id] = outcome.result
         if not batch.left:
             self._batches.discard(batch)
-            if self._one_ended is not None:
-                self._one_ended.set()
+            if self._progress is not None:
+                self._progress.set()
             self._happened(turns.ToolsEnded(batch.results))
 
     async def _outcome(self, run: _Run, tool: FunctionTool) -> _Outcome:
-        """Runs a tool: the edge of somebody else's code."""
+        """Runs a tool, which is somebody else's code: whatever it raises becomes its result."""
         arguments, result = run.call.arguments, ""
         run.scope.shield = not tool.cancellable
         run.scope.deadline = trio.current_time() + tool.timeout_s
@@ -263,11 +271,11 @@ class ToolRuns:
         return _Outcome(ok=False, result=CANCELLED if run.stopped else late)
 
     async def _fill(self, batch: _Batch) -> None:
-        """Says something once, if a tool takes long after its reply has been heard."""
+        """Has the tool's filler said, once, if it still runs so long after its reply has been heard."""
         await batch.heard.wait()
         heard_at = trio.current_time()
         slow = [(run.tool, run.call.id) for run in batch.runs if run.tool is not None and run.tool.filler]
-        for tool, call_id in sorted(slow, key=lambda one: one[0].filler_after_ms):
+        for tool, call_id in sorted(slow, key=lambda tool_and_id: tool_and_id[0].filler_after_ms):
             await trio.sleep_until(heard_at + tool.filler_after_ms / 1000)
             if call_id in batch.left:
                 self._happened(turns.ToolSlow(tool.filler))
@@ -275,7 +283,7 @@ class ToolRuns:
 
 
 def _failed(failure: Exception | SystemExit) -> _Outcome:
-    """A failure that the tool meant says itself what it is; any other is a defect, whose words are for the log."""
+    """Makes the result of a tool that raised: a `ToolError`'s words, or a defect's type, with the rest for the log."""
     first = next(leaves_of(failure))
     if isinstance(first, ToolError):
         return _Outcome(ok=False, result=f"error: {first}", hint=first.hint)

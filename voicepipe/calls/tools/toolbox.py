@@ -1,4 +1,4 @@
-"""The tools of one call: what its pipeline lists, as far as the transport can do it."""
+"""The tools that one call offers to its model: those that its pipeline lists, as far as the transport can do them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Toolbox:
-    """What the model of a call may call.
+    """Holds the tools that the model of a call may call.
 
     Args:
-        names: what the pipeline lists; of others nothing is known here.
-        functions: those that run, by the same names.
-        transport: says what it can do.
+        names: the tools that the pipeline lists. Names that nothing is known of are left out.
+        functions: tools that are functions; those that are not listed are left out.
+        transport: the call's; tools that it can't carry out are left out.
 
     """
 
@@ -39,9 +39,9 @@ class Toolbox:
 
     @property
     def offered(self) -> tuple[Tool, ...]:
-        """As the model sees them, in the pipeline's order."""
-        return tuple(one.tool for one in self._tools.values())
+        """The tools as the model sees them, in the pipeline's order."""
+        return tuple(tool.tool for tool in self._tools.values())
 
     def get(self, name: str) -> EndingTool | FunctionTool | None:
-        """The tool of that name, if it is offered."""
+        """Gives the tool of that name; None: it is not offered."""
         return self._tools.get(name)
