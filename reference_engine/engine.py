@@ -90,16 +90,16 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 logging=logged.of_set,
                 log=log,
             )
-            metrics = Metrics(sets.serving, sets.unfit, lambda: runtime.attempts, records_lost=lambda: records.lost)
-            manager = ServiceManager(sets.serving, unfit=sets.unfit)
+            metrics = Metrics(sets.by_name, lambda: runtime.attempts, records_lost=lambda: records.lost)
+            manager = ServiceManager(sets.by_name)
             collector = Collector()
             shortage = Shortage(log)
-            logged.conceal = partial(conceal_all, sets.serving, current, runtime)
+            logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
             sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
             ended = EndedCalls()
             answering = Answering(
                 current,
-                sets.serving,
+                sets.by_name,
                 sessions,
                 metrics,
                 log,
@@ -150,7 +150,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 tend("records", records.tell, log)
                 tend("reloads", reloading.serve)
                 tend("reload signals", reload_on_signals, hangups, reloading, manager)
-                tend("old versions' deadline", drain_superseded, answering, sets.serving, current)
+                tend("old versions' deadline", drain_superseded, answering, sets.by_name, current)
             stopping.end()
     cut_short = 0 if stopping is None else stopping.ended()
     log.info("engine.stopped", calls_cut_short=cut_short)

@@ -105,7 +105,7 @@ class PipelineSetClosed(VoicepipeError):  # noqa: N818 - like trio.ClosedResourc
 
 
 class UnknownVersion(VoicepipeError):  # noqa: N818 - says what is unknown
-    """A pipeline set has no version of that number, or remembers it no more."""
+    """A pipeline set has no version of that number, remembers it no more, or has no version at all yet."""
 
 
 class CallRefused(VoicepipeError):  # noqa: N818 - a decision, not a fault

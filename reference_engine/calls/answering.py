@@ -112,7 +112,7 @@ class Answering:
         pipelines = self._sets.get(name) if name is not None else None
         if name is None:
             self._refuse(info, f"listener {info.listener!r} was removed from the engine's file", None)
-        elif pipelines is None:
+        elif pipelines is None or pipelines.version is None:
             self._refuse(info, f"pipeline set {name!r} does not serve", name)
         elif most is not None and self._taken >= most:
             self._refuse(info, f"{self._taken} calls are up already, as many as max_calls allows", name)

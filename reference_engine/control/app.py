@@ -114,7 +114,7 @@ class Control:
         sets = [
             bodies.set_body(one.pipelines)
             if one.pipelines is not None
-            else bodies.unfit_set_body(one.name, one.path, one.rejected)
+            else bodies.unopened_set_body(one.name, one.path)
             for one in self.sets
         ]
         removed = [bodies.set_body(pipelines, "removed") for pipelines in self.sets.leaving]
@@ -176,7 +176,7 @@ class Control:
 
     def _told(self, reloaded: Reloaded) -> Response:
         status = HTTPStatus.UNPROCESSABLE_ENTITY if reloaded.rejected else HTTPStatus.OK
-        return JSONAnswer(bodies.reloaded_body(reloaded, self.sets.serving), status)
+        return JSONAnswer(bodies.reloaded_body(reloaded, self.sets.by_name), status)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

@@ -39,14 +39,9 @@ class ServiceManager:
         self,
         sets: Mapping[str, PipelineSet],
         environ: Mapping[str, str] = os.environ,
-        *,
-        unfit: Mapping[str, Rejected] | None = None,
     ) -> None:
-        """Takes the sets whose standing is told, as they are at the time; and where systemd says what it wants.
-
-        `unfit` has those that have never served, and why.
-        """
-        self._sets, self._unfit = sets, {} if unfit is None else unfit
+        """Takes the sets whose standing is told, as they are at the time; and where systemd says what it wants."""
+        self._sets = sets
         self._engine = ""
         address = environ.get("NOTIFY_SOCKET", "")
         # Text that begins with @ is an address in the abstract namespace, which begins with NUL.
@@ -90,7 +85,7 @@ class ServiceManager:
             await trio.sleep(self._watched_us / 2e6)
 
     def _standing(self) -> str:
-        return self._engine + standing(self._sets.values(), self._unfit.values())
+        return self._engine + standing(self._sets.values())
 
     def _tell(self, **fields: str) -> None:
         if not self._address.startswith(("/", "\0")):
@@ -121,13 +116,16 @@ class ServiceManager:
             self._send()
 
 
-def standing(sets: Iterable[PipelineSet], unfit: Iterable[Rejected] = ()) -> str:
+def standing(sets: Iterable[PipelineSet]) -> str:
     """Where sets stand, in a line: the version that serves, and why the last reload did not change that."""
-    return "; ".join((*map(_standing, sets), *(f"{one.set}: never served: {_why(one.problems)}" for one in unfit)))
+    return "; ".join(filter(None, map(_standing, sets)))
 
 
 def _standing(pipelines: PipelineSet) -> str:
-    current, last = pipelines.current, pipelines.last_attempt
+    last = pipelines.last_attempt
+    if pipelines.version is None:
+        return f"{pipelines.name}: never served: {_why(last.problems)}" if isinstance(last, Rejected) else ""
+    current = pipelines.current
     serves = f"version {current.version} serves ({current.config.active_pipeline})"
     if isinstance(last, Rejected):
         return f"{pipelines.name}: reload rejected, {serves}: {_why(last.problems)}"

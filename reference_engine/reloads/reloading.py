@@ -171,7 +171,7 @@ class Reloading:
                 self._sets.add(name, new.pipeline_sets[name])
         for served in self._sets:
             served.move(new.pipeline_sets[served.name])
-        for pipelines in self._sets.serving.values():
+        for pipelines in self._sets.by_name.values():
             pipelines.max_live_versions = new.max_live_versions
         self._watches.turn(new.watch)
         if "last_known_good" in plan.changed:

@@ -46,7 +46,7 @@ def outcome_body(outcome: ReloadOutcome) -> dict[str, Any]:
             return {**said, "outcome": "unchanged", **serves, "degraded": problems_as_data(outcome.degraded)}
         case Rejected():
             errors = problems_as_data(outcome.problems)
-            serving = {"serving_version": outcome.version or None, "digest": outcome.digest, **_rolled_back(outcome)}
+            serving = {"serving_version": outcome.version, "digest": outcome.digest, **_rolled_back(outcome)}
             return {**said, "outcome": "rejected", "reason": outcome.reason, **serving, "errors": errors}
 
 
@@ -70,7 +70,7 @@ def engine_outcome_body(outcome: EngineOutcome) -> dict[str, Any]:
     return {**said, "plan": {name: list(names) for name, names in plan.items()}, "summary": str(outcome.plan)}
 
 
-def reloaded_body(reloaded: Reloaded, serving: Mapping[str, PipelineSet]) -> dict[str, Any]:
+def reloaded_body(reloaded: Reloaded, sets: Mapping[str, PipelineSet]) -> dict[str, Any]:
     """What a reload came to: of a single set its own outcome, else `sets`; `errors` has whatever is wrong anywhere."""
     outcomes = [outcome_body(outcome) for outcome in reloaded.sets]
     body: dict[str, Any] = outcomes[0] if len(outcomes) == 1 else {"sets": outcomes}
@@ -78,16 +78,16 @@ def reloaded_body(reloaded: Reloaded, serving: Mapping[str, PipelineSet]) -> dic
         body["engine"] = engine_outcome_body(reloaded.engine)
     if reloaded.rejected:
         engine = reloaded.engine.problems if reloaded.engine else ()
-        sets = [problem for one in reloaded.sets if isinstance(one, Rejected) for problem in one.problems]
-        body["errors"] = problems_as_data([*engine, *sets])
+        problems = [problem for one in reloaded.sets if isinstance(one, Rejected) for problem in one.problems]
+        body["errors"] = problems_as_data([*engine, *problems])
         if "set" in body:
-            body.setdefault("serving_version", serving_version(serving.get(body["set"])))
+            body.setdefault("serving_version", serving_version(sets.get(body["set"])))
     return body
 
 
 def serving_version(pipelines: PipelineSet | None) -> int | None:
     """The version that the next call gets; None if nothing serves."""
-    return pipelines.current.version if pipelines is not None else None
+    return pipelines.version if pipelines is not None else None
 
 
 def serves_last_known_good(pipelines: PipelineSet) -> bool:
@@ -95,8 +95,26 @@ def serves_last_known_good(pipelines: PipelineSet) -> bool:
     return pipelines.last_known_good and isinstance(pipelines.last_attempt, Rejected)
 
 
+_NOTHING_SERVES: Mapping[str, Any] = {
+    "version": None,
+    "digest": None,
+    "active_pipeline": None,
+    "pipelines": [],
+    "degraded": [],
+    "components": [],
+    "versions": [],
+    "last_known_good": False,
+}
+
+
 def set_body(pipelines: PipelineSet, state: Literal["serving", "removed"] = "serving") -> dict[str, Any]:
     """Where a set stands: what serves, which versions calls still hold, and how the last reload went."""
+    last = outcome_body(pipelines.last_attempt) if pipelines.last_attempt else None
+    if pipelines.version is None:
+        return unopened_set_body(pipelines.name, pipelines.path) | {
+            "state": "rejected" if isinstance(pipelines.last_attempt, Rejected) else "opening",
+            "last_attempt": last,
+        }
     current = pipelines.current
     return {
         "set": pipelines.name,
@@ -110,26 +128,13 @@ def set_body(pipelines: PipelineSet, state: Literal["serving", "removed"] = "ser
         "components": [component_body(health) for health in current.components],
         "versions": [version_body(record) for record in pipelines.history],
         "last_known_good": serves_last_known_good(pipelines),
-        "last_attempt": outcome_body(pipelines.last_attempt) if pipelines.last_attempt else None,
+        "last_attempt": last,
     }
 
 
-def unfit_set_body(name: str, path: Path, rejected: Rejected | None) -> dict[str, Any]:
-    """The same for a set that has not served yet."""
-    return {
-        "set": name,
-        "state": "rejected" if rejected else "opening",
-        "file": str(path),
-        "version": None,
-        "digest": None,
-        "active_pipeline": None,
-        "pipelines": [],
-        "degraded": [],
-        "components": [],
-        "versions": [],
-        "last_known_good": False,
-        "last_attempt": outcome_body(rejected) if rejected else None,
-    }
+def unopened_set_body(name: str, path: Path) -> dict[str, Any]:
+    """The body of a set that has no version and whose file has not been read yet."""
+    return {"set": name, "state": "opening", "file": str(path), **_NOTHING_SERVES, "last_attempt": None}
 
 
 def component_body(health: ComponentHealth) -> dict[str, Any]:

@@ -113,10 +113,10 @@ class _Counted:
     failovers: Counter[tuple[str, str]] = field(factory=Counter)
     unrecorded: Counter[str] = field(factory=Counter)
 
-    def begin_at_zero(self, pipelines: PipelineSet | None) -> None:
-        """Enters whatever may be counted of a set; None: it has never served."""
+    def begin_at_zero(self, pipelines: PipelineSet) -> None:
+        """Enters whatever may be counted of a set, so that the first event is an increase."""
         self.failovers.update(dict.fromkeys(product(ROLES, RUNGS), 0))
-        if pipelines is not None:
+        if pipelines.version is not None:
             names = list(islice(pipelines.current.pipelines, MOST_AT_ZERO))
             self.ended.update(dict.fromkeys(product(names, get_args(Outcome)), 0))
             self.unrecorded.update(dict.fromkeys(names, 0))
@@ -130,19 +130,18 @@ class Metrics:
     def __init__(
         self,
         sets: Mapping[str, PipelineSet],
-        unfit: Mapping[str, Rejected] | None = None,
         attempts: Callable[[], Attempts] = dict,
         records_lost: Callable[[], int] = int,
     ) -> None:
-        """Takes the sets by name, and why others have never served; which they are is looked up at each scrape.
+        """Takes the sets by name, with a version or without; which they are is looked up at each scrape.
 
         So is `attempts`: how many succeeded and failed at each component.
         """
-        self._sets, self._unfit = sets, {} if unfit is None else unfit
+        self._sets = sets
         self._counted: defaultdict[str, _Counted] = defaultdict(_Counted)
         self._calls: dict[str, PerPipeline] = {}
         self._registry = CollectorRegistry()
-        self._registry.register(_Scrape(sets, self._unfit, self._counted, attempts))
+        self._registry.register(_Scrape(sets, self._counted, attempts))
         self._registry.register(_Lost(records_lost))
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
@@ -204,7 +203,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All of them in Prometheus's text format, 0.0.4."""
-        for name in self._counted.keys() - self._sets.keys() - self._unfit.keys():
+        for name in self._counted.keys() - self._sets.keys():
             del self._counted[name]
         return generate_latest(self._registry)
 
@@ -231,11 +230,10 @@ class _Scrape(Collector):
     def __init__(
         self,
         sets: Mapping[str, PipelineSet],
-        unfit: Mapping[str, Rejected],
         counted: Mapping[str, _Counted],
         attempts: Callable[[], Attempts],
     ) -> None:
-        self._sets, self._unfit, self._counted, self._attempts = sets, unfit, counted, attempts
+        self._sets, self._counted, self._attempts = sets, counted, attempts
 
     def describe(self) -> Iterator[Metric]:
         """Nothing, so that registering does not scrape."""
@@ -267,6 +265,10 @@ class _Scrape(Collector):
         live = GaugeMetricFamily("voicepipe_live_versions", "Versions that serve or that calls hold.", labels=["set"])
         calls = GaugeMetricFamily("voicepipe_calls", "Calls that are up.", labels=["set", "version"])
         for name, pipelines in self._sets.items():
+            if pipelines.version is None:
+                if isinstance(pipelines.last_attempt, Rejected):
+                    successful.add_metric([name], 0)
+                continue
             current = pipelines.current
             versions = [version for version in pipelines.history if version.state != "retired"]
             applied_at = max((version.applied_at.timestamp() for version in versions), default=0.0)
@@ -278,8 +280,6 @@ class _Scrape(Collector):
             live.add_metric([name], len(versions))
             for version in versions:
                 calls.add_metric([name, str(version.version)], version.calls)
-        for name in self._unfit:
-            successful.add_metric([name], 0)
         yield from (successful, fit_at, info, kept, degraded, live, calls)
 
     def _counts(self) -> Iterator[Metric]:
@@ -295,9 +295,9 @@ class _Scrape(Collector):
         unrecorded = CounterMetricFamily(
             "voicepipe_recordings_failed", "Calls whose recording has failed.", labels=["set", "pipeline"]
         )
-        for name in (*self._sets, *self._unfit):
+        for name, pipelines in self._sets.items():
             counted = self._counted[name]
-            counted.begin_at_zero(self._sets.get(name))
+            counted.begin_at_zero(pipelines)
             for what, number in counted.reloads.items():
                 reloads.add_metric([name, *what], number)
             for which, number in counted.ended.items():
@@ -310,7 +310,7 @@ class _Scrape(Collector):
             for pipeline, number in counted.unrecorded.items():
                 unrecorded.add_metric([name, pipeline], number)
         yield from (reloads, ended, refused, failures, failovers, unrecorded)
-        yield from turn_families((name, self._counted[name].turns) for name in (*self._sets, *self._unfit))
+        yield from turn_families((name, self._counted[name].turns) for name in self._sets)
 
     def _components(self) -> Iterator[Metric]:
         state = GaugeMetricFamily(
@@ -324,6 +324,8 @@ class _Scrape(Collector):
             labels=["role", "component", "outcome"],
         )
         for name, pipelines in self._sets.items():
+            if pipelines.version is None:
+                continue
             worst: Counter[tuple[Role, str]] = Counter()
             for health in pipelines.current.components:
                 of = health.role, health.name  # of several with the same name, the one that is worst off

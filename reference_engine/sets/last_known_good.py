@@ -143,13 +143,13 @@ class LastKnownGood:
 
     Args:
         directory: tells where, each time anew; None: nothing is kept, and nothing handed out.
-        serving: the pipeline sets by name.
+        sets: the pipeline sets by name, with a version or without.
         log: for what can't be kept, what can't be used, and what serves in place of the files.
 
     """
 
-    def __init__(self, directory: Callable[[], Path | None], serving: Mapping[str, PipelineSet], log: Log) -> None:
-        self._directory, self._serving, self._log = directory, serving, log
+    def __init__(self, directory: Callable[[], Path | None], sets: Mapping[str, PipelineSet], log: Log) -> None:
+        self._directory, self._sets, self._log = directory, sets, log
         self._waiting: dict[str, None] = {}
         self._asked = trio.Event()
 
@@ -180,7 +180,7 @@ class LastKnownGood:
 
     def keep_all(self) -> None:
         """Has everything kept that serves: the directory is another one."""
-        for name in self._serving:
+        for name in self._sets:
             self._ask(name)
 
     def _ask(self, name: str) -> None:
@@ -198,8 +198,8 @@ class LastKnownGood:
                 await self._keep(name)
 
     async def _keep(self, name: str) -> None:
-        pipelines, directory = self._serving.get(name), self._directory()
-        if pipelines is None or directory is None or pipelines.last_known_good:
+        pipelines, directory = self._sets.get(name), self._directory()
+        if pipelines is None or pipelines.version is None or directory is None or pipelines.last_known_good:
             return
         config = pipelines.current.config
         try:

@@ -13,7 +13,7 @@ from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from reference_engine.upkeep.tasks import single
 from reference_engine.watch.watchpoints import State, WatchPoints, states_of, watchpoints_of
-from voicepipe import PipelineSetClosed, Rejected
+from voicepipe import PipelineSetClosed, Rejected, absolute_path
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -59,7 +59,8 @@ class Watched(Protocol):
 def files_of(pipelines: PipelineSet) -> set[Path]:
     """What a pipeline set is to be reloaded for: its files, and those that were named last and refused."""
     last = pipelines.last_attempt  # of those, the one that is missing may appear
-    return {*pipelines.current.config.files, *(last.files if isinstance(last, Rejected) else ())}
+    served = pipelines.current.config.files if pipelines.version is not None else (absolute_path(pipelines.path),)
+    return {*served, *(last.files if isinstance(last, Rejected) else ())}
 
 
 async def watch_set(served: Watched, log: Log) -> None:

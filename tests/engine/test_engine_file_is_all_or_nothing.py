@@ -55,6 +55,10 @@ class Engine:
         return current, {served.name: served.path.parent.name for served in self.sets}
 
 
+def without_a_version(sets):
+    return [name for name in sets.by_name if name not in sets.serving]
+
+
 @pytest.fixture
 async def engine(tmp_path, monkeypatch):
     engine = Engine(tmp_path)
@@ -90,7 +94,7 @@ async def engine(tmp_path, monkeypatch):
             )
             nursery.start_soon(engine.reloading.serve)
             await engine.sets.reload(["main", "acme"], trigger="signal")
-            assert (list(engine.sets.serving), list(engine.sets.unfit)) == (["main"], ["acme"])
+            assert (list(engine.sets.serving), without_a_version(engine.sets)) == (["main"], ["acme"])
             engine.told.clear()
             yield engine
             nursery.cancel_scope.cancel()
@@ -104,7 +108,7 @@ async def test_an_unfit_set_keeps_its_path(engine):
     assert outcome.outcome == "rejected"
     assert "more" in str([problem.message for problem in outcome.problems])
     assert engine.paths == before == ({"main": "main", "acme": "bad"},) * 2
-    assert "nonsense" in str(engine.sets.unfit["acme"].problems)
+    assert "nonsense" in str(engine.sets.by_name["acme"].last_attempt.problems)
     engine.recorded["good"].path.replace(engine.recorded["bad"].path)  # the path in force is the one that is read
     outcomes = await engine.sets.reload(["acme"], trigger="signal")
     assert isinstance(outcomes["acme"], Applied)
@@ -118,7 +122,7 @@ async def test_what_could_be_served_is_not_when_something_else_can_t(engine):
     )
     assert outcome.outcome == "rejected"
     assert engine.paths == before
-    assert (list(engine.sets.serving), list(engine.sets.unfit), engine.sets.leaving) == (["main"], ["acme"], [])
+    assert (list(engine.sets.serving), without_a_version(engine.sets), engine.sets.leaving) == (["main"], ["acme"], [])
     assert not [event for event in engine.told if isinstance(event, Applied)]
     registry = engine.recorded["main"]
     await until(lambda: registry.open == {"stt a": 1, "llm a": 1, "tts main": 1})
@@ -128,7 +132,7 @@ async def test_all_of_it_is_once_it_can_be(engine):
     outcome = await engine.reload(sets={"main": "main", "acme": "good", "new": "better"}, phone="acme", desk="new")
     assert (outcome.outcome, set(outcome.opened)) == ("applied", {"acme", "new"})
     assert engine.paths == ({"main": "main", "acme": "good", "new": "better"},) * 2
-    assert (set(engine.sets.serving), engine.sets.unfit) == ({"main", "acme", "new"}, {})
+    assert set(engine.sets.serving) == set(engine.sets.by_name) == {"main", "acme", "new"}
     assert [event.set for event in engine.told if isinstance(event, Applied)] in (["acme", "new"], ["new", "acme"])
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
 import structlog
 import trio
 import trio.testing
+from attrs import evolve
 from patience import LONG_S, until
-from recording import RecordedSet, pipeline
+from recording import RecordedSet, pipeline, raising
 
 from reference_engine.reloads.coalescing import Coalesced
 from reference_engine.sets import served_set
 from reference_engine.sets import sets as module
+from reference_engine.sets.last_known_good import keep_sources
 from reference_engine.sets.served_set import VersionChangedError
 from reference_engine.sets.sets import Sets
 from reference_engine.settings.settings import CurrentSettings, EngineSettings, ListenerSettings
+from reference_engine.upkeep import tasks
 from reference_engine.watch.task_switch import Switch
-from voicepipe import Applied, Rejected, open_pipeline_set, open_runtime
+from voicepipe import Applied, ComponentError, Rejected, load_config, open_pipeline_set, open_runtime
+from voicepipe.pipelines import pipeline_set
+from voicepipe.pipelines.versions import Versions
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ async def recorded(tmp_path, monkeypatch, nursery):
             pipeline_sets={name: file.path for name, file in files.items()}, listeners=(ListenerSettings(set="main"),)
         )
     )
-    one.files = files
+    one.files, one.settings, one.logging = files, current, {}
     async with open_runtime() as runtime, trio.open_nursery() as keeping:
         one.sets = Sets(
             current,
@@ -44,7 +48,7 @@ async def recorded(tmp_path, monkeypatch, nursery):
             runtime=runtime,
             nursery=keeping,
             watches=Switch(False),
-            logging={},
+            logging=one.logging,
             log=structlog.get_logger(),
         )
         one.sets.tell(one.events.append)
@@ -132,33 +136,50 @@ async def test_a_set_that_is_not_fit_is_tried_again_and_told_each_time(recorded,
     for _ in range(2):
         outcomes = await recorded.sets.reload(["new"], trigger="signal")
         assert isinstance(outcomes["new"], Rejected)
-        assert recorded.sets.unfit == outcomes
+        assert recorded.sets.by_name["new"].last_attempt is outcomes["new"]
+        assert (recorded.sets.by_name["new"].version, outcomes["new"].version) == (None, None)
     assert "new" not in recorded.sets.serving
     new.write(default=pipeline())
     outcomes = await recorded.sets.reload(["new"], trigger="signal")
     assert isinstance(outcomes["new"], Applied)
-    assert (list(recorded.sets.serving), recorded.sets.unfit) == (["main", "acme", "new"], {})
+    assert list(recorded.sets.serving) == list(recorded.sets.by_name) == ["main", "acme", "new"]
     assert [type(event) for event in recorded.events] == [Rejected, Rejected, Applied]
 
 
 async def test_a_set_that_is_removed_in_the_moment_in_which_it_has_opened(recorded, tmp_path):
-    """Its opening has come through, and nothing has run since but who removes it."""
+    """Its last component has opened, and nothing has run since but who removes it."""
     (tmp_path / "new").mkdir()
     new = RecordedSet(tmp_path / "new")
-    opened = []
+    new.write(default=pipeline(tts="last"))
 
-    @asynccontextmanager
-    async def open_and_remove(name, path):
-        async with open_pipeline_set(path, name=name, registry=recorded.registry) as pipelines:
-            opened.append(pipelines)
-            recorded.sets.remove("new")
-            yield pipelines
+    async def remove():
+        await trio.testing.wait_all_tasks_blocked()
+        recorded.sets.remove("new")
 
-    recorded.sets._open = open_and_remove
+    recorded.opening["tts last"] = remove
     recorded.sets.add("new", new.path)
     assert await recorded.sets.reload(["new"], trigger="signal") == {}
-    await until(lambda: recorded.open["tts a"] == 1)  # which the others share
-    assert len(opened) == 1
+    await until(lambda: recorded.open == {"stt a": 1, "llm a": 1, "tts a": 1})  # which the others share
+    assert (recorded.sets.get("new"), recorded.sets.leaving, recorded.events) == (None, [], [])
+    assert list(recorded.sets.serving) == ["main", "acme"]
+
+
+async def test_a_set_that_is_removed_in_the_moment_in_which_it_serves(recorded, tmp_path, monkeypatch):
+    """It has its first version, and whoever removes it comes before its observer is told."""
+    (tmp_path / "new").mkdir()
+    new = RecordedSet(tmp_path / "new")
+    serve = Versions.serve
+
+    def serve_and_remove(self, snapshot, *args):
+        if snapshot.set == "new":
+            recorded.sets.remove("new")
+        serve(self, snapshot, *args)
+
+    monkeypatch.setattr(Versions, "serve", serve_and_remove)
+    recorded.sets.add("new", new.path)
+    assert await recorded.sets.reload(["new"], trigger="signal") == {}
+    await trio.testing.wait_all_tasks_blocked()
+    assert recorded.open == {"stt a": 1, "llm a": 1, "tts a": 1}
     assert (recorded.sets.get("new"), recorded.sets.leaving, recorded.events) == (None, [], [])
     assert list(recorded.sets.serving) == ["main", "acme"]
 
@@ -176,31 +197,99 @@ async def test_an_observer_that_raises_ends_nothing(recorded):
     assert [bool(record.get("exc_info")) for record in failed][:2] == [True, False]
 
 
-async def test_an_unexpected_exception_when_it_is_opened_rejects_it(recorded, tmp_path):
+async def test_an_unexpected_exception_when_it_is_opened_rejects_it(recorded, tmp_path, caplog, monkeypatch):
     (tmp_path / "new").mkdir()
     new = RecordedSet(tmp_path / "new")
-    real = recorded.sets._open
-    recorded.sets._open = lambda _name, _path: 1 / 0
+    recorded.sets.add("new", new.path)
+    with monkeypatch.context() as broken:
+        broken.setattr(pipeline_set, "plan_change", lambda *_args, **_kwargs: 1 / 0)
+        outcomes = await recorded.sets.reload(["new"], trigger="signal")
+    assert (outcomes["new"].reason, outcomes["new"].version) == ("defect", None)
+    assert "ZeroDivisionError" in outcomes["new"].problems[0].message
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["voicepipe"]
+    assert isinstance((await recorded.sets.reload(["new"], trigger="signal"))["new"], Applied)
+
+
+async def test_a_set_that_can_t_be_opened_at_all_is_tried_again(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "FIRST_S", 0.0)
+    (tmp_path / "new").mkdir()
+    new = RecordedSet(tmp_path / "new")
+    real, failures = recorded.sets._open, [ZeroDivisionError(), ZeroDivisionError()]
+
+    def open_or_fail(served):
+        if failures:
+            raise failures.pop()
+        return real(served)
+
+    monkeypatch.setattr(recorded.sets, "_open", open_or_fail)
+    with structlog.testing.capture_logs() as logs:
+        recorded.sets.add("new", new.path)
+        assert isinstance((await recorded.sets.reload(["new"], trigger="signal"))["new"], Applied)
+    assert [record["task"] for record in logs if record["event"] == "upkeep.failed"] == ["pipeline set new"] * 2
+
+
+async def test_a_set_that_is_removed_before_it_was_opened_has_no_outcome(recorded, tmp_path, monkeypatch):
+    (tmp_path / "new").mkdir()
+    new = RecordedSet(tmp_path / "new")
+    monkeypatch.setattr(recorded.sets, "_open", lambda _served: 1 / 0)
+    recorded.sets.add("new", new.path)
+    outcomes = []
+
+    async def reload():
+        outcomes.append(await recorded.sets.reload(["new"], trigger="signal"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reload)
+        await trio.testing.wait_all_tasks_blocked()
+        recorded.sets.remove("new")
+    assert outcomes == [{}]
+
+
+async def test_a_set_whose_providers_are_away_is_tried_again_and_told_once_it_serves(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr(served_set, "FIRST_S", 0.01)
+    (tmp_path / "new").mkdir()
+    new = RecordedSet(tmp_path / "new")
+    new.write(default=pipeline(tts="away"))
+    recorded.opening["tts away"] = raising(ComponentError("HTTP 503"))
+    recorded.sets.add("new", new.path)
+    (outcome,) = (await recorded.sets.reload(["new"], trigger="signal")).values()
+    assert (outcome.reason, outcome.version) == ("open", None)
+    await until(lambda: recorded.attempts.count("tts away") > 2)
+    assert recorded.events == [outcome]
+    del recorded.opening["tts away"]
+    await until(lambda: "new" in recorded.sets.serving)
+    await trio.testing.wait_all_tasks_blocked()
+    applied = recorded.events[-1]
+    assert (applied.trigger, applied.version, len(recorded.events)) == ("retry", 1, 2)
+
+
+async def test_a_set_that_serves_the_last_known_good_files_from_a_reload_on(recorded, tmp_path):
+    """What it logs by, and what is kept of it, are noted as of any that serves."""
+    (tmp_path / "new").mkdir()
+    new = RecordedSet(tmp_path / "new")
+    sources = load_config(new.path, registry=recorded.registry, environ={}).sources
+    keep_sources(tmp_path / "kept", "new", new.path, "1", sources)
+    new.path.write_text("pipelines: [")
+    recorded.settings.settings = evolve(recorded.settings.settings, last_known_good=tmp_path / "kept")
     recorded.sets.add("new", new.path)
     with structlog.testing.capture_logs() as logs:
-        outcomes = await recorded.sets.reload(["new"], trigger="signal")
-    assert outcomes["new"].reason == "defect"
-    assert "ZeroDivisionError" in outcomes["new"].problems[0].message
-    assert [record["event"] for record in logs] == ["upkeep.failed"]
-    recorded.sets.get("new")._open = real
-    assert isinstance((await recorded.sets.reload(["new"], trigger="signal"))["new"], Applied)
+        for _ in range(2):
+            (outcome,) = (await recorded.sets.reload(["new"], trigger="signal")).values()
+            assert (type(outcome), outcome.version, outcome.reason) == (Rejected, 1, "config")
+    assert [record["event"] for record in logs] == ["last_known_good.serves"]
+    assert recorded.sets.by_name["new"].last_known_good
+    assert list(recorded.logging) == ["main", "acme", "new"]
 
 
 async def test_a_set_that_fails_while_it_serves_is_opened_anew(recorded, monkeypatch):
     monkeypatch.setattr(served_set, "FIRST_S", 0.0)
     before = recorded.sets.serving["main"]
     with structlog.testing.capture_logs() as logs:
-        before._requests.append(None)  # which is none: carrying it out fails
-        before._asked.set()
+        before._queue.add(None)  # which is none: carrying it out fails
         await until(lambda: recorded.sets.serving.get("main") not in {None, before})
     failed = [record for record in logs if record["event"] == "upkeep.failed"]
     assert [(record["task"], record["set"]) for record in failed] == [("pipeline set", "main")]
-    assert recorded.sets.unfit == {}
+    assert [(event.set, event.trigger, event.version) for event in recorded.events] == [("main", "failure", 1)]
     assert recorded.sets.serving["acme"].current.version == 1
     recorded.files["main"].write(default=pipeline(tts="b"))
     assert (await recorded.sets.reload(["main"], trigger="signal"))["main"].version == 2

@@ -11,7 +11,7 @@ import trio
 
 from voicepipe.commands.interrupts import run_interruptible
 from voicepipe.errors import ConfigError, Problem
-from voicepipe.pipelines.opening import Lease
+from voicepipe.pipelines.lease import Lease
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.runtime import open_runtime
 

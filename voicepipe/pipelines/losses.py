@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from voicepipe.config.settings import ComponentSettings, SetConfig
     from voicepipe.errors import Problem
-    from voicepipe.pipelines.opening import Lease
+    from voicepipe.pipelines.lease import Lease
     from voicepipe.pipelines.snapshot import Opened, Snapshot
 
 

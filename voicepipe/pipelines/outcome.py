@@ -1,4 +1,4 @@
-"""How a reload went, and what else a pipeline set tells its observer."""
+"""Outcomes of reloads and rollbacks, and the other events of a pipeline set."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from voicepipe.pipelines.plan import Plan
 
 @frozen(kw_only=True)
 class _OutcomeBase:
-    """What every outcome of a reload tells."""
+    """The fields that every outcome has, but for `version`, which only a rejection may lack."""
 
     set: str
     """The pipeline set's name."""
-    version: int
-    """The version that serves now."""
     trigger: str
     """What asked for it: `start`, `signal`, `api`, ..."""
     at: datetime
@@ -33,6 +31,8 @@ class _OutcomeBase:
 class Applied(_OutcomeBase):
     """A new version serves."""
 
+    version: int
+    """Its number."""
     digest: str
     """Its digest."""
     plan: Plan
@@ -47,6 +47,8 @@ class Applied(_OutcomeBase):
 class Unchanged(_OutcomeBase):
     """The files say what is served already: no new version, nothing reopened."""
 
+    version: int
+    """The version that serves on."""
     digest: str
     """The serving digest."""
     rolled_back_to: int | None = None
@@ -62,8 +64,11 @@ RejectedFor: TypeAlias = Literal["config", "open", "limit", "defect"]
 
 @frozen(kw_only=True)
 class Rejected(_OutcomeBase):
-    """The files can't be served; the version before serves on."""
+    """The files can't be served; the version before serves on, if there is one."""
 
+    version: int | None
+    """The version that serves now; None: none has ever served, which a set may have that was opened with
+    `start=False`."""
     digest: str | None
     """What was attempted; None if it could not be read that far."""
     problems: tuple[Problem, ...] = field()

@@ -10,7 +10,7 @@ import trio
 from attrs import define
 
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem, UnknownVersion
-from voicepipe.pipelines.opening import Lease
+from voicepipe.pipelines.lease import Lease
 from voicepipe.pipelines.outcome import VersionRecord
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.snapshot import Snapshot
@@ -55,10 +55,20 @@ class Versions:
         self._served = trio.Event()
 
     @property
-    def serving(self) -> _Version:
-        """The version that the next call gets."""
+    def serving(self) -> _Version | None:
+        """The version that the next call gets; None: no version serves yet."""
+        return self._serving
+
+    @property
+    def current(self) -> _Version:
+        """The version that the next call gets.
+
+        Raises:
+            UnknownVersion: no version serves yet.
+
+        """
         if self._serving is None:
-            raise AssertionError("a pipeline set is handed out only once it serves")
+            raise UnknownVersion(f"pipeline set {self._name!r} has no version yet: its file has not been served so far")
         return self._serving
 
     @property
@@ -78,7 +88,8 @@ class Versions:
             ConfigError: it would.
 
         """
-        if self.live + 1 - (not self.serving.pins) > most:
+        retires = self._serving is not None and not self._serving.pins
+        if self.live + 1 - retires > most:
             message = f"{self.live} versions are open already, as many as there may be: calls hold them"
             hint = "wait for old calls to end, set a drain deadline, or raise max_live_versions"
             raise ConfigError([Problem(Location(path), "", message, hint)])
@@ -103,14 +114,14 @@ class Versions:
         """What a version was built from.
 
         Raises:
-            UnknownVersion: it is not remembered.
+            UnknownVersion: it is not remembered, or no version serves yet.
 
         """
         for version in self._kept:
             if version.snapshot.version == number:
                 return version.snapshot.config
         kept = ", ".join(str(version.snapshot.version) for version in self._kept)
-        forgotten = " any more" if 0 < number < self.serving.snapshot.version else ""
+        forgotten = " any more" if 0 < number < self.current.snapshot.version else ""
         raise UnknownVersion(f"pipeline set {self._name!r} has no version {number}{forgotten}; kept: {kept}")
 
     @contextmanager
@@ -119,11 +130,12 @@ class Versions:
 
         Raises:
             PipelineSetClosed: no more calls are taken.
+            UnknownVersion: no version serves yet.
 
         """
         if self._closing:
             raise PipelineSetClosed(f"pipeline set {self._name!r} is closing")
-        version = self.serving
+        version = self.current
         version.pins += 1
         try:
             yield version.snapshot
@@ -166,7 +178,8 @@ class Versions:
         async with trio.open_nursery() as nursery:
             while True:
                 self._served = trio.Event()
-                nursery.start_soon(self.serving.lease.keep_apologies)
+                if self._serving is not None:
+                    nursery.start_soon(self._serving.lease.keep_apologies)
                 await self._served.wait()
 
     async def close(self, *, wait: bool) -> None:
@@ -176,8 +189,8 @@ class Versions:
             self._unpinned = trio.Event()
             await self._unpinned.wait()
 
-    def release(self) -> None:
-        """Lets go of everything, whoever holds it."""
+    def release_all(self) -> None:
+        """Releases the leases of all versions, even of those that calls hold."""
         for version in self._kept:
             if not version.retired:
                 version.retired = True
