@@ -86,10 +86,17 @@ async def test_whatever_may_be_counted_is_there_at_0_before_it_is(metrics, sets)
     assert set(scraped(metrics, "voicepipe_degraded").values()) == {0}
 
 
-async def test_a_set_that_has_never_served_has_what_needs_no_pipeline():
-    metrics = Metrics({}, {"main": None})
-    assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(Rung)))
-    assert scraped(metrics, "voicepipe_calls_refused_total") == {(): 0}
+async def test_a_set_that_has_never_served_has_what_needs_no_pipeline(tmp_path):
+    recorded = RecordedSet(tmp_path)
+    recorded.path.write_text("pipelines: [")
+    async with recorded.serve(start=False) as pipelines:
+        metrics = Metrics({"main": pipelines})
+        assert scraped(metrics, "voicepipe_config_last_reload_successful") == {}
+        await pipelines.start()
+        assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(Rung)))
+        assert scraped(metrics, "voicepipe_calls_refused_total") == {(): 0}
+        assert scraped(metrics, "voicepipe_config_last_reload_successful") == {(): 0}
+        assert scraped(metrics, "voicepipe_set_info") == scraped(metrics, "voicepipe_live_versions") == {}
 
 
 async def test_calls_that_have_ended(metrics):
