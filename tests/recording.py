@@ -16,7 +16,7 @@ from voicepipe.components.registry import Adapter, Registry
 from voicepipe.components.values import File
 from voicepipe.config.settings import ComponentSettings
 from voicepipe.errors import Location
-from voicepipe.pipelines.pipeline_set import open_pipeline_set
+from voicepipe.pipelines.opening import open_pipeline_set
 from voicepipe.roles import ROLES
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 

@@ -94,8 +94,9 @@ from voicepipe.errors import (
 from voicepipe.pipelines.gc_schedule import Collector
 from voicepipe.pipelines.health import ComponentHealth
 from voicepipe.pipelines.loading import read_in_thread
+from voicepipe.pipelines.opening import open_pipeline_set
 from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, Unchanged, VersionRecord
-from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent, open_pipeline_set
+from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot

@@ -11,7 +11,7 @@ from patience import LONG_S
 from recording import RecordedSet, pipeline
 
 from voicepipe import Applied, Rejected, Unchanged
-from voicepipe.pipelines.pipeline_set import MAX_LIVE_VERSIONS
+from voicepipe.pipelines.opening import MAX_LIVE_VERSIONS
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from voicepipe.components.requests import CallInfo
 from voicepipe.errors import ComponentError, ConfigError, PipelineSetClosed
+from voicepipe.pipelines.opening import open_pipeline_set
 from voicepipe.pipelines.outcome import Applied, Rejected, Retired, Unchanged
-from voicepipe.pipelines.pipeline_set import open_pipeline_set
 from voicepipe.pipelines.runtime import open_runtime
 from voicepipe.pipelines.shared_component import CLOSE_S
 from voicepipe.pipelines.versions import KEPT

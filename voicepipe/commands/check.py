@@ -16,7 +16,7 @@ from voicepipe.config.load import Presumed, load_with_places, load_without_secre
 from voicepipe.config.report import format_json, format_problems
 from voicepipe.documents.words import printable
 from voicepipe.errors import ConfigError, Problem
-from voicepipe.pipelines.pipeline_set import OPEN_S
+from voicepipe.pipelines.opening import OPEN_S
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

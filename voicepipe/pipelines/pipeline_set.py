@@ -65,17 +65,14 @@ attempt under way, requests that have no outcome raise `PipelineSetClosed`, and 
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import trio
 from attrs import evolve
 
 from voicepipe.clock.clock import load_of_clocks
-from voicepipe.components.registry import Registry, installed
-from voicepipe.config.settings import TOOLS
 from voicepipe.errors import ConfigError, PipelineSetClosed
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.attempts import Attempt, as_config_error, neither_served
@@ -85,15 +82,17 @@ from voicepipe.pipelines.loading import load
 from voicepipe.pipelines.losses import check_losses
 from voicepipe.pipelines.outcome import Applied, ReloadOutcome, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.plan import plan_change
-from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.versions import Versions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from pathlib import Path
 
+    from voicepipe.components.registry import Registry
     from voicepipe.config.settings import SetConfig
     from voicepipe.errors import Problem
     from voicepipe.pipelines.loading import Environ
+    from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.snapshot import Snapshot
     from voicepipe.tools.functions import FunctionTool
 
@@ -106,12 +105,6 @@ if TYPE_CHECKING:
 
 SetEvent: TypeAlias = ReloadOutcome | Retired
 """What a pipeline set tells its observer."""
-
-OPEN_S = 30.0
-"""How long components may take to open before a version is given up, in s."""
-
-MAX_LIVE_VERSIONS = 10
-"""How many versions may have components open at once, unless told otherwise."""
 
 START = "start"
 """The trigger of a start."""
@@ -154,7 +147,7 @@ class PipelineSet:
         A start counts only if its files were rejected.
         """
         self._runtime, self._registry, self._open_s = runtime, registry, open_s
-        self._environ, self._tools = environ, tuple(map(_name_of, tools))
+        self._environ, self._tools = environ, tuple(map(name_of, tools))
         self._functions = {tool.name: tool for tool in tools if not isinstance(tool, str)}
         self._last_known_good = last_known_good
         self._observe = runtime.reports.guard(observer or (lambda _event: None))
@@ -410,12 +403,25 @@ class PipelineSet:
             self._rolled_back_to = self._left = None
         return same
 
-    async def _close(self, *, wait: bool) -> None:
-        await self._versions.close(wait=wait)
-
-    def _release(self) -> None:
-        self._versions.release_all()
-        self._queue.abandon()
+    @asynccontextmanager
+    async def _serve(self, *, start: bool) -> AsyncIterator[None]:
+        """Carries out requests for as long as the body runs, and then until the last call has ended."""
+        failed = True
+        try:
+            async with open_hidden_nursery() as nursery:
+                nursery.start_soon(self._serve_requests)
+                nursery.start_soon(self._versions.keep_apologies)
+                try:
+                    if start:
+                        await self._start_or_raise()
+                    yield
+                    failed = False
+                finally:
+                    await self._versions.close(wait=not failed)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._versions.release_all()
+            self._queue.abandon()
 
 
 def _served(config: SetConfig) -> tuple[Any, ...]:
@@ -424,84 +430,6 @@ def _served(config: SetConfig) -> tuple[Any, ...]:
     return config.digest, config.active_pipeline, config.routes, config.logging, answering
 
 
-def _name_of(tool: str | FunctionTool) -> str:
+def name_of(tool: str | FunctionTool) -> str:
+    """The name by which `tools:` lists a tool."""
     return tool if isinstance(tool, str) else tool.name
-
-
-@asynccontextmanager
-async def open_pipeline_set(
-    path: str | Path,
-    *,
-    name: str = "main",
-    runtime: Runtime | None = None,
-    registry: Registry | None = None,
-    environ: Environ = None,
-    tools: Iterable[str | FunctionTool] = (),
-    observer: Callable[[SetEvent], None] | None = None,
-    open_s: float = OPEN_S,
-    max_live_versions: int = MAX_LIVE_VERSIONS,
-    last_known_good: LastKnownGood = None,
-    start: bool = True,
-) -> AsyncIterator[PipelineSet]:
-    """A pipeline set that serves its file's pipelines.
-
-    Leaving it refuses new calls and waits for those that hold a version; on an error or a cancellation it
-    closes at once.
-
-    Args:
-        path: the YAML file.
-        name: what logs and metrics call the set.
-        runtime: where components are opened and shared; None: one of its own.
-        registry: the adapters that the file may name; None: all that are installed.
-        environ: where `${NAME}` is looked up, or a function that gives it anew for each reload and may raise
-            `ConfigError`; None: the process's environment.
-        tools: those of your own, which a pipeline's `tools:` may list by name: functions under `voicepipe.tool`. A
-            name alone is one that the file may have, and no call.
-        observer: told about each reload and each retired version, synchronously; what it raises is logged once.
-        open_s: how long components may take to open, in seconds.
-        max_live_versions: how many versions may have components open at once, the serving one and those that
-            calls hold; at the limit a reload is rejected.
-        last_known_good: the `SetConfig.sources` of a version that was served once, or an async function that gives
-            them when they are needed; if the file can't be served and no version serves, the set serves them,
-            `last_attempt` and the observer are told why, and the history says so.
-        start: whether to serve a first version before the set is handed out. False: the set is handed out at once,
-            without a version (`PipelineSet.version` is None), whatever its file says; `PipelineSet.start` or a reload
-            gives it one.
-
-    Raises:
-        ConfigError: the file can't be served; it tells every problem with its place. Not raised if `start` is False.
-        ValueError: two tools have one name, or a built-in one's.
-
-    """
-    tools = tuple(tools)
-    names = [*TOOLS, *map(_name_of, tools)]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"there are several tools of the name {', '.join(sorted(twice))}")
-    async with nullcontext(runtime) if runtime is not None else open_runtime() as shared:
-        pipelines = PipelineSet(
-            Path(path),
-            name,
-            shared,
-            registry=registry or installed(),
-            environ=environ,
-            tools=tools,
-            observer=observer,
-            open_s=open_s,
-            max_live_versions=max_live_versions,
-            last_known_good=last_known_good,
-        )
-        failed = True
-        try:
-            async with open_hidden_nursery() as nursery:
-                nursery.start_soon(pipelines._serve_requests)  # noqa: SLF001 - its other half
-                nursery.start_soon(pipelines._versions.keep_apologies)  # noqa: SLF001
-                try:
-                    if start:
-                        await pipelines._start_or_raise()  # noqa: SLF001
-                    yield pipelines
-                    failed = False
-                finally:
-                    await pipelines._close(wait=not failed)  # noqa: SLF001
-                    nursery.cancel_scope.cancel()
-        finally:
-            pipelines._release()  # noqa: SLF001

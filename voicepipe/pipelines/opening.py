@@ -1,0 +1,91 @@
+"""Opens a pipeline set, with a first version or without."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voicepipe.components.registry import Registry, installed
+from voicepipe.config.settings import TOOLS
+from voicepipe.pipelines.pipeline_set import PipelineSet, name_of
+from voicepipe.pipelines.runtime import Runtime, open_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from voicepipe.pipelines.loading import Environ
+    from voicepipe.pipelines.pipeline_set import LastKnownGood, SetEvent
+    from voicepipe.tools.functions import FunctionTool
+
+OPEN_S = 30.0
+"""How long components may take to open before a version is given up, in s."""
+
+MAX_LIVE_VERSIONS = 10
+"""How many versions may have components open at once, unless told otherwise."""
+
+
+@asynccontextmanager
+async def open_pipeline_set(
+    path: str | Path,
+    *,
+    name: str = "main",
+    runtime: Runtime | None = None,
+    registry: Registry | None = None,
+    environ: Environ = None,
+    tools: Iterable[str | FunctionTool] = (),
+    observer: Callable[[SetEvent], None] | None = None,
+    open_s: float = OPEN_S,
+    max_live_versions: int = MAX_LIVE_VERSIONS,
+    last_known_good: LastKnownGood = None,
+    start: bool = True,
+) -> AsyncIterator[PipelineSet]:
+    """A pipeline set that serves its file's pipelines.
+
+    Leaving it refuses new calls and waits for those that hold a version; on an error or a cancellation it
+    closes at once.
+
+    Args:
+        path: the YAML file.
+        name: what logs and metrics call the set.
+        runtime: where components are opened and shared; None: one of its own.
+        registry: the adapters that the file may name; None: all that are installed.
+        environ: where `${NAME}` is looked up, or a function that gives it anew for each reload and may raise
+            `ConfigError`; None: the process's environment.
+        tools: those of your own, which a pipeline's `tools:` may list by name: functions under `voicepipe.tool`. A
+            name alone is one that the file may have, and no call.
+        observer: told about each reload and each retired version, synchronously; what it raises is logged once.
+        open_s: how long components may take to open, in seconds.
+        max_live_versions: how many versions may have components open at once, the serving one and those that
+            calls hold; at the limit a reload is rejected.
+        last_known_good: the `SetConfig.sources` of a version that was served once, or an async function that gives
+            them when they are needed; if the file can't be served and no version serves, the set serves them,
+            `last_attempt` and the observer are told why, and the history says so.
+        start: whether to serve a first version before the set is handed out. False: the set is handed out at once,
+            without a version (`PipelineSet.version` is None), whatever its file says; `PipelineSet.start` or a reload
+            gives it one.
+
+    Raises:
+        ConfigError: the file can't be served; it tells every problem with its place. Not raised if `start` is False.
+        ValueError: two tools have one name, or a built-in one's.
+
+    """
+    tools = tuple(tools)
+    names = [*TOOLS, *map(name_of, tools)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"there are several tools of the name {', '.join(sorted(twice))}")
+    async with nullcontext(runtime) if runtime is not None else open_runtime() as shared:
+        pipelines = PipelineSet(
+            Path(path),
+            name,
+            shared,
+            registry=registry or installed(),
+            environ=environ,
+            tools=tools,
+            observer=observer,
+            open_s=open_s,
+            max_live_versions=max_live_versions,
+            last_known_good=last_known_good,
+        )
+        async with pipelines._serve(start=start):  # noqa: SLF001 - its other half
+            yield pipelines
