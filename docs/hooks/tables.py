@@ -96,12 +96,12 @@ def module_tables(module: str) -> str:
 
 
 def turns_table() -> str:
-    """The rules of turn-taking, the states of one rule in one row."""
+    """The rules of turn-taking, the phases of one rule in one row."""
     rows: dict[tuple[str, str], list[str]] = {}
     for line in rules_table().splitlines()[2:]:
-        state, when, then = line.strip("|").split(" | ")
-        rows.setdefault((when.strip(), then.strip()), []).append(state.strip())
-    body = [f"| {', '.join(states)} | {when} | {then} |" for (when, then), states in rows.items()]
+        phase, when, then = line.strip("|").split(" | ")
+        rows.setdefault((when.strip(), then.strip()), []).append(phase.strip())
+    body = [f"| {', '.join(phases)} | {when} | {then} |" for (when, then), phases in rows.items()]
     return "\n".join(["| while | when | then |", "| --- | --- | --- |", *body])
 
 

@@ -728,11 +728,11 @@ MENU = {"9": KeyAction(say="We are open."), "8": KeyAction(transfer="100"), "7":
 def test_everything_that_is_said_or_pressed_is_told_in_order(turns, steps, inputs):
     """The conversation gets it with a reply or an announcement; what is left at the end is for the record."""
     taking = TurnTaking(turns, LIMITS, ON_FAILURE, keys=MENU.items())
-    found = []
+    taken = []
     for now, event in (*LISTENING, *steps):
         actions = taking.fire_timers(now) if event == "tick" else taking.feed(event, now)
-        found += [action.inputs for action in actions if isinstance(action, Reply | Announce)]
-    assert [part for part in (*found, taking.take_unanswered()) if part] == inputs
+        taken += [action.inputs for action in actions if isinstance(action, Reply | Announce)]
+    assert [part for part in (*taken, taking.take_unanswered()) if part] == inputs
 
 
 def test_speech_that_the_recogniser_has_dealt_with_is_not_waited_for():

@@ -1,6 +1,8 @@
 """Turn-taking under any sequence of events that a call can produce: what always holds."""
 
+import runpy
 from math import inf
+from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,6 +21,9 @@ from voicepipe.config.call_settings import (
     TurnsSettings,
 )
 from voicepipe.text.words import phrase_of
+
+DIAGRAM = runpy.run_path(str(Path(__file__).parents[2] / "docs/hooks/diagram.py"))
+DRAWN, EVERYWHERE = DIAGRAM["transitions"](), DIAGRAM["EVERYWHERE"]
 
 SETTINGS = st.builds(
     TurnsSettings,
@@ -70,13 +75,24 @@ class Conversation(RuleBasedStateMachine):
         return self.taking is not None and not self.endings
 
     def happens(self, event):
+        before = self.taking.phase
         self.obey(self.taking.feed(event, self.now))
+        self.is_drawn(before, type(event))
         while self.on and self.taking.deadline <= self.now:
             self.tick()
 
     def tick(self):
+        before = self.taking.phase
+        due = [timer for timer, at in self.taking.state.timers.items() if at <= self.now]
         self.obey(self.taking.fire_timers(self.now))
         assert self.taking.deadline > self.now
+        if len(due) == 1:
+            self.is_drawn(before, *due)
+
+    def is_drawn(self, before, event):
+        """The diagram in the documentation has the way that an event led."""
+        after, name = self.taking.phase, event.__name__
+        assert after in {before, "closing"} or name in EVERYWHERE or name in DRAWN[before, after]
 
     def obey(self, asked):
         for action in asked:
