@@ -17,8 +17,9 @@ MOST_QUOTED = 200
 MOST_SAID = 400
 """Characters of a message, or of a hint."""
 
-MOST_LOOKED_AT = 16_384
-"""Characters of a text that are looked at; vendors answer with whole pages."""
+MOST_LOOKED_AT = 4096
+"""Characters of a text that are searched for secrets: ten times what is shown. Vendors answer with whole pages, and the
+search runs on the loop: 2 ms for each thousand characters."""
 
 
 def quoted(text: str, conceal: Callable[[str], str] = str, most: int = MOST_QUOTED) -> str:
