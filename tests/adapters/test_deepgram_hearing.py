@@ -11,12 +11,12 @@ import pytest
 from attrs import evolve
 from deepgram_streams import FLUX, OPTIONS
 
-from voicepipe.adapters.deepgram.client import Account, Client
+from voicepipe.adapters.deepgram.client import DeepgramClient, DeepgramEndpoint
 from voicepipe.adapters.deepgram.errors import closed, refused
 from voicepipe.adapters.deepgram.flux import Flux
 from voicepipe.adapters.deepgram.nova import Nova
 from voicepipe.adapters.deepgram.replay_buffer import MOST_KEPT_MS, ReplayBuffer, Timeline
-from voicepipe.adapters.deepgram.transcripts import keyterms
+from voicepipe.adapters.deepgram.transcript_assembler import keyterms
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed, Word
 from voicepipe.components.quoting import quoted
@@ -31,7 +31,7 @@ LONG_MS = 600_000
 @cache
 def socket_client(api):
     """The SDK's, loaded as the adapter loads it."""
-    client, _ = Client(Account(Secret("key"), "http://deepgram.test", 1, 1))._apis[api]
+    client, _ = DeepgramClient(DeepgramEndpoint(Secret("key"), "http://deepgram.test", 1, 1))._apis[api]
     return client
 
 

@@ -15,8 +15,8 @@ from vendors.serving import Fault, open_memory_network, open_vendor
 from vendors.tone import ms_of, speech
 
 from voicepipe.adapters.deepgram.tts import ENCODINGS, RATES, DeepgramTtsOptions, tts
-from voicepipe.adapters.deepgram.tts_batches import Batches
-from voicepipe.adapters.deepgram.tts_limits import MINUTE_S, Limits
+from voicepipe.adapters.deepgram.tts_batches import TextBatches
+from voicepipe.adapters.deepgram.tts_rate_limits import MINUTE_S, SpeakRateLimits
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import SpeechAudio
 from voicepipe.components.values import Secret
@@ -601,7 +601,7 @@ async def test_over_tcp(resources, transport):
 
 
 def test_a_minutes_characters_are_not_exceeded():
-    limits = Limits(2400)
+    limits = SpeakRateLimits(2400)
     assert limits.most_chars == 2000
     assert limits.text_wait_s(2000, 0) == 0
     limits.text_sent(2000, 0)
@@ -616,7 +616,7 @@ def test_a_minutes_characters_are_not_exceeded():
 
 @pytest.mark.parametrize("chars", [1, 20, 60, 119, 120, 300])
 def test_a_minutes_flushes_are_not_exceeded(chars):
-    limits, now, gathered, flushes, finishing = Limits(2400), 0.0, 0, [], False
+    limits, now, gathered, flushes, finishing = SpeakRateLimits(2400), 0.0, 0, [], False
     for number in range(500):
         finishing = number % 50 == 49
         now += limits.text_wait_s(chars, now)
@@ -634,7 +634,7 @@ def test_a_minutes_flushes_are_not_exceeded(chars):
 
 
 def test_audio_is_told_apart_by_flushes_and_by_length():
-    batches = Batches(bytes_a_ms=8)
+    batches = TextBatches(bytes_a_ms=8)
     assert batches.audio(100) is None
     assert not batches.due
     batches.text(0, 10)

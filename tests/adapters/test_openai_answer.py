@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vendors.openai_server import Says, chunk, chunks, response_events
 
-from voicepipe.adapters.openai.answer import AFTERMATH_S, DOUBTFUL_S, Answer
-from voicepipe.adapters.openai.chat import ChatReply
+from voicepipe.adapters.openai.chat_completions import ChatReplyBuilder
 from voicepipe.adapters.openai.errors import broken_off
 from voicepipe.adapters.openai.finish_reasons import ENDS, end_of
-from voicepipe.adapters.openai.repetition import Unrepeated
-from voicepipe.adapters.openai.responses import ResponseReply
+from voicepipe.adapters.openai.repeat_filter import RepeatFilter
+from voicepipe.adapters.openai.reply_parser import AFTERMATH_S, DOUBTFUL_S, ReplyParser
+from voicepipe.adapters.openai.responses import ResponsesReplyBuilder
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.requests import ToolCall
 from voicepipe.errors import ComponentError
@@ -29,7 +29,7 @@ WHOLE = {"object": "chat.completion", "choices": [{"index": 0, "message": {"cont
 
 
 def answer(reply=None):
-    return Answer(reply or ChatReply(("book",)), lambda error: broken_off(error, "${KEY}"))
+    return ReplyParser(reply or ChatReplyBuilder(("book",)), lambda error: broken_off(error, "${KEY}"))
 
 
 def said_by(*pieces, reply=None):
@@ -127,9 +127,9 @@ SAYINGS = (
     Says('<tool_call>{"name": "book", "arguments": {"day": "mon"}}</tool_call>'),
 )
 STREAMS = [
-    *((ChatReply, sse(*chunks("c", ASKED, says))) for says in SAYINGS),
-    *((ResponseReply, sse(*response_events("resp_1", ASKED, says), done="")) for says in SAYINGS),
-    *((ChatReply, body) for name, body in BODIES.items() if name != "more behind [DONE]"),
+    *((ChatReplyBuilder, sse(*chunks("c", ASKED, says))) for says in SAYINGS),
+    *((ResponsesReplyBuilder, sse(*response_events("resp_1", ASKED, says), done="")) for says in SAYINGS),
+    *((ChatReplyBuilder, body) for name, body in BODIES.items() if name != "more behind [DONE]"),
 ]
 
 
@@ -194,7 +194,7 @@ def test_what_comes_again_as_a_whole_is_said_once(events):
     ],
 )
 def test_what_only_seems_to_come_again_is_said(deltas):
-    new = Unrepeated()
+    new = RepeatFilter()
     assert "".join(map(new.feed, deltas)) == "".join(deltas)
 
 
@@ -357,7 +357,7 @@ def test_an_error_may_be_an_event_or_a_line_of_its_own(line):
 def test_a_response_that_failed_is_none_although_it_is_complete(status):
     ended = {"type": "response.completed", "response": {"status": status, "output": []}}
     with pytest.raises(ComponentError, match="failed in mid-answer"):
-        said_by(sse(ended, done=""), reply=ResponseReply())
+        said_by(sse(ended, done=""), reply=ResponsesReplyBuilder())
 
 
 # --- When an answer is over ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import trio
 from vendors.chat_rules import check_everywhere
 
 from voicepipe import ComponentError, ToolError, tool
-from voicepipe.adapters.openai import chat as openai_chat
+from voicepipe.adapters.openai import chat_completions as openai_chat
 from voicepipe.adapters.openai.llm_options import OpenAIOptions
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults, Utterance

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from vendors.chat_rules import RefusedBy, check_everywhere
 from vendors.openai_requests import check_response
 
-from voicepipe.adapters.openai import chat as openai_chat
+from voicepipe.adapters.openai import chat_completions as openai_chat
 from voicepipe.adapters.openai import responses as openai_responses
 from voicepipe.adapters.openai.llm_options import OpenAIOptions
-from voicepipe.adapters.openai.messages import CALL_BEGINS, CUT_SHORT, GO_ON, SILENT, ToolUse, Words, turns_of
-from voicepipe.adapters.openai.outgoing import NO_RESULT, clean, wire_arguments, wire_id, wire_name
+from voicepipe.adapters.openai.messages import CALL_BEGINS, CUT_SHORT, GO_ON, SILENT, TextTurn, ToolTurn, turns_of
+from voicepipe.adapters.openai.sanitizers import NO_RESULT, clean, wire_arguments, wire_id, wire_name
 from voicepipe.components.requests import (
     CallStarted,
     Dtmf,
@@ -36,11 +36,11 @@ RUNS = "still running"
 
 
 def caller(text):
-    return Words(False, text)
+    return TextTurn(False, text)
 
 
 def agent(text):
-    return Words(True, text)
+    return TextTurn(True, text)
 
 
 def said(text, **more):
@@ -124,7 +124,7 @@ def test_calls_made_at_once_stand_behind_one_another_each_with_its_result():
         returned(HOURS, "nine to five"),
         Message("tool", "of nobody", tool_call_id="call_7"),
     ]
-    uses = [ToolUse(HOURS, "nine to five"), ToolUse(BOOK, "booked")]
+    uses = [ToolTurn(HOURS, "nine to five"), ToolTurn(BOOK, "booked")]
     assert told(ToolResults({HOURS.id: "x", BOOK.id: "y"}), *conversation) == [caller("hours?"), *uses]
     assert told(Utterance("ok"), *conversation, replied("Nine."), said("ok"))[1:] == [
         *uses,
@@ -132,13 +132,13 @@ def test_calls_made_at_once_stand_behind_one_another_each_with_its_result():
         caller("ok"),
     ]
     # It has ended for nobody but the model: there is a result in any case.
-    assert told(Dtmf("1"), *conversation[:2])[1:3] == [ToolUse(HOURS, NO_RESULT), ToolUse(BOOK, NO_RESULT)]
+    assert told(Dtmf("1"), *conversation[:2])[1:3] == [ToolTurn(HOURS, NO_RESULT), ToolTurn(BOOK, NO_RESULT)]
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["as messages too", "only in the trigger"])
 def test_results_are_found_wherever_they_are(noted):
     conversation = [said("hours?"), replied("", HOURS), *[returned(HOURS, "nine to five")] * noted]
-    expected = [caller("hours?"), ToolUse(HOURS, "nine to five")]
+    expected = [caller("hours?"), ToolTurn(HOURS, "nine to five")]
     assert told(ToolResults({HOURS.id: "nine to five"}), *conversation) == expected
 
 
@@ -150,11 +150,11 @@ def test_what_is_said_beside_a_call_or_while_it_runs_stands_before_it():
     asked, filler = replied("Let me see.", BOOK), replied("One moment.")
     first = caller("\n".join(["book", MEANWHILE.format("Let me see."), MEANWHILE.format("One moment.")]))
     conversation = [said("book"), asked, returned(BOOK, "booked"), filler]
-    assert told(ToolResults({BOOK.id: "booked"}), *conversation) == [first, ToolUse(BOOK, "booked")]
+    assert told(ToolResults({BOOK.id: "booked"}), *conversation) == [first, ToolTurn(BOOK, "booked")]
     # A reply to results that calls another tool.
     chained = [*conversation[:3], replied("And the hours.", HOURS), returned(HOURS, "nine")]
     first = caller("\n".join(["book", MEANWHILE.format("Let me see."), MEANWHILE.format("And the hours.")]))
-    uses = [ToolUse(BOOK, "booked"), ToolUse(HOURS, "nine")]
+    uses = [ToolTurn(BOOK, "booked"), ToolTurn(HOURS, "nine")]
     assert told(ToolResults({HOURS.id: "nine"}), *chained) == [first, *uses]
     assert told(Utterance("ok"), *chained, replied("Nine."), said("ok")) == [first, *uses, agent("Nine."), caller("ok")]
 
@@ -162,7 +162,7 @@ def test_what_is_said_beside_a_call_or_while_it_runs_stands_before_it():
 def test_who_speaks_while_a_tool_runs_speaks_after_the_agent():
     """Mistral refuses the user's words right behind a tool's."""
     conversation = [said("book"), replied("One moment.", BOOK), returned(BOOK, RUNS), said("for two")]
-    use = ToolUse(BOOK, RUNS)
+    use = ToolTurn(BOOK, RUNS)
     assert told(Utterance("for two"), *conversation) == [caller("book"), use, agent("One moment."), caller("for two")]
     conversation[1] = replied("", BOOK)
     assert told(Utterance("for two"), *conversation) == [caller("book"), use, agent(CUT_SHORT), caller("for two")]
@@ -176,13 +176,13 @@ def test_results_that_come_after_other_words_are_told_at_the_end_too():
         said("hello?"),
         replied("Still at it."),
     ]
-    expected = [caller("book"), ToolUse(BOOK, "booked"), agent(CUT_SHORT), caller("hello?"), agent("Still at it.")]
+    expected = [caller("book"), ToolTurn(BOOK, "booked"), agent(CUT_SHORT), caller("hello?"), agent("Still at it.")]
     mark = caller('[the tools returned: ["booked"]]')
     assert told(ToolResults({BOOK.id: "booked"}), *conversation) == [*expected, mark]
     # Another tool has been called meanwhile, which runs still.
     conversation[-1] = replied("", HOURS)
     conversation.append(returned(HOURS, RUNS))
-    last = [ToolUse(HOURS, RUNS), agent(CUT_SHORT), mark]
+    last = [ToolTurn(HOURS, RUNS), agent(CUT_SHORT), mark]
     assert told(ToolResults({BOOK.id: "booked"}), *conversation) == [*expected[:-1], *last]
 
 
@@ -192,7 +192,7 @@ def test_an_agent_that_calls_a_tool_by_itself_was_not_spoken_to():
         caller(CALL_BEGINS),
         agent("Hello."),
         caller(f"{SILENT}\n{MEANWHILE.format('I see nobody.')}"),
-        ToolUse(HOURS, "nine"),
+        ToolTurn(HOURS, "nine"),
     ]
 
 
@@ -260,7 +260,7 @@ def test_what_the_caller_has_heard_of_a_reply_is_to_be_continued():
     conversation = [said("book"), replied("One moment.", BOOK), returned(BOOK, "booked")]
     assert told(ToolResults({BOOK.id: "booked"}), *conversation, said="It is") == [
         caller(f"book\n{MEANWHILE.format('One moment.')}"),
-        ToolUse(BOOK, "booked"),
+        ToolTurn(BOOK, "booked"),
         agent("It is"),
         caller(GO_ON),
     ]

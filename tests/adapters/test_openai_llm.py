@@ -12,9 +12,9 @@ from vendors.openai_requests import KEY
 from vendors.openai_server import OpenAIServer, Says, chunk
 from vendors.serving import Fault, open_memory_network
 
-from voicepipe.adapters.openai.answer import AFTERMATH_S
 from voicepipe.adapters.openai.llm import llm
 from voicepipe.adapters.openai.llm_options import OpenAIOptions
+from voicepipe.adapters.openai.reply_parser import AFTERMATH_S
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.protocols import Probing
 from voicepipe.components.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
@@ -166,7 +166,7 @@ async def test_options_reach_the_request(autojump_clock, server, resources):
     ],
 )
 def test_the_length_limit_has_the_name_that_the_server_knows(model, base_url, name):
-    from voicepipe.adapters.openai.chat import body_for  # noqa: PLC0415 - the only test of it alone
+    from voicepipe.adapters.openai.chat_completions import body_for  # noqa: PLC0415 - the only test of it alone
 
     body = body_for(OpenAIOptions(model=model, base_url=base_url, max_tokens=50), HELLO)
     assert {key: value for key, value in body.items() if key.startswith("max")} == {name: 50}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vendors.openai_server import Says, chunk, chunks, response_events
 
-from voicepipe.adapters.openai.chat import ChatReply
-from voicepipe.adapters.openai.responses import ResponseReply
+from voicepipe.adapters.openai.chat_completions import ChatReplyBuilder
+from voicepipe.adapters.openai.responses import ResponsesReplyBuilder
 from voicepipe.adapters.openai.sse import MOST_UNREAD, ServerSentEvents, parsed
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.requests import ToolCall
@@ -23,7 +23,7 @@ ASKED_FOR_USAGE = ASKED | {"stream_options": {"include_usage": True}}
 
 def reply_of(events, reply=None):
     """Text, tools, usage and end."""
-    reply = reply or ChatReply()
+    reply = reply or ChatReplyBuilder()
     found = [said for event in events for said in reply.take(event)]
     found += reply.finish()
     text = "".join(event.text for event in found if isinstance(event, TextDelta))
@@ -36,7 +36,7 @@ def openai_says(says, asked=ASKED):
 
 
 def response_says(says):
-    return reply_of(response_events("resp_1", ASKED, says), ResponseReply())
+    return reply_of(response_events("resp_1", ASKED, says), ResponsesReplyBuilder())
 
 
 SAYINGS = pytest.mark.parametrize("said", [openai_says, response_says])
@@ -112,14 +112,14 @@ def test_several_messages_of_a_response_are_kept_apart():
             {"type": "response.output_text.delta", "output_index": 1, "delta": "It is ten."},
             {"type": "response.completed", "response": {"status": "completed"}},
         ],
-        ResponseReply(),
+        ResponsesReplyBuilder(),
     )
     assert text == "Let me look. It is ten."
 
 
 def test_a_response_without_deltas_is_read_at_its_end():
     *_, ended = response_events("resp_1", ASKED, Says("Ten.", (("hang_up", "{}"),)))
-    text, calls, usage, _ = reply_of([ended], ResponseReply())
+    text, calls, usage, _ = reply_of([ended], ResponsesReplyBuilder())
     assert (text, [call.name for call in calls], usage) == ("Ten.", ["hang_up"], [Usage(0, 11)])
 
 

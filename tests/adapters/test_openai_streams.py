@@ -10,9 +10,9 @@ import trio
 from vendors.openai_server import chunk
 from vendors.serving import VendorServer, open_memory_network
 
-from voicepipe.adapters.openai.answer import AFTERMATH_S, DOUBTFUL_S
 from voicepipe.adapters.openai.llm import DRAIN_S, llm
 from voicepipe.adapters.openai.llm_options import OpenAIOptions
+from voicepipe.adapters.openai.reply_parser import AFTERMATH_S, DOUBTFUL_S
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import Message, ReplyRequest, Tool, ToolCall, Utterance
 from voicepipe.errors import ComponentError

@@ -10,8 +10,8 @@ import json
 
 import pytest
 
-from voicepipe.adapters.openai.arguments import calls_in, is_whole
-from voicepipe.adapters.openai.chat import ChatReply
+from voicepipe.adapters.openai.chat_completions import ChatReplyBuilder
+from voicepipe.adapters.openai.tool_arguments import calls_in, is_whole
 from voicepipe.adapters.openai.tool_calls import ToolCalls
 from voicepipe.adapters.openai.written_calls import written_calls
 from voicepipe.components.requests import ToolCall
@@ -208,7 +208,7 @@ def test_that_needs_no_list_of_tools(name):
 
 @pytest.mark.parametrize("key", ["tool_calls", "function_call"])
 def test_one_call_may_stand_where_a_list_belongs(key):
-    reply = ChatReply(OFFERED)
+    reply = ChatReplyBuilder(OFFERED)
     call = {"name": "book", "arguments": MON}
     delta = {key: {"index": 0, "id": "t", "function": call} if key == "tool_calls" else call}
     events = [*reply.take({"choices": [{"index": 0, "delta": delta, "finish_reason": "tool_calls"}]}), *reply.finish()]
@@ -217,7 +217,7 @@ def test_one_call_may_stand_where_a_list_belongs(key):
 
 @pytest.mark.parametrize("whole", ["delta", "message"])
 def test_calls_that_come_again_at_the_end_are_the_same(whole):
-    reply = ChatReply(OFFERED)
+    reply = ChatReplyBuilder(OFFERED)
     calls = [piece(0, "t", "book", MON), piece(1, "u", "book", TUE)]
     for delta in calls:
         list(reply.take({"choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]}))

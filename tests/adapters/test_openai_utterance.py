@@ -8,7 +8,7 @@ import wave
 import numpy as np
 import pytest
 
-from voicepipe.adapters.openai.utterance import MARGIN_MS, Utterance, UtteranceAudio, wav
+from voicepipe.adapters.openai.utterance import MARGIN_MS, UtteranceAudio, UtterancePart, wav
 from voicepipe.audio import AudioFormat
 
 LINE = AudioFormat(8000)
@@ -34,7 +34,7 @@ def silence(ms: int) -> bytes:
     return bytes(LINE.bytes_in(ms))
 
 
-def heard(audio: bytes, *, ms: float = 100, heard_by: UtteranceAudio | None = None) -> Utterance:
+def heard(audio: bytes, *, ms: float = 100, heard_by: UtteranceAudio | None = None) -> UtterancePart:
     """What is cut out of that audio, which comes in chunks."""
     utterance, size = heard_by or utterance_audio(), LINE.bytes_in(ms)
     for at in range(0, len(audio), size):
@@ -46,11 +46,11 @@ def heard(audio: bytes, *, ms: float = 100, heard_by: UtteranceAudio | None = No
 def test_sound_is_kept_with_a_margin_of_silence_whatever_the_chunks(ms):
     said = voice(500)
     found = heard(silence(5000) + said + silence(600), ms=ms)
-    assert found == Utterance(silence(MARGIN_MS) + said + silence(MARGIN_MS), 6100, 500)
+    assert found == UtterancePart(silence(MARGIN_MS) + said + silence(MARGIN_MS), 6100, 500)
 
 
 def test_what_stands_at_the_edges_is_kept_whole():
-    assert heard(voice(500)) == Utterance(voice(500), 500, 500)
+    assert heard(voice(500)) == UtterancePart(voice(500), 500, 500)
     assert heard(silence(200) + voice(510) + silence(200)).audio == silence(200) + voice(510) + silence(200)
 
 
@@ -64,14 +64,14 @@ def test_nothing_is_heard_twice():
     utterance = utterance_audio()
     first = heard(voice(300) + silence(700), heard_by=utterance)
     assert first.audio == voice(300) + silence(MARGIN_MS)
-    assert utterance.cut() == Utterance(b"", 1000)
+    assert utterance.cut() == UtterancePart(b"", 1000)
     second = heard(voice(450), heard_by=utterance)
-    assert second == Utterance(silence(300) + voice(450), 1450, 450)
+    assert second == UtterancePart(silence(300) + voice(450), 1450, 450)
 
 
 @pytest.mark.parametrize("audio", [b"", silence(3000), noise(3000, 60), voice(40), voice(1000, loudness=100)])
 def test_silence_and_clicks_are_nothing(audio):
-    assert heard(audio) == Utterance(b"", len(audio) // 16)
+    assert heard(audio) == UtterancePart(b"", len(audio) // 16)
 
 
 def test_everything_is_sound_if_so_configured():

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.scripted.dialogue import Dialogue, Progress, ScriptedReply
-from voicepipe.adapters.scripted.filling import surely_fills
+from voicepipe.adapters.scripted.dialogue import Dialogue, DialogueState, ScriptedReply
 from voicepipe.adapters.scripted.format import Intent, expand, fill, in_turn
-from voicepipe.adapters.scripted.llm import ScriptedModel, read_script
-from voicepipe.adapters.scripted.matching import (
+from voicepipe.adapters.scripted.intent_matching import (
     MAX_CHARS,
     IntentMatcher,
     compile_pattern,
     repeats_a_repeat,
     spoken_words,
 )
+from voicepipe.adapters.scripted.llm import ScriptedModel, read_script
+from voicepipe.adapters.scripted.slot_filling import surely_fills
 from voicepipe.components.events import TextDelta
 from voicepipe.components.requests import (
     CallStarted,
@@ -395,7 +395,7 @@ def test_expect_is_what_is_understood_here_and_more(shop):
     assert confirm.listen == Listen(phrases=("monday", "tomorrow", "yes", "no", "bye", "person"))
 
 
-@pytest.mark.parametrize("state", [None, 7, {"state": "door"}, Progress("another script", "ask", misses=5)])
+@pytest.mark.parametrize("state", [None, 7, {"state": "door"}, DialogueState("another script", "ask", misses=5)])
 def test_a_call_without_progress_has_just_entered_the_start_state(shop, state):
     reply = shop.answer(Utterance("mumble"), state)
     assert (said(reply), reply.progress.misses) == ("What? What can I do?", 1)

@@ -147,13 +147,16 @@ async def test_a_socket_that_is_not_there(resources, tmp_path):
 
 def test_the_package_reads_what_we_write_and_we_what_it_writes():
     """Its functions for plain files, in a process of its own: it brings a loop that is not ours."""
-    from voicepipe.adapters.wyoming.wire import Decoder, Event, encode  # noqa: PLC0415
+    from voicepipe.adapters.wyoming.wire_format import WyomingDecoder, WyomingEvent, encode  # noqa: PLC0415
 
-    events = [Event("audio-chunk", {"rate": 1, "text": "größer\n你好"}, b"{}\n\0" * 99), Event("describe")]
+    events = [
+        WyomingEvent("audio-chunk", {"rate": 1, "text": "größer\n你好"}, b"{}\n\0" * 99),
+        WyomingEvent("describe"),
+    ]
     echo = "from wyoming.event import *\nwhile (event := read_event()) is not None: write_event(event)"
     written = b"".join(map(encode, events))
     echoed = subprocess.run([sys.executable, "-c", echo], input=written, capture_output=True, check=True).stdout
-    assert list(Decoder().feed(echoed)) == events
+    assert list(WyomingDecoder().feed(echoed)) == events
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from vendors.serving import BEFORE_HEAD, Fault, open_memory_network
 from vendors.tone import speech
 from vendors.wyoming_server import WyomingServer, artifact
 
-from voicepipe.adapters.wyoming.client import Connection
+from voicepipe.adapters.wyoming.client import WyomingConnection
 from voicepipe.adapters.wyoming.stt import WyomingTranscriptionOptions, stt
-from voicepipe.adapters.wyoming.wire import Event
+from voicepipe.adapters.wyoming.wire_format import WyomingEvent
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import Transcript
 from voicepipe.components.registry import Registry
@@ -214,11 +214,11 @@ async def test_a_server_that_answers_unasked_is_an_error(server, resources, auto
 
     async def answer(_connection):
         await trio.lowlevel.checkpoint()
-        return Event("transcript", {"text": "Thank you."})
+        return WyomingEvent("transcript", {"text": "Thank you."})
 
     async with streaming(resources) as stream:
-        monkeypatch.setattr(Connection, "send", take_nothing)
-        monkeypatch.setattr(Connection, "receive", answer)
+        monkeypatch.setattr(WyomingConnection, "send", take_nothing)
+        monkeypatch.setattr(WyomingConnection, "receive", answer)
         await stream.send(SAID)
         with pytest.raises(ComponentError, match="before it had heard anything"):
             await stream.receive()

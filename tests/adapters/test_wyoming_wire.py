@@ -9,20 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicepipe.adapters.wyoming.wire import MAX_DATA, MAX_HEADER, MAX_PAYLOAD, Decoder, Event, encode
+from voicepipe.adapters.wyoming.wire_format import (
+    MAX_DATA,
+    MAX_HEADER,
+    MAX_PAYLOAD,
+    WyomingDecoder,
+    WyomingEvent,
+    encode,
+)
 from voicepipe.components.quoting import MOST_QUOTED, quoted
 from voicepipe.errors import ComponentError
 
 EVENTS = [
-    Event("describe"),
-    Event("transcript", {"text": "größer\nals 你好"}),
-    Event("audio-chunk", {"rate": 16000, "width": 2, "channels": 1}, b'{"type": "x"}\n\0'),
-    Event("audio-stop", {"timestamp": None}),
+    WyomingEvent("describe"),
+    WyomingEvent("transcript", {"text": "größer\nals 你好"}),
+    WyomingEvent("audio-chunk", {"rate": 16000, "width": 2, "channels": 1}, b'{"type": "x"}\n\0'),
+    WyomingEvent("audio-stop", {"timestamp": None}),
 ]
 
 
 def decoded(*pieces):
-    decoder = Decoder()
+    decoder = WyomingDecoder()
     events = [event for piece in pieces for event in decoder.feed(piece)]
     assert not decoder.midway
     return events
@@ -34,7 +41,7 @@ def test_an_event_is_a_line_then_its_data_then_its_payload():
     data = json.dumps(dict(EVENTS[2].data)).encode()
     assert json.loads(header) == {"type": "audio-chunk", "data_length": len(data), "payload_length": 15}
     assert rest == data + EVENTS[2].payload
-    assert encode(Event("describe")) == b'{"type": "describe"}\n'
+    assert encode(WyomingEvent("describe")) == b'{"type": "describe"}\n'
 
 
 @given(st.lists(st.integers(0, 400), max_size=20))
@@ -52,13 +59,13 @@ def test_a_byte_at_a_time():
 @pytest.mark.parametrize(
     ("written", "event"),
     [
-        (b'{"type": "transcript", "data": {"text": "hi"}}\n', Event("transcript", {"text": "hi"})),
+        (b'{"type": "transcript", "data": {"text": "hi"}}\n', WyomingEvent("transcript", {"text": "hi"})),
         (
             b'{"type": "a", "data": {"x": 1, "y": 1}, "data_length": 8}\n{"y": 2}',
-            Event("a", {"x": 1, "y": 2}),
+            WyomingEvent("a", {"x": 1, "y": 2}),
         ),
-        (b'{"type": "a", "data": null, "data_length": null, "payload_length": 0}\r\n', Event("a")),
-        (b'{"type": "a", "version": "9.9", "news": [1]}\n', Event("a")),
+        (b'{"type": "a", "data": null, "data_length": null, "payload_length": 0}\r\n', WyomingEvent("a")),
+        (b'{"type": "a", "version": "9.9", "news": [1]}\n', WyomingEvent("a")),
     ],
 )
 def test_what_other_servers_write(written, event):
@@ -87,14 +94,14 @@ def test_what_other_servers_write(written, event):
 )
 def test_what_can_not_be_meant(written, said):
     with pytest.raises(ComponentError) as caught:
-        list(Decoder().feed(written))
+        list(WyomingDecoder().feed(written))
     assert said in str(caught.value)
     assert len(quoted(caught.value.answered)) <= MOST_QUOTED
     assert "Wyoming" in caught.value.hint
 
 
 def test_what_comes_before_rubbish_is_read():
-    decoder, events = Decoder(), []
+    decoder, events = WyomingDecoder(), []
     with pytest.raises(ComponentError):
         events.extend(decoder.feed(encode(EVENTS[1]) + b"rubbish\n"))
     assert events == [EVENTS[1]]
@@ -102,7 +109,7 @@ def test_what_comes_before_rubbish_is_read():
 
 @pytest.mark.parametrize("size", [1, 30, 50])
 def test_it_tells_whether_an_event_is_incomplete(size):
-    decoder = Decoder()
+    decoder = WyomingDecoder()
     written = encode(EVENTS[2])
     assert list(decoder.feed(written[:size])) == []
     assert decoder.midway

@@ -49,7 +49,7 @@ UNREAD = 256
 """How many messages are read before they are worked on; then the pipe fills, and senders wait."""
 
 
-class _Stream:
+class _HelperStream:
     """One stream: what was said to it, and the answer that is being made."""
 
     def __init__(self, answer: Answer) -> None:
@@ -100,7 +100,7 @@ def serve(load: Callable[[], Callable[[], Answer]]) -> None:
     _say(out, READY, 0)
     inbox: queue.Queue[tuple[int, int, bytes]] = queue.Queue(UNREAD)
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
-    streams = _Streams(new_answer, out)
+    streams = _HelperStreams(new_answer, out)
     while True:
         if not streams.can_go_on:
             streams.take(*inbox.get())
@@ -110,12 +110,12 @@ def serve(load: Callable[[], Callable[[], Answer]]) -> None:
         streams.step()
 
 
-class _Streams:
+class _HelperStreams:
     """All streams, each in its turn."""
 
     def __init__(self, new_answer: Callable[[], Answer], out: IO[bytes]) -> None:
         self._new_answer, self._out = new_answer, out
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, _HelperStream] = {}
 
     @property
     def can_go_on(self) -> bool:
@@ -129,7 +129,7 @@ class _Streams:
             return
         stream = self._streams.get(number)
         if stream is None:
-            stream = self._streams[number] = _Stream(self._new_answer())
+            stream = self._streams[number] = _HelperStream(self._new_answer())
         if kind == MORE:
             stream.credit += int.from_bytes(payload)
         else:
@@ -144,7 +144,7 @@ class _Streams:
                 message = stream.step()
             except Exception as error:  # noqa: BLE001 - this stream's; the others go on
                 traceback.print_exc()
-                self._streams[number] = _Stream(lambda _: ())  # what else is said to it goes nowhere
+                self._streams[number] = _HelperStream(lambda _: ())  # what else is said to it goes nowhere
                 _say(self._out, FAILED, number, f"{type(error).__name__}: {error}".encode())
                 continue
             if isinstance(message, bytes):

@@ -1,6 +1,6 @@
 """What Deepgram's adapters share: the SDK's client, and its WebSockets on trio.
 
-    async with open_client(account, resources) as client:                # once, in the adapter's `open`
+    async with open_client(endpoint, resources) as client:                # once, in the adapter's `open`
         async with client.connect(SPEAK_V1, {"model": ...}) as connection:
             await connection.call(connection.sdk.send_flush)              # `sdk` is the SDK's socket client
             while (message := await connection.receive()) is not None: ...
@@ -50,7 +50,7 @@ _importing = threading.Lock()
 
 
 @frozen
-class Api:
+class SocketApi:
     """One of Deepgram's WebSockets."""
 
     path: str
@@ -65,19 +65,19 @@ class Api:
     """How often to ask whether the other side is there, in s; None where what nobody reads may hold back its answer."""
 
 
-LISTEN_V1 = Api(
+LISTEN_V1 = SocketApi(
     "/v1/listen",
     "deepgram.listen.v1.socket_client",
     "AsyncV1SocketClient",
     ("deepgram.listen.v1.types.listen_v1configure", "ListenV1Configure"),
 )
-LISTEN_V2 = Api(
+LISTEN_V2 = SocketApi(
     "/v2/listen",
     "deepgram.listen.v2.socket_client",
     "AsyncV2SocketClient",
     ("deepgram.listen.v2.types.listen_v2configure", "ListenV2Configure"),
 )
-SPEAK_V1 = Api("/v1/speak", "deepgram.speak.v1.socket_client", "AsyncV1SocketClient", pings_s=None)
+SPEAK_V1 = SocketApi("/v1/speak", "deepgram.speak.v1.socket_client", "AsyncV1SocketClient", pings_s=None)
 
 
 REST_MODULES = ("deepgram.speak.v1.client", "deepgram.speak.v1.audio.client", "deepgram.manage.v1.models.client")
@@ -85,7 +85,7 @@ REST_MODULES = ("deepgram.speak.v1.client", "deepgram.speak.v1.audio.client", "d
 
 
 @frozen
-class Account:
+class DeepgramEndpoint:
     """Where Deepgram is, and who asks."""
 
     api_key: Secret
@@ -107,7 +107,7 @@ def check_installed() -> Iterator[Problem]:
             yield Problem(Location(""), "", f"the library {library} is not installed", install_hint("deepgram"))
 
 
-def check_account(base_url: str, api_key: str) -> Iterator[Problem]:
+def check_endpoint(base_url: str, api_key: str) -> Iterator[Problem]:
     """Says which library is not installed, and what is wrong with the address and the key."""
     yield from check_installed()
     try:
@@ -121,7 +121,7 @@ def check_account(base_url: str, api_key: str) -> Iterator[Problem]:
     yield from check_api_key(api_key, vendor="Deepgram", hint="api_key: ${DEEPGRAM_API_KEY}")
 
 
-class Connection:
+class DeepgramWebSocket:
     """A WebSocket to Deepgram."""
 
     def __init__(self, sdk: Any, configure: Any, request_id: str | None) -> None:
@@ -184,10 +184,10 @@ def _load(module: str, name: str) -> Any:
     return getattr(import_module(module), name)
 
 
-class Client:
+class DeepgramClient:
     """The SDK's client, with the connections that it can't open itself."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, endpoint: DeepgramEndpoint) -> None:
         """Imports the SDK, 0.2 s, and makes its client: in a thread."""
         with _importing, warnings.catch_warnings():
             # The SDK tries websockets.legacy first, which warns. The lock: two threads would restore each
@@ -205,19 +205,19 @@ class Client:
                 import_module(module)
             self._api_error = import_module("deepgram.core.api_error").ApiError
             environment = import_module("deepgram.environment").DeepgramClientEnvironment
-        self._account = account
+        self._endpoint = endpoint
         # How messages name the key; one that was typed into the file has no better name than the option's.
-        self._key = "api_key" if account.api_key.source == "***" else account.api_key.source
-        https = account.base_url.rstrip("/")
+        self._key = "api_key" if endpoint.api_key.source == "***" else endpoint.api_key.source
+        https = endpoint.base_url.rstrip("/")
         wss = "ws" + https.removeprefix("http")
-        self._tls = tls_context(account.ca_file)
+        self._tls = tls_context(endpoint.ca_file)
         self._http = self._httpx.AsyncClient(
             verify=self._tls,
             trust_env=False,
-            timeout=self._httpx.Timeout(account.timeout_s, connect=account.connect_timeout_s),
+            timeout=self._httpx.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s),
         )
         self.sdk = deepgram.AsyncDeepgramClient(
-            api_key=str(account.api_key),
+            api_key=str(endpoint.api_key),
             environment=environment(base=https, production=wss, agent=wss, agent_rest=https),
             httpx_client=self._http,
             max_retries=0,  # its pauses are asyncio's
@@ -228,14 +228,14 @@ class Client:
 
     @asynccontextmanager
     async def connect(
-        self, api: Api, query: Mapping[str, Any], timeout_s: float | None = None
-    ) -> AsyncIterator[Connection]:
+        self, api: SocketApi, query: Mapping[str, Any], timeout_s: float | None = None
+    ) -> AsyncIterator[DeepgramWebSocket]:
         """A WebSocket; leaving it closes it, properly unless by an exception.
 
         Args:
             api: which.
             query: its parameters; those that are None are left out, of a list each is a parameter of its own.
-            timeout_s: how long it may take, in s; None: as long as the account says.
+            timeout_s: how long it may take, in s; None: the `connect_timeout_s` of the endpoint.
 
         Raises:
             ComponentError: it can't be opened.
@@ -244,33 +244,33 @@ class Client:
         given = {name: list(value) if isinstance(value, tuple) else value for name, value in query.items()}
         pairs = self._encode_query({name: value for name, value in given.items() if value is not None})
         url = f"{self._socket_url}{api.path}?{urlencode(pairs)}"
-        account = self._account
+        endpoint = self._endpoint
         async with open_websocket(
             url,
             headers=self._headers,
             refused=partial(_refused, key=self._key),
-            address=account.base_url,
-            connect_timeout_s=account.connect_timeout_s if timeout_s is None else timeout_s,
+            address=endpoint.base_url,
+            connect_timeout_s=endpoint.connect_timeout_s if timeout_s is None else timeout_s,
             close_s=CLOSE_S,
             ssl_context=self._tls,
-            ca_file=account.ca_file,
+            ca_file=endpoint.ca_file,
             user_agent_header=None,  # the SDK's is among the headers
             ping_interval=api.pings_s,
         ) as websocket:
             socket_client, configure = self._apis[api]
             request_id = websocket.response.headers.get("dg-request-id")
-            yield Connection(socket_client(websocket=websocket), configure, request_id)
+            yield DeepgramWebSocket(socket_client(websocket=websocket), configure, request_id)
 
     @contextmanager
     def request(self) -> Iterator[None]:
         """For the SDK's REST calls: their exceptions become `ComponentError`."""
-        account = self._account
+        endpoint = self._endpoint
         failures = http_failures(
             self._httpx,
-            address=account.base_url,
-            connect_timeout_s=account.connect_timeout_s,
-            timeout_s=account.timeout_s,
-            ca_file=account.ca_file,
+            address=endpoint.base_url,
+            connect_timeout_s=endpoint.connect_timeout_s,
+            timeout_s=endpoint.timeout_s,
+            ca_file=endpoint.ca_file,
         )
         try:
             with failures:
@@ -284,9 +284,9 @@ class Client:
 
 
 @asynccontextmanager
-async def open_client(account: Account, resources: Resources) -> AsyncIterator[Client]:
+async def open_client(endpoint: DeepgramEndpoint, resources: Resources) -> AsyncIterator[DeepgramClient]:
     """A client of the SDK for one component; who is cancelled meanwhile does not wait for its import."""
-    client = await trio.to_thread.run_sync(Client, account, abandon_on_cancel=True, limiter=resources.threads)
+    client = await trio.to_thread.run_sync(DeepgramClient, endpoint, abandon_on_cancel=True, limiter=resources.threads)
     try:
         yield client
     finally:

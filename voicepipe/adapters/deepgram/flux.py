@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram.client import LISTEN_V2
-from voicepipe.adapters.deepgram.transcripts import ENCODINGS, Hearing, keyterms
+from voicepipe.adapters.deepgram.transcript_assembler import ENCODINGS, TranscriptAssembler, keyterms
 from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
 from voicepipe.errors import ComponentError
 from voicepipe.wire.refusals import fault_of
@@ -39,7 +39,7 @@ _LASTING = ("UNPARSABLE", "INVALID", "UNSUPPORTED", "BAD")
 """How the codes of errors begin that are the client's fault."""
 
 
-class Flux(Hearing):
+class Flux(TranscriptAssembler):
     """One stream's recognition over listen v2."""
 
     api = LISTEN_V2

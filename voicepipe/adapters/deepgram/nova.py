@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram.client import LISTEN_V1
-from voicepipe.adapters.deepgram.transcripts import ENCODINGS, Hearing, keyterms
+from voicepipe.adapters.deepgram.transcript_assembler import ENCODINGS, TranscriptAssembler, keyterms
 from voicepipe.components.events import EndOfTurn, Transcript
 from voicepipe.errors import ComponentError
 from voicepipe.wire.refusals import fault_of
@@ -27,7 +27,7 @@ def takes_keyterms(model: str) -> bool:
     return model.startswith("nova-3")
 
 
-class Nova(Hearing):
+class Nova(TranscriptAssembler):
     """One stream's recognition over listen v1."""
 
     api = LISTEN_V1

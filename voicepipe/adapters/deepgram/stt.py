@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from voicepipe.adapters.deepgram.client import Account, check_installed, open_client
+from voicepipe.adapters.deepgram.client import DeepgramEndpoint, check_installed, open_client
 from voicepipe.adapters.deepgram.flux import RATES, Flux
 from voicepipe.adapters.deepgram.nova import Nova
-from voicepipe.adapters.deepgram.stt_connection import Outbox, Patience
+from voicepipe.adapters.deepgram.stt_connection import ListenTimeouts, Outbox
 from voicepipe.adapters.deepgram.stt_options import DeepgramSttOptions, check_options, is_flux
-from voicepipe.adapters.deepgram.stt_stream import TranscriptStream, open_stream
+from voicepipe.adapters.deepgram.stt_stream import DeepgramTranscriptStream, open_stream
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
 from voicepipe.components.requests import Listen, StreamInput
@@ -23,8 +23,8 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voicepipe.adapters.deepgram.client import Client
-    from voicepipe.adapters.deepgram.transcripts import Hearing
+    from voicepipe.adapters.deepgram.client import DeepgramClient
+    from voicepipe.adapters.deepgram.transcript_assembler import TranscriptAssembler
     from voicepipe.components.protocols import Resources
 
 CHUNK_MS = 80
@@ -34,9 +34,9 @@ CHUNK_MS = 80
 class _DeepgramStt:
     """Deepgram, shared by all calls; each has a connection of its own."""
 
-    def __init__(self, options: DeepgramSttOptions, client: Client) -> None:
+    def __init__(self, options: DeepgramSttOptions, client: DeepgramClient) -> None:
         self._options, self._client = options, client
-        self._patience = Patience(options.connect_timeout_s, options.timeout_s, options.keep_alive_s)
+        self._patience = ListenTimeouts(options.connect_timeout_s, options.timeout_s, options.keep_alive_s)
 
     def input_for(self, call: AudioFormat) -> StreamInput:
         """The call's own format: mu-law and A-law pass through. Flux takes some rates only; else it is 16 kHz."""
@@ -45,12 +45,14 @@ class _DeepgramStt:
         rate = call.rate if not is_flux(self._options.model) or call.rate in RATES else 16000
         return StreamInput(AudioFormat(rate), CHUNK_MS)
 
-    def open_stream(self, stream_input: StreamInput, listen: Listen) -> AbstractAsyncContextManager[TranscriptStream]:
+    def open_stream(
+        self, stream_input: StreamInput, listen: Listen
+    ) -> AbstractAsyncContextManager[DeepgramTranscriptStream]:
         """A recognition session for one call."""
         audio = stream_input.format
-        return open_stream(self._client, self._hearing(audio), Outbox(audio, listen), self._patience)
+        return open_stream(self._client, self._assembler_for(audio), Outbox(audio, listen), self._patience)
 
-    def _hearing(self, audio: AudioFormat) -> Hearing:
+    def _assembler_for(self, audio: AudioFormat) -> TranscriptAssembler:
         return (Flux if is_flux(self._options.model) else Nova)(self._options, audio)
 
     async def probe(self) -> None:
@@ -72,8 +74,10 @@ async def open_deepgram_stt(options: DeepgramSttOptions, resources: Resources) -
     """Loads the SDK; connections are opened by calls."""
     for problem in check_options(options):
         raise ComponentError(f"{problem.path} {problem.message}".lstrip(), retryable=False, hint=problem.hint)
-    account = Account(options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file)
-    async with open_client(account, resources) as client:
+    endpoint = DeepgramEndpoint(
+        options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file
+    )
+    async with open_client(endpoint, resources) as client:
         yield _DeepgramStt(options, client)
 
 

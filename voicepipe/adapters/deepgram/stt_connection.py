@@ -16,8 +16,8 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from voicepipe.adapters.deepgram.client import Connection
-    from voicepipe.adapters.deepgram.transcripts import Hearing
+    from voicepipe.adapters.deepgram.client import DeepgramWebSocket
+    from voicepipe.adapters.deepgram.transcript_assembler import TranscriptAssembler
     from voicepipe.audio import AudioFormat
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.components.requests import Listen
@@ -39,7 +39,7 @@ LOUD = 300
 
 
 @frozen
-class Patience:
+class ListenTimeouts:
     """How long a stream waits for what, in s."""
 
     connect_s: float
@@ -91,7 +91,7 @@ class ListenSession:
     Args:
         connection: a new one.
         listen: what it was opened with.
-        hearing: what was recognised on those before, and makes events of what comes.
+        assembler: what was recognised on those before, and makes events of what comes.
         outbox: what there is to say.
         patience: how long to wait.
         tell: takes the events.
@@ -100,20 +100,20 @@ class ListenSession:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: DeepgramWebSocket,
         listen: Listen,
-        hearing: Hearing,
+        assembler: TranscriptAssembler,
         outbox: Outbox,
         *,
-        patience: Patience,
+        patience: ListenTimeouts,
         tell: Callable[[Iterable[TranscriptEvent]], Awaitable[None]],
     ) -> None:
-        self._connection, self._hearing, self._outbox = connection, hearing, outbox
+        self._connection, self._assembler, self._outbox = connection, assembler, outbox
         self._patience, self._tell = patience, tell
         self.stalled = False
         """Whether it ended because nothing came."""
         self._timeline = Timeline(outbox.replay.ms(outbox.replay.start))
-        self._told = hearing.changes(listen)
+        self._told = assembler.changes(listen)
         self._closing = False  # the server was told to end
         self._finalise = False  # a final transcript is to be asked for
         self._had_audio = False
@@ -133,7 +133,7 @@ class ListenSession:
         """
         replay = self._outbox.replay
         self._outbox.sent = replay.start
-        await self._tell(self._hearing.connected(self._timeline, replay.ms(replay.end)))
+        await self._tell(self._assembler.connected(self._timeline, replay.ms(replay.end)))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._speak)
             failure = await self._hear()
@@ -152,22 +152,22 @@ class ListenSession:
 
     async def _say_next(self) -> None:
         """Says what is next: audio up to the next end of an utterance, or else whatever else there is."""
-        outbox, hearing = self._outbox, self._hearing
-        asks = len(hearing.waiting) > hearing.asked
+        outbox, assembler = self._outbox, self._assembler
+        asks = len(assembler.waiting) > assembler.asked
         until = outbox.replay.end
         if asks:
-            until = min(until, outbox.audio.bytes_in(hearing.waiting[hearing.asked]))
-        if self._finalise and hearing.can_finalise:
+            until = min(until, outbox.audio.bytes_in(assembler.waiting[assembler.asked]))
+        if self._finalise and assembler.can_finalise:
             self._finalise = False
-            await self._say(hearing.finalise_by)
-        elif hearing.asked and trio.current_time() < self._held_until:
+            await self._say(assembler.finalise_by)
+        elif assembler.asked and trio.current_time() < self._held_until:
             await self._idle()
         elif piece := outbox.replay.read(outbox.sent, until, PIECE_MS):
             await self._send(piece)
         elif asks:
             await self._reach_end_of_utterance()
-        elif not hearing.reconfiguring and (changes := hearing.changes(outbox.listen)) != self._told:
-            self._told, hearing.reconfiguring = changes, True
+        elif not assembler.reconfiguring and (changes := assembler.changes(outbox.listen)) != self._told:
+            self._told, assembler.reconfiguring = changes, True
             await self._connection.configure(changes or {})
             self._said_at = trio.current_time()
         elif outbox.finishing:
@@ -187,25 +187,25 @@ class ListenSession:
         self._timeline.sent_ms = outbox.replay.ms(outbox.sent)
         await self._say("send_media", piece)
         self._had_audio = True
-        outbox.replay.forget(self._hearing.covered_ms, outbox.sent)
+        outbox.replay.forget(self._assembler.covered_ms, outbox.sent)
         outbox.moved()
         if level(to_pcm16(piece, outbox.audio.encoding)) >= LOUD:
             self._loud_ms, self._owed = outbox.replay.ms(outbox.sent), True
-            if self._hearing.reports:
+            if self._assembler.reports:
                 self._expect()
 
     async def _reach_end_of_utterance(self) -> None:
         """Everything was said that a final transcript was asked for."""
-        hearing, now = self._hearing, trio.current_time()
-        hearing.asked += 1
+        assembler, now = self._assembler, trio.current_time()
+        assembler.asked += 1
         self._finalise = True
-        if not hearing.finalises_in_order:
+        if not assembler.finalises_in_order:
             self._held_until = now + FINAL_S
-        if self._loud_ms > hearing.covered_ms:
+        if self._loud_ms > assembler.covered_ms:
             self._expect()
         elif self._final_since == inf:
             self._final_since = now
-        known = hearing.reached()
+        known = assembler.reached()
         self._settle()
         await self._tell(known)
 
@@ -219,9 +219,9 @@ class ListenSession:
             await self._keep_alive()
 
     async def _keep_alive(self) -> None:
-        if self._hearing.keep_alive_by is not None:
-            await self._say(self._hearing.keep_alive_by)
-        if self._hearing.keep_alive_by is None or not self._had_audio:
+        if self._assembler.keep_alive_by is not None:
+            await self._say(self._assembler.keep_alive_by)
+        if self._assembler.keep_alive_by is None or not self._had_audio:
             # Without any audio Deepgram closes in spite of keep-alive messages.
             silence = self._outbox.audio.silence * (self._outbox.audio.rate * SILENCE_MS // 1000)
             self._timeline.pad(self._outbox.replay.ms(self._outbox.sent), SILENCE_MS)
@@ -246,7 +246,7 @@ class ListenSession:
                 await self._take(message)
             except ComponentError as failure:
                 return failure
-            if self._closing and self._hearing.over:
+            if self._closing and self._assembler.over:
                 return None
 
     def _closed(self) -> ComponentError | None:
@@ -256,17 +256,17 @@ class ListenSession:
         return ComponentError("ended without an answer to what was said") if self._owed else None
 
     async def _take(self, message: Any) -> None:
-        hearing, now = self._hearing, trio.current_time()
-        asked = hearing.asked
-        events = hearing.hear(message)
+        assembler, now = self._assembler, trio.current_time()
+        asked = assembler.asked
+        events = assembler.hear(message)
         self._owed = False
         self._due_since = now if self._closing else inf
-        near = bool(hearing.waiting) and hearing.heard_ms + NEAR_MS >= hearing.waiting[0]
-        if hearing.asked < asked or (near and self._final_since == inf):
+        near = bool(assembler.waiting) and assembler.heard_ms + NEAR_MS >= assembler.waiting[0]
+        if assembler.asked < asked or (near and self._final_since == inf):
             self._final_since = now
         self._settle()
         await self._tell(events)
-        self._outbox.replay.forget(hearing.covered_ms, self._outbox.sent)
+        self._outbox.replay.forget(assembler.covered_ms, self._outbox.sent)
         self._outbox.wake()  # it may have been waited for
 
     async def _lose_patience(self) -> None:
@@ -275,14 +275,14 @@ class ListenSession:
         if self._due_since + self._patience.answer_s <= now:
             self.stalled = True
             raise ComponentError(f"nothing came for {self._patience.answer_s:g} s")
-        known = self._hearing.answer()
+        known = self._assembler.answer()
         self._final_since = now
         self._settle()
         await self._tell(known)
 
     def _settle(self) -> None:
         """Waits for a final transcript no longer than one is asked for."""
-        if self._hearing.asked == 0:
+        if self._assembler.asked == 0:
             self._final_since, self._finalise = inf, False
         self._arm()
 

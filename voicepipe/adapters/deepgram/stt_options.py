@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from attrs import field, fields, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe.adapters.deepgram.client import check_account
-from voicepipe.adapters.deepgram.transcripts import MOST_KEYTERM_CHARS, MOST_KEYTERMS, keyterms
+from voicepipe.adapters.deepgram.client import check_endpoint
+from voicepipe.adapters.deepgram.transcript_assembler import MOST_KEYTERM_CHARS, MOST_KEYTERMS, keyterms
 from voicepipe.components.requests import Listen
 from voicepipe.components.values import CaFile, Secret
 from voicepipe.errors import Location, Problem
@@ -79,7 +79,7 @@ def is_flux(model: str) -> bool:
 
 def check_options(options: DeepgramSttOptions) -> Iterator[Problem]:
     """Says whether the library is installed, and which options don't go together."""
-    yield from check_account(options.base_url, options.api_key)
+    yield from check_endpoint(options.base_url, options.api_key)
     flux = is_flux(options.model)
     for name in _OF_NOVA if flux else _OF_FLUX:
         if getattr(options, name) != getattr(fields(DeepgramSttOptions), name).default:

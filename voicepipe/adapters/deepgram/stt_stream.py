@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from voicepipe.adapters.deepgram.stt_connection import ListenSession, Outbox, Patience
+from voicepipe.adapters.deepgram.stt_connection import ListenSession, ListenTimeouts, Outbox
 from voicepipe.components.events import TranscriptEvent
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from voicepipe.adapters.deepgram.client import Client, Connection
-    from voicepipe.adapters.deepgram.transcripts import Hearing
+    from voicepipe.adapters.deepgram.client import DeepgramClient, DeepgramWebSocket
+    from voicepipe.adapters.deepgram.transcript_assembler import TranscriptAssembler
     from voicepipe.components.requests import Listen
 
 PAUSES_S = (0.1, 0.5)
@@ -33,11 +33,13 @@ EVENTS_AHEAD = 256
 """How many events may wait to be received; past that Deepgram waits."""
 
 
-class TranscriptStream:
+class DeepgramTranscriptStream:
     """A `voicepipe.components.protocols.TranscriptStream`."""
 
-    def __init__(self, client: Client, hearing: Hearing, outbox: Outbox, patience: Patience) -> None:
-        self._client, self._hearing, self._outbox, self._patience = client, hearing, outbox, patience
+    def __init__(
+        self, client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, patience: ListenTimeouts
+    ) -> None:
+        self._client, self._assembler, self._outbox, self._patience = client, assembler, outbox, patience
         self._failure: ComponentError | None = None
         self._breaks: list[float] = []
         self._stands = self._over = False
@@ -60,7 +62,7 @@ class TranscriptStream:
         self._check()
         if not self._over:
             replay = self._outbox.replay
-            await self._tell(self._hearing.end_utterance(replay.ms(replay.end)))
+            await self._tell(self._assembler.end_utterance(replay.ms(replay.end)))
             self._outbox.wake()
 
     async def listen_for(self, listen: Listen) -> None:
@@ -87,13 +89,13 @@ class TranscriptStream:
 
     async def run(self, task_status: trio.TaskStatus[ComponentError | None]) -> None:
         """Keeps a connection until the stream ends; reports when the first stands, or why it does not."""
-        hearing, outbox = self._hearing, self._outbox
+        assembler, outbox = self._assembler, self._outbox
         patience_s = timeout_s = self._patience.connect_s
         broke_at: float | None = None
         while not self._over:
             listen = outbox.listen
             try:
-                async with self._client.connect(hearing.api, hearing.query(listen), timeout_s) as connection:
+                async with self._client.connect(assembler.api, assembler.query(listen), timeout_s) as connection:
                     broke_at = None
                     if not self._stands:
                         self._stands = True
@@ -119,9 +121,9 @@ class TranscriptStream:
             self._conversing.cancel()
         return self._conversing is not None
 
-    async def _converse(self, connection: Connection, listen: Listen) -> None:
+    async def _converse(self, connection: DeepgramWebSocket, listen: Listen) -> None:
         session = ListenSession(
-            connection, listen, self._hearing, self._outbox, patience=self._patience, tell=self._tell
+            connection, listen, self._assembler, self._outbox, patience=self._patience, tell=self._tell
         )
         try:
             with trio.CancelScope() as self._conversing:
@@ -133,7 +135,7 @@ class TranscriptStream:
         finally:
             self._conversing = None
         if not self._over:
-            await self._tell(self._hearing.conclude())
+            await self._tell(self._assembler.conclude())
             self._end(None)
 
     def _pause_before_another(self, error: ComponentError) -> float:
@@ -166,10 +168,10 @@ class TranscriptStream:
 
 @asynccontextmanager
 async def open_stream(
-    client: Client, hearing: Hearing, outbox: Outbox, patience: Patience
-) -> AsyncIterator[TranscriptStream]:
+    client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, patience: ListenTimeouts
+) -> AsyncIterator[DeepgramTranscriptStream]:
     """A recognition session; leaving it closes the connection, properly unless it is cancelled."""
-    stream = TranscriptStream(client, hearing, outbox, patience)
+    stream = DeepgramTranscriptStream(client, assembler, outbox, patience)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         failure = await nursery.start(stream.run)

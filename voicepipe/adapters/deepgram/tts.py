@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe.adapters.deepgram.client import SPEAK_V1, Account, check_account, check_installed, open_client
-from voicepipe.adapters.deepgram.tts_limits import MOST_CHARS, Limits
-from voicepipe.adapters.deepgram.tts_stream import SpeakStream
+from voicepipe.adapters.deepgram.client import SPEAK_V1, DeepgramEndpoint, check_endpoint, check_installed, open_client
+from voicepipe.adapters.deepgram.tts_rate_limits import MOST_CHARS, SpeakRateLimits
+from voicepipe.adapters.deepgram.tts_stream import DeepgramSpeechStream
 from voicepipe.adapters.shared.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.adapters.deepgram.client import Client
+    from voicepipe.adapters.deepgram.client import DeepgramClient
     from voicepipe.components.events import SpeechMark
     from voicepipe.components.protocols import Resources, SpeechStream
 
@@ -40,7 +40,7 @@ RATES = (8000, 16000, 24000, 32000, 48000)
 
 @frozen
 class DeepgramTtsOptions:
-    """An account, a voice, and how it speaks."""
+    """An endpoint, a voice, and how it speaks."""
 
     api_key: Secret
     """The API key, from console.deepgram.com."""
@@ -66,7 +66,7 @@ class DeepgramTtsOptions:
 
 def check_options(options: DeepgramTtsOptions) -> Iterator[Problem]:
     """Says whether the library is installed, and what is wrong with the address or the model."""
-    yield from check_account(options.base_url, options.api_key)
+    yield from check_endpoint(options.base_url, options.api_key)
     if options.model.startswith("flux-"):
         hint = "voices of Aura, such as aura-2-thalia-en, are what this adapter speaks with"
         yield Problem(Location(""), "model", "is a voice of Flux, which has an API of its own", hint)
@@ -75,7 +75,7 @@ def check_options(options: DeepgramTtsOptions) -> Iterator[Problem]:
 class _Deepgram:
     """An account's voice, shared by all calls."""
 
-    def __init__(self, client: Client, options: DeepgramTtsOptions) -> None:
+    def __init__(self, client: DeepgramClient, options: DeepgramTtsOptions) -> None:
         self._client, self._options = client, options
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
@@ -120,10 +120,10 @@ class _Deepgram:
         return {name: value for name, value in query.items() if value is not None}
 
     @asynccontextmanager
-    async def _open_socket(self, output: AudioFormat) -> AsyncIterator[SpeakStream]:
-        limits = Limits(self._options.characters_per_minute)
+    async def _open_socket(self, output: AudioFormat) -> AsyncIterator[DeepgramSpeechStream]:
+        limits = SpeakRateLimits(self._options.characters_per_minute)
         async with self._client.connect(SPEAK_V1, self._query(output)) as connection:
-            reply = SpeakStream(connection, output, limits, self._options.timeout_s)
+            reply = DeepgramSpeechStream(connection, output, limits, self._options.timeout_s)
             try:
                 yield reply
             finally:
@@ -148,8 +148,10 @@ class _Deepgram:
 @asynccontextmanager
 async def open_deepgram_tts(options: DeepgramTtsOptions, resources: Resources) -> AsyncIterator[_Deepgram]:
     """Makes the client."""
-    account = Account(options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file)
-    async with open_client(account, resources) as client:
+    endpoint = DeepgramEndpoint(
+        options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file
+    )
+    async with open_client(endpoint, resources) as client:
         yield _Deepgram(client, options)
 
 

@@ -15,7 +15,7 @@ MS_A_CHAR = 65.0
 
 
 @define
-class _Batch:
+class _TextBatch:
     """Text that is spoken as one."""
 
     parts: list[tuple[int, int]] = field(factory=list)
@@ -30,7 +30,7 @@ class _Batch:
         return sum(chars for _, chars in self.parts)
 
 
-class Batches:
+class TextBatches:
     """What was sent and is not spoken yet, oldest first.
 
     Args:
@@ -39,14 +39,14 @@ class Batches:
     """
 
     def __init__(self, bytes_a_ms: float) -> None:
-        self._batches: deque[_Batch] = deque()
+        self._batches: deque[_TextBatch] = deque()
         self._bytes_a_char = MS_A_CHAR * bytes_a_ms
         self._spoken_chars = self._spoken_bytes = 0
 
     def text(self, segment: int, chars: int) -> None:
         """A text was sent."""
         if not self._batches or self._batches[-1].flushed:
-            self._batches.append(_Batch())
+            self._batches.append(_TextBatch())
         self._batches[-1].parts.append((segment, chars))
 
     def flush(self) -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe.adapters.deepgram.tts_batches import Batches
+from voicepipe.adapters.deepgram.tts_batches import TextBatches
 from voicepipe.adapters.shared.speech_requests import is_spoken, pieces_of
 from voicepipe.components.events import SpeechAudio, SpeechEvent
 from voicepipe.errors import ComponentError
 from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
-    from voicepipe.adapters.deepgram.client import Connection
-    from voicepipe.adapters.deepgram.tts_limits import Limits
+    from voicepipe.adapters.deepgram.client import DeepgramWebSocket
+    from voicepipe.adapters.deepgram.tts_rate_limits import SpeakRateLimits
     from voicepipe.audio import AudioFormat
 
 GAP = " "
@@ -30,12 +30,14 @@ CLEAR_S = 0.2
 """How long saying that nobody wants the rest may take, in s."""
 
 
-class SpeakStream:
+class DeepgramSpeechStream:
     """A stream of speech; it needs no task, as the connection is read in `receive`."""
 
-    def __init__(self, connection: Connection, output: AudioFormat, limits: Limits, timeout_s: float) -> None:
+    def __init__(
+        self, connection: DeepgramWebSocket, output: AudioFormat, limits: SpeakRateLimits, timeout_s: float
+    ) -> None:
         self._connection, self._output, self._limits, self._timeout_s = connection, output, limits, timeout_s
-        self._batches = Batches(output.bytes_in(1000) / 1000)
+        self._batches = TextBatches(output.bytes_in(1000) / 1000)
         self._finished = False
         self._rest = b""
         self._warning = ""

@@ -60,7 +60,7 @@ RATE, PITCH = 1, 3
 EVENT_END_OF_LIST, EVENT_WORD, EVENT_END = 0, 1, 5
 
 
-class Event(ctypes.Structure):
+class EspeakEvent(ctypes.Structure):
     """`espeak_EVENT`."""
 
     _fields_ = (
@@ -75,10 +75,10 @@ class Event(ctypes.Structure):
     )
 
 
-CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(Event))
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(EspeakEvent))
 
 
-class Speaker:
+class EspeakEngine:
     """The library, with one voice.
 
     Voices with an echo keep the end of a text, and would begin the next one with it, which may be another caller's.
@@ -171,7 +171,7 @@ def faded(audio: bytes) -> bytes:
     return samples.tobytes()
 
 
-def take_requests(speaker: Speaker, requests: queue.SimpleQueue[int]) -> None:
+def take_requests(speaker: EspeakEngine, requests: queue.SimpleQueue[int]) -> None:
     """Takes requests until standard input ends, then ends the process, whatever it is doing."""
     source = sys.stdin.buffer
     while len(header := source.read(HEADER.size)) == HEADER.size:
@@ -193,7 +193,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # should the library print something, it must not get among the messages
     library, data, voice, words_per_minute, pitch = sys.argv[1:6]
-    speaker = Speaker(library, data, out)
+    speaker = EspeakEngine(library, data, out)
     if not speaker.set_up(voice, int(words_per_minute), int(pitch)):
         speaker.say(REFUSED, payload=f"espeak-ng does not take the voice {voice}".encode())
         return

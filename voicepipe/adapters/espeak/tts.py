@@ -128,8 +128,8 @@ class _Espeak:
         self._ready = trio.Event()
         self._refusal = ""
         self._failure: ComponentError | None = None
-        self._streams: set[_SpeechStream] = set()
-        self._speaking: dict[int, _SpeechStream] = {}
+        self._streams: set[_EspeakSpeechStream] = set()
+        self._speaking: dict[int, _EspeakSpeechStream] = {}
         self._requests = count(1)
 
     async def start(self, helper: HelperProcess) -> None:
@@ -148,11 +148,11 @@ class _Espeak:
         self,
         output: AudioFormat,  # noqa: ARG002 - there is only one
         language: str | None,  # noqa: ARG002 - the voice says it
-    ) -> AsyncIterator[_SpeechStream]:
+    ) -> AsyncIterator[_EspeakSpeechStream]:
         """A stream that speaks in the voice of the options."""
         if self._failure is not None:
             raise copy(self._failure)
-        stream = _SpeechStream(self)
+        stream = _EspeakSpeechStream(self)
         self._streams.add(stream)
         try:
             yield stream
@@ -160,7 +160,7 @@ class _Espeak:
             self._streams.discard(stream)
             stream.close()
 
-    def speak(self, stream: _SpeechStream, text: str) -> int:
+    def speak(self, stream: _EspeakSpeechStream, text: str) -> int:
         """Has a text spoken to that stream; gives the request's number."""
         request = next(self._requests)
         self._speaking[request] = stream
@@ -192,7 +192,7 @@ class _Espeak:
             stream.fail(error)
 
 
-class _SpeechStream:
+class _EspeakSpeechStream:
     """One reply: its text goes to the helper piece by piece, each when the one before was nearly received."""
 
     def __init__(self, espeak: _Espeak) -> None:

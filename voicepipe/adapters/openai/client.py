@@ -5,8 +5,8 @@
             async with client.sdk.chat.completions.with_streaming_response.create(...) as answer: ...
         await client.probe()                                       # the component's `probe`
 
-`options` are those of any of them: what they share is `Account`. The SDK looks into the environment for whatever it
-is not told (OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS ...); here it finds nothing there.
+`options` are those of any of them: what they share is `OpenAIEndpoint`. The SDK looks into the environment for whatever
+it is not told (OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS ...); here it finds nothing there.
 Its private names stand in this module.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from voicepipe.components.values import CaFile, Secret
     from voicepipe.errors import Fault
 
-__all__ = ["HINT_SLOW", "Account", "Client", "check_client", "is_openai", "open_client"]
+__all__ = ["HINT_SLOW", "OpenAIClient", "OpenAIEndpoint", "check_client", "is_openai", "open_client"]
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -54,7 +54,7 @@ NO_SUCH_ROUTE = {404, 405, 501}
 """How servers answer that don't list their models."""
 
 
-class Account(Protocol):
+class OpenAIEndpoint(Protocol):
     """Where the server is and who asks: options that each of these adapters has."""
 
     @property
@@ -89,19 +89,19 @@ def check_installed() -> Iterator[Problem]:
         yield Problem(Location(""), "", "the library openai is not installed", install_hint("openai"))
 
 
-def check_client(account: Account) -> Iterator[Problem]:
+def check_client(endpoint: OpenAIEndpoint) -> Iterator[Problem]:
     """Says whether the library is installed, and what is wrong with the address and the key."""
     yield from check_installed()
     try:
-        url = urlsplit(account.base_url or OPENAI)
+        url = urlsplit(endpoint.base_url or OPENAI)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
     except ValueError:
         valid = False
     if not valid:
         hint = "http://HOST:PORT/v1, or leave it out for OpenAI"
         yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
-    vendor = "OpenAI" if valid and is_openai(account.base_url) else ""
-    yield from check_api_key(account.api_key, vendor=vendor, hint="api_key: ${OPENAI_API_KEY}")
+    vendor = "OpenAI" if valid and is_openai(endpoint.base_url) else ""
+    yield from check_api_key(endpoint.api_key, vendor=vendor, hint="api_key: ${OPENAI_API_KEY}")
 
 
 async def _withhold_key(request: Any) -> None:
@@ -109,32 +109,34 @@ async def _withhold_key(request: Any) -> None:
     del request.headers["authorization"]
 
 
-class Client:
+class OpenAIClient:
     """The SDK's client."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, endpoint: OpenAIEndpoint) -> None:
         """Imports the SDK, half a second, and makes its client: in a thread."""
         self._openai, self._httpx = import_module("openai"), import_module("httpx2")
-        self._account = account
+        self._endpoint = endpoint
         # How messages name the key; one that was typed into the file has no better name than the option's.
-        self._key = "api_key" if account.api_key is None or account.api_key.source == "***" else account.api_key.source
+        self._key = (
+            "api_key" if endpoint.api_key is None or endpoint.api_key.source == "***" else endpoint.api_key.source
+        )
         limits = self._httpx.Limits(
             max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE, keepalive_expiry=KEEP_ALIVE_S
         )
-        timeout = self._httpx.Timeout(account.timeout_s, connect=account.connect_timeout_s)
+        timeout = self._httpx.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s)
         http = self._httpx.AsyncClient(
-            verify=tls_context(account.ca_file),
+            verify=tls_context(endpoint.ca_file),
             trust_env=False,
             limits=limits,
             timeout=timeout,
             follow_redirects=True,
-            event_hooks={} if account.api_key else {"request": [_withhold_key]},
+            event_hooks={} if endpoint.api_key else {"request": [_withhold_key]},
         )
         self.sdk: Any = self._openai.AsyncOpenAI(
-            api_key=str(account.api_key) if account.api_key else "none",
+            api_key=str(endpoint.api_key) if endpoint.api_key else "none",
             admin_api_key="",
             webhook_secret="",
-            base_url=account.base_url or OPENAI,
+            base_url=endpoint.base_url or OPENAI,
             timeout=timeout,
             max_retries=0,
             http_client=http,
@@ -197,23 +199,23 @@ class Client:
 
     def _refused(self, response: Any) -> ComponentError:
         failure = refused(response.status_code, response.headers, response.text, self._key)
-        if response.status_code in {401, 403} and not self._account.api_key:
+        if response.status_code in {401, 403} and not self._endpoint.api_key:
             failure.hint = "the server wants a key: set api_key"
         return failure
 
     def _unreachable(self, error: BaseException) -> ComponentError:
         """What a failure of the connection means; `error` is httpx's, or what the SDK could not map."""
-        account, httpx = self._account, self._httpx
-        where = urlsplit(account.base_url or OPENAI).netloc.rpartition("@")[2]
-        if failure := tls_error(error, where, account.ca_file):
+        endpoint, httpx = self._endpoint, self._httpx
+        where = urlsplit(endpoint.base_url or OPENAI).netloc.rpartition("@")[2]
+        if failure := tls_error(error, where, endpoint.ca_file):
             return failure
         said = f": {error}" if str(error) else ""
-        slow_to_connect = f"no connection to {where} within {account.connect_timeout_s:g} s"
+        slow_to_connect = f"no connection to {where} within {endpoint.connect_timeout_s:g} s"
         meanings = {
             httpx.ConnectTimeout: (slow_to_connect, True, HINT_UNREACHABLE),
             httpx.ConnectError: (f"no connection to {where}{said}", True, HINT_UNREACHABLE),
-            httpx.ReadTimeout: (f"nothing came for {account.timeout_s:g} s", True, HINT_SLOW),
-            httpx.WriteTimeout: (f"took nothing for {account.timeout_s:g} s", True, ""),
+            httpx.ReadTimeout: (f"nothing came for {endpoint.timeout_s:g} s", True, HINT_SLOW),
+            httpx.WriteTimeout: (f"took nothing for {endpoint.timeout_s:g} s", True, ""),
             httpx.PoolTimeout: (f"all {MOST_CONNECTIONS} connections are in use", True, ""),
             httpx.LocalProtocolError: (f"the request can't be sent{said}", False, "are base_url and api_key right?"),
             httpx.UnsupportedProtocol: (f"the request can't be sent{said}", False, "is base_url right?"),
@@ -225,9 +227,9 @@ class Client:
 
 
 @asynccontextmanager
-async def open_client(account: Account, resources: Resources) -> AsyncIterator[Client]:
+async def open_client(endpoint: OpenAIEndpoint, resources: Resources) -> AsyncIterator[OpenAIClient]:
     """Imports the SDK and opens its client; sends nothing yet."""
-    make = partial(Client, account)
+    make = partial(OpenAIClient, endpoint)
     client = await trio.to_thread.run_sync(make, abandon_on_cancel=True, limiter=resources.threads)
     try:
         yield client

@@ -58,7 +58,7 @@ MISTAKES = {"tool_use_failed", "json_validate_failed"}
 
 
 @frozen
-class Said:
+class ErrorDetails:
     """What an error says of itself."""
 
     message: str
@@ -154,12 +154,12 @@ def _error_of(choice: object) -> object:
     return next((part["error"] for part in within if isinstance(part, Mapping) and part.get("error")), None)
 
 
-def said_in(body: str) -> Said:
+def said_in(body: str) -> ErrorDetails:
     """What the body of an error says."""
     try:
         answer = json.loads(body)
     except ValueError:
-        return Said(body)
+        return ErrorDetails(body)
     if isinstance(answer, Mapping):
         for name in ("error", "detail"):
             if answer.get(name):
@@ -167,7 +167,7 @@ def said_in(body: str) -> Said:
     return _said_by(answer)
 
 
-def _passes(said: Said, status: int) -> bool:
+def _passes(said: ErrorDetails, status: int) -> bool:
     """Whether the same request may succeed later."""
     if not MISTAKES.isdisjoint(said.names):
         return True
@@ -175,17 +175,17 @@ def _passes(said: Said, status: int) -> bool:
     return not lasts and (status >= 500 or status in PASSING)
 
 
-def _hint(said: Said, otherwise: str, key: str) -> str:
+def _hint(said: ErrorDetails, otherwise: str, key: str) -> str:
     return next((HINTS_BY_CODE[name] for name in said.names if name in HINTS_BY_CODE), otherwise).format(key=key)
 
 
-def _said_by(error: Any) -> Said:
+def _said_by(error: Any) -> ErrorDetails:
     if isinstance(error, Mapping):
         names = (error.get("code"), error.get("type"))
         message = next((error[key] for key in ("message", "error", *FAILURES) if error.get(key)), None)
-        return Said(
+        return ErrorDetails(
             message if isinstance(message, str) else json.dumps(error, ensure_ascii=False),
             tuple(str(name) for name in names if isinstance(name, str | int) and name),
             str(error.get("param") or ""),
         )
-    return Said(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
+    return ErrorDetails(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))

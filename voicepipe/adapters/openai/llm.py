@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe.adapters.openai import chat as openai_chat
+from voicepipe.adapters.openai import chat_completions as openai_chat
 from voicepipe.adapters.openai import responses as openai_responses
-from voicepipe.adapters.openai.answer import Answer
-from voicepipe.adapters.openai.chat import ChatReply
+from voicepipe.adapters.openai.chat_completions import ChatReplyBuilder
 from voicepipe.adapters.openai.client import HINT_SLOW, check_installed, open_client
 from voicepipe.adapters.openai.llm_options import OpenAIOptions, check_options
-from voicepipe.adapters.openai.responses import ResponseReply
+from voicepipe.adapters.openai.reply_parser import ReplyParser
+from voicepipe.adapters.openai.responses import ResponsesReplyBuilder
 from voicepipe.components.events import ReplyEvent
 from voicepipe.components.registry import Adapter
 from voicepipe.errors import ComponentError
@@ -29,7 +29,7 @@ from voicepipe.wire.http import unwind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voicepipe.adapters.openai.client import Client
+    from voicepipe.adapters.openai.client import OpenAIClient
     from voicepipe.components.protocols import Resources
     from voicepipe.components.requests import ReplyRequest
 
@@ -44,7 +44,7 @@ one whose server keeps the answer open is closed."""
 class _OpenAI:
     """A model behind an address, shared by all calls."""
 
-    def __init__(self, client: Client, options: OpenAIOptions) -> None:
+    def __init__(self, client: OpenAIClient, options: OpenAIOptions) -> None:
         self._client, self._options = client, options
         self._thinks_first = False  # this server's replies begin with thoughts that only their end marks
 
@@ -53,22 +53,22 @@ class _OpenAI:
         await self._client.probe(self._options.model)
 
     @asynccontextmanager
-    async def respond(self, request: ReplyRequest) -> AsyncIterator[_ReplyStream]:
+    async def respond(self, request: ReplyRequest) -> AsyncIterator[_OpenAIReplyStream]:
         """One reply; entering it sends the request, and returns when the answer has begun."""
         options, sdk = self._options, self._client.sdk
         offered = [tool.name for tool in request.tools]
-        reply: ChatReply | ResponseReply
+        reply: ChatReplyBuilder | ResponsesReplyBuilder
         if options.api == "responses":
             resource, body = sdk.responses, openai_responses.body_for(options, request)
-            reply = ResponseReply(offered, thinks_first=self._thinks_first)
+            reply = ResponsesReplyBuilder(offered, thinks_first=self._thinks_first)
         else:
             resource, body = sdk.chat.completions, openai_chat.body_for(options, request)
-            reply = ChatReply(offered, thinks_first=self._thinks_first)
+            reply = ChatReplyBuilder(offered, thinks_first=self._thinks_first)
         create = resource.with_streaming_response.create
         more = dict(options.extra_body) or None
         with self._client.failures():
             async with create(**body, extra_body=more) as answer, trio.open_nursery() as nursery:
-                stream = _ReplyStream(self._client, answer, reply, options.timeout_s)
+                stream = _OpenAIReplyStream(self._client, answer, reply, options.timeout_s)
                 nursery.start_soon(stream.read)
                 yield stream
                 if stream.is_whole:
@@ -77,12 +77,14 @@ class _OpenAI:
                     nursery.cancel_scope.cancel()
 
 
-class _ReplyStream:
+class _OpenAIReplyStream:
     """One reply, read by a task of its own."""
 
-    def __init__(self, client: Client, answer: Any, reply: ChatReply | ResponseReply, timeout_s: float) -> None:
+    def __init__(
+        self, client: OpenAIClient, answer: Any, reply: ChatReplyBuilder | ResponsesReplyBuilder, timeout_s: float
+    ) -> None:
         self._client, self._timeout_s = client, timeout_s
-        self._answer = Answer(reply, client.broken_off)
+        self._answer = ReplyParser(reply, client.broken_off)
         self._chunks = answer.iter_bytes()
         self._failure: ComponentError | None = None
         self._found, self._events = trio.open_memory_channel[ReplyEvent](UNREAD_EVENTS)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from voicepipe.adapters.openai.outgoing import NO_RESULT, clean, wire_id, wire_name
+from voicepipe.adapters.openai.sanitizers import NO_RESULT, clean, wire_id, wire_name
 from voicepipe.components.requests import CallStarted, Dtmf, Message, Silence, Tool, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ CUT_SHORT = "—"
 
 
 @frozen
-class Words:
+class TextTurn:
     """A turn of either side that is text."""
 
     by_agent: bool
@@ -59,7 +59,7 @@ class Words:
 
 
 @frozen
-class ToolUse:
+class ToolTurn:
     """A tool that the agent called, and what came of it: a turn of the agent's, and one of the caller's side."""
 
     call: ToolCall
@@ -69,17 +69,17 @@ class ToolUse:
 
 
 @frozen
-class _Reply:
+class _AgentReply:
     """What the agent said, and the tools that it called in the same reply."""
 
     text: str
-    uses: tuple[ToolUse, ...] = ()
+    uses: tuple[ToolTurn, ...] = ()
 
 
-def turns_of(request: ReplyRequest) -> list[Words | ToolUse]:
+def turns_of(request: ReplyRequest) -> list[TextTurn | ToolTurn]:
     """The conversation up to where the reply is due."""
     results = dict(request.trigger.results) if isinstance(request.trigger, ToolResults) else {}
-    turns = _Turns()
+    turns = _TurnSequence()
     steps = [*_steps(request, results)]
     for index, step in enumerate(steps):
         if isinstance(step, str):
@@ -89,13 +89,13 @@ def turns_of(request: ReplyRequest) -> list[Words | ToolUse]:
     if isinstance(request.trigger, ToolResults):
         turns.bring(request.trigger.results)
     if said := clean(request.said):
-        turns.agent(_Reply(said), [GO_ON])
+        turns.agent(_AgentReply(said), [GO_ON])
         turns.caller(GO_ON)
     turns.end()
     return [*_outgoing(turns.turns)]
 
 
-def tools_for(request: ReplyRequest, turns: Iterable[Words | ToolUse]) -> tuple[tuple[Tool, ...], bool]:
+def tools_for(request: ReplyRequest, turns: Iterable[TextTurn | ToolTurn]) -> tuple[tuple[Tool, ...], bool]:
     """The tools that a request has to declare, and whether they may be called.
 
     Anthropic's models refuse a conversation in which tools were called if none are declared, so a reply that is offered
@@ -103,24 +103,24 @@ def tools_for(request: ReplyRequest, turns: Iterable[Words | ToolUse]) -> tuple[
     """
     if request.tools:
         return request.tools, True
-    names = dict.fromkeys(turn.call.name for turn in turns if isinstance(turn, ToolUse))
+    names = dict.fromkeys(turn.call.name for turn in turns if isinstance(turn, ToolTurn))
     return tuple(Tool(name, "Not available now.") for name in names), False
 
 
-def _outgoing(turns: Iterable[Words | ToolUse]) -> Iterator[Words | ToolUse]:
+def _outgoing(turns: Iterable[TextTurn | ToolTurn]) -> Iterator[TextTurn | ToolTurn]:
     """The turns with ids and names of tool calls that every server takes; no id comes twice."""
     seen: Counter[str] = Counter()
     for turn in turns:
-        if isinstance(turn, ToolUse):
+        if isinstance(turn, ToolTurn):
             call = turn.call
             number, name = wire_id(call.id, seen[call.id]), wire_name(call.name)
             seen[call.id] += 1
-            yield ToolUse(evolve(call, id=number, name=name), turn.result)
+            yield ToolTurn(evolve(call, id=number, name=name), turn.result)
         else:
             yield turn
 
 
-def _steps(request: ReplyRequest, results: dict[str, str]) -> Iterator[str | _Reply]:
+def _steps(request: ReplyRequest, results: dict[str, str]) -> Iterator[str | _AgentReply]:
     """What the caller's side and the agent said, one after the other."""
     ahead = list(request.messages)
     while ahead:
@@ -129,10 +129,10 @@ def _steps(request: ReplyRequest, results: dict[str, str]) -> Iterator[str | _Re
         if message.role == "caller" and text:
             yield PRESSED.format(text) if message.pressed else text
         elif message.role == "agent":
-            uses = tuple(ToolUse(call, _result(call.id, ahead, results)) for call in message.tool_calls)
+            uses = tuple(ToolTurn(call, _result(call.id, ahead, results)) for call in message.tool_calls)
             text += CUT_SHORT if message.interrupted and text else ""
             if text or uses:
-                yield _Reply(text, uses)
+                yield _AgentReply(text, uses)
     if mark := _mark(request.trigger, request.messages):
         yield mark
 
@@ -161,20 +161,20 @@ def _mark(trigger: Trigger, messages: Sequence[Message]) -> str:
     return ""
 
 
-class _Turns:
+class _TurnSequence:
     """The sequence while it is made; always in strict turns."""
 
     def __init__(self) -> None:
-        self.turns: list[Words | ToolUse] = []
+        self.turns: list[TextTurn | ToolTurn] = []
 
     def caller(self, text: str) -> None:
         """Adds to the caller's side."""
         last = self.turns[-1] if self.turns else None
-        if isinstance(last, ToolUse):
-            self._append(Words(True, CUT_SHORT))
-        self._append(Words(False, text))
+        if isinstance(last, ToolTurn):
+            self._append(TextTurn(True, CUT_SHORT))
+        self._append(TextTurn(False, text))
 
-    def agent(self, reply: _Reply, ahead: Sequence[str | _Reply]) -> None:
+    def agent(self, reply: _AgentReply, ahead: Sequence[str | _AgentReply]) -> None:
         """Adds a reply.
 
         Args:
@@ -192,19 +192,19 @@ class _Turns:
             self._begin_reply()
             self.turns += reply.uses
             if reply.text and follows:
-                self._append(Words(True, reply.text))
-        elif is_last and self.turns and isinstance(self.turns[-1], ToolUse):
+                self._append(TextTurn(True, reply.text))
+        elif is_last and self.turns and isinstance(self.turns[-1], ToolTurn):
             self._aside(reply.text)  # while the tools ran, whose results are what is replied to
         else:
             if not self.turns:
-                self._append(Words(False, CALL_BEGINS))
-            self._append(Words(True, reply.text))
+                self._append(TextTurn(False, CALL_BEGINS))
+            self._append(TextTurn(True, reply.text))
 
     def bring(self, results: Mapping[str, str]) -> None:
         """Brings results to the end, which the reply is to be about, unless they stand there already."""
         there: set[str] = set()
         for turn in reversed(self.turns):
-            if not isinstance(turn, ToolUse):
+            if not isinstance(turn, ToolTurn):
                 break
             there.add(turn.call.id)
         late = [result for call_id, result in results.items() if call_id not in there]
@@ -215,28 +215,28 @@ class _Turns:
 
     def end(self) -> None:
         """Has the caller's side be the last, whatever was given; in a call it is."""
-        last = self.turns[-1] if self.turns else Words(True, "")
-        if isinstance(last, Words) and last.by_agent:
-            self._append(Words(False, SILENT if self.turns else CALL_BEGINS))
+        last = self.turns[-1] if self.turns else TextTurn(True, "")
+        if isinstance(last, TextTurn) and last.by_agent:
+            self._append(TextTurn(False, SILENT if self.turns else CALL_BEGINS))
 
     def _begin_reply(self) -> None:
         """Has the caller's side be the last, so that the agent's may follow."""
         if not self.turns:
-            self._append(Words(False, CALL_BEGINS))
-        elif isinstance(self.turns[-1], Words) and self.turns[-1].by_agent:
-            self._append(Words(False, SILENT))
+            self._append(TextTurn(False, CALL_BEGINS))
+        elif isinstance(self.turns[-1], TextTurn) and self.turns[-1].by_agent:
+            self._append(TextTurn(False, SILENT))
 
     def _aside(self, text: str) -> None:
         """Tells in the caller's last words what the agent said while it called tools."""
         self._begin_reply()
-        index = max(index for index, turn in enumerate(self.turns) if isinstance(turn, Words))
+        index = max(index for index, turn in enumerate(self.turns) if isinstance(turn, TextTurn))
         turn = self.turns[index]
-        if isinstance(turn, Words):
+        if isinstance(turn, TextTurn):
             self.turns[index] = evolve(turn, text=f"{turn.text}\n{MEANWHILE.format(text)}")
 
-    def _append(self, words: Words) -> None:
+    def _append(self, words: TextTurn) -> None:
         last = self.turns[-1] if self.turns else None
-        if isinstance(last, Words) and last.by_agent == words.by_agent:
+        if isinstance(last, TextTurn) and last.by_agent == words.by_agent:
             self.turns[-1] = evolve(last, text=f"{last.text}\n{words.text}")
         else:
             self.turns.append(words)

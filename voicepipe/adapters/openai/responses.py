@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.openai.messages import Words, turns_of
-from voicepipe.adapters.openai.outgoing import clean, wire_arguments
-from voicepipe.adapters.openai.reply import StreamedReply
+from voicepipe.adapters.openai.messages import TextTurn, turns_of
+from voicepipe.adapters.openai.reply_builder import ReplyBuilder
+from voicepipe.adapters.openai.sanitizers import clean, wire_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     """The request's body."""
     items: list[dict[str, Any]] = []
     for turn in turns_of(request):
-        if isinstance(turn, Words):
+        if isinstance(turn, TextTurn):
             items.append({"role": "assistant" if turn.by_agent else "user", "content": turn.text})
             continue
         call, arguments = turn.call, wire_arguments(turn.call)
@@ -56,7 +56,7 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None and value != []}
 
 
-class ResponseReply(StreamedReply):
+class ResponsesReplyBuilder(ReplyBuilder):
     """A reply made of events."""
 
     def __init__(self, offered: Iterable[str] = (), *, thinks_first: bool = False) -> None:

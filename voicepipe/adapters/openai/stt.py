@@ -23,7 +23,7 @@ from attrs.validators import ge, gt, le, matches_re, optional
 from voicepipe.adapters.openai.client import check_client, check_installed, open_client
 from voicepipe.adapters.openai.sse import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai.transcript import StreamedTranscript, TranscribedAudio, read_transcription
-from voicepipe.adapters.openai.utterance import Utterance, UtteranceAudio, wav
+from voicepipe.adapters.openai.utterance import UtteranceAudio, UtterancePart, wav
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import Transcript, TranscriptEvent
 from voicepipe.components.registry import Adapter
@@ -36,7 +36,7 @@ from voicepipe.wire.http import unwind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from voicepipe.adapters.openai.client import Client
+    from voicepipe.adapters.openai.client import OpenAIClient
     from voicepipe.components.protocols import Resources
 
 MOST_RATE = 16000
@@ -138,7 +138,7 @@ def form_for(options: OpenAITranscriptionOptions, listen: Listen) -> dict[str, A
 class _OpenAITranscription:
     """A model behind an address, shared by all calls."""
 
-    def __init__(self, client: Client, options: OpenAITranscriptionOptions) -> None:
+    def __init__(self, client: OpenAIClient, options: OpenAITranscriptionOptions) -> None:
         self._client, self._options = client, options
 
     async def probe(self) -> None:
@@ -154,11 +154,11 @@ class _OpenAITranscription:
         return StreamInput(AudioFormat(min(call.rate, MOST_RATE)), CHUNK_MS)
 
     @asynccontextmanager
-    async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[_TranscriptStream]:
+    async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[_OpenAITranscriptStream]:
         """A call's utterances; nothing is sent before the first has ended."""
         options = self._options
         utterance = UtteranceAudio(stream_input.format, options.silence_level, options.max_utterance_s)
-        stream = _TranscriptStream(self, stream_input.format, utterance, listen)
+        stream = _OpenAITranscriptStream(self, stream_input.format, utterance, listen)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.transcribe)
             yield stream
@@ -240,16 +240,16 @@ def _unreadable(answered: str) -> ComponentError:
 
 
 @frozen
-class _Asked:
+class _PendingTranscription:
     """An utterance, or the beginning of one, that waits for its transcript."""
 
-    utterance: Utterance
+    utterance: UtterancePart
     listen: Listen
     final_is_due: bool
     """Whether somebody waits for a final, be it empty."""
 
 
-class _TranscriptStream:
+class _OpenAITranscriptStream:
     """One call's utterances, transcribed one after the other by a task of the stream's own."""
 
     def __init__(
@@ -257,7 +257,7 @@ class _TranscriptStream:
     ) -> None:
         self._openai, self._audio, self._utterance, self._listen = openai, audio, utterance, listen
         self._failure: ComponentError | None = None
-        self._asked_in, self._asked = trio.open_memory_channel[_Asked](AHEAD)
+        self._asked_in, self._asked = trio.open_memory_channel[_PendingTranscription](AHEAD)
         self._found, self._events = trio.open_memory_channel[TranscriptEvent](UNREAD_EVENTS)
 
     async def send(self, audio: bytes) -> None:
@@ -291,9 +291,9 @@ class _TranscriptStream:
                 raise copy(self._failure) from None
             return None
 
-    async def _ask(self, utterance: Utterance, *, final_is_due: bool = False) -> None:
+    async def _ask(self, utterance: UtterancePart, *, final_is_due: bool = False) -> None:
         try:
-            await self._asked_in.send(_Asked(utterance, self._listen, final_is_due))
+            await self._asked_in.send(_PendingTranscription(utterance, self._listen, final_is_due))
         except trio.BrokenResourceError:
             if self._failure is None:
                 raise
@@ -308,7 +308,7 @@ class _TranscriptStream:
             except ComponentError as error:
                 self._failure = error
 
-    async def _transcribe(self, asked: _Asked) -> None:
+    async def _transcribe(self, asked: _PendingTranscription) -> None:
         end_ms = asked.utterance.end_ms
         prompt, keywords = self._openai.told(asked.listen)
 

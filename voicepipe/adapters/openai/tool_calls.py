@@ -19,14 +19,14 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from voicepipe.adapters.openai.arguments import begins_object, calls_in, is_whole
+from voicepipe.adapters.openai.tool_arguments import begins_object, calls_in, is_whole
 from voicepipe.components.requests import ToolCall
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from voicepipe.adapters.openai.arguments import Arguments
+    from voicepipe.adapters.openai.tool_arguments import Arguments
 
 NAMESPACES = ("functions.", "tools.", "default_api.", "functions:")
 """What models write before a tool's name that is not part of it."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.adapters.openai.client import Client
+    from voicepipe.adapters.openai.client import OpenAIClient
     from voicepipe.components.protocols import Resources, SpeechStream
 
 MOST_CHARS = 4096
@@ -72,7 +72,7 @@ def check_options(options: OpenAISpeechOptions) -> Iterator[Problem]:
 class _OpenAISpeech:
     """A voice behind an address, shared by all calls."""
 
-    def __init__(self, client: Client, options: OpenAISpeechOptions) -> None:
+    def __init__(self, client: OpenAIClient, options: OpenAISpeechOptions) -> None:
         self._client, self._options = client, options
 
     async def probe(self) -> None:

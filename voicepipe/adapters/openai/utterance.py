@@ -47,7 +47,7 @@ def wav(audio: AudioFormat, samples: bytes) -> bytes:
 
 
 @frozen
-class Utterance:
+class UtterancePart:
     """Something to transcribe."""
 
     audio: bytes = field(repr=False)
@@ -84,7 +84,7 @@ class UtteranceAudio:
         self._lead = 0  # how much of `_sound` comes before the first sound
         self._rest = b""  # of a frame that came in parts
 
-    def add(self, audio: bytes) -> list[Utterance]:
+    def add(self, audio: bytes) -> list[UtterancePart]:
         """Takes the next audio; gives the beginnings of an utterance that is too long for one request."""
         data, size = self._rest + audio, self._frame_bytes
         whole = len(data) - len(data) % size
@@ -96,7 +96,7 @@ class UtteranceAudio:
                 parts.append(self._take_part())
         return parts
 
-    def cut(self) -> Utterance:
+    def cut(self) -> UtterancePart:
         """What was said since the last cut, and reaches up to now."""
         if self._rest:
             self._add_frame(self._rest)
@@ -108,8 +108,8 @@ class UtteranceAudio:
         else:
             audio = b""
         if len(audio) < self._audio.bytes_in(SHORTEST_MS):
-            return Utterance(b"", self._ms(self._added))
-        return Utterance(audio, self._ms(self._added), sound_ms)
+            return UtterancePart(b"", self._ms(self._added))
+        return UtterancePart(audio, self._ms(self._added), sound_ms)
 
     def _add_frame(self, frame: bytes) -> None:
         self._added += len(frame)
@@ -134,7 +134,7 @@ class UtteranceAudio:
         self._noise = max(self._quietest, min(loud, self._noise * NOISE_GROWTH))
         return loud >= NOISE_FACTOR * self._noise
 
-    def _take_part(self) -> Utterance:
+    def _take_part(self) -> UtterancePart:
         """The utterance up to a quiet moment near its end."""
         size = self._frame_bytes
         end = len(self._sound)
@@ -142,7 +142,7 @@ class UtteranceAudio:
         places = range(first + -first % size, end - size, size) or [end]
         at = min(places, key=lambda place: level(bytes(self._sound[place : place + size])))
         end_ms = self._ms(self._added - (len(self._sound) - at))
-        part = Utterance(bytes(self._sound[:at]), end_ms, self._sound_ms(at))
+        part = UtterancePart(bytes(self._sound[:at]), end_ms, self._sound_ms(at))
         del self._sound[:at]
         self._whole_from = self._lead = 0
         return part

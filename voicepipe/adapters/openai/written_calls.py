@@ -17,12 +17,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.openai.arguments import calls_in
+from voicepipe.adapters.openai.tool_arguments import calls_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from voicepipe.adapters.openai.arguments import Arguments
+    from voicepipe.adapters.openai.tool_arguments import Arguments
 
 _DECODER = json.JSONDecoder(strict=False)
 _TAGGED = re.compile(

@@ -40,7 +40,7 @@ class GrammarError(ValueError):
 
 
 @frozen
-class Word:
+class GrammarWord:
     """A word to be said."""
 
     text: str
@@ -52,7 +52,7 @@ class Word:
 
 
 @frozen
-class Reference:
+class RuleReference:
     """What another rule says."""
 
     rule: str
@@ -64,7 +64,7 @@ class Reference:
 
 
 @frozen
-class Sequence:
+class GrammarSequence:
     """One after the other; of none: nothing is said."""
 
     parts: tuple[Expansion, ...] = ()
@@ -72,7 +72,7 @@ class Sequence:
 
 
 @frozen
-class Choice:
+class GrammarAlternatives:
     """One of several; of none: it can't be said."""
 
     alternatives: tuple[Expansion, ...] = ()
@@ -82,7 +82,7 @@ class Choice:
 
 
 @frozen
-class Repeat:
+class GrammarRepeat:
     """The same, again and again."""
 
     part: Expansion
@@ -91,10 +91,10 @@ class Repeat:
     """`*`: any number of times; `+`: at least once; `?`: once or not at all."""
 
 
-Expansion: TypeAlias = Word | Reference | Sequence | Choice | Repeat
+Expansion: TypeAlias = GrammarWord | RuleReference | GrammarSequence | GrammarAlternatives | GrammarRepeat
 
-NOTHING = Sequence()
-IMPOSSIBLE = Choice()
+NOTHING = GrammarSequence()
+IMPOSSIBLE = GrammarAlternatives()
 
 
 @frozen
@@ -106,10 +106,10 @@ class Grammar:
     public: tuple[str, ...]
     """The names of those that may be said by themselves, at least one."""
 
-    def words(self) -> Iterator[Word]:
+    def words(self) -> Iterator[GrammarWord]:
         """All words, in their order."""
         for rule in self.rules.values():
-            yield from (one for one in _walk(rule) if isinstance(one, Word))
+            yield from (one for one in _walk(rule) if isinstance(one, GrammarWord))
 
     def spelled(self, spell: Callable[[str], tuple[str, ...]]) -> str | None:
         """The grammar as PocketSphinx takes it, whose one public rule says what any public rule says.
@@ -193,38 +193,38 @@ class _Parser:
             self._at += 1
         if len(alternatives) == 1:
             return alternatives[0]
-        return Choice(tuple(alternatives), tuple(weights) if set(weights) != {"1"} else ())
+        return GrammarAlternatives(tuple(alternatives), tuple(weights) if set(weights) != {"1"} else ())
 
     def _sequence(self) -> Expansion:
         parts = []
         while (part := self._part()) is not None:
             while self._value in {"*", "+"}:
-                part = Repeat(part, self._value)
+                part = GrammarRepeat(part, self._value)
                 self._at += 1
             while self._kind == "tag":  # what it means to a program is nothing to a recogniser
                 self._at += 1
             parts.append(part)
         if not parts:
             self._fail("here should stand something to say")
-        return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+        return parts[0] if len(parts) == 1 else GrammarSequence(tuple(parts))
 
     def _part(self) -> Expansion | None:
         kind, value, (line, column) = self._kind, self._value, self._place()
         if kind in {"word", "quoted"}:
             self._at += 1
             text = re.sub(r"\\(.)", r"\1", value[1:-1] if kind == "quoted" else value)
-            return Word(text, line, column)
+            return GrammarWord(text, line, column)
         if kind == "rule":
             self._at += 1
             if value in {"<NULL>", "<VOID>"}:
                 return NOTHING if value == "<NULL>" else IMPOSSIBLE
-            return Reference(value[1:-1], line, column)
+            return RuleReference(value[1:-1], line, column)
         if kind == "sign" and value in {"(", "["}:
             self._at += 1
             inner = self._choice()
             close = ")" if value == "(" else "]"
             self._expect(close, f"the '{value}' of line {line}, column {column} is not closed here")
-            return inner if value == "(" else Repeat(inner, "?")
+            return inner if value == "(" else GrammarRepeat(inner, "?")
         return None
 
     def _word(self, what: str) -> None:
@@ -268,9 +268,9 @@ def _check_references(rules: Mapping[str, Expansion]) -> None:
     """Finds rules that are nowhere, and rules that come back to themselves before their end."""
     for rule in rules.values():
         for one in _walk(rule):
-            if isinstance(one, Reference) and one.rule not in rules:
+            if isinstance(one, RuleReference) and one.rule not in rules:
                 raise GrammarError(f"there is no rule <{one.rule}>", one.line, one.column)
-    leads = {name: {one.rule for one in _walk(rule) if isinstance(one, Reference)} for name, rule in rules.items()}
+    leads = {name: {one.rule for one in _walk(rule) if isinstance(one, RuleReference)} for name, rule in rules.items()}
     for name, rule in rules.items():
         for one in _before_the_end(rule):
             if name in _reached(one.rule, leads):
@@ -290,80 +290,82 @@ def _reached(start: str, leads: Mapping[str, set[str]]) -> set[str]:
 def _walk(expansion: Expansion) -> Iterator[Expansion]:
     yield expansion
     match expansion:
-        case Sequence(parts) | Choice(parts):
+        case GrammarSequence(parts) | GrammarAlternatives(parts):
             for part in parts:
                 yield from _walk(part)
-        case Repeat(part):
+        case GrammarRepeat(part):
             yield from _walk(part)
 
 
-def _before_the_end(expansion: Expansion) -> Iterator[Reference]:
+def _before_the_end(expansion: Expansion) -> Iterator[RuleReference]:
     """The references after which something else may come."""
     match expansion:
-        case Sequence((*parts, last)):
+        case GrammarSequence((*parts, last)):
             for part in parts:
-                yield from (one for one in _walk(part) if isinstance(one, Reference))
+                yield from (one for one in _walk(part) if isinstance(one, RuleReference))
             yield from _before_the_end(last)
-        case Choice(alternatives):
+        case GrammarAlternatives(alternatives):
             for alternative in alternatives:
                 yield from _before_the_end(alternative)
-        case Repeat(part, "?"):
+        case GrammarRepeat(part, "?"):
             yield from _before_the_end(part)
-        case Repeat(part):
-            yield from (one for one in _walk(part) if isinstance(one, Reference))
+        case GrammarRepeat(part):
+            yield from (one for one in _walk(part) if isinstance(one, RuleReference))
 
 
-def _rewritten(expansion: Expansion, leaf: Callable[[Word | Reference], Expansion]) -> Expansion:
+def _rewritten(expansion: Expansion, leaf: Callable[[GrammarWord | RuleReference], Expansion]) -> Expansion:
     """The expansion with other leaves, and without what has become impossible by that."""
     match expansion:
-        case Sequence(parts):
+        case GrammarSequence(parts):
             kept = [part for one in parts if (part := _rewritten(one, leaf)) != NOTHING]
-            return IMPOSSIBLE if IMPOSSIBLE in kept else kept[0] if len(kept) == 1 else Sequence(tuple(kept))
-        case Choice(alternatives, weights):
+            return IMPOSSIBLE if IMPOSSIBLE in kept else kept[0] if len(kept) == 1 else GrammarSequence(tuple(kept))
+        case GrammarAlternatives(alternatives, weights):
             pairs = zip(alternatives, weights or ("1",) * len(alternatives), strict=True)
             left = [(one, weight) for part, weight in pairs if (one := _rewritten(part, leaf)) != IMPOSSIBLE]
             if len(left) == 1:
                 return left[0][0]
-            return Choice(tuple(one for one, _ in left), tuple(weight for _, weight in left) if weights else ())
-        case Repeat(part, sign):
+            return GrammarAlternatives(
+                tuple(one for one, _ in left), tuple(weight for _, weight in left) if weights else ()
+            )
+        case GrammarRepeat(part, sign):
             one = _rewritten(part, leaf)
             if one == IMPOSSIBLE:
                 return IMPOSSIBLE if sign == "+" else NOTHING
-            return NOTHING if one == NOTHING else Repeat(one, sign)
+            return NOTHING if one == NOTHING else GrammarRepeat(one, sign)
         case _:
             return leaf(expansion)
 
 
 def _spelled(expansion: Expansion, spell: Callable[[str], tuple[str, ...]]) -> Expansion:
-    def leaf(one: Word | Reference) -> Expansion:
-        if isinstance(one, Reference):
+    def leaf(one: GrammarWord | RuleReference) -> Expansion:
+        if isinstance(one, RuleReference):
             return one
-        words = tuple(map(Word, spell(one.text)))
-        return IMPOSSIBLE if not words else words[0] if len(words) == 1 else Sequence(words)
+        words = tuple(map(GrammarWord, spell(one.text)))
+        return IMPOSSIBLE if not words else words[0] if len(words) == 1 else GrammarSequence(words)
 
     return _rewritten(expansion, leaf)
 
 
 def _without(expansion: Expansion, lost: Container[str]) -> Expansion:
-    return _rewritten(expansion, lambda one: IMPOSSIBLE if isinstance(one, Reference) and one.rule in lost else one)
+    return _rewritten(expansion, lambda one: IMPOSSIBLE if isinstance(one, RuleReference) and one.rule in lost else one)
 
 
 def _written(expansion: Expansion, names: Mapping[str, str]) -> str:  # noqa: PLR0911 - one for each kind
     match expansion:
-        case Word(text):
+        case GrammarWord(text):
             return text
-        case Reference(rule):
+        case RuleReference(rule):
             return f"<{names[rule]}>"
-        case Sequence(()):
+        case GrammarSequence(()):
             return "<NULL>"
-        case Sequence(parts):
+        case GrammarSequence(parts):
             return " ".join(_written(part, names) for part in parts)
-        case Choice(alternatives, weights):
+        case GrammarAlternatives(alternatives, weights):
             texts = [_written(one, names) for one in alternatives]
             if weights:
                 texts = [f"/{weight}/ {text}" for weight, text in zip(weights, texts, strict=True)]
             return f"({' | '.join(texts)})"
-        case Repeat(part, "?"):
+        case GrammarRepeat(part, "?"):
             return f"[{_written(part, names)}]"
-        case Repeat(part, sign):
+        case GrammarRepeat(part, sign):
             return f"({_written(part, names)}){sign}"

@@ -24,8 +24,14 @@ from attrs.validators import ge, le, optional
 
 from voicepipe.adapters.pocketsphinx import worker as pocketsphinx_worker
 from voicepipe.adapters.pocketsphinx.dictionary import Dictionary, problems_of, read_dictionary
-from voicepipe.adapters.pocketsphinx.grammar import Choice, Grammar, GrammarError, Sequence, parse_grammar
-from voicepipe.adapters.pocketsphinx.grammar import Word as Said
+from voicepipe.adapters.pocketsphinx.grammar import (
+    Grammar,
+    GrammarAlternatives,
+    GrammarError,
+    GrammarSequence,
+    parse_grammar,
+)
+from voicepipe.adapters.pocketsphinx.grammar import GrammarWord as Said
 from voicepipe.adapters.shared.recogniser_workers import RecogniserStream, RecogniserWorker
 from voicepipe.audio import AudioFormat
 from voicepipe.components.distribution import install_hint
@@ -168,8 +174,8 @@ class _Expectations:
 
     def _payload(self, phrases: tuple[str, ...], grammar: Grammar | None) -> bytes:
         spelled = dict.fromkeys(words for phrase in phrases if (words := self._dictionary.spell(phrase)))
-        alternatives = [Sequence(tuple(map(Said, words))) for words in spelled]
-        rules = {**(grammar.rules if grammar else {}), PHRASES: Choice(tuple(alternatives))}
+        alternatives = [GrammarSequence(tuple(map(Said, words))) for words in spelled]
+        rules = {**(grammar.rules if grammar else {}), PHRASES: GrammarAlternatives(tuple(alternatives))}
         used: dict[str, None] = {}
 
         def spell(word: str) -> tuple[str, ...]:

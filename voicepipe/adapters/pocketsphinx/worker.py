@@ -80,7 +80,7 @@ LONG_MS = 30000
 """How long an utterance may be with words in it before it is concluded, whether or not anybody says so."""
 
 
-class Library:
+class DecoderPool:
     """The library with its model, and the decoders that no stream uses at present."""
 
     def __init__(self, site: str, model: str) -> None:
@@ -148,10 +148,10 @@ def _fit(heard: list[Any], start: float = 0, end: float = math.inf) -> float:
     return total / max(frames, 1)
 
 
-class Recognition:
+class SphinxRecognition:
     """One stream."""
 
-    def __init__(self, library: Library, listen: dict[str, Any] | None) -> None:
+    def __init__(self, library: DecoderPool, listen: dict[str, Any] | None) -> None:
         self._library = library
         self._heard = 0  # bytes
         self._start(listen)
@@ -246,12 +246,12 @@ class Recognition:
         return self._heard // BYTES_A_MS
 
 
-class Worker:
+class SphinxWorker:
     """The streams of this process."""
 
-    def __init__(self, library: Library, out: IO[bytes]) -> None:
+    def __init__(self, library: DecoderPool, out: IO[bytes]) -> None:
         self._library, self._out = library, out
-        self._streams: dict[int, Recognition] = {}
+        self._streams: dict[int, SphinxRecognition] = {}
 
     def message(self, kind: int, stream: int, payload: bytes) -> None:
         """Does what a message asks, and answers."""
@@ -273,7 +273,7 @@ class Worker:
     def _try(self, payload: bytes) -> None:
         """Recognises a second of noise, with what streams listen for; it is also what makes the first call quick."""
         try:
-            trial = Recognition(self._library, json.loads(payload) if payload else None)
+            trial = SphinxRecognition(self._library, json.loads(payload) if payload else None)
             trial.hear(bytes(RATE * 2))
             trial.conclude()
             trial.close()
@@ -290,7 +290,7 @@ class Worker:
         listen = json.loads(payload) if payload else None
         if kind == LISTEN:
             return self._streams[stream].listen_for(listen)
-        self._streams[stream] = Recognition(self._library, listen)
+        self._streams[stream] = SphinxRecognition(self._library, listen)
         return []
 
     def say(self, kind: int, stream: int = 0, payload: bytes = b"") -> None:
@@ -309,7 +309,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # should the library print something, it must not get among the messages
-    worker = Worker(Library(*sys.argv[1:3]), out)
+    worker = SphinxWorker(DecoderPool(*sys.argv[1:3]), out)
     source = sys.stdin.buffer
     while len(header := source.read(HEADER.size)) == HEADER.size:
         kind, stream, size = HEADER.unpack(header)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from voicepipe.adapters.scripted.format import RESULT, Response, Script, State, expand, fill, in_turn
-from voicepipe.adapters.scripted.matching import IntentMatcher, spoken_words
+from voicepipe.adapters.scripted.intent_matching import IntentMatcher, spoken_words
 from voicepipe.components.requests import CallStarted, Dtmf, Listen, Silence, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SAY_RESULT = Response(say=f"{{{RESULT}}}")
 
 
 @frozen
-class Progress:
+class DialogueState:
     """Where a call stands in a script: what travels with the call between replies."""
 
     script: str
@@ -58,7 +58,7 @@ class ScriptedReply:
     """Whether to end the call, after the text."""
     call: ToolCall | None
     """Which tool to call."""
-    progress: Progress
+    progress: DialogueState
     """Where the call stands then."""
     listen: Listen | None
     """What to listen for next; None: as before."""
@@ -76,7 +76,7 @@ class Dialogue:
     def __init__(self, script: Script, digest: str) -> None:
         self._script, self._digest = script, digest
         self._heard = {name: IntentMatcher(intent, script.slots) for name, intent in script.intents.items()}
-        self._begun = Progress(digest, script.start, said={script.start: 1})
+        self._begun = DialogueState(digest, script.start, said={script.start: 1})
         self._on = {
             name: {
                 **state.on,
@@ -104,12 +104,12 @@ class Dialogue:
             said: what the caller said before the keys that are replied to.
 
         """
-        known = isinstance(state, Progress) and state.script == self._digest
-        progress: Progress = state if known else self._begun
-        turn = _Turn(self._script, evolve(progress, transferring=False), tools)
+        known = isinstance(state, DialogueState) and state.script == self._digest
+        progress: DialogueState = state if known else self._begun
+        turn = _ScriptedTurn(self._script, evolve(progress, transferring=False), tools)
         match trigger:
             case CallStarted():
-                turn.progress = Progress(self._digest, self._script.start)
+                turn.progress = DialogueState(self._digest, self._script.start)
                 turn.enter(self._script.start)
             case Utterance(text=text):
                 turn.react(*self._understand(spoken_words(text), turn.progress))
@@ -131,7 +131,7 @@ class Dialogue:
                     turn.react(None, {})
         return turn.reply(self._listen)
 
-    def _understand(self, words: str, progress: Progress) -> tuple[Response | None, dict[str, str]]:
+    def _understand(self, words: str, progress: DialogueState) -> tuple[Response | None, dict[str, str]]:
         """What the present state answers to these words, if anything, and the slots that they fill."""
         on = self._on[progress.state]
         lengths = {intent: self._heard[intent].length(words) for intent in on}
@@ -140,7 +140,9 @@ class Dialogue:
             return None, {}
         return on[best], self._heard[best].slots(words)
 
-    def _understand_keys(self, said: str, digits: str, progress: Progress) -> tuple[Response | None, dict[str, str]]:
+    def _understand_keys(
+        self, said: str, digits: str, progress: DialogueState
+    ) -> tuple[Response | None, dict[str, str]]:
         """What the present state answers to keys that are heard like spoken digits, alone or after the words before."""
         alone = self._understand(spoken_words(digits), progress)
         return alone if alone[0] or not said else self._understand(spoken_words(f"{said} {digits}"), progress)
@@ -158,10 +160,10 @@ class Dialogue:
         return Listen(phrases=tuple(dict.fromkeys(phrases)))
 
 
-class _Turn:
+class _ScriptedTurn:
     """One reply in the making."""
 
-    def __init__(self, script: Script, progress: Progress, tools: Collection[str]) -> None:
+    def __init__(self, script: Script, progress: DialogueState, tools: Collection[str]) -> None:
         self._script, self._tools = script, tools
         self._can_transfer, self._can_hang_up = "transfer" in tools, "hang_up" in tools
         self.progress = progress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import frozen
 
 from voicepipe.adapters.scripted.format import SLOT, Path, count_expansions, slots_in
-from voicepipe.adapters.scripted.matching import spoken_words
+from voicepipe.adapters.scripted.intent_matching import spoken_words
 from voicepipe.documents import did_you_mean, shown
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import frozen
 
-from voicepipe.adapters.scripted.checking import check_script
 from voicepipe.adapters.scripted.dialogue import Dialogue
 from voicepipe.adapters.scripted.format import Script
+from voicepipe.adapters.scripted.script_checks import check_script
 from voicepipe.components.events import ReplyDone, ReplyEvent, TextDelta
 from voicepipe.components.registry import Adapter
 from voicepipe.components.requests import ToolCall

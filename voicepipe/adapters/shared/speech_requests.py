@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from voicepipe.audio import AudioFormat
 
-Request = Callable[[str, str], AbstractAsyncContextManager[AsyncIterator[bytes | SpeechMark]]]
+SpeechRequest = Callable[[str, str], AbstractAsyncContextManager[AsyncIterator[bytes | SpeechMark]]]
 """Takes the text to speak and what the reply said before it; entering it returns when the answer has begun.
 
 What it gives are bytes of audio, cut anywhere, and marks that count from the beginning of this text, segment 0."""
@@ -62,7 +62,7 @@ def is_spoken(text: str) -> bool:
 
 
 @frozen
-class _Answer:
+class _RequestAudio:
     """What a request gives, in the order of the requests."""
 
     heard: trio.MemoryReceiveChannel[bytes | SpeechMark | ComponentError]
@@ -71,17 +71,17 @@ class _Answer:
     """Characters of the segment before this request's."""
 
 
-class _Requests:
+class _RequestSpeechStream:
     """One reply, spoken by one request after the other."""
 
-    def __init__(self, request: Request, output: AudioFormat, most_chars: int) -> None:
+    def __init__(self, request: SpeechRequest, output: AudioFormat, most_chars: int) -> None:
         self._request, self._output, self._most_chars = request, output, most_chars
         self._texts_in, self._texts = trio.open_memory_channel[tuple[str, int]](SEGMENTS_AHEAD)
-        self._answers_in, self._answers = trio.open_memory_channel[_Answer](AT_ONCE)
+        self._answers_in, self._answers = trio.open_memory_channel[_RequestAudio](AT_ONCE)
         self._places = trio.Semaphore(AT_ONCE)
         self._failure: ComponentError | None = None
         self._raised: ComponentError | None = None
-        self._answer: _Answer | None = None
+        self._answer: _RequestAudio | None = None
         self._segment = -1
         self._ms_before = 0.0  # of the segment, before this answer
         self._bytes = 0  # of the segment
@@ -124,7 +124,7 @@ class _Requests:
                 return evolve(heard, segment=self._answer.segment, chars=chars, at_ms=at_ms)
             self._raised = heard
 
-    def _begin(self, answer: _Answer) -> None:
+    def _begin(self, answer: _RequestAudio) -> None:
         if answer.segment != self._segment:
             self._segment, self._bytes = answer.segment, 0
         self._ms_before = self._output.ms_in(self._bytes)
@@ -145,7 +145,7 @@ class _Requests:
                             heard_in, heard = trio.open_memory_channel[bytes | SpeechMark | ComponentError](
                                 PIECES_AHEAD
                             )
-                            await self._answers_in.send(_Answer(heard, segment, chars))
+                            await self._answers_in.send(_RequestAudio(heard, segment, chars))
                             begun = trio.Event()
                             nursery.start_soon(self._ask, piece, before, heard_in, begun)
                             await begun.wait()
@@ -197,7 +197,9 @@ class _Requests:
 
 
 @asynccontextmanager
-async def open_requests(request: Request, output: AudioFormat, *, most_chars: int) -> AsyncIterator[_Requests]:
+async def open_requests(
+    request: SpeechRequest, output: AudioFormat, *, most_chars: int
+) -> AsyncIterator[_RequestSpeechStream]:
     """A synthesis stream of one reply.
 
     Args:
@@ -206,7 +208,7 @@ async def open_requests(request: Request, output: AudioFormat, *, most_chars: in
         most_chars: the longest text that a request may have.
 
     """
-    stream = _Requests(request, output, most_chars)
+    stream = _RequestSpeechStream(request, output, most_chars)
     async with open_hidden_nursery() as nursery:
         nursery.start_soon(stream.speak)
         yield stream

@@ -44,7 +44,7 @@ TRIAL_WORDS = 50
 """How many of the model's words are expected in the second trial."""
 
 
-class Library:
+class VoskModel:
     """The library with its model."""
 
     def __init__(self, file: str, model: str, rate: int, *, words: bool) -> None:
@@ -159,10 +159,10 @@ FORMANTS = ((250, 900), (800, 2400), (2200, 3200))
 """Between which frequencies the formants of vowels lie, in Hz."""
 
 
-class Recognition:
+class VoskRecognition:
     """One stream; made and used by one thread at a time."""
 
-    def __init__(self, library: Library, listen: dict[str, Any]) -> None:
+    def __init__(self, library: VoskModel, listen: dict[str, Any]) -> None:
         self._library = library
         self._rate = listen["rate"]
         self._grammar = library.grammar_for(listen["phrases"])
@@ -220,24 +220,24 @@ def _text(words: str) -> str:
     return " ".join(word for word in words.split() if word != UNKNOWN)
 
 
-class Stream:
+class VoskStream:
     """A stream's messages that are not yet done, and its recogniser."""
 
     def __init__(self) -> None:
         self.messages: deque[tuple[int, bytes]] = deque()
         self.taken = False
         """Whether a thread works on it, or it waits for one."""
-        self.recognition: Recognition | None = None
+        self.recognition: VoskRecognition | None = None
 
 
-class Worker:
+class VoskWorker:
     """The streams of this process, and the threads that serve them."""
 
-    def __init__(self, library: Library, out: IO[bytes]) -> None:
+    def __init__(self, library: VoskModel, out: IO[bytes]) -> None:
         self._library, self._out = library, out
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, VoskStream] = {}
         self._lock = threading.Lock()  # for what streams have to do, and for the output
-        self._waiting: queue.SimpleQueue[tuple[int, Stream]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[int, VoskStream]] = queue.SimpleQueue()
 
     def start(self, threads: int) -> None:
         """Starts that many threads."""
@@ -247,7 +247,7 @@ class Worker:
     def message(self, kind: int, number: int, payload: bytes) -> None:
         """Has a thread do what a message asks, after what its stream was asked before."""
         with self._lock:
-            stream = self._streams.setdefault(number, Stream()) if kind == OPEN else self._streams.get(number)
+            stream = self._streams.setdefault(number, VoskStream()) if kind == OPEN else self._streams.get(number)
             if stream is None:  # it failed
                 return
             stream.messages.append((kind, payload))
@@ -265,7 +265,7 @@ class Worker:
                 if stream.taken:
                     self._waiting.put((number, stream))
 
-    def _do(self, number: int, stream: Stream, kind: int, payload: bytes) -> None:
+    def _do(self, number: int, stream: VoskStream, kind: int, payload: bytes) -> None:
         try:
             if kind == CLOSE:
                 self._forget(number, stream)
@@ -277,15 +277,15 @@ class Worker:
         else:
             self.say(HEARD, number, json.dumps(found).encode() if found else b"")
 
-    def _forget(self, number: int, stream: Stream) -> None:
+    def _forget(self, number: int, stream: VoskStream) -> None:
         stream.recognition = None  # which frees its memory
         with self._lock:
             stream.messages.clear()
             self._streams.pop(number, None)
 
-    def _answer(self, stream: Stream, kind: int, payload: bytes) -> list[dict[str, Any]]:
+    def _answer(self, stream: VoskStream, kind: int, payload: bytes) -> list[dict[str, Any]]:
         if kind == OPEN:
-            stream.recognition = Recognition(self._library, json.loads(payload))
+            stream.recognition = VoskRecognition(self._library, json.loads(payload))
         elif stream.recognition is None:
             raise LookupError("the stream is not open")
         elif kind == AUDIO:
@@ -315,14 +315,14 @@ def main() -> None:
     os.dup2(2, 1)  # should the library print something, it must not get among the messages
     file, model, rate, words = sys.argv[1:5]
     try:
-        library = Library(file, model, int(rate), words=words == "words")
+        library = VoskModel(file, model, int(rate), words=words == "words")
         library.try_out()
     except Exception as error:  # noqa: BLE001 - the edge of the library: it has no narrower one
         said = f"{type(error).__name__}: {error}".encode()
         out.write(HEADER.pack(REFUSED, 0, len(said)) + said)
         out.flush()
         return
-    worker = Worker(library, out)
+    worker = VoskWorker(library, out)
     worker.start(os.cpu_count() or 1)
     worker.say(READY)
     source = sys.stdin.buffer

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
-from voicepipe.adapters.wyoming.wire import Decoder, Event, encode
+from voicepipe.adapters.wyoming.wire_format import WyomingDecoder, WyomingEvent, encode
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.wire.refusals import fault_of
 
@@ -21,7 +21,7 @@ READ_BYTES = 1 << 16
 
 
 @frozen
-class Server:
+class WyomingServer:
     """Where a server is, and how long to wait for it."""
 
     address: str
@@ -32,7 +32,7 @@ class Server:
     """How long it may take what is sent, and owe what is due, in s."""
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
+    async def connect(self) -> AsyncIterator[WyomingConnection]:
         """A connection of its own.
 
         Raises:
@@ -50,7 +50,7 @@ class Server:
             reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
             raise ComponentError(f"{self.address} can't be reached", answered=str(reason), hint=hint) from error
         async with stream:
-            yield Connection(stream, self.timeout_s)
+            yield WyomingConnection(stream, self.timeout_s)
 
     async def describe(self) -> Mapping[str, Any]:
         """What it offers: the data of its `info`.
@@ -60,7 +60,7 @@ class Server:
 
         """
         async with self.connect() as connection:
-            await connection.send(Event("describe"))
+            await connection.send(WyomingEvent("describe"))
             while (event := await connection.due()).type != "info":
                 pass
             return event.data
@@ -96,16 +96,16 @@ async def _open_stream(address: str) -> trio.abc.Stream:
     return await trio.open_tcp_stream(*where)
 
 
-class Connection:
+class WyomingConnection:
     """Events to a server, and from it."""
 
     def __init__(self, stream: trio.abc.Stream, timeout_s: float) -> None:
         self._stream, self.timeout_s = stream, timeout_s
-        self._decoder = Decoder()
-        self._events: deque[Event] = deque()
+        self._decoder = WyomingDecoder()
+        self._events: deque[WyomingEvent] = deque()
         self._failure: ComponentError | None = None
 
-    async def send(self, *events: Event) -> None:
+    async def send(self, *events: WyomingEvent) -> None:
         """Sends events, at once.
 
         Raises:
@@ -120,7 +120,7 @@ class Connection:
         except trio.BrokenResourceError as error:
             raise _broken(error) from error
 
-    async def receive(self) -> Event:
+    async def receive(self) -> WyomingEvent:
         """The next event, however long it takes; cancelled, it loses none.
 
         Raises:
@@ -149,7 +149,7 @@ class Connection:
             raise ComponentError("reported an error", answered=answered, fault=fault)
         return event
 
-    async def due(self) -> Event:
+    async def due(self) -> WyomingEvent:
         """The next event, which must come within the server's time.
 
         Raises:

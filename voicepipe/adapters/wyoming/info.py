@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from voicepipe.adapters.wyoming.wire import Event
+from voicepipe.adapters.wyoming.wire_format import WyomingEvent
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SHOWN = 10
 
 
 @frozen
-class Program:
+class WyomingProgram:
     """The program of a server that is used, and with which model or voice."""
 
     name: str
@@ -38,9 +38,9 @@ class Program:
     """Of the model or voice that was asked for, or of all; as the server spells them."""
 
     @property
-    def selection(self) -> tuple[Event, ...]:
+    def selection(self) -> tuple[WyomingEvent, ...]:
         """What to send first on a connection."""
-        return () if self.is_first else (Event("select-program", {"name": self.name}),)
+        return () if self.is_first else (WyomingEvent("select-program", {"name": self.name}),)
 
     def spelled(self, language: str | None) -> str | None:
         """A BCP 47 tag as the server spells it: `en` for `en-US` if it knows no other English; else as it is."""
@@ -53,7 +53,7 @@ class Program:
         return language
 
 
-def choose_program(info: Mapping[str, Any], domain: Literal["asr", "tts"], wanted: str | None) -> Program:
+def choose_program(info: Mapping[str, Any], domain: Literal["asr", "tts"], wanted: str | None) -> WyomingProgram:
     """The program that has the model or voice that is wanted; the first one if none is.
 
     Raises:
@@ -76,7 +76,7 @@ def choose_program(info: Mapping[str, Any], domain: Literal["asr", "tts"], wante
     program = named[0][0] if named else programs[0]
     models = [named[0][1]] if named else [one for one in _artifacts(program) if one.get("installed", True)]
     streams = "supports_transcript_streaming" if domain == "asr" else "supports_synthesize_streaming"
-    return Program(
+    return WyomingProgram(
         name=str(program.get("name", "")),
         is_first=program is programs[0],
         streams=program.get(streams) is True,

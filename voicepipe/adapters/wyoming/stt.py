@@ -14,10 +14,10 @@ import trio
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe.adapters.wyoming.client import Server, check_address
-from voicepipe.adapters.wyoming.info import Program, choose_program
-from voicepipe.adapters.wyoming.stt_stream import WyomingTranscripts
-from voicepipe.adapters.wyoming.wire import Event
+from voicepipe.adapters.wyoming.client import WyomingServer, check_address
+from voicepipe.adapters.wyoming.info import WyomingProgram, choose_program
+from voicepipe.adapters.wyoming.stt_stream import WyomingTranscriptStream
+from voicepipe.adapters.wyoming.wire_format import WyomingEvent
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
 from voicepipe.components.requests import Listen, StreamInput
@@ -62,7 +62,7 @@ def check_options(options: WyomingTranscriptionOptions) -> Iterator[Problem]:
 class _WyomingTranscription:
     """A server's recogniser, shared by all calls."""
 
-    def __init__(self, options: WyomingTranscriptionOptions, server: Server, program: Program) -> None:
+    def __init__(self, options: WyomingTranscriptionOptions, server: WyomingServer, program: WyomingProgram) -> None:
         self._options, self._server, self._program = options, server, program
 
     async def probe(self) -> None:
@@ -75,10 +75,10 @@ class _WyomingTranscription:
         return StreamInput(AUDIO, CHUNK_MS)
 
     @asynccontextmanager
-    async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[WyomingTranscripts]:
+    async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[WyomingTranscriptStream]:
         """A call's utterances; nothing is sent before the first sound."""
         options = self._options
-        stream = WyomingTranscripts(
+        stream = WyomingTranscriptStream(
             self._server,
             self._beginning,
             stream_input.format,
@@ -91,7 +91,7 @@ class _WyomingTranscription:
             yield stream
             nursery.cancel_scope.cancel()
 
-    def _beginning(self, listen: Listen) -> tuple[Event, ...]:
+    def _beginning(self, listen: Listen) -> tuple[WyomingEvent, ...]:
         """What is sent before an utterance."""
         asked = {
             "name": self._options.model,
@@ -99,7 +99,7 @@ class _WyomingTranscription:
             "transcript_terms": list(listen.phrases) or None,
         }
         told = {name: value for name, value in asked.items() if value is not None}
-        return (*self._program.selection, Event("transcribe", told))
+        return (*self._program.selection, WyomingEvent("transcribe", told))
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ async def open_transcription(
 ) -> AsyncIterator[_WyomingTranscription]:
     """Asks the server what it offers."""
     del resources
-    server = Server(options.address, options.connect_timeout_s, options.timeout_s)
+    server = WyomingServer(options.address, options.connect_timeout_s, options.timeout_s)
     program = choose_program(await server.describe(), "asr", options.model)
     yield _WyomingTranscription(options, server, program)
 

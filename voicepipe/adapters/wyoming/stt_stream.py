@@ -11,7 +11,7 @@ import trio
 from attrs import frozen
 
 from voicepipe.adapters.shared.utterance_audio import SoundGate
-from voicepipe.adapters.wyoming.wire import Event
+from voicepipe.adapters.wyoming.wire_format import WyomingEvent
 from voicepipe.components.events import Transcript, TranscriptEvent
 from voicepipe.components.requests import Listen
 from voicepipe.errors import ComponentError
@@ -19,7 +19,7 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voicepipe.adapters.wyoming.client import Connection, Server
+    from voicepipe.adapters.wyoming.client import WyomingConnection, WyomingServer
     from voicepipe.audio import AudioFormat
 
 UNSENT_CHUNKS = 100
@@ -36,7 +36,7 @@ LAST_WORDS_S = 0.5
 
 
 @frozen
-class _Heard:
+class _AudioChunk:
     """The next audio of an utterance."""
 
     audio: bytes
@@ -47,7 +47,7 @@ class _Heard:
 
 
 @frozen
-class _Ended:
+class _UtteranceEnd:
     """An utterance is over, or a part of it."""
 
     end_ms: int
@@ -56,14 +56,14 @@ class _Ended:
     """Whether somebody waits for a final, be it empty."""
 
 
-class _Unsent:
+class _SendQueue:
     """What waits to be sent, in order: looked at first, and taken out when it was."""
 
     def __init__(self) -> None:
-        self._in, self._out = trio.open_memory_channel[_Heard | _Ended](UNSENT_CHUNKS)
-        self._next: _Heard | _Ended | None = None
+        self._in, self._out = trio.open_memory_channel[_AudioChunk | _UtteranceEnd](UNSENT_CHUNKS)
+        self._next: _AudioChunk | _UtteranceEnd | None = None
 
-    async def put(self, one: _Heard | _Ended) -> None:
+    async def put(self, one: _AudioChunk | _UtteranceEnd) -> None:
         """Waits until there is room; after `close`, for `trio.BrokenResourceError`."""
         await self._in.send(one)
 
@@ -75,7 +75,7 @@ class _Unsent:
         """Says that no more is taken."""
         self._out.close()
 
-    async def look(self) -> _Heard | _Ended | None:
+    async def look(self) -> _AudioChunk | _UtteranceEnd | None:
         """The next, once there is one; None: there is no more."""
         if self._next is None:
             try:
@@ -89,7 +89,7 @@ class _Unsent:
         self._next = None
 
 
-class WyomingTranscripts:
+class WyomingTranscriptStream:
     """The utterances of a call, one after the other.
 
     Args:
@@ -104,8 +104,8 @@ class WyomingTranscripts:
 
     def __init__(
         self,
-        server: Server,
-        beginning: Callable[[Listen], tuple[Event, ...]],
+        server: WyomingServer,
+        beginning: Callable[[Listen], tuple[WyomingEvent, ...]],
         audio: AudioFormat,
         listen: Listen,
         *,
@@ -116,7 +116,7 @@ class WyomingTranscripts:
         self._longest_ms = longest_ms
         self._gate = SoundGate(audio, silence_level)
         self._passed = 0  # bytes of this utterance
-        self._unsent = _Unsent()
+        self._unsent = _SendQueue()
         self._failure: ComponentError | None = None
         self._found, self._events = trio.open_memory_channel[TranscriptEvent](UNREAD_EVENTS)
 
@@ -129,7 +129,7 @@ class WyomingTranscripts:
             await trio.lowlevel.checkpoint()
             return
         self._passed += len(heard)
-        await self._put(_Heard(heard, self._gate.end_ms, self._listen))
+        await self._put(_AudioChunk(heard, self._gate.end_ms, self._listen))
         over_ms = self._audio.ms_in(self._passed) - self._longest_ms
         if over_ms >= 0 or (over_ms >= -PAUSE_WITHIN_MS and self._gate.is_quiet):
             await self._cut(final_is_due=False)
@@ -161,10 +161,10 @@ class WyomingTranscripts:
         """Has the server hear the utterances, until the stream is finished or the server fails."""
         try:
             while (said := await self._unsent.look()) is not None:
-                if isinstance(said, _Heard):
+                if isinstance(said, _AudioChunk):
                     async with self._server.connect() as connection:
                         beginning = (*self._beginning(said.listen), _of("audio-start", self._audio))
-                        await _Conversation(connection, self._unsent, self._found, self._audio).run(beginning)
+                        await _UtteranceSession(connection, self._unsent, self._found, self._audio).run(beginning)
                     continue
                 self._unsent.take()
                 if said.final_is_due:
@@ -177,11 +177,11 @@ class WyomingTranscripts:
 
     async def _cut(self, *, final_is_due: bool) -> None:
         if rest := self._gate.cut():
-            await self._put(_Heard(rest, self._gate.end_ms, self._listen))
+            await self._put(_AudioChunk(rest, self._gate.end_ms, self._listen))
         self._passed = 0
-        await self._put(_Ended(self._gate.end_ms, final_is_due))
+        await self._put(_UtteranceEnd(self._gate.end_ms, final_is_due))
 
-    async def _put(self, said: _Heard | _Ended) -> None:
+    async def _put(self, said: _AudioChunk | _UtteranceEnd) -> None:
         try:
             await self._unsent.put(said)
         except trio.BrokenResourceError:
@@ -190,24 +190,24 @@ class WyomingTranscripts:
             raise copy(self._failure) from None
 
 
-class _Conversation:
+class _UtteranceSession:
     """One utterance: its audio goes out while the transcript comes in."""
 
     def __init__(
         self,
-        connection: Connection,
-        unsent: _Unsent,
+        connection: WyomingConnection,
+        unsent: _SendQueue,
         found: trio.MemorySendChannel[TranscriptEvent],
         audio: AudioFormat,
     ) -> None:
         self._connection, self._unsent, self._found, self._audio = connection, unsent, found, audio
         self._sent_ms: int | None = None
-        self._ended: _Ended | None = None
+        self._ended: _UtteranceEnd | None = None
         self._waiting = trio.CancelScope()
         self._due_at = inf
         self._untaken: ComponentError | None = None
 
-    async def run(self, beginning: tuple[Event, ...]) -> None:
+    async def run(self, beginning: tuple[WyomingEvent, ...]) -> None:
         """Sends the utterance, and tells what was heard in it.
 
         Raises:
@@ -225,16 +225,16 @@ class _Conversation:
         if failure is not None:
             raise failure
 
-    async def _talk(self, beginning: tuple[Event, ...]) -> None:
+    async def _talk(self, beginning: tuple[WyomingEvent, ...]) -> None:
         try:
             await self._connection.send(*beginning)
-            while isinstance(said := await self._unsent.look(), _Heard):
+            while isinstance(said := await self._unsent.look(), _AudioChunk):
                 await self._connection.send(_of("audio-chunk", self._audio, said.audio))
                 self._unsent.take()
                 self._sent_ms = said.end_ms
             self._unsent.take()
             self._ended = said
-            await self._connection.send(Event("audio-stop"))
+            await self._connection.send(WyomingEvent("audio-stop"))
         except ComponentError as error:
             self._untaken = error  # it may have answered all the same: what is not sent is for another utterance
             self._expect(LAST_WORDS_S)
@@ -272,7 +272,7 @@ class _Conversation:
             while (await self._connection.receive()).type != "transcript-stop":
                 pass
 
-    async def _answer(self) -> Event:
+    async def _answer(self) -> WyomingEvent:
         """The next event: however long it takes while the utterance lasts, then in the server's time."""
         if self._ended is not None and self._untaken is None:
             self._expect(self._connection.timeout_s)
@@ -284,11 +284,11 @@ class _Conversation:
         self._due_at = self._waiting.deadline = trio.current_time() + seconds
 
 
-def _of(kind: str, audio: AudioFormat, samples: bytes = b"") -> Event:
-    return Event(kind, {"rate": audio.rate, "width": audio.sample_bytes, "channels": 1}, samples)
+def _of(kind: str, audio: AudioFormat, samples: bytes = b"") -> WyomingEvent:
+    return WyomingEvent(kind, {"rate": audio.rate, "width": audio.sample_bytes, "channels": 1}, samples)
 
 
-def _text_of(event: Event) -> str:
+def _text_of(event: WyomingEvent) -> str:
     text = event.data.get("text")
     if not isinstance(text, str):
         raise ComponentError(f"sent a {event.type} without text")

@@ -14,9 +14,9 @@ from attrs import field, frozen
 from attrs.validators import gt, min_len, optional
 
 from voicepipe.adapters.shared.speech_requests import open_requests
-from voicepipe.adapters.wyoming.client import Connection, Server, check_address
-from voicepipe.adapters.wyoming.info import Program, choose_program
-from voicepipe.adapters.wyoming.wire import Event
+from voicepipe.adapters.wyoming.client import WyomingConnection, WyomingServer, check_address
+from voicepipe.adapters.wyoming.info import WyomingProgram, choose_program
+from voicepipe.adapters.wyoming.wire_format import WyomingEvent
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
 from voicepipe.errors import ComponentError, Location, Problem
@@ -63,13 +63,13 @@ def check_options(options: WyomingSpeechOptions) -> Iterator[Problem]:
 
 
 @frozen
-class _Asking:
+class _SynthesisRequest:
     """How a text is asked for, of a server that offers this."""
 
     options: WyomingSpeechOptions
-    program: Program
+    program: WyomingProgram
 
-    def events(self, text: str, language: str | None) -> tuple[Event, ...]:
+    def events(self, text: str, language: str | None) -> tuple[WyomingEvent, ...]:
         """What to send for a text.
 
         In a stream the protocol wants the plain `synthesize` too, between the last piece of text and the end, for
@@ -77,15 +77,15 @@ class _Asking:
         """
         voice = self._voice(language)
         chosen = {"voice": voice} if voice else {}
-        whole = Event("synthesize", {"text": text, **chosen})
+        whole = WyomingEvent("synthesize", {"text": text, **chosen})
         if not self.program.streams:
             return (*self.program.selection, whole)
         return (
             *self.program.selection,
-            Event("synthesize-start", chosen),
-            Event("synthesize-chunk", {"text": text}),
+            WyomingEvent("synthesize-start", chosen),
+            WyomingEvent("synthesize-chunk", {"text": text}),
             whole,
-            Event("synthesize-stop"),
+            WyomingEvent("synthesize-stop"),
         )
 
     @property
@@ -104,7 +104,7 @@ class _Asking:
 class _WyomingSpeech:
     """A server's voice, shared by all calls."""
 
-    def __init__(self, server: Server, asking: _Asking, output: AudioFormat) -> None:
+    def __init__(self, server: WyomingServer, asking: _SynthesisRequest, output: AudioFormat) -> None:
         self._server, self._asking, self._output = server, asking, output
 
     async def probe(self) -> None:
@@ -129,7 +129,9 @@ class _WyomingSpeech:
             await connection.send(*self._asking.events(text, language))
             yield self._spoken(connection, output, await connection.due())
 
-    async def _spoken(self, connection: Connection, output: AudioFormat, event: Event) -> AsyncIterator[bytes]:
+    async def _spoken(
+        self, connection: WyomingConnection, output: AudioFormat, event: WyomingEvent
+    ) -> AsyncIterator[bytes]:
         while event.type != self._asking.end:
             if event.type in AUDIO:
                 if (found := _format_of(event)) != output:
@@ -142,7 +144,7 @@ class _WyomingSpeech:
             event = await connection.due()
 
 
-async def _learn_output(server: Server, asking: _Asking) -> AudioFormat:
+async def _learn_output(server: WyomingServer, asking: _SynthesisRequest) -> AudioFormat:
     """Has a word spoken for nobody to hear: what a server says of its voices does not tell their rate.
 
     Raises:
@@ -161,7 +163,7 @@ async def _learn_output(server: Server, asking: _Asking) -> AudioFormat:
     return output
 
 
-def _format_of(event: Event) -> AudioFormat:
+def _format_of(event: WyomingEvent) -> AudioFormat:
     """What `audio-start` and `audio-chunk` say of their audio."""
     rate, width, channels = (event.data.get(name) for name in ("rate", "width", "channels"))
     if (width, channels) != (2, 1) or type(rate) is not int or not 8000 <= rate <= 48000:
@@ -177,8 +179,8 @@ def _format_of(event: Event) -> AudioFormat:
 async def open_speech(options: WyomingSpeechOptions, resources: Resources) -> AsyncIterator[_WyomingSpeech]:
     """Asks the server what it offers, and learns the rate of the voice."""
     del resources
-    server = Server(options.address, options.connect_timeout_s, options.timeout_s)
-    asking = _Asking(options, choose_program(await server.describe(), "tts", options.voice))
+    server = WyomingServer(options.address, options.connect_timeout_s, options.timeout_s)
+    asking = _SynthesisRequest(options, choose_program(await server.describe(), "tts", options.voice))
     yield _WyomingSpeech(server, asking, await _learn_output(server, asking))
 
 

@@ -15,7 +15,7 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from voicepipe.adapters.deepgram.client import Api
+    from voicepipe.adapters.deepgram.client import SocketApi
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.components.requests import Listen
 
@@ -35,10 +35,10 @@ MOST_KEYTERM_CHARS = 1000
 """How long they may be together: Deepgram's limit is 500 tokens, and past it a stream falls silent."""
 
 
-class Hearing(ABC):
+class TranscriptAssembler(ABC):
     """One stream's recognition, over all its connections."""
 
-    api: ClassVar[Api]
+    api: ClassVar[SocketApi]
     """The WebSocket that it is heard by."""
     finalise_by: ClassVar[str]
     """The SDK's method that asks for a final transcript."""

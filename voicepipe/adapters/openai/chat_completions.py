@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.openai.messages import Words, tools_for, turns_of
-from voicepipe.adapters.openai.outgoing import clean, wire_arguments
-from voicepipe.adapters.openai.reply import StreamedReply
+from voicepipe.adapters.openai.messages import TextTurn, tools_for, turns_of
+from voicepipe.adapters.openai.reply_builder import ReplyBuilder
+from voicepipe.adapters.openai.sanitizers import clean, wire_arguments
 from voicepipe.adapters.openai.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     prompt, turns = clean(request.prompt), turns_of(request)
     messages: list[dict[str, Any]] = [{"role": "system", "content": prompt}] if prompt else []
     for turn in turns:
-        if isinstance(turn, Words):
+        if isinstance(turn, TextTurn):
             messages.append({"role": "assistant" if turn.by_agent else "user", "content": turn.text})
             continue
         function = {"name": turn.call.name, "arguments": wire_arguments(turn.call)}
@@ -71,7 +71,7 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None and value != []}
 
 
-class ChatReply(StreamedReply):
+class ChatReplyBuilder(ReplyBuilder):
     """A reply made of chunks."""
 
     def take(self, chunk: Mapping[str, Any]) -> Iterator[ReplyEvent]:

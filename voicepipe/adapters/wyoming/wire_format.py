@@ -30,7 +30,7 @@ BEGINNINGS: Final = b"{ \t\r"
 
 
 @frozen
-class Event:
+class WyomingEvent:
     """One message, in either direction."""
 
     type: str
@@ -41,7 +41,7 @@ class Event:
     """Audio, or nothing."""
 
 
-def encode(event: Event) -> bytes:
+def encode(event: WyomingEvent) -> bytes:
     """An event as bytes; data go into a block of their own, as the `wyoming` package writes them."""
     header: dict[str, Any] = {"type": event.type}
     data = json.dumps(event.data, ensure_ascii=False).encode() if event.data else b""
@@ -60,7 +60,7 @@ class _Header:
     payload_bytes: int
 
 
-class Decoder:
+class WyomingDecoder:
     """Turns what one connection sent, however it was split, into its events."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Decoder:
         """Whether the last event is still incomplete."""
         return bool(self._received) or self._header is not None
 
-    def feed(self, data: bytes | bytearray) -> Iterator[Event]:
+    def feed(self, data: bytes | bytearray) -> Iterator[WyomingEvent]:
         """The events that `data` completes, in order.
 
         Raises:
@@ -84,7 +84,7 @@ class Decoder:
         while (event := self._next()) is not None:
             yield event
 
-    def _next(self) -> Event | None:
+    def _next(self) -> WyomingEvent | None:
         if self._header is None:
             line = self._line()
             if line is None:
@@ -100,7 +100,7 @@ class Decoder:
         payload = bytes(received[header.data_bytes : end])
         del received[:end]
         self._header = None
-        return Event(header.type, data, payload)
+        return WyomingEvent(header.type, data, payload)
 
     def _line(self) -> bytes | None:
         end = self._received.find(b"\n", self._searched)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from voicepipe.adapters.openai.control_text import CallerText
 from voicepipe.adapters.openai.finish_reasons import end_of
-from voicepipe.adapters.openai.repetition import Unrepeated
+from voicepipe.adapters.openai.repeat_filter import RepeatFilter
 from voicepipe.adapters.openai.tool_calls import ToolCalls
 from voicepipe.adapters.openai.written_calls import written_calls
 from voicepipe.components.events import ReplyDone, ReplyEvent, TextDelta, Usage
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PARSER_HINT = "start the server with the parser of this model's tool calls (vLLM and SGLang: --tool-call-parser)"
 
 
-class StreamedReply:
+class ReplyBuilder:
     """A reply on its way: what either API's events add to it, and what it is at its end.
 
     Args:
@@ -41,7 +41,7 @@ class StreamedReply:
         self.size = 0
         """How much has come of text and tool calls, whatever it is for; grows with each piece."""
         self._offered = frozenset(offered)
-        self._unrepeated = Unrepeated()
+        self._unrepeated = RepeatFilter()
         self._for_caller = CallerText(thinks_first=thinks_first)
         self.has_text = False
         """Whether any text has come, for the caller or not."""

@@ -10,7 +10,7 @@ LONG = 8
 """From so many characters on a delta that begins with all the text so far repeats it: no language does that."""
 
 
-class Unrepeated:
+class RepeatFilter:
     """Passes text on as it comes, and what repeats all of it only as far as it is new."""
 
     def __init__(self) -> None:

@@ -16,14 +16,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voicepipe.adapters.openai.errors import error_in
-from voicepipe.adapters.openai.responses import ResponseReply
+from voicepipe.adapters.openai.responses import ResponsesReplyBuilder
 from voicepipe.adapters.openai.sse import DONE, ServerSentEvents, parsed
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from voicepipe.adapters.openai.chat import ChatReply
+    from voicepipe.adapters.openai.chat_completions import ChatReplyBuilder
     from voicepipe.components.events import ReplyEvent
 
 AFTERMATH_S = 0.5
@@ -37,7 +37,7 @@ HEARTBEATS = {"ping", "heartbeat", "keepalive", "keep-alive"}
 """Names of events by which servers say that they still work."""
 
 
-class Answer:
+class ReplyParser:
     """An answer on its way.
 
     Args:
@@ -46,7 +46,9 @@ class Answer:
 
     """
 
-    def __init__(self, reply: ChatReply | ResponseReply, broken_off: Callable[[object], ComponentError]) -> None:
+    def __init__(
+        self, reply: ChatReplyBuilder | ResponsesReplyBuilder, broken_off: Callable[[object], ComponentError]
+    ) -> None:
         self.reply = reply
         self.over = False
         """Whether nothing more is to be read."""
@@ -146,4 +148,4 @@ class Answer:
         # What a reply cost comes at the end as a rule; without choices beside it, nowhere else.
         told_cost = reply.usage is not None and reply.usage is not usage
         certain = told_cost and (not self._doubtful or not event.get("choices"))
-        self.over = self.has_ended and (certain or isinstance(reply, ResponseReply))
+        self.over = self.has_ended and (certain or isinstance(reply, ResponsesReplyBuilder))

@@ -22,7 +22,7 @@ AT_ONCE = 10
 """As many texts are flushed as they come; of further ones in the same minute, several together."""
 
 
-class Limits:
+class SpeakRateLimits:
     """What was sent in the last minute, and what may be sent now; times are in s, by a clock that does not go back."""
 
     def __init__(self, chars_a_minute: int) -> None:

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from voicepipe.adapters.scripted.faults import Fault, check_heard, check_said, unknown
-from voicepipe.adapters.scripted.filling import GROUP, may_fill
 from voicepipe.adapters.scripted.format import RESULT
-from voicepipe.adapters.scripted.matching import compile_pattern, repeats_a_repeat, spoken_words
-from voicepipe.adapters.scripted.reaching import check_circles, check_expectations, check_gaps
+from voicepipe.adapters.scripted.intent_matching import compile_pattern, repeats_a_repeat, spoken_words
+from voicepipe.adapters.scripted.reachability import check_circles, check_expectations, check_gaps
 from voicepipe.adapters.scripted.reactions import empty_lists, reactions, texts_in, texts_of
+from voicepipe.adapters.scripted.slot_filling import GROUP, may_fill
 from voicepipe.documents import did_you_mean, shown
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from voicepipe.adapters.scripted.format import RESULT, slots_in
-from voicepipe.adapters.scripted.matching import slots_of
+from voicepipe.adapters.scripted.intent_matching import slots_of
 from voicepipe.adapters.scripted.reactions import reactions_in
 
 if TYPE_CHECKING:

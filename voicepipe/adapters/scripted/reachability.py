@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voicepipe.adapters.scripted.faults import Fault, check_heard
-from voicepipe.adapters.scripted.filling import Filling
 from voicepipe.adapters.scripted.format import expand, slots_in
-from voicepipe.adapters.scripted.matching import IntentMatcher, spoken_words
+from voicepipe.adapters.scripted.intent_matching import IntentMatcher, spoken_words
 from voicepipe.adapters.scripted.reactions import reactions, reactions_in, texts_in, texts_of
+from voicepipe.adapters.scripted.slot_filling import Filling
 from voicepipe.documents import shown
 
 if TYPE_CHECKING:
