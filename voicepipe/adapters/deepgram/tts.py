@@ -40,7 +40,7 @@ RATES = (8000, 16000, 24000, 32000, 48000)
 
 @frozen
 class DeepgramTtsOptions:
-    """An endpoint, a voice, and how it speaks."""
+    """An account, a voice, and how it speaks."""
 
     api_key: Secret
     """The API key, from console.deepgram.com."""

@@ -31,7 +31,7 @@ from voicepipe.adapters.pocketsphinx.grammar import (
     GrammarSequence,
     parse_grammar,
 )
-from voicepipe.adapters.pocketsphinx.grammar import GrammarWord as Said
+from voicepipe.adapters.pocketsphinx.grammar import GrammarWord
 from voicepipe.adapters.shared.recogniser_workers import RecogniserStream, RecogniserWorker
 from voicepipe.audio import AudioFormat
 from voicepipe.components.distribution import install_hint
@@ -174,7 +174,7 @@ class _Expectations:
 
     def _payload(self, phrases: tuple[str, ...], grammar: Grammar | None) -> bytes:
         spelled = dict.fromkeys(words for phrase in phrases if (words := self._dictionary.spell(phrase)))
-        alternatives = [GrammarSequence(tuple(map(Said, words))) for words in spelled]
+        alternatives = [GrammarSequence(tuple(map(GrammarWord, words))) for words in spelled]
         rules = {**(grammar.rules if grammar else {}), PHRASES: GrammarAlternatives(tuple(alternatives))}
         used: dict[str, None] = {}
 
