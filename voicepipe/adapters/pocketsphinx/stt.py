@@ -29,9 +29,9 @@ from voicepipe.adapters.pocketsphinx.grammar import (
     GrammarAlternatives,
     GrammarError,
     GrammarSequence,
+    GrammarWord,
     parse_grammar,
 )
-from voicepipe.adapters.pocketsphinx.grammar import GrammarWord
 from voicepipe.adapters.shared.recogniser_workers import RecogniserStream, RecogniserWorker
 from voicepipe.audio import AudioFormat
 from voicepipe.components.distribution import install_hint
