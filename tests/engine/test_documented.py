@@ -11,6 +11,7 @@ import pytest
 import reference_engine
 from reference_engine.cli import main
 from reference_engine.control.app import ROUTES
+from reference_engine.reports.call_log import ROWS
 from reference_engine.reports.metrics import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "engine.md").read_text()
@@ -21,6 +22,7 @@ def test_every_record_has_an_example():
     examples = [json.loads(line) for line in PAGE.splitlines() if line.startswith('{"timestamp"')]
     assert all(list(example)[:3] == ["timestamp", "level", "event"] for example in examples)
     written = set(re.findall(r'(?:debug|info|warning|error|exception|write)\(\s*"([a-z_]+\.[a-z_.]+)"', SOURCES))
+    written |= {row.name for row in ROWS.values()}
     outcomes = ("applied", "unchanged", "rejected")
     reloads = {f"{whose}reload.{outcome}" for whose in ("", "engine.") for outcome in outcomes}
     assert {example["event"] for example in examples} == written | reloads
