@@ -14,7 +14,7 @@ from voicepipe import cli
 from voicepipe.config import load
 from voicepipe.config.describe.provenance import provenance_of
 from voicepipe.config.load import load_with_places
-from voicepipe.documents.scalars import free
+from voicepipe.documents.scalars import core_schema_value
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "tests/config"
@@ -212,7 +212,7 @@ def test_every_pipeline_of_the_corpus(path):
         for setting in (*found.settings, *(option for one in found.components for option in one.options)):
             if setting.where and isinstance(setting.value, bool | int):
                 written = re.match(r"[^\s,}]+", lines[setting.where.line - 1][setting.where.column - 1 :])
-                assert free(written[0]) == setting.value
+                assert core_schema_value(written[0]) == setting.value
             assert ENVIRON["API_KEY"] not in str(setting.value)
             assert (setting.origin == "default") == (setting.where is None) == (setting.source == "")
 

@@ -15,8 +15,8 @@ from attrs.validators import ge, in_, matches_re, max_len, min_len
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from voicepipe.documents import parse_document, read
-from voicepipe.documents.read import LINE_BREAK
+from voicepipe.documents import parse, parse_document
+from voicepipe.documents.parse import LINE_BREAK
 from voicepipe.errors import ConfigError, Location
 
 NAME = Path("some/file.yaml")
@@ -311,7 +311,7 @@ def test_hostile_yaml_is_refused_soon(kind):
 def test_without_libyaml_it_reads_the_same(monkeypatch):
     text = "start: '012'\nstates: {a: {extra: {a: 1, b: '1'}, then: {goto: b}}}\n"
     expected = structure(text)
-    monkeypatch.setattr(read, "Parser", yaml.SafeLoader)
+    monkeypatch.setattr(parse, "Parser", yaml.SafeLoader)
     assert structure(text) == expected
     assert len(problems("start: 'a\n")) == 1
 

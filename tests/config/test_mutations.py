@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicepipe.config.load import load_config
-from voicepipe.documents.read import LINE_BREAK
+from voicepipe.documents.parse import LINE_BREAK
 from voicepipe.errors import ConfigError
 
 GOOD = Path(__file__).parent / "good"

@@ -24,7 +24,7 @@ sys.path.insert(0, str(TESTS))
 from config_adapters import ENVIRON, REGISTRY  # noqa: E402 - it is beside this directory, not installed
 
 from voicepipe import ConfigError, effective_config, load_config  # noqa: E402
-from voicepipe.documents.read import LINE_BREAK  # noqa: E402
+from voicepipe.documents.parse import LINE_BREAK  # noqa: E402
 
 GOOD, BAD = (
     [path.read_bytes() for path in sorted((TESTS / "config" / kind).glob("*.yaml"))] for kind in ("good", "bad")

@@ -14,7 +14,7 @@ from voicepipe.components.labels import ROLES
 from voicepipe.components.registry import installed
 from voicepipe.config.load import Presumed, load_with_places, load_without_secrets
 from voicepipe.config.report import format_json, format_problems
-from voicepipe.documents.words import printable
+from voicepipe.documents.suggestions import printable
 from voicepipe.errors import ConfigError, Problem
 from voicepipe.pipelines.opening import OPEN_S
 

@@ -31,7 +31,7 @@ def probe(placed: PlacedConfig, registry: Registry, deadline_s: float) -> tuple[
     Those that calls can get are opened, all at once, as a start does. Progress is shown on a terminal.
     """
     problems = run_interruptible(_problems, placed.config, registry, deadline_s)
-    source = placed.root.reading.source
+    source = placed.root.context.source
     return tuple(attrs.evolve(problem, source=source.line(problem.where.line)) for problem in problems)
 
 

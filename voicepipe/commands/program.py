@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from voicepipe.commands.interrupts import INTERRUPTED
-from voicepipe.documents.words import escaped
+from voicepipe.documents.suggestions import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

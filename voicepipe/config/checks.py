@@ -55,14 +55,14 @@ def label_of(adapter: Adapter[Any], options: Any, secrets: Secrets) -> str | Non
     return None if label is None else secrets.conceal(label)
 
 
-def placed(problem: Problem, place: Cursor, options: Any) -> Problem:
+def placed(problem: Problem, cursor: Cursor, options: Any) -> Problem:
     """The problem where the YAML names what it is about, unless it knows a better place, such as a line of a script."""
-    for name, at in place.entries().items():
+    for name, at in cursor.entries().items():
         value = getattr(options, name, None)
         if isinstance(value, Directory) and value.name == problem.where.file:
             return attrs.evolve(problem, where=at.where, path=path_of(at.keys))
     if problem.where.file != NOWHERE.file:
         return problem
-    option = place.entries().get(problem.path.split(".", maxsplit=1)[0])
-    path = ".".join(filter(None, (path_of(place.keys), problem.path)))
-    return attrs.evolve(problem, where=option.where if option else place.where, path=path)
+    option = cursor.entries().get(problem.path.split(".", maxsplit=1)[0])
+    path = ".".join(filter(None, (path_of(cursor.keys), problem.path)))
+    return attrs.evolve(problem, where=option.where if option else cursor.where, path=path)

@@ -13,14 +13,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from voicepipe.components.registry import Registry
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.paths import NO_PATH_HINT, why_no_path
-from voicepipe.config.reading import SetContext, ca_file_hook, directory_hook, file_hook, secret_hook, set_context
+from voicepipe.config.reading import ConfigContext, config_context, read_ca_file, read_directory, read_file, read_secret
 from voicepipe.documents import Cursor, Document, converter_with, did_you_mean, parse_document
-from voicepipe.documents.nodes import Mapping as MappingNode
-from voicepipe.documents.nodes import Sequence
+from voicepipe.documents.nodes import MappingNode, SequenceNode
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class ConfigDocument:
     def length_at(self, *at: str | int) -> int:
         """How long the list is that stands at a place; 0 if something else does."""
         node = self._node_at(at)
-        return len(node.items) if isinstance(node, Sequence) else 0
+        return len(node.items) if isinstance(node, SequenceNode) else 0
 
     def structure(self, cls: type[T]) -> T:
         """The document as an instance of an attrs class.
@@ -65,20 +63,20 @@ class ConfigDocument:
             ConfigError: with every problem of the document.
 
         """
-        return self._document.structure(cls, self._reading())
+        return self._document.structure(cls, self._context())
 
     def take(self, at: tuple[str | int, ...], of: type[T]) -> T | None:
         """What stands at a place as that type, for checks across fields; None if nothing does, or does not fit."""
-        reading = self._reading()
+        context = self._context()
 
-        def structure() -> Any:
-            place = Cursor(reading, self._document.root)
+        def read() -> Any:
+            cursor = Cursor(context, self._document.root)
             for step in at:
-                place = place.items()[step] if isinstance(step, int) else place.entries()[step]
-            return reading.structure(place, of)
+                cursor = cursor.items()[step] if isinstance(step, int) else cursor.entries()[step]
+            return cursor.read(of)
 
         try:
-            value: T = reading.run(structure)
+            value: T = context.run(read)
         except (ConfigError, LookupError):
             return None
         return value
@@ -92,16 +90,14 @@ class ConfigDocument:
         for step in at:
             if isinstance(node, MappingNode) and step in node.entries:
                 node = node.entries[str(step)][1]
-            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+            elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.items):
                 node = node.items[step]
             else:
                 return None
         return node
 
-    def _reading(self) -> SetContext:
-        return _Context(
-            self._document.source, registry=Registry(()), environ=self._environ, files=self._files, tools=()
-        )
+    def _context(self) -> ConfigContext:
+        return _Context(self._document.source, environ=self._environ, files=self._files)
 
 
 def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> ConfigDocument:
@@ -126,23 +122,23 @@ def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> Co
     return ConfigDocument(parse_document(content, path), files, os.environ if environ is None else environ)
 
 
-def _path_hook(place: Cursor, _: Any) -> Path:
-    text = place.text("a path")
+def _read_path(cursor: Cursor, _: Any) -> Path:
+    text = cursor.text("a path")
     if not text:
-        place.refuse("the path is empty", "write it after the colon")
+        cursor.refuse("the path is empty", "write it after the colon")
     if why := why_no_path(text):
-        place.refuse(f"the path {why}", NO_PATH_HINT)
-    return set_context(place).source.name.parent / text
+        cursor.refuse(f"the path {why}", NO_PATH_HINT)
+    return config_context(cursor).source.name.parent / text
 
 
-class _Context(SetContext):
+class _Context(ConfigContext):
     converter = converter_with(
         {
-            Secret: secret_hook,
-            File: file_hook,
-            CaFile: ca_file_hook,
-            Directory: directory_hook,
-            Path: _path_hook,
+            Secret: read_secret,
+            File: read_file,
+            CaFile: read_ca_file,
+            Directory: read_directory,
+            Path: _read_path,
         }
     )
-    nouns: ClassVar[Mapping[Any, str]] = {**SetContext.nouns, Path: "a path"}
+    nouns: ClassVar[Mapping[Any, str]] = {**ConfigContext.nouns, Path: "a path"}

@@ -15,8 +15,7 @@ import attrs
 
 from voicepipe.components.values import Directory, File, Secret
 from voicepipe.config.interpolate import is_literal
-from voicepipe.documents.nodes import Mapping as MappingNode
-from voicepipe.documents.nodes import Node, Scalar, Sequence
+from voicepipe.documents.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 
 class Hidden(dict[str, str]):
@@ -51,13 +50,13 @@ def written(value: Any, node: Node | None) -> Any:
         node: None where the value is a default.
 
     """
-    if isinstance(node, Scalar):
+    if isinstance(node, ScalarNode):
         return _written_scalar(value, node)
     if isinstance(value, Mapping) or attrs.has(type(value)):
         nodes = node.entries if isinstance(node, MappingNode) else {}
         return written_fields(value, {name: at[1] for name, at in nodes.items()})
     if isinstance(value, tuple):
-        items = node.items if isinstance(node, Sequence) else [None] * len(value)
+        items = node.items if isinstance(node, SequenceNode) else [None] * len(value)
         return [written(one, at) for one, at in zip(value, items, strict=True)]
     return str(value) if isinstance(value, str) else value
 
@@ -67,7 +66,7 @@ def written_fields(value: Any, nodes: Mapping[str, Node]) -> dict[str, Any]:
     return {name: written(one, nodes.get(name)) for name, one in _fields(value)}
 
 
-def _written_scalar(value: Any, node: Scalar) -> Any:
+def _written_scalar(value: Any, node: ScalarNode) -> Any:
     if isinstance(value, File):
         return {"file": node.text, "sha256": value.digest}
     if isinstance(value, Directory):

@@ -14,24 +14,15 @@ from voicepipe.components.registry import Registry, installed
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.keys import sha256_of, written
-from voicepipe.config.reading import (
-    SetContext,
-    ca_file_hook,
-    directory_hook,
-    file_hook,
-    secret_hook,
-    set_context,
-    tool_hook,
-)
-from voicepipe.config.references import REFERENCE, alternatives_hook, check_components
+from voicepipe.config.reading import read_ca_file, read_directory, read_file, read_secret
+from voicepipe.config.references import REFERENCE, SetContext, check_components, read_alternatives, set_context
 from voicepipe.config.resolved import Alternatives
 from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection, PromptFile, SetFile, ToolName
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
-from voicepipe.config.tools import check_tools, schema_hook
-from voicepipe.documents import Cursor, Refused, converter_with, did_you_mean, parse_document
-from voicepipe.documents.nodes import Mapping as MappingNode
-from voicepipe.documents.nodes import Node
+from voicepipe.config.tools import check_tools, read_arguments_schema, read_tool_name
+from voicepipe.documents import Cursor, Refused, converter_with, did_you_mean, entries_of, parse_document
+from voicepipe.documents.nodes import MappingNode, Node
 from voicepipe.errors import ConfigError, Location, Problem
 from voicepipe.tools.settings import ArgumentsSchema
 
@@ -142,7 +133,7 @@ def _loaded(
         hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
         raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
     document = parse_document(content, path)
-    reading = _Context(
+    context = _Context(
         document.source,
         registry=installed() if registry is None else registry,
         environ=os.environ if environ is None else environ,
@@ -151,37 +142,33 @@ def _loaded(
         allow_missing=allow_missing,
     )
     try:
-        return document.structure(PlacedConfig, reading), tuple(reading.missing)
+        return document.structure(PlacedConfig, context), tuple(context.missing)
     except ConfigError as error:
-        if reading.missing and not error.problems:
-            return None, tuple(reading.missing)
+        if context.missing and not error.problems:
+            return None, tuple(context.missing)
         raise ConfigError(error.problems, (files.absolute, *files.paths)) from None
     finally:
-        reading.forget()
+        context.clear()
 
 
-def _placed_config(root: Cursor, _: Any) -> PlacedConfig:
+def _read_config(root: Cursor, _: Any) -> PlacedConfig:
     """The whole file; what is wrong in one section keeps no other from being looked at."""
-    reading = set_context(root)
+    context = set_context(root)
     entries = root.entries()
-    components, pipelines = (_entries_of(entries.get(name)) for name in ("components", "pipelines"))
-    reading.components.update(components)
-    own, reading.tools = reading.tools, tuple(dict.fromkeys((*reading.tools, *_entries_of(entries.get("tools")))))
+    components, pipelines = (entries_of(entries.get(name)) for name in ("components", "pipelines"))
+    context.components.update(components)
+    own, context.tools = context.tools, tuple(dict.fromkeys((*context.tools, *entries_of(entries.get("tools")))))
     try:
-        file = reading.structure(root, SetFile)
+        file = root.read(SetFile)
     finally:
-        check_components(reading)
-        check_tools(reading, entries.get("tools"), own)
+        check_components(context)
+        check_tools(entries.get("tools"), own)
         _check_active(root, entries, pipelines)
         at = entries.get("pipelines")
         check_routes(entries.get("routes"), pipelines if at and at.sound else ())
-    if reading.problems:
+    if context.problems:
         raise Refused
     return PlacedConfig(_assembled(root, file), file, root)
-
-
-def _entries_of(place: Cursor | None) -> dict[str, Cursor]:
-    return place.entries() if place and isinstance(place.node, MappingNode) else {}
 
 
 def _check_active(root: Cursor, entries: Mapping[str, Cursor], pipelines: Mapping[str, Cursor]) -> None:
@@ -198,7 +185,7 @@ def _check_active(root: Cursor, entries: Mapping[str, Cursor], pipelines: Mappin
             root.report(message, hint, where=at.head, key="active_pipeline")
     else:
         try:
-            name = str(active.moved(set_context(root).trial()).text())
+            name = str(active.trial().text())
         except Refused:
             return
         if name not in pipelines:
@@ -206,9 +193,9 @@ def _check_active(root: Cursor, entries: Mapping[str, Cursor], pipelines: Mappin
 
 
 def _assembled(root: Cursor, file: SetFile) -> SetConfig:
-    reading = set_context(root)
-    nodes = {name: place.node for name, place in root.entries().items()}
-    places = _entries_of(root.entries().get("pipelines"))
+    context = set_context(root)
+    nodes = {name: cursor.node for name, cursor in root.entries().items()}
+    cursors = entries_of(root.entries().get("pipelines"))
     pipelines: dict[str, PipelineSettings] = {}
     normal: dict[str, Any] = {}
     for name, section in file.pipelines.items():
@@ -217,14 +204,14 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
         for key, (_, settings) in LAYERED.items():
             whole_of, node, layer = getattr(file, key), nodes.get(key), getattr(section, key)
             if layer:
-                node = _laid_over(node, layer.place.node)
-                whole_of = reading.structure(Cursor(reading, node, places[name], key), settings)
+                node = _laid_over(node, layer.cursor.node)
+                whole_of = Cursor(context, node, cursors[name], key).read(settings)
             layered[key], layered_nodes[key] = whole_of, node
         if (recorded := layered["recording"]).directory:
-            beside = reading.files.absolute.parent / recorded.directory
+            beside = context.files.absolute.parent / recorded.directory
             layered["recording"] = evolve(recorded, directory=str(beside))
-        pipelines[name] = _pipeline(name, section, file, layered, reading.secrets)
-        of = {key: place.node for key, place in places[name].entries().items()}
+        pipelines[name] = _pipeline(name, section, file, layered, context.secrets)
+        of = {key: cursor.node for key, cursor in cursors[name].entries().items()}
         own = {key: written(getattr(section, key), of.get(key)) for key in _OWN}
         roles = {role: [one.written for one in getattr(section, role).components] for role in ROLES}
         normal[name] = own | roles | {key: written(layered[key], layered_nodes[key]) for key in LAYERED}
@@ -232,13 +219,13 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
     shared = {key: written(getattr(file, key), nodes.get(key)) for key in _SHARED}
     whole = shared | {"pipelines": normal}
     return SetConfig(
-        path=reading.source.name,
+        path=context.source.name,
         digest=sha256_of(whole),
         active_pipeline=str(file.active_pipeline),
         pipelines=pipelines,
         logging=file.logging,
-        files=(reading.files.absolute, *reading.files.paths),
-        sources=reading.files.sources,
+        files=(context.files.absolute, *context.files.paths),
+        sources=context.files.sources,
         routes=routes,
         written=pickle.dumps(whole),  # few need it, and from a helper process it comes at no cost to calls
     )
@@ -281,37 +268,37 @@ def _laid_over(base: Node | None, over: Node) -> Node:
     return MappingNode(entries, over.line, over.column)
 
 
-def _definition(place: Cursor, _: Any) -> Definition:
-    return Definition(place)
+def _read_definition(cursor: Cursor, _: Any) -> Definition:
+    return Definition(cursor)
 
 
-def _layer(place: Cursor, _: Any) -> Layer:
-    place.entries()
-    return Layer(place)
+def _read_layer(cursor: Cursor, _: Any) -> Layer:
+    cursor.entries()
+    return Layer(cursor)
 
 
-def _settings_layer(layer: type[Layer], settings: type[Any]) -> Callable[[Cursor, Any], Layer]:
-    def hook(place: Cursor, _: Any) -> Layer:
-        place.reading.structure(place, settings)
-        return layer(place)
+def _layer_reader(layer: type[Layer], settings: type[Any]) -> Callable[[Cursor, Any], Layer]:
+    def reader(cursor: Cursor, _: Any) -> Layer:
+        cursor.read(settings)
+        return layer(cursor)
 
-    return hook
+    return reader
 
 
 class _Context(SetContext):
     converter = converter_with(
         {
-            PlacedConfig: _placed_config,
-            Alternatives: alternatives_hook,
-            Definition: _definition,
-            Layer: _layer,
-            **{layer: _settings_layer(layer, settings) for layer, settings in LAYERED.values()},
-            ToolName: tool_hook,
-            ArgumentsSchema: schema_hook,
-            Secret: secret_hook,
-            File: file_hook,
-            CaFile: ca_file_hook,
-            Directory: directory_hook,
+            PlacedConfig: _read_config,
+            Alternatives: read_alternatives,
+            Definition: _read_definition,
+            Layer: _read_layer,
+            **{layer: _layer_reader(layer, settings) for layer, settings in LAYERED.values()},
+            ToolName: read_tool_name,
+            ArgumentsSchema: read_arguments_schema,
+            Secret: read_secret,
+            File: read_file,
+            CaFile: read_ca_file,
+            Directory: read_directory,
         }
     )
     nouns: ClassVar[Mapping[Any, str]] = {

@@ -1,4 +1,7 @@
-"""One reading of a configuration: `${...}` resolved, files read, and the types that plain documents don't have."""
+"""Readers of the types that only configurations have (`Secret`, `File`, `CaFile`, `Directory`), and their context.
+
+The head of `voicepipe/documents/reading.py` explains contexts and readers.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,21 @@ from voicepipe.components.tls import fault_of_ca_file
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
-from voicepipe.documents import Context, Cursor, did_you_mean, likely, shown
+from voicepipe.documents import Context, Cursor, likely, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from voicepipe.components.labels import Role
-    from voicepipe.components.registry import Registry
-    from voicepipe.config.resolved import Resolved
-    from voicepipe.documents.nodes import Scalar
+    from voicepipe.documents.nodes import ScalarNode
     from voicepipe.documents.source import Source
     from voicepipe.errors import Location, Problem
 
 _FIRST_SENTENCE = re.compile(r".*?[^.](?=\.(\s|$)|\n|$)", re.DOTALL)
-"""Of a docstring, without its full stop."""
+"""The first sentence of a docstring, without its full stop."""
 
 
-class SetContext(Context):
-    """What one reading of a pipeline set's file shares."""
+class ConfigContext(Context):
+    """The context of a configuration file: environment, files, and the secrets that were found."""
 
     nouns: ClassVar[Mapping[Any, str]] = {
         **Context.nouns,
@@ -40,78 +40,61 @@ class SetContext(Context):
     }
 
     def __init__(
-        self,
-        source: Source,
-        *,
-        registry: Registry,
-        environ: Mapping[str, str],
-        files: Files,
-        tools: tuple[str, ...],
-        allow_missing: bool = False,
+        self, source: Source, *, environ: Mapping[str, str], files: Files, allow_missing: bool = False
     ) -> None:
         super().__init__(source)
-        self.allow_missing = allow_missing
-        self.missing: dict[str, None] = {}
-        self._taken_as_given: set[Location] = set()
-        self.registry, self.environ, self.files, self.tools = registry, environ, files, tools
+        self.environ, self.files = environ, files
         self.secrets = Secrets()
-        self.components: dict[str, Cursor] = {}
-        self.used: set[str] = set()
-        self.leaves: dict[tuple[Any, ...], list[Any]] = {}
-        self.resolved: dict[tuple[Any, ...], Resolved | None] = {}
-        self.checked: dict[str, tuple[Problem, ...]] = {}
-        self.lacking: dict[tuple[Role, str], tuple[Problem, ...]] = {}
+        self.missing: dict[str, None] = {}
+        self._allow_missing = allow_missing
+        self._unknown: set[Location] = set()
 
-    def about(self, of: type, name: str) -> tuple[str, str]:
-        """What a field says of itself, as the reference has it: what is wrong is rare, so nobody waits for it."""
-        from voicepipe.config.describe.fields import describe  # noqa: PLC0415 - it reads the class's source
-
-        one = next(field for field in describe(of).fields if field.name == name)
-        bounds = evolve(one.bounds, choices=(), pattern=None)  # which messages have
-        sentence = _FIRST_SENTENCE.match(one.doc)
-        return str(bounds), sentence[0] if sentence else ""
-
-    def forget(self) -> None:
-        """Forgets the places that it knows, and they know it: such circles only the garbage collector finds."""
-        for known in (self.components, self.leaves, self.resolved):
-            known.clear()
-
-    def text(self, place: Cursor, scalar: Scalar) -> str:
-        """The text with `${...}` resolved; then it is a `Secret`."""
+    def resolve(self, cursor: Cursor, scalar: ScalarNode) -> str:
+        """Returns the text with `${...}` resolved; a `Secret`, if there was any."""
         if "$" not in scalar.text:
             return scalar.text
         try:
-            text = interpolate(scalar.text, self.environ, self._secret_file, self._resolved)
+            text = interpolate(scalar.text, self.environ, self._secret_file, self._add_secret)
         except Unresolved as error:
-            if not (error.missing and self.allow_missing):
-                place.refuse(str(error), error.hint)
+            if not (error.missing and self._allow_missing):
+                cursor.refuse(str(error), error.hint)
             self.missing[error.missing] = None
-            self._taken_as_given.add(place.where)
+            self._unknown.add(cursor.where)
             return Secret(scalar.text, scalar.text)
         return text if is_literal(scalar.text) else Secret(text, scalar.text)
 
-    def report(self, problem: Problem) -> None:
-        """Adds a problem, once; nothing is said against a value that is taken as given."""
-        if problem.where not in self._taken_as_given:
-            super().report(problem)
-
-    def unknown(self, place: Cursor) -> bool:
-        """Whether the value that belongs there is not at hand."""
-        return place.where in self._taken_as_given
-
-    def literal(self, scalar: Scalar) -> bool:
-        """Whether there is no `${...}` in it."""
+    def is_literal(self, scalar: ScalarNode) -> bool:
+        """True if there is no `${...}` in a scalar."""
         return is_literal(scalar.text)
 
-    def refers(self, scalar: Scalar) -> bool:
-        """Whether there is nothing but `${...}` in it, without defaults."""
+    def is_reference(self, scalar: ScalarNode) -> bool:
+        """True if a scalar consists of `${...}` without defaults."""
         return bool(scalar.text) and without_literals(scalar.text) == scalar.text
 
-    def hides(self, of: Any) -> bool:
-        """Whether it is `Secret`, or may hold one."""
-        return of is Secret or any(map(self.hides, get_args(of)))
+    def is_unknown(self, cursor: Cursor) -> bool:
+        """True if the value is a `${...}` that can't be resolved on this machine."""
+        return cursor.where in self._unknown
 
-    def _resolved(self, value: str, written: str) -> None:
+    def is_secret(self, of: Any) -> bool:
+        """True if a type is `Secret`, or one of its arguments is."""
+        return of is Secret or any(map(self.is_secret, get_args(of)))
+
+    def describe_field(self, of: type, name: str) -> tuple[str, str]:
+        """Returns a field's bounds and the first sentence of its docstring, as the reference documentation has them."""
+        # It reads the source of the class; most files have no problem, and so no need of it.
+        from voicepipe.config.describe.fields import describe  # noqa: PLC0415
+
+        described = next(field for field in describe(of).fields if field.name == name)
+        bounds = evolve(described.bounds, choices=(), pattern=None)  # the messages themselves have these two
+        sentence = _FIRST_SENTENCE.match(described.doc)
+        return str(bounds), sentence[0] if sentence else ""
+
+    def report(self, problem: Problem) -> None:
+        """Adds a problem, unless it is known already or its value is unknown."""
+        if problem.where not in self._unknown:
+            super().report(problem)
+
+    def _add_secret(self, value: str, written: str) -> None:
         key = written.startswith("${file:") or names_a_secret(written.strip("${}"))
         self.secrets.add(value, written, key=key)
 
@@ -127,94 +110,85 @@ class SetContext(Context):
             raise Unresolved(f"the file {shown(path)} is not UTF-8", "a secret is text") from None
 
 
-def set_context(place: Cursor) -> SetContext:
-    """The reading that a place of a configuration belongs to."""
-    if not isinstance(place.reading, SetContext):
-        raise TypeError("secrets, files and references are for configurations, not for other documents")
-    return place.reading
+def config_context(cursor: Cursor) -> ConfigContext:
+    """Returns the context of a cursor; raises `TypeError` for a document that is not a configuration."""
+    if not isinstance(cursor.context, ConfigContext):
+        raise TypeError("secrets and files are for configurations, not for other documents")
+    return cursor.context
 
 
-def secret_hook(place: Cursor, _: Any) -> Secret:
-    """Text that is never shown, even where it stands in the YAML as it is; without white space around it.
+def read_secret(cursor: Cursor, _: Any) -> Secret:
+    """Returns text that is never shown, even if the YAML holds the value itself; surrounding white space is removed.
 
-    A key that was kept in a file or in Kubernetes comes with a line break at its end as often as not. In a mapping
-    `headers` all values are hidden, but only those are keys whose names say so.
+    A key from a file or from Kubernetes often ends with a line break. In a mapping `headers` all values are hidden,
+    but only those whose names say so are treated as keys.
     """
-    text = place.text()
+    text = cursor.text()
     plain = str(text).strip()
     secret = Secret(plain, without_literals(text.source)) if isinstance(text, Secret) else Secret(plain)
-    reading = set_context(place)
-    if reading.unknown(place):
+    if cursor.unknown:
         return secret
-    in_headers = place.parent is not None and place.parent.key == "headers"
+    in_headers = cursor.parent is not None and cursor.parent.key == "headers"
     key = plain
     if in_headers:
-        of_secret = names_a_secret(str(place.key)) and plain.isprintable()
+        of_secret = names_a_secret(str(cursor.key)) and plain.isprintable()
         key = plain.rpartition(" ")[2] if of_secret else ""  # after `Bearer` or `Basic`
     elif not plain.isprintable():
-        place.refuse("has a line break or another character in it that is in no key", _where_from(secret))
+        cursor.refuse("contains a line break or another character that no key has", _where_from(secret))
     if key and len(key) < SHORTEST_KEY:
         message = f"is too short for a secret: it has fewer than {SHORTEST_KEY} characters"
         otherwise = ", or leave it out where none is needed" if secret.source == "***" else ""
-        place.refuse(message, f"use a longer one{otherwise}: a part of other words can't be kept out of messages")
+        cursor.refuse(message, f"use a longer one{otherwise}: a part of other words can't be kept out of messages")
     if key:
-        reading.secrets.add(key, secret.source, key=True)
+        config_context(cursor).secrets.add(key, secret.source, key=True)
     return secret
 
 
 def _where_from(secret: Secret) -> str:
-    """A hint where to look for what is wrong with a secret."""
+    """Returns a hint at the likely cause of a malformed secret."""
     if "${file:" in secret.source:
         return "the file must hold the key and nothing else"
     return "was it copied whole, and nothing with it?"
 
 
-def file_hook(place: Cursor, _: Any) -> File:
-    """A file, read."""
-    text = place.text("the path of a file")
+def read_file(cursor: Cursor, _: Any) -> File:
+    """Returns a file with its content."""
+    text = cursor.text("the path of a file")
     try:
-        return set_context(place).files.file(text)
+        return config_context(cursor).files.file(text)
     except Unreadable as error:
-        _unreadable(place, text, error)
+        _unreadable(cursor, text, error)
 
 
-def ca_file_hook(place: Cursor, of: Any) -> CaFile:
-    """A file of CA certificates, read, each of which can be used."""
-    file = file_hook(place, of)
+def read_ca_file(cursor: Cursor, of: Any) -> CaFile:
+    """Returns a file of CA certificates; refuses one with a certificate that can't be used."""
+    file = read_file(cursor, of)
     if fault := fault_of_ca_file(file.content):
         message, hint = fault
-        place.refuse(f"{place.given} {message}", hint)
+        cursor.refuse(f"{cursor.given} {message}", hint)
     return CaFile(file.path, file.content, file.shown)
 
 
-def directory_hook(place: Cursor, _: Any) -> Directory:
-    """A directory, with its fingerprint."""
-    text = place.text("the path of a directory")
+def read_directory(cursor: Cursor, _: Any) -> Directory:
+    """Returns a directory with its fingerprint."""
+    text = cursor.text("the path of a directory")
     try:
-        return set_context(place).files.directory(text)
+        return config_context(cursor).files.directory(text)
     except Unreadable as error:
-        _unreadable(place, text, error)
+        _unreadable(cursor, text, error)
 
 
-def tool_hook(place: Cursor, _: Any) -> Any:
-    """The name of a tool that is known."""
-    text, known = place.text(), set_context(place).tools
-    if text not in known:
-        place.refuse(f"there is no tool {place.given}", did_you_mean(text, known, "tools"))
-    return str(text)
-
-
-def _unreadable(place: Cursor, path: str, error: Unreadable) -> NoReturn:
+def _unreadable(cursor: Cursor, path: str, error: Unreadable) -> NoReturn:
     if not path:
-        place.refuse("the path is empty", "write it after the colon")
-    place.refuse(f"{place.given} {error}", _nearby(path if place.showable else "", error))
+        cursor.refuse("the path is empty", "write it after the colon")
+    cursor.refuse(f"{cursor.given} {error}", _nearby(path if cursor.showable else "", error))
 
 
 def _nearby(path: str, error: Unreadable) -> str:
-    """A hint from the error, or from what else is in the directory."""
+    """Returns the error's hint, or one from the names of the other files in the directory."""
     if error.hint:
         return error.hint
     name = path.rsplit("/", 1)[-1]
     if guess := likely(name, error.names) if name else None:
         return f"did you mean {shown(path.removesuffix(name) + guess)}?"
-    return "is the path right? relative ones start at the directory of the YAML file"
+    return "check the path; a relative one starts at the directory of the YAML file"

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.documents.words import printable
+from voicepipe.documents.suggestions import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

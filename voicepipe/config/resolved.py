@@ -18,7 +18,7 @@ class Resolved:
     """Files read, secrets resolved."""
     written: Any
     """The same in normal form, with secrets as they are written."""
-    place: Cursor
+    cursor: Cursor
     """Its options by name, each where it stands: in its definition, or laid over it."""
 
 

@@ -9,8 +9,7 @@ from voicepipe.config.patterns import plain_number, takes_all
 from voicepipe.config.sections import RouteSection, WhenSection
 from voicepipe.config.settings import Route, When
 from voicepipe.documents import Cursor, Refused, did_you_mean, likely, shown
-from voicepipe.documents.nodes import Mapping as MappingNode
-from voicepipe.documents.nodes import Sequence
+from voicepipe.documents.nodes import MappingNode, SequenceNode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -19,18 +18,18 @@ _ASTERISK = re.compile(r"_(?=.*[XZN.!\[])[0-9XZN.!+*#\[\]-]+")
 _ASTERISK_PART = re.compile(r"[XZN]|\[[^\]]*\]|\.|!")
 
 
-def check_routes(place: Cursor | None, pipelines: Collection[str]) -> None:
+def check_routes(cursor: Cursor | None, pipelines: Collection[str]) -> None:
     """Reports what is wrong with routes whose keys and types may be right.
 
     Args:
-        place: the value of `routes`, if there is one; what has the wrong type is left to others.
+        cursor: the value of `routes`, if there is one; what has the wrong type is left to others.
         pipelines: the names that there are; none: that is not known.
 
     """
-    if place is None or not isinstance(place.node, Sequence):
+    if cursor is None or not isinstance(cursor.node, SequenceNode):
         return
     whens: list[tuple[Cursor, When]] = []
-    for route in place.items():
+    for route in cursor.items():
         if isinstance(route.node, MappingNode):
             _check_targets(route, pipelines)
             if (when := _checked_when(route)) is not None:
@@ -38,16 +37,16 @@ def check_routes(place: Cursor | None, pipelines: Collection[str]) -> None:
     _check_reached(whens)
 
 
-def routes_of(sections: tuple[RouteSection, ...], place: Cursor | None) -> tuple[Route, ...]:
+def routes_of(sections: tuple[RouteSection, ...], cursor: Cursor | None) -> tuple[Route, ...]:
     """The routes of a file that has nothing wrong with it."""
-    places = place.items() if place else []
+    cursors = cursor.items() if cursor else []
     return tuple(
         Route(
             when=_when(section.when),
             weights={str(section.pipeline): 1.0} if section.pipeline else section.split,
             where=at.where,
         )
-        for section, at in zip(sections, places, strict=True)
+        for section, at in zip(sections, cursors, strict=True)
     )
 
 
@@ -57,7 +56,7 @@ def _check_targets(route: Cursor, pipelines: Collection[str]) -> None:
     pipeline, split = entries.get("pipeline"), entries.get("split")
     if pipeline and split:
         hint = "keep one of the two: `pipeline` for all of these calls, `split` to share them out"
-        split.report("stands beside `pipeline`", hint, where=split.location(split.key_node or split.node))
+        split.report("stands beside `pipeline`", hint, where=split.key_where)
     elif not pipeline and not split and route.sound and not _misspelt(entries):
         hint = "add `pipeline:` with a pipeline's name, or `split:` with names and weights"
         route.report("is required, but missing", hint, where=route.head, key="pipeline")
@@ -78,7 +77,7 @@ def _check_split(split: Cursor, pipelines: Collection[str]) -> None:
         split.report("names no pipeline", "write {NAME: WEIGHT, ...}, for example {default: 95, sales: 5}")
     for name, weight in entries.items():
         if pipelines and name not in pipelines:
-            where, hint = weight.location(weight.key_node or weight.node), did_you_mean(name, pipelines, "pipelines")
+            where, hint = weight.key_where, did_you_mean(name, pipelines, "pipelines")
             weight.report(f"there is no pipeline {shown(name)}", hint, where=where)
         value = _read(weight, float)
         if value is not None and value <= 0:
@@ -88,27 +87,27 @@ def _check_split(split: Cursor, pipelines: Collection[str]) -> None:
 def _checked_when(route: Cursor) -> When | None:
     """What a route says of calls; None if there is something wrong with it, which was reported."""
     entries = route.entries()
-    place = entries.get("when")
-    if place is None:
+    cursor = entries.get("when")
+    if cursor is None:
         return When() if entries.keys() <= {"pipeline", "split"} else None
-    section = _read(place, WhenSection)
+    section = _read(cursor, WhenSection)
     if section is None:
         return None
     found = [
         _check_patterns(at, number=key in {"called", "caller"})
-        for key, value in place.entries().items()
+        for key, value in cursor.entries().items()
         for at in (value.entries().values() if key == "variables" else (value,))
     ]
     return _when(section) if all(found) else None
 
 
-def _check_patterns(place: Cursor, *, number: bool) -> bool:
+def _check_patterns(cursor: Cursor, *, number: bool) -> bool:
     """Whether what stands there are patterns that some call can match; if not, it was reported."""
-    if isinstance(place.node, Sequence) and not place.node.items:
-        place.report("names no pattern", "write at least one, or remove the line: without it every call matches")
+    if isinstance(cursor.node, SequenceNode) and not cursor.node.items:
+        cursor.report("names no pattern", "write at least one, or remove the line: without it every call matches")
         return False
     fine = True
-    for at in place.items() if isinstance(place.node, Sequence) else [place]:
+    for at in cursor.items() if isinstance(cursor.node, SequenceNode) else [cursor]:
         pattern = _read(at, str)
         if not number or not pattern:
             continue
@@ -124,11 +123,11 @@ def _check_patterns(place: Cursor, *, number: bool) -> bool:
 _SIGNS = "where * is any run of characters and ? any one"
 
 
-def _translated(place: Cursor, pattern: str) -> str:
+def _translated(cursor: Cursor, pattern: str) -> str:
     """A hint with a pattern of Asterisk's as it is written here; classes of digits become `?`."""
     signs = {".": "?*", "!": "*"}
     ours = _ASTERISK_PART.sub(lambda found: signs.get(found[0], "?"), pattern[1:].replace("-", ""))
-    return f"write {shown(ours)}" if place.showable else "write it without the _"
+    return f"write {shown(ours)}" if cursor.showable else "write it without the _"
 
 
 def _check_reached(whens: list[tuple[Cursor, When]]) -> None:
@@ -169,10 +168,9 @@ def _listed(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else patterns
 
 
-def _read(place: Cursor, of: Any) -> Any:
+def _read(cursor: Cursor, of: Any) -> Any:
     """The value at a place, or None if there is none: what is wrong is reported where the file is structured."""
-    trial = place.reading.trial()
     try:
-        return trial.structure(place.moved(trial), of)
+        return cursor.trial().read(of)
     except Refused:
         return None

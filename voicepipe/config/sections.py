@@ -37,7 +37,7 @@ class ToolName(str):
 class Definition:
     """What stands after a name under `components:`; it means nothing until it is used."""
 
-    place: Cursor
+    cursor: Cursor
     """Where."""
 
 
@@ -45,7 +45,7 @@ class Definition:
 class Layer:
     """A mapping that is laid over another."""
 
-    place: Cursor
+    cursor: Cursor
     """Where."""
 
 

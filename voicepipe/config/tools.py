@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from voicepipe.components.distribution import install_hint
-from voicepipe.config.reading import set_context
-from voicepipe.documents import Cursor, Refused, did_you_mean, shown
-from voicepipe.documents.nodes import Mapping as MappingNode
-from voicepipe.documents.nodes import Scalar, Sequence
+from voicepipe.config.reading import config_context
+from voicepipe.config.references import set_context
+from voicepipe.documents import Cursor, Refused, did_you_mean, entries_of, items_of, shown
+from voicepipe.documents.nodes import MappingNode, ScalarNode, SequenceNode
 from voicepipe.tools.schemas import schema_faults
 from voicepipe.tools.settings import ARGUMENT, NAME, ArgumentsSchema
 
-if TYPE_CHECKING:
-    from voicepipe.config.reading import SetContext
+
+def read_tool_name(cursor: Cursor, _: Any) -> Any:
+    """The name of a tool that is known."""
+    text, known = cursor.text(), set_context(cursor).tools
+    if text not in known:
+        cursor.refuse(f"there is no tool {cursor.given}", did_you_mean(text, known, "tools"))
+    return str(text)
 
 
-def schema_hook(place: Cursor, _: Any) -> ArgumentsSchema:
+def read_arguments_schema(cursor: Cursor, _: Any) -> ArgumentsSchema:
     """The schema of a tool's arguments, if it is one."""
-    schema: dict[str, Any] = place.reading.structure(place, Mapping[str, Any])
+    schema: dict[str, Any] = cursor.read(Mapping[str, Any])
     faults = schema_faults(schema)
     for path, fault in faults:
-        at = place
+        at = cursor
         for step in path:
             at = _below(at, step) or at
-        message = set_context(place).secrets.conceal(fault)
+        message = config_context(cursor).secrets.conceal(fault)
         if path:
             at.report(message, "json-schema.org/understanding-json-schema has all of it")
         else:
@@ -37,65 +42,56 @@ def schema_hook(place: Cursor, _: Any) -> ArgumentsSchema:
     return ArgumentsSchema(schema)
 
 
-def _below(place: Cursor, step: str | int) -> Cursor | None:
-    if isinstance(place.node, MappingNode):
-        return place.entries().get(str(step))
-    if isinstance(place.node, Sequence) and isinstance(step, int):
-        return place.items()[step]
+def _below(cursor: Cursor, step: str | int) -> Cursor | None:
+    if isinstance(cursor.node, MappingNode):
+        return cursor.entries().get(str(step))
+    if isinstance(cursor.node, SequenceNode) and isinstance(step, int):
+        return cursor.items()[step]
     return None
 
 
-def check_tools(reading: SetContext, tools: Cursor | None, taken: Collection[str]) -> None:
+def check_tools(tools: Cursor | None, taken: Collection[str]) -> None:
     """Reports what is wrong with tools besides the form of each.
 
     Args:
-        reading: knows what is taken as given.
         tools: the file's section, if there is one.
         taken: names of tools that there are anyway.
 
     """
-    for name, place in _entries(tools).items():
-        where = place.location(place.key_node or place.node)
+    for name, cursor in entries_of(tools).items():
+        where = cursor.key_where
         if name in taken:
-            place.report(f"there is a tool {shown(name)} already", f"choose another, such as my_{name}", where=where)
+            cursor.report(f"there is a tool {shown(name)} already", f"choose another, such as my_{name}", where=where)
         elif not NAME.fullmatch(name):
             hint = "use up to 64 letters, digits, _ and -, a letter first"
-            place.report("is no name that every model takes", hint, where=where)
-        http = _entries(place).get("http")
-        url = _entries(http).get("url")
+            cursor.report("is no name that every model takes", hint, where=where)
+        http = entries_of(cursor).get("http")
+        url = entries_of(http).get("url")
         if http is not None and find_spec("httpx") is None:
             http.report("the library httpx is not installed", install_hint("http"), where=http.head)
         if url is not None:
-            _check_url(reading, url, _entries(place).get("parameters"))
+            _check_url(url, entries_of(cursor).get("parameters"))
 
 
-def _entries(place: Cursor | None) -> dict[str, Cursor]:
-    return place.entries() if place is not None and isinstance(place.node, MappingNode) else {}
-
-
-def _check_url(reading: SetContext, place: Cursor, parameters: Cursor | None) -> None:
+def _check_url(cursor: Cursor, parameters: Cursor | None) -> None:
     try:
-        text = str(place.moved(reading.trial()).text())
+        text = str(cursor.trial().text())
     except Refused:
         return
-    if reading.unknown(place):
+    if cursor.unknown:
         return
     if fault := _url_fault(text):
         if "@" in text:
-            place.conceal()  # it may hold a password
-        place.report(*fault)
+            cursor.conceal()  # it may hold a password
+        cursor.report(*fault)
         return
-    names = _items(_entries(parameters).get("required"))
-    required = [one.node.text for one in names if isinstance(one.node, Scalar)]
+    names = items_of(entries_of(parameters).get("required"))
+    required = [one.node.text for one in names if isinstance(one.node, ScalarNode)]
     for argument in ARGUMENT.findall(text):
         if argument not in required:
             known = did_you_mean(argument, required, "required parameters")
             hint = known if required else "describe it under `parameters:`, and list it as required"
-            place.report(f"{{{argument}}} is no parameter that the model must give", hint)
-
-
-def _items(place: Cursor | None) -> list[Cursor]:
-    return place.items() if place is not None and isinstance(place.node, Sequence) else []
+            cursor.report(f"{{{argument}}} is no parameter that the model must give", hint)
 
 
 def _url_fault(url: str) -> tuple[str, str] | None:

@@ -1,10 +1,10 @@
-"""YAML documents as typed values, with every problem at its line and column.
+"""Reads YAML documents as typed values, and reports every problem with its line and column.
 
     document = parse_document(file.content, file.name)
     script = document.structure(Script)             # a frozen attrs class
     problem = document.problem(("states", "greeting", "goto"), "no such state", "states: greeting, bye")
 
-What a class may have for fields: `str`, `int`, `float`, `bool`, `Literal` of texts, other attrs classes,
+Types of fields: `str`, `int`, `float`, `bool`, `Literal` of texts, other attrs classes,
 `tuple[T, ...]` for lists, `Mapping[str, T]`, `T | None`, unions, and `Any` for free-form values.
 """
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
-from voicepipe.documents.nodes import Mapping, Node, Sequence
-from voicepipe.documents.read import compose, read_text
-from voicepipe.documents.reading import Context, Cursor, Refused
+from voicepipe.documents.nodes import MappingNode, Node, SequenceNode
+from voicepipe.documents.parse import compose, decode_text
+from voicepipe.documents.reading import Context, Cursor, Refused, entries_of, items_of
 from voicepipe.documents.source import Source
 from voicepipe.documents.structure import converter_with
-from voicepipe.documents.words import among, did_you_mean, likely, path_of, shown
+from voicepipe.documents.suggestions import among, did_you_mean, likely, path_of, shown
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ __all__ = [
     "among",
     "converter_with",
     "did_you_mean",
+    "entries_of",
+    "items_of",
     "likely",
     "parse_document",
     "path_of",
@@ -43,63 +45,63 @@ T = TypeVar("T")
 
 
 class _PlainContext(Context):
-    """The context of a document that holds nothing but text, numbers and what is made of them."""
+    """The context of a document whose scalars stand for themselves."""
 
     converter = converter_with({})
 
 
 class Document:
-    """A YAML document that was read, but not yet typed."""
+    """A YAML document that was parsed, but not yet read as a type."""
 
     def __init__(self, root: Node, source: Source, problems: list[Problem]) -> None:
         self.root, self.source = root, source
         self._problems = problems
 
-    def structure(self, cls: type[T], reading: Context | None = None) -> T:
-        """The document as an instance of an attrs class.
+    def structure(self, cls: type[T], context: Context | None = None) -> T:
+        """Returns the document as an instance of an attrs class.
 
         Raises:
-            ConfigError: with every problem of the document, those that `parse_document` passed over included.
+            ConfigError: the document has problems; the error has all of them, also those that parsing left to this.
 
         """
-        reading = reading or _PlainContext(self.source)
-        reading.pass_on(self._problems)
-        place = Cursor(reading, self.root)
-        value: T = reading.run(lambda: reading.structure(place, cls))
+        context = context or _PlainContext(self.source)
+        context.add_parse_problems(self._problems)
+        cursor = Cursor(context, self.root)
+        value: T = context.run(lambda: cursor.read(cls))
         return value
 
     def where(self, keys: tuple[str | int, ...], *, key: bool = False) -> Location:
-        """Where a value begins (with `key`: where its key does), or the nearest thing above it that there is."""
+        """Returns the location of a value (with `key`: of its key), or of its nearest ancestor that exists."""
         node: Node = self.root
-        found: Node = node
+        nearest: Node = node
         for step in keys:
-            if isinstance(node, Mapping) and step in node.entries:
+            if isinstance(node, MappingNode) and step in node.entries:
                 at, node = node.entries[str(step)]
-                found = at if key else node
-            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
-                found = node = node.items[step]
+                nearest = at if key else node
+            elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.items):
+                nearest = node = node.items[step]
             else:
                 break
-        return Location(self.source.name, found.line, found.column)
+        return Location(self.source.name, nearest.line, nearest.column)
 
     def problem(self, keys: tuple[str | int, ...], message: str, hint: str = "", *, key: bool = False) -> Problem:
-        """Something that is wrong with a value, for checks that types can't make; `key`: with its key."""
+        """Returns a problem of a value (with `key`: of its key), for checks that types can't make."""
         where = self.where(keys, key=key)
         return Problem(where, path_of(keys), message, hint, source=self.source.line(where.line))
 
 
 def parse_document(content: bytes, name: Path) -> Document:
-    """The document in the bytes of a file that messages call `name`.
+    """Parses the content of a file; messages refer to it as `name`.
 
     Raises:
-        ConfigError: nothing can be made of it: not UTF-8, control characters, empty, a syntax error, several
-            documents, too large, too deep, aliases that explode. Duplicate keys, tags, merge keys and keys that are
-            no text are reported by `structure`, with everything else.
+        ConfigError: the content is not UTF-8, has control characters, is empty, has a syntax error or several
+            documents, or exceeds the limits of `documents.parse`. Duplicate keys, tags, merge keys and keys that
+            aren't text are reported by `Document.structure`, with everything else.
 
     """
     source = None
     try:
-        text = read_text(content, name)
+        text = decode_text(content, name)
         source = Source(text, name)
         root, problems = compose(text, name)
     except ConfigError as error:

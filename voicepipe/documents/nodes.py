@@ -11,7 +11,7 @@ from attrs import define
 
 
 @define(eq=False)
-class Scalar:
+class ScalarNode:
     """Text, with or without quotes."""
 
     text: str
@@ -36,7 +36,7 @@ class Scalar:
 
 
 @define(eq=False)
-class Sequence:
+class SequenceNode:
     """A list."""
 
     items: list[Node]
@@ -52,10 +52,10 @@ class Sequence:
 
 
 @define(eq=False)
-class Mapping:
+class MappingNode:
     """Keys with their values."""
 
-    entries: dict[str, tuple[Scalar, Node]]
+    entries: dict[str, tuple[ScalarNode, Node]]
     """By the key's text, in order: the key and the value."""
     line: int
     """Counts from 1."""
@@ -69,4 +69,4 @@ class Mapping:
     """Levels in it and below."""
 
 
-Node: TypeAlias = Scalar | Sequence | Mapping
+Node: TypeAlias = ScalarNode | SequenceNode | MappingNode

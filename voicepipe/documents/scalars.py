@@ -1,4 +1,4 @@
-"""What scalars become: the hooks for text, numbers, booleans, fixed words and free-form values."""
+"""Readers of scalars: text, numbers, booleans, `Literal` texts, and free-form values by YAML 1.2's core schema."""
 
 from __future__ import annotations
 
@@ -7,80 +7,83 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from voicepipe.documents.nodes import Scalar
-from voicepipe.documents.words import did_you_mean
+from voicepipe.documents.nodes import ScalarNode
+from voicepipe.documents.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from cattrs import BaseConverter
-
     from voicepipe.documents.reading import Cursor
 
-Hook: TypeAlias = Callable[["Cursor", Any], Any]
-"""Takes the place and the type; returns the value, or reports and raises `Refused`."""
+Reader: TypeAlias = Callable[["Cursor", Any], Any]
+"""Takes a cursor and a type; returns the value, or reports a problem and raises `Refused`."""
 
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)")
 
 
-def text_hook(place: Cursor, _: Any) -> str:
-    """The text as typed."""
-    return place.text()
+def read_string(cursor: Cursor, _: Any) -> str:
+    """Returns the text as typed."""
+    return cursor.text()
 
 
-def _bare(place: Cursor, expected: str, otherwise: str) -> str:
-    """The text of a scalar that must not be in quotes, unless it is resolved from elsewhere."""
-    node = place.node
-    if not isinstance(node, Scalar) or node.null:
-        place.refuse(f"expected {expected}, got {place.given}", place.example(otherwise))
-    text = place.text(expected)
-    if not node.plain and place.reading.literal(node):
-        hint = "remove the quotes" if text else place.example(otherwise)
-        place.refuse(f"expected {expected}, got {place.given}", hint)
+def _unquoted(cursor: Cursor, expected: str, otherwise: str) -> str:
+    """Returns the text of a scalar; refuses one in quotes, unless it is a reference."""
+    node = cursor.node
+    if not isinstance(node, ScalarNode) or node.null:
+        cursor.refuse(f"expected {expected}, got {cursor.given}", cursor.example(otherwise))
+    text = cursor.text(expected)
+    if not node.plain and cursor.context.is_literal(node):
+        hint = "remove the quotes" if text else cursor.example(otherwise)
+        cursor.refuse(f"expected {expected}, got {cursor.given}", hint)
     return text
 
 
-def int_hook(place: Cursor, _: Any) -> int:
-    """A whole number."""
-    text = _bare(place, "a whole number", "10")
+def read_int(cursor: Cursor, _: Any) -> int:
+    """Returns a whole number: decimal digits, without leading zeros."""
+    text = _unquoted(cursor, "a whole number", "10")
     if not _WHOLE.fullmatch(text):
-        place.refuse(f"expected a whole number, got {place.given}", f"digits only, {place.example('10')}")
+        cursor.refuse(f"expected a whole number, got {cursor.given}", f"digits only, {cursor.example('10')}")
     return int(text)
 
 
-def float_hook(place: Cursor, _: Any) -> float:
-    """A number."""
-    text = _bare(place, "a number", "1.5")
+def read_float(cursor: Cursor, _: Any) -> float:
+    """Returns a finite number: decimal digits with or without a point."""
+    text = _unquoted(cursor, "a number", "1.5")
     if not (_DECIMAL.fullmatch(text) and math.isfinite(float(text))):
-        place.refuse(f"expected a number, got {place.given}", f"digits and a point only, {place.example('1.5')}")
+        cursor.refuse(f"expected a number, got {cursor.given}", f"digits and a point only, {cursor.example('1.5')}")
     return float(text)
 
 
-def bool_hook(place: Cursor, _: Any) -> bool:
-    """True or false."""
-    text = _bare(place, "true or false", "true or false")
+def read_bool(cursor: Cursor, _: Any) -> bool:
+    """Returns True for `true`, False for `false`."""
+    text = _unquoted(cursor, "true or false", "true or false")
     if text not in {"true", "false"}:
         meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(text.lower(), text.lower())
         hint = f"write {meant}" if meant in {"true", "false"} else "write true or false"
-        place.refuse(f"expected true or false, got {place.given}", hint)
+        cursor.refuse(f"expected true or false, got {cursor.given}", hint)
     return text == "true"
 
 
-def literal_hook(of: Any, _: BaseConverter) -> Hook:
-    """Makes the hook for one of some fixed words."""
+def literal_reader(of: Any) -> Reader:
+    """Makes the reader of a `Literal`."""
     values = {str(value): value for value in get_args(of)}
 
-    def structure(place: Cursor, of: Any) -> Any:
-        expected = place.reading.describe(of)
-        text = place.text(expected)
+    def read_literal(cursor: Cursor, of: Any) -> Any:
+        expected = cursor.context.describe(of)
+        text = cursor.text(expected)
         if text not in values:
-            place.refuse(f"expected {expected}, got {place.given}", did_you_mean(text, values, "valid"))
+            cursor.refuse(f"expected {expected}, got {cursor.given}", did_you_mean(text, values, "valid"))
         return values[text]
 
-    return structure
+    return read_literal
 
 
-def free(text: str) -> bool | float | str | None:
-    """A plain scalar by YAML 1.2's core schema (chapter 10.3.2); raises `ValueError` for an int beyond Python's."""
+def core_schema_value(text: str) -> bool | float | str | None:
+    """Returns the value of a plain scalar by YAML 1.2's core schema (chapter 10.3.2).
+
+    Raises:
+        ValueError: an integer has more digits than Python converts.
+
+    """
     if text in _NULLS:
         return None
     if text in _BOOLS:

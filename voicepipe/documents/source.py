@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from voicepipe.documents.read import LINE_BREAK
+from voicepipe.documents.parse import LINE_BREAK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from voicepipe.documents.nodes import Scalar
+    from voicepipe.documents.nodes import ScalarNode
 
 _LONGEST_LINE = 160
 
@@ -30,7 +30,7 @@ class Source:
         self._concealed: dict[int, list[tuple[int, int]]] = {}
         self._secrets: set[int] = set()
 
-    def conceal(self, scalar: Scalar) -> None:
+    def conceal(self, scalar: ScalarNode) -> None:
         """Masks that scalar in every line that is shown from now on."""
         self._secrets.add(id(scalar))
         for line in range(scalar.line, min(scalar.end_line, len(self._lines)) + 1):
@@ -38,7 +38,7 @@ class Source:
             end = scalar.end_column if line == scalar.end_line else len(self._lines[line - 1]) + 1
             self._concealed.setdefault(line, []).append((begin - 1, end - 1))
 
-    def conceals(self, scalar: Scalar) -> bool:
+    def conceals(self, scalar: ScalarNode) -> bool:
         """Whether that scalar is masked."""
         return id(scalar) in self._secrets
 

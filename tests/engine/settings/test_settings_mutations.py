@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reference_engine.settings.loading import load_settings
 from voicepipe import ConfigError, format_problems
-from voicepipe.documents.read import LINE_BREAK
+from voicepipe.documents.parse import LINE_BREAK
 
 TEXT = (Path(__file__).parent / "good" / "everything.yaml").read_text()
 TOKEN = "0123456789abcdef"

@@ -10,7 +10,7 @@ import attrs
 
 from voicepipe.components.values import Secret
 from voicepipe.config.describe.fields import UNIONS, Bounds, as_data, describe
-from voicepipe.documents.scalars import free
+from voicepipe.documents.scalars import core_schema_value
 
 if TYPE_CHECKING:
     from voicepipe.components.registry import Registry
@@ -145,7 +145,7 @@ def text_schema(bounds: Bounds) -> Schema:
 def _words(words: tuple[Any, ...]) -> Schema:
     """Fixed words, in quotes or as YAML reads them without."""
     written = [str(word) for word in words]
-    read = [value for word in written if not isinstance(value := free(word), str)]
+    read = [value for word in written if not isinstance(value := core_schema_value(word), str)]
     return any_of([{"enum": [*written, *read]}, {"$ref": "#/$defs/interpolated"}])
 
 

@@ -14,9 +14,8 @@ from voicepipe.config.describe.effective import masked
 from voicepipe.config.interpolate import is_literal
 from voicepipe.config.sections import LAYERED
 from voicepipe.config.settings import ComponentSettings
-from voicepipe.documents import path_of
-from voicepipe.documents.nodes import Mapping as MappingNode
-from voicepipe.documents.nodes import Scalar, Sequence
+from voicepipe.documents import entries_of, path_of
+from voicepipe.documents.nodes import ScalarNode, SequenceNode
 from voicepipe.errors import Location
 
 if TYPE_CHECKING:
@@ -76,48 +75,44 @@ class PipelineProvenance:
 def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
     """A pipeline with all its settings, each with where it comes from."""
     section, config = placed.file.pipelines[pipeline], placed.config.pipelines[pipeline]
-    root = _below(placed.root)
-    place = _below(root["pipelines"])[pipeline]
-    own = _below(place)
+    root = entries_of(placed.root)
+    cursor = entries_of(root["pipelines"])[pipeline]
+    own = entries_of(cursor)
     components = tuple(_component(one) for role in ROLES for one in getattr(section, role).components)
     settings = [found for key in _OWN for found in _settings(key, getattr(section, key), _given(key, own))]
     for key in LAYERED:
         settings += _settings(key, getattr(config, key), _given(key, root, own))
-    tools = _below(root["tools"]) if "tools" in root else {}
+    tools = entries_of(root["tools"]) if "tools" in root else {}
     for name, tool in config.declared.items():
         settings += _settings(f"tools.{name}", tool, _given(name, tools))
     for key in ("streaming", "limits", "logging"):
         settings += _settings(key, getattr(placed.file, key), _given(key, root))
-    return PipelineProvenance(pipeline, place.location(place.key_node or place.node), components, tuple(settings))
+    return PipelineProvenance(pipeline, cursor.key_where, components, tuple(settings))
 
 
 def _component(resolved: Resolved) -> ComponentProvenance:
-    places = resolved.place.entries()
+    cursors = resolved.cursor.entries()
     options = _inner(resolved.settings.options).items()
-    found = tuple(one for name, value in options for one in _settings(name, value, _given(name, places)))
+    found = tuple(one for name, value in options for one in _settings(name, value, _given(name, cursors)))
     return ComponentProvenance(resolved.settings, found)
 
 
-def _settings(path: str, value: Any, places: list[Cursor]) -> Iterator[Setting]:
+def _settings(path: str, value: Any, cursors: list[Cursor]) -> Iterator[Setting]:
     """A setting and those below it; of the places that it has, a later one is laid over an earlier one."""
     if _is_section(value) and (inner := _inner(value)):
         for name, one in inner.items():
-            yield from _settings(f"{path}.{name}", one, _given(name, *map(_below, places)))
+            yield from _settings(f"{path}.{name}", one, _given(name, *map(entries_of, cursors)))
         return
-    place = places[-1] if places else None
-    shown = _shown(path.rpartition(".")[2], value, place)
-    if place is None:
+    cursor = cursors[-1] if cursors else None
+    shown = _shown(path.rpartition(".")[2], value, cursor)
+    if cursor is None:
         yield Setting(path, shown, "default", "", None)
     else:
-        yield Setting(path, shown, _origin(place.keys), path_of(place.keys), place.where)
-
-
-def _below(place: Cursor) -> dict[str, Cursor]:
-    return place.entries() if isinstance(place.node, MappingNode) else {}
+        yield Setting(path, shown, _origin(cursor.keys), path_of(cursor.keys), cursor.where)
 
 
 def _given(name: str, *entries: Mapping[str, Cursor]) -> list[Cursor]:
-    return [places[name] for places in entries if name in places]
+    return [cursors[name] for cursors in entries if name in cursors]
 
 
 def _origin(keys: tuple[str | int, ...]) -> Origin:
@@ -133,16 +128,16 @@ def _origin(keys: tuple[str | int, ...]) -> Origin:
     return "file"
 
 
-def _shown(name: str, value: Any, place: Cursor | None) -> Any:
+def _shown(name: str, value: Any, cursor: Cursor | None) -> Any:
     """A value as plain data that may be seen."""
     if isinstance(value, tuple):
-        items = place.items() if place and isinstance(place.node, Sequence) else [None] * len(value)
+        items = cursor.items() if cursor and isinstance(cursor.node, SequenceNode) else [None] * len(value)
         return [_shown(name, one, at) for one, at in zip(value, items, strict=True)]
     if _is_section(value):
-        entries = _below(place) if place else {}
+        entries = entries_of(cursor) if cursor else {}
         return {key: _shown(key, one, entries.get(key)) for key, one in _inner(value).items()}
-    node = place.node if place else None
-    if isinstance(node, Scalar) and (isinstance(value, File | Directory) or not is_literal(node.text)):
+    node = cursor.node if cursor else None
+    if isinstance(node, ScalarNode) and (isinstance(value, File | Directory) or not is_literal(node.text)):
         return node.text
     if isinstance(value, Secret):
         return value.source

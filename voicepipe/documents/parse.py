@@ -1,6 +1,6 @@
 """Bytes in, nodes out: the part of reading YAML that knows nothing of what the document is for.
 
-The parser's events are composed here rather than by PyYAML, because its C composer can neither be bounded
+The parser's events are composed here rather than by PyYAML, because its C builder can neither be bounded
 (depth, size, aliases) nor asked which scalars were quoted.
 """
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from voicepipe.documents.nodes import Mapping, Node, Scalar, Sequence
-from voicepipe.documents.words import path_of, shown
+from voicepipe.documents.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from voicepipe.documents.suggestions import path_of, shown
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, or the pure one where PyYAML was built without it: 20 times slower, same events."""
 
 
-def read_text(content: bytes, name: Path) -> str:
+def decode_text(content: bytes, name: Path) -> str:
     """The text of a file, without a byte order mark.
 
     Raises:
@@ -66,16 +66,16 @@ def compose(text: str, name: Path) -> tuple[Node, list[Problem]]:
         ConfigError: a syntax error, an empty file, several documents, or more than the bounds above.
 
     """
-    composer = _Composer(text, name)
+    builder = _TreeBuilder(text, name)
     try:
-        return composer.document(), composer.problems
+        return builder.document(), builder.problems
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([*composer.problems, _syntax(error, text, name)]) from None
+        raise ConfigError([*builder.problems, _syntax(error, text, name)]) from None
     finally:
-        composer.parser.dispose()
+        builder.parser.dispose()
 
 
-class _Composer:
+class _TreeBuilder:
     """Turns the parser's events into nodes, depth first."""
 
     def __init__(self, text: str, name: Path) -> None:
@@ -97,7 +97,7 @@ class _Composer:
         event: Any = parser.get_event()
         if not isinstance(event, yaml.StreamEndEvent):
             raise self._stop(event, "a second document begins here", "one file, one document: remove the `---`")
-        if isinstance(root, Scalar) and root.plain and not root.text:
+        if isinstance(root, ScalarNode) and root.plain and not root.text:
             raise _empty(self.name)  # nothing has no place of its own, and may stand beyond the last line
         return root
 
@@ -114,7 +114,7 @@ class _Composer:
         if isinstance(event, yaml.ScalarEvent):
             end: Any = event.end_mark
             plain = not event.style
-            node: Node = Scalar(event.value, plain, line, column, end.line + 1, end.column + 1)
+            node: Node = ScalarNode(event.value, plain, line, column, end.line + 1, end.column + 1)
             if event.anchor is not None:
                 self._anchors[event.anchor] = node
             return node
@@ -123,16 +123,16 @@ class _Composer:
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.SequenceStartEvent):
-            node = Sequence([], line, column)
+            node = SequenceNode([], line, column)
             self._sequence(node, depth + 1)
         else:
-            node = Mapping({}, line, column)
+            node = MappingNode({}, line, column)
             self._mapping(node, depth + 1)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
 
-    def _sequence(self, into: Sequence, depth: int) -> None:
+    def _sequence(self, into: SequenceNode, depth: int) -> None:
         while not isinstance(event := self.parser.get_event(), yaml.SequenceEndEvent):
             self._keys.append(len(into.items))
             node = self._node(event, depth)
@@ -140,15 +140,15 @@ class _Composer:
             into.items.append(node)
             self._grow(into, node, event)
 
-    def _mapping(self, into: Mapping, depth: int) -> None:
+    def _mapping(self, into: MappingNode, depth: int) -> None:
         entries = into.entries
         while not isinstance(event := self.parser.get_event(), yaml.MappingEndEvent):
             key = self._node(event, depth)
-            self._keys.append(key.text if isinstance(key, Scalar) else "?")
+            self._keys.append(key.text if isinstance(key, ScalarNode) else "?")
             value_event = self.parser.get_event()
             value = self._node(value_event, depth)
             self._grow(into, value, value_event)
-            if not isinstance(key, Scalar) or key.null:
+            if not isinstance(key, ScalarNode) or key.null:
                 into.sound = False
                 self._report(event, "a key must be text", "for example `name: value`; quotes make text of anything")
             elif key.text == "<<" and key.plain:
@@ -158,7 +158,7 @@ class _Composer:
                 again = f"{shown(key.text)} stands here again: it was set in line {first[0].line}"
                 self._report(event, again, "keep one of the two")
             else:
-                if isinstance(value, Scalar) and not value.text and value.plain and value_event.anchor is None:
+                if isinstance(value, ScalarNode) and not value.text and value.plain and value_event.anchor is None:
                     value.line, value.column = key.line, key.column  # nothing has no place of its own
                 entries[key.text] = (key, value)
             self._keys.pop()
@@ -175,7 +175,7 @@ class _Composer:
             raise self._stop(event, f"more than {MAX_DEPTH} levels of nesting", "no setting is that deep")
         return node
 
-    def _grow(self, parent: Sequence | Mapping, child: Node, event: Any) -> None:
+    def _grow(self, parent: SequenceNode | MappingNode, child: Node, event: Any) -> None:
         parent.size += child.size
         if parent.size > MAX_NODES:
             message = f"the file has more than {MAX_NODES:,} keys and values with its aliases written out"
