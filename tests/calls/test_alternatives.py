@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from voicepipe.calls.failover import Alternatives, BudgetExceeded
+from voicepipe.calls.failover import BudgetExceeded, FailoverList
 from voicepipe.components.labels import ComponentLabel
 from voicepipe.config.settings import ComponentSettings
 from voicepipe.errors import ComponentError, Location
@@ -34,7 +34,7 @@ class Role:
     def __init__(self, *names, retries=1):
         self.opened = tuple(map(opened, names))
         self.told = []
-        self.alternatives = Alternatives(
+        self.alternatives = FailoverList(
             "llm",
             self.opened,
             retries,

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
-from voicepipe.calls.failover import Alternatives
+from voicepipe.calls.failover import FailoverList
 from voicepipe.calls.listening.caller_audio import BUFFER_MS
 from voicepipe.calls.listening.listening import Listening
 from voicepipe.components.boundary import ComponentRef, GuardedSpeechToText
@@ -88,7 +88,7 @@ def opened(ears, name="ears"):
 
 async def run(listening, *ears, on_event=[].append, retries=0):
     """Listens with these recognisers, in order of preference."""
-    alternatives = Alternatives(
+    alternatives = FailoverList(
         "stt", tuple(map(opened, ears)), retries, lambda _role, _error: None, lambda _role, _rung, _name: None
     )
     await listening.run(alternatives, BUDGETS, on_event, lambda _found: None)

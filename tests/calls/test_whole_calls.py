@@ -147,7 +147,7 @@ async def test_a_defect_that_a_timer_shows_ends_this_call_only(autojump_clock):
         raise ZeroDivisionError
 
     async def caller():
-        call.call._turns.tick = broken
+        call.call._turns.fire_timers = broken
         await call.transport.be_silent(60_000)
 
     with pytest.raises(ExceptionGroup) as raised:

@@ -20,7 +20,7 @@ from voicepipe.calls.events import (
     SpeechDetected,
     Transcribed,
 )
-from voicepipe.calls.failover import Alternatives
+from voicepipe.calls.failover import FailoverList
 from voicepipe.calls.listening.echo import EchoGuard
 from voicepipe.calls.listening.listening import Listening
 from voicepipe.calls.observing import EventEmitter
@@ -93,7 +93,7 @@ class Call:
         heard = transport.audio, sustained_ms, self._on_edge, self._echo
         self._listening = Listening(*heard, second_opinion_ms=opinion_ms)
         retries, reports = settings.on_failure.retries, (self._component_failed, self._failed_over)
-        self._stts = Alternatives("stt", pipeline.role("stt"), retries, *reports)
+        self._stts = FailoverList("stt", pipeline.role("stt"), retries, *reports)
         played = self._echo.played if self._echo is not None else None
         pace = pipeline.clock.ticker, settings.streaming.lead_ms
         playout = Playout(transport, *pace, self._tasks, failed=self.fail, on_written=played)
@@ -108,8 +108,8 @@ class Call:
             happened=self._happened,
             refused=self._tool_refused,
         )
-        self._llms = Alternatives("llm", pipeline.role("llm"), retries, *reports)
-        self._ttss = Alternatives("tts", pipeline.role("tts"), retries, *reports)
+        self._llms = FailoverList("llm", pipeline.role("llm"), retries, *reports)
+        self._ttss = FailoverList("tts", pipeline.role("tts"), retries, *reports)
         known, budgets = (conversation.states, conversation.fits), settings.budgets
         composer = Composer(self._llms, *known, budgets.llm, settings.speech)
         speaker = Speaker(composer, self._ttss, budgets.tts, playout)
@@ -235,7 +235,7 @@ class Call:
         else:
             self._end(Ending("caller_hung_up"))
 
-    async def _recognise(self, stts: Alternatives[OpenedSpeechToText]) -> None:
+    async def _recognise(self, stts: FailoverList[OpenedSpeechToText]) -> None:
         budgets = self._pipeline.settings.budgets.stt
         try:
             await self._listening.run(stts, budgets, self._on_transcript, self._on_recogniser)

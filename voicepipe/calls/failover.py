@@ -1,6 +1,6 @@
 """Failover: which component of a role a call uses, and which one when that fails.
 
-`Alternatives` is a role's failover list as one call knows it, for as long as the call lasts. `Attempts` is one piece of
+`FailoverList` is a role's failover list as one call knows it, for as long as the call lasts. `Attempts` is one piece of
 work (a reply's text, a reply's speech, a recognition) and the components that it was tried with. After a failure,
 `Attempts.failed` takes the first of these rungs that may help:
 
@@ -59,7 +59,7 @@ class BudgetExceeded(ComponentError):  # noqa: N818 - says what happened, as Too
         return cls(f"{message} ({key})", component=ref.name, role=ref.role, hint=hint)
 
 
-class Alternatives(Generic[AnyOpened]):
+class FailoverList(Generic[AnyOpened]):
     """A role's components in failover order, with what one call knows of them.
 
     Args:
@@ -160,7 +160,7 @@ class Attempts(Generic[AnyOpened]):
     """One piece of work and the components that it was tried with; a context manager, left when the work is over."""
 
     def __init__(
-        self, alternatives: Alternatives[AnyOpened], opened: tuple[AnyOpened, ...], retries: int, patience_s: float
+        self, alternatives: FailoverList[AnyOpened], opened: tuple[AnyOpened, ...], retries: int, patience_s: float
     ) -> None:
         self._alternatives, self._opened, self._retries = alternatives, opened, retries
         self._patience_s = patience_s

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from voicepipe.audio import AudioFormat
-    from voicepipe.calls.failover import Alternatives
+    from voicepipe.calls.failover import FailoverList
     from voicepipe.calls.listening.echo import EchoGuard
     from voicepipe.calls.listening.vad import Edge
     from voicepipe.components.events import TranscriptEvent
@@ -166,7 +166,7 @@ class Listening:
 
     async def run(
         self,
-        stts: Alternatives[OpenedSpeechToText],
+        stts: FailoverList[OpenedSpeechToText],
         budgets: SpeechToTextBudgets,
         on_event: Callable[[TranscriptEvent], None],
         on_recogniser: Callable[[bool], None],

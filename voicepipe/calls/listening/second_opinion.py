@@ -27,7 +27,7 @@ import trio
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
-    from voicepipe.calls.failover import Alternatives, Attempts
+    from voicepipe.calls.failover import Attempts, FailoverList
     from voicepipe.components.events import Transcript
     from voicepipe.pipelines.snapshot import OpenedSpeechToText
 
@@ -43,7 +43,7 @@ class SecondOpinion:
     """
 
     def __init__(
-        self, after_ms: int, stts: Alternatives[OpenedSpeechToText], attempts: Attempts[OpenedSpeechToText]
+        self, after_ms: int, stts: FailoverList[OpenedSpeechToText], attempts: Attempts[OpenedSpeechToText]
     ) -> None:
         self._after_ms, self._stts, self._attempts = after_ms, stts, attempts
         self._doubted: OpenedSpeechToText | None = None  # whose empty transcript is to be confirmed

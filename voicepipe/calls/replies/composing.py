@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve, frozen
 
-from voicepipe.calls.failover import Alternatives, BudgetExceeded
+from voicepipe.calls.failover import BudgetExceeded, FailoverList
 from voicepipe.calls.history import chars_of, latest, shorter
 from voicepipe.calls.replies.continuing import Continuation
 from voicepipe.calls.replies.reply_text import Segment
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Composer:
     """Writes the text of a call's replies."""
 
-    models: Alternatives[OpenedLanguageModel]
+    models: FailoverList[OpenedLanguageModel]
     """The models that are asked."""
     states: Mapping[str, Any]
     """What each model, by key, left in its last `ReplyDone.state`."""

@@ -55,7 +55,7 @@ import trio
 from attrs import frozen
 
 from voicepipe.audio import open_converter
-from voicepipe.calls.failover import Alternatives, BudgetExceeded
+from voicepipe.calls.failover import BudgetExceeded, FailoverList
 from voicepipe.calls.replies.composing import Composer
 from voicepipe.calls.replies.heard import SpokenSegment, split_spoken
 from voicepipe.calls.replies.playout import Playout
@@ -86,7 +86,7 @@ class Speaker:
 
     composer: Composer
     """Writes their text."""
-    voices: Alternatives[OpenedTextToSpeech]
+    voices: FailoverList[OpenedTextToSpeech]
     """The synthesisers that speak it."""
     budgets: TextToSpeechBudgets
     """How long a synthesiser may take."""
