@@ -1,8 +1,37 @@
-"""A helper process: what would crash, block or hold state here works there, behind messages over pipes.
+"""A helper process: a library that would crash, block or hold state here works there, behind messages over pipes.
 
-A message is a header in network order (kind u8, request u32, size of the payload u32) and its payload. What
-kinds and payloads mean is between an adapter and its helper. A helper leaves when its standard input ends, so
-it never outlives this process, however that ends.
+A message is a header in network order (kind u8, request u32, size of the payload u32) and its payload. What kinds and
+payloads mean is between an adapter and its helper.
+
+Theory of operation
+===================
+
+Why a process. Native libraries end their process over a damaged file, hold the interpreter's lock for milliseconds, or
+keep their state in globals. In a helper none of that delays a frame of any call, and a crash fails one component.
+
+Three tasks serve a helper, in a nursery that lives as long as its context:
+
+- `write` hands on posted messages in order. `post` never blocks; `send` waits while `MESSAGES_AHEAD` messages are not
+  written yet. If the helper is gone `write` returns quietly, since `read` reports it with a better reason.
+- `read` cuts standard output into messages and calls the sink, synchronously: an adapter's sink only sorts them into
+  the channels of its streams. A header that announces more than `MOST_BYTES` means that something else printed to
+  standard output; the helper is then of no use.
+- `listen` keeps the last `LAST_WORDS` bytes of standard error, for the error if the helper crashes.
+
+Who ends whom:
+
+- *We leave the context*: standard input is closed, which is the helper's signal to leave; after `LEAVE_S` it is killed.
+  `end` is shielded, so a cancelled call can't leave a process behind.
+- *We crash*: our end of its standard input closes with us, whatever happened, so a helper never outlives its parent.
+- *The helper ends by itself*: `read` sees the end of its output, waits up to `LEAVE_S` for exit status and last words,
+  tells the sink (`ended`) and cancels the context, which then raises the `ComponentError`. `open_kept_helpers` starts
+  another one instead, unless it had never become usable.
+- *A signal to the process group*: the helper runs in a session of its own and ignores SIGTERM, SIGINT and SIGHUP, for
+  calls are still draining when a service manager stops all processes of the service.
+
+There are no pings: a pipe has no network to lose, so a helper is either there, or its pipe has ended. One that is there
+and does nothing is caught by deadlines on what it owes, not on the process: `wire.sessions` has one for each stream,
+the recogniser's adapters rely on the call's budgets.
 """
 
 from __future__ import annotations
@@ -49,20 +78,20 @@ KILLED_HINT = "somebody killed it, or the system did: is there memory left?"
 
 
 class HelperSink(Protocol):
-    """Where a helper's messages go; both methods are synchronous, quick and do not raise."""
+    """Takes a helper's messages; both methods are synchronous, quick and do not raise."""
 
     def message(self, kind: int, request: int, payload: bytes) -> None:
-        """The helper says something."""
+        """Takes the next message."""
 
     def ended(self, error: ComponentError) -> None:
-        """The helper ended though nobody asked it to; nothing comes after this."""
+        """Takes the error of a helper that ended by itself; nothing comes after this."""
 
 
 class KeptSink(HelperSink, Protocol):
-    """Where the messages of a helper go that is started again when it has ended."""
+    """Takes the messages of a helper that is started again when it has ended."""
 
     async def start(self, helper: HelperProcess) -> None:
-        """Returns when the helper, which is a new one, can be used; raises `ComponentError` if it can't."""
+        """Returns when a newly started helper can be used; raises `ComponentError` if it can't."""
 
 
 class HelperProcess:
@@ -74,7 +103,7 @@ class HelperProcess:
         assert process.stderr  # noqa: S101
         self._process, self._hint = process, hint
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
-        self._outbox, self._posted = trio.open_memory_channel[bytes](inf)  # callers bound what they ask for
+        self._outbox, self._posted = trio.open_memory_channel[bytes](inf)  # callers bound what they post
         self._unwritten = 0
         self._room = trio.lowlevel.ParkingLot()
         self._last_words = bytearray()
@@ -100,30 +129,30 @@ class HelperProcess:
         await trio.lowlevel.checkpoint()
 
     async def write(self) -> None:
-        """Hands on what is posted."""
+        """Writes posted messages to the helper until it ends."""
         async with self._posted:
-            with suppress(trio.BrokenResourceError):  # it ended, which `read` notices
+            with suppress(trio.BrokenResourceError):  # the helper ended, which `read` reports
                 async for message in self._posted:
                     await self._stdin.send_all(message)
                     self._unwritten -= 1
                     self._room.unpark()
 
     async def listen(self) -> None:
-        """Keeps the end of what it writes to standard error."""
+        """Reads standard error to its end; keeps the last `LAST_WORDS` bytes."""
         async for said in self._stderr:
             self._last_words += said
             del self._last_words[:-LAST_WORDS]
         self._spoken.set()
 
     async def last_words(self) -> str:
-        """The end of what it wrote to standard error, when it has left; after `LEAVE_S`, what there is."""
+        """The end of its standard error, once the process has left or `LEAVE_S` is over."""
         with trio.move_on_after(LEAVE_S):
             await self._process.wait()
             await self._spoken.wait()
         return self._last_words.decode(errors="replace").strip()
 
     async def read(self, sink: HelperSink, scope: trio.CancelScope) -> None:
-        """Delivers its messages until it ends, then cancels the scope."""
+        """Delivers messages to the sink until the helper ends, then reports the end and cancels the scope."""
         received = bytearray()
         async for data in self._stdout:
             received += data
@@ -155,7 +184,7 @@ class HelperProcess:
         scope.cancel()
 
     async def end(self) -> None:
-        """Has it leave, or kills it; takes `LEAVE_S` at most and can't be cancelled."""
+        """Ends the process: closes its standard input, kills it after `LEAVE_S`. Shielded from cancellation."""
         with trio.CancelScope(shield=True):
             await self._stdin.aclose()
             with trio.move_on_after(LEAVE_S):
@@ -179,9 +208,9 @@ def _how(returncode: int | None) -> str:
 async def open_helper_process(
     command: Sequence[str], sink: HelperSink, *, hint: str = ""
 ) -> AsyncIterator[HelperProcess]:
-    """Runs a command as a helper until the context is left; it then has ended.
+    """Runs a command as a helper until the context is left; then the process has ended.
 
-    The helper gets a session of its own: a Ctrl-C at the terminal is for us, and we still need it to say goodbye.
+    The helper gets a session of its own: a Ctrl-C at the terminal is for this process, which still needs the helper.
 
     Args:
         command: what to run.
@@ -259,7 +288,7 @@ async def _keep(
                 started.set()
                 await trio.sleep_forever()
         except ComponentError as error:
-            if not usable:  # and so would be the next
+            if not usable:  # nor would the next one be
                 failures.append(error)
                 scope.cancel()
                 return

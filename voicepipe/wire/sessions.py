@@ -5,8 +5,24 @@
             await session.send({"speak": "Good morning."})
             message = await session.due()
 
-What holds the interpreter's lock, keeps state in globals or may crash works in a helper, where it delays no call and
-takes none with it. `voicepipe.wire.helper` is what runs there.
+Theory of operation
+===================
+
+`wire.process` moves messages; this module gives each stream of an adapter its own session over the one pair of pipes.
+`voicepipe.wire.helper` is the other end.
+
+- Sessions are numbered and made by the first message; CLOSED has the helper forget one. Numbers are never used again,
+  so what still comes for a closed session is dropped.
+- Ready or refused. The helper loads its library, then sends READY, or REFUSED with the reason. `open_helper` returns
+  only after that, so that a reload with a bad model is rejected before any call sees it.
+- Backpressure, from the helper: a session may have `wire.WINDOW` messages under way. `receive` counts, and returns
+  credit (MORE) after each half of the window; without credit the helper works on other sessions. To the helper: `send`
+  waits for room in the pipe.
+- Deadlines. `due` is for a message that the helper owes, `send` for one that it must take: both raise a
+  `ComponentError` after `timeout_s`. `receive` waits for ever, for messages that come when a caller speaks. A time that one session
+  waits says nothing about the others, so a deadline fails that session alone.
+- Failure. FAILED ends one session; the end of the process ends them all, and whoever waits gets the same error, each a
+  copy of its own, since a traceback belongs to one task.
 """
 
 from __future__ import annotations
@@ -32,11 +48,11 @@ if TYPE_CHECKING:
 __all__ = ["Helper", "HelperSession", "open_helper"]
 
 TAKEN = wire.WINDOW // 2
-"""After so many received messages the helper is told that as many more may come."""
+"""The received messages after which the helper gets credit for as many more."""
 
 
 class HelperSession:
-    """One stream's messages to the helper, and from it: objects, and audio as bytes."""
+    """The messages of one stream to and from the helper: objects, and audio as bytes."""
 
     def __init__(self, process: HelperProcess, number: int, timeout_s: float) -> None:
         self._process, self._number, self._timeout_s = process, number, timeout_s
@@ -104,7 +120,7 @@ class Helper:
 
     @asynccontextmanager
     async def open_session(self) -> AsyncIterator[HelperSession]:
-        """A stream's own conversation with the helper; leaving it has the helper forget the stream."""
+        """A session for one stream; leaving the context has the helper forget it."""
         assert self.process is not None  # noqa: S101 - `open_helper` sets it before anybody has this object
         number = next(self._numbers)
         session = self._sessions[number] = HelperSession(self.process, number, self._timeout_s)
@@ -115,10 +131,10 @@ class Helper:
             self.process.post(wire.CLOSED, number)
 
     async def wait_ready(self) -> None:
-        """Returns when the helper has loaded what it needs.
+        """Returns when the helper has loaded its library.
 
         Raises:
-            ComponentError: it will never be ready.
+            ComponentError: the helper refused, or ended.
 
         """
         await self._ready.wait()
@@ -126,7 +142,7 @@ class Helper:
             raise self._refusal
 
     def message(self, kind: int, request: int, payload: bytes) -> None:
-        """Takes what the helper says."""
+        """Takes a message of the helper."""
         match kind:
             case wire.READY:
                 self._ready.set()
@@ -139,7 +155,7 @@ class Helper:
                 self._refuse(ComponentError("the helper process says what can't be read", answered=repr(payload[:50])))
 
     def ended(self, error: ComponentError) -> None:
-        """Tells those who wait that the helper has ended."""
+        """Takes the error of a helper that has ended; all waiting sessions raise it."""
         self._refuse(error)
 
     def _refuse(self, error: ComponentError) -> None:
@@ -150,7 +166,7 @@ class Helper:
 
 
 def _read(kind: int, payload: bytes) -> bytes | dict[str, Any] | ComponentError:
-    """What a stream gets of a message."""
+    """The content of a message for its session."""
     if kind == wire.BYTES:
         return payload
     if kind == wire.FAILED:

@@ -5,9 +5,36 @@
         await messages.send(b"...")
         message = await messages.due()
 
-What `websockets` does by itself is not enough for a call. A connection whose unread messages fill its buffer can't
-be closed, for while they wait the library reads nothing, and so not the other side's goodbye. Leaving the context of
-a connection waits behind whoever is sending. And its exceptions are a dozen classes, some of them the system's.
+Theory of operation
+===================
+
+`websockets` implements the protocol; this module decides who waits for whom when a call opens, leaves or loses a
+connection. A call must never wait for the other side longer than it was told to, and must leave no task, no socket and
+no reference cycle behind.
+
+Opening. The library raises a dozen classes of exceptions, some of them the system's. `_Opening.failures` makes one
+`ComponentError` of each: a refused handshake (an HTTP status, with the API key's name in the hint), an answer that is
+no WebSocket, a timeout, an unreachable address, a certificate that is not trusted. Only entering the connection is
+wrapped (`_Entered`), for an exception of the body is the caller's own.
+
+Closing, by whoever ends first:
+
+- *The context is left in good order*: `_close` sends a Close frame and waits up to `close_s` for the other side's.
+  Meanwhile `_drain` reads and drops messages. Without that, unread messages fill the library's buffer, the library
+  stops reading the socket, never sees the other side's Close frame, and every such close takes the full `close_s`.
+- *The context is left by an exception or a cancellation*: there is no time for a Close frame. The stream is closed
+  forcefully, the other side sees the TCP connection end.
+- *The other side closes*: the next `receive` or `send` of `Messages` raises a `ComponentError` with the code and the
+  reason; services that refuse by closing code get their own error by `closed`.
+- *Nothing comes, or nothing is taken*: `due` and `send` raise after `timeout_s`. The connection is then useless and is
+  cut as by an exception.
+
+In every case the stream ends in `aclose_forcefully`, since the library's own way out acquires its send lock, and a task
+that is blocked in `send` to a peer that does not read holds that lock.
+
+Memory. A connection and its message queue refer to each other by bound methods, and a `trio.Cancelled` that passed
+through the library's frames keeps the connection alive by its traceback. Both are cut on the way out, so a connection
+is freed when its context is left, not when the garbage collector comes by in the middle of a frame.
 """
 
 from __future__ import annotations
@@ -35,18 +62,18 @@ if TYPE_CHECKING:
 __all__ = ["Messages", "load_websockets", "open_websocket"]
 
 CLOSE_S = 0.5
-"""How long to wait for the other side's goodbye when a connection is left, in s."""
+"""How long to wait for the other side's Close frame when the context is left, in s."""
 
 
 def load_websockets() -> None:
-    """Imports the library, 0.1 s: for the thread in which an adapter loads what it needs."""
+    """Imports `websockets`, which takes 0.1 s: call it in the thread in which an adapter loads its libraries."""
     import_module("websockets.trio.client")
     import_module("websockets.exceptions")
 
 
 @frozen
 class _Opening:
-    """What the errors of opening a connection need to know."""
+    """What the errors of opening a connection name."""
 
     address: str
     connect_timeout_s: float
@@ -56,7 +83,7 @@ class _Opening:
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Makes `ComponentError` of the library's exceptions, and the system's."""
+        """Raises the library's and the system's exceptions as `ComponentError`."""
         exceptions = import_module("websockets.exceptions")
         try:
             yield
@@ -92,8 +119,8 @@ async def open_websocket(
 ) -> AsyncIterator[Any]:
     """A connection of `websockets.trio`, which is closed when the context is left, whatever was going on.
 
-    If the context is left in good order, the other side gets a goodbye and `close_s` to answer it, and what it still
-    says is thrown away. If it is left by an exception or a cancellation, the connection is cut.
+    If the context is left in good order, the other side gets a Close frame and `close_s` to answer it; messages that
+    still come are dropped. If the context is left by an exception or a cancellation, the connection is cut.
 
     Args:
         url: `wss://...`, with its query.
@@ -102,7 +129,7 @@ async def open_websocket(
         refused: makes the error of a handshake that was refused, from status, headers and body; None: as usual.
         address: how errors name the other side; empty: by the URL without its query.
         connect_timeout_s: how long the connection and its handshake may take, in s.
-        close_s: how long the goodbye may take, in s.
+        close_s: how long closing may take, in s.
         ssl_context: what `wss://` trusts, from `voicepipe.tls_context`; None: that of `ca_file`, made in a thread.
         ca_file: whose certificates are trusted, as errors name it; None: those that this machine trusts.
         options: further ones of `websockets.trio.client.connect`, such as `subprotocols` or `ping_interval`.
@@ -130,19 +157,19 @@ async def open_websocket(
                 yield websocket
                 await _close(websocket, close_s)
             finally:
-                # The connection and its queue know each other: else only the garbage collector would free them.
+                # The connection and its queue refer to each other: else only the garbage collector would free them.
                 websocket.recv_messages.pause = websocket.recv_messages.resume = _nothing
-                # Its own way out would wait behind whoever is sending, and the other side may not read.
+                # The library's own way out waits for the send lock, which a blocked sender holds.
                 await trio.aclose_forcefully(websocket.stream)
     except trio.Cancelled as cancelled:
-        without_frames(cancelled)  # those of the library know the cancellation, and the connection
+        without_frames(cancelled)  # the library's frames refer to the exception and the connection
         raise
 
 
 class _Entered(AbstractAsyncContextManager[Any]):
-    """A context manager with something around its entering.
+    """A context manager whose `__aenter__` alone runs within another context.
 
-    An `AsyncExitStack` would do, but its frames know the exception that they pass on: what only the collector frees.
+    An `AsyncExitStack` would do, but its frames keep the exception that they pass on, in a reference cycle.
     """
 
     def __init__(self, inner: Any, entering: Callable[[], AbstractContextManager[None]]) -> None:
@@ -162,7 +189,7 @@ def _nothing() -> None:
 
 
 async def _close(websocket: Any, close_s: float) -> None:
-    """Says goodbye, and reads until the other side has, or for `close_s`."""
+    """Sends a Close frame, and drops messages until the other side closes too or `close_s` is over."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_drain, websocket)
         with trio.move_on_after(close_s):
@@ -177,7 +204,7 @@ async def _drain(websocket: Any) -> None:
 
 
 class Messages:
-    """The messages of a WebSocket, text as str and binary ones as bytes; what goes wrong is a `ComponentError`."""
+    """The messages of a WebSocket: text as str, binary as bytes. Every failure is a `ComponentError`."""
 
     def __init__(
         self,
@@ -217,7 +244,7 @@ class Messages:
         """The next message, however long it takes. A cancelled `receive` loses none.
 
         Raises:
-            ComponentError: the connection ended, be it in good order: services say first that they have finished.
+            ComponentError: the connection ended, even in good order: a service sends its last message before that.
 
         """
         try:
@@ -240,9 +267,11 @@ class Messages:
             raise ComponentError(f"nothing came for {self._timeout_s:g} s") from error
 
     def _ended(self, what: str, error: Any) -> ComponentError:
-        """The error of a connection that has ended, with the reason that was given, by whichever side."""
+        """The error of a connection that has ended, with the reason that either side gave."""
         if error.rcvd is None:
             return ComponentError(what, answered=shortened(error.sent.reason if error.sent is not None else ""))
         meant = self._meant(error.rcvd.code, error.rcvd.reason) if self._meant is not None else None
-        told = ComponentError(f"{what}, closed with code {error.rcvd.code}", answered=shortened(error.rcvd.reason))
-        return meant or told
+        error_of_code = ComponentError(
+            f"{what}, closed with code {error.rcvd.code}", answered=shortened(error.rcvd.reason)
+        )
+        return meant or error_of_code

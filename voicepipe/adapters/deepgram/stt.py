@@ -36,7 +36,7 @@ class _DeepgramStt:
 
     def __init__(self, options: DeepgramSttOptions, client: DeepgramClient) -> None:
         self._options, self._client = options, client
-        self._patience = ListenTimeouts(options.connect_timeout_s, options.timeout_s, options.keep_alive_s)
+        self._timeouts = ListenTimeouts(options.connect_timeout_s, options.timeout_s, options.keep_alive_s)
 
     def input_for(self, call: AudioFormat) -> StreamInput:
         """The call's own format: mu-law and A-law pass through. Flux takes some rates only; else it is 16 kHz."""
@@ -50,7 +50,7 @@ class _DeepgramStt:
     ) -> AbstractAsyncContextManager[DeepgramTranscriptStream]:
         """A recognition session for one call."""
         audio = stream_input.format
-        return open_stream(self._client, self._assembler_for(audio), Outbox(audio, listen), self._patience)
+        return open_stream(self._client, self._assembler_for(audio), Outbox(audio, listen), self._timeouts)
 
     def _assembler_for(self, audio: AudioFormat) -> TranscriptAssembler:
         return (Flux if is_flux(self._options.model) else Nova)(self._options, audio)

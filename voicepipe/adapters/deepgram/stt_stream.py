@@ -1,4 +1,7 @@
-"""One call's recognition by Deepgram, over a connection that is opened again when it breaks."""
+"""One call's recognition by Deepgram, over a connection that is opened again when it breaks.
+
+The head of `stt_connection` has the theory of operation: who sends, who receives, and all timers.
+"""
 
 from __future__ import annotations
 
@@ -21,40 +24,40 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import Listen
 
 PAUSES_S = (0.1, 0.5)
-"""How long to wait before each attempt to open a broken connection again, in s."""
+"""The pause before each attempt to reconnect, in s; as many breaks within `FORGIVEN_S` are mended."""
 
 FORGIVEN_S = 60.0
-"""After that long an earlier break does not count any more, in s."""
+"""After this long a break no longer counts against the stream, in s."""
 
 BACKLOG_MS = 5000
 """How much audio may wait to be sent before `send` blocks, in ms: a connection is opened again within that time."""
 
 EVENTS_AHEAD = 256
-"""How many events may wait to be received; past that Deepgram waits."""
+"""How many events may wait to be received; beyond that no message is read, and Deepgram waits."""
 
 
 class DeepgramTranscriptStream:
-    """A `voicepipe.components.protocols.TranscriptStream`."""
+    """A `voicepipe.components.protocols.TranscriptStream` over one connection after the other."""
 
     def __init__(
-        self, client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, patience: ListenTimeouts
+        self, client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, timeouts: ListenTimeouts
     ) -> None:
-        self._client, self._assembler, self._outbox, self._patience = client, assembler, outbox, patience
+        self._client, self._assembler, self._outbox, self._timeouts = client, assembler, outbox, timeouts
         self._failure: ComponentError | None = None
         self._breaks: list[float] = []
-        self._stands = self._over = False
-        self._conversing: trio.CancelScope | None = None
-        self._found, self._events = trio.open_memory_channel[TranscriptEvent](EVENTS_AHEAD)
+        self._opened = self._over = False
+        self._session_scope: trio.CancelScope | None = None
+        self._events_in, self._events = trio.open_memory_channel[TranscriptEvent](EVENTS_AHEAD)
 
     async def send(self, audio: bytes) -> None:
-        """Takes the next audio; waits only while five seconds of it could not be sent."""
+        """Takes the next audio; waits while more than `BACKLOG_MS` of it is not sent yet. Raises the stream's error."""
         await trio.lowlevel.checkpoint()
         self._check()
         outbox = self._outbox
         outbox.replay.append(audio)
         outbox.wake()
         while outbox.replay.end - outbox.sent > outbox.audio.bytes_in(BACKLOG_MS) and not self._over:
-            await outbox.progress()
+            await outbox.wait_sent()
 
     async def end_utterance(self) -> None:
         """Asks for a final transcript of what was said so far."""
@@ -62,7 +65,7 @@ class DeepgramTranscriptStream:
         self._check()
         if not self._over:
             replay = self._outbox.replay
-            await self._tell(self._assembler.end_utterance(replay.ms(replay.end)))
+            await self._emit(self._assembler.end_utterance(replay.ms(replay.end)))
             self._outbox.wake()
 
     async def listen_for(self, listen: Listen) -> None:
@@ -73,14 +76,14 @@ class DeepgramTranscriptStream:
         self._outbox.wake()
 
     async def finish(self) -> None:
-        """Says that no more audio comes."""
+        """Declares the end of the audio; the rest is recognised, then `receive` returns None."""
         await trio.lowlevel.checkpoint()
         self._check()
         self._outbox.finishing = True
         self._outbox.wake()
 
     async def receive(self) -> TranscriptEvent | None:
-        """The next event; None only after `finish()`."""
+        """The next event; None after `finish()` when all were received. Cancel-safe; raises the stream's error."""
         try:
             return await self._events.receive()
         except trio.EndOfChannel:
@@ -88,58 +91,58 @@ class DeepgramTranscriptStream:
             return None
 
     async def run(self, task_status: trio.TaskStatus[ComponentError | None]) -> None:
-        """Keeps a connection until the stream ends; reports when the first stands, or why it does not."""
+        """Keeps a connection until the stream ends; starts when the first is open, with None, or with its error."""
         assembler, outbox = self._assembler, self._outbox
-        patience_s = timeout_s = self._patience.connect_s
+        reconnect_s = timeout_s = self._timeouts.connect_s
         broke_at: float | None = None
         while not self._over:
             listen = outbox.listen
             try:
                 async with self._client.connect(assembler.api, assembler.query(listen), timeout_s) as connection:
                     broke_at = None
-                    if not self._stands:
-                        self._stands = True
+                    if not self._opened:
+                        self._opened = True
                         task_status.started(None)
-                    await self._converse(connection, listen)
+                    await self._run_session(connection, listen)
             except ComponentError as error:
-                if not self._stands:
+                if not self._opened:
                     task_status.started(error)
-                if not self._stands or self._over:
+                if not self._opened or self._over:
                     return
                 broke_at = trio.current_time() if broke_at is None else broke_at
-                pause_s = self._pause_before_another(error)
-                timeout_s = broke_at + patience_s - trio.current_time() - pause_s
+                pause_s = self._pause_before_reconnect(error)
+                timeout_s = broke_at + reconnect_s - trio.current_time() - pause_s
                 if timeout_s <= 0:
                     self._end(error)
                     return
                 await trio.sleep(pause_s)
 
     def leave(self) -> bool:
-        """Ends the stream; whether `run` now returns by itself, having closed the connection."""
+        """Ends the stream; returns whether `run` now closes the connection and returns by itself."""
         self._over = True
-        if self._conversing is not None:
-            self._conversing.cancel()
-        return self._conversing is not None
+        if self._session_scope is not None:
+            self._session_scope.cancel()
+        return self._session_scope is not None
 
-    async def _converse(self, connection: DeepgramWebSocket, listen: Listen) -> None:
+    async def _run_session(self, connection: DeepgramWebSocket, listen: Listen) -> None:
         session = ListenSession(
-            connection, listen, self._assembler, self._outbox, patience=self._patience, tell=self._tell
+            connection, listen, self._assembler, self._outbox, timeouts=self._timeouts, emit=self._emit
         )
         try:
-            with trio.CancelScope() as self._conversing:
+            with trio.CancelScope() as self._session_scope:
                 await session.run()
         except ComponentError as error:
             if session.stalled:
                 self._end(error)  # another connection would only double the silence
             raise
         finally:
-            self._conversing = None
+            self._session_scope = None
         if not self._over:
-            await self._tell(self._assembler.conclude())
+            await self._emit(self._assembler.conclude())
             self._end(None)
 
-    def _pause_before_another(self, error: ComponentError) -> float:
-        """How long to wait before the connection is opened again, in s; infinite if it is not to be."""
+    def _pause_before_reconnect(self, error: ComponentError) -> float:
+        """The pause before the connection is opened again, in s; infinite if it must not be."""
         now = trio.current_time()
         self._breaks = [at for at in self._breaks if at > now - FORGIVEN_S] + [now]
         if not error.retryable or error.retry_after_s is not None or len(self._breaks) > len(PAUSES_S):
@@ -148,30 +151,35 @@ class DeepgramTranscriptStream:
 
     def _end(self, error: ComponentError | None) -> None:
         self._over, self._failure = True, error
-        self._found.close()
-        self._outbox.moved()
+        self._events_in.close()
+        self._outbox.notify_sent()
 
-    async def _tell(self, events: Iterable[TranscriptEvent]) -> None:
+    async def _emit(self, events: Iterable[TranscriptEvent]) -> None:
         for event in events:
             with suppress(trio.ClosedResourceError):  # the stream ended meanwhile
-                await self._found.send(event)
+                await self._events_in.send(event)
 
     def _check(self) -> None:
         if self._failure is not None:
             raise copy(self._failure)
 
     def close(self) -> None:
-        """Nothing more is received."""
-        self._found.close()
+        """Closes the channel of events: nothing more is received."""
+        self._events_in.close()
         self._events.close()
 
 
 @asynccontextmanager
 async def open_stream(
-    client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, patience: ListenTimeouts
+    client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, timeouts: ListenTimeouts
 ) -> AsyncIterator[DeepgramTranscriptStream]:
-    """A recognition session; leaving it closes the connection, properly unless it is cancelled."""
-    stream = DeepgramTranscriptStream(client, assembler, outbox, patience)
+    """A recognition stream. Leaving it closes the connection in good order; a cancellation cuts it.
+
+    Raises:
+        ComponentError: the first connection can't be opened.
+
+    """
+    stream = DeepgramTranscriptStream(client, assembler, outbox, timeouts)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         failure = await nursery.start(stream.run)
