@@ -19,8 +19,8 @@ Theory of operation
   credit (MORE) after each half of the window; without credit the helper works on other sessions. To the helper: `send`
   waits for room in the pipe.
 - Deadlines. `due` is for a message that the helper owes, `send` for one that it must take: both raise a
-  `ComponentError` after `timeout_s`. `receive` waits for ever, for messages that come when a caller speaks. A time that one session
-  waits says nothing about the others, so a deadline fails that session alone.
+  `ComponentError` after `timeout_s`. `receive` waits for ever, for messages that come when a caller speaks. The time
+  that one session waits says nothing about the others, so a deadline fails that session alone.
 - Failure. FAILED ends one session; the end of the process ends them all, and whoever waits gets the same error, each a
   copy of its own, since a traceback belongs to one task.
 """
