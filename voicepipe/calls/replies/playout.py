@@ -13,9 +13,9 @@ from it one by one (`_cut`). More than `HIGH_WATER_MS` makes the voice wait (`wa
 The schedule is one number: `_due`, the time at which the next frame begins to sound. It moves by exactly 20 ms a frame,
 never by "20 ms from now", so that no error adds up. A tick writes every frame that begins before `now + _lead_s`:
 
-    _due                  now                    now + _lead_s
-     |----frame----|----frame----|----frame----|----frame----|
-     written       |  written now |             not yet
+            now                _due        now + _lead_s
+    |----frame----|----frame----|----frame----|----frame----|
+     written before             | this tick   | later ticks
 
 - The ticker is shared by all calls of the process, and wakes this one every 20 ms while it is added to it, that is
   while it speaks. A silent call costs nothing. Audio that ends a silence is written at once (`_start`), and the ticks
@@ -26,12 +26,12 @@ never by "20 ms from now", so that no error adds up. A tick writes every frame t
   was stopped, the machine slept) the schedule begins anew at `now`: a burst of old audio would only fill the buffers
   of the line, and delay everything after it.
 
-A reply's audio ends in one of three ways: it is finished and all of it was heard (`_due` has passed), it is dropped, or
-the transport fails. Each sets `_played`. `_sound` tells replies apart: a voice that still gives audio for a reply that
-was dropped shows a sound that is not the present one, and the audio goes nowhere.
+A reply's audio ends in one of two ways: it is finished and all of it was heard (`_due` has passed), or it is dropped.
+Both set `_played`. If the transport fails, the call ends, and that drops it. `_sound` tells replies apart: a voice that
+still gives audio for a dropped reply shows a sound that is not the present one, and the audio goes nowhere.
 
-`_frame` is not None only while the transport takes nothing: a frame that was cut is kept until `wait_writable` returns.
-Transports of SIP and RTP never come to that.
+A transport whose buffer is full refuses a frame. `_frame` keeps that one until `wait_writable` returns; the schedule
+stands still meanwhile.
 
 `tick` runs 50 times a second for each call that speaks: no object, log, lock, scope or task switch for a frame.
 """
