@@ -28,7 +28,7 @@ PLACES: dict[str, tuple[int, int]] = {
 }
 """Where each phase is drawn; a phase that is new in the code has to be given a place."""
 
-EVERYWHERE = {"Failed", "MaxLengthDue", "DrainAsked", "WarningDue", "KeyPressed", "DigitsDue"}
+EVERYWHERE = {"RoleFailed", "MaxLengthDue", "DrainAsked", "WarningDue", "KeyPressed", "DigitsDue"}
 """Events that lead to the same phase from nearly everywhere: the page's text says where."""
 
 WIDE, HIGH = 150, 44

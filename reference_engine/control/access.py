@@ -29,7 +29,7 @@ PROBES = frozenset({"/healthz", "/readyz"})
 """What has nothing in it that a page from elsewhere could want, so that any `Host` will do for a health check."""
 
 
-class Guarded:
+class AccessControl:
     """An ASGI application that only gets the requests that are allowed."""
 
     def __init__(self, app: ASGIApp, current: CurrentSettings) -> None:

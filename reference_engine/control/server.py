@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from reference_engine.control.access import Guarded
+from reference_engine.control.access import AccessControl
 from reference_engine.control.http import serve_http
 
 if TYPE_CHECKING:
@@ -30,4 +30,4 @@ async def serve_admin(
     """The same over TCP, where anybody may knock, on each of some sockets."""
     async with trio.open_nursery() as nursery:
         for one in listening:
-            nursery.start_soon(serve_http, Guarded(app, current), one, shortage.report)
+            nursery.start_soon(serve_http, AccessControl(app, current), one, shortage.report)

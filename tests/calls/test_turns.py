@@ -29,7 +29,6 @@ from voicepipe.calls.turns.events import (
     Ending,
     EndOfTurn,
     EndOfTurnDue,
-    Failed,
     Final,
     FinalOverdue,
     IdleDue,
@@ -43,6 +42,7 @@ from voicepipe.calls.turns.events import (
     ReplyAudible,
     ReplyEnded,
     ResumeDue,
+    RoleFailed,
     SpeechBegan,
     SpeechEnded,
     SpeechSustained,
@@ -395,7 +395,7 @@ CASES = [
     ),
     # Whatever is going on.
     *(
-        Case(path, Failed("gone", "stt"), 6, [*cancelled, SORRY], "closing")
+        Case(path, RoleFailed("gone", "stt"), 6, [*cancelled, SORRY], "closing")
         for path, cancelled in [
             ("listening", []),
             ("user_speaking", []),
@@ -417,14 +417,14 @@ CASES = [
     Case("endpointing", DrainAsked(), 3.3, [BYE], "closing"),
     Case("thinking", DrainAsked(), 4, [], "thinking"),
     Case("speaking", DrainAsked(), 4.5, [], "speaking"),
-    Case("thinking", Failed("gone", "llm"), 4, [SORRY], "closing"),
-    Case("speaking", Failed("gone", "tts"), 5, [SORRY], "closing"),
+    Case("thinking", RoleFailed("gone", "llm"), 4, [SORRY], "closing"),
+    Case("speaking", RoleFailed("gone", "tts"), 5, [SORRY], "closing"),
     # Closing.
     Case("closing", HELLO, 3, [], "closing"),
     Case("closing", KeyPressed("1"), 3, [], "closing"),
     Case("closing", ReplyEnded(), 3, [End(Ending("drained"))], "closing"),
-    Case("closing", Failed("gone", "tts"), 3, [End(Ending("drained"))], "closing"),
-    Case("closing", Failed("gone", "stt"), 3, [], "closing"),
+    Case("closing", RoleFailed("gone", "tts"), 3, [End(Ending("drained"))], "closing"),
+    Case("closing", RoleFailed("gone", "stt"), 3, [], "closing"),
     Case("closing", LastWordsOverdue(), 2 + LAST_WORDS_S, [End(Ending("drained"))], "closing"),
 ]
 TIMERS = (
@@ -773,7 +773,7 @@ def test_prompts_are_counted_until_the_caller_says_something():
 )
 def test_a_failure_ends_as_configured(then, ending):
     on_failure = OnFailure(say="Sorry.", then=then)
-    _, actions = play((*SPEAKING, (5, Failed("gone")), (6, ReplyEnded())), on_failure=on_failure)
+    _, actions = play((*SPEAKING, (5, RoleFailed("gone")), (6, ReplyEnded())), on_failure=on_failure)
     assert actions == [End(ending)]
 
 
@@ -797,13 +797,21 @@ def test_a_recogniser_found_before_its_last_word_is_due_is_not_waited_for():
 
 @pytest.mark.parametrize("path", [LISTENING, SPEAKING])
 def test_with_nothing_to_say_a_failure_ends_the_call_at_once(path):
-    _, actions = play((*path, (5, Failed("gone"))), on_failure=OnFailure(say=""))
+    _, actions = play((*path, (5, RoleFailed("gone"))), on_failure=OnFailure(say=""))
     assert actions[-1] == End(Ending("returned_to_dialplan", "gone"))
 
 
 def test_an_ended_call_does_nothing_any_more():
     taking, _ = play((*SPEAKING, (5, ReplyEnded(Ending("agent_hung_up")))))
-    for event in (SpeechBegan(), SpeechSustained(), HELLO, KeyPressed("1"), ReplyEnded(), Failed("gone"), DrainAsked()):
+    for event in (
+        SpeechBegan(),
+        SpeechSustained(),
+        HELLO,
+        KeyPressed("1"),
+        ReplyEnded(),
+        RoleFailed("gone"),
+        DrainAsked(),
+    ):
         assert taking.feed(event, 6) == []
     assert taking.fire_timers(1000) == []
 

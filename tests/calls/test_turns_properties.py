@@ -313,7 +313,7 @@ class Conversation(RuleBasedStateMachine):
         before, closing = self.reply, self.taking.phase == "closing"
         if role != "stt":
             self.reply, self.audible, self.paused = None, False, False
-        self.happens(turns.Failed("gone", role))
+        self.happens(turns.RoleFailed("gone", role))
         assert self.endings or self.taking.phase == "closing"
         assert not (closing and role == "stt") or self.reply is before
 
@@ -389,7 +389,7 @@ class Conversation(RuleBasedStateMachine):
                 break
             if self.given_up:  # and no other is left
                 self.given_up = False
-                self.happens(turns.Failed("gone", "stt"))
+                self.happens(turns.RoleFailed("gone", "stt"))
             elif self.lost:
                 self.another_one_is_found()
             elif self.speaking:

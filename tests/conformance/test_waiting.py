@@ -50,7 +50,7 @@ def busy(monkeypatch):
             before, clock.told_at = getattr(clock, "told_at", now), now
             return (now - before) * of_all
 
-        monkeypatch.setattr(waiting.Clock, "_delayed_s", delayed_s)
+        monkeypatch.setattr(waiting.CheckClock, "_delayed_s", delayed_s)
 
     return share
 
@@ -195,7 +195,7 @@ async def test_time_in_which_a_child_process_is_stopped_hardly_counts(autojump_c
 
 async def test_the_system_tells_how_long_threads_were_kept_waiting():
     began = trio.current_time()
-    clock = waiting.Clock()
+    clock = waiting.CheckClock()
     await trio.sleep(0.01)
     counted = clock.now()
     assert 0 < counted <= trio.current_time() - began

@@ -361,7 +361,7 @@ class Call:
         if self._turns.phase != "closing":
             self._failed_over(role, "apology", "")
         self._failing = True
-        self._happened(turns.Failed(str(error), role))
+        self._happened(turns.RoleFailed(str(error), role))
 
     def _end(self, ending: Ending) -> None:
         if self._ending is None:

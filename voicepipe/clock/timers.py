@@ -33,8 +33,8 @@ class Timers:
     """One timer for each target."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, _Entry]] = []  # the number keeps entries from being compared
-        self._entries: dict[TimerTarget, _Entry] = {}
+        self._heap: list[tuple[float, int, _Pending]] = []  # the number keeps entries from being compared
+        self._entries: dict[TimerTarget, _Pending] = {}
         self._numbers = count()
         self._sleeps_until = inf
         self._wake = trio.Event()
@@ -46,7 +46,7 @@ class Timers:
     def set(self, target: TimerTarget, when: float) -> None:
         """Sets the target's timer to a moment on trio's clock, in place of the one that was pending."""
         self.remove(target)
-        entry = self._entries[target] = _Entry(target)
+        entry = self._entries[target] = _Pending(target)
         heappush(self._heap, (when, next(self._numbers), entry))
         if when < self._sleeps_until:
             self._wake.set()
@@ -68,7 +68,7 @@ class Timers:
             with trio.move_on_at(self._sleeps_until):
                 await self._wake.wait()
 
-    def _fire(self, entry: _Entry) -> None:
+    def _fire(self, entry: _Pending) -> None:
         target = entry.target
         if target is not None:
             del self._entries[target]
@@ -78,7 +78,7 @@ class Timers:
                 target.fail(error)
 
 
-class _Entry:
+class _Pending:
     __slots__ = ("target",)
 
     def __init__(self, target: TimerTarget) -> None:

@@ -245,7 +245,7 @@ class GuardedContext(AbstractAsyncContextManager[T, None], Generic[S, T]):
         raise interrupts[0]
 
 
-class _Transcripts:
+class _GuardedTranscriptStream:
     def __init__(self, stream: TranscriptStream, ref: ComponentRef) -> None:
         self._stream, self._ref = stream, ref
 
@@ -267,7 +267,7 @@ class _Transcripts:
         return event
 
 
-class _Replies:
+class _GuardedReplyStream:
     def __init__(self, stream: ReplyStream, ref: ComponentRef) -> None:
         self._stream, self._ref = stream, ref
 
@@ -277,7 +277,7 @@ class _Replies:
         return event
 
 
-class _Speech:
+class _GuardedSpeechStream:
     def __init__(self, stream: SpeechStream, output: AudioFormat, ref: ComponentRef) -> None:
         self._stream, self._output, self._ref = stream, output, ref
         self._heads = SpeechHeads(output)
@@ -389,7 +389,7 @@ class GuardedSpeechToText(_Guarded[SpeechToText]):
         """Calls the component's own."""
         return self._stream(
             lambda component: component.open_stream(stream_input, listen),
-            lambda stream: _Transcripts(stream, self._ref),
+            lambda stream: _GuardedTranscriptStream(stream, self._ref),
         )
 
 
@@ -398,7 +398,9 @@ class GuardedLanguageModel(_Guarded[LanguageModel]):
 
     def respond(self, request: ReplyRequest) -> AbstractAsyncContextManager[ReplyStream]:
         """Calls the component's own."""
-        return self._stream(lambda component: component.respond(request), lambda stream: _Replies(stream, self._ref))
+        return self._stream(
+            lambda component: component.respond(request), lambda stream: _GuardedReplyStream(stream, self._ref)
+        )
 
 
 class GuardedTextToSpeech(_Guarded[TextToSpeech]):
@@ -412,7 +414,7 @@ class GuardedTextToSpeech(_Guarded[TextToSpeech]):
         """Calls the component's own."""
         return self._stream(
             lambda component: component.open_stream(output, language),
-            lambda stream: _Speech(stream, output, self._ref),
+            lambda stream: _GuardedSpeechStream(stream, output, self._ref),
         )
 
 

@@ -97,7 +97,7 @@ class ConfigDocument:
         return node
 
     def _context(self) -> ConfigContext:
-        return _Context(self._document.source, environ=self._environ, files=self._files)
+        return _DocumentContext(self._document.source, environ=self._environ, files=self._files)
 
 
 def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> ConfigDocument:
@@ -131,7 +131,7 @@ def _read_path(cursor: Cursor, _: Any) -> Path:
     return config_context(cursor).source.name.parent / text
 
 
-class _Context(ConfigContext):
+class _DocumentContext(ConfigContext):
     converter = converter_with(
         {
             Secret: read_secret,

@@ -133,7 +133,7 @@ def _loaded(
         hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
         raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
     document = parse_document(content, path)
-    context = _Context(
+    context = _FileContext(
         document.source,
         registry=installed() if registry is None else registry,
         environ=os.environ if environ is None else environ,
@@ -285,7 +285,7 @@ def _layer_reader(layer: type[Layer], settings: type[Any]) -> Callable[[Cursor, 
     return reader
 
 
-class _Context(SetContext):
+class _FileContext(SetContext):
     converter = converter_with(
         {
             PlacedConfig: _read_config,

@@ -71,7 +71,7 @@ def http_tool(name: str, settings: ToolSettings, secrets: Secrets, client: Any) 
         name,
         settings.description,
         plain(settings.parameters),
-        _Request(settings, secrets, client),
+        _ToolRequest(settings, secrets, client),
         timeout_s=settings.timeout_s,
         filler=settings.filler,
         filler_after_ms=settings.filler_after_ms,
@@ -80,7 +80,7 @@ def http_tool(name: str, settings: ToolSettings, secrets: Secrets, client: Any) 
 
 
 @frozen
-class _Request:
+class _ToolRequest:
     """A tool's function: makes the request, once."""
 
     _settings: ToolSettings

@@ -1,8 +1,8 @@
 """Actions of turn-taking: what the rules ask the call to do. Sans-IO.
 
 An action is a request: by the time that the rules return it, the state already assumes that it is carried out. What
-comes of it comes back as an event: a `Reply` as `ReplyAudible` and `ReplyEnded`, or `Failed`; `FinaliseTranscript` as a
-`Final`. No event answers `CancelReply` and `Discard`: what they stop sends none any more.
+comes of it comes back as an event: a `Reply` as `ReplyAudible` and `ReplyEnded`, or `RoleFailed`; `FinaliseTranscript`
+as a `Final`. No event answers `CancelReply` and `Discard`: what they stop sends none any more.
 """
 
 from __future__ import annotations

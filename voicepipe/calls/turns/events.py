@@ -147,7 +147,7 @@ class ReplyEnded:
 
 
 @frozen
-class Failed:
+class RoleFailed:
     """All alternatives of a role have failed."""
 
     detail: str
@@ -225,7 +225,7 @@ Event = (
     | KeyPressed
     | ReplyAudible
     | ReplyEnded
-    | Failed
+    | RoleFailed
     | DrainAsked
     | EndOfTurnDue
     | FinalOverdue

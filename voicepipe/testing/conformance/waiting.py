@@ -41,13 +41,13 @@ AT_LEAST = 0.1
 """How much of the time in which the loop turns counts whatever the machine does, so that every deadline comes."""
 
 STOOD_S = 0.25
-"""For how long the loop has to have stood still, neither computing nor ready to, for `Clock.stood_still`."""
+"""For how long the loop has to have stood still, neither computing nor ready to, for `CheckClock.stood_still`."""
 
 STOPPED = ("T", "t", "D")
 """States, in `/proc/PID/stat`, of what does not run although it has something to do: stopped, traced, at a disk."""
 
 
-class Clock:
+class CheckClock:
     """Counts time for one check, and ends what is overdue."""
 
     def __init__(self) -> None:
@@ -161,13 +161,13 @@ def _is_stopped(process: Path) -> bool:
         return False
 
 
-_clock: ContextVar[Clock] = ContextVar("_clock")
+_clock: ContextVar[CheckClock] = ContextVar("_clock")
 
 
 @contextmanager
-def counting_time() -> Iterator[Clock]:
+def counting_time() -> Iterator[CheckClock]:
     """The clock of a check: `run` of what is given has to run beside it."""
-    clock = Clock()
+    clock = CheckClock()
     token = _clock.set(clock)
     try:
         yield clock
@@ -175,7 +175,7 @@ def counting_time() -> Iterator[Clock]:
         _clock.reset(token)
 
 
-def check_clock() -> Clock:
+def check_clock() -> CheckClock:
     """The clock of the check that runs."""
     return _clock.get()
 

@@ -25,8 +25,8 @@ def hang_up(state: TurnState, _event: events.ReplyEnded | events.LastWordsOverdu
     end(state)
 
 
-@rule(events.Failed, "closing")
-def hang_up_without_last_words(state: TurnState, event: events.Failed, _now: float) -> None:
+@rule(events.RoleFailed, "closing")
+def hang_up_without_last_words(state: TurnState, event: events.RoleFailed, _now: float) -> None:
     """The call ends without its last words, unless it is the recogniser that failed: they do not need one."""
     if event.role != "stt":
         end(state)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from voicepipe.calls.turns.state import TurnState
 
 
-@rule(events.Failed, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
-def apologise(state: TurnState, event: events.Failed, now: float) -> None:
+@rule(events.RoleFailed, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
+def apologise(state: TurnState, event: events.RoleFailed, now: float) -> None:
     """The apology of `on_failure.say` is said, then the call ends as `on_failure.then` says."""
     then = state.on_failure.then
     if isinstance(then, str):
