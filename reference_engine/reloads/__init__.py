@@ -1,1 +1,1 @@
-"""Reloads: what asks for them, in which order they run, and what came of them."""
+"""Reloads of the engine's file and of its pipeline sets."""

@@ -1,4 +1,4 @@
-"""One thing at a time, and one more for all who ask meanwhile."""
+"""Runs a job at most once at a time; requests made during a run share the next one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class _SharedRun(Generic[T]):
-    """What one or more have asked for."""
+    """A run that has been asked for, perhaps by several."""
 
     trigger: str
     done: trio.Event = field(factory=trio.Event)
@@ -24,16 +24,23 @@ class _SharedRun(Generic[T]):
 
 
 class Coalesced(Generic[T]):
-    """Runs something for whoever asks: never twice at once, and every answer began after it was asked for."""
+    """A job that runs at most once at a time; requests made during a run share the next one.
+
+    So each answer is that of a run which began after the request. The engine reads its own file so; its pipeline sets
+    have a queue of their own, for they are asked for rollbacks as well.
+
+    Args:
+        run: the job; it gets the trigger of the first request that it answers.
+
+    """
 
     def __init__(self, run: Callable[[str], Awaitable[T]]) -> None:
-        """Takes what to run; it is given the trigger of the first who asked."""
         self._run = run
         self._next: _SharedRun[T] | None = None
         self._asked = trio.Event()
 
     async def ask(self, trigger: str) -> T:
-        """What the next run comes to, or raises what that raises. Cancelling one who waits does not cancel the run."""
+        """Returns what the next run returns, or raises what it raises. Cancelling a waiter does not cancel the run."""
         if self._next is None:
             self._next = _SharedRun(trigger)
             self._asked.set()
@@ -44,7 +51,7 @@ class Coalesced(Generic[T]):
         return run.results[0]
 
     async def serve(self) -> None:
-        """Runs what is asked for, until it is cancelled."""
+        """Runs the job for each request, until it is cancelled."""
         while True:
             await self._asked.wait()
             self._asked = trio.Event()

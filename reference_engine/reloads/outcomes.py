@@ -1,4 +1,4 @@
-"""What reloads come to, as values."""
+"""The outcomes of reloads, as values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from voicepipe import Problem, Rejected, ReloadOutcome
 
 @frozen(kw_only=True)
 class EngineOutcome:
-    """What reading the engine's file again came to."""
+    """The outcome of a reload of the engine's own file."""
 
     outcome: Literal["applied", "unchanged", "rejected"]
-    """Whether it is in force now, says what was in force already, or can't be."""
+    """`applied`: it is in force now; `unchanged`: it says what was in force already; `rejected`: it can't be."""
     trigger: str
     """What asked for it: `signal`, `control` or `watch`."""
     at: datetime
@@ -34,15 +34,15 @@ class EngineOutcome:
 
 @frozen
 class Reloaded:
-    """What a reload came to."""
+    """The outcomes of a reload of the engine's file and of its sets."""
 
     engine: EngineOutcome | None
     """The engine's file; None if there is none, or it was not asked about."""
     sets: tuple[ReloadOutcome, ...]
-    """The sets', each with its own fate, in the order of the engine's file."""
+    """Those of the sets, in the order of the engine's file; a set may be rejected while others are applied."""
 
     @property
     def rejected(self) -> bool:
         """Whether any of these files can't be served."""
         engine = self.engine is not None and self.engine.outcome == "rejected"
-        return engine or any(isinstance(one, Rejected) for one in self.sets)
+        return engine or any(isinstance(outcome, Rejected) for outcome in self.sets)

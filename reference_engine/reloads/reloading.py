@@ -137,8 +137,8 @@ class Reloading:
             ConfigError: some can't be served; nothing of the file is put in force then.
 
         """
-        moved = [one for one in new.listeners if one.name in plan.listeners_answered]
-        needed = dict.fromkeys(one.set for one in moved if one.set not in self._sets.serving)
+        moved = [listener for listener in new.listeners if listener.name in plan.listeners_answered]
+        needed = dict.fromkeys(listener.set for listener in moved if listener.set not in self._sets.serving)
         to_open: list[ServedSet] = []
         for name in needed:
             served = self._sets.get(name)
@@ -149,9 +149,9 @@ class Reloading:
         outcomes = await self._sets.reload_all(to_open, trigger=trigger)
         problems = [
             problem
-            for one in moved
-            if isinstance(outcome := outcomes.get(one.set), Rejected)
-            for problem in (_unanswered(new, new.listeners.index(one)), *outcome.problems)
+            for listener in moved
+            if isinstance(outcome := outcomes.get(listener.set), Rejected)
+            for problem in (_unanswered(new, new.listeners.index(listener)), *outcome.problems)
         ]
         if problems:
             raise ConfigError(problems)

@@ -1,12 +1,12 @@
-"""The files that served last, kept across restarts, so that a start with bad ones can serve them.
+"""The last known good store: files that served, kept across restarts, so that a start with invalid ones can serve them.
 
 Below the directory that `last_known_good` names, each pipeline set has one of its own:
 
     main/manifest.json      which files they were, with their SHA-256; written last
     main/<SHA-256>          what was in each of them
 
-What is secret stays where it is: of a `${file:...}` nothing is kept. A secret that stands in the YAML itself is in
-its copy too, which is for this user only, as everything here. A directory serves one engine.
+The file of a secret (`${file:...}`) is not kept. A secret that stands in the YAML itself is in the copy too. All that
+is written here can be read by this user only. A directory serves one engine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MANIFEST = "manifest.json"
 
 
 class UnusableError(Exception):
-    """What is kept can't be served; the message says why."""
+    """The kept files are damaged, or of another file; the message says which."""
 
 
 def keep_sources(directory: Path, name: str, path: Path, digest: str, sources: Mapping[Path, bytes]) -> None:
@@ -154,7 +154,7 @@ class LastKnownGood:
         self._asked = trio.Event()
 
     async def sources(self, name: str, path: Path) -> Mapping[Path, bytes] | None:
-        """What to serve if the set's files can't be; None if nothing is kept, or nothing that can be used."""
+        """The sources to serve if the set's files are invalid; None if nothing is kept, or nothing that can be used."""
         directory = self._directory()
         if directory is None:
             return None
@@ -165,7 +165,7 @@ class LastKnownGood:
             return None
 
     def started(self, pipelines: PipelineSet) -> None:
-        """Takes note of a set that serves its first version."""
+        """Takes note of a set that has its first version; warns if that is not what the files say."""
         if pipelines.last_known_good:
             current = pipelines.current
             self._log.warning(
@@ -174,12 +174,12 @@ class LastKnownGood:
         self._ask(pipelines.name)
 
     def observe(self, event: SetEvent) -> None:
-        """Takes note of a new version; what a set's observer does."""
+        """Has a new version kept; an observer of pipeline sets."""
         if isinstance(event, Applied):
             self._ask(event.set)
 
     def keep_all(self) -> None:
-        """Has everything kept that serves: the directory is another one."""
+        """Has the versions of all sets kept, because the directory has changed."""
         for name in self._sets:
             self._ask(name)
 
@@ -188,7 +188,7 @@ class LastKnownGood:
         self._asked.set()
 
     async def keep(self) -> None:
-        """Keeps what serves as it changes; until it is cancelled."""
+        """Writes the versions that are to be kept, until it is cancelled."""
         while True:
             await self._asked.wait()
             self._asked = trio.Event()

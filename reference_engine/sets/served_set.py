@@ -205,6 +205,8 @@ class ServedSet:
             reason = f"{type(error).__name__}: {error}"
             self._log.error("upkeep.failed", task="pipeline set", set=self.name, reason=reason, exc_info=error)
             self._failed = True
+            if not self._removed.is_set():
+                self._opened = trio.Event()  # requests wait until it is open again
             self._settle()
 
     async def _watch_and_retry(self) -> None:

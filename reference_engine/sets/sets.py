@@ -95,14 +95,16 @@ class Sets:
         for name, path in self._current.settings.pipeline_sets.items():
             self.add(name, path)
         outcomes = await self._ask_all(self._named.values(), self._start)
-        rejected = [one for one in outcomes.values() if isinstance(one, Rejected) and one.version is None]
-        away = all(one.reason == "open" for one in rejected)
+        rejected = [
+            outcome for outcome in outcomes.values() if isinstance(outcome, Rejected) and outcome.version is None
+        ]
+        away = all(outcome.reason == "open" for outcome in rejected)
         if rejected and not (away and self.serving):
-            problems = [problem for one in rejected for problem in one.problems]
-            files = [file for one in rejected for file in one.files]
+            problems = [problem for outcome in rejected for problem in outcome.problems]
+            files = [file for outcome in rejected for file in outcome.files]
             raise ComponentsUnavailable(problems, files) if away else ConfigError(problems, files)
-        for one in rejected:
-            self._log.warning("set.not_open", set=one.set, problems=problems_as_data(one.problems))
+        for outcome in rejected:
+            self._log.warning("set.not_open", set=outcome.set, problems=problems_as_data(outcome.problems))
         for name, pipelines in self.serving.items():
             if pipelines.degraded:
                 version, missing = pipelines.version, problems_as_data(pipelines.degraded)

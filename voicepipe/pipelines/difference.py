@@ -44,7 +44,7 @@ class Change:
     old: Any
     """Plain data, secrets hidden."""
     new: Any
-    """Likewise; the same as `old` where only a secret's value is different."""
+    """Plain data, secrets hidden: equal to `old` where only a secret's value is different."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""From a configuration to opened components: all that a version needs, or every reason why not."""
+"""The lease of a version: acquires and opens all components that it needs, or raises every reason why not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ AT_A_TIME = 25
 
 
 class Lease:
-    """The components that one version holds, by key: those that are open, and those that are tried again."""
+    """The components of one version, acquired from the runtime: those that are open, and those that are tried again."""
 
     def __init__(self, runtime: Runtime, functions: Mapping[str, FunctionTool] = MappingProxyType({})) -> None:
         self._runtime, self._functions = runtime, functions
@@ -69,7 +69,9 @@ class Lease:
         kept: Collection[str] = (),
         in_part: bool = False,
     ) -> Snapshot:
-        """Holds everything that the configuration's calls can get, opening what nobody holds yet.
+        """Acquires all components that the configuration's calls can get, and returns the version they make.
+
+        A component that is open already is shared; others are opened, all at the same time.
 
         Args:
             config: what is to be served.
@@ -82,7 +84,7 @@ class Lease:
 
         Raises:
             ComponentsUnavailable: a role of a reachable pipeline has nothing that opens; if it may be open in part,
-                that is so for each pipeline. What was opened is let go.
+                that is so for each pipeline. What was acquired is released.
 
         """
         deadline = trio.current_time() + deadline_s
@@ -97,7 +99,7 @@ class Lease:
                     else:
                         nursery.start_soon(self._open, settings, shared, deadline, deadline_s)
             if fatal := self._fatal(config, kept, in_part=in_part):
-                raise ComponentsUnavailable(fatal, config.files)  # noqa: TRY301 - lets go, as all else does
+                raise ComponentsUnavailable(fatal, config.files)  # noqa: TRY301 - releases, as all else does
             reachable = [config.pipelines[name] for name in config.reachable]
             await trio.to_thread.run_sync(_prepare_calls, {pipeline.speech for pipeline in reachable})
             self._apologies = Apologies(reachable, self.components)
@@ -110,12 +112,12 @@ class Lease:
             raise
 
     def persist(self) -> None:
-        """Has what could not be opened tried again, for as long as it is held."""
+        """Has components that could not be opened tried again until this is released."""
         for key, error in self._errors.items():
             self.components[key].persist(error)
 
     def hurry(self) -> None:
-        """Has what is not open tried at once."""
+        """Has components that are not open tried at once."""
         for shared in self.components.values():
             shared.hurry()
 
@@ -137,12 +139,12 @@ class Lease:
         )
 
     async def keep_apologies(self) -> None:
-        """Has apologies spoken that could not be so far; returns when none is missing, or all was let go."""
+        """Records missing apologies as soon as a voice is there; returns when none is missing, or on `release`."""
         with self._in_use:
             await self._apologies.keep()
 
     def release(self) -> None:
-        """Gives everything back."""
+        """Releases all components and clients; the last version that has one closes it. No-op the second time."""
         self._in_use.cancel()
         self._apologies.forget()
         for shared in self._taken:
@@ -265,5 +267,5 @@ def _prepare_calls(settings: set[SpeechSettings]) -> None:
 
     for library in ("numpy", "soxr", "webrtcvad"):
         import_module(library)
-    for one in settings:
-        prepare(one)
+    for speech in settings:
+        prepare(speech)

@@ -36,9 +36,9 @@ def check_losses(serving: Snapshot, new: SetConfig, lease: Lease, *, may_lose: b
     """
     lost = losses(serving, new, lease.problems)
     if lost and not may_lose:
-        raise ComponentsUnavailable((_as_rejection(one, serving.version) for one in lost), new.files)
-    others = (one for one in lease.degraded if one not in lost)
-    worked = (evolve(one, message=f"{one.message}; it worked in version {serving.version}") for one in lost)
+        raise ComponentsUnavailable((_as_rejection(problem, serving.version) for problem in lost), new.files)
+    others = (problem for problem in lease.degraded if problem not in lost)
+    worked = (evolve(problem, message=f"{problem.message}; it worked in version {serving.version}") for problem in lost)
     return (*worked, *others)
 
 
@@ -63,6 +63,6 @@ def _as_rejection(problem: Problem, version: int) -> Problem:
 
 
 def _lost(old: Iterable[Opened], new: Iterable[ComponentSettings], problems: Mapping[str, Problem]) -> Iterator[str]:
-    working = {one.settings.name for one in old if one.breaker.state == "closed"}
-    opened = {one.name for one in new if one.key not in problems}
-    return (one.key for one in new if one.name in working - opened)
+    working = {component.settings.name for component in old if component.breaker.state == "closed"}
+    opened = {component.name for component in new if component.key not in problems}
+    return (component.key for component in new if component.name in working - opened)

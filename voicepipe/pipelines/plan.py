@@ -98,7 +98,7 @@ def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[s
     after = {component.key: component for component in reachable_components(new)}
     answered = {name: old.pipelines[name] for name in old.reachable} if old else {}
     answering = {name: new.pipelines[name] for name in new.reachable}
-    changed = tuple(name for name, one in answering.items() if name in answered and answered[name] != one)
+    changed = tuple(name for name, pipeline in answering.items() if name in answered and answered[name] != pipeline)
     plan = Plan(
         opened=tuple(_label(component) for key, component in after.items() if key not in before),
         kept=tuple(_label(component) for key, component in after.items() if key in before),

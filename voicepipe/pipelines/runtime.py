@@ -54,7 +54,7 @@ class Runtime:
     def components(self) -> tuple[ComponentHealth, ...]:
         """How every component does that is open or tried again, by role and name."""
         health = (shared.health for shared in self._components.values() if shared.opened.is_set())
-        return tuple(sorted(health, key=lambda one: (one.role, one.name)))
+        return tuple(sorted(health, key=lambda component: (component.role, component.name)))
 
     @property
     def attempts(self) -> dict[tuple[Role, str], tuple[int, int, int]]:

@@ -117,17 +117,17 @@ class Pipeline:
     @property
     def stt(self) -> tuple[OpenedSpeechToText, ...]:
         """Speech-to-text that has opened, in failover order; empty only if a start found none, until one opens."""
-        return tuple(one for one in self._stt if one.was_open)
+        return tuple(opened for opened in self._stt if opened.was_open)
 
     @property
     def llm(self) -> tuple[OpenedLanguageModel, ...]:
-        """Language models, likewise."""
-        return tuple(one for one in self._llm if one.was_open)
+        """Language models that have opened, in failover order."""
+        return tuple(opened for opened in self._llm if opened.was_open)
 
     @property
     def tts(self) -> tuple[OpenedTextToSpeech, ...]:
-        """Text-to-speech, likewise."""
-        return tuple(one for one in self._tts if one.was_open)
+        """Text-to-speech that has opened, in failover order."""
+        return tuple(opened for opened in self._tts if opened.was_open)
 
     @overload
     def role(self, role: Literal["stt"]) -> tuple[OpenedSpeechToText, ...]: ...
@@ -172,13 +172,14 @@ class Snapshot:
     def components(self) -> tuple[ComponentHealth, ...]:
         """How each component does that its calls can get, by role and name; those that have not opened too."""
         opened = {
-            one.settings.key: one
+            component.settings.key: component
             for pipeline in self.pipelines.values()
             for role in ROLES
-            for one in pipeline.role(role)
+            for component in pipeline.role(role)
         }
         order = {role: number for number, role in enumerate(ROLES)}
-        return tuple(sorted((one.health for one in opened.values()), key=lambda one: (order[one.role], one.name)))
+        health = (component.health for component in opened.values())
+        return tuple(sorted(health, key=lambda component: (order[component.role], component.name)))
 
     def choose(self, info: CallInfo) -> Pipeline:
         """The pipeline for a call: by the first route that matches, else the active one.

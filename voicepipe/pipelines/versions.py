@@ -38,7 +38,7 @@ class _Version:
 
 
 class Versions:
-    """What serves, what calls hold, what was; each change is one reference swap.
+    """The versions of one set: which one serves, which ones calls hold, and the latest for a rollback.
 
     Args:
         name: the pipeline set's.
@@ -78,14 +78,14 @@ class Versions:
 
     @property
     def closing(self) -> bool:
-        """Whether no more calls are taken."""
+        """Whether the set refuses new calls."""
         return self._closing
 
     def check_limit(self, most: int, path: Path) -> None:
-        """Refuses a change that would leave more versions open than there may be.
+        """Raises if one more version would make more live versions than there may be.
 
         Raises:
-            ConfigError: it would.
+            ConfigError: it would; the hint says how to make room.
 
         """
         retires = self._serving is not None and not self._serving.pins
@@ -111,7 +111,7 @@ class Versions:
         )
 
     def config_of(self, number: int) -> SetConfig:
-        """What a version was built from.
+        """The configuration that a version was built from.
 
         Raises:
             UnknownVersion: it is not remembered, or no version serves yet.
@@ -164,7 +164,7 @@ class Versions:
         self._served.set()
 
     def retire_unused(self) -> None:
-        """Lets go of what only versions use that neither serve nor are held."""
+        """Retires the versions that neither serve nor are pinned: releases their leases, and tells the observer."""
         for version in list(self._kept):
             if version is not self._serving and not version.retired and not version.pins:
                 version.retired = True
@@ -174,7 +174,7 @@ class Versions:
         self._kept = [version for version in self._kept[:-KEPT] if not version.retired] + latest
 
     async def keep_apologies(self) -> NoReturn:
-        """Has apologies of versions spoken that could not be when they were opened, as soon as a voice is there."""
+        """Records missing apologies of each version that serves as soon as a voice is there; until it is cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 self._served = trio.Event()
@@ -183,7 +183,7 @@ class Versions:
                 await self._served.wait()
 
     async def close(self, *, wait: bool) -> None:
-        """Refuses new calls; waits for those that are up, unless it is too late for that."""
+        """Refuses new calls, and waits for those that are up if `wait` is true."""
         self._closing = True
         while wait and any(version.pins for version in self._kept):
             self._unpinned = trio.Event()
