@@ -9,6 +9,7 @@ from voicepipe.calls.events import (
     CallEnded,
     CallEvent,
     ComponentFailed,
+    ComponentUsed,
     DtmfReceived,
     FailedOver,
     Observer,
@@ -25,6 +26,7 @@ from voicepipe.calls.events import (
     TurnEnded,
 )
 from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, ToolRecord, TurnRecord
+from voicepipe.calls.usage import ComponentUsage
 from voicepipe.commands.program import run_program
 from voicepipe.components.events import (
     EndOfTurn,
@@ -134,6 +136,8 @@ __all__ = [
     "ComponentFailed",
     "ComponentHealth",
     "ComponentLabel",
+    "ComponentUsage",
+    "ComponentUsed",
     "ComponentsUnavailable",
     "ConfigDocument",
     "ConfigError",

@@ -20,6 +20,7 @@
 | `voicepipe_prepared_replies_total` | set, pipeline, outcome | replies begun before the words were final |
 | `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
 | `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
+| `voicepipe_usage_total` | set, role, component, kind | what calls that have ended used: tokens, characters, seconds |
 | `voicepipe_component_attempts_total` | role, component, outcome | `success`, `failure`, `excused` |
 | `voicepipe_component_state` | set, role, component | 0: calls use it; 2: they leave it alone; 1: it is being tried |
 | `voicepipe_recordings_failed_total` | set, pipeline | calls whose recording has failed, or ended before they did |
@@ -27,7 +28,8 @@
 | `process_*` | | memory, CPU time, descriptors, start time |
 
 A set that is gone has no series. One that has never served has the first two, and counts that need no pipeline. All
-counts but those of steps are there at 0 as soon as calls can get a pipeline: else the first would be no increase.
+counts but those of steps and of usage are there at 0 as soon as calls can get a pipeline: else the first would be no
+increase.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ from voicepipe import (
     CallBegan,
     CallEnded,
     ComponentFailed,
+    ComponentUsed,
     FailedOver,
     Outcome,
     RecordingFailed,
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reference_engine.reloads.outcomes import EngineOutcome
-    from voicepipe import CallEvent, PipelineSet, Role, SetEvent
+    from voicepipe import CallEvent, ComponentUsage, PipelineSet, Role, SetEvent
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """What `exposition()` is, for HTTP's `Content-Type`."""
@@ -85,6 +88,18 @@ ROLES: tuple[Role, ...] = ("stt", "llm", "tts")
 MOST_AT_ZERO = 200
 """Of how many pipelines of a set there are series before their first call; of others they begin with that. A scrape is
 made on the loop that calls are on."""
+
+USAGE_KINDS = (
+    "requests",
+    "reported",
+    "input_tokens",
+    "output_tokens",
+    "characters",
+    "audio_s",
+    "charged_characters",
+    "charged_audio_s",
+)
+"""The values of `kind` in `voicepipe_usage_total`: fields of `ComponentUsage`."""
 
 STATES = ("closed", "half_open", "open")
 """A component's states, each at its number in `voicepipe_component_state`."""
@@ -112,6 +127,7 @@ class _Counted:
     failures: Counter[tuple[str, str]] = field(factory=Counter)
     failovers: Counter[tuple[str, str]] = field(factory=Counter)
     unrecorded: Counter[str] = field(factory=Counter)
+    usage: defaultdict[tuple[str, str, str], float] = field(factory=lambda: defaultdict(float))
 
     def begin_at_zero(self, pipelines: PipelineSet) -> None:
         """Enters whatever may be counted of a set, so that the first event is an increase."""
@@ -122,6 +138,12 @@ class _Counted:
             self.unrecorded.update(dict.fromkeys(names, 0))
             self.failures.update({(one.role, one.name): 0 for one in pipelines.current.components})
             self.turns.begin_at_zero(names)
+
+    def add_usage(self, usage: ComponentUsage) -> None:
+        """Adds what a call used; what is not known adds nothing, so that a series begins with the first known."""
+        for kind in USAGE_KINDS:
+            if (amount := getattr(usage, kind)) is not None:
+                self.usage[usage.role, usage.component, kind] += amount
 
 
 class Metrics:
@@ -185,6 +207,8 @@ class Metrics:
                     self._counted[name].failures[event.role, event.error.component] += 1
                 case FailedOver():
                     self._counted[name].failovers[event.role, event.rung] += 1
+                case ComponentUsed(usage=usage):
+                    self._counted[name].add_usage(usage)
                 case RecordingFailed():
                     self._counted[name].unrecorded[pipeline] += 1
                 case CallEnded():
@@ -295,6 +319,9 @@ class _Scrape(Collector):
         unrecorded = CounterMetricFamily(
             "voicepipe_recordings_failed", "Calls whose recording has failed.", labels=["set", "pipeline"]
         )
+        usage = CounterMetricFamily(
+            "voicepipe_usage", "What calls used of components.", labels=["set", "role", "component", "kind"]
+        )
         for name, pipelines in self._sets.items():
             counted = self._counted[name]
             counted.begin_at_zero(pipelines)
@@ -309,7 +336,9 @@ class _Scrape(Collector):
                 failovers.add_metric([name, *rung], number)
             for pipeline, number in counted.unrecorded.items():
                 unrecorded.add_metric([name, pipeline], number)
-        yield from (reloads, ended, refused, failures, failovers, unrecorded)
+            for used, amount in counted.usage.items():
+                usage.add_metric([name, *used], amount)
+        yield from (reloads, ended, refused, failures, failovers, unrecorded, usage)
         yield from turn_families((name, self._counted[name].turns) for name in self._sets)
 
     def _components(self) -> Iterator[Metric]:

@@ -102,7 +102,7 @@ def test_arguments_that_are_no_object_are_a_mistake_worth_another_try(said, argu
 def test_usage_is_told_if_it_is_told():
     assert openai_says(Says("One two three.", thoughts=4), ASKED_FOR_USAGE)[2] == [Usage(2, 7)]
     assert openai_says(Says("One two three."))[2] == []
-    assert response_says(Says("One two three."))[2] == [Usage(0, 3)]
+    assert response_says(Says("One two three."))[2] == [Usage(None, 3)]
 
 
 def test_several_messages_of_a_response_are_kept_apart():

@@ -21,7 +21,7 @@ from vendors.serving import BEFORE_HEAD, Fault, open_memory_network, open_vendor
 from voicepipe.adapters.openai.stt import OpenAITranscriptionOptions, stt
 from voicepipe.audio import AudioFormat
 from voicepipe.components.boundary import ComponentRef, GuardedSpeechToText
-from voicepipe.components.events import Transcript
+from voicepipe.components.events import Transcript, Usage
 from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
@@ -81,14 +81,16 @@ async def feed(stream, audio: bytes, *, ms: int = 100) -> None:
 async def drain(stream) -> list:
     events = []
     while (event := await stream.receive()) is not None:
-        events.append(event)
+        if not isinstance(event, Usage):  # tests/calls/test_usage.py has those
+            events.append(event)
     return events
 
 
 async def until_final(stream) -> list:
     events = []
     while not events or not events[-1].final:
-        events.append(await stream.receive())
+        if not isinstance(event := await stream.receive(), Usage):
+            events.append(event)
     return events
 
 

@@ -9,7 +9,7 @@ import trio
 from ears import Ears, EarsStream, with_stream
 
 from voicepipe.audio import AudioFormat
-from voicepipe.components.events import EndOfTurn, Transcript, Word
+from voicepipe.components.events import EndOfTurn, Transcript, Usage, Word
 from voicepipe.errors import ComponentError
 
 
@@ -196,7 +196,24 @@ class EndsTwice(EarsStream):
         return event if event is not None else Transcript("", final=True)
 
 
+class IsChargedTwice(EarsStream):
+    """Its provider counts the audio of the whole stream, and each of its figures is taken for more."""
+
+    def conclude(self):
+        super().conclude()
+        self.found.send_nowait(Usage(audio_s=self.ms / 1000))
+        self.found.send_nowait(Usage(audio_s=self.ms / 1000))
+
+
+class OwesAudio(EarsStream):
+    def conclude(self):
+        super().conclude()
+        self.found.send_nowait(Usage(audio_s=-1.0))
+
+
 MUTANTS = [
+    (with_stream(IsChargedTwice), "events_are_well_formed"),
+    (with_stream(OwesAudio), "events_are_well_formed"),
     (with_stream(BlocksForEachChunk), "nothing_holds_up_the_loop"),
     (HearsOneAtATime, "calls_are_served_at_the_same_time"),
     (with_stream(LosesTheBeginning), "the_first_and_last_words_are_heard"),

@@ -11,7 +11,7 @@ import trio
 from hum import MS_A_CHAR, Hum, Humming, humming, with_stream
 
 from voicepipe.audio import AudioFormat, from_pcm16, to_pcm16
-from voicepipe.components.events import SpeechAudio
+from voicepipe.components.events import SpeechAudio, Usage
 from voicepipe.errors import ComponentError
 
 
@@ -195,7 +195,21 @@ class SharesAnEngine(Hum):
         type(self).closed = True
 
 
+class IsChargedTwice(Humming):
+    async def make_segment(self, text, segment):
+        await super().make_segment(text, segment)
+        await self.made.send(Usage(characters=2 * len(text)))
+
+
+class TellsNoFigure(Humming):
+    async def make_segment(self, text, segment):
+        await super().make_segment(text, segment)
+        await self.made.send(Usage())
+
+
 MUTANTS = [
+    (with_stream(IsChargedTwice), "events_are_well_formed"),
+    (with_stream(TellsNoFigure), "events_are_well_formed"),
     (with_stream(BlocksTheLoop), "nothing_holds_up_the_loop"),
     (SpeaksOneAtATime, "calls_are_served_at_the_same_time"),
     (SharesAnEngine, "components_do_not_share"),

@@ -299,7 +299,14 @@ class IsPaidTwice(Reply):
         yield from super().all()
 
 
+class IsPaidBack(Reply):
+    def all(self):
+        yield Usage(3, -4)
+        yield from super().all()
+
+
 MUTANTS = [
+    (with_reply(IsPaidBack), "events_are_well_formed"),
     (with_reply(BlocksTheLoop), "nothing_holds_up_the_loop"),
     (with_reply(ComputesInTheLoop), "nothing_holds_up_the_loop"),
     (BlocksWhenLeftEarly, "nothing_holds_up_the_loop"),

@@ -21,6 +21,8 @@ from voicepipe import (
     ComponentError,
     ComponentFailed,
     ComponentLabel,
+    ComponentUsage,
+    ComponentUsed,
     Outcome,
     ReplyPrepared,
     ReplyResumed,
@@ -153,6 +155,24 @@ async def test_failures_of_components(metrics):
     for role, component in (("tts", "house_voice"), ("tts", "house_voice"), ("stt", "vosk")):
         metrics.observe_call(failed("1", role, component))
     assert counted(metrics, "voicepipe_component_failures_total") == {("tts", "house_voice"): 2, ("stt", "vosk"): 1}
+
+
+async def test_what_calls_used(metrics):
+    """Of what is not known there is no series: 0 tokens would be a price."""
+    for call_id, tokens in ("1", None), ("2", 40), ("3", 2):
+        metrics.observe_call(began(call_id))
+        usage = ComponentUsage(
+            role="llm", component="mind", adapter="openai", model=None, requests=2, reported=1, input_tokens=tokens
+        )
+        metrics.observe_call(ComponentUsed(call_id, 1.0, usage))
+        metrics.observe_call(ComponentUsed(call_id, 1.0, evolve(usage, role="stt", component="ears", audio_s=1.5)))
+    found = scraped(metrics, "voicepipe_usage_total")
+    assert {labels: value for labels, value in found.items() if "mind" in labels} == {
+        ("llm", "mind", "requests"): 6,
+        ("llm", "mind", "reported"): 3,
+        ("llm", "mind", "input_tokens"): 42,
+    }
+    assert found["stt", "ears", "audio_s"] == 4.5
 
 
 async def test_calls_that_are_up_and_versions_that_live(tmp_path):

@@ -123,7 +123,9 @@ class ElevenLabs(VendorServer):
     async def _stream(self, response, text, audio, *, timed):
         await trio.sleep(self.pause_s)
         kind = "text/event-stream" if timed else "audio/basic" if audio.encoding == "mulaw" else "audio/pcm"
-        await response.start(200, {"content-type": kind, "request-id": f"request-{next(self._ids)}"})
+        await response.start(
+            200, {"content-type": kind, "request-id": f"request-{next(self._ids)}", "character-cost": str(len(text))}
+        )
         said = speech(text, audio)
         for at in range(0, len(said), self.piece):
             if at:

@@ -14,6 +14,7 @@ from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
     ComponentFailed,
+    ComponentUsed,
     DtmfReceived,
     FailedOver,
     RecordingFailed,
@@ -373,6 +374,9 @@ class Call:
         self._replies.end(self._turns.take_unanswered())
         self._nursery.cancel_scope.cancel()
         ending = self._ending = self._ending or Ending("cancelled")
+        for alternatives in (self._stts, self._llms, self._ttss):
+            for total in alternatives.usage.values():
+                self._emit(ComponentUsed, usage=total.usage)
         turns_held, at_s = self._replies.count, self._emit.at_s
         self._emit(CallEnded, outcome=ending.outcome, turns=turns_held, detail=ending.detail)
         self._emit.end()  # the transport may still deliver something; this was the last event

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
+from voicepipe.calls.usage import ComponentUsage
 from voicepipe.components.labels import ComponentLabel, Role
 from voicepipe.components.requests import CallInfo
 from voicepipe.errors import ComponentError
@@ -229,6 +230,14 @@ class ToolEnded(_EventBase):
 
 
 @frozen
+class ComponentUsed(_EventBase):
+    """What the call has used of a component, told for each that it used, right before `CallEnded`."""
+
+    usage: ComponentUsage
+    """All of the call's use of it."""
+
+
+@frozen
 class CallEnded(_EventBase):
     """The call is over: always the last event."""
 
@@ -254,6 +263,7 @@ CallEvent = (
     | RecordingFailed
     | ToolStarted
     | ToolEnded
+    | ComponentUsed
     | CallEnded
 )
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar
 
 import trio
 
+from voicepipe.calls.usage import StreamUsage, UsageTotal
 from voicepipe.components.breaker import pause_asked_s
 from voicepipe.errors import ComponentError, without_frames
 
@@ -74,9 +75,13 @@ class FailoverList(Generic[AnyOpened]):
     def __init__(
         self, role: Role, opened: tuple[AnyOpened, ...], retries: int, on_failure: OnFailure, on_next: OnNext
     ) -> None:
-        self._role, self._opened, self._retries = role, opened, retries
+        self.role: Role = role
+        """Which of the three."""
+        self._opened, self._retries = opened, retries
         self._on_failure, self._on_next = on_failure, on_next
         self._refusing: set[int] = set()
+        self.usage: dict[str, UsageTotal] = {}
+        """What the call has used of each component so far, by its key."""
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -126,18 +131,18 @@ class FailoverList(Generic[AnyOpened]):
 
     def note_refusal(self, index: int, *, refused: bool) -> None:
         """Notes whether a component has refused what this call asked, or has answered it."""
-        if refused and self._role != "tts":
+        if refused and self.role != "tts":
             self._refusing.add(index)
         elif not refused:
             self._refusing.discard(index)
 
     def tell(self, error: ComponentError) -> None:
         """Reports a failure."""
-        self._on_failure(self._role, error)
+        self._on_failure(self.role, error)
 
     def tell_next(self, rung: Rung, component: str) -> None:
         """Reports the rung that is taken after a failure, and with which component."""
-        self._on_next(self._role, rung, component)
+        self._on_next(self.role, rung, component)
 
     def all_open_error(self) -> ComponentError:
         """Makes the error that says why no alternative is tried."""
@@ -145,11 +150,11 @@ class FailoverList(Generic[AnyOpened]):
         error = next((error for error in errors if error is not None), None)
         if error is None:
             trying = "circuit breaker is half open: a trial is running"
-            return ComponentError(trying, component=self._opened[0].ref.name, role=self._role)
+            return ComponentError(trying, component=self._opened[0].ref.name, role=self.role)
         return ComponentError(
             f"circuit breaker is open after repeated failures; last error: {error.message}",
             component=error.component or self._opened[0].ref.name,
-            role=self._role,
+            role=self.role,
             retryable=error.retryable,
             answered=error.answered,
             hint=error.hint,
@@ -187,6 +192,15 @@ class Attempts(Generic[AnyOpened]):
         """The component in use; there must be one."""
         assert self._index is not None  # noqa: S101 - else one of the methods here has raised
         return self._opened[self._index]
+
+    def begin_stream(self) -> StreamUsage:
+        """Counts one more stream of the current one; gives what its use is added to."""
+        opened = self.current
+        usage = self._alternatives.usage
+        key = opened.settings.key
+        if key not in usage:
+            usage[key] = UsageTotal(self._alternatives.role, opened.label)
+        return StreamUsage(usage[key])
 
     @property
     def has_other(self) -> bool:

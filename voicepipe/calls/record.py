@@ -11,6 +11,7 @@ from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
     ComponentFailed,
+    ComponentUsed,
     FailedOver,
     RecordingFailed,
     ReplyPrepared,
@@ -18,6 +19,7 @@ from voicepipe.calls.events import (
     ToolEnded,
     TurnEnded,
 )
+from voicepipe.calls.usage import ComponentUsage
 from voicepipe.components.labels import ComponentLabel, Role
 from voicepipe.components.requests import CallInfo
 
@@ -115,6 +117,8 @@ class CallRecord:
     """What the model had done, in the order in which it ended."""
     discarded_replies: int = 0
     """Replies that were begun before the caller's words were final, and thrown away: what `preemptive` cost."""
+    usage: tuple[ComponentUsage, ...] = ()
+    """What it used of each component, the alternatives that were tried included."""
     failures: tuple[FailureRecord, ...] = ()
     """What failed, and what was done about it, in order."""
 
@@ -140,6 +144,7 @@ class CallRecorder:
         self._turns: list[TurnRecord] = []
         self._tools: list[ToolRecord] = []
         self._failures: list[FailureRecord] = []
+        self._usage: list[ComponentUsage] = []
         self._recording_failed = ""
         self._discarded_replies = 0
 
@@ -170,6 +175,8 @@ class CallRecorder:
                 self._failures.append(FailureRecord(event.at_s, event.role, event.component, event.rung))
             case ReplyPrepared():
                 self._discarded_replies += not event.used
+            case ComponentUsed():
+                self._usage.append(event.usage)
             case RecordingFailed():
                 self._recording_failed = event.reason
             case CallEnded():
@@ -198,5 +205,6 @@ class CallRecorder:
             turns=tuple(self._turns),
             tools=tuple(self._tools),
             discarded_replies=self._discarded_replies,
+            usage=tuple(self._usage),
             failures=tuple(self._failures),
         )

@@ -66,7 +66,25 @@ class TurnResumed:
     """The caller went on after an eager `EndOfTurn`."""
 
 
-TranscriptEvent = SpeechStarted | Transcript | EndOfTurn | TurnResumed
+@frozen
+class Usage:
+    """What a provider says it has counted in a stream, since its `Usage` before in this stream.
+
+    Each field is None where the provider doesn't tell. What can be counted without it is not for adapters to tell:
+    calls count the audio that they send, the characters, and the audio that they get.
+    """
+
+    input_tokens: int | None = None
+    """Tokens of what was sent: text, or audio of models that count it so."""
+    output_tokens: int | None = None
+    """Tokens of the answer."""
+    characters: int | None = None
+    """Characters of text that the provider charges for."""
+    audio_s: float | None = None
+    """Audio that the provider charges for, in s."""
+
+
+TranscriptEvent = SpeechStarted | Transcript | EndOfTurn | TurnResumed | Usage
 
 
 @frozen
@@ -75,16 +93,6 @@ class TextDelta:
 
     text: str
     """Any length, spaces included."""
-
-
-@frozen
-class Usage:
-    """What a reply cost."""
-
-    input_tokens: int = 0
-    """Tokens of the request."""
-    output_tokens: int = 0
-    """Tokens of the reply."""
 
 
 @frozen
@@ -125,4 +133,4 @@ class SpeechMark:
     """In ms of audio since the segment's first sample."""
 
 
-SpeechEvent = SpeechAudio | SpeechMark
+SpeechEvent = SpeechAudio | SpeechMark | Usage

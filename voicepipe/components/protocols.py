@@ -88,7 +88,14 @@ class TextToSpeech(Protocol):
         """The format nearest to the call's that this component can give; pure."""
 
     def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
-        """A synthesis session for one reply; entering it connects."""
+        """A synthesis session for one reply; entering it connects.
+
+        Args:
+            output: what `output_for` gave.
+            language: what the reply is spoken in, a BCP 47 tag: the pipeline's `speech.language`; None: not known. A
+                voice or a language in the component's own options goes first.
+
+        """
 
 
 class SpeechStream(Protocol):

@@ -42,6 +42,10 @@ def _is_count(value: object) -> bool:
     return isinstance(value, Integral)
 
 
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Real) and isfinite(value) and float(value) >= 0
+
+
 def _is_bytes(value: object) -> bool:
     return isinstance(value, bytes | bytearray | memoryview)
 
@@ -50,6 +54,10 @@ def _or_none(test: Test) -> Test:
     return lambda value: value is None or test(value)
 
 
+_USAGE: Fields = tuple(
+    (name, _or_none(_is_amount), "a number from 0 on, or None")
+    for name in ("input_tokens", "output_tokens", "characters", "audio_s")
+)
 _TRANSCRIPT: dict[type, Fields] = {
     Transcript: (
         ("text", _is_text, "text"),
@@ -60,6 +68,7 @@ _TRANSCRIPT: dict[type, Fields] = {
     EndOfTurn: (),
     SpeechStarted: (),
     TurnResumed: (),
+    Usage: _USAGE,
 }
 _REPLY: dict[type, Fields] = {
     TextDelta: (("text", _is_text, "text"),),
@@ -69,7 +78,7 @@ _REPLY: dict[type, Fields] = {
         ("arguments", lambda value: isinstance(value, Mapping), "a mapping"),
     ),
     ReplyDone: (("listen", _or_none(lambda value: isinstance(value, Listen)), "a Listen or None"),),
-    Usage: (),
+    Usage: _USAGE,
 }
 _SPEECH: dict[type, Fields] = {
     SpeechAudio: (("audio", _is_bytes, "bytes"), ("segment", _is_count, "a whole number")),
@@ -78,6 +87,7 @@ _SPEECH: dict[type, Fields] = {
         ("chars", _is_number, "a number"),
         ("at_ms", _is_number, "a number"),
     ),
+    Usage: _USAGE,
 }
 _INPUT: dict[type, Fields] = {
     StreamInput: (
@@ -128,4 +138,6 @@ def _fault(value: object, wanted: dict[type, Fields]) -> str:
 
 def _kind(value: object) -> str:
     """Its type: the value itself may be what a caller said."""
-    return str(value) if isinstance(value, float) else type(value).__name__
+    if isinstance(value, float) or (isinstance(value, Integral) and value < 0):
+        return str(value)
+    return type(value).__name__

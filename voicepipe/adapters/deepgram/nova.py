@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicepipe.adapters.deepgram.client import LISTEN_V1
 from voicepipe.adapters.deepgram.transcript_assembler import ENCODINGS, TranscriptAssembler, keyterms
-from voicepipe.components.events import EndOfTurn, Transcript
+from voicepipe.components.events import EndOfTurn, Transcript, Usage
 from voicepipe.errors import ComponentError
 from voicepipe.wire.refusals import fault_of
 
@@ -87,6 +87,9 @@ class Nova(TranscriptAssembler):
                 yield from self._turn_over()
             case "Metadata":
                 self.over = True
+                # Of this connection: one that broke has told nothing, though it may be charged for.
+                if isinstance(message.duration, int | float) and message.duration > 0:
+                    yield Usage(audio_s=message.duration)
             case "ConfigureSuccess" | "ConfigureFailure":
                 self.reconfiguring = False
             case "Error" if self.reconfiguring:  # a server that knows no Configure: it listens on as before

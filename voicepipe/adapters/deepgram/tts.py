@@ -17,7 +17,7 @@ from attrs.validators import ge, gt, le, min_len, optional
 from voicepipe.adapters.deepgram.client import SPEAK_V1, DeepgramEndpoint, check_endpoint, check_installed, open_client
 from voicepipe.adapters.deepgram.tts_rate_limits import MOST_CHARS, SpeakRateLimits
 from voicepipe.adapters.deepgram.tts_stream import DeepgramSpeechStream
-from voicepipe.adapters.shared.speech_requests import open_requests
+from voicepipe.adapters.shared.speech_requests import SpeechPart, open_requests, with_charge
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
 from voicepipe.components.values import CaFile, Secret
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from voicepipe.adapters.deepgram.client import DeepgramClient
-    from voicepipe.components.events import SpeechMark
     from voicepipe.components.protocols import Resources, SpeechStream
 
 ENCODINGS = {"pcm16": "linear16", "mulaw": "mulaw", "alaw": "alaw"}
 """What they call them."""
+
+CHARGED = "dg-char-count"
+"""The header that tells how many characters of text a request had."""
 
 RATES = (8000, 16000, 24000, 32000, 48000)
 """Of linear audio, in Hz; of mu-law and A-law the first two."""
@@ -135,14 +137,14 @@ class _Deepgram:
         output: AudioFormat,
         text: str,
         before: str,  # noqa: ARG002 - they have no use for it
-    ) -> AsyncIterator[AsyncIterator[bytes | SpeechMark]]:
+    ) -> AsyncIterator[AsyncIterator[SpeechPart]]:
         audio = self._client.sdk.speak.v1.audio.with_raw_response
         with self._client.request():
             async with audio.generate(text=text, container="none", **self._query(output)) as answer:
                 if answer.headers.get("content-type", "").startswith("application/json"):
                     said = b"".join([piece async for piece in answer.data]).decode(errors="replace")
                     raise ComponentError("answered with JSON instead of audio", answered=said)
-                yield answer.data
+                yield with_charge(answer.headers.get(CHARGED), answer.data)
 
 
 @asynccontextmanager

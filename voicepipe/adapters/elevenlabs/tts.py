@@ -20,7 +20,7 @@ from attrs.validators import ge, gt, le, min_len, optional
 from voicepipe.adapters.elevenlabs.errors import code_of, refused
 from voicepipe.adapters.elevenlabs.timestamps import TimedSpeech
 from voicepipe.adapters.shared.api_keys import check_api_key
-from voicepipe.adapters.shared.speech_requests import open_requests
+from voicepipe.adapters.shared.speech_requests import SpeechPart, open_requests, with_charge
 from voicepipe.audio import AudioFormat
 from voicepipe.components.distribution import install_hint
 from voicepipe.components.registry import Adapter
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.components.events import SpeechMark
     from voicepipe.components.protocols import Resources, SpeechStream
 
 FORMATS = {
@@ -60,6 +59,9 @@ WITHOUT_LANGUAGE = {
     "eleven_turbo_v2",
 }
 """Models that can't be told which language to speak; they refuse requests that do."""
+
+CHARGED = "character-cost"
+"""The header that tells what a request costs, in characters (credits, of models that cost less than one for each)."""
 
 CLOSE_S = 1.0
 """How long closing the connections may take, in s."""
@@ -172,7 +174,7 @@ class _ElevenLabs:
     @asynccontextmanager
     async def _request(
         self, output: AudioFormat, language: str | None, text: str, before: str
-    ) -> AsyncIterator[AsyncIterator[bytes | SpeechMark]]:
+    ) -> AsyncIterator[AsyncIterator[SpeechPart]]:
         path = f"/v1/text-to-speech/{quote(self._options.voice, safe='')}/stream"
         query: dict[str, Any] = {"output_format": FORMATS[output]}
         if self._options.optimize_streaming_latency is not None:
@@ -187,12 +189,12 @@ class _ElevenLabs:
                 if not answer.is_success:
                     raise refused(answer.status_code, answer.headers, await answer.aread(), self._key)
                 if self._options.timestamps:
-                    yield _timed(answer, TimedSpeech(text))
+                    yield with_charge(answer.headers.get(CHARGED), _timed(answer, TimedSpeech(text)))
                 elif answer.headers.get("content-type", "").startswith("application/json"):
                     said = (await answer.aread()).decode(errors="replace")
                     raise ComponentError("answered with JSON instead of audio", answered=said)
                 else:
-                    yield answer.aiter_bytes()
+                    yield with_charge(answer.headers.get(CHARGED), answer.aiter_bytes())
 
     def _body(self, language: str | None, text: str, before: str) -> dict[str, Any]:
         options = self._options
@@ -234,7 +236,7 @@ class _ElevenLabs:
             raise ComponentError("the connection broke", answered=str(error)) from error
 
 
-async def _timed(answer: Any, speech: TimedSpeech) -> AsyncIterator[bytes | SpeechMark]:
+async def _timed(answer: Any, speech: TimedSpeech) -> AsyncIterator[SpeechPart]:
     chunks = answer.aiter_bytes()
     try:
         async for data in chunks:

@@ -105,8 +105,8 @@ class ReplyBuilder:
         if not self._says and not calls:
             self._check_silence()
         yield from calls
-        if self.usage is not None:
-            yield Usage(*map(_count, self.usage))
+        if self.usage is not None and (usage := Usage(*map(token_count, self.usage))) != Usage():
+            yield usage
         if not self._says and not calls:
             yield ReplyDone("empty")
         else:
@@ -143,5 +143,8 @@ class ReplyBuilder:
             raise ComponentError("ended without a word", answered=f"finish_reason: {self._reason}")
 
 
-def _count(tokens: object) -> int:
-    return max(0, int(tokens)) if isinstance(tokens, int | float) and isfinite(tokens) else 0
+def token_count(tokens: object) -> int | None:
+    """A number of tokens as a server tells it; None if that is no such number."""
+    if isinstance(tokens, int | float) and not isinstance(tokens, bool) and isfinite(tokens) and tokens >= 0:
+        return int(tokens)
+    return None

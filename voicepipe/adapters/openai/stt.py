@@ -323,6 +323,8 @@ class _OpenAITranscriptStream:
         if text or asked.final_is_due:
             said = Transcript(text, True, found.language, found.confidence, audio_end_ms=end_ms)
             await self._found.send(said)
+        if found.usage is not None:
+            await self._found.send(found.usage)
 
 
 @asynccontextmanager

@@ -8,11 +8,14 @@ each segment (faster-whisper-server, speaches).
 from __future__ import annotations
 
 import re
-from math import exp
+from math import exp, isfinite
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+
+from voicepipe.adapters.openai.reply import token_count
+from voicepipe.components.events import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +50,8 @@ class TranscribedAudio:
     """BCP 47 tag, where it was detected."""
     confidence: float | None = None
     """0 to 1, where it can be told."""
+    usage: Usage | None = None
+    """What the server charges for it, where it tells."""
 
 
 def read_transcription(answer: Mapping[str, Any], no_speech_threshold: float) -> TranscribedAudio:
@@ -67,7 +72,8 @@ def read_transcription(answer: Mapping[str, Any], no_speech_threshold: float) ->
     spoken = [segment for segment in segments if (_number(segment, "no_speech_prob") or 0.0) <= no_speech_threshold]
     if len(spoken) < len(segments):
         text = "".join(str(segment.get("text", "")) for segment in spoken)
-    return TranscribedAudio(text.strip(), _language(answer), _confidence([*spoken, *_list(answer, "logprobs")]))
+    confidence = _confidence([*spoken, *_list(answer, "logprobs")])
+    return TranscribedAudio(text.strip(), _language(answer), confidence, _usage(answer.get("usage")))
 
 
 class StreamedTranscript:
@@ -112,6 +118,19 @@ class StreamedTranscript:
             return self.done
         confidences = [segment.confidence for segment in self._segments if segment.confidence is not None]
         return TranscribedAudio(self.text, self._segments[0].language, fmean(confidences) if confidences else None)
+
+
+def _usage(told: object) -> Usage | None:
+    """`usage` of a transcription: `{type: tokens, input_tokens, ...}` or `{type: duration, seconds}`."""
+    if not isinstance(told, dict):
+        return None
+    seconds = _number(told, "seconds")
+    usage = Usage(
+        token_count(told.get("input_tokens")),
+        token_count(told.get("output_tokens")),
+        audio_s=seconds if seconds is not None and isfinite(seconds) and seconds >= 0 else None,
+    )
+    return None if usage == Usage() else usage
 
 
 def _language(answer: Mapping[str, Any]) -> str | None:

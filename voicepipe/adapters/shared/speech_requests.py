@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import evolve, frozen
 
-from voicepipe.components.events import SpeechAudio, SpeechEvent, SpeechMark
+from voicepipe.components.events import SpeechAudio, SpeechEvent, SpeechMark, Usage
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.wire.http import unwind
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
     from voicepipe.audio import AudioFormat
 
-SpeechRequest = Callable[[str, str], AbstractAsyncContextManager[AsyncIterator[bytes | SpeechMark]]]
+SpeechPart = bytes | SpeechMark | Usage
+"""What comes of an answer."""
+
+SpeechRequest = Callable[[str, str], AbstractAsyncContextManager[AsyncIterator[SpeechPart]]]
 """Takes the text to speak and what the reply said before it; entering it returns when the answer has begun.
 
-What it gives are bytes of audio, cut anywhere, and marks that count from the beginning of this text, segment 0."""
+What it gives are bytes of audio, cut anywhere, marks that count from the beginning of this text, segment 0, and what
+the vendor charges for it."""
 
 AT_ONCE = 2
 """Requests of one stream that are under way together: vendors count them, and one ahead hides their latency."""
@@ -65,7 +69,7 @@ def is_spoken(text: str) -> bool:
 class _RequestAudio:
     """What a request gives, in the order of the requests."""
 
-    heard: trio.MemoryReceiveChannel[bytes | SpeechMark | ComponentError]
+    heard: trio.MemoryReceiveChannel[SpeechPart | ComponentError]
     segment: int
     chars: int
     """Characters of the segment before this request's."""
@@ -119,6 +123,8 @@ class _RequestSpeechStream:
             if isinstance(heard, bytes):
                 self._bytes += len(heard)
                 return SpeechAudio(heard, self._answer.segment)
+            if isinstance(heard, Usage):
+                return heard
             if isinstance(heard, SpeechMark):
                 chars, at_ms = heard.chars + self._answer.chars, heard.at_ms + round(self._ms_before)
                 return evolve(heard, segment=self._answer.segment, chars=chars, at_ms=at_ms)
@@ -142,9 +148,7 @@ class _RequestSpeechStream:
                             await self._places.acquire()
                             if self._failure is not None:
                                 return
-                            heard_in, heard = trio.open_memory_channel[bytes | SpeechMark | ComponentError](
-                                PIECES_AHEAD
-                            )
+                            heard_in, heard = trio.open_memory_channel[SpeechPart | ComponentError](PIECES_AHEAD)
                             await self._answers_in.send(_RequestAudio(heard, segment, chars))
                             begun = trio.Event()
                             nursery.start_soon(self._ask, piece, before, heard_in, begun)
@@ -157,7 +161,7 @@ class _RequestSpeechStream:
         self,
         text: str,
         before: str,
-        heard: trio.MemorySendChannel[bytes | SpeechMark | ComponentError],
+        heard: trio.MemorySendChannel[SpeechPart | ComponentError],
         begun: trio.Event,
     ) -> None:
         with heard:
@@ -175,13 +179,13 @@ class _RequestSpeechStream:
 
     async def _relay(
         self,
-        answer: AsyncIterator[bytes | SpeechMark],
-        heard: trio.MemorySendChannel[bytes | SpeechMark | ComponentError],
+        answer: AsyncIterator[SpeechPart],
+        heard: trio.MemorySendChannel[SpeechPart | ComponentError],
     ) -> None:
         rest, spoken = b"", False
         try:
             async for found in answer:
-                if isinstance(found, SpeechMark):
+                if not isinstance(found, bytes):
                     await heard.send(found)
                     continue
                 audio = rest + found
@@ -194,6 +198,24 @@ class _RequestSpeechStream:
             await unwind(answer)
         if not spoken:
             raise ComponentError("answered a text without any audio")
+
+
+async def with_charge(characters: str | None, answer: AsyncIterator[SpeechPart]) -> AsyncIterator[SpeechPart]:
+    """An answer, and after its first part what its headers say is charged for it.
+
+    Args:
+        characters: the header that tells characters; None: there is none.
+        answer: the audio and marks.
+
+    """
+    try:
+        async for part in answer:
+            yield part
+            if characters is not None and characters.strip().isdecimal():
+                yield Usage(characters=int(characters))
+            characters = None
+    finally:
+        await unwind(answer)
 
 
 @asynccontextmanager

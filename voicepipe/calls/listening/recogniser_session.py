@@ -10,6 +10,7 @@ import trio
 from voicepipe.audio import open_converter
 from voicepipe.calls.failover import BudgetExceeded
 from voicepipe.components.boundary import error_from_use, refuse
+from voicepipe.components.events import Usage
 from voicepipe.components.validation import fault_of_input
 from voicepipe.errors import ComponentError
 from voicepipe.nurseries import forget_cancellation
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
     from voicepipe.calls.failover import Attempts
     from voicepipe.calls.listening.caller_audio import CallerAudio
+    from voicepipe.calls.usage import StreamUsage
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.components.protocols import TranscriptStream
     from voicepipe.components.requests import Listen
@@ -104,6 +106,7 @@ class RecogniserSession:
         wanted = stt.component.input_for(self._audio.format)
         refuse(fault_of_input(wanted), stt.ref)
         self._audio.set_chunk_ms(wanted.chunk_ms)
+        usage = self._attempts.begin_stream()
         with self._scope:
             late = f"was not open within {self._budgets.connect_ms} ms"
             self._verdict = BudgetExceeded.of(stt.ref, late, "budgets.stt.connect_ms")
@@ -114,10 +117,13 @@ class RecogniserSession:
                     trio.open_nursery() as nursery,
                 ):
                     self._scope.deadline, self._verdict, self._is_open = inf, None, True
-                    nursery.start_soon(self._feed, stream, wanted.format)
+                    nursery.start_soon(self._feed, stream, wanted.format, usage)
                     on_open()
                     while (event := await stream.receive()) is not None:
-                        self._on_event(event)
+                        if isinstance(event, Usage):
+                            usage.report(event)
+                        else:
+                            self._on_event(event)
                         await trio.lowlevel.checkpoint_if_cancelled()  # `on_event` may have stopped the session
                     raise ComponentError("ended while the call was on", component=stt.ref.name, role=stt.ref.role)
             except BaseExceptionGroup as group:
@@ -133,7 +139,7 @@ class RecogniserSession:
         finally:
             del verdict
 
-    async def _feed(self, stream: TranscriptStream, wanted: AudioFormat) -> None:
+    async def _feed(self, stream: TranscriptStream, wanted: AudioFormat, usage: StreamUsage) -> None:
         """Sends audio as it is due, and requests in between."""
         audio = self._audio
         converter = open_converter(audio.format, wanted, live=True)
@@ -141,7 +147,9 @@ class RecogniserSession:
             while True:
                 if audio.is_chunk_due or (self._finalise and not audio.is_all_taken):
                     chunk = audio.take_chunk()
-                    await stream.send(chunk if converter is None else converter.convert(chunk))
+                    sent = chunk if converter is None else converter.convert(chunk)
+                    usage.count_audio(wanted.ms_in(len(sent)))
+                    await stream.send(sent)
                 elif self._finalise:
                     self._finalise = False
                     await stream.end_utterance()

@@ -14,7 +14,7 @@ from voicepipe.calls.failover import BudgetExceeded, FailoverList
 from voicepipe.calls.history import chars_of, latest, shorter
 from voicepipe.calls.replies.continuing import Continuation
 from voicepipe.calls.replies.reply_text import Segment
-from voicepipe.components.events import ReplyDone, TextDelta
+from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.requests import Silence, ToolCall, ToolResults
 from voicepipe.config.call_settings import LanguageModelBudgets
 from voicepipe.errors import ComponentError, without_frames
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.failover import Attempts
     from voicepipe.calls.replies.reply_text import ReplyText
+    from voicepipe.calls.usage import StreamUsage
+    from voicepipe.components.protocols import ReplyStream
     from voicepipe.components.requests import ReplyRequest
     from voicepipe.text.spoken.wording import Wording
 
@@ -133,7 +135,7 @@ class _Composition:
         for shortenings in count():
             try:
                 state = self._composer.states.get(key)
-                says = await self._ask(model, evolve(request, state=state, said=self._text.text))
+                says = await self._ask(attempts, evolve(request, state=state, said=self._text.text))
             except ComponentError as error:
                 less = shorter(request, shortenings) if error.too_long else None
                 if less is None:
@@ -146,7 +148,7 @@ class _Composition:
                 return says
         raise AssertionError  # `count` never ends
 
-    async def _ask(self, model: OpenedLanguageModel, request: ReplyRequest) -> bool:
+    async def _ask(self, attempts: Attempts[OpenedLanguageModel], request: ReplyRequest) -> bool:
         """Writes one model's reply, or what is missing of the reply after `request.said`.
 
         Returns:
@@ -156,6 +158,7 @@ class _Composition:
             ComponentError: the model failed, took too long, or said nothing although words were due.
 
         """
+        model, usage = attempts.current, attempts.begin_stream()
         text, budgets, speech = self._text, self._composer.budgets, self._composer.speech
         # What goes on after something that was said is not the first segment any more, which may be a mere clause.
         first_chars = 0 if request.said else speech.first_segment_chars
@@ -167,9 +170,7 @@ class _Composition:
         with trio.CancelScope(deadline=trio.current_time() + budgets.first_token_ms / 1000) as scope:
             async with model.component.respond(request) as stream:
                 while done is None:
-                    event = await stream.receive()
-                    if event is None:
-                        raise _failure(model, "ended before its reply did")
+                    event = await _next(stream, model, usage)
                     if isinstance(event, TextDelta):
                         words = words or bool(event.text.strip())
                         self._write(segmenter.feed(continuation.feed(event.text)))
@@ -220,6 +221,17 @@ def _owes_words(request: ReplyRequest) -> bool:
             return not any(message.text for message in called)
         case _:
             return True
+
+
+async def _next(
+    stream: ReplyStream, model: OpenedLanguageModel, usage: StreamUsage
+) -> TextDelta | ToolCall | ReplyDone:
+    """The next event that the reply consists of; what the provider has counted is added to the usage."""
+    while isinstance(event := await stream.receive(), Usage):
+        usage.report(event)
+    if event is None:
+        raise _failure(model, "ended before its reply did")
+    return event
 
 
 def _failure(model: OpenedLanguageModel, message: str) -> ComponentError:

@@ -60,7 +60,7 @@ from voicepipe.calls.replies.composing import Composer
 from voicepipe.calls.replies.heard import SpokenSegment, split_spoken
 from voicepipe.calls.replies.playout import Playout
 from voicepipe.components.boundary import error_from_use, refuse
-from voicepipe.components.events import SpeechAudio
+from voicepipe.components.events import SpeechAudio, Usage
 from voicepipe.components.validation import fault_of_output
 from voicepipe.config.call_settings import TextToSpeechBudgets
 from voicepipe.errors import ComponentError
@@ -174,6 +174,7 @@ class _Voice:
         self._text, self._sound, self._attempts, self._first = text, sound, attempts, first
         self._voice = attempts.current
         self._budgets, self._playout, self._audio = speaker.budgets, speaker.playout, speaker.playout.audio
+        self._language = speaker.composer.speech.language
         self._converter: Converter | None = None
         self._scope = trio.CancelScope()  # its deadline is when the next audio is due
         self._late = "", ""  # what has happened if the deadline passes, and the key of the budget
@@ -206,10 +207,11 @@ class _Voice:
         output = component.output_for(self._audio)
         refuse(fault_of_output(output), self._voice.ref)
         self._converter = open_converter(output, self._audio, live=False)
+        self._usage, self._output = self._attempts.begin_stream(), output
         with self._scope:
             self._wait("was not open", "connect_ms")
             try:
-                async with component.open_stream(output, None) as speech, trio.open_nursery() as nursery:
+                async with component.open_stream(output, self._language) as speech, trio.open_nursery() as nursery:
                     self._scope.deadline = inf
                     nursery.start_soon(self._send, speech)
                     await self._receive(speech)
@@ -259,7 +261,9 @@ class _Voice:
                         self._due = index
                     if self._scope.deadline == inf:
                         self._set_deadline()
-                    await speech.send(sound.segments[index].spoken, index - self._first)
+                    spoken = sound.segments[index].spoken
+                    self._usage.count_text(spoken)
+                    await speech.send(spoken, index - self._first)
                 elif text.complete:
                     break
                 else:
@@ -280,6 +284,9 @@ class _Voice:
         """Moves speech into playout, and notes which text lies where in it."""
         sound, who = self._sound, self._voice.ref
         while (event := await speech.receive()) is not None:
+            if isinstance(event, Usage):
+                self._usage.report(event)
+                continue
             if not 0 <= event.segment < self._sent - self._first:
                 refuse(f"spoke segment {event.segment}, which it was not given", who)
             segment = sound.segments[event.segment + self._first]
@@ -299,6 +306,7 @@ class _Voice:
 
     async def _play(self, event: SpeechAudio, segment: SpokenSegment) -> None:
         playout, sound = self._playout, self._sound
+        self._usage.count_audio(self._output.ms_in(len(event.audio)))
         if segment.start_ms is None:
             if sound.first_audio_at is None:
                 sound.first_audio_at = trio.current_time()

@@ -16,6 +16,7 @@ from voicepipe.components.requests import (
 )
 from voicepipe.testing.conformance.asking import ASKED, TOOL_REQUEST, Asking, answer, pressed
 from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.usage import judge_usage
 from voicepipe.testing.conformance.verdicts import Failed
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ async def events_are_well_formed(subject: Subject[Asking]) -> None:
     """Events are those of `ReplyEvent`, their values make sense, and tools are called that were offered.
 
     Ids of tool calls are unique, since results are given back by them; arguments are a mapping, parsed already. A call
-    that comes twice is run twice. What a reply cost is said once at most.
+    that comes twice is run twice. What a reply cost is said once at most, and what the provider does not tell is None.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -55,8 +56,8 @@ def _judge(request: ReplyRequest, events: list[Any]) -> None:
         match event:
             case TextDelta(text=str()) | ReplyDone(reason="complete" | "truncated" | "empty"):
                 pass
-            case Usage(input_tokens=int(read), output_tokens=int(written)) if read >= 0 and written >= 0:
-                pass
+            case Usage():
+                judge_usage(event)
             case ToolCall(id=str(number), name=name, arguments=arguments):
                 if not number or number in ids:
                     raise Failed(f"two tool calls of a reply have the id {number!r}, or it is empty")

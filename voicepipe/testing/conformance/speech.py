@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.components.events import SpeechAudio, SpeechMark
+from voicepipe.components.events import SpeechAudio, SpeechMark, Usage
 from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.usage import judge_charge, judge_usage
 from voicepipe.testing.conformance.verdicts import Failed
 from voicepipe.testing.conformance.waiting import ended_after
 
@@ -46,6 +47,7 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
     """Events are those of `SpeechEvent`: audio in whole samples, marks within their text and in order.
 
     Half a sample turns all that follows into noise. After a barge-in the marks decide which words the caller heard.
+    Each `Usage` is what the provider has counted since the one before, and what it does not tell is None.
     """
     use = subject.use
     output, got = await subject.undisturbed()
@@ -64,8 +66,13 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
                 if at_ms > length[segment] + 1:
                     raise Failed(f"{mark!r} is after the segment's end at {length[segment]:.0f} ms")
                 marks[segment] = mark
+            case Usage() as usage:
+                judge_usage(usage)
             case _:
                 raise Failed(f"receive() gave {one.event!r}")
+    texts = use.texts()
+    spoken_s, characters = sum(length.values()) / 1000, sum(map(len, texts))
+    judge_charge((one.event for one in got), audio_s=spoken_s, requests=len(texts), characters=characters)
 
 
 async def segments_come_in_order(subject: Subject[Speaking]) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.components.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Word
+from voicepipe.components.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed, Usage, Word
 from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.testing.conformance.hearing import silence, words_of
 from voicepipe.testing.conformance.kit import checks
+from voicepipe.testing.conformance.usage import judge_charge, judge_usage
 from voicepipe.testing.conformance.verdicts import Failed, Skipped
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ async def events_are_well_formed(subject: Subject[Hearing]) -> None:
 
     Text is empty only in a final; confidences lie between 0 and 1; words are in order and end after they begin;
     `TurnResumed` comes only after an eager `EndOfTurn`, and the end of a turn is told once. A partial transcript is all
-    that was said since the last final, not only what is new. Turn-taking decides by these.
+    that was said since the last final, not only what is new. Turn-taking decides by these. Each `Usage` is what the
+    provider has counted since the one before, and what it does not tell is None.
     """
-    _, got = await subject.undisturbed()
+    audio, got = await subject.undisturbed()
     eager = ended = False
     partials: list[str] = []
     for one in got[:-1]:
@@ -69,8 +71,12 @@ async def events_are_well_formed(subject: Subject[Hearing]) -> None:
                 eager = False
             case SpeechStarted(audio_ms=int(at)) if at >= 0:
                 ended = False
+            case Usage() as usage:
+                judge_usage(usage)
             case _:
                 raise Failed(f"receive() gave {one.event!r}")
+    finals = sum(isinstance(one.event, Transcript) and one.event.final for one in got)
+    judge_charge((one.event for one in got), audio_s=audio.ms_in(got[-1].sent) / 1000, requests=finals)
 
 
 def _judge_transcript(heard: Transcript) -> None:
