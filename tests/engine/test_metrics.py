@@ -63,7 +63,7 @@ def scraped(metrics, name):
     families = text_string_to_metric_families(metrics.exposition().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
     assert all(sample.labels["set"] == "main" for sample in samples)
-    order = ("pipeline", "role", "component", "outcome", "rung", "step", "le", "version")
+    order = ("pipeline", "role", "component", "outcome", "rung", "step", "le", "version", "kind")
     return {tuple(one.labels[key] for key in order if key in one.labels): one.value for one in samples}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from voicepipe.adapters.openai.reply import token_count
+from voicepipe.adapters.openai.reply_builder import token_count
 from voicepipe.components.events import Usage
 
 if TYPE_CHECKING:
