@@ -302,7 +302,6 @@ def test_nothing_is_asyncio():
 TWICE = {
     "EndOfTurn": "a recogniser says it; turn-taking is fed it with the position in the call's audio",
     "TurnResumed": "a recogniser says it; turn-taking is fed it without the recogniser's own fields",
-    "Speaker": "the public one of the test kit, and the part of a call that speaks",
 }
 """Names of classes that two modules have, and why both are right."""
 

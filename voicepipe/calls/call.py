@@ -29,7 +29,7 @@ from voicepipe.calls.recording import RecordedTransport, recording_path
 from voicepipe.calls.replies.composing import Composer
 from voicepipe.calls.replies.playout import Playout
 from voicepipe.calls.replies.replies import Replies
-from voicepipe.calls.replies.speaking import Speaker
+from voicepipe.calls.replies.speaking import ReplySpeaker
 from voicepipe.calls.tasks import CallTasks
 from voicepipe.calls.tools.running import ToolRuns
 from voicepipe.calls.tools.toolbox import Toolbox
@@ -113,7 +113,7 @@ class Call:
         self._ttss = FailoverList("tts", pipeline.role("tts"), retries, *reports)
         known, budgets = (conversation.states, conversation.fits), settings.budgets
         composer = Composer(self._llms, *known, budgets.llm, settings.speech)
-        speaker = Speaker(composer, self._ttss, budgets.tts, playout)
+        speaker = ReplySpeaker(composer, self._ttss, budgets.tts, playout)
         self._replies = Replies(
             speaker=speaker,
             conversation=conversation,

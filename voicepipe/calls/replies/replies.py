@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.listening.listening import Listening
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.replies.playout import Playout
-    from voicepipe.calls.replies.speaking import Speaker
+    from voicepipe.calls.replies.speaking import ReplySpeaker
     from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.tools.running import ToolRuns
     from voicepipe.calls.turns.events import CallerInput, Event
@@ -53,7 +53,7 @@ class Replies:
     def __init__(
         self,
         *,
-        speaker: Speaker,
+        speaker: ReplySpeaker,
         conversation: Conversation,
         playout: Playout,
         listening: Listening,

@@ -81,7 +81,7 @@ speech."""
 
 
 @frozen
-class Speaker:
+class ReplySpeaker:
     """Turns the replies of a call into speech."""
 
     composer: Composer
@@ -169,7 +169,12 @@ class _Voice:
     """One voice's share of a reply: the segments from `first` on, until it has spoken all of them or has failed."""
 
     def __init__(
-        self, speaker: Speaker, text: ReplyText, sound: ReplySound, attempts: Attempts[OpenedTextToSpeech], first: int
+        self,
+        speaker: ReplySpeaker,
+        text: ReplyText,
+        sound: ReplySound,
+        attempts: Attempts[OpenedTextToSpeech],
+        first: int,
     ) -> None:
         self._text, self._sound, self._attempts, self._first = text, sound, attempts, first
         self._voice = attempts.current

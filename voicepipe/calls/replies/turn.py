@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | `caller` | what is replied to, and when it was said | `Replies`, as a whole, also when a reply is adopted |
 | `text` | what the reply says | `Composer`, from the model's stream |
-| `sound` | which of that text lies where in the audio | `Speaker`, from the synthesiser's stream |
+| `sound` | which of that text lies where in the audio | `ReplySpeaker`, from the synthesiser's stream |
 | `fate` | whether it is wanted, audible, committed | `Replies`, from what turn-taking decides |
 
 A turn has no state of its own beyond these. Whether it is the present one is known to `Replies` alone.
