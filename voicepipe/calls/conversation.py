@@ -83,7 +83,6 @@ class Conversation:
             messages=latest(self._messages, trigger, max_chars=history.max_chars, max_turns=history.max_turns),
             prompt=self._prompt,
             tools=() if self.tools_exhausted else self.tools,
-            language=trigger.language if isinstance(trigger, Utterance) else None,
         )
 
     def keep_state(self, model: str, state: Any) -> None:

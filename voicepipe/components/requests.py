@@ -153,8 +153,6 @@ class ReplyRequest:
     """The pipeline's instructions to the model."""
     tools: tuple[Tool, ...] = ()
     """What it may call."""
-    language: str | None = None
-    """The caller's, where known."""
     state: Any = None
     """What the last winning reply of this call left in `ReplyDone.state`; None at first."""
     said: str = ""

@@ -32,7 +32,7 @@ class CallSink(Protocol):
         """The caller pressed a key: one of `0123456789*#ABCD`."""
 
     def heard(self, mark: int) -> None:
-        """Everything written before that mark has been played."""
+        """Everything written before that mark has been played; for transports that buffer, see `Transport.pacing`."""
 
     def hung_up(self, reason: str) -> None:
         """The caller is gone; nothing is delivered after this. `reason` is for logs."""
@@ -55,7 +55,11 @@ class Transport(Protocol):
 
     @property
     def pacing(self) -> Literal["ours", "theirs"]:
-        """Who spreads speech over time: `ours` wants a frame every 20 ms, `theirs` buffers whatever it gets."""
+        """Who spreads speech over time: `ours` wants a frame every 20 ms, `theirs` buffers whatever it gets.
+
+        Calls write a frame every 20 ms to both, so far: the transports that buffer are planned, and with them `clear`,
+        `mark` and `CallSink.heard`, by which a call will know what of the buffered speech was heard.
+        """
 
     @property
     def can(self) -> frozenset[Capability]:
@@ -78,7 +82,7 @@ class Transport(Protocol):
         """Returns when `write` is worth trying again."""
 
     def clear(self) -> None:
-        """Drops what the other side has buffered; only with `clear` in `can`."""
+        """Drops what the other side has buffered; only with `clear` in `can`, see `pacing`."""
 
     def mark(self, mark: int) -> None:
         """Asks for `sink.heard(mark)` when what was written so far was played; only with `mark` in `can`."""

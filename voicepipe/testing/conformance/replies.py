@@ -28,7 +28,7 @@ TRIGGERS = (
     Asking().returned("from nine to five"),
     pressed("1"),
     ReplyRequest(Silence(1), (ASKED, Message("agent", "From nine to five."))),
-    ReplyRequest(Utterance("hello", language="en"), (Message("caller", "hello"),), language="en", said="Good mor"),
+    ReplyRequest(Utterance("hello", language="en"), (Message("caller", "hello"),), said="Good mor"),
 )
 """One request for everything that makes a call ask its model."""
 
