@@ -100,13 +100,13 @@ async def test_whatever_who_looks_on_raises(tmp_path, caplog):
     assert all("clumsy" in record.getMessage() and record.exc_info for record in caplog.records)
 
 
-@pytest.mark.parametrize("step", ["_read_files", "_unchanged", "_prepare", "plan_change"])
+@pytest.mark.parametrize("step", ["_read_files", "_unchanged", "_replace", "plan_change", "check_losses"])
 async def test_whatever_a_defect_raises(tmp_path, monkeypatch, caplog, step):
     recorded = RecordedSet(tmp_path)
     async with recorded.serve() as pipelines:
         recorded.write(default=pipeline(stt="b"))
         with monkeypatch.context() as broken:
-            broken.setattr(pipeline_set if step == "plan_change" else pipelines, step, lambda *_, **__: 1 / 0)
+            broken.setattr(pipelines if step.startswith("_") else pipeline_set, step, lambda *_, **__: 1 / 0)
             rejected = await pipelines.reload()
         assert (rejected.reason, pipelines.current.version) == ("defect", 1)
         assert "ZeroDivisionError" in rejected.problems[0].message
