@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from reference_engine.control.operations import OPERATIONS
 from reference_engine.settings.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from reference_engine.settings.settings import CurrentSettings
 
-OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open_to_all)
 """What probes and scrapers read, for whom a token is one thing more to leak; no caller's number is in it."""
 
 PROBES = frozenset({"/healthz", "/readyz"})

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from reference_engine.calls.answering import Answering
 from reference_engine.control.answers import JSONAnswer
 from reference_engine.control.openapi import OPENAPI
+from reference_engine.control.operations import OPERATIONS
 from reference_engine.control.parameters import flag, only, version_that_must_serve, version_to_go_back_to
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.reloads.outcomes import Reloaded
@@ -34,20 +35,6 @@ if TYPE_CHECKING:
 
 TRIGGER = "control"
 """What logs and the history name as the cause of a change that was asked for here."""
-
-ROUTES = (
-    ("POST", "/-/reload", "reload"),
-    ("POST", "/sets/{set}/rollback", "roll_back"),
-    ("GET", "/sets", "show_sets"),
-    ("GET", "/sets/{set}/versions/{version}", "show_version"),
-    ("GET", "/calls", "show_calls"),
-    ("GET", "/calls/{call}", "show_call"),
-    ("GET", "/healthz", "healthz"),
-    ("GET", "/readyz", "readyz"),
-    ("GET", "/metrics", "show_metrics"),
-    ("GET", "/openapi.json", "show_openapi"),
-)
-"""Methods, paths, and which method of `Control` answers; `openapi` describes each."""
 
 _REFUSALS = (HTTPException, VersionChangedError, UnknownVersion, PipelineSetClosed)
 """What is answered with `{"error": ...}`."""
@@ -76,7 +63,10 @@ class Control:
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        routes = [Route(path, getattr(self, name), methods=[method]) for method, path, name in ROUTES]
+        routes = [
+            Route(operation.path, getattr(self, operation.answered_by), methods=[operation.method])
+            for operation in OPERATIONS
+        ]
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(_REFUSALS, _refused))
 
     async def reload(self, request: Request) -> Response:
@@ -110,15 +100,14 @@ class Control:
     async def show_sets(self, _request: Request) -> Response:
         """Where each set stands, and how the engine's file fared last."""
         last, path = self.reloading.last_attempt, self.current.settings.path
-        engine = {"file": str(path), "last_attempt": bodies.engine_outcome_body(last) if last else None}
         sets = [
-            bodies.set_body(one.pipelines)
-            if one.pipelines is not None
-            else bodies.unopened_set_body(one.name, one.path)
-            for one in self.sets
+            bodies.served_set(served.pipelines)
+            if served.pipelines is not None
+            else bodies.unopened_set(served.name, served.path)
+            for served in self.sets
         ]
-        removed = [bodies.set_body(pipelines, "removed") for pipelines in self.sets.leaving]
-        return JSONAnswer({"sets": sets, "removed": removed, "engine": engine if path is not None else None})
+        removed = [bodies.served_set(pipelines, "removed") for pipelines in self.sets.leaving]
+        return JSONAnswer(bodies.sets_body(sets, removed, path, last))
 
     async def show_version(self, request: Request) -> Response:
         """One version of a set: what it was built from and what it changed."""
@@ -131,7 +120,7 @@ class Control:
 
     async def show_calls(self, _request: Request) -> Response:
         """What every call is doing."""
-        return JSONAnswer({"calls": [bodies.session_body(session) for session in self.sessions]})
+        return JSONAnswer(bodies.calls_body(self.sessions))
 
     async def show_call(self, request: Request) -> Response:
         """How one call stands, or what became of it; `field` asks for one word of that, for a dialplan."""

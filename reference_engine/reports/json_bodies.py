@@ -1,88 +1,84 @@
-"""What the engine says in JSON: the same shapes in HTTP bodies and in log records."""
+"""The engine's results in JSON, made of the objects that know them: for HTTP bodies and for log records."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import asdict
+from attrs import asdict, evolve, fields
 
 from reference_engine.reports.ended_calls import EndedCall
+from reference_engine.reports.json_shapes import (
+    LEFT_OUT,
+    AppliedBody,
+    CallBody,
+    CallsBody,
+    ComponentBody,
+    ComponentErrorBody,
+    EngineFileBody,
+    EngineOutcomeBody,
+    EnginePlanBody,
+    PlanBody,
+    ProblemBody,
+    RejectedBody,
+    SessionBody,
+    SetBody,
+    SetOutcomeBody,
+    SetsBody,
+    SetsReloadedBody,
+    UnchangedBody,
+    VersionBody,
+    VersionDetailBody,
+    as_data,
+)
 from voicepipe import Applied, Rejected, Unchanged, effective_config, problems_as_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from reference_engine.reloads.outcomes import EngineOutcome, Reloaded
     from reference_engine.reports.sessions import Session
-    from voicepipe import ComponentHealth, PipelineSet, Plan, ReloadOutcome, VersionRecord
-
-
-def plan_body(plan: Plan) -> dict[str, Any]:
-    """What a reload changed: components opened, kept, closed; pipelines added, changed, removed; what is degraded."""
-    return {**asdict(plan, recurse=False), "degraded": problems_as_data(plan.degraded)}
+    from reference_engine.settings.changes import EnginePlan
+    from voicepipe import ComponentHealth, PipelineSet, Plan, Problem, ReloadOutcome, VersionRecord
 
 
 def outcome_body(outcome: ReloadOutcome) -> dict[str, Any]:
     """What a reload came to: `outcome` says which of the three, the other keys are those of its kind."""
-    said = {
-        "set": outcome.set,
-        "trigger": outcome.trigger,
-        "at": outcome.at.isoformat(),
-        "seconds": round(outcome.seconds, 3),
-    }
-    match outcome:
-        case Applied():
-            serves = {"version": outcome.version, "digest": outcome.digest, **_rolled_back(outcome)}
-            return {
-                **said,
-                "outcome": "applied",
-                **serves,
-                "plan": plan_body(outcome.plan),
-                "summary": str(outcome.plan),
-            }
-        case Unchanged():
-            serves = {"version": outcome.version, "digest": outcome.digest, **_rolled_back(outcome)}
-            return {**said, "outcome": "unchanged", **serves, "degraded": problems_as_data(outcome.degraded)}
-        case Rejected():
-            errors = problems_as_data(outcome.problems)
-            serving = {"serving_version": outcome.version, "digest": outcome.digest, **_rolled_back(outcome)}
-            return {**said, "outcome": "rejected", "reason": outcome.reason, **serving, "errors": errors}
-
-
-def _rolled_back(outcome: Applied | Unchanged | Rejected) -> dict[str, int]:
-    return {"rolled_back_to": outcome.rolled_back_to} if outcome.rolled_back_to is not None else {}
+    return as_data(_outcome(outcome))
 
 
 def engine_outcome_body(outcome: EngineOutcome) -> dict[str, Any]:
     """What reading the engine's file again came to."""
-    said = {
-        "outcome": outcome.outcome,
-        "trigger": outcome.trigger,
-        "at": outcome.at.isoformat(),
-        "seconds": round(outcome.seconds, 3),
-    }
-    if outcome.outcome == "rejected":
-        return {**said, "errors": problems_as_data(outcome.problems)}
-    if outcome.outcome == "unchanged":
-        return said
-    plan = asdict(outcome.plan, recurse=False, filter=lambda field, _: field.name != "restart")
-    return {**said, "plan": {name: list(names) for name, names in plan.items()}, "summary": str(outcome.plan)}
+    return as_data(_engine_outcome(outcome))
 
 
 def reloaded_body(reloaded: Reloaded, sets: Mapping[str, PipelineSet]) -> dict[str, Any]:
     """What a reload came to: of a single set its own outcome, else `sets`; `errors` has whatever is wrong anywhere."""
-    outcomes = [outcome_body(outcome) for outcome in reloaded.sets]
-    body: dict[str, Any] = outcomes[0] if len(outcomes) == 1 else {"sets": outcomes}
-    if reloaded.engine is not None:
-        body["engine"] = engine_outcome_body(reloaded.engine)
-    if reloaded.rejected:
-        engine = reloaded.engine.problems if reloaded.engine else ()
-        problems = [problem for one in reloaded.sets if isinstance(one, Rejected) for problem in one.problems]
-        body["errors"] = problems_as_data([*engine, *problems])
-        if "set" in body:
-            body.setdefault("serving_version", serving_version(sets.get(body["set"])))
-    return body
+    engine = _engine_outcome(reloaded.engine) if reloaded.engine is not None else LEFT_OUT
+    problems = [
+        *(reloaded.engine.problems if reloaded.engine is not None else ()),
+        *(problem for outcome in reloaded.sets if isinstance(outcome, Rejected) for problem in outcome.problems),
+    ]
+    errors = _problems(problems) if reloaded.rejected else LEFT_OUT
+    if len(reloaded.sets) != 1:
+        outcomes = tuple(_outcome(outcome) for outcome in reloaded.sets)
+        return as_data(SetsReloadedBody(sets=outcomes, engine=engine, errors=errors))
+    match _outcome(reloaded.sets[0]):
+        case RejectedBody() as body:
+            return as_data(evolve(body, engine=engine, errors=_problems(problems)))
+        case AppliedBody() | UnchangedBody() as body:
+            version = serving_version(sets.get(body.set)) if reloaded.rejected else LEFT_OUT
+            return as_data(evolve(body, engine=engine, errors=errors, serving_version=version))
+
+
+def sets_body(
+    sets: Iterable[SetBody], removed: Iterable[SetBody], path: Path | None, last: EngineOutcome | None
+) -> dict[str, Any]:
+    """Where each set stands, and how the engine's file at `path` fared last; None: there is no such file."""
+    engine = None
+    if path is not None:
+        engine = EngineFileBody(file=str(path), last_attempt=_engine_outcome(last) if last is not None else None)
+    return as_data(SetsBody(sets=tuple(sets), removed=tuple(removed), engine=engine))
 
 
 def serving_version(pipelines: PipelineSet | None) -> int | None:
@@ -95,94 +91,157 @@ def serves_last_known_good(pipelines: PipelineSet) -> bool:
     return pipelines.last_known_good and isinstance(pipelines.last_attempt, Rejected)
 
 
-_NOTHING_SERVES: Mapping[str, Any] = {
-    "version": None,
-    "digest": None,
-    "active_pipeline": None,
-    "pipelines": [],
-    "degraded": [],
-    "components": [],
-    "versions": [],
-    "last_known_good": False,
-}
-
-
 def set_body(pipelines: PipelineSet, state: Literal["serving", "removed"] = "serving") -> dict[str, Any]:
     """Where a set stands: what serves, which versions calls still hold, and how the last reload went."""
-    last = outcome_body(pipelines.last_attempt) if pipelines.last_attempt else None
+    return as_data(served_set(pipelines, state))
+
+
+def served_set(pipelines: PipelineSet, state: Literal["serving", "removed"] = "serving") -> SetBody:
+    """As `set_body`, to be part of a larger body."""
+    last = pipelines.last_attempt
+    last_attempt = _outcome(last) if last is not None else None
     if pipelines.version is None:
-        return unopened_set_body(pipelines.name, pipelines.path) | {
-            "state": "rejected" if isinstance(pipelines.last_attempt, Rejected) else "opening",
-            "last_attempt": last,
-        }
+        return evolve(
+            unopened_set(pipelines.name, pipelines.path),
+            state="rejected" if isinstance(last, Rejected) else "opening",
+            last_attempt=last_attempt,
+        )
     current = pipelines.current
-    return {
-        "set": pipelines.name,
-        "state": state,
-        "file": str(pipelines.path),
-        "version": current.version,
-        "digest": current.digest,
-        "active_pipeline": current.config.active_pipeline,
-        "pipelines": list(current.pipelines),
-        "degraded": problems_as_data(pipelines.degraded),
-        "components": [component_body(health) for health in current.components],
-        "versions": [version_body(record) for record in pipelines.history],
-        "last_known_good": serves_last_known_good(pipelines),
-        "last_attempt": last,
-    }
+    return SetBody(
+        set=pipelines.name,
+        state=state,
+        file=str(pipelines.path),
+        version=current.version,
+        digest=current.digest,
+        active_pipeline=current.config.active_pipeline,
+        pipelines=tuple(current.pipelines),
+        degraded=_problems(pipelines.degraded),
+        components=tuple(_component(health) for health in current.components),
+        versions=tuple(VersionBody(**_version(record)) for record in pipelines.history),
+        last_known_good=serves_last_known_good(pipelines),
+        last_attempt=last_attempt,
+    )
 
 
-def unopened_set_body(name: str, path: Path) -> dict[str, Any]:
-    """The body of a set that has no version and whose file has not been read yet."""
-    return {"set": name, "state": "opening", "file": str(path), **_NOTHING_SERVES, "last_attempt": None}
-
-
-def component_body(health: ComponentHealth) -> dict[str, Any]:
-    """How a component of a set does, for all calls of the process."""
-    error = health.error
-    return {
-        "role": health.role,
-        "name": health.name,
-        "adapter": health.adapter,
-        "model": health.model,
-        "state": health.state,
-        "was_open": health.was_open,
-        "retry_s": round(health.retry_s, 3),
-        "error": {"message": error.message, "answered": error.answered, "hint": error.hint} if error else None,
-        "successes": health.successes,
-        "failures": health.failures,
-        "excused": health.excused,
-    }
-
-
-def version_body(record: VersionRecord) -> dict[str, Any]:
-    """One version of a set, in a list of them."""
-    return {
-        "version": record.version,
-        "state": record.state,
-        "calls": record.calls,
-        "digest": record.digest,
-        "active_pipeline": record.active_pipeline,
-        "applied_at": record.applied_at.isoformat(),
-        "trigger": record.trigger,
-    }
+def unopened_set(name: str, path: Path) -> SetBody:
+    """Where a set stands that has no version, and whose file has not been read yet."""
+    return SetBody(
+        set=name,
+        state="opening",
+        file=str(path),
+        version=None,
+        digest=None,
+        active_pipeline=None,
+        pipelines=(),
+        degraded=(),
+        components=(),
+        versions=(),
+        last_known_good=False,
+        last_attempt=None,
+    )
 
 
 def version_detail_body(pipelines: PipelineSet, record: VersionRecord) -> dict[str, Any]:
     """One version by itself: what it changed, and what it was built from, without any secret."""
     config = effective_config(pipelines.config_of(record.version))
-    return {"set": pipelines.name, **version_body(record), "plan": plan_body(record.plan), "config": config}
+    return as_data(VersionDetailBody(set=pipelines.name, **_version(record), plan=_plan(record.plan), config=config))
 
 
 def call_body(call: Session | EndedCall) -> dict[str, Any]:
     """How a call stands that somebody asks for, or what became of it."""
-    said = {"call_id": call.call_id, "transport_id": call.transport_id, "set": call.set}
+    names = {"call_id": call.call_id, "transport_id": call.transport_id, "set": call.set}
     if isinstance(call, EndedCall):
-        at = call.ended.isoformat() if call.ended is not None else None
-        return {**said, "state": "ended", "outcome": call.outcome, "detail": call.detail, "ended": at}
-    return {**said, "state": call.state, "outcome": None, "detail": "", "ended": None}
+        body = CallBody(**names, state="ended", outcome=call.outcome, detail=call.detail, ended=call.ended)
+    else:
+        body = CallBody(**names, state=call.state, outcome=None, detail="", ended=None)
+    return as_data(body)
+
+
+def calls_body(sessions: Iterable[Session]) -> dict[str, Any]:
+    """What each call is doing."""
+    return as_data(CallsBody(calls=tuple(SessionBody(**asdict(session)) for session in sessions)))
 
 
 def session_body(session: Session) -> dict[str, Any]:
     """One call as it stands."""
-    return {**asdict(session), "since": session.since.isoformat()}
+    return as_data(SessionBody(**asdict(session)))
+
+
+def _outcome(outcome: ReloadOutcome) -> SetOutcomeBody:
+    attempt: dict[str, Any] = {
+        "set": outcome.set,
+        "trigger": outcome.trigger,
+        "at": outcome.at,
+        "seconds": round(outcome.seconds, 3),
+        "digest": outcome.digest,
+        "rolled_back_to": outcome.rolled_back_to if outcome.rolled_back_to is not None else LEFT_OUT,
+    }
+    match outcome:
+        case Applied():
+            return AppliedBody(
+                **attempt,
+                outcome="applied",
+                version=outcome.version,
+                plan=_plan(outcome.plan),
+                summary=str(outcome.plan),
+            )
+        case Unchanged():
+            degraded = _problems(outcome.degraded)
+            return UnchangedBody(**attempt, outcome="unchanged", version=outcome.version, degraded=degraded)
+        case Rejected():
+            return RejectedBody(
+                **attempt,
+                outcome="rejected",
+                reason=outcome.reason,
+                serving_version=outcome.version,
+                errors=_problems(outcome.problems),
+            )
+
+
+def _engine_outcome(outcome: EngineOutcome) -> EngineOutcomeBody:
+    applied, rejected = outcome.outcome == "applied", outcome.outcome == "rejected"
+    return EngineOutcomeBody(
+        outcome=outcome.outcome,
+        trigger=outcome.trigger,
+        at=outcome.at,
+        seconds=round(outcome.seconds, 3),
+        plan=_engine_plan(outcome.plan) if applied else LEFT_OUT,
+        summary=str(outcome.plan) if applied else LEFT_OUT,
+        errors=_problems(outcome.problems) if rejected else LEFT_OUT,
+    )
+
+
+def _plan(plan: Plan) -> PlanBody:
+    return PlanBody(**{**asdict(plan, recurse=False), "degraded": _problems(plan.degraded)})
+
+
+def _engine_plan(plan: EnginePlan) -> EnginePlanBody:
+    return EnginePlanBody(**asdict(plan, recurse=False, filter=lambda field, _value: field.name != "restart"))
+
+
+def _component(health: ComponentHealth) -> ComponentBody:
+    error = health.error
+    return ComponentBody(
+        role=health.role,
+        name=health.name,
+        adapter=health.adapter,
+        model=health.model,
+        state=health.state,
+        was_open=health.was_open,
+        retry_s=round(health.retry_s, 3),
+        error=ComponentErrorBody(message=error.message, answered=error.answered, hint=error.hint) if error else None,
+        successes=health.successes,
+        failures=health.failures,
+        excused=health.excused,
+    )
+
+
+def _version(record: VersionRecord) -> dict[str, Any]:
+    return asdict(record, recurse=False, filter=lambda field, _value: field.name in _OF_VERSION)
+
+
+_OF_VERSION = frozenset(field.name for field in fields(VersionBody))
+
+
+def _problems(problems: Iterable[Problem]) -> tuple[ProblemBody, ...]:
+    return tuple(ProblemBody(**problem) for problem in problems_as_data(problems))

@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 from doc_pages import ROOT
 
-from reference_engine.control.app import ROUTES
+from reference_engine.control.operations import OPERATIONS
 from reference_engine.reports.ended_calls import EndedCall
 from reference_engine.reports.json_bodies import call_body
 
@@ -173,7 +173,7 @@ def test_the_control_is_asked_for_what_it_has():
     asked = [step for plan in PLANS for step in plan.steps if "CURL(" in step.data]
     assert asked
     fields = call_body(EndedCall("1", "2", "main", "failed", ""))
-    paths = {path for method, path, _ in ROUTES if method == "GET"}
+    paths = {operation.path for operation in OPERATIONS if operation.method == "GET"}
     for step in asked:
         path, name = re.search(r"\$\{CURL\(\$\{VOICEPIPE_CALLS\}/\$\{(\w+)\}\?field=(\w+)\)\}", step.data).groups()
         assert path == "CALL_UUID"

@@ -13,6 +13,8 @@ from voicepipe import (
     ComponentError,
     ComponentFailed,
     ComponentLabel,
+    ComponentUsage,
+    ComponentUsed,
     DtmfReceived,
     FailedOver,
     RecordingFailed,
@@ -115,6 +117,7 @@ UNLOGGED = [
     Transcribed("c", 1.0, "two", final=True),
     DtmfReceived("c", 1.0, "1"),
     ReplyStarted("c", 1.0, 2, None),
+    ComponentUsed("c", 1.0, ComponentUsage(role="stt", component="ears")),
 ]
 
 
@@ -133,7 +136,7 @@ def test_an_event_has_one_record_with_these_fields_in_this_order(event, head, fi
 
 
 @pytest.mark.parametrize("event", UNLOGGED, ids=lambda event: type(event).__name__)
-def test_what_comes_with_every_word_has_no_record(event):
+def test_what_others_report_or_comes_with_every_word_has_no_record(event):
     log = Log()
     log_call_event(log, "main", event, "t")
     assert log == []

@@ -7,8 +7,8 @@ import pytest
 from engine_process import open_engine
 from jsonschema import Draft202012Validator
 
-from reference_engine.control.app import ROUTES
 from reference_engine.control.openapi import OPENAPI
+from reference_engine.control.operations import OPERATIONS
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 
 
@@ -35,7 +35,7 @@ def ask(engine):
 
 def test_every_route_is_described_and_nothing_else():
     described = {(method.upper(), path) for path, item in OPENAPI["paths"].items() for method in item}
-    assert described == {(method, path) for method, path, _name in ROUTES}
+    assert described == {(operation.method, operation.path) for operation in OPERATIONS}
     for schema in OPENAPI["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 

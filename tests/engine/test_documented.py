@@ -10,7 +10,7 @@ import pytest
 
 import reference_engine
 from reference_engine.cli import main
-from reference_engine.control.app import ROUTES
+from reference_engine.control.operations import OPERATIONS
 from reference_engine.reports.call_log import ROWS
 from reference_engine.reports.metrics import Metrics
 
@@ -30,7 +30,7 @@ def test_every_record_has_an_example():
 
 def test_every_path_of_the_control_is_listed():
     listed = set(re.findall(r"^\| `(GET|POST) (\S+)`", PAGE, re.MULTILINE))
-    assert {(method, path) for method, path, _name in ROUTES} == listed
+    assert {(operation.method, operation.path) for operation in OPERATIONS} == listed
 
 
 def test_every_option_is_listed(capsys):

@@ -6,7 +6,7 @@ import pytest
 import trio
 from engine_process import TWO_SETS, open_engine
 
-from reference_engine.control.app import ROUTES
+from reference_engine.control.operations import OPERATIONS
 from reference_engine.settings.loading import load_engine_settings
 from reference_engine.settings.settings import AdminSettings, ListenerSettings, is_loopback
 from voicepipe import ConfigError
@@ -36,7 +36,7 @@ async def test_with_a_token(home):
         assert engine.records[-1]["admin"]["host"] == "0.0.0.0"
         for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
             assert (await engine.ask_admin("GET", path)).status_code == 200
-        for method, path, _name in ROUTES:
+        for method, path in ((operation.method, operation.path) for operation in OPERATIONS):
             if path in {"/healthz", "/readyz", "/metrics", "/openapi.json"}:
                 continue
             asked = path.format(set="main", version=1, call="nobody")

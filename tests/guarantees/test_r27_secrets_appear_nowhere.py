@@ -333,7 +333,7 @@ async def test_one_that_changed_makes_a_new_version_that_says_so(watched, name, 
         assert (outcome.version, outcome.digest, outcome.plan.changed) == (2, digest, ("default",))
         assert names_of(outcome.plan.secrets_changed) == changes
         assert f"secrets changed: {', '.join(outcome.plan.secrets_changed)}" in str(outcome.plan)
-        assert outcome_body(outcome)["plan"]["secrets_changed"] == outcome.plan.secrets_changed
+        assert outcome_body(outcome)["plan"]["secrets_changed"] == list(outcome.plan.secrets_changed)
         assert isinstance(await pipelines.reload(), Unchanged)
 
 
