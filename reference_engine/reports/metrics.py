@@ -35,8 +35,8 @@ increase.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import chain, islice, product
-from typing import TYPE_CHECKING, TypeAlias, get_args
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 from attrs import define, field
@@ -45,20 +45,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from reference_engine.reports.call_counters import CallCounts, call_counter_families
 from reference_engine.reports.json_bodies import serves_last_known_good
-from reference_engine.reports.turn_metrics import TurnCounts, turn_families
-from voicepipe import (
-    Applied,
-    CallBegan,
-    CallEnded,
-    ComponentFailed,
-    ComponentUsed,
-    FailedOver,
-    Outcome,
-    RecordingFailed,
-    Rejected,
-    Unchanged,
-)
+from reference_engine.reports.turn_metrics import TurnTimes, turn_families
+from voicepipe import Applied, CallBegan, CallEnded, ComponentUsed, Rejected, TurnEnded, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,12 +68,6 @@ OUTCOMES = (
     ("rejected", "defect"),
 )
 """Outcome and reason of reloads; all are there from the start, so that a first rejection is an increase."""
-
-RUNGS = ("retry", "alternate", "apology")
-"""What may be done about a component's failure."""
-
-ROLES: tuple[Role, ...] = ("stt", "llm", "tts")
-"""What a component may be used as."""
 
 MOST_AT_ZERO = 200
 """Of how many pipelines of a set there are series before their first call; of others they begin with that. A scrape is
@@ -121,23 +105,20 @@ class _Counted:
 
     reloads: Counter[tuple[str, str]] = field(factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
     fit_at: float = 0.0
-    ended: Counter[tuple[str, str]] = field(factory=Counter)
+    calls: CallCounts = field(factory=CallCounts)
     refused: int = 0
-    turns: TurnCounts = field(factory=TurnCounts)
-    failures: Counter[tuple[str, str]] = field(factory=Counter)
-    failovers: Counter[tuple[str, str]] = field(factory=Counter)
-    unrecorded: Counter[str] = field(factory=Counter)
+    turns: TurnTimes = field(factory=TurnTimes)
     usage: defaultdict[tuple[str, str, str], float] = field(factory=lambda: defaultdict(float))
 
     def begin_at_zero(self, pipelines: PipelineSet) -> None:
         """Enters whatever may be counted of a set, so that the first event is an increase."""
-        self.failovers.update(dict.fromkeys(product(ROLES, RUNGS), 0))
+        parts: dict[str, list[str]] = defaultdict(list)
         if pipelines.version is not None:
-            names = list(islice(pipelines.current.pipelines, MOST_AT_ZERO))
-            self.ended.update(dict.fromkeys(product(names, get_args(Outcome)), 0))
-            self.unrecorded.update(dict.fromkeys(names, 0))
-            self.failures.update({(one.role, one.name): 0 for one in pipelines.current.components})
-            self.turns.begin_at_zero(names)
+            parts["pipelines"] = list(islice(pipelines.current.pipelines, MOST_AT_ZERO))
+            for health in pipelines.current.components:
+                parts[health.role].append(health.name)
+            self.turns.begin_at_zero(parts["pipelines"])
+        self.calls.begin_at_zero(parts)
 
     def add_usage(self, usage: ComponentUsage) -> None:
         """Adds what a call used; what is not known adds nothing, so that a series begins with the first known."""
@@ -199,23 +180,15 @@ class Metrics:
         """Takes in what a call tells its observer."""
         if isinstance(event, CallBegan):
             self._calls[event.call_id] = event.set, event.pipeline
-        elif (of := self._calls.get(event.call_id)) is not None:
-            name, pipeline = of
-            self._counted[name].turns.observe(pipeline, event)
-            match event:
-                case ComponentFailed():
-                    self._counted[name].failures[event.role, event.error.component] += 1
-                case FailedOver():
-                    self._counted[name].failovers[event.role, event.rung] += 1
-                case ComponentUsed(usage=usage):
-                    self._counted[name].add_usage(usage)
-                case RecordingFailed():
-                    self._counted[name].unrecorded[pipeline] += 1
-                case CallEnded():
-                    del self._calls[event.call_id]
-                    self._counted[name].ended[pipeline, event.outcome] += 1
-                case _:
-                    pass
+        elif (call := self._calls.get(event.call_id)) is not None:
+            name, pipeline = call
+            self._counted[name].calls.observe(pipeline, event)
+            if isinstance(event, TurnEnded):
+                self._counted[name].turns.observe(pipeline, event)
+            elif isinstance(event, ComponentUsed):
+                self._counted[name].add_usage(event.usage)
+            elif isinstance(event, CallEnded):
+                del self._calls[event.call_id]
 
     def observe_refused(self, name: str) -> None:
         """Counts a call that a set did not take."""
@@ -308,37 +281,21 @@ class _Scrape(Collector):
 
     def _counts(self) -> Iterator[Metric]:
         reloads = CounterMetricFamily("voicepipe_reloads", "Reloads.", labels=["set", "outcome", "reason"])
-        ended = CounterMetricFamily("voicepipe_calls", "Calls that have ended.", labels=["set", "pipeline", "outcome"])
         refused = CounterMetricFamily("voicepipe_calls_refused", "Calls that were refused at once.", labels=["set"])
-        failures = CounterMetricFamily(
-            "voicepipe_component_failures", "Failures that calls have met.", labels=["set", "role", "component"]
-        )
-        failovers = CounterMetricFamily(
-            "voicepipe_failovers", "What was done about components' failures.", labels=["set", "role", "rung"]
-        )
-        unrecorded = CounterMetricFamily(
-            "voicepipe_recordings_failed", "Calls whose recording has failed.", labels=["set", "pipeline"]
-        )
         usage = CounterMetricFamily(
             "voicepipe_usage", "What calls used of components.", labels=["set", "role", "component", "kind"]
         )
         for name, pipelines in self._sets.items():
             counted = self._counted[name]
             counted.begin_at_zero(pipelines)
-            for what, number in counted.reloads.items():
-                reloads.add_metric([name, *what], number)
-            for which, number in counted.ended.items():
-                ended.add_metric([name, *which], number)
+            for outcome, number in counted.reloads.items():
+                reloads.add_metric([name, *outcome], number)
             refused.add_metric([name], counted.refused)
-            for whose, number in counted.failures.items():
-                failures.add_metric([name, *whose], number)
-            for rung, number in counted.failovers.items():
-                failovers.add_metric([name, *rung], number)
-            for pipeline, number in counted.unrecorded.items():
-                unrecorded.add_metric([name, pipeline], number)
             for used, amount in counted.usage.items():
                 usage.add_metric([name, *used], amount)
-        yield from (reloads, ended, refused, failures, failovers, unrecorded, usage)
+        yield from (reloads, refused)
+        yield from call_counter_families((name, self._counted[name].calls) for name in self._sets)
+        yield usage
         yield from turn_families((name, self._counted[name].turns) for name in self._sets)
 
     def _components(self) -> Iterator[Metric]:

@@ -1,31 +1,29 @@
-"""What Prometheus learns of the turns of calls: how long their steps take, and how replies fare."""
+"""Histograms of turns: how long callers wait for a reply, and how long each of its steps takes."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import asdict, define, field
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
-
-from voicepipe import ReplyPrepared, ReplyResumed, TurnEnded
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from voicepipe import CallEvent
+    from voicepipe import TurnEnded
 
 RESPONSE_S = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Upper bounds of the histogram's buckets, in s: people notice from about half a second, and hang up after some."""
 
 STEP_S = (0.01, 0.02, 0.05, *RESPONSE_S)
-"""The same for steps, of which some take next to nothing."""
+"""Upper bounds of the buckets for steps, in s: some steps take next to nothing."""
 
-PipelineAnd: TypeAlias = "tuple[str, str]"
-"""A pipeline's name, and a step or an outcome."""
+PipelineStep: TypeAlias = "tuple[str, str]"
+"""A pipeline's name, and a step."""
 
 
 @define
@@ -46,40 +44,21 @@ class _Histogram:
 
 
 @define
-class TurnCounts:
-    """The turns of one set's calls, counted."""
+class TurnTimes:
+    """How long the turns of one set's calls took."""
 
     responses: defaultdict[str, _Histogram] = field(factory=lambda: defaultdict(partial(_Histogram, RESPONSE_S)))
-    """What callers waited for, by pipeline."""
-    steps: defaultdict[PipelineAnd, _Histogram] = field(factory=lambda: defaultdict(partial(_Histogram, STEP_S)))
-    """How long after the caller's last sound each step was done."""
-    interruptions: Counter[PipelineAnd] = field(factory=Counter)
-    """Replies that were stopped: `ended`, or `resumed`."""
-    prepared: Counter[PipelineAnd] = field(factory=Counter)
-    """Replies that were begun before the words were final: `used`, or `wasted`."""
+    """From the end of the caller's speech to the reply's first audio, by pipeline."""
+    steps: defaultdict[PipelineStep, _Histogram] = field(factory=lambda: defaultdict(partial(_Histogram, STEP_S)))
+    """From the end of the caller's speech until a step was done, by pipeline and step."""
 
     def begin_at_zero(self, pipelines: Iterable[str]) -> None:
-        """Enters what may be counted of pipelines; of the steps of turns only those are there that were taken."""
+        """Enters the response times of pipelines; a step is there once it was taken."""
         for name in pipelines:
             _ = self.responses[name]
-            self.interruptions.update({(name, "ended"): 0, (name, "resumed"): 0})
-            self.prepared.update({(name, "used"): 0, (name, "wasted"): 0})
 
-    def observe(self, pipeline: str, event: CallEvent) -> None:
-        """Takes in what a call of a pipeline tells its observer."""
-        match event:
-            case TurnEnded():
-                self._observe_turn(pipeline, event)
-            case ReplyResumed():
-                self.interruptions[pipeline, "resumed"] += 1
-            case ReplyPrepared():
-                self.prepared[pipeline, "used" if event.used else "wasted"] += 1
-            case _:
-                pass
-
-    def _observe_turn(self, pipeline: str, event: TurnEnded) -> None:
-        if event.interrupted:
-            self.interruptions[pipeline, "ended"] += 1
+    def observe(self, pipeline: str, event: TurnEnded) -> None:
+        """Takes in a turn of a call that has this pipeline."""
         if event.response_ms is not None:
             self.responses[pipeline].add(event.response_ms / 1000)
         if event.trigger == "utterance":
@@ -88,7 +67,7 @@ class TurnCounts:
                     self.steps[pipeline, step.removesuffix("_ms")].add(max(0.0, ms) / 1000)
 
 
-def turn_families(counted: Iterable[tuple[str, TurnCounts]]) -> Iterator[Metric]:
+def turn_families(counted: Iterable[tuple[str, TurnTimes]]) -> Iterator[Metric]:
     """The metrics of sets, by name."""
     responses = HistogramMetricFamily(
         "voicepipe_response_seconds",
@@ -100,21 +79,9 @@ def turn_families(counted: Iterable[tuple[str, TurnCounts]]) -> Iterator[Metric]
         "From the end of the caller's speech until a step of the reply was done.",
         labels=["set", "pipeline", "step"],
     )
-    interruptions = CounterMetricFamily(
-        "voicepipe_interruptions", "Replies that were stopped.", labels=["set", "pipeline", "outcome"]
-    )
-    prepared = CounterMetricFamily(
-        "voicepipe_prepared_replies",
-        "Replies that were begun before the words were final.",
-        labels=["set", "pipeline", "outcome"],
-    )
     for name, turns in counted:
         for pipeline, histogram in turns.responses.items():
             responses.add_metric([name, pipeline], histogram.buckets(), histogram.total)
         for which, histogram in turns.steps.items():
             steps.add_metric([name, *which], histogram.buckets(), histogram.total)
-        for which, number in turns.interruptions.items():
-            interruptions.add_metric([name, *which], number)
-        for which, number in turns.prepared.items():
-            prepared.add_metric([name, *which], number)
-    yield from (responses, steps, interruptions, prepared)
+    yield from (responses, steps)

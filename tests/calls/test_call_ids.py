@@ -56,7 +56,7 @@ async def test_two_calls_that_are_called_the_same_stay_two(autojump_clock, info)
         end.set()
     assert counts == [2]
     assert len(sessions) == 0
-    ended = Counter(metrics._counted["main"].ended.values())
+    ended = Counter(metrics._counted["main"].calls.by_metric["voicepipe_calls"].values())
     assert sum(ended.elements()) == 2
     ids = {event.call_id for call in calls for event in call.events}
     assert len(ids) == 2

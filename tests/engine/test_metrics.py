@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline
 
-from reference_engine.reports.metrics import CONTENT_TYPE, ROLES, Metrics
+from reference_engine.reports.call_counters import ROLES
+from reference_engine.reports.metrics import CONTENT_TYPE, Metrics
 from reference_engine.reports.turn_metrics import RESPONSE_S, STEP_S
 from voicepipe import (
     CallBegan,
