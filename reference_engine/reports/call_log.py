@@ -96,7 +96,7 @@ ROWS: Mapping[type, Row] = {
         bears_transport_id=True,
     ),
 }
-"""The records, by event. An event that is not here is not logged: `Transcribed` comes with every word, and the call.s record has the others."""
+"""The records, by event. An event that is not here is not logged: `Transcribed` comes with every word, for instance."""
 
 
 def _rounded(digits: int) -> Callable[[float | None], float | None]:

@@ -117,7 +117,9 @@ UNLOGGED = [
     Transcribed("c", 1.0, "two", final=True),
     DtmfReceived("c", 1.0, "1"),
     ReplyStarted("c", 1.0, 2, None),
-    ComponentUsed("c", 1.0, ComponentUsage(role="stt", component="ears")),
+    ComponentUsed(
+        "c", 1.0, ComponentUsage(role="stt", component="ears", adapter="vosk", model=None, requests=1, reported=0)
+    ),
 ]
 
 
