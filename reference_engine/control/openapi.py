@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from reference_engine.control.operations import OPERATIONS, Answer, Operation, Parameter
-from reference_engine.control.schemas import Schema, Schemas
+from reference_engine.control.schemas import NamedSchemas, Schema
 from reference_engine.reports import json_shapes as shapes
 from voicepipe import __version__
 
-_SCHEMAS = Schemas(
+_SCHEMAS = NamedSchemas(
     {
         "Error": shapes.ErrorBody,
         "Problem": shapes.ProblemBody,

@@ -27,8 +27,8 @@ _TYPES: Mapping[Any, str] = {str: "string", datetime: "string", int: "integer", 
 _UNIONS = frozenset({Union, UnionType})
 
 
-class Schemas:
-    """Schemas of types, of which some have names and are referred to by them.
+class NamedSchemas:
+    """NamedSchemas of types, of which some have names and are referred to by them.
 
     Args:
         named: types by their names in the document: attrs classes, and unions of such.

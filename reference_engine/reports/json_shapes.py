@@ -154,7 +154,7 @@ class EngineOutcomeBody:
 
 
 @frozen(kw_only=True)
-class _Attempt:
+class _SetOutcome:
     set: str
     """The pipeline set."""
     trigger: str
@@ -166,7 +166,7 @@ class _Attempt:
 
 
 @frozen(kw_only=True)
-class AppliedBody(_Attempt):
+class AppliedBody(_SetOutcome):
     """A new version serves."""
 
     outcome: Literal["applied"]
@@ -190,7 +190,7 @@ class AppliedBody(_Attempt):
 
 
 @frozen(kw_only=True)
-class UnchangedBody(_Attempt):
+class UnchangedBody(_SetOutcome):
     """The files say what is served already."""
 
     outcome: Literal["unchanged"]
@@ -212,7 +212,7 @@ class UnchangedBody(_Attempt):
 
 
 @frozen(kw_only=True)
-class RejectedBody(_Attempt):
+class RejectedBody(_SetOutcome):
     """The files can't be served; what served before serves on."""
 
     outcome: Literal["rejected"]

@@ -13,7 +13,7 @@ import pytest
 
 from reference_engine.control.openapi import OPENAPI
 from reference_engine.control.operations import OPERATIONS
-from reference_engine.control.schemas import Schemas
+from reference_engine.control.schemas import NamedSchemas
 from reference_engine.reloads.outcomes import EngineOutcome, Reloaded
 from reference_engine.reports import json_shapes
 from reference_engine.reports.json_bodies import reloaded_body
@@ -91,7 +91,7 @@ def test_every_field_of_every_body_is_described():
     bodies = [shape for name, shape in vars(json_shapes).items() if name.endswith("Body") and isinstance(shape, type)]
     assert len(bodies) > 15
     for body in bodies:
-        schema = Schemas({})._define(body)
+        schema = NamedSchemas({})._define(body)
         assert schema["description"]
         for name, field in schema["properties"].items():
             assert field["description"].endswith("."), f"{body.__name__}.{name}"
@@ -127,22 +127,22 @@ class Other:
             SetOutcomeBody | Other,
             {"oneOf": [{"$ref": "#/components/schemas/SetOutcome"}, {"$ref": "#/components/schemas/Other"}]},
         ),
-        (ErrorBody | Other, {"oneOf": [Schemas({}).of(ErrorBody), {"$ref": "#/components/schemas/Other"}]}),
+        (ErrorBody | Other, {"oneOf": [NamedSchemas({}).of(ErrorBody), {"$ref": "#/components/schemas/Other"}]}),
     ],
     ids=str,
 )
 def test_types_have_schemas(kind, schema):
-    assert Schemas({"Other": Other, "SetOutcome": SetOutcomeBody}).of(kind) == schema
+    assert NamedSchemas({"Other": Other, "SetOutcome": SetOutcomeBody}).of(kind) == schema
 
 
 @pytest.mark.parametrize("kind", [bytes, set[str], complex, None], ids=str)
 def test_what_json_has_no_form_for_has_no_schema(kind):
     with pytest.raises(TypeError, match="has no form in JSON"):
-        Schemas({}).of(kind)
+        NamedSchemas({}).of(kind)
 
 
 def test_named_schemas_refer_to_each_other():
-    schemas = Schemas({"SetOutcome": SetOutcomeBody} | {cls.__name__: cls for cls in get_args(SetOutcomeBody)})
+    schemas = NamedSchemas({"SetOutcome": SetOutcomeBody} | {cls.__name__: cls for cls in get_args(SetOutcomeBody)})
     assert schemas.components()["SetOutcome"] == {
         "oneOf": [{"$ref": f"#/components/schemas/{cls.__name__}"} for cls in get_args(SetOutcomeBody)]
     }
