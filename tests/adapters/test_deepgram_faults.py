@@ -10,7 +10,7 @@ from vendors.deepgram_listen import LINE, DeepgramListen, silence, speech
 from vendors.serving import BEFORE_HEAD, Fault, open_vendor
 
 from voicepipe.adapters.deepgram.stt import stt
-from voicepipe.components.events import EndOfTurn, SpeechStarted, Transcript, TurnResumed
+from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
 from voicepipe.components.requests import Listen
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
@@ -39,11 +39,11 @@ async def told(line, options, *faults):
 
 
 def said(events):
-    """What must be the same however often the connection breaks: finals, their words and ends, and starts of speech."""
+    """What must be the same however often the connection breaks: finals, their words and ends."""
     return [
-        (event.text, event.audio_end_ms, event.words) if isinstance(event, Transcript) else event
+        (event.text, event.audio_end_ms, event.words)
         for event in events
-        if isinstance(event, SpeechStarted) or (isinstance(event, Transcript) and event.final)
+        if isinstance(event, Transcript) and event.final
     ]
 
 
@@ -56,9 +56,6 @@ async def test_a_break_is_mended_and_nothing_is_lost_or_said_twice(autojump_cloc
     assert [one[0] for one in undisturbed if isinstance(one, tuple)] == ["One two three", "Four five", "Six"]
     # What was cut in two by the break may be cut elsewhere; the words are all there, each where it was.
     assert words(mended) == words(undisturbed)
-    assert [event for event in mended if isinstance(event, SpeechStarted)] == [
-        event for event in undisturbed if isinstance(event, SpeechStarted)
-    ]
     assert len(line.server.sessions) == 2
 
 

@@ -14,7 +14,6 @@ from voicepipe import (
     ReplyDone,
     SpeechAudio,
     SpeechMark,
-    SpeechStarted,
     StreamInput,
     TextDelta,
     ToolCall,
@@ -43,7 +42,6 @@ GOOD = {
         EndOfTurn(),
         EndOfTurn(eager=True),
         TurnResumed(),
-        SpeechStarted(0),
     ],
     fault_of_reply: [
         None,

@@ -28,14 +28,6 @@ class Word:
 
 
 @frozen
-class SpeechStarted:
-    """The recogniser noticed that somebody speaks."""
-
-    audio_ms: int
-    """Where the speech begins."""
-
-
-@frozen
 class Transcript:
     """What was said, so far or for good."""
 
@@ -84,7 +76,7 @@ class Usage:
     """Audio that the provider charges for, in s."""
 
 
-TranscriptEvent = SpeechStarted | Transcript | EndOfTurn | TurnResumed | Usage
+TranscriptEvent = Transcript | EndOfTurn | TurnResumed | Usage
 
 
 @frozen

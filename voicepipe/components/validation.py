@@ -17,7 +17,6 @@ from voicepipe.components.events import (
     ReplyDone,
     SpeechAudio,
     SpeechMark,
-    SpeechStarted,
     TextDelta,
     Transcript,
     TurnResumed,
@@ -66,7 +65,6 @@ _TRANSCRIPT: dict[type, Fields] = {
         ("language", _or_none(_is_text), "text or None"),
     ),
     EndOfTurn: (),
-    SpeechStarted: (),
     TurnResumed: (),
     Usage: _USAGE,
 }

@@ -86,9 +86,9 @@ class Flux(TranscriptAssembler):
         language = listen.language or self._options.language
         return [language] if language is not None and self._options.model.endswith("-multi") else []
 
-    def connected(self, timeline: Timeline, replayed_ms: int) -> list[TranscriptEvent]:
+    def connected(self, timeline: Timeline) -> list[TranscriptEvent]:
         """As before; a guess of the lost connection is taken back."""
-        events = super().connected(timeline, replayed_ms)
+        events = super().connected(timeline)
         if self._eager:
             events.append(TurnResumed())
         self._in_turn = self._eager = False
@@ -143,9 +143,6 @@ class Flux(TranscriptAssembler):
         if message.event == "EndOfTurn":
             yield from self._end_of_turn(transcript, message.trigger)
             return
-        if message.event == "StartOfTurn" and not self._in_turn:
-            began_ms = self._timeline.stream_ms(message.audio_window_start)
-            yield from self._started(transcript.words[0].start_ms if transcript.words else began_ms)
         if message.event == "TurnResumed" and self._eager:
             self._eager = False
             yield TurnResumed()

@@ -59,7 +59,7 @@ class Nova(TranscriptAssembler):
             "interim_results": options.interim_results,
             "endpointing": options.endpointing_ms or False,
             "utterance_end_ms": options.utterance_end_ms,
-            "vad_events": True,
+            "vad_events": True,  # a sign of life before the first words; nothing else is made of it
             "punctuate": options.punctuate,
             "smart_format": options.smart_format or None,
             "numerals": options.numerals or None,
@@ -81,8 +81,6 @@ class Nova(TranscriptAssembler):
         match message.type:
             case "Results":
                 yield from self._results(message)
-            case "SpeechStarted":
-                yield from self._started(self._timeline.stream_ms(message.timestamp))
             case "UtteranceEnd":
                 yield from self._turn_over()
             case "Metadata":

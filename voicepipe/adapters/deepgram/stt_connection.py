@@ -187,7 +187,7 @@ class ListenSession:
         """
         replay = self._outbox.replay
         self._outbox.sent = replay.start
-        await self._emit(self._assembler.connected(self._timeline, replay.ms(replay.end)))
+        await self._emit(self._assembler.connected(self._timeline))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_all)
             failure = await self._receive_all()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attrs import evolve
 
 from voicepipe.adapters.deepgram.replay_buffer import Timeline
-from voicepipe.components.events import SpeechStarted, Transcript, Word
+from voicepipe.components.events import Transcript, Word
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ ENCODINGS = {"pcm16": "linear16", "mulaw": "mulaw", "alaw": "alaw"}
 
 COVERED_MS = 20
 """How far a final transcript may end before a position and still cover it, in ms: a telephone frame."""
-
-RESTART_MS = 250
-"""How far from its former place speech may be found to start when it is heard again, in ms."""
 
 MOST_KEYTERMS = 100
 """How many keyterms Deepgram takes."""
@@ -62,8 +59,6 @@ class TranscriptAssembler(ABC):
         """Whether a `Configure` is out that was not answered."""
         self._timeline = Timeline()
         self._partial: Transcript | None = None
-        self._replayed_ms = 0
-        self._started_ms = -RESTART_MS
 
     @property
     def reports(self) -> bool:
@@ -83,9 +78,9 @@ class TranscriptAssembler(ABC):
     def changes(self, listen: Listen) -> Mapping[str, Any] | None:
         """What a `Configure` can say of what to listen for; None: this model can't be told."""
 
-    def connected(self, timeline: Timeline, replayed_ms: int) -> list[TranscriptEvent]:
+    def connected(self, timeline: Timeline) -> list[TranscriptEvent]:
         """A connection was opened: it gets the audio from the last final transcript on, again where need be."""
-        self._timeline, self._replayed_ms = timeline, replayed_ms
+        self._timeline = timeline
         self._partial = None
         self.asked = self.heard_ms = 0
         self.over = self.reconfiguring = False
@@ -172,13 +167,6 @@ class TranscriptAssembler(ABC):
             return []
         more = [Transcript("", final=True, audio_end_ms=end_ms) for _ in asked[1:]]
         return [evolve(transcript, audio_end_ms=end_ms), *more]
-
-    def _started(self, at_ms: int) -> list[TranscriptEvent]:
-        """Somebody began to speak, unless that is known from a connection that broke."""
-        if at_ms < min(self._replayed_ms, self._started_ms + RESTART_MS):
-            return []
-        self._started_ms = at_ms
-        return [SpeechStarted(at_ms)]
 
     def _words(self, found: Iterable[tuple[str, Any]]) -> tuple[Word, ...]:
         """Words with their times; none if a time is missing."""
