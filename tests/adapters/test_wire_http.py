@@ -8,6 +8,7 @@ from functools import partial
 from time import time
 
 import httpx
+import httpx2
 import pytest
 import trio
 from patience import LONG_S
@@ -151,30 +152,31 @@ async def answering(answer, *, stay=True):
         nursery.cancel_scope.cancel()
 
 
-async def failure_of(address, timeout_s=LONG_S):
+async def failure_of(library, address, timeout_s=LONG_S):
     """What asking that address comes to."""
-    async with httpx.AsyncClient(timeout=httpx.Timeout(timeout_s, connect=LONG_S), trust_env=False) as client:
+    async with library.AsyncClient(timeout=library.Timeout(timeout_s, connect=LONG_S), trust_env=False) as client:
         with (
             pytest.raises(ComponentError) as caught,
-            http_failures(httpx, address=address, connect_timeout_s=5, timeout_s=timeout_s),
+            http_failures(library, address=address, connect_timeout_s=5, timeout_s=timeout_s),
         ):
             await client.get(address)
     return caught.value
 
 
-async def test_what_httpx_raises():
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_what_httpx_and_its_successor_raise(library):
     with trio.socket.socket() as nobody:
         await nobody.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        error = await failure_of(address)
+        error = await failure_of(library, address)
         assert error.message == f"{address} can't be reached"
         assert error.retryable
     async with answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf") as address:
-        assert (await failure_of(address, 0.1)).message == "nothing came for 0.1 s"
+        assert (await failure_of(library, address, 0.1)).message == "nothing came for 0.1 s"
     async with answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", stay=False) as address:
-        assert (await failure_of(address)).message == "the connection broke"
+        assert (await failure_of(library, address)).message == "the connection broke"
     async with answering(b"rubbish\r\n\r\n", stay=False) as address:
-        assert (await failure_of(address)).message == "the connection broke"
+        assert (await failure_of(library, address)).message == "the connection broke"
 
 
 def test_other_exceptions_are_left_alone():

@@ -2,6 +2,8 @@
 
 - `voicepipe.wire.http`: answers that are left early, refusals, `Retry-After`, httpx's exceptions.
 - `voicepipe.wire.websocket`: a WebSocket that opens, fails and closes as a component's must.
+- `voicepipe.wire.deadlines`: how long connecting, sending and answering may take.
+- `voicepipe.wire.event_queue`: a stream's events, and the error that ends them.
 - `voicepipe.wire.process`: a helper process, and the sessions that streams have with it.
 - `voicepipe.wire.helper`: the other end of its pipes, without trio.
 

@@ -38,6 +38,7 @@ import trio
 
 from voicepipe.errors import ComponentError
 from voicepipe.wire import helper as wire
+from voicepipe.wire.deadlines import answer_due, taking
 from voicepipe.wire.process import open_helper_process
 
 if TYPE_CHECKING:
@@ -71,11 +72,8 @@ class HelperSession:
             kind, payload = wire.BYTES, message
         else:
             kind, payload = wire.JSON, json.dumps(message).encode()
-        try:
-            with trio.fail_after(self._timeout_s):
-                await self._process.send(kind, self._number, payload)
-        except trio.TooSlowError as error:
-            raise ComponentError(f"took nothing for {self._timeout_s:g} s") from error
+        with taking(self._timeout_s):
+            await self._process.send(kind, self._number, payload)
 
     async def receive(self) -> bytes | dict[str, Any]:
         """The next message, however long it takes. A cancelled `receive` loses none.
@@ -100,11 +98,8 @@ class HelperSession:
             ComponentError: as for `receive`, or nothing came.
 
         """
-        try:
-            with trio.fail_after(self._timeout_s):
-                return await self.receive()
-        except trio.TooSlowError as error:
-            raise ComponentError(f"nothing came for {self._timeout_s:g} s") from error
+        with answer_due(self._timeout_s):
+            return await self.receive()
 
 
 class Helper:

@@ -50,6 +50,7 @@ from attrs import frozen
 from voicepipe.components.tls import tls_context
 from voicepipe.components.values import CaFile
 from voicepipe.errors import ComponentError, without_frames
+from voicepipe.wire.deadlines import answer_due, taking
 from voicepipe.wire.http import refused as refused_as_usual
 from voicepipe.wire.http import shortened, unreachable
 
@@ -233,10 +234,8 @@ class Messages:
 
         """
         try:
-            with trio.fail_after(self._timeout_s):
+            with taking(self._timeout_s):
                 await self._websocket.send(message)
-        except trio.TooSlowError as error:
-            raise ComponentError(f"took nothing for {self._timeout_s:g} s") from error
         except self._closed as error:
             raise self._ended("the connection broke", error) from error
 
@@ -260,11 +259,8 @@ class Messages:
             ComponentError: as for `receive`, or nothing came.
 
         """
-        try:
-            with trio.fail_after(self._timeout_s):
-                return await self.receive()
-        except trio.TooSlowError as error:
-            raise ComponentError(f"nothing came for {self._timeout_s:g} s") from error
+        with answer_due(self._timeout_s):
+            return await self.receive()
 
     def _ended(self, what: str, error: Any) -> ComponentError:
         """The error of a connection that has ended, with the reason that either side gave."""

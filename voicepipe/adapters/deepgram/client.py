@@ -21,13 +21,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-import trio
 from attrs import frozen
 
 from voicepipe.adapters.deepgram.errors import closed, refused
-from voicepipe.adapters.shared.api_keys import check_api_key
+from voicepipe.adapters.shared.api_keys import check_api_key, name_of
+from voicepipe.adapters.shared.base_urls import check_base_url
+from voicepipe.adapters.shared.vendor_clients import CLOSE_S, open_vendor_client
 from voicepipe.components.distribution import install_hint
 from voicepipe.components.tls import tls_context
 from voicepipe.components.values import CaFile, Secret
@@ -37,14 +38,12 @@ from voicepipe.wire.websocket import load_websockets, open_websocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from voicepipe.components.protocols import Resources
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-CLOSE_S = 1.0
-"""How long to wait for the other side's goodbye when a connection is left, in s."""
 
 _importing = threading.Lock()
 
@@ -110,14 +109,7 @@ def check_installed() -> Iterator[Problem]:
 def check_endpoint(base_url: str, api_key: str) -> Iterator[Problem]:
     """Says which library is not installed, and what is wrong with the address and the key."""
     yield from check_installed()
-    try:
-        url = urlsplit(base_url)
-        valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        hint = "https://api.deepgram.com, or http://HOST:PORT for a server of your own"
-        yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
+    yield from check_base_url(base_url, "https://api.deepgram.com, or http://HOST:PORT for a server of your own")
     yield from check_api_key(api_key, vendor="Deepgram", hint="api_key: ${DEEPGRAM_API_KEY}")
 
 
@@ -206,8 +198,7 @@ class DeepgramClient:
             self._api_error = import_module("deepgram.core.api_error").ApiError
             environment = import_module("deepgram.environment").DeepgramClientEnvironment
         self._endpoint = endpoint
-        # How messages name the key; one that was typed into the file has no better name than the option's.
-        self._key = "api_key" if endpoint.api_key.source == "***" else endpoint.api_key.source
+        self._key = name_of(endpoint.api_key)
         https = endpoint.base_url.rstrip("/")
         wss = "ws" + https.removeprefix("http")
         self._tls = tls_context(endpoint.ca_file)
@@ -283,15 +274,9 @@ class DeepgramClient:
         await self._http.aclose()
 
 
-@asynccontextmanager
-async def open_client(endpoint: DeepgramEndpoint, resources: Resources) -> AsyncIterator[DeepgramClient]:
-    """A client of the SDK for one component; who is cancelled meanwhile does not wait for its import."""
-    client = await trio.to_thread.run_sync(DeepgramClient, endpoint, abandon_on_cancel=True, limiter=resources.threads)
-    try:
-        yield client
-    finally:
-        with trio.move_on_after(CLOSE_S, shield=True):
-            await client.close()
+def open_client(endpoint: DeepgramEndpoint, resources: Resources) -> AbstractAsyncContextManager[DeepgramClient]:
+    """The SDK's client for one component; sends nothing yet. A cancellation does not wait for the SDK's import."""
+    return open_vendor_client(partial(DeepgramClient, endpoint), resources)
 
 
 def _refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ComponentError:

@@ -10,14 +10,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.errors import ComponentError, Fault
-from voicepipe.wire.http import retry_after_s
+from voicepipe.wire.http import PASSING, retry_after_s
 from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_PASSING = {408, 425, 429}
-"""HTTP statuses below 500 that another attempt may not meet."""
 
 _HINTS = {
     400: "Deepgram does not take the model or an option beside it",
@@ -57,7 +54,7 @@ def refused(status: int, headers: Mapping[str, str], body: Any, key: str) -> Com
     lacks_permission = "INSUFFICIENT_PERMISSIONS" in str(body) and status == 401
     return ComponentError(
         f"HTTP {status}",
-        retryable=status >= 500 or status in _PASSING,
+        retryable=status >= 500 or status in PASSING,
         answered=_with_request(said, headers.get("dg-request-id")),
         hint=(_HINTS[403] if lacks_permission else _HINTS.get(status, "")).format(key=key),
         retry_after_s=retry_after_s(headers),

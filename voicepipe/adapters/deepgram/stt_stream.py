@@ -6,7 +6,6 @@ The head of `stt_connection` has the theory of operation: who sends, who receive
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
-from copy import copy
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import trio
 from voicepipe.adapters.deepgram.stt_connection import ListenSession, ListenTimeouts, Outbox
 from voicepipe.components.events import TranscriptEvent
 from voicepipe.errors import ComponentError
+from voicepipe.wire.event_queue import EventQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -43,16 +43,15 @@ class DeepgramTranscriptStream:
         self, client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, timeouts: ListenTimeouts
     ) -> None:
         self._client, self._assembler, self._outbox, self._timeouts = client, assembler, outbox, timeouts
-        self._failure: ComponentError | None = None
         self._breaks: list[float] = []
         self._opened = self._over = False
         self._session_scope: trio.CancelScope | None = None
-        self._events_in, self._events = trio.open_memory_channel[TranscriptEvent](EVENTS_AHEAD)
+        self._events = EventQueue[TranscriptEvent](EVENTS_AHEAD)
 
     async def send(self, audio: bytes) -> None:
         """Takes the next audio; waits while more than `BACKLOG_MS` of it is not sent yet. Raises the stream's error."""
         await trio.lowlevel.checkpoint()
-        self._check()
+        self._events.check()
         outbox = self._outbox
         outbox.replay.append(audio)
         outbox.wake()
@@ -62,7 +61,7 @@ class DeepgramTranscriptStream:
     async def end_utterance(self) -> None:
         """Asks for a final transcript of what was said so far."""
         await trio.lowlevel.checkpoint()
-        self._check()
+        self._events.check()
         if not self._over:
             replay = self._outbox.replay
             await self._emit(self._assembler.end_utterance(replay.ms(replay.end)))
@@ -71,24 +70,20 @@ class DeepgramTranscriptStream:
     async def listen_for(self, listen: Listen) -> None:
         """Makes the phrases keyterms; does nothing with models older than nova-3."""
         await trio.lowlevel.checkpoint()
-        self._check()
+        self._events.check()
         self._outbox.listen = listen
         self._outbox.wake()
 
     async def finish(self) -> None:
         """Declares the end of the audio; the rest is recognised, then `receive` returns None."""
         await trio.lowlevel.checkpoint()
-        self._check()
+        self._events.check()
         self._outbox.finishing = True
         self._outbox.wake()
 
     async def receive(self) -> TranscriptEvent | None:
         """The next event; None after `finish()` when all were received. Cancel-safe; raises the stream's error."""
-        try:
-            return await self._events.receive()
-        except trio.EndOfChannel:
-            self._check()
-            return None
+        return await self._events.receive()
 
     async def run(self, task_status: trio.TaskStatus[ComponentError | None]) -> None:
         """Keeps a connection until the stream ends; starts when the first is open, with None, or with its error."""
@@ -150,22 +145,17 @@ class DeepgramTranscriptStream:
         return PAUSES_S[len(self._breaks) - 1]
 
     def _end(self, error: ComponentError | None) -> None:
-        self._over, self._failure = True, error
-        self._events_in.close()
+        self._over = True
+        self._events.end(error)
         self._outbox.notify_sent()
 
     async def _emit(self, events: Iterable[TranscriptEvent]) -> None:
         for event in events:
             with suppress(trio.ClosedResourceError):  # the stream ended meanwhile
-                await self._events_in.send(event)
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise copy(self._failure)
+                await self._events.put(event)
 
     def close(self) -> None:
         """Closes the channel of events: nothing more is received."""
-        self._events_in.close()
         self._events.close()
 
 

@@ -11,14 +11,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.errors import ComponentError
-from voicepipe.wire.http import retry_after_s
+from voicepipe.wire.http import PASSING, retry_after_s
 from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_PASSING = {408, 425, 429}
-"""HTTP statuses below 500 that another attempt may not meet."""
 
 _HINTS = {
     400: "ElevenLabs does not take the voice, the model or an option beside them",
@@ -56,7 +53,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> C
     code, said = _detail(body)
     return ComponentError(
         f"HTTP {status}",
-        retryable=status >= 500 or status in _PASSING,
+        retryable=status >= 500 or status in PASSING,
         answered=": ".join(filter(None, (code, said))),
         hint=_HINTS_BY_CODE.get(code, _HINTS.get(status, "")).format(key=key),
         retry_after_s=retry_after_s(headers),

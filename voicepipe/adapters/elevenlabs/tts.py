@@ -6,32 +6,33 @@ tone. Their API: elevenlabs.io/docs/api-reference/text-to-speech/stream.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
 
-import trio
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
 from voicepipe.adapters.elevenlabs.errors import code_of, refused
 from voicepipe.adapters.elevenlabs.timestamps import TimedSpeech
-from voicepipe.adapters.shared.api_keys import check_api_key
+from voicepipe.adapters.shared.api_keys import check_api_key, name_of
+from voicepipe.adapters.shared.base_urls import check_base_url
 from voicepipe.adapters.shared.speech_requests import SpeechPart, open_requests, with_charge
+from voicepipe.adapters.shared.vendor_clients import open_vendor_client
 from voicepipe.audio import AudioFormat
 from voicepipe.components.distribution import install_hint
 from voicepipe.components.registry import Adapter
-from voicepipe.components.tls import tls_context, tls_error
+from voicepipe.components.tls import tls_context
 from voicepipe.components.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
-from voicepipe.wire.http import unwind
+from voicepipe.wire.http import http_failures, unwind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from voicepipe.components.protocols import Resources, SpeechStream
 
@@ -62,9 +63,6 @@ WITHOUT_LANGUAGE = {
 
 CHARGED = "character-cost"
 """The header that tells what a request costs, in characters (credits, of models that cost less than one for each)."""
-
-CLOSE_S = 1.0
-"""How long closing the connections may take, in s."""
 
 
 @frozen
@@ -114,15 +112,10 @@ def check_installed() -> Iterator[Problem]:
 def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
     """Says whether httpx is installed, and what is wrong with the address and the key."""
     yield from check_installed()
-    try:
-        url = urlsplit(options.base_url)
-        valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        hint = "https://api.elevenlabs.io, or http://HOST:PORT for a server of your own"
-        yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
-    elif url.path.rstrip("/").endswith("/v1"):
+    hint = "https://api.elevenlabs.io, or http://HOST:PORT for a server of your own"
+    problems = list(check_base_url(options.base_url, hint))
+    yield from problems
+    if not problems and urlsplit(options.base_url).path.rstrip("/").endswith("/v1"):
         yield Problem(Location(""), "base_url", "must not end in /v1", "leave /v1 out: requests bring it along")
     yield from check_api_key(options.api_key, vendor="ElevenLabs", hint="api_key: ${ELEVENLABS_API_KEY}")
 
@@ -134,7 +127,7 @@ class _ElevenLabs:
         """Imports httpx and makes its client, 0.2 s: in a thread."""
         self._httpx = import_module("httpx")
         self._options = options
-        self._key = getattr(options.api_key, "source", "api_key")
+        self._key = name_of(options.api_key)
         self._http = self._httpx.AsyncClient(
             base_url=options.base_url,
             headers={"xi-api-key": str(options.api_key), "accept-encoding": "identity"},
@@ -217,23 +210,16 @@ class _ElevenLabs:
             body["previous_text"] = before[-BEFORE_CHARS:]
         return body
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Makes `ComponentError` of httpx's exceptions."""
-        options, httpx = self._options, self._httpx
-        try:
-            yield
-        except httpx.ConnectTimeout as error:
-            within = f"{options.connect_timeout_s:g} s"
-            raise ComponentError(f"{options.base_url} did not take the connection within {within}") from error
-        except httpx.TimeoutException as error:
-            raise ComponentError(f"nothing came for {options.timeout_s:g} s") from error
-        except httpx.ConnectError as error:
-            if failure := tls_error(error, options.base_url, options.ca_file):
-                raise failure from error
-            raise ComponentError(f"{options.base_url} can't be reached", answered=str(error)) from error
-        except httpx.HTTPError as error:
-            raise ComponentError("the connection broke", answered=str(error)) from error
+    def _failures(self) -> AbstractContextManager[None]:
+        """Raises httpx's exceptions as `ComponentError`."""
+        options = self._options
+        return http_failures(
+            self._httpx,
+            address=options.base_url,
+            connect_timeout_s=options.connect_timeout_s,
+            timeout_s=options.timeout_s,
+            ca_file=options.ca_file,
+        )
 
 
 async def _timed(answer: Any, speech: TimedSpeech) -> AsyncIterator[SpeechPart]:
@@ -250,13 +236,9 @@ async def _timed(answer: Any, speech: TimedSpeech) -> AsyncIterator[SpeechPart]:
 
 @asynccontextmanager
 async def open_elevenlabs(options: ElevenLabsOptions, resources: Resources) -> AsyncIterator[_ElevenLabs]:
-    """Makes the client; who is cancelled meanwhile does not wait for its import."""
-    component = await trio.to_thread.run_sync(_ElevenLabs, options, abandon_on_cancel=True, limiter=resources.threads)
-    try:
+    """Imports httpx and makes the client; sends nothing yet. A cancellation does not wait for the import."""
+    async with open_vendor_client(partial(_ElevenLabs, options), resources) as component:
         yield component
-    finally:
-        with trio.move_on_after(CLOSE_S, shield=True):
-            await component.close()
 
 
 tts = Adapter(

@@ -29,6 +29,7 @@ from voicepipe.components.distribution import install_hint
 from voicepipe.components.events import SpeechAudio, SpeechEvent, SpeechMark
 from voicepipe.components.registry import Adapter
 from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.wire.event_queue import EventQueue
 from voicepipe.wire.process import open_helper_process
 
 if TYPE_CHECKING:
@@ -198,9 +199,8 @@ class _EspeakSpeechStream:
     def __init__(self, espeak: _Espeak) -> None:
         self._espeak = espeak
         self._texts_in, self._texts = trio.open_memory_channel[tuple[str, int]](SEGMENTS_AHEAD)
-        self._made, self._events = trio.open_memory_channel[SpeechEvent](inf)  # `_speak_on` bounds it
+        self._events = EventQueue[SpeechEvent](inf)  # `_speak_on` bounds it
         self._ahead = 0
-        self._failure: ComponentError | None = None
         self._request: int | None = None
         self._segment = 0
         self._pieces: deque[str] = deque()
@@ -213,9 +213,8 @@ class _EspeakSpeechStream:
         try:
             await self._texts_in.send((text, segment))
         except trio.BrokenResourceError:
-            if self._failure is None:
-                raise
-            raise copy(self._failure) from None
+            self._events.check()
+            raise
         self._speak_on()
 
     async def finish(self) -> None:
@@ -226,12 +225,7 @@ class _EspeakSpeechStream:
 
     async def receive(self) -> SpeechEvent | None:
         """The next audio or mark; None only after `finish()`."""
-        try:
-            event = await self._events.receive()
-        except trio.EndOfChannel:
-            if self._failure is not None:
-                raise copy(self._failure) from None
-            return None
+        event = await self._events.receive()
         if isinstance(event, SpeechAudio):
             self._ahead -= len(event.audio)
             self._speak_on()
@@ -242,7 +236,7 @@ class _EspeakSpeechStream:
         if kind == AUDIO:
             self._samples += len(payload) // OUTPUT.sample_bytes
             self._ahead += len(payload)
-            self._made.send_nowait(SpeechAudio(payload, self._segment))
+            self._events.put_nowait(SpeechAudio(payload, self._segment))
         elif kind == WORD:
             char, sample = WORD_AT.unpack(payload)
             if not self._piece[max(char - 1, 0) : char + 1].isdecimal():  # "25" is two words of one number
@@ -260,27 +254,27 @@ class _EspeakSpeechStream:
 
     def fail(self, error: ComponentError) -> None:
         """Ends the stream: what was made can still be received, then comes the error."""
-        self._failure = error
-        self._made.close()
+        self._events.end(error)
         self._texts.close()
 
     def close(self) -> None:
         """Ends the stream because nobody wants the rest."""
         if self._request is not None:
             self._espeak.drop(self._request)
-        for channel in (self._texts_in, self._texts, self._made, self._events):
-            channel.close()
+        self._texts_in.close()
+        self._texts.close()
+        self._events.close()
 
     def _speak_on(self) -> None:
         """Has the next piece spoken, unless one is being spoken or enough waits to be received."""
-        while self._request is None and self._failure is None and self._ahead < AHEAD_BYTES:
+        while self._request is None and self._events.failure is None and self._ahead < AHEAD_BYTES:
             if not self._pieces:
                 try:
                     text, self._segment = self._texts.receive_nowait()
                 except trio.WouldBlock:
                     return
                 except trio.EndOfChannel:
-                    self._made.close()
+                    self._events.end()
                     return
                 self._pieces.extend(_pieces(text))
                 self._chars = self._samples_before = self._samples = self._marked = 0
@@ -291,7 +285,7 @@ class _EspeakSpeechStream:
         # Several words may be spoken for one place, such as a sign.
         if chars > self._marked:
             self._marked = chars
-            self._made.send_nowait(SpeechMark(self._segment, chars, samples * 1000 // OUTPUT.rate))
+            self._events.put_nowait(SpeechMark(self._segment, chars, samples * 1000 // OUTPUT.rate))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -12,23 +12,24 @@ Its private names stand in this module.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-import trio
-
 from voicepipe.adapters.openai.errors import broken_off, refused
-from voicepipe.adapters.shared.api_keys import check_api_key
+from voicepipe.adapters.shared.api_keys import check_api_key, name_of
+from voicepipe.adapters.shared.base_urls import check_base_url
+from voicepipe.adapters.shared.vendor_clients import open_vendor_client
 from voicepipe.components.distribution import install_hint
 from voicepipe.components.tls import tls_context, tls_error
 from voicepipe.errors import ComponentError, Location, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from voicepipe.components.protocols import Resources
     from voicepipe.components.values import CaFile, Secret
@@ -46,9 +47,6 @@ MOST_CONNECTIONS, MOST_IDLE = 1000, 100
 
 HINT_UNREACHABLE = "does the server run, and is base_url right?"
 HINT_SLOW = "raise timeout_s if the server has to load its model first"
-
-CLOSE_S = 1.0
-"""How long closing connections may take that nobody uses, in s."""
 
 NO_SUCH_ROUTE = {404, 405, 501}
 """How servers answer that don't list their models."""
@@ -92,15 +90,9 @@ def check_installed() -> Iterator[Problem]:
 def check_client(endpoint: OpenAIEndpoint) -> Iterator[Problem]:
     """Says whether the library is installed, and what is wrong with the address and the key."""
     yield from check_installed()
-    try:
-        url = urlsplit(endpoint.base_url or OPENAI)
-        valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        hint = "http://HOST:PORT/v1, or leave it out for OpenAI"
-        yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)
-    vendor = "OpenAI" if valid and is_openai(endpoint.base_url) else ""
+    problems = list(check_base_url(endpoint.base_url or OPENAI, "http://HOST:PORT/v1, or leave it out for OpenAI"))
+    yield from problems
+    vendor = "OpenAI" if not problems and is_openai(endpoint.base_url) else ""
     yield from check_api_key(endpoint.api_key, vendor=vendor, hint="api_key: ${OPENAI_API_KEY}")
 
 
@@ -116,10 +108,7 @@ class OpenAIClient:
         """Imports the SDK, half a second, and makes its client: in a thread."""
         self._openai, self._httpx = import_module("openai"), import_module("httpx2")
         self._endpoint = endpoint
-        # How messages name the key; one that was typed into the file has no better name than the option's.
-        self._key = (
-            "api_key" if endpoint.api_key is None or endpoint.api_key.source == "***" else endpoint.api_key.source
-        )
+        self._key = name_of(endpoint.api_key)
         limits = self._httpx.Limits(
             max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE, keepalive_expiry=KEEP_ALIVE_S
         )
@@ -162,6 +151,10 @@ class OpenAIClient:
             raise ComponentError(str(error), retryable=False, fault="local") from error
         except (self._httpx.HTTPError, self._httpx.StreamError) as error:
             raise self._unreachable(error) from error
+
+    async def close(self) -> None:
+        """Closes the connections that are kept."""
+        await self.sdk.close()
 
     def broken_off(self, error: object) -> ComponentError:
         """What an error object in the middle of an answer means."""
@@ -226,13 +219,6 @@ class OpenAIClient:
         return ComponentError(message, retryable=retryable, hint=hint, fault=fault)
 
 
-@asynccontextmanager
-async def open_client(endpoint: OpenAIEndpoint, resources: Resources) -> AsyncIterator[OpenAIClient]:
-    """Imports the SDK and opens its client; sends nothing yet."""
-    make = partial(OpenAIClient, endpoint)
-    client = await trio.to_thread.run_sync(make, abandon_on_cancel=True, limiter=resources.threads)
-    try:
-        yield client
-    finally:
-        with trio.move_on_after(CLOSE_S, shield=True):
-            await client.sdk.close()
+def open_client(endpoint: OpenAIEndpoint, resources: Resources) -> AbstractAsyncContextManager[OpenAIClient]:
+    """The SDK's client for one component; sends nothing yet. A cancellation does not wait for the SDK's import."""
+    return open_vendor_client(partial(OpenAIClient, endpoint), resources)

@@ -14,11 +14,12 @@ from typing import Any
 from attrs import frozen
 
 from voicepipe.errors import ComponentError
+from voicepipe.wire import http
 from voicepipe.wire.http import retry_after_s
 from voicepipe.wire.refusals import fault_of, is_too_long
 
-PASSING = {408, 409, 425, 429}
-"""HTTP statuses below 500 that another attempt may not meet."""
+PASSING = http.PASSING | {409}
+"""HTTP statuses below 500 that another attempt may not meet; OpenAI's SDK repeats requests after 409 too."""
 
 HINTS = {
     400: "it does not take the model, or an option beside it",

@@ -8,7 +8,6 @@ its middle closes its connection, which is how these APIs are told to stop.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
-from copy import copy
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from voicepipe.adapters.openai.responses import ResponsesReplyBuilder
 from voicepipe.components.events import ReplyEvent
 from voicepipe.components.registry import Adapter
 from voicepipe.errors import ComponentError
+from voicepipe.wire.event_queue import EventQueue
 from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
@@ -86,34 +86,29 @@ class _OpenAIReplyStream:
         self._client, self._timeout_s = client, timeout_s
         self._answer = ReplyParser(reply, client.broken_off)
         self._chunks = answer.iter_bytes()
-        self._failure: ComponentError | None = None
-        self._found, self._events = trio.open_memory_channel[ReplyEvent](UNREAD_EVENTS)
+        self._events = EventQueue[ReplyEvent](UNREAD_EVENTS)
 
     async def receive(self) -> ReplyEvent | None:
         """The next event; after `ReplyDone`, None."""
-        try:
-            return await self._events.receive()
-        except trio.EndOfChannel:
-            if self._failure is not None:
-                raise copy(self._failure) from None
-            return None
+        return await self._events.receive()
 
     @property
     def is_whole(self) -> bool:
         """Whether all of the reply was found, so that only the end of its connection's answer is read on."""
-        return self._answer.over and self._failure is None
+        return self._answer.over and self._events.failure is None
 
     async def read(self) -> None:
         """Reads the answer to its end, or until it fails."""
         try:
-            with self._found:
-                try:
-                    await self._read()
-                    for event in self._answer.finish():
-                        await self._found.send(event)
-                except ComponentError as error:
-                    self._failure = error
-                    return
+            try:
+                await self._read()
+                for event in self._answer.finish():
+                    await self._events.put(event)
+            except ComponentError as error:
+                self._events.end(error)
+                return
+            finally:
+                self._events.end()
             with trio.move_on_after(DRAIN_S), suppress(ComponentError), self._client.failures():
                 async for _ in self._chunks:
                     pass
@@ -131,7 +126,7 @@ class _OpenAIReplyStream:
                     data = await self._next()
                     deadline, patience.deadline = patience.deadline, inf  # it is not the server that is slow
                     for event in answer.close() if data is None else answer.feed(data):
-                        await self._found.send(event)
+                        await self._events.put(event)
                     patience.deadline = deadline
         if patience.cancelled_caught:
             if not answer.has_ended:

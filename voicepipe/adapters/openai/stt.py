@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager, suppress
-from copy import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
@@ -31,6 +30,7 @@ from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.components.values import CaFile, Secret
 from voicepipe.errors import ComponentError, Location, Problem
 from voicepipe.text.prompt_echo import may_become_echo, without_echo
+from voicepipe.wire.event_queue import EventQueue
 from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
@@ -256,14 +256,12 @@ class _OpenAITranscriptStream:
         self, openai: _OpenAITranscription, audio: AudioFormat, utterance: UtteranceAudio, listen: Listen
     ) -> None:
         self._openai, self._audio, self._utterance, self._listen = openai, audio, utterance, listen
-        self._failure: ComponentError | None = None
         self._asked_in, self._asked = trio.open_memory_channel[_PendingTranscription](AHEAD)
-        self._found, self._events = trio.open_memory_channel[TranscriptEvent](UNREAD_EVENTS)
+        self._events = EventQueue[TranscriptEvent](UNREAD_EVENTS)
 
     async def send(self, audio: bytes) -> None:
         """Takes the next audio; waits if the server is that far behind."""
-        if self._failure is not None:
-            raise copy(self._failure)
+        self._events.check()
         for beginning in self._utterance.add(audio):
             await self._ask(beginning)
         await trio.lowlevel.checkpoint()
@@ -284,29 +282,25 @@ class _OpenAITranscriptStream:
 
     async def receive(self) -> TranscriptEvent | None:
         """The next transcript; None only after `finish()`."""
-        try:
-            return await self._events.receive()
-        except trio.EndOfChannel:
-            if self._failure is not None:
-                raise copy(self._failure) from None
-            return None
+        return await self._events.receive()
 
     async def _ask(self, utterance: UtterancePart, *, final_is_due: bool = False) -> None:
         try:
             await self._asked_in.send(_PendingTranscription(utterance, self._listen, final_is_due))
         except trio.BrokenResourceError:
-            if self._failure is None:
-                raise
-            raise copy(self._failure) from None
+            self._events.check()
+            raise
 
     async def transcribe(self) -> None:
         """Gets the transcripts, until the stream is finished or the server fails."""
-        with self._found, self._asked:
+        with self._asked:
             try:
                 async for asked in self._asked:
                     await self._transcribe(asked)
             except ComponentError as error:
-                self._failure = error
+                self._events.end(error)
+            finally:
+                self._events.end()
 
     async def _transcribe(self, asked: _PendingTranscription) -> None:
         end_ms = asked.utterance.end_ms
@@ -314,7 +308,7 @@ class _OpenAITranscriptStream:
 
         async def tell(text: str) -> None:
             if not may_become_echo(text, prompt, keywords):
-                await self._found.send(Transcript(text, final=False, audio_end_ms=end_ms))
+                await self._events.put(Transcript(text, final=False, audio_end_ms=end_ms))
 
         found = TranscribedAudio("")
         if asked.utterance.audio:
@@ -322,9 +316,9 @@ class _OpenAITranscriptStream:
         text = without_echo(found.text, prompt, keywords, asked.utterance.sound_ms)
         if text or asked.final_is_due:
             said = Transcript(text, True, found.language, found.confidence, audio_end_ms=end_ms)
-            await self._found.send(said)
+            await self._events.put(said)
         if found.usage is not None:
-            await self._found.send(found.usage)
+            await self._events.put(found.usage)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What adapters check of an API key before it goes into a header: the same for all of them."""
+"""API keys: their names in messages, and what is checked before they go into a header."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def name_of(api_key: object) -> str:
+    """The name of a key for messages: `${ACME_API_KEY}` if it came from there, else the option's; never its value."""
+    source = getattr(api_key, "source", "***")
+    return "api_key" if source == "***" else str(source)
+
+
 def check_api_key(api_key: str | None, *, vendor: str = "", hint: str = "") -> Iterator[Problem]:
-    """Says what is wrong with a key, without quoting it; the YAML's reader has taken white space around it away.
+    """Gives a problem if a key is missing or can't be one, without quoting it.
+
+    White space around the key is no problem: the reader of the YAML has removed it.
 
     Args:
         api_key: the value; None or empty: there is none.
-        vendor: who wants a key; empty: nobody does.
-        hint: how it is written.
+        vendor: the service that requires a key; empty: no service does.
+        hint: how the option is written.
 
     """
     if not api_key:

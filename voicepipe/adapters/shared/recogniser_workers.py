@@ -21,6 +21,7 @@ import trio
 
 from voicepipe.components.events import Transcript, TranscriptEvent, Word
 from voicepipe.errors import ComponentError
+from voicepipe.wire.event_queue import EventQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -172,12 +173,11 @@ class RecogniserStream:
         """
         self.number = number
         self._worker, self._payload_for, self._most_bytes, self._words = worker, payload_for, most_bytes, words
-        self._failure: ComponentError | None = None
         self._expected = b""
         self._asked = self._answers = 0
         self._last: int | None = None  # the question after whose answer comes nothing more
         self._news = trio.Event()
-        self._found, self._events = trio.open_memory_channel[TranscriptEvent](inf)  # a few a second of speech
+        self._events = EventQueue[TranscriptEvent](inf)  # a few a second of speech
 
     async def begin(self, payload: bytes) -> None:
         """Has the worker listen for that."""
@@ -206,12 +206,7 @@ class RecogniserStream:
 
     async def receive(self) -> TranscriptEvent | None:
         """The next transcript; None only after `finish()`."""
-        try:
-            return await self._events.receive()
-        except trio.EndOfChannel:
-            if self._failure is not None:
-                raise copy(self._failure) from None
-            return None
+        return await self._events.receive()
 
     def answered(self, payload: bytes) -> None:
         """The worker has done the next thing that it was asked."""
@@ -219,20 +214,18 @@ class RecogniserStream:
         over = self._answers == self._last
         for found in json.loads(payload) if payload else ():
             if found["text"] or not over:
-                self._found.send_nowait(self._transcript(found))
+                self._events.put_nowait(self._transcript(found))
         if over:
-            self._found.close()
+            self._events.end()
         self._wake()
 
     def fail(self, error: ComponentError) -> None:
         """Ends the stream: what was heard can still be received, then comes the error."""
-        self._failure = error
-        self._found.close()
+        self._events.end(error)
         self._wake()
 
     def close(self) -> None:
         """Ends the stream because nobody wants the rest."""
-        self._found.close()
         self._events.close()
 
     def _transcript(self, found: dict[str, Any]) -> Transcript:
@@ -255,10 +248,9 @@ class RecogniserStream:
         await self._wait_for_answers()
 
     async def _wait_for_answers(self) -> None:
-        while self._failure is None and self._answers < self._asked:
+        while self._events.failure is None and self._answers < self._asked:
             await self._news.wait()
-        if self._failure is not None:
-            raise copy(self._failure)
+        self._events.check()
 
     def _wake(self) -> None:
         self._news.set()

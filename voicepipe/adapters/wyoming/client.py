@@ -12,6 +12,7 @@ from attrs import frozen
 
 from voicepipe.adapters.wyoming.wire_format import WyomingDecoder, WyomingEvent, encode
 from voicepipe.errors import ComponentError, Location, Problem
+from voicepipe.wire.deadlines import answer_due, connecting, taking
 from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
@@ -40,11 +41,8 @@ class WyomingServer:
 
         """
         try:
-            with trio.fail_after(self.connect_timeout_s):
+            with connecting(self.address, self.connect_timeout_s):
                 stream = await _open_stream(self.address)
-        except trio.TooSlowError as error:
-            within = f"{self.connect_timeout_s:g} s"
-            raise ComponentError(f"{self.address} did not take the connection within {within}") from error
         except OSError as error:
             hint = "does the server run? what it was given for --uri is where it listens"
             reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
@@ -113,10 +111,8 @@ class WyomingConnection:
 
         """
         try:
-            with trio.fail_after(self.timeout_s):
+            with taking(self.timeout_s):
                 await self._stream.send_all(b"".join(map(encode, events)))
-        except trio.TooSlowError as error:
-            raise ComponentError(f"took nothing for {self.timeout_s:g} s") from error
         except trio.BrokenResourceError as error:
             raise _broken(error) from error
 
@@ -156,11 +152,8 @@ class WyomingConnection:
             ComponentError: as for `receive`, or nothing came.
 
         """
-        try:
-            with trio.fail_after(self.timeout_s):
-                return await self.receive()
-        except trio.TooSlowError as error:
-            raise ComponentError(f"nothing came for {self.timeout_s:g} s") from error
+        with answer_due(self.timeout_s):
+            return await self.receive()
 
 
 def _broken(error: trio.BrokenResourceError) -> ComponentError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from copy import copy
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from voicepipe.adapters.wyoming.wire_format import WyomingEvent
 from voicepipe.components.events import Transcript, TranscriptEvent
 from voicepipe.components.requests import Listen
 from voicepipe.errors import ComponentError
+from voicepipe.wire.event_queue import EventQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,13 +117,11 @@ class WyomingTranscriptStream:
         self._gate = SoundGate(audio, silence_level)
         self._passed = 0  # bytes of this utterance
         self._unsent = _SendQueue()
-        self._failure: ComponentError | None = None
-        self._found, self._events = trio.open_memory_channel[TranscriptEvent](UNREAD_EVENTS)
+        self._events = EventQueue[TranscriptEvent](UNREAD_EVENTS)
 
     async def send(self, audio: bytes) -> None:
         """Takes the next audio; waits if the server is far behind."""
-        if self._failure is not None:
-            raise copy(self._failure)
+        self._events.check()
         heard = self._gate.add(audio)
         if not heard:
             await trio.lowlevel.checkpoint()
@@ -150,12 +148,7 @@ class WyomingTranscriptStream:
 
     async def receive(self) -> TranscriptEvent | None:
         """The next transcript; None only after `finish()`."""
-        try:
-            return await self._events.receive()
-        except trio.EndOfChannel:
-            if self._failure is not None:
-                raise copy(self._failure) from None
-            return None
+        return await self._events.receive()
 
     async def recognise(self) -> None:
         """Has the server hear the utterances, until the stream is finished or the server fails."""
@@ -164,15 +157,15 @@ class WyomingTranscriptStream:
                 if isinstance(said, _AudioChunk):
                     async with self._server.connect() as connection:
                         beginning = (*self._beginning(said.listen), _of("audio-start", self._audio))
-                        await _UtteranceSession(connection, self._unsent, self._found, self._audio).run(beginning)
+                        await _UtteranceSession(connection, self._unsent, self._events, self._audio).run(beginning)
                     continue
                 self._unsent.take()
                 if said.final_is_due:
-                    await self._found.send(Transcript("", final=True, audio_end_ms=said.end_ms))
+                    await self._events.put(Transcript("", final=True, audio_end_ms=said.end_ms))
         except ComponentError as error:
-            self._failure = error
+            self._events.end(error)
         finally:
-            self._found.close()
+            self._events.end()
             self._unsent.close()
 
     async def _cut(self, *, final_is_due: bool) -> None:
@@ -185,9 +178,8 @@ class WyomingTranscriptStream:
         try:
             await self._unsent.put(said)
         except trio.BrokenResourceError:
-            if self._failure is None:
-                raise
-            raise copy(self._failure) from None
+            self._events.check()
+            raise
 
 
 class _UtteranceSession:
@@ -197,10 +189,10 @@ class _UtteranceSession:
         self,
         connection: WyomingConnection,
         unsent: _SendQueue,
-        found: trio.MemorySendChannel[TranscriptEvent],
+        events: EventQueue[TranscriptEvent],
         audio: AudioFormat,
     ) -> None:
-        self._connection, self._unsent, self._found, self._audio = connection, unsent, found, audio
+        self._connection, self._unsent, self._events, self._audio = connection, unsent, events, audio
         self._sent_ms: int | None = None
         self._ended: _UtteranceEnd | None = None
         self._waiting = trio.CancelScope()
@@ -249,7 +241,7 @@ class _UtteranceSession:
             if event.type == "transcript-chunk":
                 so_far += _text_of(event)
                 if so_far.strip():
-                    await self._found.send(Transcript(so_far.strip(), final=False, audio_end_ms=self._sent_ms))
+                    await self._events.put(Transcript(so_far.strip(), final=False, audio_end_ms=self._sent_ms))
             elif event.type in {"transcript", "transcript-stop"}:
                 language = event.data.get("language")
                 text = _text_of(event) if event.type == "transcript" else so_far
@@ -264,7 +256,7 @@ class _UtteranceSession:
         if end_ms is None:
             raise ComponentError("sent a transcript before it had heard anything")
         if text or (self._ended is not None and self._ended.final_is_due):
-            await self._found.send(Transcript(text, final=True, language=language, audio_end_ms=end_ms))
+            await self._events.put(Transcript(text, final=True, language=language, audio_end_ms=end_ms))
 
     async def _await_the_stop(self) -> None:
         """Lets the server end its stream: one that finds the connection gone complains about it in its log."""
