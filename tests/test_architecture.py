@@ -68,7 +68,9 @@ FOR_ADAPTERS = {
     "voicepipe.text.prompt_echo",
     "voicepipe.text.words",
     "voicepipe.components.tls",
-    *(f"voicepipe.wire{part}" for part in ("", ".helper", ".http", ".process", ".refusals", ".sessions", ".websocket")),
+    "voicepipe.wire",
+    *(f"voicepipe.wire.{name}" for name in ("deadlines", "event_queue", "helper", "http")),
+    *(f"voicepipe.wire.{name}" for name in ("process", "refusals", "sessions", "websocket")),
 }
 SHARED_BY_ADAPTERS = "voicepipe.adapters.shared"
 """What several adapters stand on; it may import what they may, and nurseries."""
