@@ -1,4 +1,4 @@
-"""The subcommands of `reference-engine`: what they are told, what they do, and their exit status."""
+"""The subcommands of `reference-engine`: their options, what they do, and their exit status."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RUN = """\
-Answers telephone calls: Asterisk connects by AudioSocket, and each call is held by the pipeline that FILE names.
-FILE is a pipeline set's YAML file, or an engine's: one with `pipeline_sets:` in it. Options here go before it.
+Answers telephone calls. Asterisk connects by AudioSocket, and each call gets the pipeline that FILE configures.
+FILE is a pipeline set's YAML file, or an engine's, which has `pipeline_sets:` in it. An option given here takes
+precedence over the same setting in FILE.
 
-Edit FILE and run `reference-engine reload` (or send SIGHUP, or have it run with --watch): the next call uses it, calls
-that are up keep what they have, and a file that can't be served changes nothing.
+To change the configuration, edit FILE and run `reference-engine reload`, or send SIGHUP; with --watch the engine
+reloads by itself. The next call gets the new version, calls in progress keep theirs, and an invalid file is rejected
+and changes nothing.
 
-SIGTERM and SIGINT (Ctrl-C) stop it politely: no new calls, those that are up may end within --drain-seconds. A second
-one ends it at once. The log goes to stderr.
+SIGTERM and SIGINT (Ctrl-C) stop the engine gracefully: it takes no new calls, and calls in progress have
+--drain-seconds to end. A second signal ends it at once. The log goes to stderr.
 """
 
 _RUN_EXAMPLES = """\
@@ -34,21 +36,21 @@ examples:
   reference-engine run tenants/acme.yaml --audiosocket 0.0.0.0:9092
   reference-engine run config/engine.yaml --env-file /etc/voicepipe/env
   reference-engine run --watch --log-format json 2>> engine.log
-  reference-engine run --audiosocket 127.0.0.1:0 --control ./control.sock     # beside another one
+  reference-engine run --audiosocket 127.0.0.1:0 --control ./control.sock     # a second engine beside the first
 
 in Asterisk's dialplan:
   exten => 100,1,Answer()
    same => n,AudioSocket(${UUID()},127.0.0.1:9092)
    same => n,Hangup()
 
-exit status: 0 stopped as asked, 78 something is wrong in FILE, 75 nothing that it names opens, 2 wrong usage,
-1 anything else
+exit status: 0 stopped by a signal, 78 FILE is invalid, 75 FILE is valid but no pipeline can be opened, 2 wrong
+usage, 1 any other failure
 """
 
 _CHECK = """\
-Reads FILE as a start or a reload would, and the files of all its sets if it is an engine's, and reports everything that
-is wrong with them at once: file:line:column, the setting, what is wrong, the line itself, and a hint. Nothing is opened
-or connected to.
+Reads FILE as a start or a reload would, and the files of all its sets if it is an engine's. Every problem is reported
+at once, with file:line:column, the setting, what is wrong, the line itself, and a hint. Nothing is opened or connected
+to, so it can run anywhere the file is: in an editor, before a commit, in CI.
 """
 
 _CHECK_EXAMPLES = """\
@@ -57,13 +59,13 @@ examples:
   reference-engine check --env-file /etc/voicepipe/env config/engine.yaml
   reference-engine check --format json config/engine.yaml | jq '.errors[].path'
 
-exit status: 0 all files are fine, 78 at least one is not, 2 wrong usage, 1 anything else
+exit status: 0 all files are valid, 78 at least one is not, 2 wrong usage, 1 any other failure
 """
 
 _RELOAD = """\
-Asks a running engine to read its files again, waits until that is done, and tells what came of it: what was opened,
-kept and closed, and which pipelines are different for the next call; or every problem with its file, line and column.
-With several pipeline sets, each has its own fate.
+Has a running engine read its files again, waits until that is done, and prints the outcome: the components that were
+opened, kept and closed, and the pipelines that are different for the next call; or every problem with its file, line
+and column. Several pipeline sets are reloaded independently: a rejected one does not hold back the others.
 """
 
 _RELOAD_EXAMPLES = """\
@@ -73,24 +75,24 @@ examples:
   reference-engine reload --set acme --force
   voicepipe check config/ai-agent.yaml && reference-engine reload
 
-exit status: 0 the files are served now, 1 they can't be, or no engine answers
+exit status: 0 the files are served now, 1 one of them was rejected, or no engine answers
 """
 
 _ROLLBACK = """\
-Has a running engine serve what an earlier version served, from what it kept of it, as a new version. That holds until
-the files say something else than now; `reference-engine reload --force` leaves it before.
+Has a running engine serve an earlier version again, from what it kept of it, as a new version. The rollback holds until
+the files change; `reference-engine reload --force` ends it before that.
 """
 
 _ROLLBACK_EXAMPLES = """\
 examples:
   reference-engine rollback
   reference-engine rollback --set acme --to 3
-  reference-engine status     # which versions there are
+  reference-engine status     # lists the versions
 
-exit status: 0 it serves now, 1 it can't be, or no engine answers
+exit status: 0 the earlier version serves again, 1 it was rejected, or no engine answers
 """
 
-_STATUS = "Asks a running engine which versions serve, how many calls each has, and how the last reload went.\n"
+_STATUS = "Shows which versions a running engine serves, how many calls each has, and how the last reload went.\n"
 
 _STATUS_EXAMPLES = """\
 examples:
@@ -136,14 +138,14 @@ def _check(arguments: Namespace) -> int:
 
     checked = check_file(arguments.file, arguments.env_file)
     sys.stdout.write(report_json(checked) if arguments.format == "json" else report(checked, colour=_colourful()))
-    return os.EX_CONFIG if any(one.problems for one in checked) else 0
+    return os.EX_CONFIG if any(result.problems for result in checked) else 0
 
 
 def _reload(arguments: Namespace) -> int:
-    asked = {"force": "true"} if arguments.force else {}
+    parameters = {"force": "true"} if arguments.force else {}
     if arguments.set is not None:
-        asked["set"] = arguments.set
-    return _change(arguments, "/-/reload", params=asked)
+        parameters["set"] = arguments.set
+    return _change(arguments, "/-/reload", params=parameters)
 
 
 def _rollback(arguments: Namespace) -> int:
@@ -152,20 +154,20 @@ def _rollback(arguments: Namespace) -> int:
     name = arguments.set
     if name is None:
         status, body = ask(arguments.control, "GET", "/sets")
-        names = [one["set"] for one in _answered(status, body, "sets")["sets"]]
+        names = [shown["set"] for shown in _body_with("sets", status, body)["sets"]]
         if len(names) != 1:
-            raise EngineError(f"the engine has {len(names)} pipeline sets: say which with --set: {', '.join(names)}")
+            raise EngineError(f"the engine has {len(names)} pipeline sets: choose one with --set: {', '.join(names)}")
         (name,) = names
     return _change(arguments, f"/sets/{quote(name, safe='')}/rollback", json={"to": arguments.to})
 
 
 def _change(arguments: Namespace, path: str, **request: Any) -> int:
-    """Asks for a reload or a rollback, and tells what came of it."""
+    """Requests a reload or a rollback and prints its outcome; returns the exit status."""
     from reference_engine.control.client import ask  # noqa: PLC0415
     from reference_engine.control.printing import describe_reload  # noqa: PLC0415
 
     status, body = ask(arguments.control, "POST", path, **request)
-    body = _answered(status, body, "sets" if "sets" in body else "outcome")
+    body = _body_with("sets" if "sets" in body else "outcome", status, body)
     sys.stdout.write(describe_reload(body, colour=_colourful()))
     return 0 if status == HTTPStatus.OK else 1
 
@@ -175,18 +177,19 @@ def _status(arguments: Namespace) -> int:
     from reference_engine.control.printing import describe_sets  # noqa: PLC0415
 
     status, body = ask(arguments.control, "GET", "/sets")
-    sys.stdout.write(describe_sets(_answered(status, body, "sets")))
+    sys.stdout.write(describe_sets(_body_with("sets", status, body)))
     return 0
 
 
-def _answered(status: int, body: dict[str, Any], key: str) -> dict[str, Any]:
+def _body_with(key: str, status: int, body: dict[str, Any]) -> dict[str, Any]:
+    """The body of an answer that has this key; any other says why the request was refused."""
     if key not in body:
         raise EngineError(f"the engine answered {status}: {body.get('error', body)}")
     return body
 
 
 def parser() -> ArgumentParser:
-    """What reads the command line."""
+    """The parser of the command line, with a subparser for each command."""
     program = ArgumentParser(
         prog="reference-engine",
         description="A thin telephone server on voicepipe.",
@@ -224,7 +227,7 @@ def parser() -> ArgumentParser:
         "--drain-seconds",
         type=_seconds,
         metavar="N",
-        help="how long calls may go on when it is stopped; for the last 5 s they are told goodbye "
+        help="how long calls may go on after a stop signal; the agent says goodbye in the last 5 s "
         "(default: what FILE says, or 20)",
     )
     run.add_argument(
@@ -237,16 +240,18 @@ def parser() -> ArgumentParser:
         "--env-file",
         type=Path,
         metavar="PATH",
-        help="NAME=value lines for ${NAME}, laid over the environment, and read again at each reload",
+        help="NAME=value lines for ${NAME}; they override the environment and are read again at each reload",
     )
     run.add_argument(
-        "--watch", action="store_true", help="reload when files change, whatever FILE says about it (default: off)"
+        "--watch",
+        action="store_true",
+        help="reload when a file changes; overrides `watch` in FILE (default: what FILE says, or off)",
     )
     run.set_defaults(command=_run)
     check = add("check", "check a file without running anything", _CHECK, _CHECK_EXAMPLES)
     check.add_argument("file", type=Path, metavar="FILE", help="an engine's YAML file, or a pipeline set's")
     check.add_argument(
-        "--env-file", type=Path, metavar="PATH", help="NAME=value lines for ${NAME}, laid over the environment"
+        "--env-file", type=Path, metavar="PATH", help="NAME=value lines for ${NAME}; they override the environment"
     )
     check.add_argument(
         "--format", choices=["text", "json"], default="text", help="default: text, in colour on a terminal"
@@ -257,7 +262,7 @@ def parser() -> ArgumentParser:
     reload.add_argument(
         "--force",
         action="store_true",
-        help="leave a rollback, though the files are as they were then; do without what works now and would be lost",
+        help="end a rollback although the files have not changed; accept that a component that works now does not open",
     )
     reload.set_defaults(command=_reload)
     rollback = add("rollback", "go back to an earlier version", _ROLLBACK, _ROLLBACK_EXAMPLES)

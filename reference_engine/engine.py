@@ -57,7 +57,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
 
     Raises:
         ConfigError: the files can't be served; perhaps in an exception group.
-        EngineError: an address is taken, or not fit; perhaps in an exception group.
+        EngineError: an address can't be listened on; perhaps in an exception group.
 
     """
     stopping: Stopping | None = None
@@ -77,7 +77,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             else None
         )
         records = claimed.enter_context(open_record_file(settings.records, settings.records_readable_by))
-        claimed.callback(records.say, log)
+        claimed.callback(records.report, log)
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = Switch(settings.watch), dict[str, AudioSocketListener]()
@@ -122,7 +122,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                     engine_reload_log(log),
                     manager.observe_engine,
                     metrics.observe_engine,
-                    lambda _outcome: answering.look_for_room(),
+                    lambda _outcome: answering.update_room(),
                 ],
                 reopen=records.reopen,
                 log=log,
@@ -147,7 +147,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 _log_ready(log, sets.serving, settings, listeners, admin)
                 readiness.ready()
                 manager.ready()
-                tend("records", records.tell, log)
+                tend("records", records.report_losses, log)
                 tend("reloads", reloading.serve)
                 tend("reload signals", reload_on_signals, hangups, reloading, manager)
                 tend("old versions' deadline", drain_superseded, answering, sets.by_name, current)
@@ -187,7 +187,8 @@ def _log_ready(
     log.info(
         "engine.ready",
         listeners=[
-            {"name": one.name, "transport": one.type, **bound(one.name), "set": one.set} for one in settings.listeners
+            {"name": listener.name, "transport": listener.type, **bound(listener.name), "set": listener.set}
+            for listener in settings.listeners
         ],
         control=str(settings.control),
         admin=address_of(admin[0]) if admin is not None else None,

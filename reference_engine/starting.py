@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 Error = TypeVar("Error", bound=BaseException)
 
 EX_CONFIG = 78
-"""From BSD's sysexits.h: something is wrong in a configuration file, so trying again won't help."""
+"""From BSD's sysexits.h: a configuration file is invalid, so starting again won't help."""
 
 EX_TEMPFAIL = 75
-"""From BSD's sysexits.h: nothing opens of what the files name, so trying again may help."""
+"""From BSD's sysexits.h: the files are valid but no component of them opens, so starting again may help."""
 
 
 def start(options: RunOptions, log_format: LogFormat | None) -> int:
-    """Runs the engine until it is stopped, and returns the exit status; what keeps it from starting is reported."""
+    """Runs the engine until it is stopped and returns the exit status; errors that prevent the start are logged."""
     terminal = sys.stderr.isatty()
-    form = log_format or ("console" if terminal else "json")
+    log_format = log_format or ("console" if terminal else "json")
     log_settings = LogSettings()
     status = 1
     with LineWriter(sys.stderr.fileno()) as lines:
         log = open_log(
             lines,
-            form,
+            log_format,
             lambda name: log_settings.of_set[name].level if name in log_settings.of_set else "INFO",
             logging_of=log_settings.of_set.get,
             conceal=lambda text: log_settings.conceal(text),  # noqa: PLW0108 - which that is changes
@@ -50,10 +50,10 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
             status = 1 if trio.run(run_engine, options, log_settings, log) else 0
         except* ConfigError as errors:
             failures = list(_leaves(errors))
-            away = all(isinstance(error, ComponentsUnavailable) for error in failures)
-            status = EX_TEMPFAIL if away else EX_CONFIG
+            unavailable = all(isinstance(error, ComponentsUnavailable) for error in failures)
+            status = EX_TEMPFAIL if unavailable else EX_CONFIG
             for error in failures:
-                _report(error, log, form)
+                _report(error, log, log_format)
         except* EngineError as errors:
             for failed in _leaves(errors):
                 log.error("engine.failed", reason=str(failed))  # noqa: TRY400 - the reason is all there is to it
@@ -61,16 +61,18 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
     return status
 
 
-def _report(error: ConfigError, log: Log, form: LogFormat) -> None:
-    """The problems as `voicepipe check` shows them; a log that machines read has them too."""
+def _report(error: ConfigError, log: Log, log_format: LogFormat) -> None:
+    """Prints the problems as `voicepipe check` does; a JSON log has them as well."""
     count = len(error.problems)
     problems = f"{count} {'problem' if count == 1 else 'problems'}"
-    away = isinstance(error, ComponentsUnavailable)
+    unavailable = isinstance(error, ComponentsUnavailable)
     reason = (
-        f"no pipeline can be opened ({problems}); the files are fit" if away else f"{problems} in the configuration"
+        f"no pipeline can be opened ({problems}); the files are valid"
+        if unavailable
+        else f"{problems} in the configuration"
     )
     log.error(
-        "engine.failed", reason=reason, **{"problems": problems_as_data(error.problems)} if form == "json" else {}
+        "engine.failed", reason=reason, **{"problems": problems_as_data(error.problems)} if log_format == "json" else {}
     )
     sys.stdout.write(format_problems(error.problems, colour=sys.stdout.isatty()))
 

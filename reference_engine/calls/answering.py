@@ -67,7 +67,7 @@ class Answering:
 
     While there are `max_calls`, the listeners that are to be closed then are paused; others bring calls, to be refused.
 
-    The edge of a call is the listener's: what `answer` raises ends that call only, is reported to `crashed`, and
+    The boundary of a call is the listener's: what `answer` raises ends that call only, is reported to `crashed`, and
     the call is hung up.
     """
 
@@ -118,18 +118,18 @@ class Answering:
             self._refuse(info, f"{self._taken} calls are up already, as many as max_calls allows", name)
         else:
             self._taken += 1
-            self.look_for_room()
+            self.update_room()
             self._transport_ids[info.transport_id] += 1
             self._warn_of_bad_id(info)
             try:
                 await self._converse(pipelines, transport)
             finally:
                 self._taken -= 1
-                self.look_for_room()
+                self.update_room()
                 self._transport_ids[info.transport_id] -= 1
                 self._transport_ids += Counter()  # forgets those that nobody has
 
-    def look_for_room(self) -> None:
+    def update_room(self) -> None:
         """Pauses the listeners if there are as many calls as may be, and has them take calls again if there are not.
 
         Called when either number changes.
@@ -188,7 +188,7 @@ class Answering:
         )
 
     def _warn_of_bad_id(self, info: CallInfo) -> None:
-        """Says that a dialplan does not tell its calls apart; the engine does all the same."""
+        """Warns that a dialplan gives calls no IDs of their own; the engine tells them apart all the same."""
         if info.transport_id == NO_UUID:
             reason = "the UUID is all zeros"
         elif info.transport_id and self._transport_ids[info.transport_id] > 1:
@@ -229,8 +229,10 @@ class Answering:
     def _refuse(self, info: CallInfo, reason: str, name: str | None) -> NoReturn:
         if name is not None:
             self._metrics.observe_refused(name)
-        of = {"set": name} if name is not None else {}
-        self._log.warning("call.refused", transport_id=info.transport_id, **of, listener=info.listener, reason=reason)
+        named = {"set": name} if name is not None else {}
+        self._log.warning(
+            "call.refused", transport_id=info.transport_id, **named, listener=info.listener, reason=reason
+        )
         self._ended.refuse(info, name or "", reason)
         raise CallRefused(reason)
 
@@ -261,8 +263,8 @@ class Answering:
 
     def _report(self, observer: str, event: CallEvent, error: Exception) -> None:
         """Logs what one that watches calls has raised: once, for it would do so again at each event of each call."""
-        of = observer, type(error)
-        if of not in self._reported:
-            self._reported.add(of)
+        failure = observer, type(error)
+        if failure not in self._reported:
+            self._reported.add(failure)
             named = {"observer": observer, "of": type(event).__name__, "reason": f"{type(error).__name__}: {error}"}
             self._log.error("observer.failed", call_id=event.call_id, **named, exc_info=error)

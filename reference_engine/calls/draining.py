@@ -1,4 +1,4 @@
-"""Says goodbye to calls that hold an older version than the one that serves, if that is to have an end."""
+"""Ends calls that hold an older version `drain_deadline_s` after it was replaced."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from voicepipe import PipelineSet
 
 LOOK_S = 1.0
-"""How often calls are looked at, so how much later than `drain_deadline_s` they may be told."""
+"""How often calls are looked at, in s: how much later than `drain_deadline_s` a call may be ended."""
 
 
 async def drain_superseded(
     calls: Iterable[HeldCall], sets: Mapping[str, PipelineSet], current: CurrentSettings
 ) -> None:
-    """Has calls say goodbye that long after a newer version began to serve, or their set was removed."""
+    """Drains each call `drain_deadline_s` after a newer version began to serve or its set was removed.
+
+    Runs until it is cancelled; without a deadline no call is drained.
+    """
     while True:
         await trio.sleep(LOOK_S)
         now, deadline_s = trio.current_time(), current.settings.drain_deadline_s

@@ -1,4 +1,4 @@
-"""Where calls come in: the listeners of the engine's file, all with one who answers."""
+"""Opens the listeners of the engine's file: where calls come in."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ async def open_listeners(
 
     """
     async with AsyncExitStack() as opened:
-        for one in settings.listeners:
+        for listener in settings.listeners:
             try:
-                listeners[one.name] = await opened.enter_async_context(
+                listeners[listener.name] = await opened.enter_async_context(
                     open_audiosocket_listener(
-                        one.host,
-                        one.port,
-                        listener=one.name,
-                        rate=one.rate,
-                        max_connections=one.max_connections,
-                        ipv6_only=one.port in ipv4_ports(settings),
-                        when_full=one.when_full,
+                        listener.host,
+                        listener.port,
+                        listener=listener.name,
+                        rate=listener.rate,
+                        max_connections=listener.max_connections,
+                        ipv6_only=listener.port in ipv4_ports(settings),
+                        when_full=listener.when_full,
                         on_refused=answering.not_a_call,
                         on_crash=answering.crashed,
                     )
@@ -44,15 +44,15 @@ async def open_listeners(
             except OSError as error:
                 hint = "give another address with --audiosocket"
                 if settings.path is not None:
-                    hint = f"give listener {one.name!r} another address in {settings.path}"
-                why = hint_for_address(error, one.port)
+                    hint = f"give listener {listener.name!r} another address in {settings.path}"
+                why = hint_for_address(error, listener.port)
                 raise EngineError("; ".join(filter(None, (error.strerror or str(error), why, hint)))) from error
         yield
 
 
 def ipv4_ports(settings: EngineSettings) -> frozenset[int]:
     """Ports that a listener or `admin` has on an IPv4 address, so that a `::` beside it has to leave IPv4 alone."""
-    bound = [(one.host, one.port) for one in settings.listeners]
+    bound = [(listener.host, listener.port) for listener in settings.listeners]
     if settings.admin is not None:
         bound.append((settings.admin.host, settings.admin.port))
     return frozenset(port for host, port in bound if ":" not in host)

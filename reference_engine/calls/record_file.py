@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Keep: TypeAlias = "Callable[[CallRecord], None]"
 
 TELL_S = 60.0
-"""How often it is said that records are lost, or wait for a full disk, in s."""
+"""The least time between two reports that records are lost, or wait for a full disk, in s."""
 
 
 class RecordFile:
@@ -37,7 +37,7 @@ class RecordFile:
 
     def __init__(self, path: Path | None, lines: LineWriter | None) -> None:
         self._path, self._lines = path, lines
-        self._told = 0
+        self._reported = 0
 
     @property
     def lost(self) -> int:
@@ -54,17 +54,17 @@ class RecordFile:
         if self._lines is not None:
             self._lines.reopen()
 
-    async def tell(self, log: Log) -> None:
-        """Says once a minute what was lost, and what waits for the disk, until it is cancelled."""
+    async def report_losses(self, log: Log) -> None:
+        """Logs once a minute what was lost and what waits for the disk, until it is cancelled."""
         while True:
             await trio.sleep(TELL_S)
-            self.say(log)
+            self.report(log)
 
-    def say(self, log: Log) -> None:
-        """Says what was lost since it was last said, and what waits; nothing, if all is well."""
-        if self._lines is None or (self._lines.lost == self._told and not self._lines.reason):
+    def report(self, log: Log) -> None:
+        """Logs what was lost since the last report, and what waits; nothing if all is well."""
+        if self._lines is None or (self._lines.lost == self._reported and not self._lines.reason):
             return
-        lost, self._told = self._lines.lost - self._told, self._lines.lost
+        lost, self._reported = self._lines.lost - self._reported, self._lines.lost
         waiting, reason = self._lines.waiting, self._lines.reason or f"more than {MOST} waited"
         log.error("records.failed", path=str(self._path), lost=lost, waiting=waiting, reason=reason)
 

@@ -1,4 +1,4 @@
-"""Who may ask what of the control over TCP; on the Unix socket, the file's owner may ask anything.
+"""Access control of the control's TCP port; on the Unix socket, the file's owner may request anything.
 
 - With a token, everything but `OPEN` must bear it.
 - Without one, the port is a loopback port, so whoever asks is on this machine; but a browser may ask for a page from
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import CurrentSettings
 
 OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open_to_all)
-"""What probes and scrapers read, for whom a token is one thing more to leak; no caller's number is in it."""
+"""Paths that need no token: probes and scrapers read them, and they have no caller's number."""
 
 PROBES = frozenset({"/healthz", "/readyz"})
-"""What has nothing in it that a page from elsewhere could want, so that any `Host` will do for a health check."""
+"""Paths that any `Host` may be given for: health checks use all kinds, and there is nothing to steal."""
 
 
 class AccessControl:
-    """An ASGI application that only gets the requests that are allowed."""
+    """Wraps an ASGI application and passes on only the requests that are allowed."""
 
     def __init__(self, app: ASGIApp, current: CurrentSettings) -> None:
         """Takes the application, and where the token is, looked up for each request."""
@@ -56,7 +56,7 @@ def _with_token(request: Request, token: str) -> JSONResponse | None:
     kind, _, borne = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and compare_digest(borne.strip().encode("latin-1"), token.encode()):
         return None
-    error = "this needs the token of `admin` in the engine's file, as `Authorization: Bearer ...`"
+    error = "missing or wrong token: send `Authorization: Bearer ...` with `admin.token` of the engine's file"
     return _refusal(HTTPStatus.UNAUTHORIZED, error, {"www-authenticate": 'Bearer realm="voicepipe"'})
 
 
@@ -66,15 +66,18 @@ def _without_token(request: Request) -> JSONResponse | None:
         return None
     if host is None and origin is None:  # HTTP/1.0, as some health checks speak it: no browser does
         return None
-    if host is None or not is_loopback(_name_in(host)):
-        return _refusal(HTTPStatus.FORBIDDEN, "`Host` is not this machine's loopback address; give `admin` a token")
+    if host is None or not is_loopback(_host_name(host)):
+        return _refusal(
+            HTTPStatus.FORBIDDEN,
+            "`Host` is no loopback address: use 127.0.0.1, or give `admin` a token",
+        )
     if origin is not None and origin != f"http://{host}":
-        return _refusal(HTTPStatus.FORBIDDEN, "pages from elsewhere may not ask this; give `admin` a token")
+        return _refusal(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused; give `admin` a token")
     return None
 
 
-def _name_in(host: str) -> str:
-    """The host of `host:port`; empty if it is no such thing."""
+def _host_name(host: str) -> str:
+    """The host of `host:port`; empty if the text can't be parsed."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""Answers in JSON, whatever is in the names that they have."""
+"""JSON responses that can hold any file name, UTF-8 or not."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class JSONAnswer(JSONResponse):
     """
 
     def render(self, content: Any) -> bytes:
-        """The body."""
+        """The body's bytes."""
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode("utf-8", "backslashreplace")

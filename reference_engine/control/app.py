@@ -1,4 +1,4 @@
-"""The control's HTTP application: asks for reloads and rollbacks, and tells how things stand."""
+"""The control's HTTP application: reloads and rollbacks on request, and the state of sets, calls and the engine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REFUSALS = (HTTPException, VersionChangedError, UnknownVersion, PipelineSetClos
 
 @frozen(eq=False)
 class Control:
-    """What there is to ask about, and the answers."""
+    """The application's request handlers, and the parts of the engine that they read and act on."""
 
     current: CurrentSettings
     """What the engine runs with."""
@@ -55,11 +55,11 @@ class Control:
     metrics: Metrics
     """Its metrics."""
     readiness: Readiness
-    """How far it has come."""
+    """Whether it is starting, ready or draining."""
     answering: Answering
-    """Its calls once more, of which some are ending."""
+    """Its calls, those included whose line is being closed."""
     ended: EndedCalls
-    """Those that have ended of late."""
+    """The calls that have ended lately."""
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -70,14 +70,14 @@ class Control:
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(_REFUSALS, _refused))
 
     async def reload(self, request: Request) -> Response:
-        """Answers when the reload is done: 200 if the files are served now, 422 if some can't be."""
+        """Answers when the reload is done: 200 if the files are served now, 422 if one was rejected."""
         only(request, "set", "force")
         force, if_version = flag(request, "force"), version_that_must_serve(request)
         await self.readiness.started.wait()
         name = request.query_params.get("set")
         if name is None and if_version is not None:
             if len(self.current.settings.pipeline_sets) > 1:
-                raise HTTPException(HTTPStatus.BAD_REQUEST, "If-Match is about one set: say which with ?set=")
+                raise HTTPException(HTTPStatus.BAD_REQUEST, "If-Match applies to one set: name it with ?set=")
             (name,) = self.current.settings.pipeline_sets
         if name is None:
             reloaded = await self.reloading.reload(trigger=TRIGGER, force=force)
@@ -85,17 +85,17 @@ class Control:
             served = self._set(name)
             outcome = await served.reload(trigger=TRIGGER, force=force, if_version=if_version)
             reloaded = Reloaded(None, (outcome,))
-        return self._told(reloaded)
+        return self._outcome(reloaded)
 
     async def roll_back(self, request: Request) -> Response:
-        """Answers when an earlier version serves again, as a new one, or can't."""
+        """Answers when the rollback is done: 200 if it serves the earlier version, 422 if it was rejected."""
         only(request)
         if_version = version_that_must_serve(request)
         to = await version_to_go_back_to(request)
         await self.readiness.started.wait()
         served = self._set(request.path_params["set"])
         outcome = await served.rollback(to, trigger=TRIGGER, if_version=if_version)
-        return self._told(Reloaded(None, (outcome,)))
+        return self._outcome(Reloaded(None, (outcome,)))
 
     async def show_sets(self, _request: Request) -> Response:
         """Where each set stands, and how the engine's file fared last."""
@@ -116,26 +116,29 @@ class Control:
             for record in pipelines.history:
                 if str(record.version) == number:
                     return JSONAnswer(bodies.version_detail_body(pipelines, record))
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"pipeline set {served.name!r} remembers no version {number!r}")
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            f"pipeline set {served.name!r} has no version {number!r} in its history; GET /sets lists them",
+        )
 
     async def show_calls(self, _request: Request) -> Response:
         """What every call is doing."""
         return JSONAnswer(bodies.calls_body(self.sessions))
 
     async def show_call(self, request: Request) -> Response:
-        """How one call stands, or what became of it; `field` asks for one word of that, for a dialplan."""
+        """The state of one call, or how it ended; with `field`, that value alone as plain text, for a dialplan."""
         only(request, "field")
         name = request.path_params["call"]
         call = self.answering.ending(name) or self.sessions.find(name) or self.ended.find(name)
         if call is None and "field" in request.query_params:  # a dialplan would take the error for the answer
             return Response(b"", HTTPStatus.NOT_FOUND, media_type="text/plain; charset=utf-8")
         if call is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no call {name!r}, nor was there one of late")
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"no call {name!r} is up or has ended in the last ten minutes")
         body, field = bodies.call_body(call), request.query_params.get("field")
         if field is None:
             return JSONAnswer(body)
         if field not in body:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"there is no field {field!r}; fields: {', '.join(body)}")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"unknown field {field!r}; fields: {', '.join(body)}")
         text = "" if body[field] is None else str(body[field])
         return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
 
@@ -154,16 +157,16 @@ class Control:
         return Response(self.metrics.exposition(), media_type=CONTENT_TYPE)
 
     async def show_openapi(self, _request: Request) -> Response:
-        """The description of all this."""
+        """The OpenAPI document."""
         return JSONAnswer(OPENAPI)
 
     def _set(self, name: str) -> ServedSet:
         if (served := self.sets.get(name)) is not None:
             return served
         names = ", ".join(self.current.settings.pipeline_sets)
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no pipeline set {name!r}; pipeline sets: {names}")
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"unknown pipeline set {name!r}; pipeline sets: {names}")
 
-    def _told(self, reloaded: Reloaded) -> Response:
+    def _outcome(self, reloaded: Reloaded) -> Response:
         status = HTTPStatus.UNPROCESSABLE_ENTITY if reloaded.rejected else HTTPStatus.OK
         return JSONAnswer(bodies.reloaded_body(reloaded, self.sets.by_name), status)
 

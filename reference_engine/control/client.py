@@ -1,4 +1,4 @@
-"""Asks a running engine over its control socket."""
+"""The commands' HTTP client for the control socket of a running engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONNECT_S = 5.0
-"""How long the engine may take to accept; its answer may take longer than any limit, for models load slowly."""
+"""How long the engine may take to accept, in s; its answer has no limit, for models load slowly."""
 
 
 def ask(control: Path, method: str, path: str, **request: Any) -> tuple[int, dict[str, Any]]:
@@ -35,7 +35,7 @@ def ask(control: Path, method: str, path: str, **request: Any) -> tuple[int, dic
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise EngineError(
             f"no engine is answering at {control} ({error}); "
-            "start one with `reference-engine run`, or say where it listens with --control"
+            "start one with `reference-engine run`, or give its socket with --control"
         ) from error
     except (httpx.HTTPError, ValueError) as error:
         raise EngineError(f"the engine at {control} did not answer: {error or type(error).__name__}") from error

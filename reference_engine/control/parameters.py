@@ -1,4 +1,4 @@
-"""What a request asks for, read strictly: a misspelt parameter must not mean all sets."""
+"""Reads the parameters of requests strictly: a misspelt `set` must not reload all sets."""
 
 from __future__ import annotations
 
@@ -17,47 +17,52 @@ MAX_BODY = 4096
 """Bytes; `{"to": 3}` is the longest that makes sense."""
 
 BODY_S = 5.0
-"""How long a body may take to arrive."""
+"""How long a body may take to arrive, in s."""
 
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,8})"?')
 
 
 def only(request: Request, *names: str) -> None:
-    """Refuses parameters that are not among these, and those that are there twice."""
+    """Raises HTTPException (400) for a parameter that is not among `names`, or that is given twice."""
     for name, _value in (given := request.query_params).multi_items():
         if name not in names:
-            meant = f"parameters: {', '.join(names)}" if names else "this has none"
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"there is no parameter {name!r}; {meant}")
+            known = f"parameters: {', '.join(names)}" if names else "this request takes none"
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"unknown parameter {name!r}; {known}")
         if len(given.getlist(name)) > 1:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"the parameter {name!r} is there twice")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"the parameter {name!r} is given twice")
 
 
 def flag(request: Request, name: str) -> bool:
-    """A parameter that is `true` or `false`; left out, it is false."""
+    """The value of a boolean parameter, false if it is left out; raises HTTPException (400) for any other text."""
     text = request.query_params.get(name, "false")
     if text not in {"true", "false"}:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} is true or false, not {text!r}")
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} must be true or false, not {text!r}")
     return text == "true"
 
 
 def version_that_must_serve(request: Request) -> int | None:
-    """The version of `If-Match: "3"`; None if there is no such header, or any version will do (`*`)."""
+    """The version that `If-Match: "3"` requires; None without the header, or for `*`, which any version matches."""
     text = request.headers.get("if-match", "*").strip()
     if text == "*":
         return None
-    if found := _ENTITY_TAG.fullmatch(text):
-        return int(found[1])
-    raise HTTPException(HTTPStatus.BAD_REQUEST, f'If-Match is a version, such as "3", not {text!r}')
+    if match := _ENTITY_TAG.fullmatch(text):
+        return int(match[1])
+    raise HTTPException(HTTPStatus.BAD_REQUEST, f'If-Match must be a version, such as "3", not {text!r}')
 
 
 async def version_to_go_back_to(request: Request) -> int | None:
-    """The version of `{"to": 3}`; None if the body is empty or has none."""
+    """The version that the body `{"to": 3}` names; None if the body is empty or names none.
+
+    Raises:
+        HTTPException: the body is too long (413), does not arrive in time (408), or says anything else (400).
+
+    """
     content = bytearray()
     with trio.move_on_after(BODY_S) as reading:
         async for chunk in request.stream():
             content += chunk
             if len(content) > MAX_BODY:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_BODY} bytes")
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {MAX_BODY} bytes")
     if reading.cancelled_caught:
         raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_S:g} s")
     try:
@@ -72,4 +77,7 @@ async def version_to_go_back_to(request: Request) -> int | None:
         case dict() if not body:
             return None
         case _:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, 'the body is JSON, {"to": 3}, or empty for the one before')
+            raise HTTPException(
+                HTTPStatus.BAD_REQUEST,
+                'the body must be {"to": 3} in JSON, or empty for the version before the serving one',
+            )

@@ -1,4 +1,4 @@
-"""What the engine answered, in words for a terminal."""
+"""Formats the engine's answers for a terminal."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ _CHANGES = (
     ("closed", "components that close with their last call"),
     ("secrets_changed", "secrets changed"),
     ("settings", "settings changed"),
-    ("unserved", "changed, but no call gets them (active_pipeline, routes and selectable say which they get)"),
+    ("unserved", "changed, but no call gets them (see active_pipeline, routes and selectable)"),
 )
 
 
 def describe_reload(body: Mapping[str, Any], *, colour: bool = False) -> str:
-    """What a reload came to: of the engine's file and of each set, what changed, or every problem with its place."""
+    """The outcome of a reload: for the engine's file and each set, what changed or every problem with its place."""
     engine = [_describe_engine(body["engine"], colour=colour)] if "engine" in body else []
     sets = body.get("sets", [body])
     alone = len(sets) == 1 and "engine" in body  # then `errors` has those of the engine's file too
-    return "\n".join([*engine, *(_describe_set(one, body["engine"] if alone else {}, colour=colour) for one in sets)])
+    return "\n".join(
+        [*engine, *(_describe_set(outcome, body["engine"] if alone else {}, colour=colour) for outcome in sets)]
+    )
 
 
 def _describe_engine(body: Mapping[str, Any], *, colour: bool) -> str:
@@ -56,8 +58,8 @@ def _describe_set(body: Mapping[str, Any], engine: Mapping[str, Any], *, colour:
             errors = body["errors"][len(engine.get("errors", ())) :]
             serving = body["serving_version"]
             serves = "it has never served" if serving is None else f"version {serving} serves on"
-            what = f"rollback to {body['rolled_back_to']} rejected" if "rolled_back_to" in body else "rejected"
-            head = f"{body['set']}: {what} ({_count(len(errors), 'problem')}), {serves}"
+            outcome = f"rollback to {body['rolled_back_to']} rejected" if "rolled_back_to" in body else "rejected"
+            head = f"{body['set']}: {outcome} ({_count(len(errors), 'problem')}), {serves}"
             return f"{head}\n\n{_problems(errors, colour=colour)}"
 
 
@@ -75,7 +77,7 @@ def _describe_applied(body: Mapping[str, Any], *, colour: bool) -> str:
 
 
 def _degraded(problems: Sequence[Mapping[str, Any]], *, colour: bool) -> str:
-    """What a version lacks, before all else that is told of it."""
+    """The components that a version lacks, and the apologies, with why."""
     return f"  degraded, and tried again until it is there:\n\n{_problems(problems, colour=colour).rstrip()}"
 
 
@@ -87,39 +89,40 @@ def describe_sets(body: Mapping[str, Any]) -> str:
     if engine is not None and engine["last_attempt"]:
         notes.append(f"the engine's file: {_last(engine['last_attempt'])}")
         notes += [f"  {_problem(problem)}" for problem in engine["last_attempt"].get("errors", ())]
-    for one in (*body["sets"], *body["removed"]):
-        if one["state"] in {"opening", "rejected"}:
-            rows.append((one["set"], "-", one["state"], "0", "-", "-"))
-        for version in one["versions"]:
+    for shown in (*body["sets"], *body["removed"]):
+        if shown["state"] in {"opening", "rejected"}:
+            rows.append((shown["set"], "-", shown["state"], "0", "-", "-"))
+        for version in shown["versions"]:
             if version["state"] != "retired":
-                state = "removed" if one["state"] == "removed" else version["state"]
+                state = "removed" if shown["state"] == "removed" else version["state"]
                 calls, number = str(version["calls"]), str(version["version"])
                 rows.append(
-                    (one["set"], number, state, calls, version["active_pipeline"], _local(version["applied_at"]))
+                    (shown["set"], number, state, calls, version["active_pipeline"], _local(version["applied_at"]))
                 )
-        if one["last_known_good"]:
-            notes.append(f"{one['set']}: serves the last known good files, for those that are there are not fit")
-        notes += [f"{one['set']}: {_ailing(component)}" for component in one["components"] if component["error"]]
-        apologies = [problem for problem in one["degraded"] if problem["path"].endswith(".on_failure.say")]
-        notes += [f"{one['set']}: degraded: {_problem(problem)}" for problem in apologies]
-        if last := one["last_attempt"]:
-            notes.append(f"{one['set']}: {_last(last)}")
+        if shown["last_known_good"]:
+            notes.append(f"{shown['set']}: serving last-known-good files: the current ones are invalid")
+        notes += [f"{shown['set']}: {_failing(component)}" for component in shown["components"] if component["error"]]
+        apologies = [problem for problem in shown["degraded"] if problem["path"].endswith(".on_failure.say")]
+        notes += [f"{shown['set']}: degraded: {_problem(problem)}" for problem in apologies]
+        if last := shown["last_attempt"]:
+            notes.append(f"{shown['set']}: {_last(last)}")
             notes += [f"  {_problem(problem)}" for problem in last.get("errors", ())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
-def _ailing(component: Mapping[str, Any]) -> str:
+def _failing(component: Mapping[str, Any]) -> str:
     error, retry_s = component["error"], component["retry_s"]
-    whose = f"{component['role']} {component['name']}"
+    label = f"{component['role']} {component['name']}"
     answered = f"; answered: {error['answered']}" if error["answered"] else ""
     hint = f" ({error['hint']})" if error["hint"] else ""
     if not component["was_open"]:
         again = f"tried again in {retry_s:.1f} s" if retry_s else "being tried again"
-        return f"degraded: {whose} has not opened yet, {again}: {error['message']}{answered}{hint}"
-    state = f"is left alone, for {retry_s:.1f} s more" if component["state"] == "open" else "is being tried again"
-    return f"{whose} {state}: {error['message']}{answered}{hint}"
+        return f"degraded: {label} has not opened yet, {again}: {error['message']}{answered}{hint}"
+    if component["state"] == "open":
+        return f"{label}: circuit breaker is open for {retry_s:.1f} s more: {error['message']}{answered}{hint}"
+    return f"{label} is being tried again: {error['message']}{answered}{hint}"
 
 
 def _last(outcome: Mapping[str, Any]) -> str:
@@ -151,8 +154,8 @@ def _problems(errors: Sequence[Mapping[str, Any]], *, colour: bool) -> str:
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _local(moment: str) -> str:

@@ -27,7 +27,7 @@ async def serve_control(app: ASGIApp, listening: socket.socket, shortage: Shorta
 async def serve_admin(
     app: ASGIApp, listening: Sequence[socket.socket], current: CurrentSettings, shortage: Shortage
 ) -> None:
-    """The same over TCP, where anybody may knock, on each of some sockets."""
+    """Answers requests on TCP sockets until it is cancelled, those alone that `AccessControl` lets pass."""
     async with trio.open_nursery() as nursery:
-        for one in listening:
-            nursery.start_soon(serve_http, AccessControl(app, current), one, shortage.report)
+        for listener in listening:
+            nursery.start_soon(serve_http, AccessControl(app, current), listener, shortage.report)

@@ -25,7 +25,7 @@ BACKLOG = 128
 """Connections that may wait to be accepted."""
 
 ANSWER_S = 1.0
-"""How long an engine that may be listening already gets to take a connection."""
+"""How long an engine that may be listening already gets to take a connection, in s."""
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def claimed_socket(path: Path) -> Iterator[socket.socket]:
     noticed, by its lock.
 
     Raises:
-        EngineError: another engine answers there, or the place is not fit for it.
+        EngineError: another engine answers there, or no socket can be made there.
 
     """
     if path == default_control_path():
@@ -108,13 +108,13 @@ def claimed_port(admin: AdminSettings, *, ipv6_only: bool = False) -> Iterator[S
 
     """
     try:
-        found = socket.getaddrinfo(admin.host, admin.port, type=socket.SOCK_STREAM)
-        sockets = listen_on(found, backlog=BACKLOG, ipv6_only=ipv6_only)
+        addresses = socket.getaddrinfo(admin.host, admin.port, type=socket.SOCK_STREAM)
+        sockets = listen_on(addresses, backlog=BACKLOG, ipv6_only=ipv6_only)
     except OSError as error:
-        raise _unfit(admin, error) from error
+        raise _cannot_listen(admin, error) from error
     with ExitStack() as opened:
-        for one in sockets:
-            opened.enter_context(one)
+        for listening in sockets:
+            opened.enter_context(listening)
         yield sockets
 
 
@@ -124,7 +124,7 @@ def address_of(listening: socket.socket) -> dict[str, str | int]:
     return {"host": host, "port": port}
 
 
-def _unfit(admin: AdminSettings, error: OSError) -> EngineError:
+def _cannot_listen(admin: AdminSettings, error: OSError) -> EngineError:
     why = "; ".join(filter(None, (error.strerror or str(error), hint_for_address(error, admin.port))))
     return EngineError(f"can't listen for control at {admin.host} port {admin.port}: {why}; give another in `admin`")
 
@@ -141,19 +141,19 @@ def _check_directory(directory: Path) -> None:
         except OSError as error:
             why = f"{error.strerror}; {hint_for_path(error, 'XDG_RUNTIME_DIR or --control')}"
             raise EngineError(f"the directory {directory} for the control socket can't be made: {why}") from error
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise EngineError(f"{directory} is not a directory of this user; remove it or give --control")
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    if stat.S_IMODE(status.st_mode) & 0o077:
         raise EngineError(f"{directory} is open to other users; `chmod 700 {directory}` or give --control")
 
 
 def _remove_stale(path: Path) -> None:
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return  # not there, or the bind will say why not
-    if not stat.S_ISSOCK(found.st_mode):
+    if not stat.S_ISSOCK(status.st_mode):
         raise EngineError(f"{path} is there already and is not a socket; remove it or give another with --control")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(ANSWER_S)

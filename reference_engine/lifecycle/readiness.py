@@ -1,4 +1,4 @@
-"""How far the engine has come."""
+"""Whether the engine is starting, ready or draining."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import define, field
 
 @define(eq=False)
 class Readiness:
-    """What `/readyz` tells, and what requests that come during the start wait for."""
+    """The state that `/readyz` shows, and the event that requests during the start wait for."""
 
     state: Literal["starting", "ready", "draining"] = "starting"
     """Calls are not answered yet, are answered, or are not answered any more."""
@@ -18,10 +18,10 @@ class Readiness:
     """Set once calls are answered."""
 
     def ready(self) -> None:
-        """Calls are answered from now on."""
+        """Sets the state to `ready` and lets waiting requests go on."""
         self.state = "ready"
         self.started.set()
 
     def draining(self) -> None:
-        """No more calls are taken."""
+        """Sets the state to `draining`: no more calls are taken."""
         self.state = "draining"

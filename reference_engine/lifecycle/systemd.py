@@ -1,4 +1,4 @@
-"""Tells systemd how the engine is, in the words of `sd_notify(3)`; where nobody asks for that, nothing is told.
+"""Notifies systemd of the engine's state by the protocol of `sd_notify(3)`; without `NOTIFY_SOCKET` it does nothing.
 
 With `Type=notify-reload` systemd sends SIGHUP, and `systemctl reload` waits for RELOADING=1 and the READY=1 after it.
 """
@@ -33,7 +33,7 @@ MAX_STATUS = 500
 
 
 class ServiceManager:
-    """Where notes go: to systemd, if it started this process and asked for them."""
+    """Sends notifications to systemd, if it started this process and asked for them."""
 
     def __init__(
         self,
@@ -98,11 +98,11 @@ class ServiceManager:
     def _send(self) -> None:
         """Sends what is waiting, as far as systemd takes it; this is the event loop, so nobody is waited for."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as way:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as link:
                 while self._waiting:
                     note = "\n".join(f"{name}={_line(value)}" for name, value in self._waiting[0].items())
                     with suppress(FileNotFoundError, ConnectionRefusedError, PermissionError):  # then nobody listens
-                        way.sendto(note.encode(errors="replace"), self._address)
+                        link.sendto(note.encode(errors="replace"), self._address)
                     self._waiting.popleft()
         except OSError:
             self._stuck.set()

@@ -1,4 +1,4 @@
-"""Writes lines in a thread of its own, so that no call waits for whoever reads them, or for a full disk.
+"""Writes log lines from a thread, so that no call waits for the reader or for a full disk.
 
 Each line is written whole or not at all. If a disk is full in the middle of one, its rest is written when there is
 room again; if that never comes, the beginning is taken back. Meanwhile lines wait, as many as there is memory for.
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MOST = 10_000
-"""How many lines may wait for a reader that has stopped reading; further ones are lost, and counted."""
+"""Lines that may wait for a reader that has stopped reading; further ones are lost and counted."""
 
 MOST_BYTES = 16 * 1024 * 1024
-"""How long all of them may be together, in characters."""
+"""Characters that the waiting lines may have together."""
 
 LAST_S = 1.0
-"""How long such a reader is waited for at the end, in seconds."""
+"""How long the last lines are waited for at the end, in s."""
 
 RETRY_S = 0.25
-"""How long to wait before a full disk, or a pipe that takes no more, is tried again, in seconds."""
+"""How long to wait before a full disk, or a full pipe, is tried again, in s."""
 
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM}
 _REOPEN: Final = "reopen"

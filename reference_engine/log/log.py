@@ -54,14 +54,14 @@ def open_log(
 
     """
 
-    def drop_what_its_set_does_not_want(_logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
+    def drop_below_the_level_of_its_set(_logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
         if "set" in record and not record["event"].startswith("engine."):
             wanted = logging.getLevelNamesMapping()[level_of(record["set"])]
             if logging.getLevelNamesMapping()[method.upper()] < wanted:
                 raise structlog.DropEvent
         return record
 
-    def own_up_to_losses(_logger: WrappedLogger, _method: str, record: EventDict) -> EventDict:
+    def add_lost_records(_logger: WrappedLogger, _method: str, record: EventDict) -> EventDict:
         if lines.lost:
             record["lost_records"], lines.lost = lines.lost, 0
         return record
@@ -69,8 +69,8 @@ def open_log(
     log: Log = structlog.wrap_logger(
         lines,
         processors=[
-            drop_what_its_set_does_not_want,
-            own_up_to_losses,
+            drop_below_the_level_of_its_set,
+            add_lost_records,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -78,7 +78,7 @@ def open_log(
             *(
                 [_standard_keys_first, structlog.processors.JSONRenderer()]
                 if form == "json"
-                else [_for_people(colours)]
+                else [_console_renderer(colours)]
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
@@ -89,7 +89,7 @@ def open_log(
 
 @define
 class LogSettings:
-    """What the log looks up while the engine runs, for it is there before any set is."""
+    """The settings that the log looks up for each record: it exists before any pipeline set does."""
 
     of_set: dict[str, LoggingSettings] = field(factory=dict)
     """The logging settings of each pipeline set that serves, by its name."""
@@ -136,8 +136,8 @@ def _standard_keys_first(_logger: WrappedLogger, _method: str, record: EventDict
     return {**first, **record}
 
 
-def _for_people(colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]:
-    """Renders a record for a terminal: components and listeners in a word or two, problems on lines of their own."""
+def _console_renderer(colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]:
+    """A processor that renders a record for a terminal: components and listeners in short, a line for each problem."""
     renderer = structlog.dev.ConsoleRenderer(
         colors=colours, sort_keys=False, pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
     )
@@ -151,7 +151,7 @@ def _for_people(colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]
         if listeners := record.get("listeners"):
             record["listeners"] = ", ".join("{transport} {host}:{port}".format(**listener) for listener in listeners)
         if sets := record.get("sets"):
-            record["sets"] = ", ".join("{set} version {version} ({active_pipeline})".format(**one) for one in sets)
+            record["sets"] = ", ".join("{set} version {version} ({active_pipeline})".format(**shown) for shown in sets)
         if admin := record.pop("admin", None):
             record["admin"] = "{host}:{port}".format(**admin)
         for key, value in record.items():

@@ -50,9 +50,9 @@ def redacted(text: str) -> str:
     return _GLUED.sub(HIDDEN, _RUN.sub(_short_or_hidden, text))
 
 
-def _short_or_hidden(found: re.Match[str]) -> str:
-    digits = sum(len(token) if token.isdecimal() else 1 for token in _TOKEN.findall(found[0]))
-    return found[0] if digits <= MOST_DIGITS else HIDDEN
+def _short_or_hidden(match: re.Match[str]) -> str:
+    digits = sum(len(token) if token.isdecimal() else 1 for token in _TOKEN.findall(match[0]))
+    return match[0] if digits <= MOST_DIGITS else HIDDEN
 
 
 def without_private(record: MutableMapping[str, Any], settings: LoggingSettings) -> None:
@@ -79,9 +79,9 @@ def _redacted(value: Any) -> Any:
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):
-        return {key: _redacted(one) for key, one in value.items()}
+        return {key: _redacted(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_redacted(one) for one in value]
+        return [_redacted(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value if len(re.sub(r"\D", "", str(value))) <= MOST_DIGITS else HIDDEN
     return value

@@ -12,7 +12,7 @@ from reference_engine.reloads.coalescing import Coalesced
 from reference_engine.reloads.outcomes import EngineOutcome, Reloaded
 from reference_engine.settings.changes import EnginePlan, plan_engine_change
 from reference_engine.settings.environment import environ_state
-from reference_engine.upkeep.tasks import Told, keep_up
+from reference_engine.upkeep.tasks import GuardedObserver, keep_up
 from reference_engine.watch.watching import reload_on_changes
 from voicepipe import ConfigError, Location, Problem, Rejected, absolute_path, read_in_thread
 
@@ -59,7 +59,7 @@ class Reloading:
         self.last_attempt: EngineOutcome | None = None
         self._options, self._current, self._sets = options, current, sets
         self._listeners, self._watches = listeners, watches
-        self._observers, self._log = [Told(observe, log) for observe in observers], log
+        self._observers, self._log = [GuardedObserver(observe, log) for observe in observers], log
         self._reopen = reopen
         self._file = Coalesced(self._read_file)
         self._environ: EnvironState = environ

@@ -1,4 +1,4 @@
-"""What becomes of components that calls share, as log records."""
+"""Log records of components that calls share: failed, not open, recovered."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def component_log(log: Log) -> Callable[[ComponentHealth], None]:
     """
 
     def write(health: ComponentHealth) -> None:
-        of = {"role": health.role, "component": health.name, "adapter": health.adapter, "model": health.model}
+        component = {"role": health.role, "component": health.name, "adapter": health.adapter, "model": health.model}
         if health.state == "closed":
-            log.info("component.recovered", **of)
+            log.info("component.recovered", **component)
         elif health.state == "open" and health.error is not None and not health.retries:
             write, name = (log.error, "component.failed") if health.was_open else (log.warning, "component.not_open")
             write(
                 name,
-                **of,
+                **component,
                 message=health.error.message,
                 retryable=health.error.retryable,
                 fault=health.error.fault,

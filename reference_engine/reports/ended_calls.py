@@ -1,4 +1,4 @@
-"""Calls that have ended of late, for those who ask what became of one: a dialplan, when its caller comes back to it."""
+"""Calls that have ended lately: a dialplan asks how its call ended when the caller comes back to it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class EndedCall:
 
 
 class EndedCalls:
-    """The latest of them, each under its call ID and under its transport's; bounded in number and in time."""
+    """The calls that ended lately, each under its call ID and its transport's; bounded in number and in time."""
 
     def __init__(self) -> None:
         self._ended: OrderedDict[str, tuple[float, EndedCall]] = OrderedDict()

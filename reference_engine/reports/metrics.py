@@ -4,9 +4,9 @@
 | --- | --- | --- |
 | `voicepipe_reloads_total` | set, outcome, reason | reloads by `applied`, `unchanged`, `rejected`; why, if rejected |
 | `voicepipe_config_last_reload_successful` | set | 0 if the last reload was rejected, at whatever stage; else 1 |
-| `voicepipe_config_last_reload_success_timestamp_seconds` | set | when files were last fit, the start's included |
+| `voicepipe_config_last_reload_success_timestamp_seconds` | set | when files were last valid, the start's included |
 | `voicepipe_engine_config_last_reload_successful` | | the same for the engine's own file |
-| `voicepipe_last_known_good` | set | 1 if it serves what was kept of an earlier run, for its files were not fit |
+| `voicepipe_last_known_good` | set | 1 if it serves last-known-good files because the current ones are invalid |
 | `voicepipe_degraded` | set | what the serving version lacks: components not open yet, apologies not spoken |
 | `voicepipe_set_info` | set, version, digest | 1, for the version that the next call gets |
 | `voicepipe_live_versions` | set | versions whose components are open: the serving one, and those that calls hold |
@@ -22,7 +22,7 @@
 | `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |
 | `voicepipe_usage_total` | set, role, component, kind | what calls that have ended used: tokens, characters, seconds |
 | `voicepipe_component_attempts_total` | role, component, outcome | `success`, `failure`, `excused` |
-| `voicepipe_component_state` | set, role, component | 0: calls use it; 2: they leave it alone; 1: it is being tried |
+| `voicepipe_component_state` | set, role, component | circuit breaker: 0 closed, 1 half open, 2 open |
 | `voicepipe_recordings_failed_total` | set, pipeline | calls whose recording has failed, or ended before they did |
 | `voicepipe_records_lost_total` | | calls' records that could not be written |
 | `process_*` | | memory, CPU time, descriptors, start time |
@@ -148,7 +148,7 @@ class Metrics:
         self._registry.register(_Lost(records_lost))
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
-            "Whether the engine's own file was fit at its last reload.",
+            "Whether the engine's own file was valid at its last reload.",
             registry=self._registry,
         )
         self._engine_fit.set(1)
@@ -238,23 +238,25 @@ class _Scrape(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for family in chain(self._states(), self._counts(), self._components()):
-            family.samples = [one._replace(labels=_writable(one.labels)) for one in family.samples]
+            family.samples = [sample._replace(labels=_writable(sample.labels)) for sample in family.samples]
             yield family
 
     def _states(self) -> Iterator[Metric]:
         successful = GaugeMetricFamily(
-            "voicepipe_config_last_reload_successful", "Whether the last reload's files were fit.", labels=["set"]
+            "voicepipe_config_last_reload_successful", "Whether the last reload's files were valid.", labels=["set"]
         )
         fit_at = GaugeMetricFamily(
             "voicepipe_config_last_reload_success_timestamp_seconds",
-            "When files were last found fit, at a reload or at the start.",
+            "When files were last found valid, at a reload or at the start.",
             labels=["set"],
         )
         info = GaugeMetricFamily(
             "voicepipe_set_info", "The version that the next call gets.", labels=["set", "version", "digest"]
         )
         kept = GaugeMetricFamily(
-            "voicepipe_last_known_good", "Whether it serves what was kept of an earlier run.", labels=["set"]
+            "voicepipe_last_known_good",
+            "Whether it serves last-known-good files because the current ones are invalid.",
+            labels=["set"],
         )
         degraded = GaugeMetricFamily(
             "voicepipe_degraded", "What the serving version lacks, and is tried again.", labels=["set"]
@@ -301,7 +303,7 @@ class _Scrape(Collector):
     def _components(self) -> Iterator[Metric]:
         state = GaugeMetricFamily(
             "voicepipe_component_state",
-            "Whether calls use a component: 0 if so, 2 if they leave it alone, 1 while it is being tried.",
+            "Circuit breaker of a component: 0 closed, 1 half open, 2 open.",
             labels=["set", "role", "component"],
         )
         attempts = CounterMetricFamily(
@@ -314,8 +316,8 @@ class _Scrape(Collector):
                 continue
             worst: Counter[tuple[Role, str]] = Counter()
             for health in pipelines.current.components:
-                of = health.role, health.name  # of several with the same name, the one that is worst off
-                worst[of] = max(worst[of], STATES.index(health.state))
+                component = health.role, health.name  # several may have one name: the worst state counts
+                worst[component] = max(worst[component], STATES.index(health.state))
             for component, number in worst.items():
                 state.add_metric([name, *component], number)
         for which, (succeeded, failed, excused) in self._attempts().items():

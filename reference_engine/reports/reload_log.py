@@ -1,4 +1,4 @@
-"""How the outcome of reloads is logged: once each, whoever asked for it."""
+"""Log records of reloads: one for each outcome, whatever triggered it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def reload_log(log: Log) -> Callable[[SetEvent], None]:
-    """What a pipeline set's observer does: one record for each outcome and each version that is gone."""
+    """An observer of pipeline sets that logs each outcome and each version that is retired."""
 
     def observe(event: SetEvent) -> None:
         if isinstance(event, Retired):
@@ -44,7 +44,7 @@ def reload_log(log: Log) -> Callable[[SetEvent], None]:
 
 
 def engine_reload_log(log: Log) -> Callable[[EngineOutcome], None]:
-    """The same for the engine's own file."""
+    """An observer that logs each outcome of reloading the engine's own file."""
 
     def observe(outcome: EngineOutcome) -> None:
         body = engine_outcome_body(outcome)

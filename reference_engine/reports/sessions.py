@@ -1,4 +1,4 @@
-"""What every call is doing: one store, fed by the calls' observer, asked by everybody else."""
+"""The calls that are up and what each is doing, kept up to date by an observer of their events."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SessionStore:
         self._sessions: dict[str, Session] = {}
 
     def observe(self, event: CallEvent) -> None:
-        """Takes in what a call tells its observer."""
+        """Updates the call of the event."""
         if isinstance(event, CallBegan):
             self._sessions[event.call_id] = Session(
                 call_id=event.call_id,
@@ -67,10 +67,10 @@ class SessionStore:
         elif isinstance(event, CallEnded):
             self.forget(event.call_id)
         elif session := self._sessions.get(event.call_id):
-            self._sessions[event.call_id] = _moved(session, event)
+            self._sessions[event.call_id] = _after(session, event)
 
     def forget(self, call_id: str) -> None:
-        """Drops a call that ended without saying so; harmless if it is not there."""
+        """Drops a call that ended without an event; no-op if it is not there."""
         self._sessions.pop(call_id, None)
 
     def get(self, call_id: str) -> Session | None:
@@ -80,7 +80,7 @@ class SessionStore:
     def find(self, name: str) -> Session | None:
         """The call that has this for its own ID or for its transport's, or None; of several the latest."""
         return self.get(name) or next(
-            (one for one in reversed(self._sessions.values()) if one.transport_id == name), None
+            (session for session in reversed(self._sessions.values()) if session.transport_id == name), None
         )
 
     def counts(self) -> Counter[tuple[str, int]]:
@@ -94,7 +94,7 @@ class SessionStore:
         return len(self._sessions)
 
 
-def _moved(session: Session, event: CallEvent) -> Session:
+def _after(session: Session, event: CallEvent) -> Session:
     if isinstance(event, SpeechDetected):
         return evolve(session, state="hearing")
     if isinstance(event, ReplyStarted):

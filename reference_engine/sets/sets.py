@@ -11,7 +11,7 @@ import trio
 from reference_engine.sets.last_known_good import LastKnownGood
 from reference_engine.sets.served_set import RETRY, ServedSet
 from reference_engine.settings.environment import read_environ
-from reference_engine.upkeep.tasks import Told, keep_up
+from reference_engine.upkeep.tasks import GuardedObserver, keep_up
 from voicepipe import (
     Applied,
     ComponentsUnavailable,
@@ -62,7 +62,7 @@ class Sets:
         self._current, self._env_file, self._runtime, self._nursery = current, env_file, runtime, nursery
         self._watches, self._logging, self._log = watches, logging, log
         self.last_known_good = LastKnownGood(lambda: current.settings.last_known_good, self.by_name, log)
-        self._observers: list[Told] = [Told(self.last_known_good.observe, log)]
+        self._observers: list[GuardedObserver] = [GuardedObserver(self.last_known_good.observe, log)]
         self._untold: dict[ServedSet, list[SetEvent]] = {}
 
     @property
@@ -72,7 +72,7 @@ class Sets:
 
     def tell(self, *observers: Callable[[SetEvent], None]) -> None:
         """Has what happens to the sets told to these too; what one of them raises touches nobody else."""
-        self._observers += [Told(observe, self._log) for observe in observers]
+        self._observers += [GuardedObserver(observe, self._log) for observe in observers]
 
     def get(self, name: str) -> ServedSet | None:
         """The set that the engine's file names so, whether it has a version or not."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _RESTART = "a restart does it; until then, put back what was there"
 _SET = fields(ListenerSettings).set
-_BOUND = tuple(one.name for one in fields(ListenerSettings) if one not in {_SET, fields(ListenerSettings).name})
+_BOUND = tuple(field.name for field in fields(ListenerSettings) if field not in {_SET, fields(ListenerSettings).name})
 _AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versions", "last_known_good")
 
 
@@ -64,7 +64,7 @@ def plan_engine_change(old: EngineSettings, new: EngineSettings) -> EnginePlan:
         new: what its file says now; it comes from a file.
 
     """
-    before, after = ({one.name: one for one in settings.listeners} for settings in (old, new))
+    before, after = ({listener.name: listener for listener in settings.listeners} for settings in (old, new))
     changed = [name for name in _AT_ONCE if getattr(old, name) != getattr(new, name)]
     if old.admin and new.admin and old.admin.token != new.admin.token:
         changed.append("admin.token")
@@ -73,14 +73,16 @@ def plan_engine_change(old: EngineSettings, new: EngineSettings) -> EnginePlan:
         sets_removed=tuple(name for name in old.pipeline_sets if name not in new.pipeline_sets),
         sets_moved=tuple(name for name, path in new.pipeline_sets.items() if old.pipeline_sets.get(name, path) != path),
         listeners_closed=tuple(name for name in before if name not in after),
-        listeners_answered=tuple(name for name, one in after.items() if name in before and before[name].set != one.set),
+        listeners_answered=tuple(
+            name for name, listener in after.items() if name in before and before[name].set != listener.set
+        ),
         changed=tuple(changed),
         restart=tuple(_restarts(old, new)),
     )
 
 
 def _restarts(old: EngineSettings, new: EngineSettings) -> Iterator[Problem]:
-    before = {one.name: one for one in old.listeners}
+    before = {listener.name: listener for listener in old.listeners}
     for number, listener in enumerate(new.listeners):
         at = ("listeners", number)
         if was := before.get(listener.name):
@@ -99,11 +101,11 @@ def _differences(
 ) -> Iterator[Problem]:
     for name in names:
         if getattr(was, name) != getattr(now, name):
-            values = f"from {_said(getattr(was, name))} to {_said(getattr(now, name))}"
+            values = f"from {_shown(getattr(was, name))} to {_shown(getattr(now, name))}"
             yield _problem(new, (*at, name), f"can't change {values} while the engine runs")
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return value.source if isinstance(value, Secret) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""`reference-engine check`: is this file fit to be run with, and are its sets fit to be served."""
+"""`reference-engine check`: whether a file and the files of its sets are valid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Checked:
-    """What there is to say about one file."""
+    """The result of checking one file."""
 
     path: Path
     """As the user named it, or as the engine's file led to it."""
@@ -59,15 +59,16 @@ def report(checked: tuple[Checked, ...], *, colour: bool = False) -> str:
 
 
 def report_json(checked: tuple[Checked, ...]) -> str:
-    """The same for programs: `{"ok": bool, "errors": [...]}`."""
-    errors = problems_as_data(problem for one in checked for problem in one.problems)
+    """The results as JSON for programs: `{"ok": bool, "errors": [...]}`."""
+    errors = problems_as_data(problem for result in checked for problem in result.problems)
     return json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False) + "\n"
 
 
 def _paragraphs(checked: tuple[Checked, ...], colour: bool) -> Iterator[str]:
-    for one in checked:
-        yield format_problems(one.problems, colour=colour) if one.problems else f"{one.path}: ok: {one.summary}"
-    if number := sum(len(one.problems) for one in checked):
+    for result in checked:
+        ok = f"{result.path}: ok: {result.summary}"
+        yield format_problems(result.problems, colour=colour) if result.problems else ok
+    if number := sum(len(result.problems) for result in checked):
         yield _count(number, "problem")
 
 
@@ -91,5 +92,5 @@ def _set_summary(config: SetConfig) -> str:
     return f"{_count(len(config.pipelines), 'pipeline')}, {config.active_pipeline} is active"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -68,11 +68,11 @@ def kind_of(document: ConfigDocument) -> Literal["engine", "set"]:
 
     """
     keys = document.keys_at()
-    found = [key for key in _KINDS if key in keys]
-    if len(found) > 1:
+    present = [key for key in _KINDS if key in keys]
+    if len(present) > 1:
         message = "`pipelines` and `pipeline_sets` can't stand in one file"
         raise ConfigError([document.problem(("pipelines",), message, _BOTH, key=True)])
-    kinds = {_KINDS[guess] for key in found or keys for guess in get_close_matches(key, _KINDS, n=1, cutoff=0.75)}
+    kinds = {_KINDS[guess] for key in present or keys for guess in get_close_matches(key, _KINDS, n=1, cutoff=0.75)}
     if len(kinds) != 1:
         raise ConfigError([document.problem((), "the file has neither `pipelines` nor `pipeline_sets`", _NEITHER)])
     return kinds.pop()
@@ -83,18 +83,18 @@ def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
     try:
         file = document.structure(EngineFile)
     except ConfigError as error:
-        raise ConfigError([*error.problems, *_misfits(document, error.problems)], document.files) from None
-    if misfits := tuple(_misfits(document, ())):
-        raise ConfigError(misfits, document.files)
-    said = asdict(file, recurse=False)
+        raise ConfigError([*error.problems, *_inconsistencies(document, error.problems)], document.files) from None
+    if problems := tuple(_inconsistencies(document, ())):
+        raise ConfigError(problems, document.files)
+    values = asdict(file, recurse=False)
     # Where the engine writes for as long as it runs; the socket's path must stay as short as it was written.
     for name in ("records", "last_known_good"):
-        said[name] = absolute_path(said[name]) if said[name] else None
-    said["control"] = file.control or default_control_path()
-    return EngineSettings(**said, path=path, files=document.files, document=document)
+        values[name] = absolute_path(values[name]) if values[name] else None
+    values["control"] = file.control or default_control_path()
+    return EngineSettings(**values, path=path, files=document.files, document=document)
 
 
-def _misfits(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterator[Problem]:
+def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterator[Problem]:
     """What is wrong between settings, besides what is known; each is looked at as far as it can be read."""
     sets = document.keys_at("pipeline_sets")
     for name in sets:
@@ -105,7 +105,7 @@ def _misfits(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterator[P
     bound: dict[tuple[str, int], str] = {}
     for number in range(document.length_at("listeners")):
         yield from _unknown_set(document, ("listeners", number, "set"), sets)
-        yield from _unfit_name(document, number, called)
+        yield from _bad_name(document, number, called)
         yield from _bound_twice(document, ("listeners", number), ListenerSettings, bound)
     if document.keys_at("admin"):
         yield from _bound_twice(document, ("admin",), AdminSettings, bound)
@@ -116,12 +116,12 @@ def _unknown_set(document: ConfigDocument, at: tuple[str | int, ...], sets: tupl
     name = document.take(at, str)
     if name is not None and sets and name not in sets:
         guess = get_close_matches(name, sets, n=1)
-        meant = f'did you mean "{guess[0]}"? ' if guess else ""
+        suggestion = f'did you mean "{guess[0]}"? ' if guess else ""
         message = f"there is no pipeline set {_shown(name)}"
-        yield document.problem(at, message, f"{meant}pipeline sets: {', '.join(sets[:12])}")
+        yield document.problem(at, message, f"{suggestion}pipeline sets: {', '.join(sets[:12])}")
 
 
-def _unfit_name(document: ConfigDocument, number: int, called: dict[str, int]) -> Iterator[Problem]:
+def _bad_name(document: ConfigDocument, number: int, called: dict[str, int]) -> Iterator[Problem]:
     at = ("listeners", number, "name")
     name = _given(document, at, str, ListenerSettings)
     if name is None:
@@ -152,7 +152,7 @@ def _open_to_all(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterat
     host = document.take(("admin", "host"), str)
     if host is None or is_loopback(host) or document.take(("admin", "token"), Secret) is not None:
         return
-    excused = any(one.path == "admin.token" for one in known) or _misspelt(document, ("admin",), AdminSettings)
+    excused = any(problem.path == "admin.token" for problem in known) or _misspelt(document, ("admin",), AdminSettings)
     if not excused:
         message = f"{_shown(host)} can be reached from other machines, so `token` is required"
         hint = 'add `token: "${VOICEPIPE_ADMIN_TOKEN}"`, or bind to 127.0.0.1'

@@ -1,4 +1,4 @@
-"""What `reference-engine run` was told, and what that comes to each time the files are read."""
+"""The options of `reference-engine run`, and the settings that they and the files make."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @frozen
 class RunOptions:
-    """The command line of `reference-engine run`; what it says goes before what the file says."""
+    """The command line of `reference-engine run`; it takes precedence over the file."""
 
     file: Path
     """An engine's YAML file, or a pipeline set's own."""

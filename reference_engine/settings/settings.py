@@ -140,14 +140,14 @@ class EngineSettings(EngineFile):
 
 @define
 class CurrentSettings:
-    """Where everybody finds what the engine runs with now."""
+    """Holds the settings that the engine runs with now; its parts look them up when they need them."""
 
     settings: EngineSettings
     """A reload replaces them as a whole."""
 
     def set_of(self, listener: str) -> str | None:
         """The name of the set that answers a listener's next call; None if the listener is no longer there."""
-        return next((one.set for one in self.settings.listeners if one.name == listener), None)
+        return next((settings.set for settings in self.settings.listeners if settings.name == listener), None)
 
 
 def settings_for_set_file(path: Path) -> EngineSettings:

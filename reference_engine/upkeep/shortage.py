@@ -1,4 +1,4 @@
-"""Running out of what connections need: said once a minute, with the limit's name and how to raise it."""
+"""Reports at most once a minute that connections can't be accepted, with the exhausted limit and how to raise it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from reference_engine.log.log import Log
 
 EVERY_S = 60.0
-"""How often it is said while it lasts."""
+"""The least time between two reports, in s."""
 
 AGAIN_S = 0.1
-"""How long to wait before the next connection is accepted."""
+"""How long to wait before the next connection is accepted, in s."""
 
 SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of `accept` that are not about the connection."""
 
 
 class Shortage:
-    """Where all that accepts connections reports that it can't, for want of something that the system limits."""
+    """Reports of `accept` that failed because a limit of the system is reached."""
 
     def __init__(self, log: Log) -> None:
         """Takes the log that `engine.shortage` is written to."""
-        self._log, self._said_at = log, -math.inf
+        self._log, self._reported_at = log, -math.inf
 
     def report(self, error: OSError) -> None:
-        """Says so, unless it was said within the last minute."""
+        """Logs `engine.shortage`, unless that was logged within the last minute."""
         now = trio.current_time()
-        if now - self._said_at < EVERY_S:
+        if now - self._reported_at < EVERY_S:
             return
-        self._said_at = now
+        self._reported_at = now
         limit, hint = _limit(error)
         reason = f"no connection can be accepted: {error.strerror}"
         self._log.error("engine.shortage", reason=reason, limit=limit, hint=hint)

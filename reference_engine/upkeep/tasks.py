@@ -1,4 +1,4 @@
-"""What keeps the engine's own tasks going: an exception of one of them is logged, and the task begins anew.
+"""Restarts the engine's own tasks: an exception of one of them is logged, and the task begins anew.
 
 Upkeep is all that an engine does besides calls: reading files, watching them, answering requests, telling systemd.
 Calls run beside it, and an exception of upkeep that reached the nursery around both would end all of them.
@@ -23,7 +23,7 @@ LONGEST_S = 60.0
 """The longest such pause, in s; after a task ran for longer than that, the pause is the first again."""
 
 
-async def keep_up(task: str, run: Callable[[], Awaitable[object]], log: Log, **whose: str) -> None:
+async def keep_up(task: str, run: Callable[[], Awaitable[object]], log: Log, **fields: str) -> None:
     """Runs a task of upkeep until it returns or is cancelled; after an exception it begins anew, with backoff.
 
     The log gets `upkeep.failed` for each exception; the traceback is in the first one of its kind.
@@ -32,7 +32,7 @@ async def keep_up(task: str, run: Callable[[], Awaitable[object]], log: Log, **w
         task: what the log calls it.
         run: the task; called anew after an exception.
         log: told of exceptions.
-        whose: what the record bears besides, such as `set`.
+        fields: further fields of the record, such as `set`.
 
     """
     pause = FIRST_S
@@ -48,15 +48,20 @@ async def keep_up(task: str, run: Callable[[], Awaitable[object]], log: Log, **w
             if trio.current_time() - began > LONGEST_S:
                 pause = FIRST_S
             log.error(  # noqa: TRY400 - the traceback is there the first time
-                "upkeep.failed", task=task, **whose, reason=_named(error), again_s=pause, **_traceback_once(error, seen)
+                "upkeep.failed",
+                task=task,
+                **fields,
+                reason=_type_and_message(error),
+                again_s=pause,
+                **_traceback_once(error, seen),
             )
         if failed:
             await trio.sleep(pause)
             pause = min(pause * 2, LONGEST_S)
 
 
-class Told:
-    """An observer of the engine's sets or of its file, so fenced that what it raises touches nobody else.
+class GuardedObserver:
+    """An observer of the engine's sets or of its file whose exceptions are logged and go no further.
 
     Args:
         observe: whom events are given to.
@@ -77,7 +82,7 @@ class Told:
                 "observer.failed",
                 observer=getattr(self._observe, "__qualname__", repr(self._observe)),
                 of=type(event).__name__,
-                reason=_named(error),
+                reason=_type_and_message(error),
                 **_traceback_once(error, self._seen),
             )
 
@@ -89,7 +94,7 @@ def single(error: Exception) -> Exception:
     return error
 
 
-def _named(error: Exception) -> str:
+def _type_and_message(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -69,7 +69,7 @@ async def watch_set(served: Watched, log: Log) -> None:
 
 
 async def reload_on_changes(
-    files: Callable[[], Iterable[Path]], reload: Callable[[], Awaitable[object]], log: Log, **whose: str
+    files: Callable[[], Iterable[Path]], reload: Callable[[], Awaitable[object]], log: Log, **fields: str
 ) -> None:
     """Reloads whenever one of some files changes, until it is cancelled or `reload` raises `PipelineSetClosed`.
 
@@ -82,7 +82,7 @@ async def reload_on_changes(
         files: absolute paths, those of files that should be there included; asked again after each reload.
         reload: reads the files, and is done when that is.
         log: told when watching fails, which is tried again.
-        whose: what that record bears, such as `set`.
+        fields: further fields of that record, such as `set`.
 
     """
     following = _Following(files, reload)
@@ -102,7 +102,7 @@ async def reload_on_changes(
             expected = isinstance(error, OSError | WatchfilesRustInternalError)
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
             traceback = {} if expected else {"exc_info": error}
-            log.error("watch.failed", **whose, reason=reason, again_s=again_s, **traceback)  # noqa: TRY400
+            log.error("watch.failed", **fields, reason=reason, again_s=again_s, **traceback)  # noqa: TRY400
         if failed and not by_events:
             await trio.sleep(again_s)
         if not by_events:
@@ -159,18 +159,18 @@ class _Following:
 
             nursery.start_soon(first, self._seen_by_looking)
             if watch is not None:
-                nursery.start_soon(first, partial(self._told_by_events, watch, points))
+                nursery.start_soon(first, partial(self._seen_by_events, watch, points))
         await trio.lowlevel.checkpoint_if_cancelled()
         return go_on
 
-    async def _told_by_events(self, watch: RustNotify, points: WatchPoints) -> bool:
+    async def _seen_by_events(self, watch: RustNotify, points: WatchPoints) -> bool:
         stop = Event()  # the thread looks at it now and then; nothing else can interrupt it
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_set_at_the_end, stop)
             while True:
-                found = await trio.to_thread.run_sync(watch.watch, MOST_MS, QUIET_MS, 0, stop, limiter=self._waiting)
+                result = await trio.to_thread.run_sync(watch.watch, MOST_MS, QUIET_MS, 0, stop, limiter=self._waiting)
                 await trio.lowlevel.checkpoint_if_cancelled()
-                changes = set() if isinstance(found, str) else found
+                changes = set() if isinstance(result, str) else result
                 if any(points.concern(path) for _kind, path in changes):
                     nursery.cancel_scope.cancel()
                     return not any(kind != _MODIFIED and points.watched(path) for kind, path in changes)

@@ -115,14 +115,14 @@ async def test_a_set_s_components(served):
     }
 
 
-async def test_status_says_which_is_left_alone_and_why(served):
+async def test_status_says_whose_breaker_is_open_and_why(served):
     _, _, pipelines = served
     sets = {"engine": None, "sets": [set_body(pipelines)], "removed": []}
     assert "recorded" not in describe_sets(sets)
     first_voice(pipelines).failed(BUSY, trio.current_time())
     sets["sets"] = [set_body(pipelines)]
     assert describe_sets(sets).endswith(
-        "main: tts recorded is left alone, for 9.0 s more: HTTP 429; answered: slow down (buy more)\n"
+        "main: tts recorded: circuit breaker is open for 9.0 s more: HTTP 429; answered: slow down (buy more)\n"
     )
     first_voice(pipelines).try_it()
     sets["sets"] = [set_body(pipelines)]

@@ -156,7 +156,7 @@ async def test_an_unexpected_error_does_not_stand_in_the_way_of_later_reloads(en
 
 
 async def test_an_observer_that_raises_does_not_either(engine):
-    engine.reloading._observers.insert(0, module.Told(lambda _outcome: 1 / 0, structlog.get_logger()))
+    engine.reloading._observers.insert(0, module.GuardedObserver(lambda _outcome: 1 / 0, structlog.get_logger()))
     for max_calls in (10, 20):
         outcome = await engine.reload(sets={"main": "main", "acme": "bad"}, max_calls=max_calls)
         assert outcome.outcome == "applied"

@@ -98,7 +98,7 @@ def test_a_file_that_can_not_be_reopened_goes_on_and_says_so(tmp_path):
         records.reopen()
         while not records._lines.reason:
             pass
-        records.say(log)
+        records.report(log)
         records.keep(Record("a"))
     assert names(tmp_path / "moved" / "calls.jsonl") == ["a"]
     (said,) = log.records
@@ -112,7 +112,7 @@ async def test_losses_are_said_once_a_minute_and_counted(tmp_path, monkeypatch, 
         assert "voicepipe_records_lost_total 0.0" in metrics.exposition().decode()
         monkeypatch.setattr("reference_engine.log.line_writer.MOST_BYTES", 1)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(records.tell, log)
+            nursery.start_soon(records.report_losses, log)
             await trio.sleep(1.5 * TELL_S)
             assert log.records == []
             for _ in range(3):
@@ -128,7 +128,7 @@ def test_without_a_path_nothing_is_kept():
     with open_record_file(None) as records:
         records.keep(Record("a"))
         records.reopen()
-        records.say(Log())
+        records.report(Log())
         assert records.lost == 0
 
 

@@ -112,7 +112,7 @@ async def test_rollback_by_command(home):
     async with open_engine(home, file="engine.yaml") as engine:
         told = await engine.command("rollback")
         assert told.returncode == 1
-        assert b"2 pipeline sets: say which with --set: main, acme" in told.stderr
+        assert b"2 pipeline sets: choose one with --set: main, acme" in told.stderr
         told = await engine.command("rollback", "--set", "main")
         assert told.returncode == 1
         assert b"the engine answered 404: pipeline set 'main' has no version 0" in told.stderr
@@ -164,7 +164,7 @@ async def test_the_last_known_good_files_serve_when_those_that_are_there_are_not
         samples = await engine.samples()
         assert samples['voicepipe_last_known_good{set="main"}'] == 1
         assert samples['voicepipe_last_known_good{set="acme"}'] == 0
-        assert b"main: serves the last known good files" in (await engine.command("status")).stdout
+        assert b"main: serving last-known-good files" in (await engine.command("status")).stdout
         async with open_audiosocket_call(port=engine.ports["main"]) as caller:
             assert await caller.agent_spoke(quiet_ms=100)
         (home / "ai-agent.yaml").write_text((home / "acme.yaml").read_text())

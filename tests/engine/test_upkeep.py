@@ -6,7 +6,7 @@ import pytest
 import structlog
 import trio
 
-from reference_engine.upkeep.tasks import FIRST_S, LONGEST_S, Told, keep_up
+from reference_engine.upkeep.tasks import FIRST_S, LONGEST_S, GuardedObserver, keep_up
 
 
 class Task:
@@ -102,7 +102,7 @@ def test_an_observer_that_raises_is_named_and_heard_of_once(logs, log):
         seen.append(event)
         raise ValueError("no")
 
-    told = Told(clumsy, log)
+    told = GuardedObserver(clumsy, log)
     for event in (1, 2):
         told(event)
     assert seen == [1, 2]

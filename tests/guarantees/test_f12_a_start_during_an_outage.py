@@ -395,7 +395,7 @@ async def test_where_nothing_opens_at_all_the_exit_status_asks_for_another_try(h
         assert ended.returncode == 75
         *_, failed = map(json.loads, ended.stderr.splitlines())
         assert failed["event"] == "engine.failed"
-        assert "the files are fit" in failed["reason"]
+        assert "the files are valid" in failed["reason"]
         assert b"tts wyoming can't be opened" in ended.stdout
 
     (home / "acme.yaml").write_text("pipelines: [")

@@ -40,16 +40,16 @@ async def test_of_one_set(engine):
     assert (await engine.ask("POST", "/-/reload", headers={"If-Match": "*"})).status_code == 200
 
     for asked, status, said in (
-        ("/-/reload?set=acme", 404, "there is no pipeline set 'acme'; pipeline sets: main"),
-        ("/-/reload?sets=main", 400, "there is no parameter 'sets'; parameters: set, force"),
-        ("/-/reload?force=yes", 400, "force is true or false"),
+        ("/-/reload?set=acme", 404, "unknown pipeline set 'acme'; pipeline sets: main"),
+        ("/-/reload?sets=main", 400, "unknown parameter 'sets'; parameters: set, force"),
+        ("/-/reload?force=yes", 400, "force must be true or false"),
         ("/-/reload?set=main&set=acme", 400, "twice"),
     ):
         answer = await engine.ask("POST", asked)
         assert answer.status_code == status
         assert said in answer.json()["error"]
     answer = await engine.ask("POST", "/-/reload", headers={"If-Match": "two"})
-    assert (answer.status_code, "If-Match is a version" in answer.json()["error"]) == (400, True)
+    assert (answer.status_code, "If-Match must be a version" in answer.json()["error"]) == (400, True)
 
 
 async def test_of_those_who_race_for_a_version_one_wins(engine):
