@@ -79,7 +79,7 @@ def test_an_unknown_name(capsys):
     assert cli.main(["components", "vsok"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith('no component is called "vsok"\n  hint: did you mean "vosk"? installed: ')
+    assert err.startswith('no component named "vsok"\n  hint: did you mean "vosk"? installed: ')
 
 
 def test_json(capsys):

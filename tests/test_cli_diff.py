@@ -76,7 +76,7 @@ def told(capsys, write, *replacements):
     """The lines of a difference, without its head and its foot."""
     lines = diff(capsys, "old.yaml", write("new", *replacements)).splitlines()
     assert lines[0] == "old.yaml -> new.yaml, from the next call on:"
-    assert lines[-2:] == ["", "None of it needs a restart."]
+    assert lines[-2:] == ["", "No restart is needed."]
     return [line for line in lines[1:-2] if line]
 
 
@@ -128,7 +128,7 @@ CHANGES = {
     "an alternative less": ((", voice]", "]"), "default: tts[1]: voice -> nothing"),
     "another adapter": (MODELS, "sales: llm: chat -> script"),
     "a variable": (("${API_KEY}", "${WORD}-${API_KEY}"), "default: tts[0].api_key: ${API_KEY} -> ${WORD}***${API_KEY}"),
-    "a secret": (("hunter2", "hunter22"), "sales: llm.api_key: ***, with another value that is not shown"),
+    "a secret": (("hunter2", "hunter22"), "sales: llm.api_key: ***, with a different value that is not shown"),
     "what looks like one": (TOKEN, "default: tts[0].headers.X-Token: nothing -> ***"),
 }
 
@@ -156,7 +156,7 @@ def test_the_content_of_a_file(write, capsys):
     Path("files/script.yaml").write_text("start: x\nstates: {x: changed}\n")
     with engine(lambda path: answer(path, old)) as control:
         lines = diff(capsys, new, "--engine", control).splitlines()
-    assert "      llm.script: files/script.yaml, whose content is different" in lines
+    assert "      llm.script: files/script.yaml, with different content" in lines
     assert "  opens   llm script, for default" in lines
 
 
@@ -187,7 +187,7 @@ def test_settings_of_the_whole_file(write, capsys):
         "  active_pipeline: default -> sales",
         "  routes[0].when.called: +1800* -> +1900*",
         "  limits.max_call_minutes: 60 -> 30",
-        "at once, for calls that are up as well:",
+        "immediately, also for active calls:",
         "  logging.level: INFO -> DEBUG",
     ]
 
@@ -228,7 +228,7 @@ def test_bad_files(write, capsys):
         (["old.yaml"], "give two files, or one and --engine"),
         (["old.yaml"] * 3, "give two files, or one and --engine"),
         (["old.yaml", "old.yaml", "--engine", "x"], "give two files, or one and --engine"),
-        (["old.yaml", "old.yaml", "--set", "x"], "--set is for --engine"),
+        (["old.yaml", "old.yaml", "--set", "x"], "--set needs --engine"),
         ([], "FILE"),
     ],
 )
@@ -330,7 +330,7 @@ def test_a_difference_that_is_not_shown(write, capsys, serving):
     with engine(lambda path: answer(path, shown, digest=config.digest)) as control:
         text = diff(capsys, other, "--engine", control)
         report = json.loads(diff(capsys, other, "--engine", control, "--format", "json"))
-    assert "There is a difference, but in what is not shown" in text
+    assert "The only difference is in a secret that is written into the file itself" in text
     assert (report["equal"], report["hidden"], report["changed"]) == (False, True, {})
 
 
@@ -358,10 +358,10 @@ def test_by_its_address_and_with_its_token(write, capsys, serving, monkeypatch):
 
 
 NO_HELP = {
-    "an older one": (lambda path: answer(path if path == "/sets" else "/", {}), "/sets/main/versions/3 (it answered"),
-    "no engine": (lambda _path: (404, {}), "does not know /sets (it answered 404)"),
-    "no JSON": (lambda _path: (200, b"<html>"), "does not know /sets (it answered 200)"),
-    "no object": (lambda _path: (200, []), "does not know /sets (it answered 200)"),
+    "an older one": (lambda path: answer(path if path == "/sets" else "/", {}), "/sets/main/versions/3 (status"),
+    "no engine": (lambda _path: (404, {}), "does not know /sets (status 404)"),
+    "no JSON": (lambda _path: (200, b"<html>"), "does not know /sets (status 200)"),
+    "no object": (lambda _path: (200, []), "does not know /sets (status 200)"),
     "rubbish in it": (lambda path: answer(path, {"pipelines": 3}), "what the engine serves can't be compared"),
     "a token": (lambda _path: (401, {}), "asks for a token\n  hint: export VOICEPIPE_ADMIN_TOKEN="),
 }  # fmt: skip
@@ -386,5 +386,6 @@ def test_no_engine(write, capsys, address):
 def test_without_httpx(write, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx", None)
     assert diff(capsys, "old.yaml", "--engine", "x", status=2) == (
-        "asking an engine needs httpx, which is not installed\n  hint: pip install 'voicepipe-telephony[engine]'\n"
+        "connecting to an engine needs httpx, which is not installed\n"
+        "  hint: pip install 'voicepipe-telephony[engine]'\n"
     )

@@ -251,7 +251,7 @@ def test_what_is_there_is_left_alone(tmp_path, capsys):
     assert new_adapter("parrot", "tts", into=tmp_path) == 1
     assert adapter.read_text(encoding="utf-8") == "mine"
     error = capsys.readouterr().err
-    assert "voicepipe-parrot is there already\n  hint: choose another name" in error
+    assert "voicepipe-parrot exists already\n  hint: choose another name" in error
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_what_is_there_is_left_alone(tmp_path, capsys):
         ("../parrot", "such as parrot"),
         ("parrot--2", "such as parrot"),
         ("2parrots", "such as parrots"),
-        ("", "begun by a letter"),
+        ("", "beginning with a letter"),
         ("p" * 60, "lower-case letters"),
         ("ärger", "such as rger"),
     ],
@@ -270,14 +270,14 @@ def test_what_is_there_is_left_alone(tmp_path, capsys):
 def test_a_bad_name(name, hint, tmp_path, capsys):
     assert new_adapter(name, "llm", into=tmp_path) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"{name!r} is no name for an adapter\n  hint: ")
+    assert error.startswith(f"{name!r} is not a valid adapter name\n  hint: ")
     assert hint in error
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_that_is_taken(tmp_path, capsys):
     assert new_adapter("scripted", "llm", into=tmp_path) == 1
-    assert "there is an adapter scripted for llm already\n  hint: " in capsys.readouterr().err
+    assert "an adapter scripted for llm exists already\n  hint: " in capsys.readouterr().err
     assert new_adapter("scripted", "tts", into=tmp_path) == 0
 
 

@@ -287,7 +287,7 @@ async def test_a_variable_that_leads_nowhere_is_named(certificates, monkeypatch,
     monkeypatch.setenv(variable, value)
     async with open_vendor(OpenAIServer(), certificates.server("good")) as address:
         failure = await failure_of(CLIENTS["openai llm"][0], address.https)
-    assert f"{variable} names {value}, which is not there" in failure.hint
+    assert f"{variable} names {value}, which does not exist" in failure.hint
 
 
 async def test_an_adapter_that_knows_nothing_of_this_is_understood_too(certificates):
@@ -357,9 +357,9 @@ BLOCK = trustme.CA().cert_pem.bytes()
 COMMENTED = "# Autorität, Zürich\n".encode() + BLOCK + "Größe\n".encode() + trustme.CA().cert_pem.bytes()
 CRLF = BLOCK.replace(b"\n", b"\r\n")
 FAULTS = {
-    "der": (ssl.PEM_cert_to_DER_cert(BLOCK.decode()), "is no PEM file"),
-    "text": (b"see https://ca.example\n", "is no PEM file"),
-    "a key": (trustme.CA().private_key_pem.bytes(), "holds no certificate, but a "),
+    "der": (ssl.PEM_cert_to_DER_cert(BLOCK.decode()), "is not a PEM file"),
+    "text": (b"see https://ca.example\n", "is not a PEM file"),
+    "a key": (trustme.CA().private_key_pem.bytes(), "contains no certificate, but a "),
     "cut off": (BLOCK + BLOCK[:200], f"line {BLOCK.count(10) + 1} that can't be read"),
     "cut off before another": (BLOCK[:200] + b"\n" + BLOCK, "line 1 that can't be read"),
     "not base64": (BLOCK.replace(b"MII", b"M!I", 1), "line 1 that can't be read"),

@@ -57,7 +57,7 @@ def test_one_that_is_gone_keeps_its_name(release, tmp_path):
         load_config(Path("a.yaml"))
     (problem,) = caught.value.problems
     assert (str(problem.where), problem.message) == ("a.yaml:1:1", "the file does not exist")
-    assert problem.hint == f"there is no 'current' in {tmp_path}"
+    assert problem.hint == f"{tmp_path} has no directory 'current'"
     assert caught.value.files == ()
 
 
@@ -80,9 +80,9 @@ def test_another_one_is_another_one(release, tmp_path, monkeypatch):
 
 
 NO_PATHS = {
-    "a\0b": "has a NUL in it",
-    "\0": "has a NUL in it",
-    "a\ud800b": "has half of a surrogate pair in it, which no file name can have",
+    "a\0b": "contains a NUL character",
+    "\0": "contains a NUL character",
+    "a\ud800b": "contains half of a surrogate pair, which file names can't contain",
     "m" * 256: "is too long: a path has at most 4,095 bytes, and each name in it 255",
     "ü" * 128: "is too long: a path has at most 4,095 bytes, and each name in it 255",
     "m/" * 2048: "is too long: a path has at most 4,095 bytes, and each name in it 255",
@@ -128,7 +128,7 @@ def test_it_is_a_located_problem_wherever_it_stands(tmp_path, path, text):
         load_config(file, environ={"LONG": "x" * 5000})
     (problem,) = [problem for problem in caught.value.problems if problem.path == path]
     assert problem.where.line == len(lines) + 3 if path == "recording.directory" else problem.where.line > 2
-    assert "has a NUL in it" in problem.message or "is too long" in problem.message
+    assert "contains a NUL character" in problem.message or "is too long" in problem.message
     assert problem.hint
     assert not any("\0" in str(file) for file in caught.value.files)
 

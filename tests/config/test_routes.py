@@ -110,7 +110,7 @@ def test_their_order_counts(load):
 
 
 def test_the_same_twice_is_found_however_it_is_written(load):
-    with pytest.raises(ConfigError, match=r"routes\[1\]: no call gets here: routes\[0\] in line 10"):
+    with pytest.raises(ConfigError, match=r"routes\[1\]: unreachable: routes\[0\] on line 10"):
         load("  - {when: {called: [2, 1], variables: {a: x}}, pipeline: sales}\n"
              "  - {when: {variables: {a: [x, x]}, called: ['1', '(2)']}, pipeline: night}\n")  # fmt: skip
 

@@ -114,5 +114,5 @@ def test_a_check_without_secrets_takes_them_as_given():
 
 @pytest.mark.parametrize("tools", [("hours",), ("hours", "x")])
 def test_an_integrators_tool_and_a_declared_one_need_two_names(tools):
-    with pytest.raises(ConfigError, match='there is a tool "hours" already'):
+    with pytest.raises(ConfigError, match='a tool "hours" exists already'):
         load_config(GOOD, registry=REGISTRY, environ=ENVIRON, tools=tools)

@@ -151,13 +151,13 @@ def test_a_directory_with_far_too_many_files(load, config_directory, monkeypatch
     monkeypatch.setattr("voicepipe.config.files.MAX_ENTRIES", 2)
     for n in range(3):
         (config_directory / "files/model" / str(n)).touch()
-    with pytest.raises(ConfigError, match="holds more than 2 files"):
+    with pytest.raises(ConfigError, match="contains more than 2 files"):
         load(TEXT)
 
 
 def test_an_empty_directory(load, config_directory):
     (config_directory / "none").mkdir()
-    with pytest.raises(ConfigError, match="holds no files"):
+    with pytest.raises(ConfigError, match="contains no files"):
         load(TEXT.replace("files/model", "none"))
 
 

@@ -60,7 +60,7 @@ def ask_serving(engine: str, name: str | None) -> Serving:
     try:
         import httpx  # noqa: PLC0415 - an extra, and 100 ms for those who ask nobody
     except ImportError:
-        message = "asking an engine needs httpx, which is not installed"
+        message = "connecting to an engine needs httpx, which is not installed"
         raise NoAnswerError(message, install_hint("engine")) from None
     by_address = engine.startswith(("http://", "https://"))
     transport = httpx.HTTPTransport(verify=tls_context()) if by_address else httpx.HTTPTransport(uds=engine)
@@ -76,9 +76,9 @@ def ask_serving(engine: str, name: str | None) -> Serving:
             return _serving(client, engine, name)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         if failure := tls_failure(error):
-            hint = f"{FILE_VARIABLE} may name a PEM file with the certificates that are to be trusted"
+            hint = f"{FILE_VARIABLE} can name a PEM file of trusted certificates"
             raise NoAnswerError(f"the engine at {engine} {failure.cause}", hint) from error
-        hint = "give the path of its control socket, or its URL: `reference-engine run --help` tells where it is"
+        hint = "give the path of its control socket, or its URL; see `reference-engine run --help`"
         raise NoAnswerError(f"no engine answers at {engine}: {error or type(error).__name__}", hint) from error
 
 
@@ -105,6 +105,6 @@ def _asked(client: httpx.Client, engine: str, path: str, key: str, kind: type) -
     except ValueError:
         body = None
     if not (isinstance(body, dict) and isinstance(body.get(key), kind)):
-        message = f"what answers at {engine} does not know {path} (it answered {answer.status_code})"
-        raise NoAnswerError(message, "is it an engine, and of the same version as this command?")
+        message = f"the server at {engine} does not know {path} (status {answer.status_code})"
+        raise NoAnswerError(message, "check that it is an engine of the same version as this command")
     return body

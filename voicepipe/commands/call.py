@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 _DESCRIPTION = """\
-Places one call over AudioSocket, as Asterisk would. A synthetic voice says each line once the agent has finished
-speaking. It tells who spoke when, how long and how loud; what the agent said is in the engine's log. It needs
+Places one call over AudioSocket, as Asterisk does. A synthetic voice speaks each line when the agent has finished
+speaking. The output lists who spoke when, how long and how loud; the engine's log has the agent's words. Requires
 espeak-ng: pip install 'voicepipe-telephony[espeak]'.
 """
 
@@ -25,8 +25,8 @@ examples:
   voicepipe call --say "I want an appointment on Monday" --say "yes please"
   voicepipe call 10.0.0.5:9092 --say hello --voice en-us+f3 --wav call.wav
 
-exit status: 0 the agent spoke and every line was said, 1 not so (nobody answers, the agent is silent or hangs up
-too early, the time is over), 2 wrong usage
+exit status: 0 the agent spoke and every line was said, 1 the call failed (no answer, the agent was silent or hung up
+too early, or the timeout ended the call), 2 wrong usage
 """
 
 
@@ -34,7 +34,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     """Describes the subcommand."""
     parser = commands.add_parser(
         "call",
-        help="call a running engine, and say something",
+        help="place a test call to a running engine",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
@@ -47,10 +47,16 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
         metavar="HOST:PORT",
         help="where the engine listens (default: 127.0.0.1:9092)",
     )
-    parser.add_argument("--say", action="append", default=[], metavar="TEXT", help="a line; may be given several times")
+    parser.add_argument(
+        "--say", action="append", default=[], metavar="TEXT", help="what the caller says; may be repeated"
+    )
     parser.add_argument("--voice", default="en-gb", help="the caller's espeak-ng voice (default: %(default)s)")
-    parser.add_argument("--wav", type=Path, metavar="FILE", help="write the call there: caller left, agent right")
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="the longest call (default: 60)")
+    parser.add_argument(
+        "--wav", type=Path, metavar="FILE", help="record the call to a WAV file: caller left, agent right"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="S", help="hang up after so many seconds (default: 60)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,7 +68,7 @@ def run(arguments: Namespace) -> int:
         wrong = run_interruptible(call, arguments)
     except OSError as error:
         host, port = arguments.address
-        hint = f"does an engine listen there? reference-engine run FILE --audiosocket {host}:{port}"
+        hint = f"start an engine there: reference-engine run FILE --audiosocket {host}:{port}"
         wrong = [f"the call could not be placed: {error}\n  hint: {hint}"]
     except ComponentError as error:
         wrong = [f"the caller can't speak: {error}"]

@@ -25,9 +25,8 @@ EX_CONFIG = 78
 """From BSD's sysexits.h: something is wrong in a configuration file."""
 
 _DESCRIPTION = """\
-Reads pipeline files as a start or a reload would, and reports everything that is wrong with them at once:
-file:line:column, the setting, what is wrong, the line itself, and a hint. Nothing is opened or connected to, unless
---probe asks for it.
+Checks pipeline files as a start or a reload does, and reports all problems at once, each with file:line:column, the
+key, a message, the line, and a hint. No component is opened and no connection is made, unless you use --probe.
 """
 
 _EXAMPLES = """\
@@ -39,7 +38,7 @@ examples:
   voicepipe check --probe config/ai-agent.yaml                      # do models load, do keys work?
   voicepipe check --tools myshop.tools config/ai-agent.yaml
 
-exit status: 0 all files are fine, 78 at least one is not, 2 wrong usage, 1 anything else
+exit status: 0 all files are valid, 78 at least one is not, 2 wrong usage, 1 any other error
 """
 
 
@@ -59,12 +58,12 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     parser.add_argument(
         "--allow-missing-secrets",
         action="store_true",
-        help="take ${NAME} that is not set, and ${file:PATH} that is not here, as given",
+        help="accept ${NAME} that is not set, and ${file:PATH} that does not exist",
     )
     parser.add_argument(
         "--probe",
         action="store_true",
-        help=f"also open the components that calls can get, and close them again; each has {OPEN_S:g} s",
+        help=f"also open and close the components of reachable pipelines; each has {OPEN_S:g} s",
     )
     add_tools_to(parser)
     parser.set_defaults(run=run, refuse=parser.error)
@@ -73,7 +72,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 def run(arguments: Namespace) -> int:
     """Reports on all files; returns the exit status."""
     if arguments.probe and arguments.allow_missing_secrets:
-        arguments.refuse("--probe needs the secrets that --allow-missing-secrets does without")
+        arguments.refuse("--probe needs all secrets: don't combine it with --allow-missing-secrets")
     problems: list[Problem] = []
     reports: list[str] = []
     for path in arguments.files:
@@ -83,7 +82,7 @@ def run(arguments: Namespace) -> int:
             problems += error.problems
             reports.append(format_problems(error.problems, colour=_colourful()))
         else:
-            opens = ", all that calls can get opens" if arguments.probe else ""
+            opens = ", all components of reachable pipelines open" if arguments.probe else ""
             reports.append(f"{printable(str(path))}: {_summary(presumed)}{opens}")
     if problems:
         reports.append(_count(len(problems), "problem"))
@@ -106,7 +105,7 @@ def _summary(presumed: Presumed) -> str:
     """What the file comes to, in a line."""
     without = f", without {_some(list(presumed.missing))}" if presumed.missing else ""
     if presumed.placed is None:
-        return f"ok, as far as can be told{without}"
+        return f"ok, as far as it can be checked{without}"
     config = presumed.placed.config
     components = {one.key for pipeline in config.pipelines.values() for role in ROLES for one in pipeline.role(role)}
     pipelines = f"{_count(len(config.pipelines), 'pipeline')} ({_some(list(config.pipelines))})"

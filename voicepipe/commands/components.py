@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from voicepipe.config.describe.fields import DescribedField
 
 _DESCRIPTION = """\
-Lists the components that pipelines may use, by role. With a name: its options, with types, units, bounds, defaults
-and what they mean, and an example.
+Lists the components that pipelines can use, by role. With a name, describes the component's options: types, units,
+bounds, defaults, and an example.
 """
 
 _EXAMPLES = """\
@@ -35,7 +35,7 @@ examples:
   voicepipe components espeak
   voicepipe components --format json | jq '.components[] | {role, name, package}'
 
-exit status: 0, 1 if nothing of that name is installed, 2 wrong usage
+exit status: 0 success, 1 no component of that name is installed, 2 wrong usage
 """
 
 _ROLES = {"stt": "speech-to-text", "llm": "language model", "tts": "text-to-speech"}
@@ -53,7 +53,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="as it stands after `type:`")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the component's name, as after `type:`")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     parser.set_defaults(run=run)
 
@@ -70,7 +70,7 @@ def run(arguments: Namespace) -> int:
     elif arguments.name is not None and not entries:
         names = sorted({one.name for one in every})
         hint = did_you_mean(arguments.name, names, "installed")
-        sys.stderr.write(f"no component is called {shown(arguments.name)}\n  hint: {hint}\n")
+        sys.stderr.write(f"no component named {shown(arguments.name)}\n  hint: {hint}\n")
         return 1
     if arguments.format == "json":
         text = json.dumps({"components": [one.as_data() for one in entries]}, indent=2, ensure_ascii=False)

@@ -29,9 +29,9 @@ EX_CONFIG = 78
 """From BSD's sysexits.h: something is wrong in a configuration file."""
 
 _DESCRIPTION = """\
-Tells what would change for calls if NEW took the place of OLD, or if a running engine reloaded FILE: which components
-open, stay and close, and which pipelines are different for the next call, and in what. Calls that are up keep what they
-have. Secrets are shown as they are written. Nothing is opened or connected to, but the engine.
+Shows what would change if NEW replaced OLD, or if a running engine reloaded FILE: the components that would be opened,
+kept and closed, and the pipelines that would change for new calls. Active calls keep their version. Secrets are shown
+as they are written in the file. No component is opened, and no connection is made except to the engine.
 """
 
 _EXAMPLES = """\
@@ -41,8 +41,8 @@ examples:
   voicepipe diff tenants/acme.yaml --engine http://127.0.0.1:9090 --set acme
   voicepipe diff --format json old.yaml new.yaml | jq .changed
 
-exit status, like diff's: 0 nothing would change, 1 something would, 2 wrong usage or no answer from the engine,
-78 a file can't be served (as `voicepipe check` says)
+exit status, as of diff: 0 no difference, 1 differences, 2 wrong usage or no answer from the engine, 78 a file is
+invalid (see `voicepipe check`)
 """
 
 _LONGEST = 60
@@ -52,15 +52,15 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     """Describes the subcommand."""
     parser = commands.add_parser(
         "diff",
-        help="tell what a changed pipeline file would change for calls",
+        help="show how a changed pipeline file would affect calls",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
         usage="voicepipe diff [options] OLD NEW\n       voicepipe diff [options] FILE --engine PATH_OR_URL",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a pipeline set's YAML file")
-    parser.add_argument("--engine", metavar="PATH_OR_URL", help="compare with what the engine there serves now")
-    parser.add_argument("--set", metavar="NAME", help="which of the engine's sets; default: the only one")
+    parser.add_argument("--engine", metavar="PATH_OR_URL", help="compare with the version that this engine serves now")
+    parser.add_argument("--set", metavar="NAME", help="the name of the engine's pipeline set; default: the only one")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     add_tools_to(parser)
     parser.set_defaults(run=run, refuse=parser.error)
@@ -71,7 +71,7 @@ def run(arguments: Namespace) -> int:
     if len(arguments.files) != (1 if arguments.engine else 2):
         arguments.refuse("give two files, or one and --engine")
     if arguments.set and not arguments.engine:
-        arguments.refuse("--set is for --engine")
+        arguments.refuse("--set needs --engine")
     as_json = arguments.format == "json"
     problems: list[Problem] = []
     configs = [config for path in arguments.files if (config := _loaded(path, tools_of(arguments), problems))]
@@ -111,7 +111,7 @@ def _from_engine(arguments: Namespace, new: SetConfig) -> tuple[str, Difference]
         found = compare(serving.config, effective(new))
     except (AttributeError, KeyError, TypeError) as error:
         message = f"what the engine serves can't be compared: {type(error).__name__}: {error}"
-        raise NoAnswerError(message, "is it of the same version as this command?") from error
+        raise NoAnswerError(message, "check that the engine has the same version as this command") from error
     difference = attrs.evolve(found, hidden=not found and serving.digest != new.digest)
     return f"{serving.set}, version {serving.version}", difference
 
@@ -123,13 +123,13 @@ def _told(old: str, new: str, difference: Difference) -> Iterator[str]:
         return
     yield f"{old} -> {new}, from the next call on:"
     if difference.hidden:
-        yield "\nThere is a difference, but in what is not shown: a secret that is written into the file itself."
+        yield "\nThe only difference is in a secret that is written into the file itself, which is not shown."
     yield from _section("components", _components(difference))
     yield from _section("pipelines", _pipelines(difference))
     at_once = [one for one in difference.settings if one.path.startswith("logging.")]
     yield from _section("settings", (_change(one) for one in difference.settings if one not in at_once))
-    yield from _section("at once, for calls that are up as well", map(_change, at_once))
-    yield "\nNone of it needs a restart."
+    yield from _section("immediately, also for active calls", map(_change, at_once))
+    yield "\nNo restart is needed."
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
@@ -164,8 +164,8 @@ def _change(change: Change) -> str:
     if old != new:
         return f"{change.path}: {old} -> {new}"
     if isinstance(change.new, dict):
-        return f"{change.path}: {new}, whose content is different"
-    return f"{change.path}: {new}, with another value that is not shown"
+        return f"{change.path}: {new}, with different content"
+    return f"{change.path}: {new}, with a different value that is not shown"
 
 
 def _brief(value: Any) -> str:

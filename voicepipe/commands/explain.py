@@ -30,9 +30,9 @@ EX_CONFIG = 78
 """From BSD's sysexits.h: something is wrong in a configuration file."""
 
 _DESCRIPTION = """\
-Tells which pipeline a call would get and why: the routes that are tried, in order, and what of the call matches
-or not; then all settings of that pipeline as they are in effect, with the place that each comes from. Secrets
-are shown as they are written. Nothing is opened or connected to.
+Shows which pipeline a call would get: the routes that are tried, in order, and why each matches or not; then all
+effective settings of that pipeline, each with the line that it comes from. Secrets are shown as they are written in
+the file. No component is opened and no connection is made.
 """
 
 _EXAMPLES = """\
@@ -41,7 +41,7 @@ examples:
   voicepipe explain config/ai-agent.yaml --called +18005550100 --caller +15550123
   voicepipe explain config/ai-agent.yaml --called 100 --var vip=1 --format json | jq .pipeline
 
-exit status: 0 fine, 78 the file can't be served (as `voicepipe check` says), 2 wrong usage, 1 anything else
+exit status: 0 success, 78 the file is invalid (see `voicepipe check`), 2 wrong usage, 1 any other error
 """
 
 
@@ -49,17 +49,24 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     """Describes the subcommand."""
     parser = commands.add_parser(
         "explain",
-        help="tell which pipeline a call would get, and why",
+        help="show which pipeline a call would get, and why",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a pipeline set's YAML file")
-    parser.add_argument("--called", default="", metavar="NUMBER", help="the number that is dialled")
-    parser.add_argument("--caller", default="", metavar="NUMBER", help="the number that dials")
-    parser.add_argument("--listener", default="", metavar="NAME", help="the listener that the call comes in by")
+    parser.add_argument("--called", default="", metavar="NUMBER", help="the number that was dialled")
+    parser.add_argument("--caller", default="", metavar="NUMBER", help="the caller's number")
     parser.add_argument(
-        "--var", action="append", default=[], type=_variable, metavar="NAME=VALUE", help="a variable; may be repeated"
+        "--listener", default="", metavar="NAME", help="the name of the listener that the call arrives at"
+    )
+    parser.add_argument(
+        "--var",
+        action="append",
+        default=[],
+        type=_variable,
+        metavar="NAME=VALUE",
+        help="a variable of the call; may be repeated",
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     add_tools_to(parser)

@@ -22,13 +22,13 @@ NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 LONGEST = 40
 
 _DESCRIPTION = """\
-Writes a package with an adapter of that name: options, a component, an entry point, tests with the conformance kit.
-It works from the start, against a stand-in for the service or the library, and passes the kit. What is left to fill in
-is marked `# HOLE:`. The guide "Write an adapter" in the documentation goes on from here.
+Creates a package for a new adapter: options, a component, an entry point, and tests with the conformance kit. It works
+from the start, against a stand-in for the service or the library, and passes the kit. The parts to fill in are marked
+`# HOLE:`. The guide "Write an adapter" in the documentation continues from here.
 """
 
 _EXAMPLES = """\
-what it speaks to, with --over:
+--over selects what the adapter connects to:
   (left out)  a Python library, in this process, in threads
   http        a service over HTTP, by httpx
   websocket   a service over WebSockets, by websockets.trio
@@ -38,7 +38,7 @@ examples:
   voicepipe new-adapter parrot --role llm
   voicepipe new-adapter acme --role tts --over http --into ~/src
 
-exit status: 0, 1 if it can't be written, 2 wrong usage
+exit status: 0 success, 1 the package can't be written, 2 wrong usage
 """
 
 
@@ -54,15 +54,21 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     """Describes the subcommand."""
     parser = commands.add_parser(
         "new-adapter",
-        help="write a package to begin an adapter with",
+        help="create a package for a new adapter",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help="what the YAML will say: `acme`")
-    parser.add_argument("--role", required=True, choices=ROLES, help="what it does")
+    parser.add_argument("name", metavar="NAME", help="the adapter's name in YAML, such as `acme`")
+    parser.add_argument("--role", required=True, choices=ROLES, help="the role of the adapter")
     parser.add_argument("--over", choices=[over for over in get_args(Over) if over != "inside"], default="inside")
-    parser.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="where: DIR/voicepipe-NAME")
+    parser.add_argument(
+        "--into",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="create DIR/voicepipe-NAME (default: in this directory)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -94,14 +100,16 @@ def write_adapter(name: str, role: Role, over: Over, into: Path) -> Path:
     names = Names(name)
     package = into / names.distribution
     if package.exists():
-        raise NotWrittenError(f"{package} is there already", "choose another name, or another place with --into")
+        raise NotWrittenError(f"{package} exists already", "choose another name, or another directory with --into")
     for file, text in files_for(names, role, over).items():
         path = package / file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise NotWrittenError(f"{path} can't be written: {error.strerror}", "--into names another place") from error
+            raise NotWrittenError(
+                f"{path} can't be written: {error.strerror}", "choose another directory with --into"
+            ) from error
     return package
 
 
@@ -110,12 +118,12 @@ def _check_name(name: str, role: Role) -> None:
         likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
         meant = f", such as {likely[:LONGEST]}" if NAME.fullmatch(likely) else ""
         raise NotWrittenError(
-            f"{name!r} is no name for an adapter",
-            f"lower-case letters and digits, begun by a letter, parted by single hyphens{meant}",
+            f"{name!r} is not a valid adapter name",
+            f"use lower-case letters, digits and single hyphens, beginning with a letter{meant}",
         )
     if name in installed().names(role):
         raise NotWrittenError(
-            f"there is an adapter {name} for {role} already", "two of one name can't be used: choose another"
+            f"an adapter {name} for {role} exists already", "choose another name: two of one name can't be used"
         )
 
 

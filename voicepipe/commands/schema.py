@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
 
 _DESCRIPTION = """\
-Prints the JSON Schema (2020-12) of pipeline files, with the options of every installed adapter. An editor that has it
-completes keys, shows what they mean, and marks most mistakes as they are typed.
+Prints the JSON Schema (2020-12) of pipeline files, with the options of every installed adapter. An editor that uses it
+completes keys, shows their descriptions, and marks most mistakes while you type.
 """
 
 _EXAMPLES = """\
@@ -23,7 +23,7 @@ examples:
   # and as the first line of a pipeline file beside it:
   # yaml-language-server: $schema=schema.json
 
-exit status: 0, or 2 for wrong usage
+exit status: 0 success, 2 wrong usage
 """
 
 

@@ -20,8 +20,8 @@ def add_tools_to(parser: ArgumentParser) -> None:
         default=[],
         type=_names_in,
         metavar="MODULE",
-        help="a Python module with tools of your own in its `tools`: an iterable of names, or of objects with a `name`;"
-        " it is found from this directory as well; may be repeated",
+        help="a Python module whose `tools` is an iterable of tool names, or of objects with a `name`; also searched in"
+        " the current directory; may be repeated",
     )
 
 

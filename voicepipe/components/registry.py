@@ -77,7 +77,7 @@ class Broken:
     @property
     def hint(self) -> str:
         """What to do about it."""
-        return f"mend, update or uninstall {f'the package {self.package}' if self.package else 'its package'}"
+        return f"fix, update or uninstall {f'the package {self.package}' if self.package else 'its package'}"
 
 
 class Registry:

@@ -155,16 +155,16 @@ def fault_of_ca_file(content: bytes) -> tuple[str, str] | None:
     kinds = [found[2] for found in _ARMOUR.finditer(content) if found[1] == b"BEGIN"]
     if not kinds:
         hint = "for a certificate in DER: `openssl x509 -inform der -in FILE -out ca.pem`"
-        return "is no PEM file: there is no line `-----BEGIN CERTIFICATE-----`", hint
+        return "is not a PEM file: it has no line `-----BEGIN CERTIFICATE-----`", hint
     if _CERTIFICATES.isdisjoint(kinds):
-        held = f"holds no certificate, but a {kinds[0].decode()}"
+        held = f"contains no certificate, but a {kinds[0].decode()}"
         return held, "name the file with the certificate of the CA that signed the server's"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for line, certificate in _certificates(content):
         try:
             context.load_verify_locations(cadata=certificate)
         except (ssl.SSLError, ValueError):  # ValueError: not even base64
-            return f"holds a certificate in line {line} that can't be read", "was it copied whole?"
+            return f"contains a certificate on line {line} that can't be read", "check that it was copied completely"
     return None
 
 
@@ -213,7 +213,9 @@ def tls_failure(error: BaseException, ca_file: CaFile | None = None) -> TlsFailu
         if isinstance(one, ssl.SSLCertVerificationError):
             return _untrusted(one, ca_file)
         if isinstance(one, ssl.SSLError) and one.reason in _NO_TLS:
-            return TlsFailure("does not speak TLS there", "is it http:// (or ws://) instead of https://?")
+            return TlsFailure(
+                "does not speak TLS there", "check whether the address should begin with http:// (or ws://)"
+            )
     return None
 
 
@@ -240,12 +242,12 @@ def _untrusted(error: ssl.SSLCertVerificationError, ca_file: CaFile | None) -> T
     if code in _OTHER_NAME:
         name = said.rpartition("for ")[2]
         cause = f"has a certificate for another host name: it is not valid for {name}"
-        return TlsFailure(cause, f"give the address by a name that is in the certificate; {trusting} can't help there")
+        return TlsFailure(cause, f"use a host name that is in the certificate; {trusting} can't help here")
     if code == _EXPIRED:
-        hint = f"renew the server's certificate, or the CA's in {trusting}; is this machine's clock right?"
+        hint = f"renew the server's certificate, or the CA's in {trusting}; check this machine's clock"
         return TlsFailure("has a certificate that has expired, or whose CA's has", hint)
     if code == _NOT_YET_VALID:
-        hint = f"is this machine's clock right? {trusting} can't help there"
+        hint = f"check this machine's clock; {trusting} can't help here"
         return TlsFailure("has a certificate that is not yet valid", hint)
     if code == _SELF_SIGNED:
         cause = "has a self-signed certificate, which is not trusted"
@@ -257,7 +259,7 @@ def _untrusted(error: ssl.SSLCertVerificationError, ca_file: CaFile | None) -> T
         cause = f"has a certificate that can't be verified: {said}"
         wanted = "the certificate of its CA"
     if ca_file is not None:
-        return TlsFailure(cause, f"put {wanted} into {trusting}: with it, {store} is not asked")
+        return TlsFailure(cause, f"put {wanted} into {trusting}: with it, {store} is not used")
     return TlsFailure(cause, f"name a PEM file with {wanted} in ca_file, or put it into {store}{_broken_variable()}")
 
 
@@ -266,5 +268,5 @@ def _broken_variable() -> str:
     for variable, there in ((FILE_VARIABLE, os.path.isfile), (DIRECTORY_VARIABLE, os.path.isdir)):
         value = os.environ.get(variable)
         if value and not any(map(there, value.split(os.pathsep) if variable == DIRECTORY_VARIABLE else [value])):
-            return f"; {variable} names {value}, which is not there"
+            return f"; {variable} names {value}, which does not exist"
     return ""

@@ -42,7 +42,7 @@ def _found(adapter: Adapter[Any], find: Callable[[], Iterable[Problem]]) -> Iter
     except ConfigError as error:
         return error.problems
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a component: its fault is its user's problem
-        hint = "this is a fault of the adapter; its author needs to know"
+        hint = "this is a bug in the adapter: report it to its author"
         return (Problem(NOWHERE, "", f"the check of adapter {adapter.name} failed: {type(error).__name__}", hint),)
 
 

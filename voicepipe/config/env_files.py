@@ -90,9 +90,9 @@ def _read(text: str, file: Path, variables: dict[str, str]) -> Iterator[Problem]
         try:
             name, value, at = _variable(text, begin)
             if (nul := text.find("\0", begin, at)) >= 0:
-                raise _Mistake(nul, name, "holds a NUL", "take it out: no variable can hold one")  # noqa: TRY301
+                raise _Mistake(nul, name, "contains a NUL character", "remove it: variables can't contain one")  # noqa: TRY301
             if name in first:
-                message = f"was set in line {first[name]} already"
+                message = f"duplicate variable; first set on line {first[name]}"
                 raise _Mistake(begin, name, message, "keep one of the two")  # noqa: TRY301 - one way to report
         except _Mistake as mistake:
             line_begins = text.rfind("\n", 0, mistake.at) + 1
@@ -108,7 +108,9 @@ def _variable(text: str, begin: int) -> tuple[str, str, int]:
     """Name and value of what begins there, and where the next line does."""
     found = _NAME.match(text, begin)
     if not found:
-        raise _Mistake(begin, "", "sets no variable", "write NAME=value; lines that begin with # are comments")
+        raise _Mistake(
+            begin, "", "is not of the form NAME=value", "write NAME=value; lines that begin with # are comments"
+        )
     name, at = found[1], _end(_SPACE, text, found.end())
     quote = text[at : at + 1]
     if quote not in _QUOTED:
@@ -123,7 +125,7 @@ def _variable(text: str, begin: int) -> tuple[str, str, int]:
         if "\n" in value[1]:  # the quote that closes is rather one that opens
             raise unclosed
         escape = f"write \\{quote} for a quote in the value, and white space and # before a comment"
-        raise _Mistake(value.end(), name, "something follows the closing quote", escape)
+        raise _Mistake(value.end(), name, "unexpected text after the closing quote", escape)
     return name, _ESCAPES[quote].sub(_character, value[1]), rest.end()
 
 

@@ -59,7 +59,9 @@ def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
         if stat.S_ISDIR(mode):
             raise Unreadable("is a directory, not a file", f"name a file in it: {among(_entries(path))}")
         if not stat.S_ISREG(mode):
-            raise Unreadable("is not a regular file", "pipes and devices can't be read again at a reload")
+            raise Unreadable(
+                "is not a regular file", "name a regular file: pipes and devices can't be read again at a reload"
+            )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(most + 1)
     except OSError as error:
@@ -67,7 +69,7 @@ def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
     finally:
         os.close(descriptor)
     if len(content) > most:
-        raise Unreadable(f"is larger than {most >> 20} MiB", "is it the right file?")
+        raise Unreadable(f"is larger than {most >> 20} MiB", "check that the path names the right file")
     return content
 
 
@@ -85,7 +87,7 @@ class Files:
         try:
             self.absolute = absolute_path(named)
         except OSError as error:
-            hint = "begin in a directory that stays, or give an absolute path"
+            hint = "start in a directory that exists, or use an absolute path"
             raise Unreadable(f"can't be found: the working directory {_reason(error)}", hint) from None
         """The configuration file itself."""
         self._contents = contents or {}
@@ -143,7 +145,7 @@ class Files:
                 content = self._read(path)
                 found: File | Unreadable = File(path, content, self._shown / text)
                 if not content.strip():
-                    hint = "write something into it, or remove the line that names it"
+                    hint = "add its content, or remove the line that names it"
                     found = Unreadable("is empty", hint, absent=True)
             except Unreadable as error:
                 found = error
@@ -199,17 +201,21 @@ def _fingerprint(path: Path) -> str:
         names.append(name)
         size += status.st_size
         if len(names) > MAX_ENTRIES:
-            raise Unreadable(f"holds more than {MAX_ENTRIES:,} files", "is it the right directory?")
+            raise Unreadable(
+                f"contains more than {MAX_ENTRIES:,} files", "check that the path names the right directory"
+            )
     if size > MAX_DIRECTORY_BYTES:
-        raise Unreadable(f"holds more than {MAX_DIRECTORY_BYTES >> 30} GiB", "is it the right directory?")
+        raise Unreadable(
+            f"contains more than {MAX_DIRECTORY_BYTES >> 30} GiB", "check that the path names the right directory"
+        )
     if not names:
-        raise Unreadable("holds no files", "is it the right directory?")
+        raise Unreadable("contains no files", "check that the path names the right directory")
     digest = sha256()
     for name in names:
         try:
             content = hash_of(name)
         except OSError as error:
-            raise Unreadable(f"holds {name.name}, which {_reason(error)}") from None
+            raise Unreadable(f"contains {name.name}, which {_reason(error)}") from None
         digest.update(f"{name.relative_to(path)}\0{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -225,7 +231,7 @@ def _walk(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
             try:
                 yield at, at.stat()
             except OSError as error:
-                raise Unreadable(f"holds {name}, which {_reason(error)}") from None
+                raise Unreadable(f"contains {name}, which {_reason(error)}") from None
 
 
 def _where_it_ends(path: Path) -> str:
@@ -236,7 +242,7 @@ def _where_it_ends(path: Path) -> str:
         there = next(parent for parent in path.parents if parent.exists())
     except (OSError, ValueError, StopIteration):
         return ""
-    return f"there is no {path.relative_to(there).parts[0]!r} in {there}"
+    return f"{there} has no directory {path.relative_to(there).parts[0]!r}"
 
 
 def _siblings(path: Path) -> tuple[str, ...]:
@@ -255,8 +261,8 @@ def _reason(error: OSError | ValueError) -> str:
         case FileNotFoundError():
             return "does not exist"
         case PermissionError():
-            return "may not be read by this user"
+            return "can't be read: permission denied"
         case OSError():
             return f"can't be read: {error.strerror}"
         case ValueError():
-            return "is no path"
+            return "is not a valid path"

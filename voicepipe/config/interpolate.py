@@ -58,14 +58,14 @@ def interpolate(
             return "$"
         inner = found["inner"]
         if found["close"] is None:
-            raise Unresolved("a ${ is not closed", "write ${NAME}, or $${ where a dollar and a brace are meant")
+            raise Unresolved("unclosed ${", "write ${NAME}, or $${ for a literal ${")
         if inner.startswith("file:"):
             content = read(inner.removeprefix("file:"))
             resolved(content, found[0])
             return content
         if not (variable := _VARIABLE.fullmatch(inner)):
-            hint = "write ${NAME}, ${NAME:-default} or ${file:/path}; $${ where a dollar and a brace are meant"
-            raise Unresolved(f"{shown(found[0])} refers to nothing", hint)
+            hint = "write ${NAME}, ${NAME:-default} or ${file:/path}; $${ for a literal ${"
+            raise Unresolved(f"invalid reference {shown(found[0])}", hint)
         name, default = variable["name"], variable["default"]
         if set_to := environ.get(name):
             resolved(set_to, f"${{{name}}}")

@@ -81,7 +81,7 @@ def load_with_places(
     """As `load_config`, with what it was made from besides, for those who ask where a setting stands."""
     placed, _ = _loaded(path, registry, environ, tools, contents=contents)
     if placed is None:
-        raise AssertionError("it was refused, and nobody said why")
+        raise AssertionError("the configuration was refused without a problem")
     return placed
 
 
@@ -181,7 +181,7 @@ def _check_active(root: Cursor, entries: Mapping[str, Cursor], pipelines: Mappin
     elif active is None:
         if "default" not in pipelines:
             hint = f"add `active_pipeline:` with one of {', '.join(pipelines)}"
-            message = 'there is no pipeline "default", and `active_pipeline` is left out'
+            message = 'is not set, and there is no pipeline "default"'
             root.report(message, hint, where=at.head, key="active_pipeline")
     else:
         try:

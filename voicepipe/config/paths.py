@@ -20,7 +20,7 @@ MAX_BYTES = 4095
 MAX_NAME_BYTES = 255
 """Of each name in it (NAME_MAX)."""
 
-NO_PATH_HINT = "write the path of a file or directory; a `${...}` in it may hold something else than you think"
+NO_PATH_HINT = "write the path of a file or directory; check what a `${...}` in it resolves to"
 """What to do about text that is no path."""
 
 
@@ -86,13 +86,13 @@ def is_path(_instance: object, _field: Attribute[str], text: str) -> None:
 
 
 def why_no_path(text: str) -> str:
-    """Why nothing can ever be at a path, for a message: `has a NUL in it`; empty if something may be."""
+    """Why nothing can ever be at a path, for a message: `contains a NUL character`; empty if something may be."""
     if "\0" in text:
-        return "has a NUL in it"
+        return "contains a NUL character"
     try:
         encoded = os.fsencode(text)
     except UnicodeEncodeError:
-        return "has half of a surrogate pair in it, which no file name can have"
+        return "contains half of a surrogate pair, which file names can't contain"
     if len(encoded) > MAX_BYTES or any(len(name) > MAX_NAME_BYTES for name in encoded.split(b"/")):
         return f"is too long: a path has at most {MAX_BYTES:,} bytes, and each name in it {MAX_NAME_BYTES}"
     return ""

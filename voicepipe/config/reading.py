@@ -107,7 +107,7 @@ class ConfigContext(Context):
         try:
             return content.decode("utf-8-sig").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise Unresolved(f"the file {shown(path)} is not UTF-8", "a secret is text") from None
+            raise Unresolved(f"the file {shown(path)} is not UTF-8", "save the secret as UTF-8 text") from None
 
 
 def config_context(cursor: Cursor) -> ConfigContext:
@@ -137,8 +137,8 @@ def read_secret(cursor: Cursor, _: Any) -> Secret:
         cursor.refuse("contains a line break or another character that no key has", _where_from(secret))
     if key and len(key) < SHORTEST_KEY:
         message = f"is too short for a secret: it has fewer than {SHORTEST_KEY} characters"
-        otherwise = ", or leave it out where none is needed" if secret.source == "***" else ""
-        cursor.refuse(message, f"use a longer one{otherwise}: a part of other words can't be kept out of messages")
+        otherwise = ", or leave it out if none is needed" if secret.source == "***" else ""
+        cursor.refuse(message, f"use a longer one{otherwise}: so short a text can't be masked in messages")
     if key:
         config_context(cursor).secrets.add(key, secret.source, key=True)
     return secret
@@ -147,8 +147,8 @@ def read_secret(cursor: Cursor, _: Any) -> Secret:
 def _where_from(secret: Secret) -> str:
     """Returns a hint at the likely cause of a malformed secret."""
     if "${file:" in secret.source:
-        return "the file must hold the key and nothing else"
-    return "was it copied whole, and nothing with it?"
+        return "the file must contain only the key"
+    return "check that it was copied completely, and nothing else with it"
 
 
 def read_file(cursor: Cursor, _: Any) -> File:

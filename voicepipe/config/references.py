@@ -136,8 +136,8 @@ def resolve(cursor: Cursor, role: Role, layer: Cursor | None = None) -> Alternat
     context = set_context(cursor)
     leaves = _limited(cursor, _leaves(cursor, _Way(role)))
     if layer and any(leaf.items for leaf in leaves):
-        hint = f"put them into the elements of the list: `- {{type: {leaves[0].adapter}, ...}}`"
-        layer.refuse("options can't be laid over a list of alternatives", hint, where=layer.head)
+        hint = f"put them into the entries of the list: `- {{type: {leaves[0].adapter}, ...}}`"
+        layer.refuse("options can't be applied to a list of alternatives", hint, where=layer.head)
     found = [_component(context, leaf, role, layer) for leaf in leaves]
     components = tuple(one for one in found if one)
     if len(components) < len(found) or not found:
@@ -156,7 +156,9 @@ def _check_repeated(context: SetContext, leaves: list[_Leaf], components: tuple[
         pairs = zip(leaf.items, before.items, strict=False)
         at, earlier = next(pair for pair in pairs if pair[0].key != pair[1].key)
         message = f"{shown(leaf.name)} is the same component as {path_of(earlier.keys)}, with the same options"
-        at.within(context).report(message, "remove one of the two: what has just failed is no alternative to itself")
+        at.within(context).report(
+            message, "remove one of the two: a failover list must not contain the same component twice"
+        )
 
 
 def check_components(context: SetContext) -> None:
@@ -164,7 +166,9 @@ def check_components(context: SetContext) -> None:
     for name, cursor in context.components.items():
         if name in context.registry.names():
             where = cursor.key_where
-            cursor.report(f"{shown(name)} is an adapter's name", f"choose another, such as my_{name}", where=where)
+            cursor.report(
+                f"{shown(name)} is the name of an adapter", f"choose another name, such as my_{name}", where=where
+            )
     for name, cursor in context.components.items():
         if name not in context.used:
             _fits_some_role(context, name, cursor)
@@ -248,10 +252,10 @@ def _named(cursor: Cursor, way: _Way) -> Iterator[_Leaf]:
         return
     context.used.add(target)
     if len(way.trail) == MAX_TRAIL:
-        cursor.refuse(f"leads through more than {MAX_TRAIL} components", "name an adapter sooner")
+        cursor.refuse(f"more than {MAX_TRAIL} components refer to one another", "refer to an adapter directly")
     if target in way.trail:
         circle = " -> ".join((*way.trail[way.trail.index(target) :], target))
-        cursor.refuse(f"goes in a circle: {circle}", "let one of them name an adapter")
+        cursor.refuse(f"circular reference: {circle}", "make one of them refer to an adapter")
     flattened = way.role, target
     if flattened not in context.leaves:
         definition = context.components[target].within(context)
@@ -265,7 +269,9 @@ def _limited(cursor: Cursor, leaves: Iterator[_Leaf]) -> list[_Leaf]:
     found = list(islice(leaves, MAX_ALTERNATIVES + 1))
     if len(found) > MAX_ALTERNATIVES:
         cursor.report(
-            f"comes to more than {MAX_ALTERNATIVES} alternatives", "two or three are usual", where=cursor.head
+            f"more than {MAX_ALTERNATIVES} alternatives, with those of all components in the list",
+            "two or three are usual",
+            where=cursor.head,
         )
         return []
     return found

@@ -56,7 +56,7 @@ def _check_targets(route: Cursor, pipelines: Collection[str]) -> None:
     pipeline, split = entries.get("pipeline"), entries.get("split")
     if pipeline and split:
         hint = "keep one of the two: `pipeline` for all of these calls, `split` to share them out"
-        split.report("stands beside `pipeline`", hint, where=split.key_where)
+        split.report("can't be combined with `pipeline`", hint, where=split.key_where)
     elif not pipeline and not split and route.sound and not _misspelt(entries):
         hint = "add `pipeline:` with a pipeline's name, or `split:` with names and weights"
         route.report("is required, but missing", hint, where=route.head, key="pipeline")
@@ -74,7 +74,7 @@ def _misspelt(entries: Mapping[str, Cursor]) -> bool:
 def _check_split(split: Cursor, pipelines: Collection[str]) -> None:
     entries = split.entries()
     if not entries and split.sound:
-        split.report("names no pipeline", "write {NAME: WEIGHT, ...}, for example {default: 95, sales: 5}")
+        split.report("is empty", "write {NAME: WEIGHT, ...}, for example {default: 95, sales: 5}")
     for name, weight in entries.items():
         if pipelines and name not in pipelines:
             where, hint = weight.key_where, did_you_mean(name, pipelines, "pipelines")
@@ -104,7 +104,7 @@ def _checked_when(route: Cursor) -> When | None:
 def _check_patterns(cursor: Cursor, *, number: bool) -> bool:
     """Whether what stands there are patterns that some call can match; if not, it was reported."""
     if isinstance(cursor.node, SequenceNode) and not cursor.node.items:
-        cursor.report("names no pattern", "write at least one, or remove the line: without it every call matches")
+        cursor.report("is empty", "add a pattern, or remove the line to match every call")
         return False
     fine = True
     for at in cursor.items() if isinstance(cursor.node, SequenceNode) else [cursor]:
@@ -112,15 +112,15 @@ def _check_patterns(cursor: Cursor, *, number: bool) -> bool:
         if not number or not pattern:
             continue
         if not plain_number(pattern):
-            at.report(f"{at.given} has nothing but separators in it", 'write "" for a number that is not known')
+            at.report(f"{at.given} contains only separators", 'write "" for an unknown number')
             fine = False
         elif _ASTERISK.fullmatch(pattern):
-            at.report(f"{at.given} is written as in Asterisk's dialplan", f"{_translated(at, pattern)}, {_SIGNS}")
+            at.report(f"{at.given} uses the syntax of Asterisk's dialplan", f"{_translated(at, pattern)}, {_SIGNS}")
             fine = False
     return fine
 
 
-_SIGNS = "where * is any run of characters and ? any one"
+_SIGNS = "where * matches any characters and ? exactly one"
 
 
 def _translated(cursor: Cursor, pattern: str) -> str:
@@ -136,18 +136,18 @@ def _check_reached(whens: list[tuple[Cursor, When]]) -> None:
     everything: Cursor | None = None
     for route, when in whens:
         if everything:
-            hint = f"move routes[{everything.key}] to the end, or say in its `when` which calls it takes"
-            route.report(f"no call gets here: {_named(everything)} takes every call", hint)
+            hint = f"move routes[{everything.key}] to the end, or restrict it with `when`"
+            route.report(f"unreachable: {_named(everything)} takes every call", hint)
             return
         if before := earlier.get(when.identity):
-            route.report(f"no call gets here: {_named(before)} takes the same calls", "remove one of the two")
+            route.report(f"unreachable: {_named(before)} takes the same calls", "remove one of the two")
         elif _takes_all(when):
             everything = route
         earlier.setdefault(when.identity, route)
 
 
 def _named(route: Cursor) -> str:
-    return f"routes[{route.key}] in line {route.where.line}"
+    return f"routes[{route.key}] on line {route.where.line}"
 
 
 def _takes_all(when: When) -> bool:

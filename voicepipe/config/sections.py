@@ -106,7 +106,7 @@ def _is_text(_instance: Any, _field: Any, file: File) -> None:
 def _are_keys(_instance: Any, _field: Any, keys: Mapping[str, KeyAction]) -> None:
     for key in keys:
         if len(key) != 1 or key not in "0123456789*#ABCD":
-            raise ValueError(f'"{key}" is no key of a telephone: 0 to 9, "*", "#" and A to D are')
+            raise ValueError(f'"{key}" is not a telephone key: use 0 to 9, "*", "#" or A to D')
 
 
 @frozen

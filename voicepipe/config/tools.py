@@ -34,7 +34,7 @@ def read_arguments_schema(cursor: Cursor, _: Any) -> ArgumentsSchema:
             at = _below(at, step) or at
         message = config_context(cursor).secrets.conceal(fault)
         if path:
-            at.report(message, "json-schema.org/understanding-json-schema has all of it")
+            at.report(message, "see json-schema.org/understanding-json-schema")
         else:
             at.report(message, "write `type: object`, and the arguments below `properties:`", where=at.head)
     if faults:
@@ -61,10 +61,12 @@ def check_tools(tools: Cursor | None, taken: Collection[str]) -> None:
     for name, cursor in entries_of(tools).items():
         where = cursor.key_where
         if name in taken:
-            cursor.report(f"there is a tool {shown(name)} already", f"choose another, such as my_{name}", where=where)
+            cursor.report(
+                f"a tool {shown(name)} exists already", f"choose another name, such as my_{name}", where=where
+            )
         elif not NAME.fullmatch(name):
-            hint = "use up to 64 letters, digits, _ and -, a letter first"
-            cursor.report("is no name that every model takes", hint, where=where)
+            hint = "use up to 64 letters, digits, _ and -, beginning with a letter"
+            cursor.report("is not a tool name that every model accepts", hint, where=where)
         http = entries_of(cursor).get("http")
         url = entries_of(http).get("url")
         if http is not None and find_spec("httpx") is None:
@@ -90,8 +92,8 @@ def _check_url(cursor: Cursor, parameters: Cursor | None) -> None:
     for argument in ARGUMENT.findall(text):
         if argument not in required:
             known = did_you_mean(argument, required, "required parameters")
-            hint = known if required else "describe it under `parameters:`, and list it as required"
-            cursor.report(f"{{{argument}}} is no parameter that the model must give", hint)
+            hint = known if required else "describe it in `parameters:`, and add it to `required`"
+            cursor.report(f"{{{argument}}} is not a required parameter", hint)
 
 
 def _url_fault(url: str) -> tuple[str, str] | None:
@@ -105,11 +107,11 @@ def _url_fault(url: str) -> tuple[str, str] | None:
     if not sound or not url.isprintable() or " " in url:
         return "is not an http:// or https:// address", "for example https://api.example.com/hours/{day}"
     if parts.username is not None or parts.password is not None:
-        return "has a user or password in it", "put them into a header: `authorization: Basic ...`"
+        return "contains a user name or password", "put them into a header: `authorization: Basic ...`"
     if any(brace in parts.netloc for brace in "{}"):
-        return "lets the model choose the server", "arguments can go into the path and the query only"
+        return "has an argument in the host name", "use arguments in the path and the query only"
     if parts.fragment:
-        return "has a part after # in it, which is never sent", "remove it"
+        return "contains a fragment (#...), which is never sent", "remove it"
     if any(brace in ARGUMENT.sub("", url) for brace in "{}"):
-        return "has a brace that belongs to no {argument}", "write %7B and %7D for braces"
+        return "contains a brace that is not part of an {argument}", "write %7B and %7D for braces"
     return None

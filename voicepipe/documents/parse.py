@@ -54,7 +54,7 @@ def decode_text(content: bytes, name: Path) -> str:
     text = text.removeprefix("\ufeff")
     if found := UNPRINTABLE.search(text):
         lines = LINE_BREAK.split(text[: found.start()])
-        message = f"holds the control character U+{ord(found[0]):04X}"
+        message = f"contains the control character U+{ord(found[0]):04X}"
         raise _refused(name, message, "remove it", line=len(lines), column=len(lines[-1]) + 1)
     return text
 
@@ -96,7 +96,9 @@ class _TreeBuilder:
         parser.get_event()  # the document's end
         event: Any = parser.get_event()
         if not isinstance(event, yaml.StreamEndEvent):
-            raise self._stop(event, "a second document begins here", "one file, one document: remove the `---`")
+            raise self._stop(
+                event, "the file has a second document", "remove the `---`, or move what follows to its own file"
+            )
         if isinstance(root, ScalarNode) and root.plain and not root.text:
             raise _empty(self.name)  # nothing has no place of its own, and may stand beyond the last line
         return root
@@ -110,7 +112,7 @@ class _TreeBuilder:
         if self._count > MAX_NODES:
             raise self._stop(event, f"the file has more than {MAX_NODES:,} keys and values", "split it")
         if event.tag is not None:
-            self._report(event, f"tags are not supported, so {shown(event.tag)} means nothing here", "remove the tag")
+            self._report(event, f"unsupported tag {shown(event.tag)}", "remove the tag")
         if isinstance(event, yaml.ScalarEvent):
             end: Any = event.end_mark
             plain = not event.style
@@ -119,7 +121,9 @@ class _TreeBuilder:
                 self._anchors[event.anchor] = node
             return node
         if depth == MAX_DEPTH:
-            raise self._stop(event, f"more than {MAX_DEPTH} levels of nesting", "no setting is that deep")
+            raise self._stop(
+                event, f"more than {MAX_DEPTH} levels of nesting", "reduce the nesting: no setting needs so many levels"
+            )
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.SequenceStartEvent):
@@ -150,12 +154,14 @@ class _TreeBuilder:
             self._grow(into, value, value_event)
             if not isinstance(key, ScalarNode) or key.null:
                 into.sound = False
-                self._report(event, "a key must be text", "for example `name: value`; quotes make text of anything")
+                self._report(
+                    event, "a key must be text", "write `name: value`, and put a name such as null into quotes"
+                )
             elif key.text == "<<" and key.plain:
                 into.sound = False
-                self._report(event, "merge keys (`<<`) are not supported", "name it once and refer to the name")
+                self._report(event, "merge keys (`<<`) are not supported", "write the keys out here")
             elif (first := entries.get(key.text)) is not None:
-                again = f"{shown(key.text)} stands here again: it was set in line {first[0].line}"
+                again = f"duplicate key {shown(key.text)}; first defined on line {first[0].line}"
                 self._report(event, again, "keep one of the two")
             else:
                 if isinstance(value, ScalarNode) and not value.text and value.plain and value_event.anchor is None:
@@ -166,13 +172,19 @@ class _TreeBuilder:
     def _alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self._anchors:
             anchor = shown("&" + event.anchor)
-            hint = f"write {anchor} before what it names; text that begins with * needs quotes"
-            raise self._stop(event, f"nothing is anchored as {anchor}", hint)
+            hint = f"write {anchor} before the value that it refers to; text that begins with * needs quotes"
+            raise self._stop(event, f"unknown anchor {anchor}", hint)
         node = self._anchors[event.anchor]
         if node is None:
-            raise self._stop(event, f"{shown('*' + event.anchor)} stands within itself", "write out what you mean")
+            raise self._stop(
+                event,
+                f"alias {shown('*' + event.anchor)} refers to a value that contains it",
+                "replace it with the value itself",
+            )
         if depth + node.height > MAX_DEPTH:
-            raise self._stop(event, f"more than {MAX_DEPTH} levels of nesting", "no setting is that deep")
+            raise self._stop(
+                event, f"more than {MAX_DEPTH} levels of nesting", "reduce the nesting: no setting needs so many levels"
+            )
         return node
 
     def _grow(self, parent: SequenceNode | MappingNode, child: Node, event: Any) -> None:
@@ -197,7 +209,7 @@ class _TreeBuilder:
 def too_many(where: Location) -> Problem:
     """What is said instead of the next problem."""
     return Problem(
-        where, "", f"there are more than {MAX_PROBLEMS:,} problems: the rest is not shown", "begin at the top"
+        where, "", f"more than {MAX_PROBLEMS:,} problems; the rest are not shown", "fix those above and check again"
     )
 
 
@@ -217,7 +229,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, name: Path) -> Problem:
     lines = LINE_BREAK.split(text)
     message = f"not YAML: {problem}"
     if context and begun is not None:
-        message += f", {context} that begins in line {begun.line + 1}"
+        message += f", {context} that begins on line {begun.line + 1}"
         if "end of stream" in problem or not "".join(lines[mark.line :]).strip():
             mark = begun  # the end of the file is no help: what was not closed is
     line = min(mark.line, len(lines) - 1) if mark else 0

@@ -349,7 +349,9 @@ class Cursor:
             if not isinstance(node, ScalarNode):
                 hint = hint or self.example("one value, in quotes if it has special characters")
             elif not hint:
-                hint = "quotes make text of it" if node.text else "write it after the colon, or remove the line"
+                hint = (
+                    "put it into quotes if it is text" if node.text else "write it after the colon, or remove the line"
+                )
             self.refuse(f"expected {expected}, got {self.given}", hint)
         return self.context.resolve(self, node)
 

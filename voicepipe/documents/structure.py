@@ -129,10 +129,10 @@ def _read_any(cursor: Cursor, _: Any) -> Any:
     try:
         value = core_schema_value(text)
     except ValueError:
-        cursor.refuse(f"expected a shorter number, got {cursor.given}", "quotes make text of it")
+        cursor.refuse(f"expected a shorter number, got {cursor.given}", "put it into quotes if it is text")
     if isinstance(value, float) and not isfinite(value):
         # JSON has no such number for a provider; and NaN differs from itself, so every reload would find a change.
-        cursor.refuse(f"expected a finite number, got {cursor.given}", "quotes make text of it")
+        cursor.refuse(f"expected a finite number, got {cursor.given}", "put it into quotes if it is text")
     return value
 
 

@@ -106,7 +106,7 @@ def test_variables_are_for_the_engine_and_its_sets(home, capsys):
     assert check(capsys, "--env-file", "env", "engine.yaml")[0] == 0
     (home / "env").write_text("PORT\n")
     status, said = check(capsys, "--env-file", "env", "engine.yaml")
-    assert (status, said.splitlines()[0]) == (78, "env:1:1: sets no variable")
+    assert (status, said.splitlines()[0]) == (78, "env:1:1: is not of the form NAME=value")
 
 
 def test_wrong_usage(home, capsys):

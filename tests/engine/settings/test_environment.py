@@ -81,23 +81,23 @@ def test_values(read, text, value):
 
 
 MISTAKES = [
-    ("A=b\0c", (1, 4), "A", "holds a NUL"),
-    ('B=1\nA="b\n\0c"\nD=2', (3, 1), "A", "holds a NUL"),
+    ("A=b\0c", (1, 4), "A", "contains a NUL character"),
+    ('B=1\nA="b\n\0c"\nD=2', (3, 1), "A", "contains a NUL character"),
     ('A="b', (1, 3), "A", "the quote is not closed"),
     ("A='b", (1, 3), "A", "the quote is not closed"),
     ("A='C:\\'", (1, 3), "A", "the quote is not closed"),
     ('B=1\n  A = "b\nC=2', (2, 7), "A", "the quote is not closed"),
     ('A="b\nC="2"\n', (1, 3), "A", "the quote is not closed"),
     ('A="b\nC="\n', (1, 3), "A", "the quote is not closed"),
-    ('A="b"c', (1, 6), "A", "something follows the closing quote"),
-    ('A="b" "c"', (1, 6), "A", "something follows the closing quote"),
-    ("A", (1, 1), "", "sets no variable"),
-    ("export A", (1, 1), "", "sets no variable"),
-    ("\t=b", (1, 2), "", "sets no variable"),
-    ("A-B=c", (1, 1), "", "sets no variable"),
-    ("1A=b", (1, 1), "", "sets no variable"),
-    ("A: b", (1, 1), "", "sets no variable"),
-    ("A=1\r\nA=2\r\n", (2, 1), "A", "was set in line 1 already"),
+    ('A="b"c', (1, 6), "A", "unexpected text after the closing quote"),
+    ('A="b" "c"', (1, 6), "A", "unexpected text after the closing quote"),
+    ("A", (1, 1), "", "is not of the form NAME=value"),
+    ("export A", (1, 1), "", "is not of the form NAME=value"),
+    ("\t=b", (1, 2), "", "is not of the form NAME=value"),
+    ("A-B=c", (1, 1), "", "is not of the form NAME=value"),
+    ("1A=b", (1, 1), "", "is not of the form NAME=value"),
+    ("A: b", (1, 1), "", "is not of the form NAME=value"),
+    ("A=1\r\nA=2\r\n", (2, 1), "A", "duplicate variable; first set on line 1"),
 ]
 
 
