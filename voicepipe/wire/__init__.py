@@ -1,4 +1,4 @@
-"""What adapters need of HTTP, WebSockets and pipes, so that a fault in it is mended by an upgrade of voicepipe.
+"""HTTP, WebSockets and pipes for adapters: shared, so that an upgrade of voicepipe mends a fault in all of them.
 
 - `voicepipe.wire.http`: answers that are left early, refusals, `Retry-After`, httpx's exceptions.
 - `voicepipe.wire.websocket`: a WebSocket that opens, fails and closes as a component's must.

@@ -43,14 +43,14 @@ JSON, BYTES, CLOSED, MORE, READY, REFUSED, FAILED = 1, 2, 3, 4, 5, 6, 7
 more of its messages may come; from it, that it is ready, that it will never be, and that a stream has failed."""
 
 WINDOW = 64
-"""How many messages of a stream may be under way before the adapter has received them; then the stream waits."""
+"""The most messages of a stream that the adapter has not received yet; then the stream waits for credit."""
 
 UNREAD = 256
-"""How many messages are read before they are worked on; then the pipe fills, and senders wait."""
+"""The most messages that are read ahead; then the pipe fills, and senders wait."""
 
 
 class _HelperStream:
-    """One stream: what was said to it, and the answer that is being made."""
+    """One stream: its messages, and the answer that is being made."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -60,11 +60,11 @@ class _HelperStream:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether there is something to do that would be taken."""
+        """Whether the stream has work, and credit to send its result."""
         return self.credit > 0 and (self._answers is not None or bool(self.asked))
 
     def step(self) -> Message | None:
-        """The next message; None if there was none this time."""
+        """The next message of the answer; None when the answer has ended."""
         if self._answers is None:
             self._answers = iter(self._answer(self.asked.popleft()) or ())
         answer = next(self._answers, None)
@@ -76,22 +76,22 @@ class _HelperStream:
 
 
 def serve(load: Callable[[], Callable[[], Answer]]) -> None:
-    """Answers what streams ask until standard input ends; then the process ends, whatever it was doing.
+    """Answers the messages of streams until standard input ends; then the process ends, whatever it was doing.
 
-    Streams take turns, message by message, so a long answer of one is interrupted by those of others; one that was
-    left is not gone on with. A single message should therefore take no longer to make than another call can wait.
+    Streams take turns, message by message, so a long answer of one stream does not hold up the others. The answer of a
+    closed stream is dropped. A single message must take no longer to make than another call can wait.
 
     Args:
         load: imports the library and loads the model; it gives a function that is called for each stream, and that
             gives a function from a message (an object, or audio as bytes) to messages, as a list or, better, one by
-            one. A `ValueError` of `load` is told to the operator: there is no such model, say.
+            one. A `ValueError` of `load` is shown to the operator: there is no such model, say.
 
     """
     # A service manager that stops the engine signals every process of the service, while calls are still draining.
     for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get among the messages
+    os.dup2(2, 1)  # output that a library prints must not get among the messages
     try:
         new_answer = load()
     except ValueError as error:
@@ -111,7 +111,7 @@ def serve(load: Callable[[], Callable[[], Answer]]) -> None:
 
 
 class _HelperStreams:
-    """All streams, each in its turn."""
+    """All streams; each works on one message at a time, in turn."""
 
     def __init__(self, new_answer: Callable[[], Answer], out: IO[bytes]) -> None:
         self._new_answer, self._out = new_answer, out
@@ -119,11 +119,11 @@ class _HelperStreams:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether there is something to do for any."""
+        """Whether any stream can go on."""
         return any(stream.can_go_on for stream in self._streams.values())
 
     def take(self, kind: int, number: int, payload: bytes) -> None:
-        """Takes what was said to a stream."""
+        """Takes a message for a stream."""
         if kind == CLOSED:
             self._streams.pop(number, None)
             return
@@ -144,7 +144,7 @@ class _HelperStreams:
                 message = stream.step()
             except Exception as error:  # noqa: BLE001 - this stream's; the others go on
                 traceback.print_exc()
-                self._streams[number] = _HelperStream(lambda _: ())  # what else is said to it goes nowhere
+                self._streams[number] = _HelperStream(lambda _: ())  # further messages for it go nowhere
                 _say(self._out, FAILED, number, f"{type(error).__name__}: {error}".encode())
                 continue
             if isinstance(message, bytes):

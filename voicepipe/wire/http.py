@@ -1,11 +1,13 @@
-"""What an adapter over HTTP needs besides its client: answers that are left early, refusals, exceptions.
+"""HTTP for adapters, beside their client: responses that are left early, refusals, exceptions.
 
-with http_failures(httpx, address=base_url, connect_timeout_s=5, timeout_s=10):
-async with client.stream("POST", path, json=body) as answer:
-if not answer.is_success:
-raise refused(answer.status_code, answer.headers, await answer.aread(), "${ACME_API_KEY}")
-async with unwinding(answer.aiter_bytes()) as pieces:
-async for piece in pieces: ...
+    with http_failures(httpx, address=base_url, connect_timeout_s=5, timeout_s=10):
+        async with client.stream("POST", path, json=body) as answer:
+            if not answer.is_success:
+                raise refused(answer.status_code, answer.headers, await answer.aread(), "${ACME_API_KEY}")
+            async with unwinding(answer.aiter_bytes()) as pieces:
+                async for piece in pieces: ...
+
+Every failure is a `ComponentError`: the call goes on with its next alternative.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ __all__ = ["http_failures", "refused", "retry_after_s", "shortened", "unreachabl
 T = TypeVar("T")
 
 MOST_QUOTED = 200
-"""Characters that an error quotes of what was answered."""
+"""The most characters of a response that an error quotes."""
 
 PASSING = frozenset({408, 425, 429})
-"""HTTP statuses below 500 that another attempt may not meet."""
+"""HTTP statuses below 500 after which a repeated request may succeed."""
 
 HINTS: Mapping[int, str] = {
     401: "is {key} set for this account?",
@@ -43,15 +45,15 @@ HINTS: Mapping[int, str] = {
     404: "are base_url and model right?",
     429: "the account of {key} asks too often",
 }
-"""What an operator can do about a refusal, by HTTP status; `{key}` is how the API key is named."""
+"""Hints for an operator by HTTP status; `{key}` stands for the name of the API key."""
 
 
 async def unwind(answer: AsyncIterator[object]) -> None:
-    """Ends an asynchronous generator that is not wanted any more; does nothing for one that has ended.
+    """Ends an asynchronous generator that is left before its end; does nothing for one that has ended.
 
-    Clients' generators lie one in the other, and closing the outermost leaves the others to the garbage collector,
-    which warns, and closes their connection whenever it comes by. Only an exception from the innermost ends them all:
-    here it is a cancellation.
+    Clients nest their generators, and closing the outermost leaves the others to the garbage collector, which warns,
+    and closes their connection whenever it runs. Only an exception that is raised in the innermost ends them all: here
+    it is a cancellation.
     """
     with trio.CancelScope() as unwinding_scope:
         unwinding_scope.cancel()
@@ -61,7 +63,7 @@ async def unwind(answer: AsyncIterator[object]) -> None:
 
 @asynccontextmanager
 async def unwinding(answer: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Like `contextlib.aclosing`, for generators that lie one in the other, as those of httpx's answers do.
+    """Like `contextlib.aclosing`, for nested generators, as those of httpx's responses are.
 
     Args:
         answer: `response.aiter_bytes()`, or a generator of one's own that reads it.
@@ -80,7 +82,7 @@ def refused(
     key: str,
     hints: Mapping[int, str] = HINTS,
 ) -> ComponentError:
-    """The error of an answer that is no success.
+    """The error of an HTTP response without success.
 
     Args:
         status: the HTTP status.
@@ -103,9 +105,10 @@ def refused(
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long the other side wants to be left alone, in s; None: it does not say.
+    """The pause that the server asks for before the next request, in s; None: it asks for none.
 
-    `Retry-After` is seconds or a date (RFC 9110, section 10.2.3), one gone by is 0; `retry-after-ms` is OpenAI's.
+    `Retry-After` is seconds or a date (RFC 9110, section 10.2.3), and a date in the past means 0.
+    OpenAI sends `retry-after-ms`, which is more exact.
     """
     said = {name.lower(): value for name, value in headers.items()}
     in_ms = _number(said.get("retry-after-ms"))
@@ -130,7 +133,7 @@ def _number(value: str | None) -> float | None:
 
 
 def shortened(said: bytes | str) -> str:
-    """As much of an answer as an error quotes, on one line."""
+    """The beginning of a response on one line, at most `MOST_QUOTED` characters, for an error to quote."""
     text = " ".join((said.decode(errors="replace") if isinstance(said, bytes) else said).split())
     return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
 
@@ -139,10 +142,10 @@ def shortened(said: bytes | str) -> str:
 def http_failures(
     httpx: Any, *, address: str, connect_timeout_s: float, timeout_s: float, ca_file: CaFile | None = None
 ) -> Iterator[None]:
-    """Makes `ComponentError` of httpx's exceptions.
+    """Raises httpx's exceptions as `ComponentError`.
 
     Args:
-        httpx: the module, which the adapter has imported when it opened.
+        httpx: the module, httpx or httpx2, which the adapter imported when it opened.
         address: where the service is, for the message.
         connect_timeout_s: how long the client lets a connection take, in s, for the message.
         timeout_s: how long it waits for the next piece of an answer, in s, for the message.
@@ -172,6 +175,6 @@ def unreachable(address: str, error: BaseException, ca_file: CaFile | None = Non
     """
     if failure := tls_error(error, address, ca_file):
         return failure
-    while error.__cause__ is not None:  # clients wrap what the system said
+    while error.__cause__ is not None:  # clients wrap the system's exception
         error = error.__cause__
     return ComponentError(f"{address} can't be reached", answered=shortened(str(error)))

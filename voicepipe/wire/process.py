@@ -112,7 +112,7 @@ class HelperProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id of the helper."""
         return self._process.pid
 
     def post(self, kind: int, request: int = 0, payload: bytes = b"") -> None:

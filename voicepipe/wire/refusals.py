@@ -1,9 +1,9 @@
-"""Whose fault a vendor's refusal is, by its HTTP status and by what it says: pure, the same for all vendors.
+"""Tells from a refusal's HTTP status and text whose fault it is: the request's or the component's. Pure.
 
 A status of 400 or 422 may mean that this conversation is too long, that a filter does not like it, or that no request
-of this account will ever succeed. Only the last of these is the component's: it would fail for every other call too,
-so calls should leave it alone. When in doubt it is the request's. Then a call that meets it goes on to the next
-alternative, and no other call notices anything.
+of this account will ever succeed. Only the last of these is the component's fault: every other call would fail
+too, so its circuit breaker counts it. In doubt the fault is the request's: then the call goes on to its next
+alternative, and no other call is affected.
 
 Sources: platform.openai.com/docs/guides/error-codes, learn.microsoft.com/azure/ai-services/openai (content filter),
 console.groq.com/docs/errors, docs.mistral.ai, help.elevenlabs.io ("API - Error Code 400 or 401"),
@@ -137,7 +137,7 @@ _FOR_EVERYBODY = re.compile("|".join(_FOR_EVERYBODY_WORDS), re.IGNORECASE)
 
 
 def fault_of(status: int, said: str = "", codes: Iterable[str] = (), param: str = "") -> Fault:
-    """Whose fault it is that a vendor refuses a request.
+    """The fault of a refusal: the request's or the component's.
 
     Args:
         status: of HTTP, or what comes closest to it.

@@ -74,7 +74,7 @@ def load_websockets() -> None:
 
 @frozen
 class _Opening:
-    """What the errors of opening a connection name."""
+    """The settings of a connection that errors of opening it name."""
 
     address: str
     connect_timeout_s: float
@@ -214,7 +214,7 @@ class Messages:
         timeout_s: float,
         closed: Callable[[int, str], ComponentError | None] | None = None,
     ) -> None:
-        """Takes a connection of `websockets.trio`.
+        """Makes the messages of a connection of `websockets.trio`.
 
         Args:
             websocket: the connection.

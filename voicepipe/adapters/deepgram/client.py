@@ -1,4 +1,4 @@
-"""What Deepgram's adapters share: the SDK's client, and its WebSockets on trio.
+"""The client that Deepgram's adapters share: the SDK's REST calls, and its WebSockets opened on trio.
 
     async with open_client(endpoint, resources) as client:                # once, in the adapter's `open`
         async with client.connect(SPEAK_V1, {"model": ...}) as connection:
@@ -7,8 +7,8 @@
         with client.request():                                            # REST
             async for piece in client.sdk.speak.v1.audio.generate(...): ...
 
-Whatever goes wrong is a `ComponentError`. The SDK opens sockets on asyncio only, so `websockets.trio` opens
-them and the SDK's socket clients use them. The SDK's private names stand in this module, and its version is pinned.
+Every failure is a `ComponentError`. The SDK opens sockets on asyncio only, so `websockets.trio` opens them and the
+SDK's socket clients use them. Only this module uses private names of the SDK, and its version is pinned.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class SocketApi:
     configure: tuple[str, str] | None = None
     """Module and name of the message that changes settings in mid-stream; None: there is none."""
     pings_s: float | None = 20.0
-    """How often to ask whether the other side is there, in s; None where what nobody reads may hold back its answer."""
+    """The interval of WebSocket pings, in s; None where unread audio may hold back the pong."""
 
 
 LISTEN_V1 = SocketApi(
@@ -85,7 +85,7 @@ REST_MODULES = ("deepgram.speak.v1.client", "deepgram.speak.v1.audio.client", "d
 
 @frozen
 class DeepgramEndpoint:
-    """Where Deepgram is, and who asks."""
+    """The address of Deepgram, the API key and the timeouts of one component."""
 
     api_key: Secret
     """The API key."""
@@ -100,14 +100,14 @@ class DeepgramEndpoint:
 
 
 def check_installed() -> Iterator[Problem]:
-    """Says which of the libraries are not installed."""
+    """Gives a problem for each library that is not installed."""
     for module, library in (("deepgram", "deepgram-sdk"), ("websockets", "websockets")):
         if find_spec(module) is None:
             yield Problem(Location(""), "", f"the library {library} is not installed", install_hint("deepgram"))
 
 
 def check_endpoint(base_url: str, api_key: str) -> Iterator[Problem]:
-    """Says which library is not installed, and what is wrong with the address and the key."""
+    """Gives a problem for each missing library, and for an address or a key that can't be used."""
     yield from check_installed()
     yield from check_base_url(base_url, "https://api.deepgram.com, or http://HOST:PORT for a server of your own")
     yield from check_api_key(api_key, vendor="Deepgram", hint="api_key: ${DEEPGRAM_API_KEY}")
@@ -124,7 +124,7 @@ class DeepgramWebSocket:
         """How Deepgram's support finds this connection; None: it was not told."""
 
     async def call(self, send: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Has the SDK send something.
+        """Calls a sending method of the SDK's socket client.
 
         Raises:
             ComponentError: the connection has ended, well or not.
@@ -144,7 +144,7 @@ class DeepgramWebSocket:
     async def receive(self) -> Any:
         """The next message as the SDK parses it, bytes as they are; None when the connection was closed properly.
 
-        Messages and fields that the SDK does not know are passed over. Cancel-safe.
+        Messages and fields that the SDK does not know are skipped. Cancel-safe.
 
         Raises:
             ComponentError: the connection broke, or was closed because of an error, or a message is no JSON.
@@ -165,10 +165,10 @@ class DeepgramWebSocket:
                 return message
 
     def _ended(self, error: Any) -> ComponentError:
-        """What a `websockets.ConnectionClosed` means."""
+        """The error that a `websockets.ConnectionClosed` becomes."""
         if error.rcvd is not None:
             return closed(error.rcvd.code, error.rcvd.reason, self.request_id)
-        # What it told the other side to be wrong: rubbish on the wire, pings without an answer.
+        # The reason that this side gave for closing: malformed frames, pings without an answer.
         return closed(None, error.sent.reason if error.sent is not None else "", self.request_id)
 
 

@@ -1,4 +1,4 @@
-"""What Deepgram's refusals and closing codes mean, as `ComponentError`: pure, and without its library.
+"""Deepgram's refusals and close codes as `ComponentError`: pure, and without the SDK.
 
 Sources: developers.deepgram.com/docs/errors and /docs/stt-troubleshooting-websocket-data-and-net-errors.
 """
@@ -30,17 +30,17 @@ _CLOSINGS: dict[str, tuple[bool, str, Fault]] = {
     "NET-0000": (True, "it had nothing to send in time: see status.deepgram.com", "component"),
     "NET-0001": (True, "it got no audio for 10 s: is keep_alive_s below that, and the network in order?", "local"),
 }
-"""By what the reason of a closing frame names: whether another attempt may do better, a hint, whose fault it is."""
+"""By the code in the reason of a Close frame: whether another attempt may succeed, a hint, whose fault it is."""
 
 _CLOSED_FOR: dict[int, Fault] = {1002: "local", 1003: "request", 1007: "request", 1009: "request", 1010: "local"}
-"""Closing codes that blame what was sent (RFC 6455, section 7.4.1)."""
+"""Whose fault close codes are that blame the client's messages (RFC 6455, section 7.4.1)."""
 
 _LASTING = {1002, 1003, 1007, 1008, 1009, 1010}
-"""Closing codes that say that it is the client who is wrong (RFC 6455, section 7.4.1)."""
+"""Close codes after which another attempt fails too (RFC 6455, section 7.4.1)."""
 
 
 def refused(status: int, headers: Mapping[str, str], body: Any, key: str) -> ComponentError:
-    """What an HTTP answer that is no success means.
+    """The error of an HTTP response without success.
 
     Args:
         status: the HTTP status.
@@ -63,7 +63,7 @@ def refused(status: int, headers: Mapping[str, str], body: Any, key: str) -> Com
 
 
 def closed(code: int | None, reason: str, request_id: str | None = None) -> ComponentError:
-    """What the end of a WebSocket means that should have gone on.
+    """The error of a WebSocket that ended too early.
 
     Args:
         code: of the closing frame; None: there was none.

@@ -87,7 +87,7 @@ class Flux(TranscriptAssembler):
         return [language] if language is not None and self._options.model.endswith("-multi") else []
 
     def connected(self, timeline: Timeline) -> list[TranscriptEvent]:
-        """As before; a guess of the lost connection is taken back."""
+        """Starts over on a new connection; an eager end of turn from the lost connection is taken back."""
         events = super().connected(timeline)
         if self._eager:
             events.append(TurnResumed())
@@ -96,7 +96,7 @@ class Flux(TranscriptAssembler):
         return events
 
     def reached(self) -> list[TranscriptEvent]:
-        """Nothing was said since the last turn if recognition has got there and knows of none."""
+        """Empty final transcripts for ends that recognition has passed outside of any turn: nothing was said there."""
         found: list[TranscriptEvent] = []
         while self.asked and not self._in_turn and self.heard_ms + UPDATE_MS >= self.waiting[0]:
             found += self.answer()

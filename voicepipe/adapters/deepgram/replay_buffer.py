@@ -22,7 +22,7 @@ class ReplayBuffer:
 
     @property
     def start(self) -> int:
-        """Where what is kept begins."""
+        """The position of the oldest audio that is kept."""
         return self.end - len(self._kept)
 
     def ms(self, position: int) -> int:
@@ -47,7 +47,7 @@ class ReplayBuffer:
 
 
 class Timeline:
-    """Where the audio of one connection lies in the stream.
+    """Maps times of one connection to times of the stream.
 
     Args:
         began_ms: where in the stream the connection's first audio is.
@@ -61,7 +61,7 @@ class Timeline:
         self._padding: list[tuple[int, int]] = []  # where in the stream, and how many ms
 
     def pad(self, at_ms: int, silence_ms: int) -> None:
-        """Notes silence that the connection got and the stream has not."""
+        """Records silence that was sent on the connection and is no part of the stream."""
         if self._padding and self._padding[-1][0] == at_ms:
             silence_ms += self._padding.pop()[1]
         self._padding.append((at_ms, silence_ms))

@@ -78,7 +78,7 @@ def is_flux(model: str) -> bool:
 
 
 def check_options(options: DeepgramSttOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and which options don't go together."""
+    """Gives a problem for a missing library, and for options that exclude each other."""
     yield from check_endpoint(options.base_url, options.api_key)
     flux = is_flux(options.model)
     for name in _OF_NOVA if flux else _OF_FLUX:

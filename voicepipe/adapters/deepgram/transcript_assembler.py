@@ -1,4 +1,4 @@
-"""What is recognised of a stream, from Deepgram's messages to events; the part that both of its APIs share. No I/O."""
+"""Assembles Deepgram's messages into transcripts of a stream; the part that both of its APIs share. No I/O."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TranscriptAssembler(ABC):
 
     @abstractmethod
     def changes(self, listen: Listen) -> Mapping[str, Any] | None:
-        """What a `Configure` can say of what to listen for; None: this model can't be told."""
+        """The settings of a `Configure` message for what is expected; None: the model takes none in mid-stream."""
 
     def connected(self, timeline: Timeline) -> list[TranscriptEvent]:
         """A connection was opened: it gets the audio from the last final transcript on, again where need be."""
@@ -98,7 +98,7 @@ class TranscriptAssembler(ABC):
         return []
 
     def hear(self, message: Any) -> list[TranscriptEvent]:
-        """What a message of the SDK's comes to.
+        """The events that a message of the SDK adds.
 
         Raises:
             ComponentError: Deepgram reports an error, or the message is nonsense.
@@ -111,7 +111,7 @@ class TranscriptAssembler(ABC):
 
     @abstractmethod
     def _hear(self, message: Any) -> Iterable[TranscriptEvent]:
-        """As `hear`, where nonsense raises what it likes."""
+        """The events of a message; any exception means a malformed one, and `hear` makes a `ComponentError` of it."""
 
     def answer(self) -> list[TranscriptEvent]:
         """The final transcript that was asked for, made of what is known: Deepgram does not always send one."""
@@ -120,7 +120,7 @@ class TranscriptAssembler(ABC):
         return self._final(self._given(self._partial), answers=True)
 
     def conclude(self) -> list[TranscriptEvent]:
-        """What is left at the end of the stream: the partial text that no final replaced, and what was asked for."""
+        """The rest at the end of the stream: partial text that no final replaced, and finals that were asked for."""
         rest: list[TranscriptEvent] = []
         if self._partial is not None:
             rest += self._final(self._given(self._partial), answers=True)

@@ -67,7 +67,7 @@ class DeepgramTtsOptions:
 
 
 def check_options(options: DeepgramTtsOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and what is wrong with the address or the model."""
+    """Gives a problem for a missing library, and for an address, a key or a model that can't be used."""
     yield from check_endpoint(options.base_url, options.api_key)
     if options.model.startswith("flux-"):
         hint = "voices of Aura, such as aura-2-thalia-en, are what this adapter speaks with"
@@ -149,7 +149,7 @@ class _Deepgram:
 
 @asynccontextmanager
 async def open_deepgram_tts(options: DeepgramTtsOptions, resources: Resources) -> AsyncIterator[_Deepgram]:
-    """Makes the client."""
+    """Opens the SDK's client; calls open their own connections."""
     endpoint = DeepgramEndpoint(
         options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file
     )

@@ -1,4 +1,4 @@
-"""Which text the audio belongs to that Deepgram sends: sans-IO.
+"""Assigns Deepgram's audio to the segments that it speaks: sans-IO.
 
 Its audio carries no mark, but it speaks what a Flush closes before what comes after, and says when it is done. What
 is flushed together is told apart by its length.
@@ -31,7 +31,7 @@ class _TextBatch:
 
 
 class TextBatches:
-    """What was sent and is not spoken yet, oldest first.
+    """Text that was sent and is not spoken yet, oldest first.
 
     Args:
         bytes_a_ms: what a millisecond of its audio takes.

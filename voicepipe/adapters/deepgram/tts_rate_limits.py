@@ -1,4 +1,4 @@
-"""What one of Deepgram's speaking WebSockets takes in a minute: sans-IO.
+"""The rate limits of one of Deepgram's speaking WebSockets: sans-IO.
 
 It takes 20 Flush messages and 2,400 characters in 60 s, and 2,000 characters in one message; beyond that it ignores
 the flush, or closes (developers.deepgram.com/docs/streaming-text-to-speech, "Limits"). Speech lasts longer than
@@ -23,7 +23,7 @@ AT_ONCE = 10
 
 
 class SpeakRateLimits:
-    """What was sent in the last minute, and what may be sent now; times are in s, by a clock that does not go back."""
+    """Counts messages of the last minute against the limits; times are in s, by a monotonic clock."""
 
     def __init__(self, chars_a_minute: int) -> None:
         self._chars_a_minute = chars_a_minute
@@ -38,7 +38,7 @@ class SpeakRateLimits:
         return min(MOST_CHARS, self._chars_a_minute)
 
     def text_wait_s(self, chars: int, now: float) -> float:
-        """How long to wait before a text of that length may be sent."""
+        """The wait before a text of that length may be sent, in s."""
         while self._texts and self._texts[0][0] + MINUTE_S <= now:
             self._texts.popleft()
         over = sum(sent for _, sent in self._texts) + chars - self._chars_a_minute
@@ -55,7 +55,7 @@ class SpeakRateLimits:
         self._texts.append((now, chars))
 
     def flush_wait_s(self, now: float) -> float:
-        """How long to wait before a flush may be sent."""
+        """The wait before a flush may be sent, in s."""
         while self._flushes and self._flushes[0] + MINUTE_S <= now:
             self._flushes.popleft()
         return self._flushes[-MOST_FLUSHES] + MINUTE_S - now if len(self._flushes) >= MOST_FLUSHES else 0.0

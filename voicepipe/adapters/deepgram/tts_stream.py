@@ -66,7 +66,7 @@ class DeepgramSpeechStream:
             await self._flush()
 
     async def finish(self) -> None:
-        """Says that no more text comes."""
+        """Declares the end of the text; `receive` returns None after the last of its audio."""
         await self._flush()
         self._finished = True
         self._look_again()
@@ -84,7 +84,7 @@ class DeepgramSpeechStream:
         await self._connection.call(self._connection.sdk.send_flush)
 
     async def receive(self) -> SpeechEvent | None:
-        """The next audio; None only after `finish()`."""
+        """The next audio; None after `finish()` when all was received. Cancel-safe; raises the stream's error."""
         while not self._is_over:
             self._began = trio.current_time()
             try:
@@ -101,7 +101,7 @@ class DeepgramSpeechStream:
         return None
 
     async def leave(self) -> None:
-        """Says that nobody wants the rest, if there is any.
+        """Sends Clear if anything is unspoken, so that Deepgram stops making it.
 
         Who is cancelled says nothing: the connection is dropped at once, which ends it as well.
         """
@@ -118,7 +118,7 @@ class DeepgramSpeechStream:
         return self._began + self._timeout_s - self._waited_s if self._batches.due else inf
 
     def _look_again(self) -> None:
-        """What `receive` waits for has changed."""
+        """Moves the deadline of a waiting `receive` after a change."""
         self._waiting.deadline = -inf if self._is_over else self._deadline
 
     def _event(self, message: Any) -> SpeechEvent | None:

@@ -1,4 +1,4 @@
-"""What ElevenLabs' refusals mean, as `ComponentError`: pure.
+"""ElevenLabs' refusals as `ComponentError`: pure.
 
 The body's `detail` is an object with `code` and `message` (older: `status` and `message`), or a list of what is wrong
 with the request's fields. Sources: elevenlabs.io/docs/eleven-api/resources/errors and
@@ -41,7 +41,7 @@ _HINTS_BY_CODE = {
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ComponentError:
-    """What an HTTP answer that is no success means.
+    """The error of an HTTP response without success.
 
     Args:
         status: the HTTP status.

@@ -28,7 +28,7 @@ class TimedSpeech:
         self._in_word = False
 
     def feed(self, data: bytes) -> Iterator[bytes | SpeechMark]:
-        """What the next bytes of the answer bring.
+        """The audio and marks that the next bytes of the response complete.
 
         Raises:
             ComponentError: they are not what was announced.
@@ -41,7 +41,7 @@ class TimedSpeech:
             yield from self._parse(line)
 
     def finish(self) -> Iterator[bytes | SpeechMark]:
-        """What was held back, at the end of the answer."""
+        """The audio and marks that were held back until the end of the response."""
         yield from self._parse(self._line)
         yield from self._word_end()
 

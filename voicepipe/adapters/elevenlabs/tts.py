@@ -100,17 +100,17 @@ class ElevenLabsOptions:
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
     """How long a connection may take, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
-    """How long nothing may come of an answer, in s."""
+    """The time limit for the next data of a response, in s."""
 
 
 def check_installed() -> Iterator[Problem]:
-    """Says whether httpx is installed."""
+    """Gives a problem if httpx is not installed."""
     if find_spec("httpx") is None:
         yield Problem(Location(""), "", "the library httpx is not installed", install_hint("elevenlabs"))
 
 
 def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
-    """Says whether httpx is installed, and what is wrong with the address and the key."""
+    """Gives a problem if httpx is missing, and for an address or a key that can't be used."""
     yield from check_installed()
     hint = "https://api.elevenlabs.io, or http://HOST:PORT for a server of your own"
     problems = list(check_base_url(options.base_url, hint))

@@ -122,7 +122,7 @@ class EspeakEngine:
         self._choose()
 
     def say(self, kind: int, request: int = 0, payload: bytes = b"") -> None:
-        """Sends a message; leaves if nobody is there to read it."""
+        """Writes a message to standard output; ends the process if the pipe is closed."""
         try:
             self._out.write(HEADER.pack(kind, request, len(payload)) + payload)
             self._out.flush()
@@ -130,7 +130,7 @@ class EspeakEngine:
             os._exit(0)
 
     def _made(self, samples: int | None, count: int, events: Any) -> int:
-        """Takes what the library made; 1 has it stop."""
+        """The callback of the library: takes audio and events; returning 1 stops synthesis."""
         if self._request not in self.wanted:
             return 1
         kinds = set()

@@ -67,7 +67,7 @@ class EspeakOptions:
 
 
 def check_installed() -> Iterator[Problem]:
-    """Says whether the package is installed."""
+    """Gives a problem if the package is not installed."""
     try:
         _library()
     except ComponentError as error:
@@ -75,7 +75,7 @@ def check_installed() -> Iterator[Problem]:
 
 
 def check_voice(options: EspeakOptions) -> Iterator[Problem]:
-    """Says whether the package is installed and has the voice."""
+    """Gives a problem if the package is not installed or lacks the voice."""
     try:
         _find_voice(options)
     except ComponentError as error:
@@ -116,7 +116,7 @@ def _library() -> Any:
 
 
 def _command(options: EspeakOptions, component: str) -> list[str]:
-    """What runs the helper; `component` is for those who look at `ps`."""
+    """The command of the helper; `component` is its last argument, for a reader of `ps`."""
     # -I and -S: no environment, no site-packages, and no modules of the script's own directory, such as `openai`.
     python = (sys.executable, "-I", "-S", espeak_helper.__file__)
     return [*python, *_find_voice(options), str(options.words_per_minute), str(options.pitch), component]
@@ -162,7 +162,7 @@ class _Espeak:
             stream.close()
 
     def speak(self, stream: _EspeakSpeechStream, text: str) -> int:
-        """Has a text spoken to that stream; gives the request's number."""
+        """Requests the audio of a text for that stream; returns the request's number."""
         request = next(self._requests)
         self._speaking[request] = stream
         self._helper.post(SPEAK, request, text.translate(CONTROLS).encode(errors="replace"))
@@ -174,7 +174,7 @@ class _Espeak:
             self._helper.post(DROP, request)
 
     def message(self, kind: int, request: int, payload: bytes) -> None:
-        """The helper says something."""
+        """Takes a message of the helper."""
         if kind == READY:
             self._refusal = "" if request == OUTPUT.rate else f"espeak-ng speaks at {request} Hz, not {OUTPUT.rate}"
             self._ready.set()
@@ -209,7 +209,7 @@ class _EspeakSpeechStream:
         self._chars = self._samples_before = self._samples = self._marked = 0
 
     async def send(self, text: str, segment: int) -> None:
-        """Takes the next segment."""
+        """Takes the next segment of text; waits while enough segments are queued. Raises the stream's error."""
         try:
             await self._texts_in.send((text, segment))
         except trio.BrokenResourceError:
@@ -218,13 +218,13 @@ class _EspeakSpeechStream:
         self._speak_on()
 
     async def finish(self) -> None:
-        """Says that no more text comes."""
+        """Declares the end of the text; `receive` returns None after the last of its audio."""
         self._texts_in.close()
         self._speak_on()
         await trio.lowlevel.checkpoint()
 
     async def receive(self) -> SpeechEvent | None:
-        """The next audio or mark; None only after `finish()`."""
+        """The next audio or mark; None after `finish()` and the last one. Cancel-safe; raises the stream's error."""
         event = await self._events.receive()
         if isinstance(event, SpeechAudio):
             self._ahead -= len(event.audio)
@@ -253,12 +253,12 @@ class _EspeakSpeechStream:
             self.fail(ComponentError("espeak-ng could not speak a text", fault="request"))
 
     def fail(self, error: ComponentError) -> None:
-        """Ends the stream: what was made can still be received, then comes the error."""
+        """Ends the stream with an error, which `receive` raises after the audio that waits."""
         self._events.end(error)
         self._texts.close()
 
     def close(self) -> None:
-        """Ends the stream because nobody wants the rest."""
+        """Closes the stream; events that wait are dropped."""
         if self._request is not None:
             self._espeak.drop(self._request)
         self._texts_in.close()
@@ -266,7 +266,7 @@ class _EspeakSpeechStream:
         self._events.close()
 
     def _speak_on(self) -> None:
-        """Has the next piece spoken, unless one is being spoken or enough waits to be received."""
+        """Requests the next piece, unless one is in progress or enough audio waits to be received."""
         while self._request is None and self._events.failure is None and self._ahead < AHEAD_BYTES:
             if not self._pieces:
                 try:

@@ -75,7 +75,7 @@ class ChatReplyBuilder(ReplyBuilder):
     """A reply made of chunks."""
 
     def take(self, chunk: Mapping[str, Any]) -> Iterator[ReplyEvent]:
-        """What a chunk adds, or a whole answer.
+        """The events that a chunk, or a whole response, adds.
 
         Raises:
             ComponentError: the model broke off.

@@ -1,4 +1,4 @@
-"""What the openai adapters share: the SDK's client, opened on trio, with its failures as `ComponentError`.
+"""The client that the openai adapters share: the SDK's, on trio, with its failures as `ComponentError`.
 
     async with open_client(options, resources) as client:         # once, in the adapter's `open`
         with client.failures():                                    # around everything that the SDK does
@@ -53,7 +53,7 @@ NO_SUCH_ROUTE = {404, 405, 501}
 
 
 class OpenAIEndpoint(Protocol):
-    """Where the server is and who asks: options that each of these adapters has."""
+    """The server's address, the key and the timeouts: options that each of these adapters has."""
 
     @property
     def api_key(self) -> Secret | None:
@@ -69,11 +69,11 @@ class OpenAIEndpoint(Protocol):
 
     @property
     def connect_timeout_s(self) -> float:
-        """How long connecting may take, in s."""
+        """The time limit for connecting, in s."""
 
     @property
     def timeout_s(self) -> float:
-        """How long nothing may come of an answer, in s."""
+        """The time limit for the next data of a response, in s."""
 
 
 def is_openai(base_url: str | None) -> bool:
@@ -82,13 +82,13 @@ def is_openai(base_url: str | None) -> bool:
 
 
 def check_installed() -> Iterator[Problem]:
-    """Says whether the library is installed."""
+    """Gives a problem if the library is not installed."""
     if find_spec("openai") is None:
         yield Problem(Location(""), "", "the library openai is not installed", install_hint("openai"))
 
 
 def check_client(endpoint: OpenAIEndpoint) -> Iterator[Problem]:
-    """Says whether the library is installed, and what is wrong with the address and the key."""
+    """Gives a problem if the library is missing, and for an address or a key that can't be used."""
     yield from check_installed()
     problems = list(check_base_url(endpoint.base_url or OPENAI, "http://HOST:PORT/v1, or leave it out for OpenAI"))
     yield from problems
@@ -157,7 +157,7 @@ class OpenAIClient:
         await self.sdk.close()
 
     def broken_off(self, error: object) -> ComponentError:
-        """What an error object in the middle of an answer means."""
+        """The error that an error object in mid-response becomes."""
         return broken_off(error, self._key)
 
     async def probe(self, model: str | None = None) -> None:
@@ -197,7 +197,7 @@ class OpenAIClient:
         return failure
 
     def _unreachable(self, error: BaseException) -> ComponentError:
-        """What a failure of the connection means; `error` is httpx's, or what the SDK could not map."""
+        """The error of a failed connection; `error` is httpx's, or one that the SDK did not map."""
         endpoint, httpx = self._endpoint, self._httpx
         where = urlsplit(endpoint.base_url or OPENAI).netloc.rpartition("@")[2]
         if failure := tls_error(error, where, endpoint.ca_file):

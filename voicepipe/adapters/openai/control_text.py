@@ -158,12 +158,12 @@ class CallerText:
             self._stance = "speaking"
 
     def feed(self, text: str) -> str:
-        """What of this piece, and of what was held back, is for the caller."""
+        """The part of this piece, and of held-back text, that is for the caller."""
         self._text += text
         return self._release(self._advance(ended=False), ended=False)
 
     def finish(self) -> str:
-        """What was held back and is for the caller after all, when the text ends."""
+        """The held-back text that is for the caller after all, at the end."""
         return self._release(self._advance(ended=True), ended=True)
 
     def _advance(self, *, ended: bool) -> str:
@@ -265,7 +265,7 @@ class CallerText:
         return text
 
     def _release(self, text: str, *, ended: bool) -> str:
-        """What is certainly no thought."""
+        """The text that is certainly no thought."""
         self._withheld += text
         if self._stance == "beginning":
             if not self._withheld.strip() and not ended:

@@ -1,4 +1,4 @@
-"""What the refusals of OpenAI, and of servers that speak its API, mean as `ComponentError`: pure.
+"""Refusals of OpenAI, and of servers that speak its API, as `ComponentError`: pure.
 
 OpenAI's body is `{"error": {"message", "type", "param", "code"}}`, as are Groq's and llama.cpp's; elsewhere it is
 `{"error": "..."}` (Ollama), `{"object": "error", "message", "type", "code"}` (vLLM) or `{"detail": ...}` (FastAPI).
@@ -60,7 +60,7 @@ MISTAKES = {"tool_use_failed", "json_validate_failed"}
 
 @frozen
 class ErrorDetails:
-    """What an error says of itself."""
+    """The details that an error body holds."""
 
     message: str
     """In words; empty: nothing."""
@@ -71,13 +71,13 @@ class ErrorDetails:
 
     @property
     def quoted(self) -> str:
-        """All of that for people, shortened."""
+        """The details as a text for messages."""
         about = f" ({self.param})" if self.param and self.param not in self.message else ""
         return (self.message or ", ".join(self.names)) + about
 
 
 def refused(status: int, headers: Mapping[str, str], body: str, key: str) -> ComponentError:
-    """What an HTTP answer that is no success means.
+    """The error of an HTTP response without success.
 
     Args:
         status: the HTTP status.
@@ -103,7 +103,7 @@ def refused(status: int, headers: Mapping[str, str], body: str, key: str) -> Com
 
 
 def broken_off(error: object, key: str) -> ComponentError:
-    """What an error object in the middle of an answer means.
+    """The error that an error object in mid-response becomes.
 
     Args:
         error: the value of `error`, or whatever stands for it.
@@ -124,7 +124,7 @@ def broken_off(error: object, key: str) -> ComponentError:
 
 
 def error_in(name: str, event: Mapping[str, Any]) -> object:
-    """What an event of a reply's stream tells as an error, or a whole answer; None: it is none.
+    """The error in an event of a reply's stream, or in a whole response; None: it holds none.
 
     Args:
         name: the event's, empty as a rule.
@@ -156,7 +156,7 @@ def _error_of(choice: object) -> object:
 
 
 def said_in(body: str) -> ErrorDetails:
-    """What the body of an error says."""
+    """The details in the body of an error."""
     try:
         answer = json.loads(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What models say why they ended, as OpenAI's API and servers that speak it spell it: pure.
+"""The reasons for which models end, in the spellings of OpenAI and of servers that speak its API: pure.
 
 Sources: the references of OpenAI, Azure, Anthropic (`stop_reason`), Gemini (`FinishReason`), Mistral, DeepSeek, Cohere,
 Bedrock, Zhipu and OpenRouter, and the sources of vLLM, SGLang, TGI, llama.cpp and LiteLLM.
@@ -62,7 +62,7 @@ _OTHER = re.compile(r"[^a-z0-9]+")
 
 
 def end_of(reason: object) -> End | None:
-    """What a `finish_reason` means; None: the reply goes on.
+    """The end that a `finish_reason` stands for; None: the reply goes on.
 
     Spelling does not matter: `MAX_TOKENS`, `maxTokens` and `FinishReason.MAX_TOKENS` are one. Of
     `function_call_filter: MALFORMED_FUNCTION_CALL` the last part counts, which says more.

@@ -49,7 +49,7 @@ class _OpenAI:
         self._thinks_first = False  # this server's replies begin with thoughts that only their end marks
 
     async def probe(self) -> None:
-        """Finds out whether the server is there, takes the key and has the model; keeps the connection for a reply."""
+        """Returns if the server is there, takes the key and has the model; keeps the connection for a reply."""
         await self._client.probe(self._options.model)
 
     @asynccontextmanager
@@ -89,7 +89,7 @@ class _OpenAIReplyStream:
         self._events = EventQueue[ReplyEvent](UNREAD_EVENTS)
 
     async def receive(self) -> ReplyEvent | None:
-        """The next event; after `ReplyDone`, None."""
+        """The next event; None after `ReplyDone`. Cancel-safe; raises the reply's error."""
         return await self._events.receive()
 
     @property

@@ -44,7 +44,7 @@ class OpenAIOptions:
     extra_body: Mapping[str, Any] = field(factory=dict)
     """More parameters for the request, as the server's documentation has them: `service_tier: priority`."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
-    """How long connecting may take, in s."""
+    """The time limit for connecting, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
     """How long nothing may come of an answer, in s; a server that loads its model when it is asked may need longer."""
 
@@ -55,7 +55,7 @@ class OpenAIOptions:
 
 
 def check_options(options: OpenAIOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and which options do not go together."""
+    """Gives a problem for a missing library, and for options that exclude each other."""
     yield from check_client(options)
     for name in OWN:
         if name in options.extra_body:

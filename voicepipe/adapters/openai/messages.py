@@ -70,7 +70,7 @@ class ToolTurn:
 
 @frozen
 class _AgentReply:
-    """What the agent said, and the tools that it called in the same reply."""
+    """The text of an agent's reply, and the tools that it called."""
 
     text: str
     uses: tuple[ToolTurn, ...] = ()
@@ -121,7 +121,7 @@ def _outgoing(turns: Iterable[TextTurn | ToolTurn]) -> Iterator[TextTurn | ToolT
 
 
 def _steps(request: ReplyRequest, results: dict[str, str]) -> Iterator[str | _AgentReply]:
-    """What the caller's side and the agent said, one after the other."""
+    """The turns of the caller's side and the agent's replies, in order."""
     ahead = list(request.messages)
     while ahead:
         message = ahead.pop(0)
@@ -138,7 +138,7 @@ def _steps(request: ReplyRequest, results: dict[str, str]) -> Iterator[str | _Ag
 
 
 def _result(call_id: str, ahead: list[Message], results: dict[str, str]) -> str:
-    """What a call returned: the next message of that id, each counting once, else what the trigger brings."""
+    """The result of a call: the next message with its id, each used once, else the trigger's."""
     for index, message in enumerate(ahead):
         if message.role == "tool" and message.tool_call_id == call_id:
             return clean(ahead.pop(index).text) or NO_RESULT
@@ -146,7 +146,7 @@ def _result(call_id: str, ahead: list[Message], results: dict[str, str]) -> str:
 
 
 def _mark(trigger: Trigger, messages: Sequence[Message]) -> str:
-    """What the trigger says that the messages don't."""
+    """The mark for a trigger that the messages don't show."""
     spoken = [message for message in messages if message.role != "tool" and (clean(message.text) or message.tool_calls)]
     told = spoken[-1:] != [] and spoken[-1].role == "caller"
     match trigger:
@@ -214,13 +214,13 @@ class _TurnSequence:
             )
 
     def end(self) -> None:
-        """Has the caller's side be the last, whatever was given; in a call it is."""
+        """Makes the caller's side the last one, whatever was given; in a call it is."""
         last = self.turns[-1] if self.turns else TextTurn(True, "")
         if isinstance(last, TextTurn) and last.by_agent:
             self._append(TextTurn(False, SILENT if self.turns else CALL_BEGINS))
 
     def _begin_reply(self) -> None:
-        """Has the caller's side be the last, so that the agent's may follow."""
+        """Makes the caller's side the last one, so that the agent's may follow."""
         if not self.turns:
             self._append(TextTurn(False, CALL_BEGINS))
         elif isinstance(self.turns[-1], TextTurn) and self.turns[-1].by_agent:

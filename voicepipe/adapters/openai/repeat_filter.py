@@ -18,7 +18,7 @@ class RepeatFilter:
         self._held = ""  # the same as all before: the last of a stream, or a chorus
 
     def feed(self, text: str) -> str:
-        """What is new in a delta."""
+        """The new text in a delta."""
         held, self._held = self._held, ""
         rest = self._rest(text)
         if rest is None:
@@ -31,7 +31,7 @@ class RepeatFilter:
         return rest
 
     def feed_whole(self, text: str) -> str:
-        """What is new in a text that is said to be all of the reply; if it is another one, nothing."""
+        """The new text in a whole reply; empty if it does not begin with the text so far."""
         self._held = ""
         whole = self._whole.strip()
         if whole and not text.strip().startswith(whole):
@@ -41,7 +41,7 @@ class RepeatFilter:
         return rest
 
     def _rest(self, text: str) -> str | None:
-        """What of a delta is new, if it repeats all the text so far; None: it does not."""
+        """The new text in a delta that repeats all the text so far; None: it does not repeat it."""
         whole = self._whole.strip()
         if not whole or not text.lstrip().startswith(whole):
             return None

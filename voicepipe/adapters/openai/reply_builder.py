@@ -1,4 +1,4 @@
-"""What the events of the two APIs come to, whichever it is: text for the caller, tools, usage, the end. No I/O."""
+"""Builds a reply from the events of either API: text for the caller, tool calls, usage, the end. No I/O."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class ReplyBuilder:
             yield from self._pass(self._for_caller.feed(self._unrepeated.feed(text)))
 
     def say_whole(self, text: object) -> Iterator[ReplyEvent]:
-        """All of the reply's text at once, which may have come in pieces before."""
+        """Adds all of the reply's text, which may have come in pieces before."""
         if isinstance(text, str) and text:
             new = self._unrepeated.feed_whole(text)
             self.size, self.has_text = self.size + bool(new), True
             yield from self._pass(self._for_caller.feed(new))
 
     def think(self) -> None:
-        """Notes that thoughts come beside the text, so that there are none in it."""
+        """Records that thoughts come beside the text, so that the text holds none."""
         self._for_caller.speaks()
 
     def end(self, reason: object) -> None:
@@ -126,7 +126,7 @@ class ReplyBuilder:
         return self.calls.finish(cut_off=self.ended == "length")
 
     def _check_silence(self) -> None:
-        """Says why there is neither a word nor a tool call, where that is known to be a failure."""
+        """Raises if a reply with neither text nor tool calls is a failure, as its end tells."""
         if self.ended == "filtered":
             hint = "its provider's content filter held the reply back: do the prompt and the conversation allow it?"
             raise ComponentError("the reply was filtered", retryable=False, hint=hint, fault="request")

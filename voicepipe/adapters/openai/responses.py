@@ -65,7 +65,7 @@ class ResponsesReplyBuilder(ReplyBuilder):
         self._called: set[object] = set()
 
     def take(self, event: Mapping[str, Any]) -> Iterator[ReplyEvent]:
-        """What an event adds, or a whole response."""
+        """The events that an event of the API, or a whole response, adds."""
         kind = event.get("type")
         if kind in DELTAS:
             yield from self._say(event.get("output_index"), event.get("delta"))

@@ -131,7 +131,7 @@ class _JsonText:
         return self._size
 
     def rest(self) -> str:
-        """What is left of an object that did not end."""
+        """The text of an object that did not end."""
         return "\n".join(self._lines)
 
     def feed(self, line: str) -> Iterator[str]:

@@ -85,7 +85,7 @@ class OpenAITranscriptionOptions:
     max_utterance_s: float = field(default=30.0, validator=[ge(1), le(600)])
     """Speech without a pause is transcribed in parts of this length, in s; Whisper hears 30 s at a time."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
-    """How long connecting may take, in s."""
+    """The time limit for connecting, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
     """How long the server may take to begin its answer, and from one piece of it to the next, in s."""
 
@@ -101,7 +101,7 @@ class OpenAITranscriptionOptions:
 
 
 def check_options(options: OpenAITranscriptionOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and which options do not go together."""
+    """Gives a problem for a missing library, and for options that exclude each other."""
     yield from check_client(options)
     if options.is_keyed and options.temperature is not None:
         yield Problem(Location(""), "temperature", f"{options.model} has no temperature", "leave it out")
@@ -111,7 +111,7 @@ def check_options(options: OpenAITranscriptionOptions) -> Iterator[Problem]:
 
 
 def keywords_for(options: OpenAITranscriptionOptions, listen: Listen) -> list[str]:
-    """What callers are expected to say, in the order in which the model is told; each once."""
+    """The expected words and phrases in order of preference, each once."""
     keywords = [" ".join(re.sub("[<>]", " ", word).split()) for word in (*options.keywords, *listen.phrases)]
     return [word for word in dict.fromkeys(keywords) if word]
 
@@ -142,11 +142,11 @@ class _OpenAITranscription:
         self._client, self._options = client, options
 
     async def probe(self) -> None:
-        """Finds out whether the server is there, takes the key and has the model."""
+        """Returns if the server is there, takes the key and has the model; raises `ComponentError` if not."""
         await self._client.probe(self._options.model)
 
     def told(self, listen: Listen) -> tuple[str | None, list[str]]:
-        """What the model is told before an utterance, and may give back instead of words: a prompt, and keywords."""
+        """The prompt and the keywords of a request: models may give them back instead of a transcript."""
         return self._options.prompt, keywords_for(self._options, listen)
 
     def input_for(self, call: AudioFormat) -> StreamInput:
@@ -165,7 +165,7 @@ class _OpenAITranscription:
             nursery.cancel_scope.cancel()
 
     async def transcribe(self, file: bytes, listen: Listen, tell: Callable[[str], Awaitable[None]]) -> TranscribedAudio:
-        """What is said in a WAV file.
+        """The transcript of a WAV file.
 
         Args:
             file: all of it.
@@ -267,7 +267,7 @@ class _OpenAITranscriptStream:
         await trio.lowlevel.checkpoint()
 
     async def end_utterance(self) -> None:
-        """Has what was said so far transcribed."""
+        """Ends the utterance; its final transcript follows, be it empty."""
         await self._ask(self._utterance.cut(), final_is_due=True)
 
     async def listen_for(self, listen: Listen) -> None:
@@ -276,12 +276,12 @@ class _OpenAITranscriptStream:
         await trio.lowlevel.checkpoint()
 
     async def finish(self) -> None:
-        """Has what was said so far transcribed, for the last time."""
+        """Ends the audio; the transcript of the rest follows, then `receive` returns None."""
         await self._ask(self._utterance.cut())
         self._asked_in.close()
 
     async def receive(self) -> TranscriptEvent | None:
-        """The next transcript; None only after `finish()`."""
+        """The next event; None after `finish()` when all were received. Cancel-safe; raises the stream's error."""
         return await self._events.receive()
 
     async def _ask(self, utterance: UtterancePart, *, final_is_due: bool = False) -> None:

@@ -88,7 +88,7 @@ def _decoded(text: str, at: int) -> tuple[Any, int]:
 
 
 def _next(text: str, at: int) -> int:
-    """Where the next value may begin: behind spaces, commas and the marks of a code block."""
+    """The position of the next value: behind spaces, commas and the marks of a code block."""
     while at < len(text):
         if text[at] in _BETWEEN:
             at += 1

@@ -141,7 +141,7 @@ class ToolCalls:
         return index is None and not goes_on
 
     def finish(self, *, cut_off: bool) -> list[ToolCall]:
-        """All calls, in order, each with an id of its own.
+        """The tool calls in order, each with a unique id.
 
         Args:
             cut_off: whether the reply ended at its length limit.

@@ -1,4 +1,4 @@
-"""What an answer of a transcription API says was heard: OpenAI's formats, and those of servers that speak like it.
+"""Transcripts from the responses of a transcription API: OpenAI's formats, and their variants on other servers.
 
 Source: the API reference of OpenAI, "Create transcription": the objects `Transcription` and `TranscriptionVerbose`, the
 events `transcript.text.delta` and `transcript.text.done`. Servers before those events stream a `Transcription` for
@@ -42,7 +42,7 @@ WHISPER_LANGUAGES = dict(
 
 @frozen
 class TranscribedAudio:
-    """What was said in a piece of audio."""
+    """The transcript of a piece of audio."""
 
     text: str
     """Without spaces around it; empty: nothing."""
@@ -55,7 +55,7 @@ class TranscribedAudio:
 
 
 def read_transcription(answer: Mapping[str, Any], no_speech_threshold: float) -> TranscribedAudio:
-    """What a `Transcription`, a `TranscriptionVerbose` or a `transcript.text.done` says.
+    """The transcript in a `Transcription`, a `TranscriptionVerbose` or a `transcript.text.done`.
 
     Args:
         answer: the object.
@@ -113,7 +113,7 @@ class StreamedTranscript:
                 self.text = " ".join(segment.text for segment in self._segments if segment.text)
 
     def end(self) -> TranscribedAudio | None:
-        """What was said, now that no event comes any more; None if the transcript lacks its end."""
+        """The transcript at the end of the response; None if its own end is missing."""
         if self.done is not None or not self._segments:
             return self.done
         confidences = [segment.confidence for segment in self._segments if segment.confidence is not None]

@@ -56,13 +56,13 @@ class OpenAISpeechOptions:
     sample_rate: int = field(default=24000, validator=[ge(8000), le(48000)])
     """The rate of the server's linear audio, in Hz: OpenAI's is 24,000; Piper's voices have 16,000 or 22,050."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
-    """How long connecting may take, in s."""
+    """The time limit for connecting, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
-    """How long nothing may come of an answer, in s."""
+    """The time limit for the next data of a response, in s."""
 
 
 def check_options(options: OpenAISpeechOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and which options do not go together."""
+    """Gives a problem for a missing library, and for options that exclude each other."""
     yield from check_client(options)
     if options.instructions and options.model.startswith("tts-1"):
         hint = "leave them out, or choose gpt-4o-mini-tts"
@@ -76,7 +76,7 @@ class _OpenAISpeech:
         self._client, self._options = client, options
 
     async def probe(self) -> None:
-        """Finds out whether the server is there, takes the key and has the model."""
+        """Returns if the server is there, takes the key and has the model; raises `ComponentError` if not."""
         await self._client.probe(self._options.model)
 
     def output_for(self, call: AudioFormat) -> AudioFormat:  # noqa: ARG002 - the Protocol's

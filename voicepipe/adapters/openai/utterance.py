@@ -1,4 +1,4 @@
-"""What of a call's audio is worth transcribing: utterances, without the silence around and within them. No I/O.
+"""Cuts a call's audio into utterances, without the silence around and within them. No I/O.
 
     utterance = UtteranceAudio(AudioFormat(8000), silence_level=120, longest_s=30)
     parts = utterance.add(audio)       # seldom any: each as much as fits into one request
@@ -48,7 +48,7 @@ def wav(audio: AudioFormat, samples: bytes) -> bytes:
 
 @frozen
 class UtterancePart:
-    """Something to transcribe."""
+    """Audio of an utterance, or of a part of one, to transcribe."""
 
     audio: bytes = field(repr=False)
     """16-bit linear; empty if there is no sound in it."""
@@ -97,7 +97,7 @@ class UtteranceAudio:
         return parts
 
     def cut(self) -> UtterancePart:
-        """What was said since the last cut, and reaches up to now."""
+        """Ends the utterance; returns its audio since the last cut."""
         if self._rest:
             self._add_frame(self._rest)
             self._rest = b""

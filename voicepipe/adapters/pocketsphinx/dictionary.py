@@ -44,7 +44,7 @@ class DictionaryProblem:
 
 
 def problems_of(content: bytes) -> Iterator[DictionaryProblem]:
-    """What is wrong with lines of `word PHONE PHONE`; blank ones and comments are passed over."""
+    """The mistakes in lines of `word PHONE PHONE`; blank lines and comments are skipped."""
     for number, raw in enumerate(content.split(b"\n"), 1):
         try:
             line = raw.decode()

@@ -53,7 +53,7 @@ class GrammarWord:
 
 @frozen
 class RuleReference:
-    """What another rule says."""
+    """A reference to another rule."""
 
     rule: str
     """Its name, without the brackets."""
@@ -83,7 +83,7 @@ class GrammarAlternatives:
 
 @frozen
 class GrammarRepeat:
-    """The same, again and again."""
+    """A repeated or optional part."""
 
     part: Expansion
     """What."""
@@ -107,7 +107,7 @@ class Grammar:
     """The names of those that may be said by themselves, at least one."""
 
     def words(self) -> Iterator[GrammarWord]:
-        """All words, in their order."""
+        """All words of the grammar, in order."""
         for rule in self.rules.values():
             yield from (one for one in _walk(rule) if isinstance(one, GrammarWord))
 

@@ -83,7 +83,7 @@ class PocketsphinxOptions:
 
 
 class _Installed:
-    """Where the library and its model are, found without loading it."""
+    """The directories of the library and its model, found without loading it."""
 
     def __init__(self) -> None:
         spec = find_spec("pocketsphinx")
@@ -97,13 +97,13 @@ class _Installed:
         self.site, self.model = package.parent, package / "model/en-us"
 
     def dictionary(self, options: PocketsphinxOptions) -> Dictionary:
-        """All words, those of the options included."""
+        """The pronunciations of all words, those of the options included."""
         more = options.dictionary.content if options.dictionary else b""
         return read_dictionary(self.model / "cmudict-en-us.dict", more)
 
 
 def check_installed() -> Iterator[Problem]:
-    """Says whether the library is installed."""
+    """Gives a problem if the library is not installed."""
     try:
         _Installed()
     except ComponentError as error:
@@ -111,7 +111,7 @@ def check_installed() -> Iterator[Problem]:
 
 
 def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, what is wrong with the grammar, and which words can't be heard."""
+    """Gives a problem for a missing library, each mistake in the grammar, and each word without a pronunciation."""
     yield from check_installed()
     try:
         installed = _Installed()
@@ -150,7 +150,7 @@ def _parse(file: File) -> Grammar:
 
 
 class _Expectations:
-    """What the workers are told to listen for; used in threads, as grammars may be long."""
+    """Makes the payloads of LISTEN; used in threads, as grammars may be long."""
 
     def __init__(self, options: PocketsphinxOptions, dictionary: Dictionary) -> None:
         self._dictionary, self._strictness = dictionary, options.strictness
@@ -231,12 +231,12 @@ class _PocketSphinx:
             worker.close(stream)
 
     async def _payload_for(self, listen: Listen) -> bytes:
-        """What tells a worker to listen for that."""
+        """The payload of LISTEN for what is expected."""
         return await trio.to_thread.run_sync(self._expectations.payload_for, listen, limiter=self._threads)
 
 
 def _prepare(options: PocketsphinxOptions, component: str) -> tuple[list[str], _Expectations]:
-    """What runs a worker, and what to tell it; `component` is for those who look at `ps`.
+    """The command of a worker, and its payloads; `component` is its last argument, for a reader of `ps`.
 
     Raises:
         ComponentError: the library is not installed, or the grammar is none.

@@ -294,7 +294,7 @@ class SphinxWorker:
         return []
 
     def say(self, kind: int, stream: int = 0, payload: bytes = b"") -> None:
-        """Sends a message; leaves if nobody is there to read it."""
+        """Writes a message to standard output; ends the process if the pipe is closed."""
         try:
             self._out.write(HEADER.pack(kind, stream, len(payload)) + payload)
             self._out.flush()
@@ -303,7 +303,7 @@ class SphinxWorker:
 
 
 def main() -> None:
-    """Listens until standard input ends."""
+    """Recognises until standard input ends."""
     # A service manager that stops us sends SIGTERM to every process of the service, but calls are still draining.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

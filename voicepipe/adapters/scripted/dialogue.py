@@ -1,4 +1,4 @@
-"""What a script answers: from where a call stands and what happened, to a reply and where the call stands then."""
+"""Answers from a script: a call's state and a trigger give a reply and the next state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAY_RESULT = Response(say=f"{{{RESULT}}}")
 
 @frozen
 class DialogueState:
-    """Where a call stands in a script: what travels with the call between replies."""
+    """The state of a call in a script, which travels with the call between replies."""
 
     script: str
     """The script's digest: progress in another script is none in this one."""
@@ -48,7 +48,7 @@ class DialogueState:
 
 @frozen
 class ScriptedReply:
-    """What to say and do, and what to remember if it is said."""
+    """A reply: text, actions, and the state to keep if it is heard."""
 
     text: tuple[str, ...]
     """In pieces of a sentence each, to be joined without anything between; empty: nothing."""
@@ -132,7 +132,7 @@ class Dialogue:
         return turn.reply(self._listen)
 
     def _understand(self, words: str, progress: DialogueState) -> tuple[Response | None, dict[str, str]]:
-        """What the present state answers to these words, if anything, and the slots that they fill."""
+        """The present state's response to these words, or None, and the slots that they fill."""
         on = self._on[progress.state]
         lengths = {intent: self._heard[intent].length(words) for intent in on}
         best = max(lengths, key=lengths.__getitem__, default=None)
@@ -143,7 +143,7 @@ class Dialogue:
     def _understand_keys(
         self, said: str, digits: str, progress: DialogueState
     ) -> tuple[Response | None, dict[str, str]]:
-        """What the present state answers to keys that are heard like spoken digits, alone or after the words before."""
+        """The present state's response to keys taken as spoken digits, alone or after the words before."""
         alone = self._understand(spoken_words(digits), progress)
         return alone if alone[0] or not said else self._understand(spoken_words(f"{said} {digits}"), progress)
 
@@ -204,7 +204,7 @@ class _ScriptedTurn:
         self.respond(response)
 
     def respond(self, response: Response) -> None:
-        """Says and does what the response holds."""
+        """Adds a response: its text and its action."""
         if response.tool and response.tool not in self._tools:
             response = self.failed
         if not self._can_transfer and self._transfers(response):
@@ -222,7 +222,7 @@ class _ScriptedTurn:
             self.progress = stays
 
     def enter(self, name: str) -> None:
-        """Says what the state says, or the one that it sends the call to."""
+        """Enters a state, or the one that it needs first, and adds its text."""
         name = destination(self._script, name, self.progress.slots)
         state = self._script.states[name]
         times = self.progress.said.get(name, 0) + 1
@@ -250,7 +250,7 @@ class _ScriptedTurn:
             self._said.append(text)
 
     def reply(self, listen: Mapping[str, Listen]) -> ScriptedReply:
-        """What came of it."""
+        """The finished reply."""
         transfer = self._transfer if self._can_transfer else None
         return ScriptedReply(
             text=_sentences(" ".join(self._said)),

@@ -1,4 +1,4 @@
-"""What can be wrong with a script, and with the texts in it."""
+"""Mistakes in a script and in its texts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unknown(path: Path, name: str, known: Collection[str], what: str, *, key: bo
 
 
 def check_heard(script: Script, path: Path, template: str) -> Faults:
-    """What is wrong with a phrase that is heard."""
+    """The mistakes in a phrase to recognise."""
     if _has_stray_brace(template):
         yield Fault(path, "has a brace that belongs to no {slot}", "braces are for slots only")
     elif not spoken_words(template):
@@ -60,7 +60,7 @@ def check_heard(script: Script, path: Path, template: str) -> Faults:
 
 
 def check_said(path: Path, template: str, fillable: Collection[str]) -> Faults:
-    """What is wrong with text that is said, wherever it is."""
+    """The mistakes in a text to speak."""
     if _has_stray_brace(template):
         yield Fault(path, "has a brace that belongs to no {slot}", "braces are for slots only: {slot}, {slot|words}")
     for slot, _ in slots_in(template):

@@ -1,4 +1,4 @@
-"""What a script may say: the classes that its YAML is read into, and its templates.
+"""The classes that a script's YAML is read into, and the templates in its texts.
 
 Wherever text holds `{slot}`, a slot's value goes there; `{slot|words}` gives the words to use while it is
 missing. In phrases that are heard (`phrases`, `expect`) `{slot}` stands for anything that the slot may hear.
@@ -157,7 +157,7 @@ def fill(template: str, slots: Mapping[str, str]) -> str:
 
 
 def count_expansions(template: str, slots: Mapping[str, Mapping[str, str]]) -> int:
-    """How many phrases a template stands for."""
+    """The number of phrases that a template expands to."""
     return prod(len(slots[slot]) for slot in _used(template))
 
 

@@ -36,12 +36,12 @@ def spoken_words(text: str) -> str:
 
 
 def count_words(words: str) -> int:
-    """How many words there are; each character is one in scripts without spaces."""
+    """The number of words; in writing systems without spaces each character counts as a word."""
     return len(words_in(words))
 
 
 def find_last(values: Iterable[str], words: str) -> str | None:
-    """Which of the values is mentioned last; of two that end together, the longer."""
+    """The value that is mentioned last; of two that end together, the longer one."""
     ends = ((f" {words} ".rfind(f" {value} "), value) for value in values)
     found = [(at + len(value), len(value), value) for at, value in ends if at >= 0]
     return max(found)[2] if found else None
@@ -65,14 +65,14 @@ class IntentMatcher:
         }
 
     def length(self, words: str) -> int:
-        """How many of these words show that this is meant; 0: it isn't."""
+        """The number of words that match the intent; 0: it does not match."""
         said = f" {phrase_of(words)} "
         phrase = next((phrase for phrase in self._phrases if f" {phrase} " in said), "")
         matches = (pattern.search(words) for pattern in self._patterns)
         return max(map(count_words, [phrase, *(match[0] for match in matches if match)]))
 
     def slots(self, words: str) -> dict[str, str]:
-        """What these words fill the intent's slots with."""
+        """The values that these words fill the intent's slots with."""
         filled: dict[str, str] = {}
         for pattern in self._patterns:
             if match := pattern.search(words):

@@ -1,4 +1,4 @@
-"""What can't be seen from one place of a script: circles, gaps in sentences, answers to what was asked for."""
+"""Checks of a whole script: circles of states, slots that may be missing, expected phrases without a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a script does about what, with its place in the file: how the checks go through a script."""
+"""Iterates over a script's responses with their places in the file, for the checks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def texts_of(path: Path, state: State) -> Iterator[tuple[Path, str]]:
 
 
 def texts_in(reaction: Reaction) -> Iterator[tuple[Path, str]]:
-    """What a response says, and what it gives to a tool, with their places."""
+    """The texts of a response and of its tool's arguments, with their places."""
     yield (*reaction.path, "say"), reaction.response.say
     for tool, arguments in reaction.response.call.items():
         for name, value in arguments.items():
@@ -80,19 +80,19 @@ def texts_in(reaction: Reaction) -> Iterator[tuple[Path, str]]:
 
 
 def empty_lists(script: Script) -> Iterator[Path]:
-    """Where responses should stand, one for each time in a row, and none does."""
+    """The places of empty lists of responses."""
     for path, place in _places(script):
         yield from (where for where, _, entries in _turns(path, place) if entries == ())
 
 
 def reactions(script: Script) -> Iterator[Reaction]:
-    """All that stand in a script."""
+    """All reactions of a script."""
     for path, place in _places(script):
         yield from _reactions(path, place)
 
 
 def reactions_in(script: Script, name: str) -> Iterator[Reaction]:
-    """Those that a call may get in that state: its own, and those of `anywhere` that these leave room for."""
+    """The reactions in a state: its own, and those of `anywhere` that its own do not replace."""
     state = script.states[name]
     own = [*_reactions(("states", name), state)]
     taken = {(reaction.kind, reaction.name) for reaction in own}

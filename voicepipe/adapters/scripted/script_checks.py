@@ -1,4 +1,4 @@
-"""What is wrong with a script beyond its form: the whole of it, and what can be seen from one place."""
+"""Checks of a script beyond its form: all of them, and those of single places."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAY_SOMETHING = "a state needs something to say, and to say again"
 
 
 def check_script(script: Script) -> Faults:
-    """Everything that is wrong with a script; nothing: calls can be answered from it."""
+    """All mistakes of a script; without any, calls can be answered from it."""
     sound = {}
     for name, intent in script.intents.items():
         faults = [*_intent(script, name, intent)]
@@ -121,7 +121,7 @@ def _state(script: Script, path: Path, state: State, fillable: Collection[str]) 
 
 
 def _end(path: Path, state: State) -> Faults:
-    """What is wrong with a state in which the conversation ends."""
+    """The mistakes in a state that ends the conversation."""
     yield from _target(path, state.transfer)
     if state.hang_up and state.transfer is not None:
         yield Fault((*path, "hang_up"), "a call can't be transferred and hung up", "keep one of the two", key=True)
@@ -159,7 +159,7 @@ def _reaction(script: Script, reaction: Reaction, fillable: Collection[str]) -> 
 
 
 def _actions(path: Path, response: Response) -> Faults:
-    """What is wrong with what a response does."""
+    """The mistakes in a response's actions."""
     yield from _target(path, response.transfer)
     actions = ("go", "again", "transfer", "hang_up", "call")
     chosen = [action for action in actions if getattr(response, action) not in (None, False, {})]

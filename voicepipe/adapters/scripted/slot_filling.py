@@ -1,4 +1,4 @@
-"""Which slots are surely filled where: so that no caller ever hears a gap in a sentence."""
+"""Computes the slots that are certainly filled in each state, so that no caller hears a gap in a sentence."""
 
 from __future__ import annotations
 

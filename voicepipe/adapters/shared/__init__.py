@@ -1,1 +1,1 @@
-"""What several adapters stand on."""
+"""Parts that several adapters use."""

@@ -1,7 +1,7 @@
 """Speech recognition in worker processes: the side of the process that answers calls.
 
-What a native library does with a damaged model, dictionary or grammar ends the worker that it happens in: a reload is
-rejected, or the worker's streams fail over. Calls of other components go on.
+A native library that crashes over a damaged model, dictionary or grammar ends only its worker: a reload is rejected, or
+the worker's streams fail over. Calls of other components go on.
 
 A worker is a helper process (`voicepipe.wire.process`) in which a request is the number of a stream. It first proves
 with what it was given that it can recognise something, and then says `READY`, or `REFUSED` and why. From then on it
@@ -60,7 +60,7 @@ class RecogniserWorker:
     """
 
     def __init__(self, engine: str, refused: str, trial: bytes | None = None, *, hint: str = "") -> None:
-        """Takes what it is about.
+        """Makes a worker that has no process yet.
 
         Args:
             engine: the library's name, for messages.
@@ -98,7 +98,7 @@ class RecogniserWorker:
             helper.post(TRY, 0, self._trial)
         await self._ready.wait()
         if self._refusal:
-            with trio.CancelScope(shield=True):  # it leaves, which ends what runs here; the reason is better
+            with trio.CancelScope(shield=True):  # its end would cancel this; its reason says more
                 answered = await helper.last_words()
             raise ComponentError(
                 f"{self._refused}: {self._refusal}", retryable=False, answered=answered, hint=self._hint
@@ -114,7 +114,7 @@ class RecogniserWorker:
         self._helper.post(kind, stream, payload)
 
     def open(self, stream: RecogniserStream) -> None:
-        """Has the worker's answers delivered to a stream.
+        """Delivers the worker's answers to a stream from now on.
 
         Raises:
             ComponentError: the process has ended by itself.
@@ -125,13 +125,13 @@ class RecogniserWorker:
         self.streams[stream.number] = stream
 
     def close(self, stream: RecogniserStream) -> None:
-        """Has the worker forget a stream; whatever it still answers is dropped."""
+        """Closes a stream in the worker; answers that still come are dropped."""
         if self.streams.pop(stream.number, None):
             self.post(CLOSE, stream.number)
         stream.close()
 
     def message(self, kind: int, stream: int, payload: bytes) -> None:
-        """The process says something."""
+        """Takes a message of the worker process."""
         if kind in {READY, REFUSED}:
             self._refusal = payload.decode(errors="replace") if kind == REFUSED else ""
             self._ready.set()
@@ -161,7 +161,7 @@ class RecogniserStream:
         most_bytes: int,
         words: bool,
     ) -> None:
-        """Takes what it needs; nothing is sent before `begin`.
+        """Makes a stream; nothing is sent before `begin`.
 
         Args:
             worker: where it is recognised.
@@ -180,7 +180,7 @@ class RecogniserStream:
         self._events = EventQueue[TranscriptEvent](inf)  # a few a second of speech
 
     async def begin(self, payload: bytes) -> None:
-        """Has the worker listen for that."""
+        """Opens the stream in the worker; returns when the worker listens."""
         self._expected = payload
         await self._ask(OPEN, payload)
 
@@ -205,7 +205,7 @@ class RecogniserStream:
         await self._ask(END, last=True)
 
     async def receive(self) -> TranscriptEvent | None:
-        """The next transcript; None only after `finish()`."""
+        """The next event; None after `finish()` when all were received. Cancel-safe; raises the stream's error."""
         return await self._events.receive()
 
     def answered(self, payload: bytes) -> None:
@@ -220,12 +220,12 @@ class RecogniserStream:
         self._wake()
 
     def fail(self, error: ComponentError) -> None:
-        """Ends the stream: what was heard can still be received, then comes the error."""
+        """Ends the stream with an error, which `receive` raises after the events that wait."""
         self._events.end(error)
         self._wake()
 
     def close(self) -> None:
-        """Ends the stream because nobody wants the rest."""
+        """Closes the stream; events that wait are dropped."""
         self._events.close()
 
     def _transcript(self, found: dict[str, Any]) -> Transcript:
@@ -239,7 +239,7 @@ class RecogniserStream:
         )
 
     async def _ask(self, kind: int, payload: bytes = b"", *, last: bool = False) -> None:
-        # Whoever was cancelled while it waited has left a question behind.
+        # A call that was cancelled here has left a message without its answer.
         await self._wait_for_answers()
         self._asked += 1
         if last:

@@ -2,9 +2,9 @@
 
     async with open_requests(request, output, most_chars=2500) as stream: ...
 
-An adapter brings `request`, which asks its vendor to speak one text. The rest is the same for all of them and is
-here: segments in order, long ones in pieces, the next request under way while the audio of the one before still
-comes, whole samples, what was asked for and not spoken noticed, and nothing left when the stream is left.
+An adapter brings `request`, which asks its vendor to speak one text. Everything else is here: the order of segments,
+the cutting of long ones, the next request while the audio of the one before still comes, whole samples, the error for a
+text without audio, and the cancellation of requests when the stream is left.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def pieces_of(text: str, most_chars: int) -> Iterator[str]:
 
 
 def is_spoken(text: str) -> bool:
-    """Whether there is anything to say: vendors refuse blank texts, and answer lone punctuation with nothing."""
+    """Whether a text has anything to speak: vendors refuse blank texts, and answer lone punctuation with no audio."""
     return any(map(str.isalnum, text))
 
 
 @frozen
 class _RequestAudio:
-    """What a request gives, in the order of the requests."""
+    """The audio and marks of one request."""
 
     heard: trio.MemoryReceiveChannel[SpeechPart | ComponentError]
     segment: int
@@ -91,7 +91,7 @@ class _RequestSpeechStream:
         self._bytes = 0  # of the segment
 
     async def send(self, text: str, segment: int) -> None:
-        """Takes the next segment."""
+        """Takes the next segment of text; waits while enough segments are queued. Raises the stream's error."""
         try:
             await self._texts_in.send((text, segment))
         except trio.ClosedResourceError:
@@ -100,12 +100,12 @@ class _RequestSpeechStream:
             raise copy(self._failure) from None
 
     async def finish(self) -> None:
-        """Says that no more text comes."""
+        """Declares the end of the text; `receive` returns None after the last of its audio."""
         self._texts_in.close()
         await trio.lowlevel.checkpoint()
 
     async def receive(self) -> SpeechEvent | None:
-        """The next audio or mark; None only after `finish()`."""
+        """The next audio or mark; None after `finish()` and the last one. Cancel-safe; raises the stream's error."""
         while True:
             if self._raised is not None:
                 raise copy(self._raised)
@@ -137,7 +137,7 @@ class _RequestSpeechStream:
         self._answer = answer
 
     async def speak(self) -> None:
-        """Makes the requests."""
+        """Makes one request after the other, the next while the audio of the one before still comes."""
         async with trio.open_nursery() as nursery:
             with self._answers_in:
                 before = ""
@@ -222,7 +222,7 @@ async def with_charge(characters: str | None, answer: AsyncIterator[SpeechPart])
 async def open_requests(
     request: SpeechRequest, output: AudioFormat, *, most_chars: int
 ) -> AsyncIterator[_RequestSpeechStream]:
-    """A synthesis stream of one reply.
+    """A synthesis stream of one reply; leaving it cancels its requests.
 
     Args:
         request: has a vendor speak a text.

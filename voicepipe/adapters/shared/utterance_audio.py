@@ -1,4 +1,4 @@
-"""What of a call's audio is worth a recogniser's time: sounds, with a margin of silence around them. No I/O.
+"""Passes a call's sounds to a recogniser, with a margin of silence around them. No I/O.
 
     gate = SoundGate(AudioFormat(16000), silence_level=120)
     heard = gate.add(audio)            # empty while the line is silent
@@ -50,7 +50,7 @@ class SoundGate:
 
     @property
     def end_ms(self) -> int:
-        """How much audio has come, in ms: where in the stream that which passed last ends."""
+        """The position in the stream at which the last added audio ends, in ms."""
         return int(self._audio.ms_in(self._added))
 
     def add(self, audio: bytes) -> bytes:

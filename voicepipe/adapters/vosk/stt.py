@@ -65,13 +65,13 @@ def _missing(model: Path) -> list[str]:
 
 
 def check_installed() -> Iterator[Problem]:
-    """Says whether the library is installed."""
+    """Gives a problem if the library is not installed."""
     if find_spec("vosk") is None:
         yield Problem(Location(""), "", "the library vosk is not installed", install_hint("vosk"))
 
 
 def check_model(options: VoskOptions) -> Iterator[Problem]:
-    """Says whether the library is installed, and what the model's directory lacks."""
+    """Gives a problem if the library is missing, or for files that the model's directory lacks."""
     yield from check_installed()
     model = options.model.path
     missing = _missing(model)
@@ -133,7 +133,7 @@ def _payload(audio: AudioFormat, listen: Listen) -> bytes:
 
 
 def _prepare(options: VoskOptions, component: str) -> tuple[list[str], int, bool]:
-    """What runs the worker, the model's rate in Hz, and whether it takes lower ones.
+    """The command of the worker, the model's rate in Hz, and whether the model takes lower rates.
 
     Args:
         options: which model.

@@ -245,7 +245,7 @@ class VoskWorker:
             threading.Thread(target=self._serve, daemon=True).start()
 
     def message(self, kind: int, number: int, payload: bytes) -> None:
-        """Has a thread do what a message asks, after what its stream was asked before."""
+        """Queues a message for a thread; messages of one stream are worked on in order."""
         with self._lock:
             stream = self._streams.setdefault(number, VoskStream()) if kind == OPEN else self._streams.get(number)
             if stream is None:  # it failed
@@ -297,7 +297,7 @@ class VoskWorker:
         return []
 
     def say(self, kind: int, stream: int = 0, payload: bytes = b"") -> None:
-        """Sends a message; leaves if nobody is there to read it."""
+        """Writes a message to standard output; ends the process if the pipe is closed."""
         try:
             with self._lock:
                 self._out.write(HEADER.pack(kind, stream, len(payload)) + payload)
@@ -307,7 +307,7 @@ class VoskWorker:
 
 
 def main() -> None:
-    """Listens until standard input ends."""
+    """Recognises until standard input ends."""
     # A service manager that stops us sends SIGTERM to every process of the service, but calls are still draining.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -23,7 +23,7 @@ READ_BYTES = 1 << 16
 
 @frozen
 class WyomingServer:
-    """Where a server is, and how long to wait for it."""
+    """The address of a server, and its timeouts."""
 
     address: str
     """As the operator wrote it: `HOST:PORT`, `tcp://HOST:PORT` or `unix:/PATH`."""
@@ -51,7 +51,7 @@ class WyomingServer:
             yield WyomingConnection(stream, self.timeout_s)
 
     async def describe(self) -> Mapping[str, Any]:
-        """What it offers: the data of its `info`.
+        """The data of the server's `info` event.
 
         Raises:
             ComponentError: it can't be reached, or does not say.
@@ -65,7 +65,7 @@ class WyomingServer:
 
 
 def check_address(address: str) -> Iterator[Problem]:
-    """Says what is wrong with an address."""
+    """Gives a problem for an address that is none of a Wyoming server."""
     try:
         _parse(address)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a Wyoming server's `info` says that it offers, and what of it is used. No I/O.
+"""Reads a Wyoming server's `info`, and chooses a program and model from it. No I/O.
 
 `info` lists programs by what they do (`asr`, `tts`), and for each its models or voices with their languages. Source:
 the section "Info" of the protocol's README, and the `wyoming` package, which calls a program's voices `voices` where
@@ -39,7 +39,7 @@ class WyomingProgram:
 
     @property
     def selection(self) -> tuple[WyomingEvent, ...]:
-        """What to send first on a connection."""
+        """The events to send first on a connection."""
         return () if self.is_first else (WyomingEvent("select-program", {"name": self.name}),)
 
     def spelled(self, language: str | None) -> str | None:

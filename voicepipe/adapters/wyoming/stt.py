@@ -55,7 +55,7 @@ class WyomingTranscriptionOptions:
 
 
 def check_options(options: WyomingTranscriptionOptions) -> Iterator[Problem]:
-    """Says what is wrong with the address."""
+    """Gives a problem for an address that is none."""
     yield from check_address(options.address)
 
 
@@ -66,7 +66,7 @@ class _WyomingTranscription:
         self._options, self._server, self._program = options, server, program
 
     async def probe(self) -> None:
-        """Finds out whether the server is there, and still has the model."""
+        """Returns if the server is there and still has the model; raises `ComponentError` if not."""
         choose_program(await self._server.describe(), "asr", self._options.model)
 
     def input_for(self, call: AudioFormat) -> StreamInput:
@@ -92,7 +92,7 @@ class _WyomingTranscription:
             nursery.cancel_scope.cancel()
 
     def _beginning(self, listen: Listen) -> tuple[WyomingEvent, ...]:
-        """What is sent before an utterance."""
+        """The events to send before an utterance."""
         asked = {
             "name": self._options.model,
             "language": self._program.spelled(listen.language or self._options.language),

@@ -57,7 +57,7 @@ class _UtteranceEnd:
 
 
 class _SendQueue:
-    """What waits to be sent, in order: looked at first, and taken out when it was."""
+    """A queue whose first item is looked at before it is taken out: an unsent one stays for the next connection."""
 
     def __init__(self) -> None:
         self._in, self._out = trio.open_memory_channel[_AudioChunk | _UtteranceEnd](UNSENT_CHUNKS)
@@ -68,11 +68,11 @@ class _SendQueue:
         await self._in.send(one)
 
     def finish(self) -> None:
-        """Says that no more comes."""
+        """Ends the queue: no more is put."""
         self._in.close()
 
     def close(self) -> None:
-        """Says that no more is taken."""
+        """Closes the queue: no more is taken."""
         self._out.close()
 
     async def look(self) -> _AudioChunk | _UtteranceEnd | None:
@@ -133,7 +133,7 @@ class WyomingTranscriptStream:
             await self._cut(final_is_due=False)
 
     async def end_utterance(self) -> None:
-        """Has the server finish with what was said so far."""
+        """Ends the utterance; its final transcript follows, be it empty."""
         await self._cut(final_is_due=True)
 
     async def listen_for(self, listen: Listen) -> None:
@@ -142,16 +142,16 @@ class WyomingTranscriptStream:
         await trio.lowlevel.checkpoint()
 
     async def finish(self) -> None:
-        """Has the server finish with what was said so far, for the last time."""
+        """Ends the audio; the transcript of the rest follows, then `receive` returns None."""
         await self._cut(final_is_due=False)
         self._unsent.finish()
 
     async def receive(self) -> TranscriptEvent | None:
-        """The next transcript; None only after `finish()`."""
+        """The next event; None after `finish()` when all were received. Cancel-safe; raises the stream's error."""
         return await self._events.receive()
 
     async def recognise(self) -> None:
-        """Has the server hear the utterances, until the stream is finished or the server fails."""
+        """Sends utterances to the server until the stream is finished or the server fails."""
         try:
             while (said := await self._unsent.look()) is not None:
                 if isinstance(said, _AudioChunk):

@@ -56,7 +56,7 @@ class WyomingSpeechOptions:
 
 
 def check_options(options: WyomingSpeechOptions) -> Iterator[Problem]:
-    """Says what is wrong with the address, and that a speaker needs a voice."""
+    """Gives a problem for an address that is none, and for a speaker without a voice."""
     yield from check_address(options.address)
     if options.speaker is not None and options.voice is None:
         yield Problem(Location(""), "speaker", "needs the voice whose speaker it is", "name it as `voice`")
@@ -64,13 +64,13 @@ def check_options(options: WyomingSpeechOptions) -> Iterator[Problem]:
 
 @frozen
 class _SynthesisRequest:
-    """How a text is asked for, of a server that offers this."""
+    """Makes the events that request a text's audio from a program."""
 
     options: WyomingSpeechOptions
     program: WyomingProgram
 
     def events(self, text: str, language: str | None) -> tuple[WyomingEvent, ...]:
-        """What to send for a text.
+        """The events that request the audio of a text.
 
         In a stream the protocol wants the plain `synthesize` too, between the last piece of text and the end, for
         whoever knows no streams.
@@ -108,7 +108,7 @@ class _WyomingSpeech:
         self._server, self._asking, self._output = server, asking, output
 
     async def probe(self) -> None:
-        """Finds out whether the server is there, and still has the voice."""
+        """Returns if the server is there and still has the voice; raises `ComponentError` if not."""
         choose_program(await self._server.describe(), "tts", self._asking.options.voice)
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
@@ -145,7 +145,7 @@ class _WyomingSpeech:
 
 
 async def _learn_output(server: WyomingServer, asking: _SynthesisRequest) -> AudioFormat:
-    """Has a word spoken for nobody to hear: what a server says of its voices does not tell their rate.
+    """The output format of a voice, learnt from a word that nobody hears: `info` does not tell the sample rate.
 
     Raises:
         ComponentError: nothing is spoken, or it can't be used.
@@ -164,7 +164,7 @@ async def _learn_output(server: WyomingServer, asking: _SynthesisRequest) -> Aud
 
 
 def _format_of(event: WyomingEvent) -> AudioFormat:
-    """What `audio-start` and `audio-chunk` say of their audio."""
+    """The format in an `audio-start` or `audio-chunk` event."""
     rate, width, channels = (event.data.get(name) for name in ("rate", "width", "channels"))
     if (width, channels) != (2, 1) or type(rate) is not int or not 8000 <= rate <= 48000:
         raise ComponentError(
