@@ -25,29 +25,29 @@ Encoding = Literal["pcm16", "mulaw", "alaw"]
 """`pcm16`: 16-bit signed little-endian; `mulaw`, `alaw`: G.711, a byte a sample."""
 
 FRAME_MS = 20
-"""How much audio a telephone frame holds, in ms."""
+"""The length of a telephone frame, in ms."""
 
 
 @frozen
 class AudioFormat:
-    """How samples are written as bytes."""
+    """The sample rate and the encoding of mono audio."""
 
     rate: int = field(validator=gt(0))
     """Samples a second, in Hz."""
     encoding: Encoding = field(default="pcm16", validator=in_(("pcm16", "mulaw", "alaw")))
-    """How one sample is written."""
+    """The encoding of one sample: `pcm16`, `mulaw` or `alaw`."""
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes a sample takes: 2 for linear audio, 1 for G.711."""
+        """The size of a sample in bytes: 2 for linear audio, 1 for G.711."""
         return 2 if self.encoding == "pcm16" else 1
 
     def bytes_in(self, ms: float) -> int:
-        """Bytes that `ms` milliseconds take, in whole samples."""
+        """The size of `ms` milliseconds in bytes, rounded down to whole samples."""
         return int(self.rate * ms / 1000) * self.sample_bytes
 
     def ms_in(self, size: int) -> float:
-        """How long `size` bytes last, in ms."""
+        """The duration of `size` bytes, in ms."""
         return size * 1000 / (self.sample_bytes * self.rate)
 
     @property
@@ -63,20 +63,20 @@ class Converter(Protocol):
     """Turns a stream of audio from one format into another."""
 
     def convert(self, audio: bytes) -> bytes:
-        """What the next piece comes to; whole samples in, whole samples out."""
+        """Converts the next piece; whole samples in, whole samples out, which may be none yet."""
 
     def finish(self) -> bytes:
-        """What was held back, at the end of the stream."""
+        """Ends the stream, and returns the audio that the resampler still held."""
 
 
 def open_converter(source: AudioFormat, target: AudioFormat, *, live: bool) -> Converter | None:
-    """A converter between two formats, or None if they are the same and nothing needs to be done.
+    """Returns a converter between two formats, or None if they are equal.
 
     Args:
-        source: what goes in.
-        target: what comes out.
-        live: True for audio that comes in real time, where every 20 ms in must give 20 ms out at once; False for
-            speech that is made faster than real time, where the output may come in bursts.
+        source: the format of the input.
+        target: the format of the output.
+        live: True for audio in real time, where each 20 ms of input gives 20 ms of output at once; False for speech
+            that is synthesised faster than real time, where the output may come in bursts at a higher quality.
 
     """
     if source == target:
@@ -102,18 +102,22 @@ def from_pcm16(audio: bytes, encoding: Encoding) -> bytes:
 
 
 def level(linear: bytes | memoryview) -> int:
-    """How loud 16-bit linear audio is: the root mean square of its samples, 0 to 32767."""
+    """The level of 16-bit linear audio: the root mean square of its samples, 0 to 32767."""
     return audioop.rms(linear, 2)
 
 
 def half_without_mean(linear: bytes) -> bytes:
-    """16-bit linear audio at half its level, moved so that its mean is 0; at its full level `audioop.bias` may wrap."""
+    """Returns 16-bit linear audio at half its level and without its DC offset."""
+    # At the full level `audioop.bias` may wrap around.
     half = audioop.mul(linear, 2, 0.5)
     return audioop.bias(half, 2, -audioop.avg(half, 2))
 
 
 def roughness(linear: bytes) -> float:
-    """How much 16-bit linear audio changes from sample to sample: 0 not at all, 1.4 as white noise; 9 for silence."""
+    """How much 16-bit linear audio changes from sample to sample, relative to its level: 1.4 is white noise.
+
+    0 is audio that does not change; silence gives 9.
+    """
     half = half_without_mean(linear)  # a difference of two samples has 17 bits
     loudness = audioop.rms(half, 2)
     if not loudness:
@@ -122,7 +126,7 @@ def roughness(linear: bytes) -> float:
 
 
 def likeness(linear: bytes, lag: int) -> float:
-    """How well the samples of 16-bit linear audio tell those `lag` samples later: about 1 well, 0 not at all."""
+    """The correlation of 16-bit linear audio with itself `lag` samples later: about 1 if it repeats, else 0."""
     return audioop.findfactor(linear[2 * lag :], linear[: -2 * lag])
 
 
@@ -190,7 +194,7 @@ class _LiveResampler:
         n = np.arange(length) - (length - 1) / 2
         kernel = np.sinc(n * cutoff) * cutoff * np.kaiser(length, 7.0)
         kernel *= self._up / kernel.sum()
-        # Reversed, so that a window of input, oldest sample first, meets the taps as it lies.
+        # Reversed once here, so that a window of input, oldest sample first, need not be for each output sample.
         self._phases = np.ascontiguousarray(kernel.reshape(taps, self._up).T[:, ::-1]).astype(np.float32)
         self._held = np.zeros(taps - 1, np.float32)
         self._position = 0  # of the next output sample, in stuffed samples after the first unconsumed input sample
@@ -209,4 +213,4 @@ class _LiveResampler:
         return bytes(np.clip(np.rint(out), -32768, 32767).astype("<i2").tobytes())
 
     def finish(self) -> bytes:
-        return b""  # a live stream has no end worth 2 ms
+        return b""  # the last 2 ms, which the filter still holds, are dropped

@@ -1,16 +1,16 @@
 """Every exception that voicepipe raises on purpose.
 
     VoicepipeError
-    ├── ConfigError         theirs: what the files say can't be served; carries every problem with its place
-    │   └── ComponentsUnavailable  theirs: nothing is wrong with the files, but what they name does not open
+    ├── ConfigError         theirs: the configuration is invalid; carries every problem with its place
+    │   └── ComponentsUnavailable  theirs: the configuration is valid, but a component does not open
     ├── PipelineSetClosed   ours: the set no longer takes calls
-    ├── UnknownVersion      ours: there is no such version to go back to
-    ├── CallRefused         ours: a call is not taken
+    ├── UnknownVersion      ours: there is no such version
+    ├── CallRefused         ours: a handler refuses a call
     ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
     ├── TransportError      theirs: the telephone side broke its protocol
-    └── ToolError           theirs: a tool can't do what the model asked of it
+    └── ToolError           theirs: a tool failed at what the model asked for
 
-A cancelled task sees `trio.Cancelled` and nothing of these.
+Cancellation is not among them: a cancelled task sees `trio.Cancelled`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 AnyError = TypeVar("AnyError", bound=BaseException)
 
 Fault: TypeAlias = Literal["component", "request", "local"]
-"""Whose fault a failure is: `component`, which would fail for other calls too; `request`, what this one asked (it was
-too long, filtered, malformed); `local`, this machine or this program (no descriptors left, say). Only the first
-counts against a component."""
+"""The cause of a failure: `component`, which would fail for other calls too; `request`, one that was too long, filtered
+or malformed; `local`, a shortage of this machine or process, such as of file descriptors. Only `component` counts in
+the circuit breaker."""
 
 
 @frozen(order=True)
 class Location:
-    """Where something stands in a file; lines and columns count from 1."""
+    """A place in a file; lines and columns count from 1."""
 
     file: Path = field(converter=Path)
-    """As the user named it, so that an editor or a terminal can open it."""
+    """The path as the user wrote it, so that an editor or a terminal can open it."""
     line: int = 1
     """1 for the first line."""
     column: int = 1
@@ -52,18 +52,18 @@ class Location:
 
 @frozen
 class Problem:
-    """One thing that is wrong with a configuration, said so that its author can mend it."""
+    """One fault of a configuration: its place, what is wrong, and what to change."""
 
     where: Location
-    """The place to put the cursor."""
+    """The place of the fault in the file."""
     path: str
-    """Which setting, from the top: `pipelines.sales.tts.model`; empty for the file as a whole."""
+    """The setting's path from the top of the file: `pipelines.sales.tts.model`; empty for the file as a whole."""
     message: str
-    """What is wrong, without the place."""
+    """The fault, without its place."""
     hint: str = ""
-    """What to do about it: the valid values, the likely spelling, the command to run."""
+    """The remedy: the valid values, the likely spelling, the command to run; empty if there is none to name."""
     source: str = field(default="", eq=False, repr=False)
-    """The line it stands in, secrets masked, for showing a caret below; empty if it is not known or too long."""
+    """The line of the file with secrets masked, for a caret below it; empty if it is unknown or too long."""
 
     def __str__(self) -> str:
         path = f" {self.path}:" if self.path else ""
@@ -72,15 +72,15 @@ class Problem:
 
 
 class VoicepipeError(Exception):
-    """What all of voicepipe's own exceptions have in common."""
+    """The base class of all exceptions that voicepipe defines."""
 
 
 class ConfigError(VoicepipeError):
-    """A configuration that can't be served, with all its problems at once.
+    """A configuration is invalid; the exception carries all of its problems.
 
     Attributes:
-        problems: in the order of their places; never empty.
-        files: absolute paths of everything that was read or looked for, where that is known.
+        problems: the problems in the order of their places; never empty.
+        files: the absolute paths of all files that were read or looked for, as far as they are known.
 
     """
 
@@ -93,39 +93,39 @@ class ConfigError(VoicepipeError):
         return type(self), (self.problems, self.files)
 
 
-class ComponentsUnavailable(ConfigError):  # noqa: N818 - says what is the case, as UnknownVersion does
-    """The files are fit, but what they name does not open: a provider is away, refuses a key, or takes too long.
+class ComponentsUnavailable(ConfigError):  # noqa: N818 - names a state, as UnknownVersion does
+    """The configuration is valid, but a component in it does not open: its provider is down, slow, or refuses a key.
 
-    The same files may be served later without anybody changing them, so trying again is worth it.
+    An unchanged configuration may open later, so a retry is worthwhile.
     """
 
 
-class PipelineSetClosed(VoicepipeError):  # noqa: N818 - like trio.ClosedResourceError's family: a state, not a fault
+class PipelineSetClosed(VoicepipeError):  # noqa: N818 - names a state, as trio.Cancelled does
     """The pipeline set is closing or closed, so no call can be pinned to it."""
 
 
 class UnknownVersion(VoicepipeError):  # noqa: N818 - says what is unknown
-    """A pipeline set has no version of that number, remembers it no more, or has no version at all yet."""
+    """A pipeline set has no version of that number, no longer keeps it, or has no version at all yet."""
 
 
 class CallRefused(VoicepipeError):  # noqa: N818 - a decision, not a fault
-    """A call is not taken: a listener's handler raises it to have the call refused in the transport's own way."""
+    """A listener's handler raises this to refuse a call, which the transport then does in its own way."""
 
 
 class ComponentError(VoicepipeError):
-    """A component could not do its work: the one exception that its callers see.
+    """A component failed; the only exception, besides cancellation, that its callers see.
 
     Attributes:
-        component: which one, as the operator knows it (`house_voice`, `vosk`); filled in by the SDK.
-        role: what it was used as; filled in by the SDK.
+        component: the component's name in the configuration (`house_voice`, `vosk`); filled in by the SDK.
+        role: the role in which it was used; filled in by the SDK.
         message: what happened.
-        retryable: whether the same request may succeed later without anybody changing anything.
-        answered: what the other side said, shortened; empty if it said nothing.
-        hint: what an operator can do about it.
-        retry_after_s: how long the other side asked to be left alone, in s; None: it did not say.
-        fault: whose it was; `component` if nothing else is known.
-        too_long: whether the request was longer than the component takes, so that a shorter one may succeed; then
-            the fault is the request's.
+        retryable: whether an identical request may succeed later without a change of configuration.
+        answered: the provider's answer, shortened; empty if there was none.
+        hint: what an operator can change.
+        retry_after_s: the pause that the provider asked for, in s; None if it asked for none.
+        fault: the cause; `component` if nothing else is known.
+        too_long: whether the request was longer than the component accepts, so that a shorter one may succeed;
+            `fault` is then `request`.
 
     """
 
@@ -156,35 +156,36 @@ class ComponentError(VoicepipeError):
 
 
 def errors_behind(error: BaseException) -> Iterator[BaseException]:
-    """All exceptions that a traceback shows besides this one: causes, contexts and members of groups."""
+    """Yields every exception linked to this one, at any depth: causes, contexts and members of groups, each once."""
     seen = {id(error)}
-    ahead = list(_led_to(error))
-    while ahead:
-        one = ahead.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            ahead += _led_to(one)
+    pending = list(_linked(error))
+    while pending:
+        linked = pending.pop()
+        if linked is not None and id(linked) not in seen:
+            seen.add(id(linked))
+            yield linked
+            pending += _linked(linked)
 
 
-def _led_to(error: BaseException) -> tuple[BaseException | None, ...]:
+def _linked(error: BaseException) -> tuple[BaseException | None, ...]:
     members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return (error.__cause__, error.__context__, *members)
 
 
 def without_frames(error: AnyError) -> AnyError:
-    """The same error, which leads to no frame any more, nor do those behind it: so it may be kept.
+    """Removes the tracebacks of an error and of all errors linked to it, and returns the error.
 
-    A frame knows all that the function knew, such as the call, and so an error that is kept would keep the call.
+    For errors that are kept: a traceback refers to frames, and those to their local variables, so the error would keep
+    its call in memory.
     """
-    known: list[BaseException] = [error, *errors_behind(error)]
-    for one in known:
-        one.__traceback__ = None
+    linked: list[BaseException] = [error, *errors_behind(error)]
+    for exception in linked:
+        exception.__traceback__ = None
     return error
 
 
 def copy_to_keep(error: ComponentError) -> ComponentError:
-    """Another error that says the same: to be kept by somebody else than those who may raise this one again."""
+    """Returns a copy without a traceback, a cause or a context: for an owner that outlives the call that failed."""
     return ComponentError(
         error.message,
         component=error.component,
@@ -199,28 +200,28 @@ def copy_to_keep(error: ComponentError) -> ComponentError:
 
 
 LOCAL_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN}
-"""What the system says when this machine or process lacks something: descriptors, memory, ports, threads."""
+"""Error numbers of a shortage of this machine or process: of descriptors, memory, ports or threads."""
 
 
 def is_local(error: BaseException) -> bool:
-    """Whether an exception, or what led to it, says that this machine is in want of something."""
-    for one in (error, *errors_behind(error)):
-        if isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno in LOCAL_ERRNOS):
+    """Whether an exception, or one linked to it, reports a shortage of this machine or process."""
+    for exception in (error, *errors_behind(error)):
+        if isinstance(exception, MemoryError) or (isinstance(exception, OSError) and exception.errno in LOCAL_ERRNOS):
             return True
-        if isinstance(one, RuntimeError) and "can't start new thread" in str(one):
+        if isinstance(exception, RuntimeError) and "can't start new thread" in str(exception):
             return True
     return False
 
 
 class TransportError(VoicepipeError):
-    """The telephone side sent what its protocol forbids, or what can't be played; the message says what to change."""
+    """The telephone side broke its protocol, or sent audio that can't be decoded; the message says what to change."""
 
 
 class ToolError(VoicepipeError):
-    """A tool can't do what it was asked; raised by the tool itself, and its text is what the model is told.
+    """A tool raises this when it can't do what the model asked for; the model is given its text.
 
     Attributes:
-        hint: what an operator can do about it, for the log; the model is not told.
+        hint: what an operator can change, for the log; the model is not given it.
 
     """
 

@@ -1,4 +1,4 @@
-"""A nursery that nobody outside can see, and what it takes to take exceptions out of groups."""
+"""Nurseries inside context managers, and exceptions taken out of the groups that nurseries make."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def leaves_of(error: BaseExceptionGroup[AnyError]) -> Iterator[AnyError]: ...
 @overload
 def leaves_of(error: BaseException | None) -> Iterator[BaseException]: ...
 def leaves_of(error: BaseException | None) -> Iterator[BaseException]:
-    """The exceptions of a group, at any depth; anything else as it is."""
+    """Yields the exceptions of a group at any depth, or the error itself if it is no group; nothing for None."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves_of(inner)
@@ -31,7 +31,7 @@ def leaves_of(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def uncancelled(error: BaseException | None) -> BaseException | None:
-    """What is raised besides cancellations: the exception itself, what is left of a group, or None."""
+    """Returns the error without its cancellations: a group is filtered, and a bare `trio.Cancelled` gives None."""
     if isinstance(error, BaseExceptionGroup):
         cancelled, rest = error.split(trio.Cancelled)
         return error if cancelled is None else rest
@@ -39,7 +39,10 @@ def uncancelled(error: BaseException | None) -> BaseException | None:
 
 
 def defect_of(error: Exception | SystemExit) -> Exception:
-    """What one call raised in a task that all calls share, as an exception that ends that call and no process."""
+    """Returns what one call raised in a shared task, as an exception that ends only that call.
+
+    A group of a single exception is unwrapped, and `SystemExit` becomes a `RuntimeError`, so no call ends the process.
+    """
     if isinstance(error, Exception):
         leaf, *others = leaves_of(error)
         return leaf if not others and isinstance(leaf, Exception) else error
@@ -49,10 +52,11 @@ def defect_of(error: Exception | SystemExit) -> Exception:
 
 
 def forget_cancellation() -> AbstractContextManager[None]:
-    """Around all that a task of a nursery does: a cancellation that ends it leads to no frames.
+    """Returns a context manager for the whole of a nursery's task: a cancellation leaves it without its traceback.
 
-    If what cancels it is an exception of the nursery's body, it comes through frames of trio that know the group which
-    it will be part of. That circle would keep the task's frames too, and so a call, until the garbage collector comes.
+    When an exception of the nursery's body cancels the task, the traceback passes through frames of trio that refer to
+    the exception group which will hold it. Without this, that reference cycle keeps the task's frames, and so the call,
+    in memory until the garbage collector runs.
     """
     return _FORGETFUL
 
@@ -69,15 +73,16 @@ _FORGETFUL = _Forgetful()
 
 
 def open_hidden_nursery() -> AbstractAsyncContextManager[trio.Nursery]:
-    """A nursery behind somebody's `async with`: the exception of the body comes out as it went in, in no group.
+    """Like `trio.open_nursery()`, but an exception raised by the body alone propagates unwrapped.
 
-    Exceptions of its tasks come out in a group, as of any nursery.
+    It is in no ExceptionGroup then; exceptions of its tasks still are. For context managers whose nursery is an
+    implementation detail.
     """
     return _HiddenNursery()
 
 
 class _HiddenNursery(AbstractAsyncContextManager[trio.Nursery, bool | None]):
-    """Every call has some, and a generator would take 1 kB of each."""
+    """A class and no generator with `@asynccontextmanager`: that takes 1 kB more, and each call has several."""
 
     __slots__ = ("_nursery",)
 
@@ -91,14 +96,14 @@ class _HiddenNursery(AbstractAsyncContextManager[trio.Nursery, bool | None]):
         try:
             return await self._nursery.__aexit__(kind, body, traceback)
         except BaseExceptionGroup as group:
-            # Its tasks are cancelled when the body fails, or with it: what they have to say about that is nothing.
-            mine = {id(leaf) for leaf in leaves_of(body)}
-            if body is None or any(id(leaf) not in mine for leaf in leaves_of(uncancelled(group))):
+            # A body that fails cancels the tasks: their `Cancelled` adds nothing to the body's own exception.
+            of_body = {id(leaf) for leaf in leaves_of(body)}
+            if body is None or any(id(leaf) not in of_body for leaf in leaves_of(uncancelled(group))):
                 raise
-        own = uncancelled(body)
-        if own is None or own is body:
+        unwrapped = uncancelled(body)
+        if unwrapped is None or unwrapped is body:
             return False
         try:
-            raise own
+            raise unwrapped
         finally:
-            del own, body, traceback  # they lead to this frame, which would keep them until the garbage collector comes
+            del unwrapped, body, traceback  # their tracebacks refer to this frame: a cycle only the collector would end

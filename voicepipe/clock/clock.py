@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
-_running = trio.lowlevel.RunVar[set["Clock"] | None]("clocks that run")
+_running = trio.lowlevel.RunVar[set["Clock"] | None]("running clocks")
 
 
 def load_of_clocks() -> tuple[int, int]:
-    """Counts the calls that are up on all clocks of this `trio.run`, and those of them in which the agent speaks."""
+    """Counts the calls on all clocks of this `trio.run`, and those of them in which the agent speaks."""
     clocks = _running.get(None) or ()
     return sum(len(clock.timers) for clock in clocks), sum(len(clock.ticker) for clock in clocks)
 
 
 class Clock:
-    """Two tasks that wake up for all calls of a process."""
+    """The ticker and the timers that all calls of a process share; each is one task."""
 
     def __init__(self) -> None:
         self.ticker = Ticker()
@@ -32,7 +32,7 @@ class Clock:
         """Fires the timer of each call."""
 
     async def run(self) -> NoReturn:
-        """Runs both until it is cancelled."""
+        """Runs the ticker and the timers until it is cancelled."""
         if (running := _running.get(None)) is None:
             _running.set(running := set())
         running.add(self)

@@ -23,56 +23,61 @@ SLOT_S = FRAME_MS / 1000 / SLOTS
 
 
 class Ticking(Protocol):
-    """What has something to do every 20 ms."""
+    """An object with work to do every 20 ms, such as a reply that is being played."""
 
     def tick(self, now: float) -> bool:
-        """Does it, quickly; False: nothing more to do, until it is added again."""
+        """Does the work without waiting; False removes the object from the ticker.
+
+        Args:
+            now: the moment of this tick, on trio's clock.
+
+        """
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Takes what `tick` raised; it is not ticked any more, and the ticker goes on for the others."""
+        """Receives what `tick` raised; the object has been removed, and the ticker goes on with the others."""
 
 
 class Ticker:
-    """Calls `tick` of everything that was added every 20 ms, until it returns False."""
+    """Calls `tick` of each added object every 20 ms, until that returns False or raises."""
 
     def __init__(self) -> None:
         self._slots: list[dict[Ticking, None]] = [{} for _ in range(SLOTS)]
         self._wake = trio.Event()
 
     def __len__(self) -> int:
-        """How many it ticks."""
+        """The number of objects that are ticked."""
         return sum(map(len, self._slots))
 
     def add(self, ticking: Ticking) -> None:
-        """Ticks it from 20 ms from now on, on trio's clock."""
+        """Adds an object; its first tick comes about 20 ms from now, on trio's clock."""
         self._slots[int(trio.current_time() / SLOT_S) % SLOTS][ticking] = None
         self._wake.set()
 
     def remove(self, ticking: Ticking) -> None:
-        """Ticks it no more; harmless if it isn't ticking."""
+        """Removes an object; no-op if it was not added."""
         for slot in self._slots:
             slot.pop(ticking, None)
 
     async def run(self) -> NoReturn:
-        """Ticks for ever."""
+        """Ticks until it is cancelled."""
         slot = int(trio.current_time() / SLOT_S)
         while True:
-            while not any(self._slots):  # what woke it may be removed again before it runs
+            while not any(self._slots):  # the object that woke this task may be removed before it runs
                 self._wake = trio.Event()
                 await self._wake.wait()
                 slot = int(trio.current_time() / SLOT_S)
-            # The next slot that serves anybody; after a stall all that were missed are served at once.
+            # The next slot with an object in it; after a stall, every slot that was missed is served without a sleep.
             slot += 1
             while not self._slots[slot % SLOTS]:
                 slot += 1
             await trio.sleep_until(slot * SLOT_S)
             due, now = self._slots[slot % SLOTS], trio.current_time()
             for ticking in list(due):
-                if ticking not in due:  # another's tick has removed it
+                if ticking not in due:  # removed by the tick of another object
                     continue
                 try:
                     more = ticking.tick(now)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - a defect of one call, which ends that call
                     due.pop(ticking, None)
                     ticking.fail(error)
                 else:
