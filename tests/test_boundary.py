@@ -27,7 +27,7 @@ from voicepipe.errors import ComponentError
 from voicepipe.nurseries import open_hidden_nursery
 
 AUDIO = AudioFormat(8000)
-REQUEST = ReplyRequest(trigger=CallStarted(CallInfo("1")), messages=(), prompt="", tools=(), language=None, state=None)
+REQUEST = ReplyRequest(trigger=CallStarted(CallInfo("1")), messages=(), prompt="", tools=(), state=None)
 WHO = ComponentRef("tts", "house_voice")
 
 

@@ -279,7 +279,7 @@ def test_names_of_codecs():
 
 
 def test_a_rate_that_audiosocket_has_not():
-    with pytest.raises(ValueError, match="no audio at 11025 Hz: one of 8000, 12000"):
+    with pytest.raises(ValueError, match="no audio at 11025 Hz; set rate to one of 8000, 12000"):
         AudioCheck(11025)
 
 

@@ -160,5 +160,5 @@ def test_encoded_frames():
     assert encode_uuid(UUID(bytes=b"0123456789abcdef")) == b"\x01\0\x100123456789abcdef"
     assert encode_dtmf("#") == b"\x03\0\x01#"
     for size in 0, 321, MAX_PAYLOAD + 2:
-        with pytest.raises(ValueError, match="no AudioSocket payload"):
+        with pytest.raises(ValueError, match="fit an AudioSocket frame"):
             encode_audio(0x10, bytes(size))

@@ -1,1 +1,1 @@
-"""Where calls come from: the Transport Protocol and its implementations."""
+"""The `Transport` protocol, which brings calls in, and its implementations."""

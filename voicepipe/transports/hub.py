@@ -1,15 +1,20 @@
 """The hub: one task that receives for all calls of a listener.
 
-A caller's audio comes 50 times a second. A task of its own that waits for each call's socket would be woken, would
-receive, and would ask trio to watch the socket again, for each of these frames: more work than everything that is
-done about them. So one task waits until any of the sockets has something, and gives each that has its turn to
-receive. What follows, from the frame's header to the end of a reply that it interrupts, happens in that turn,
-synchronously; tasks wake for what matters to a conversation only.
+A caller's audio arrives 50 times a second. If each call had a task that waits for its socket, every frame would cost a
+wake-up, a read and a new registration with trio: more than all the work that is done on the frame. So one task waits
+until any of the sockets is readable, and calls `receive` of each receiver whose socket is: a turn. Whatever a frame
+leads to, from its header to the end of a reply that it interrupts, happens synchronously in that turn; other tasks wake
+only for events of the conversation.
 
-Nor is that task woken for each frame: on a line with many calls it would be, thousands of times a second. There turns
-are taken every `TURN_S`, at the moments at which the ticker's slots come, and whatever has come meanwhile is received.
+With up to `FEW` calls the hub wakes for each frame, which has the lowest latency. With more it would wake thousands of
+times a second. Then it sleeps to the next multiple of `TURN_S`, when the ticker's slots are due too, and receives all
+that arrived meanwhile in one pass of turns. After `AT_ONCE` turns it yields, so that frames due for playout are not
+late.
 
-Transports whose audio does not come out of a plain socket have a task that delivers to the same sink.
+The hub watches its sockets with a selector of its own, which trio watches: an epoll or kqueue descriptor is readable
+itself when one of its sockets is. A receiver that raises is told so by `fail`, and the others go on.
+
+A transport whose audio does not come from a plain socket delivers to its sink from a task of its own.
 """
 
 from __future__ import annotations
@@ -28,46 +33,51 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 FEW = 4
-"""Calls of a listener up to which each frame may wake it."""
+"""With at most this many calls the hub wakes for each frame; above it, every `TURN_S`."""
 
 AT_ONCE = 64
-"""Calls that have their turn before others may do something, such as write a frame that is due: half a ms."""
+"""Turns that are taken before other tasks may run, such as the ticker: half a ms."""
 
 TURN_S = SLOT_S
-"""How often turns come with more of them, in s: a quarter of a frame."""
+"""The interval of turns with more than `FEW` calls, in s: a quarter of a frame."""
 
 
 class Receiver(Protocol):
-    """What a socket's audio is for."""
+    """The owner of a socket, such as a transport."""
 
     def receive(self) -> None:
-        """Takes what the socket has, quickly and without waiting; there may be nothing after all."""
+        """Reads whatever the socket has, which may be nothing; must not block."""
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Takes what `receive` raised: the hub goes on for the others."""
+        """Receives what `receive` raised; the hub goes on with the others."""
 
 
 class Hub:
-    """Has receivers receive whenever their sockets have something."""
+    """Calls `receive` of each receiver whose socket is readable."""
 
     def __init__(self, after_turns: Callable[[], None] = lambda: None) -> None:
-        """Takes what else is to be done while it is awake."""
+        """Opens a selector; `close` frees it.
+
+        Args:
+            after_turns: called after each pass of turns, for work that should not wake a task of its own.
+
+        """
         self._selector = selectors.DefaultSelector()
         self._receivers: set[Receiver] = set()
         self._after_turns = after_turns
 
     def add(self, receiver: Receiver, connection: socket) -> None:
-        """Gives a receiver its turns from now on."""
+        """Adds a receiver and its socket."""
         self._selector.register(connection, selectors.EVENT_READ, receiver)
         self._receivers.add(receiver)
 
     def remove(self, connection: socket) -> None:
-        """Ends that, before the socket is closed; harmless if it was never added."""
-        with suppress(KeyError, ValueError):  # a socket that was closed already is found by itself, or was never added
+        """Removes a socket and its receiver, before the socket is closed; no-op if it was not added."""
+        with suppress(KeyError, ValueError):  # ValueError: the socket is closed, and was never added
             self._receivers.discard(self._selector.unregister(connection).data)
 
     async def run(self) -> NoReturn:
-        """Gives turns until it is cancelled."""
+        """Receives until it is cancelled."""
         while True:
             # The selector is readable itself when any of its sockets is (epoll(7), kqueue(2)).
             await trio.lowlevel.wait_readable(self._selector)
@@ -75,29 +85,29 @@ class Hub:
             while calls > FEW:
                 await trio.sleep_until((trio.current_time() // TURN_S + 1) * TURN_S)
                 received = await self._take_turns()
-                # If all send at the same moment, nothing will come for a while.
+                # Most calls sent in this interval: the next frames are not due yet, so wait for the selector again.
                 if not received or 2 * received > calls:
                     break
             else:
                 await self._take_turns()
 
     async def _take_turns(self) -> int:
-        """Gives each that has something one turn; how many sockets had."""
+        """Gives a turn to each receiver whose socket is readable; returns the number of those sockets."""
         ready = self._selector.select(0)
-        # The selector is not asked again before all of them had their turn: it would name the same first ones for as
-        # long as they go on sending.
+        # All of them have a turn before the selector is asked again, which could name the same first ones for as long
+        # as they go on sending.
         for number, (key, _) in enumerate(ready):
             if number and number % AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
             receiver: Receiver = key.data
-            if receiver in self._receivers:  # one may have been removed in the turn of another, or meanwhile
+            if receiver in self._receivers:  # another's turn, or a task, may have removed it
                 try:
                     receiver.receive()
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - a defect of one call, which ends that call
                     receiver.fail(error)
         self._after_turns()
         return len(ready)
 
     def close(self) -> None:
-        """Frees what it takes of the system; its sockets are their owners'."""
+        """Closes the selector; the sockets stay open."""
         self._selector.close()

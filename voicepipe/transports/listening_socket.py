@@ -1,9 +1,9 @@
 """A bound TCP socket that can stop listening, and listen again, without giving up its address.
 
-Closing a socket and binding a new one would do the same, but somebody else could take the port meanwhile. On Linux
-`shutdown(2)` takes a listening socket back to a bound one (`inet_shutdown` disconnects it): whoever connects is refused
-by the kernel, those who wait to be accepted are reset, and `listen(2)` undoes it. Elsewhere shutdown is an error, and
-the socket goes on listening.
+To close the socket and bind a new one would leave the port to other processes for a moment. On Linux `shutdown(2)`
+makes a listening socket a bound one again (`inet_shutdown` disconnects it): the kernel refuses new connections and
+resets those that were not accepted yet, and `listen(2)` undoes it. On other systems shutdown is an error, and the
+socket goes on listening.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Final
 import trio
 
 BACKLOG: Final = 1024
-"""Connections that may wait to be accepted; Asterisk gives up after 2 s."""
+"""The most connections that may wait to be accepted; Asterisk gives up after 2 s."""
 AGAIN_S: Final = 1.0
-"""How often listening again is tried while the system refuses it."""
+"""The interval of attempts to listen again while the system refuses it, in s."""
 
 
 class ListeningSocket:
-    """Accepts connections while it is to listen.
+    """A bound socket that accepts connections while listening is switched on.
 
     Attributes:
-        listening: whether the kernel takes connections for it.
+        listening: whether the kernel accepts connections for it.
 
     """
 
     def __init__(self, listening: socket.socket) -> None:
-        """Takes over a socket that listens, non-blocking, on a port that it was bound to by number."""
+        """Takes over a non-blocking socket that listens, bound to a port by number and not by 0."""
         self._socket = listening
         self.listening = self._wanted = True
         self._changed = trio.Event()
@@ -41,12 +41,12 @@ class ListeningSocket:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port it is bound to."""
+        """The host and port that it is bound to."""
         host, port, *_ = self._socket.getsockname()
         return host, port
 
     def listen(self, on: bool) -> None:
-        """Listens, or has the kernel refuse whoever connects; no-op if it does already, or is closed."""
+        """Switches listening on, or off so that the kernel refuses connections; no-op if unchanged or closed."""
         if self.closed or on == self._wanted:
             return
         self._wanted = on
@@ -57,7 +57,7 @@ class ListeningSocket:
             elif self.listening and not on:
                 self._socket.shutdown(socket.SHUT_RD)
                 self.listening = False
-        except OSError:  # listening again is tried again; where one can't stop, the listener refuses them itself
+        except OSError:  # `accept` tries to listen again; a system that can't stop leaves the refusal to the listener
             pass
         self._changed.set()
         self._changed = trio.Event()
@@ -66,11 +66,11 @@ class ListeningSocket:
         return not self.listening
 
     async def accept(self) -> tuple[socket.socket, tuple[str, int]]:
-        """The next connection, non-blocking, and whose it is.
+        """Waits for the next connection; returns its non-blocking socket, and the host and port of the peer.
 
         Raises:
-            OSError: the system can't accept it, or it is gone.
-            trio.ClosedResourceError: this was closed.
+            OSError: the connection can't be accepted, or is gone.
+            trio.ClosedResourceError: the socket was closed.
 
         """
         while True:
@@ -78,7 +78,7 @@ class ListeningSocket:
                 raise trio.ClosedResourceError
             if self.listening:
                 await trio.lowlevel.wait_readable(self._socket)
-                if self._stopped():  # which is what made it readable
+                if self._stopped():  # that made it readable, and no connection
                     continue
                 connection, (host, port, *_) = self._socket.accept()
                 connection.setblocking(False)
@@ -90,7 +90,7 @@ class ListeningSocket:
                 self.listening = True
 
     def close(self) -> None:
-        """Gives up the address; connections that were accepted go on."""
+        """Closes the socket and gives up its address; accepted connections go on."""
         if not self.closed:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()

@@ -1,4 +1,4 @@
-"""What a call needs of the thing that brings its audio."""
+"""The `Transport` protocol, which connects a call to a telephone, and the sink that it delivers to."""
 
 from __future__ import annotations
 
@@ -9,49 +9,48 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import CallInfo
 
 Capability = Literal["clear", "mark", "transfer", "send_dtmf"]
-"""What not every transport can: drop what it buffered, tell when audio was heard, hand the caller on, press keys."""
+"""Optional abilities of a transport: drop buffered audio, report when audio was played, transfer, send keys."""
 
 
 class CallSink(Protocol):
-    """Where a transport delivers what happens; every method is synchronous, quick and does not raise.
+    """Receives the caller's audio and events from a transport.
 
-    So one task may deliver to many calls.
+    Each method is synchronous, quick and does not raise, so one task may deliver to many calls.
     """
 
     def format_changed(self, audio: AudioFormat) -> None:
-        """The call's audio has another format than `Transport.audio` has said so far: this one, both ways.
+        """Changes the format of the call, in both directions; later writes are in it.
 
-        For transports that learn it from the caller's first audio: told before any `audio`, or not at all. What is
-        written from now on is in it.
+        For transports that learn the format from the caller's first audio: called before any `audio`, or never.
         """
 
     def audio(self, audio: bytes | memoryview) -> None:
-        """The caller's next audio in the transport's format, usually 20 ms; only valid while this runs."""
+        """Takes the caller's next audio in the transport's format, usually 20 ms; valid until this returns."""
 
     def dtmf(self, digit: str) -> None:
-        """The caller pressed a key: one of `0123456789*#ABCD`."""
+        """Takes a key that the caller pressed: one of `0123456789*#ABCD`."""
 
     def heard(self, mark: int) -> None:
         """Everything written before that mark has been played; for transports that buffer, see `Transport.pacing`."""
 
     def hung_up(self, reason: str) -> None:
-        """The caller is gone; nothing is delivered after this. `reason` is for logs."""
+        """Takes the end of the call, the last thing that is delivered; `reason` is for logs."""
 
 
 class Transport(Protocol):
-    """Where one call's audio comes from and goes to.
+    """The connection of one call to a telephone.
 
-    What a method raises ends this call, and no other: as an ordinary end if it is a `TransportError`, else out of
-    `Call.run` too.
+    An exception of a method ends this call and no other: a `TransportError` is an ordinary end, and anything else is
+    also raised by `Call.run`.
     """
 
     @property
     def info(self) -> CallInfo:
-        """Who rings whom."""
+        """The called and calling numbers, and whatever else is known of the call."""
 
     @property
     def audio(self) -> AudioFormat:
-        """The format of the call, both ways. The caller's first audio may change it: `CallSink.format_changed`."""
+        """The format of the call, in both directions; `CallSink.format_changed` reports a change at its beginning."""
 
     @property
     def pacing(self) -> Literal["ours", "theirs"]:
@@ -63,12 +62,12 @@ class Transport(Protocol):
 
     @property
     def can(self) -> frozenset[Capability]:
-        """What it is able to do."""
+        """The optional abilities that this transport has."""
 
     async def run(self, sink: CallSink) -> None:
-        """Delivers what comes in until the caller hangs up, and nothing afterwards.
+        """Delivers audio and events to the sink until the caller hangs up, and nothing afterwards.
 
-        When the call ends otherwise, this is cancelled, and `hang_up` called.
+        If the call ends in another way, this is cancelled, and then `hang_up` is called.
 
         Raises:
             TransportError: the other side broke the protocol.
@@ -76,10 +75,10 @@ class Transport(Protocol):
         """
 
     def write(self, audio: bytes | memoryview) -> bool:
-        """Sends one frame (20 ms, or less at the end) and never blocks; False: nothing was taken, try again later."""
+        """Sends one frame (20 ms, or less at the end) and never blocks; False if nothing was taken, to try again."""
 
     async def wait_writable(self) -> None:
-        """Returns when `write` is worth trying again."""
+        """Returns when there is room for another `write`, or the call is over."""
 
     def clear(self) -> None:
         """Drops what the other side has buffered; only with `clear` in `can`, see `pacing`."""
@@ -88,10 +87,10 @@ class Transport(Protocol):
         """Asks for `sink.heard(mark)` when what was written so far was played; only with `mark` in `can`."""
 
     async def transfer(self, target: str) -> None:
-        """Hands the caller on and ends this leg; only with `transfer` in `can`."""
+        """Transfers the caller and ends this leg; only with `transfer` in `can`."""
 
     async def send_dtmf(self, digits: str) -> None:
-        """Presses keys, one after the other, of `0123456789*#ABCD`; only with `send_dtmf` in `can`."""
+        """Sends keys of `0123456789*#ABCD`, one after the other; only with `send_dtmf` in `can`."""
 
     async def hang_up(self) -> None:
-        """Ends the call in the transport's own way, after what was written has gone out; harmless when it has ended."""
+        """Ends the call in the transport's own way, after all written audio was sent; no-op if it has ended."""

@@ -1,9 +1,9 @@
-"""What an AudioSocket call's audio is: its rate, and whether it is linear at all. No I/O, no clock but the times given.
+"""Finds the rate of an AudioSocket call's audio, and refuses audio that is not linear. No I/O, no clock of its own.
 
 The kind of a call's first audio says its rate. Only `KIND_AUDIO` proves nothing: Asterisk puts it on whatever a channel
 passes through (mu-law without `c(slin)` in the dialplan), and before 20.17 and 22.7 on linear audio of any rate. Nor do
 sizes: phones send packets of 5 to 80 ms, and 160 bytes are 10 ms at 8 kHz as well as 20 ms of mu-law. So two other
-things are looked at, until they have shown what the audio is:
+properties are measured until they have settled the question:
 
 - *How it sounds.* Compressed bytes read as 16-bit samples are noise near full scale, however quiet the caller is,
   because every other byte of a codec becomes the high byte of a sample. If a codec makes silence of the noise, that is
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from voicepipe.audio import Encoding
 
 Sound: TypeAlias = Literal["linear", "compressed", "doubtful", "unknown"]
-"""What bytes that should be 16-bit samples sound like; `unknown`: they don't tell."""
+"""The verdict on bytes that should be 16-bit samples; `unknown`: the piece allows none."""
 
 PIECE_BYTES: Final = 480
-"""How much is judged at a time: 30 ms at 8 kHz, 60 ms of mu-law."""
+"""The size of a piece that is judged, in bytes: 30 ms at 8 kHz, 60 ms of mu-law."""
 COMPRESSED_PIECES: Final = 2
-"""So many pieces that sound compressed are not linear audio; so many doubtful ones are not if too little comes."""
+"""The number of compressed pieces that refuses the audio; doubtful ones count too if it arrives too slowly."""
 LINEAR_PIECES: Final = 8
-"""After so many that sound linear, no more are judged."""
+"""The number of linear pieces after which no more are judged."""
 LOUD: Final = 6000
 """The level of 32767 below which nothing is doubtful: loud speech stays below it, compressed bytes hardly do."""
 NOISE: Final = 12000
-"""The level above which white noise is a codec that can't be decoded here."""
+"""The level above which white noise is taken for a codec that can't be decoded here."""
 SILENT: Final = 200
-"""The level below which audio has no course."""
+"""The level below which audio is silence, and its shape tells nothing."""
 
 PACE_S: Final = 0.5
-"""Over how long it is compared how much audio came."""
+"""The interval of a comparison of the audio's duration with the time it took to arrive, in s."""
 PAUSE_S: Final = 0.25
-"""How much longer than that means that the caller was muted meanwhile."""
+"""The delay beyond that interval which means that the caller was muted, in s."""
 PACES: Final = 3
-"""So many comparisons in a row have to agree."""
+"""The number of comparisons in a row that have to agree."""
 PACES_TRIED: Final = 40
-"""After so many comparisons without a result, no more are made."""
+"""The number of comparisons without a result after which no more are made."""
 SLOW: Final = 0.56
-"""The part of what is expected up to which too little comes: of a codec with 64 kbit/s half of it does."""
+"""The fraction of the expected audio up to which too little arrives: of a codec with 64 kbit/s half does."""
 _TOLERANCE: Final = 0.06
 
 _TOO_LITTLE: Final = -1
@@ -63,15 +63,15 @@ def codec_of(rate: int) -> str:
 
 
 def sound_of(payload: bytes) -> Sound:
-    """What bytes that should be 16-bit samples sound like.
+    """Judges whether bytes are 16-bit samples or a codec's.
 
     Args:
-        payload: an even number of bytes, `PIECE_BYTES` or so.
+        payload: an even number of bytes, about `PIECE_BYTES`.
 
     """
     half = half_without_mean(payload)
     loudness, rough = 2 * level(half), roughness(payload)
-    if loudness < SILENT:  # mu-law's and A-law's digital silence is all of one byte, and so off the middle
+    if loudness < SILENT:  # digital silence of mu-law and A-law repeats one byte: a DC offset as samples
         return "unknown" if level(payload) > 1.2 * loudness else "linear"
     smoothest = 9.0
     for codec in _CODECS:
@@ -88,22 +88,27 @@ def sound_of(payload: bytes) -> Sound:
 
 
 class AudioCheck:
-    """Finds out from a call's first audio what it is, and refuses what can't be understood.
+    """Determines the rate of a call from its first audio, and refuses audio that can't be decoded.
 
     Attributes:
-        rate: Hz; until audio has come, what was expected.
-        kind: the kind of all audio of the call, either way; until some has come, the one for `rate`.
-        known: whether audio has come, so that neither changes any more.
-        settled: whether all of it has been found out; then further frames of `kind` need not be shown.
+        rate: the rate in Hz; before the first audio, the expected one.
+        kind: the kind of audio frames in both directions; before the first audio, the one for `rate`.
+        known: whether audio has arrived, so that `rate` and `kind` no longer change.
+        settled: whether the checks are complete; then frames of `kind` need not be passed to `see`.
 
     """
 
     __slots__ = ("_pace", "_piece", "_sounds", "kind", "known", "rate", "settled")
 
     def __init__(self, rate: int) -> None:
-        """Expects `rate` Hz where the kind does not say it; a rate without a kind is a `ValueError`."""
+        """Expects `rate` Hz where the kind does not tell.
+
+        Raises:
+            ValueError: AudioSocket has no kind for that rate.
+
+        """
         if rate not in KINDS:
-            raise ValueError(f"AudioSocket has no audio at {rate} Hz: one of {', '.join(map(str, KINDS))}")
+            raise ValueError(f"AudioSocket has no audio at {rate} Hz; set rate to one of {', '.join(map(str, KINDS))}")
         self.rate, self.kind = rate, KINDS[rate]
         self.known = self.settled = False
         self._piece = bytearray()
@@ -112,16 +117,16 @@ class AudioCheck:
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether what has come sounds compressed, though there is not enough of it to be sure."""
+        """Whether the audio sounds compressed so far, but is too short for a verdict."""
         if self._sounds["compressed"]:
             return True
         return len(self._piece) > 0 and sound_of(bytes(self._piece)) == "compressed"
 
     def see(self, kind: int, payload: bytes | memoryview, now_s: float) -> None:
-        """Takes an audio frame, its kind and when it came; afterwards the attributes are up to date.
+        """Takes the kind, the payload and the arrival time of an audio frame, and updates the attributes.
 
         Raises:
-            TransportError: this audio can't be understood, or is another than the call began with.
+            TransportError: the audio can't be decoded, or its format changed in mid-call.
 
         """
         if not self.known:
@@ -154,29 +159,28 @@ class AudioCheck:
         if against >= COMPRESSED_PIECES:
             codec = codec_of(self.rate)
             raise TransportError(
-                "the caller's audio comes compressed (mu-law, A-law or another codec) instead of as 16-bit samples; in "
-                f"the dialplan, add c({codec}): Dial(AudioSocket/host:port/uuid/c({codec}))"
+                "the caller's audio arrives compressed (mu-law, A-law or another codec) instead of as 16-bit samples; "
+                f"in the dialplan, add c({codec}): Dial(AudioSocket/host:port/uuid/c({codec}))"
             )
 
 
 class _Pace:
-    """Compares how long audio lasts with how long it takes to come.
+    """Compares the duration of audio with the time that it takes to arrive.
 
-    Audio that comes in a burst, as after a stall, is no other rate, and neither is a pause: only comparisons in a row
-    that agree are.
+    A burst, as after a stall, or a pause distorts one comparison; only several in a row that agree show a rate.
 
     Attributes:
-        settled: whether the audio comes as it should, or it is of no use to look any longer.
-        is_slow: whether the latest comparisons agree that too little comes.
+        settled: whether the audio arrives at the expected rate, or too many comparisons had no result.
+        is_slow: whether the latest comparisons agree that too little arrives.
 
     """
 
-    __slots__ = ("_agreed", "_bytes", "_found", "_rate", "_since", "_tried", "is_slow", "settled")
+    __slots__ = ("_agreed", "_bytes", "_rate", "_result", "_since", "_tried", "is_slow", "settled")
 
     def __init__(self, rate: int, now_s: float) -> None:
         self._rate, self._since = rate, now_s
         self._bytes = self._tried = self._agreed = 0
-        self._found = 0  # what the latest comparisons agree on: a rate, `_TOO_LITTLE`, or neither
+        self._result = 0  # of the latest comparison: a rate, `_TOO_LITTLE`, or 0 for neither
         self.settled = self.is_slow = False
 
     def add(self, size: int, now_s: float) -> None:
@@ -198,19 +202,19 @@ class _Pace:
 
     def _compare(self, samples_a_s: float) -> None:
         nearest = min(KINDS, key=lambda rate: abs(samples_a_s / rate - 1))
-        found = nearest if abs(samples_a_s / nearest - 1) < _TOLERANCE else 0
-        if not found and samples_a_s < SLOW * self._rate:
-            found = _TOO_LITTLE
-        self._agreed = self._agreed + 1 if found == self._found else 1
-        self._found = found
+        result = nearest if abs(samples_a_s / nearest - 1) < _TOLERANCE else 0
+        if not result and samples_a_s < SLOW * self._rate:
+            result = _TOO_LITTLE
+        self._agreed = self._agreed + 1 if result == self._result else 1
+        self._result = result
         if self._agreed < PACES:
             return
-        if found == self._rate:
+        if result == self._rate:
             self.settled = True
-        elif found > 0:
+        elif result > 0:
             raise TransportError(
-                f"the caller's audio comes as fast as audio at {found} Hz, but {self._rate} Hz is expected of kind "
-                f"0x{KIND_AUDIO:02x}; set this listener's rate to {found} Hz, or ask for c({codec_of(self._rate)}) in "
+                f"the caller's audio arrives as fast as audio at {result} Hz, but {self._rate} Hz is expected of kind "
+                f"0x{KIND_AUDIO:02x}; set this listener's rate to {result} Hz, or ask for c({codec_of(self._rate)}) in "
                 "the dialplan"
             )
-        self.is_slow = found == _TOO_LITTLE
+        self.is_slow = result == _TOO_LITTLE

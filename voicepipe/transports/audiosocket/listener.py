@@ -34,31 +34,31 @@ __all__ = ["AudioSocketListener", "AudioSocketTransport", "open_audiosocket_list
 _log = logging.getLogger("voicepipe")
 
 READ_BYTES: Final = 65_536
-"""The most that is read at once."""
+"""The size of the read buffer, in bytes."""
 FRAME_S: Final = FRAME_MS / 1000
-"""How often calls are looked through for those to which nothing went out lately."""
+"""The interval at which calls are checked for gaps in what is sent, in s."""
 SLACK_S: Final = 0.005
-"""How far such a look may be off, so that it falls together with audio that comes in."""
+"""The tolerance of such a check, in s, so that it falls together with audio that comes in."""
 NO_RESOURCES_S: Final = 0.1
-"""How long to wait when a connection could not be accepted for want of descriptors or memory."""
+"""The pause after a connection could not be accepted for lack of descriptors or memory, in s."""
 SHORT_S: Final = 60.0
-"""How often that is told while it lasts."""
+"""The interval at which such a shortage is reported, in s."""
 UUID_S: Final = 0.5
-"""How long a refusal waits for the UUID: whoever is still sending it would see a broken connection instead."""
+"""The longest wait of a refusal for the UUID, in s: a peer that is still sending it would see a broken connection."""
 LINGERING: Final = 64
-"""Connections beyond `max_connections` that are refused in their own time; any more are cut off."""
+"""Connections beyond `max_connections` that are refused in an orderly way; any more are reset at once."""
 _MORE_FILES: Final = "raise the limit of open files (ulimit -n, LimitNOFILE=)"
 
 Handler: TypeAlias = Callable[[AudioSocketTransport], Awaitable[None]]
-"""Holds one call, from its beginning until it is over."""
+"""Conducts one call; the call ends when it returns."""
 OnRefused: TypeAlias = Callable[[str, TransportError], None]
-"""Takes `host:port` of a connection (empty if there was none yet) and why it was given up, with a hint."""
+"""Receives a connection's `host:port` (empty if it was not accepted) and why it was refused, with a hint."""
 OnCrash: TypeAlias = "Callable[[CallInfo, Exception], None]"
-"""Takes which call, and what its handler raised."""
+"""Receives the call and the exception that its handler raised."""
 
 
 class AudioSocketOptions(TypedDict, total=False):
-    """The settings of `AudioSocketListener`, as keywords."""
+    """The fields of `AudioSocketListener`, as keyword arguments."""
 
     listener: str
     rate: int
@@ -74,21 +74,21 @@ class AudioSocketListener:
     """An open listening socket; made by `open_audiosocket_listener`."""
 
     _listening: Sequence[ListeningSocket]
-    """Where connections come in: one for each address of the host."""
+    """The listening sockets, one for each address of the host."""
     listener: str = "audiosocket"
-    """Its name in `CallInfo.listener`."""
+    """The listener's name in `CallInfo.listener`."""
     rate: int = field(default=8000, validator=in_(KINDS))
-    """Hz of audio of kind 0x10, and of calls until their first audio."""
+    """The rate of audio of kind 0x10, and of a call before its first audio, in Hz."""
     max_connections: int = field(default=500, validator=ge(1))
-    """How many connections are served at once; further ones are refused, as `when_full` says."""
+    """The most connections that are served at once; further ones are refused as `when_full` says."""
     when_full: WhenFull = field(default="close_listener", validator=in_(get_args(WhenFull)))
-    """What tells Asterisk that a call is not taken."""
+    """How Asterisk is told that a call is refused: see `WhenFull`."""
     identify_timeout: float = field(default=5.0, validator=gt(0))
-    """How long a connection may take to say which call it is, in s."""
+    """The longest wait for a connection's UUID, in s."""
     on_refused: OnRefused | None = None
-    """Told of each connection that was given up; what it raises is logged once, as "voicepipe.observers"."""
+    """Called for each connection that was refused; what it raises is logged once, by "voicepipe.observers"."""
     on_crash: OnCrash | None = None
-    """Told of each handler that raised something else than `TransportError`; None: that is logged, as "voicepipe"."""
+    """Called when a handler raised anything but `TransportError`; None: the exception is logged by "voicepipe"."""
     _buffer: memoryview = field(init=False, factory=lambda: memoryview(bytearray(READ_BYTES)))
     _hub: Hub = field(init=False)
     _calls: set[AudioSocketTransport] = field(init=False, factory=set)
@@ -96,36 +96,36 @@ class AudioSocketListener:
     _look_at: float = field(init=False, default=0.0)
     _next_look: trio.CancelScope = field(init=False, factory=trio.CancelScope)
     _sockets: int = field(init=False, default=0)
-    """Connections that are open."""
+    """Open connections, served or being refused."""
     _reports: ObserverReports = field(init=False, factory=ObserverReports)
-    """What those who are told have raised."""
+    """Reports what `on_refused` and `on_crash` raise."""
     _serving: int = field(init=False, default=0)
-    """Those of them that are within `max_connections`."""
+    """Open connections that count towards `max_connections`."""
     _fell_short_at: float = field(init=False, default=-math.inf)
-    """When it was told last that there were no resources."""
+    """The time of the last report of a shortage, on trio's clock."""
     _paused: bool = field(init=False, default=False)
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port it is bound to; of several addresses of a host, the first."""
+        """The host and port that it is bound to; of several addresses, the first."""
         return self._listening[0].address
 
     @property
     def is_listening(self) -> bool:
-        """Whether whoever connects is not refused by the kernel: neither closed, nor full or paused and so closed."""
-        return any(one.listening and not one.closed for one in self._listening)
+        """Whether the kernel accepts connections: not when closed, nor while full or paused with `close_listener`."""
+        return any(listening.listening and not listening.closed for listening in self._listening)
 
     @property
     def calls(self) -> int:
-        """How many calls are up."""
+        """The number of calls that are up."""
         return len(self._calls)
 
     async def serve(self, handler: Handler) -> None:
-        """Runs `handler` for each call, in a task of its own; returns when `close` was called and no call is left.
+        """Runs `handler` for each call in a task of its own; returns when `close` was called and no call is left.
 
-        A call is hung up when its handler returns or raises. A handler's `CallRefused` refuses its call, so that its
-        dialplan can tell it from one that was answered. Whatever else a handler raises ends its call only: a
-        `TransportError` goes to `on_refused`, any other exception, `SystemExit` too, to `on_crash`.
+        A call is hung up when its handler returns or raises. A handler that raises `CallRefused` refuses its call, so
+        that the dialplan can tell it from one that was answered. Any other exception ends only that call: a
+        `TransportError` goes to `on_refused`, all others, `SystemExit` too, to `on_crash`.
         """
         with closing(Hub(self._fill_gaps_if_due)) as self._hub:
             await self._serve(handler)
@@ -140,17 +140,17 @@ class AudioSocketListener:
             upkeep.cancel_scope.cancel()
 
     def close(self) -> None:
-        """Accepts no more connections, for good; the calls that are up go on."""
-        for one in self._listening:
-            one.close()
+        """Stops accepting connections for good; calls that are up go on."""
+        for listening in self._listening:
+            listening.close()
 
     def pause(self) -> None:
-        """Refuses calls until `resume`, as `when_full` says; the calls that are up go on."""
+        """Refuses new calls until `resume`, as `when_full` says; calls that are up go on."""
         self._paused = True
         self._listen_if_room()
 
     def resume(self) -> None:
-        """Takes calls again; no-op if it was not paused, or is closed."""
+        """Accepts calls again; no-op if it was not paused, or is closed."""
         self._paused = False
         self._listen_if_room()
 
@@ -160,11 +160,11 @@ class AudioSocketListener:
 
     def _listen_if_room(self) -> None:
         if self.when_full == "close_listener":
-            for one in self._listening:
-                one.listen(self._has_room)
+            for listening in self._listening:
+                listening.listen(self._has_room)
 
     async def _fill_gaps(self) -> None:
-        """Looks for gaps when the hub has not: all callers are muted. Asleep while no call is up."""
+        """Checks for gaps while the hub does not, because all callers are muted; sleeps while no call is up."""
         while True:
             while not self._calls:
                 self._first_call = trio.Event()
@@ -174,21 +174,22 @@ class AudioSocketListener:
             self._fill_gaps_if_due()
 
     def _fill_gaps_if_due(self) -> None:
-        """Has every call send something every `GAP_FRAMES`.
+        """Writes silence to each call to which nothing was written for `GAP_FRAMES`.
 
-        Called by the hub whenever anything came in, for a wake-up costs more than looking through a hundred calls.
+        The hub calls it whenever it received something: a wake-up of its own would cost more than to check a hundred
+        calls.
         """
         now = trio.current_time()
         if now < self._look_at - SLACK_S:
             return
-        self._look_at = max(self._look_at + FRAME_S, now)  # after a stall, what was missed is not made up for
+        self._look_at = max(self._look_at + FRAME_S, now)  # checks that a stall delayed are not made up for
         self._next_look.deadline = self._look_at + SLACK_S
         for call in self._calls:
             call.frames_without_write += 1
             if call.frames_without_write >= GAP_FRAMES:
                 try:
                     call.write_silence()
-                except Exception as error:  # noqa: BLE001 - one call's trouble, which ends that call
+                except Exception as error:  # noqa: BLE001 - a defect of one call, which ends that call
                     call.fail(error)
 
     async def _accept(self, listening: ListeningSocket, handler: Handler, nursery: trio.Nursery) -> None:
@@ -201,15 +202,15 @@ class AudioSocketListener:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                     self._fall_short(error)
                     await trio.sleep(NO_RESOURCES_S)
-                continue  # else it is that connection's own trouble, such as being gone already
+                continue  # any other error concerns this connection only, such as one that is gone already
             peer = _format_peer(host, port)
             if self._sockets >= self.max_connections + LINGERING:
                 cut_off(connection, self.when_full)
-                self._refuse(peer, self._crowded())
+                self._refuse(peer, self._no_room())
                 continue
             self._sockets += 1
             served = self._has_room
-            if served:  # counted here, so that the next one finds the listener closed if this was the last place
+            if served:  # counted before its task runs, so that the last one closes the listener for the next
                 self._serving += 1
                 self._listen_if_room()
             transport = AudioSocketTransport(
@@ -221,30 +222,30 @@ class AudioSocketListener:
                 rate=self.rate,
                 when_full=self.when_full,
             )
-            nursery.start_soon(self._hold, transport, peer, handler if served else None)
+            nursery.start_soon(self._serve_connection, transport, peer, handler if served else None)
 
     def _fall_short(self, error: OSError) -> None:
-        """Tells, at most once a minute, that connections wait for what the system limits."""
+        """Reports, at most once a minute, that no connection can be accepted for lack of a resource."""
         if trio.current_time() - self._fell_short_at >= SHORT_S:
             self._fell_short_at = trio.current_time()
             refused = TransportError(f"no call can be accepted: {error.strerror}; {_MORE_FILES}")
             refused.__cause__ = error
             self._refuse("", refused)
 
-    async def _hold(self, transport: AudioSocketTransport, peer: str, handler: Handler | None) -> None:
-        """One connection from its first byte to its end; without a handler it is refused."""
+    async def _serve_connection(self, transport: AudioSocketTransport, peer: str, handler: Handler | None) -> None:
+        """Serves one connection from its first byte to its end; without a handler, refuses it."""
         try:
             if handler is not None:
                 await self._converse(transport, peer, handler)
             else:
-                with suppress(TransportError):  # it is refused in any case
+                with suppress(TransportError):  # it is refused whatever it sent
                     await transport.identify(UUID_S)
-                self._refuse(peer, self._crowded())
+                self._refuse(peer, self._no_room())
                 await transport.refuse()
         finally:
             try:
                 await transport.hang_up()
-            except Exception as error:  # noqa: BLE001 - the edge of a call
+            except Exception as error:  # noqa: BLE001 - the boundary of a call
                 self._crashed(transport, error)
             finally:
                 self._sockets -= 1
@@ -257,26 +258,26 @@ class AudioSocketListener:
                 self._first_call.set()
                 refuse = False
                 await handler(transport)
-        except* CallRefused:  # whoever refused it knows why
+        except* CallRefused:  # the handler that raised it has reported it
             refuse = True
         except* TransportError as errors:
             for error in leaves_of(errors):
                 self._refuse(peer, error)
-        except* (Exception, SystemExit) as errors:  # noqa: BLE001 - the edge of a call
+        except* (Exception, SystemExit) as errors:  # noqa: BLE001 - the boundary of a call
             for crashed in leaves_of(errors):
                 self._crashed(transport, crashed)
         finally:
             self._calls.discard(transport)
             self._serving -= 1
             self._listen_if_room()
-        if refuse and transport.info.transport_id:  # else that is nobody's call
+        if refuse and transport.info.transport_id:  # without a UUID it is no call
             await transport.refuse()
 
-    def _crowded(self) -> TransportError:
+    def _no_room(self) -> TransportError:
         if self._paused:
-            return TransportError("no calls are taken for now")
+            return TransportError("the listener is paused, so new calls are refused")
         return TransportError(
-            f"{self.max_connections} connections are up already; raise max_connections if the machine can take more"
+            f"{self.max_connections} connections are up already; raise max_connections if the machine can serve more"
         )
 
     def _refuse(self, peer: str, why: TransportError) -> None:
@@ -299,24 +300,27 @@ def _format_peer(host: str, port: int) -> str:
 async def open_audiosocket_listener(
     host: str = "127.0.0.1", port: int = 9092, *, ipv6_only: bool = False, **options: Unpack[AudioSocketOptions]
 ) -> AsyncIterator[AudioSocketListener]:
-    """A listener that is bound and has yet to `serve`; port 0 takes a free one. Leaving closes it.
+    """Opens a listener that is bound but does not `serve` yet, and closes it on exit.
 
-    `options` are the fields of `AudioSocketListener`. It listens on all addresses of a host: `localhost` is 127.0.0.1
-    and ::1. `::` takes IPv4 as well, unless `ipv6_only` leaves that to another listener on the same port.
+    Args:
+        host: a name or an address; all of its addresses are listened on, so `localhost` is 127.0.0.1 and ::1.
+        port: 0 chooses a free one.
+        ipv6_only: whether `::` leaves IPv4 to another listener on that port; by default it accepts both.
+        options: the fields of `AudioSocketListener`.
 
     Raises:
-        OSError: it can't listen there.
+        OSError: the address can't be listened on.
 
     """
     try:
-        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        sockets = listen_on(found, backlog=BACKLOG, ipv6_only=ipv6_only)
+        addresses = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        sockets = listen_on(addresses, backlog=BACKLOG, ipv6_only=ipv6_only)
     except OSError as error:
         raise OSError(error.errno, f"can't listen on {_format_peer(host, port)}: {error.strerror}") from error
     with ExitStack() as opened:
-        for one in sockets:
-            opened.enter_context(one).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # calls inherit it
-        listener = AudioSocketListener([ListeningSocket(one) for one in sockets], **options)
+        for listening in sockets:  # accepted connections inherit the option
+            opened.enter_context(listening).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener = AudioSocketListener([ListeningSocket(listening) for listening in sockets], **options)
         try:
             yield listener
         finally:
@@ -331,10 +335,12 @@ async def serve_audiosocket(
     task_status: trio.TaskStatus[AudioSocketListener] = trio.TASK_STATUS_IGNORED,
     **options: Unpack[AudioSocketOptions],
 ) -> None:
-    """Listens and serves in one; reports the listener as started, for its `address` and `close`.
+    """Opens a listener and serves until it is closed; `nursery.start` returns the listener.
+
+    `host`, `port` and `options` go to `open_audiosocket_listener`, and `handler` to `AudioSocketListener.serve`.
 
     Raises:
-        OSError: it can't listen there.
+        OSError: the address can't be listened on.
 
     """
     async with open_audiosocket_listener(host, port, **options) as listener:

@@ -1,4 +1,8 @@
-"""One AudioSocket connection as the transport of a call."""
+"""One AudioSocket connection as the transport of a call.
+
+`wire` decodes its frames, `audio` checks the caller's audio, `sending` writes; the hub says when there is something to
+read.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from voicepipe.components.requests import CallInfo
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import defect_of
 from voicepipe.transports.audiosocket.audio import AudioCheck
+from voicepipe.transports.audiosocket.sending import FrameSender
 from voicepipe.transports.audiosocket.wire import (
     DTMF_DIGITS,
     ERROR,
@@ -34,31 +39,31 @@ if TYPE_CHECKING:
     from voicepipe.transports.protocol import CallSink, Capability
 
 WhenFull: TypeAlias = Literal["close_listener", "error", "reset", "hang_up"]
-"""How a call that is not taken is refused.
+"""How calls are refused at capacity.
 
-`close_listener`: while there is no room nobody listens, so the system refuses connections; a call that had connected
-already gets an `error`. `error` and `reset`: after its UUID, an AudioSocket error frame, or a reset connection.
+`close_listener`: the listening socket is closed until there is room, so the kernel refuses connections; a call that had
+connected already gets an `error`. `error` and `reset`: after its UUID, an AudioSocket error frame, or a TCP reset.
 `hang_up`: a hang-up frame, which a dialplan can't tell from the end of a conversation.
 """
 
 FIRST_AUDIO_S: Final = 0.2
-"""How long a call waits for audio that tells its rate, and sounds like audio; a muted caller sends none."""
+"""The longest wait for the first audio, which tells the rate, in s; a muted caller sends none."""
 GAP_FRAMES: Final = 3
-"""How many frames' time may pass without a frame from us: 60 ms.
+"""The longest pause between two frames to Asterisk, in frames: 60 ms. Silence is written after it.
 
-Asterisk serves both directions of a call from one thread, and one that waits for us serves the caller late (asterisk
-issue 2089); `AudioSocket()` also drops a call to which neither side sends anything for 2.0 s.
+Asterisk serves both directions of a call in one thread: while that waits for a frame, the caller's audio is late
+(asterisk issue 2089). `AudioSocket()` also drops a call on which neither side sends anything for 2.0 s.
 """
 GOODBYE_S: Final = 0.5
-"""How long a hang-up tries to send what is left, even when it is cancelled."""
+"""The time in which a hang-up sends the rest, even when it is cancelled, in s."""
 DRAIN_S: Final = 2.0
-"""How long a hang-up then waits for the other side to close."""
+"""The time for which a hang-up then waits for the other side to close, in s."""
 
 
 class AudioSocketTransport:
     """A caller behind Asterisk's AudioSocket; made by a listener, which hangs up when the call's handler returns.
 
-    Transferring is done by the dialplan: the leg ends, and what stands after AudioSocket() goes on.
+    A transfer ends this leg, and the dialplan goes on with the step after AudioSocket().
     """
 
     pacing: Literal["ours"] = "ours"
@@ -77,35 +82,41 @@ class AudioSocketTransport:
     ) -> None:
         """Takes over a connected, non-blocking socket.
 
-        Nothing is read or written by itself. `buffer` is read into, and may be shared by all transports of a
-        thread: what is in it is used before the next `await`. `nursery` runs the completion of a frame that the
-        kernel took in part. `hub` says when there is something to read, once the call has begun.
+        Args:
+            connection: the socket; nothing is read or written before a method is called.
+            nursery: runs the completion of a frame of which the kernel took a part.
+            hub: calls `receive` when there is something to read, once `run` was called.
+            buffer: reads go into it. All transports of a thread may share it: its content is used before the next
+                `await`.
+            listener: the name for `CallInfo.listener`.
+            rate: the rate of audio of kind 0x10, in Hz.
+            when_full: how `refuse` refuses.
+
         """
         self.info = CallInfo(listener=listener)
         self.audio = AudioFormat(rate)
         self._socket, self._nursery, self._hub, self._buffer = connection, nursery, hub, buffer
+        self._sender = FrameSender(connection)
         self._when_full = when_full
         self._decoder = Decoder()
         self._check = AudioCheck(rate)
         self._kind_out = self._check.kind
-        self._kind_in = -1  # no kind's number: until the audio is checked, each frame is looked at
+        self._kind_in = -1  # matches no frame, so each one is checked until the audio's format is certain
         self._early = _Early()
         self._sink: CallSink = self._early
-        self._ending = ""  # how the other side went
-        self._failure: Exception | None = None  # what became of delivering
-        self._over = False  # we hung up
-        self._delivered = trio.Event()  # nothing more is, for one of these reasons
+        self._ending = ""  # why the other side ended the call; empty while it has not
+        self._failure: Exception | None = None  # raised by receiving or by the sink
+        self._over = False  # this side has hung up
+        self._delivered = trio.Event()  # set by any of the three: nothing more is delivered
         self._closed = trio.Event()
-        self._unsent = b""
-        self._room: trio.Event | None = None  # somebody waits for room in the kernel's buffer
         self.frames_without_write = 0
-        """For how many frames' time nothing was written; the listener counts."""
+        """The time since the last write, in frames; the listener counts it up."""
 
     async def answer(self, identify_timeout: float) -> bool:
-        """Finds out which call this is and what its audio is; False: it closed without having sent a byte.
+        """Waits for the call's UUID and the format of its audio; False if the connection closed without a byte.
 
         Raises:
-            TransportError: that was not Asterisk, or its audio can't be understood.
+            TransportError: the other side is not Asterisk, or its audio can't be decoded.
 
         """
         await self.identify(identify_timeout)
@@ -122,10 +133,10 @@ class AudioSocketTransport:
         return True
 
     async def identify(self, within_s: float) -> None:
-        """Waits for the UUID, which is the first that Asterisk sends; returns without one if none comes.
+        """Waits for the UUID, the first frame that Asterisk sends; returns without one if none comes in time.
 
         Raises:
-            TransportError: something else came.
+            TransportError: another frame came first.
 
         """
         with trio.move_on_after(within_s):
@@ -134,10 +145,10 @@ class AudioSocketTransport:
                 self.receive()
 
     async def run(self, sink: CallSink) -> None:
-        """Delivers what comes in until the caller hangs up or `hang_up` was called; to be called once.
+        """Delivers what is received to the sink until either side hangs up; to be called once.
 
         Raises:
-            TransportError: the other side broke the protocol, or its audio is none of the call's.
+            TransportError: the other side broke the protocol, or its audio changed format or can't be decoded.
 
         """
         if not self._over:
@@ -156,35 +167,35 @@ class AudioSocketTransport:
             sink.hung_up(self._ending)
 
     def receive(self) -> None:
-        """Receives what there is, and delivers it to the sink."""
+        """Receives whatever the socket has, and delivers it to the sink; never blocks."""
         data = self._read()
         if data is None or self._over:
             return
         for kind, payload in self._decoder.feed(data):
             if kind == self._kind_in:
                 self._sink.audio(payload)
-            elif not self._other(kind, payload, self._sink):
+            elif not self._handle(kind, payload, self._sink):
                 return
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Has `run` raise what receiving or delivering has raised."""
+        """Ends the call: `run` raises this error of receiving or delivering."""
         self._failure = defect_of(error)
         self._hub.remove(self._socket)
         self._delivered.set()
 
     def _end(self, ending: str) -> None:
-        """The other side has ended the call."""
+        """Notes that the other side has ended the call, and why."""
         self._ending = ending
         self._hub.remove(self._socket)
         self._delivered.set()
 
     def _read(self) -> memoryview | None:
-        """What there is, in the shared buffer; None: nothing, perhaps because the other side is gone."""
+        """Reads into the shared buffer; None if there is nothing, which may be because the other side is gone."""
         try:
             size = self._socket.recv_into(self._buffer)
         except BlockingIOError:
             return None
-        except OSError as error:  # a reset: Asterisk hung up with something of ours unread
+        except OSError as error:  # a reset: Asterisk closed with unread data in its buffer
             self._end(f"the caller hung up ({error.strerror})")
             return None
         if not size:
@@ -192,20 +203,20 @@ class AudioSocketTransport:
             return None
         return self._buffer[:size]
 
-    def _other(self, kind: int, payload: memoryview, sink: CallSink) -> bool:
-        """Takes a frame that is not just more audio; False: it was the last."""
+    def _handle(self, kind: int, payload: memoryview, sink: CallSink) -> bool:
+        """Handles any frame but audio of the known format; False if it ended the call."""
         if kind == KIND_UUID and not self.info.transport_id:
             self.info = evolve(self.info, transport_id=str(UUID(bytes=bytes(payload))))
         elif kind == KIND_UUID or not self.info.transport_id:
-            expected = f"a frame of kind 0x{kind:02x} before any UUID"
+            fault = f"a frame of kind 0x{kind:02x} came before the UUID"
             if self.info.transport_id:
-                expected = "one more UUID in mid-call"
-            raise TransportError(f"{expected}; let only Asterisk connect here")
+                fault = "a second UUID came in mid-call"
+            raise TransportError(f"{fault}; let only Asterisk connect here")
         elif kind in RATES:
             self._take_audio(kind, payload, sink)
         elif kind == KIND_DTMF:
             digit = chr(payload[0])
-            if digit in DTMF_DIGITS:  # Asterisk also reports fax tones and hook flashes as if they were keys
+            if digit in DTMF_DIGITS:  # Asterisk also reports fax tones and hook flashes as keys
                 sink.dtmf(digit)
         elif kind == KIND_HANGUP:
             self._end("Asterisk ended the call")
@@ -214,7 +225,7 @@ class AudioSocketTransport:
         return not self._ending
 
     def _take_audio(self, kind: int, payload: memoryview, sink: CallSink) -> None:
-        """Takes audio of a call whose audio is not known for certain yet; the first of it decides on the format."""
+        """Handles audio until its format is certain; the first frame decides on the rate."""
         check = self._check
         check.see(kind, payload, trio.current_time())
         self._kind_out = check.kind
@@ -226,94 +237,59 @@ class AudioSocketTransport:
         sink.audio(payload)
 
     def write(self, audio: bytes | memoryview) -> bool:
-        """Sends one frame and never blocks; False: nothing was taken. When the call is over, frames go nowhere."""
+        """Sends one frame and never blocks; False if nothing was taken. After the call's end, frames are dropped."""
         if self._over:
             return True
-        if self._unsent and not self._flush():
+        if not self._sender.send(encode_audio(self._kind_out, audio)):
             return False
-        message = encode_audio(self._kind_out, audio)
-        try:
-            sent = self._socket.send(message)
-        except BlockingIOError:
-            return False
-        except OSError:  # gone: reading finds that out too, and says so
-            return True
         self.frames_without_write = 0
-        if sent != len(message):  # the rest has to follow at once, or Asterisk drops the call
-            self._unsent = message[sent:]
-            self._nursery.start_soon(self._finish_frame_aside)
+        if self._sender.is_midway:
+            self._nursery.start_soon(self._finish_frame)
         return True
 
-    def _flush(self) -> bool:
+    async def _finish_frame(self) -> None:
         try:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
-        except BlockingIOError:
-            return False
-        except OSError:
-            self._unsent = b""
-        return not self._unsent
-
-    async def _finish_frame_aside(self) -> None:
-        try:
-            await self._finish_frame()
+            await self._sender.finish()
         except Exception as error:  # noqa: BLE001 - in a nursery that all calls of the listener share
             self.fail(error)
 
-    async def _finish_frame(self) -> None:
-        while self._unsent and not self._flush():
-            await self._wait_room()
-
-    async def _wait_room(self) -> None:
-        """Waits for room in the kernel's buffer; trio lets one task do so, the others wait for that one."""
-        if self._room is not None:
-            await self._room.wait()
-            return
-        self._room = trio.Event()
-        try:
-            await trio.lowlevel.wait_writable(self._socket)
-        except trio.ClosedResourceError:
-            pass
-        finally:
-            self._room.set()
-            self._room = None
-
     async def wait_writable(self) -> None:
-        """Returns when `write` is worth trying again."""
+        """Returns when there is room for another `write`, or the call is over."""
         if self._over:
             await trio.lowlevel.checkpoint()
         else:
-            await self._wait_room()
+            await self._sender.wait_room()
 
     def write_silence(self) -> None:
-        """Writes 20 ms of silence, if there is room for it."""
-        self.frames_without_write = 0  # if there is none, the next try comes as late as after a frame that went out
+        """Writes 20 ms of silence if there is room for it."""
+        self.frames_without_write = 0  # without room too: the next try comes after another whole gap
         self.write(bytes(self.audio.bytes_in(FRAME_MS)))
 
     def clear(self) -> None:
-        """Not in `can`: Asterisk plays what it got, at once."""
-        raise NotImplementedError("AudioSocket can't take back what was written")
+        """Unsupported (not in `can`): Asterisk plays audio as soon as it arrives."""
+        raise NotImplementedError("AudioSocket can't drop audio that was written")
 
     def mark(self, mark: int) -> None:
-        """Not in `can`: Asterisk reports nothing of what it played."""
-        raise NotImplementedError(f"AudioSocket doesn't tell when audio was heard, so there is no mark {mark}")
+        """Unsupported (not in `can`): Asterisk does not report what it has played."""
+        raise NotImplementedError(f"AudioSocket doesn't report when audio was played, so it can't set mark {mark}")
 
-    async def transfer(self, target: str) -> None:  # noqa: ARG002 - the dialplan knows where to
+    async def transfer(self, target: str) -> None:  # noqa: ARG002 - the dialplan has the target
         """Hangs up; the dialplan goes on after AudioSocket()."""
         await self.hang_up()
 
     async def send_dtmf(self, digits: str) -> None:
-        """Not in `can`: Asterisk sends keys, and takes none."""
-        raise NotImplementedError(f"AudioSocket can't press {digits}")
+        """Unsupported (not in `can`): AudioSocket carries keys only from Asterisk."""
+        raise NotImplementedError(f"AudioSocket can't send the keys {digits}")
 
     async def hang_up(self) -> None:
-        """Ends the call: what was written, a hang-up frame, the end of our side, then the end of theirs.
+        """Ends the call: sends the rest of a frame and a hang-up, shuts down its side, and waits for Asterisk to close.
 
-        Takes at most `GOODBYE_S + DRAIN_S`; when cancelled, the first of them. Harmless when the call has ended.
+        Takes at most `GOODBYE_S + DRAIN_S`; when cancelled, at most `GOODBYE_S`. No-op if the call has ended.
         """
         await self._end_with(HANGUP)
 
     async def refuse(self) -> None:
-        """Ends a call that is not taken, in the way that its listener's `when_full` says; else like `hang_up`."""
+        """Refuses the call in the way of the listener's `when_full`; takes as long as `hang_up`."""
         if self._when_full == "reset" and not self._over:
             _reset_when_closed(self._socket)
             self.close()
@@ -330,10 +306,10 @@ class AudioSocketTransport:
         try:
             if not self._ending:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_S):
-                    self._unsent += message
-                    await self._finish_frame()
-                self._end_our_side()
-                # Closing with something unread would be a reset, which makes Asterisk drop the caller
+                    self._sender.append(message)
+                    await self._sender.finish()
+                self._shut_down()
+                # To close a socket with unread data resets the connection, and Asterisk then drops the caller.
                 with trio.move_on_after(DRAIN_S):
                     while not self._ending:
                         await trio.lowlevel.wait_readable(self._socket)
@@ -341,14 +317,14 @@ class AudioSocketTransport:
         finally:
             self.close()
 
-    def _end_our_side(self) -> None:
+    def _shut_down(self) -> None:
         try:
             self._socket.shutdown(socket.SHUT_WR)
-        except OSError:  # gone already
+        except OSError:  # the connection is gone already
             self._ending = "the caller hung up"
 
     def close(self) -> None:
-        """Frees the socket whatever state it is in."""
+        """Closes the socket at once, in any state of the call; no-op if it is closed."""
         self._over = True
         if self._socket.fileno() != -1:
             self._hub.remove(self._socket)
@@ -358,7 +334,7 @@ class AudioSocketTransport:
 
 
 def cut_off(connection: socket.socket, when_full: WhenFull) -> None:
-    """Refuses a connection at once, as `AudioSocketTransport.refuse` does in its own time."""
+    """Refuses a connection at once, without waiting for its UUID as `AudioSocketTransport.refuse` does."""
     with suppress(OSError), connection:
         if when_full == "hang_up":
             connection.send(HANGUP)
@@ -367,7 +343,7 @@ def cut_off(connection: socket.socket, when_full: WhenFull) -> None:
 
 
 def _reset_when_closed(connection: socket.socket) -> None:
-    """Has closing a connection reset it (socket(7), SO_LINGER with a time of 0)."""
+    """Makes `close` reset the connection (socket(7), SO_LINGER with a time of 0)."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, Struct("ii").pack(1, 0))
 
 

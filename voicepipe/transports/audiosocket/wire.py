@@ -2,7 +2,7 @@
 
 A frame is `kind u8 | length u16 big-endian | payload`; payload audio is 16-bit little-endian mono. Asterisk
 connects, sends the call's UUID first, then a frame of audio about every 20 ms. The kinds and their numbers are
-those of Asterisk's `res_audiosocket.h`, of release 22.10.
+those in `res_audiosocket.h` of Asterisk 22.10.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 KIND_HANGUP: Final = 0x00
-"""The call is over; no payload."""
+"""The end of the call; no payload."""
 KIND_UUID: Final = 0x01
-"""Which call this is; 16 bytes, the first frame of a connection."""
+"""The call's UUID in 16 bytes, the first frame of a connection."""
 KIND_DTMF: Final = 0x03
-"""The caller pressed a key; one ASCII character, sent when the key is released."""
+"""A key of the caller as one ASCII character, sent when the key is released."""
 KIND_AUDIO: Final = 0x10
-"""Audio at 8 kHz; before Asterisk 20.17 and 22.7, audio of any codec whatever."""
+"""Audio at 8 kHz; before Asterisk 20.17 and 22.7, audio of any codec and rate."""
 KIND_ERROR: Final = 0xFF
-"""Asterisk gives up; a byte or more of details."""
+"""An error that ends the call; the payload is an error code of a byte or more."""
 
 RATES: Final = {
     KIND_AUDIO: 8000,
@@ -38,18 +38,18 @@ RATES: Final = {
     0x17: 96000,
     0x18: 192000,
 }
-"""Samples a second by kind."""
+"""The rate of each kind of audio, in Hz."""
 KINDS: Final = {rate: kind for kind, rate in RATES.items()}
-"""The kind for a rate."""
+"""The kind of audio of each rate."""
 
 HEADER_BYTES: Final = 3
 MAX_PAYLOAD: Final = 16_192
-"""Bytes of the largest payload that Asterisk takes, and that we take: a second at 8 kHz, 42 ms at 192 kHz."""
+"""The largest payload that either side accepts, in bytes: a second at 8 kHz, 42 ms at 192 kHz."""
 
 HANGUP: Final = b"\0\0\0"
 """The frame that ends a call."""
 ERROR: Final = b"\xff\0\1\1"
-"""The frame that breaks a call off, with an error of one byte: to Asterisk a failure, whatever the byte says."""
+"""A frame that ends a call with an error of one byte; Asterisk ignores the value and reports a failure."""
 DTMF_DIGITS: Final = "0123456789*#ABCD"
 
 Frame: TypeAlias = "tuple[int, memoryview]"
@@ -61,13 +61,13 @@ _ONLY_ASTERISK: Final = "let only Asterisk's AudioSocket() or Dial(AudioSocket/.
 
 
 class Decoder:
-    """Turns what one connection sent, however it was split, into its frames."""
+    """Decodes one connection's bytes, however they are split, into frames."""
 
     __slots__ = ("_error", "_rest", "_wanted")
 
     def __init__(self) -> None:
         self._rest = bytearray()  # an incomplete frame
-        self._wanted = HEADER_BYTES  # how many bytes it takes to know more about it
+        self._wanted = HEADER_BYTES  # the size of `_rest` at which it can be decoded further
         self._error: TransportError | None = None
 
     @property
@@ -76,14 +76,13 @@ class Decoder:
         return bool(self._rest)
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Frame]:
-        """The frames that `data` completes, in order, as `(kind, payload)`.
+        """Yields the frames that `data` completes, in order, as `(kind, payload)`; exhaust it before feeding more.
 
-        Payloads are views of `data`, without a copy, unless the frame began in an earlier read. Audio frames
-        without a sample are left out: they say nothing. At most one incomplete frame is kept. Take all that is
-        given before you feed more.
+        Payloads are views of `data`, not copies, unless the frame began in an earlier read. Audio frames without a
+        sample are skipped. At most one incomplete frame is kept.
 
         Raises:
-            TransportError: that is not AudioSocket. The frames before it were given; nothing after it ever is.
+            TransportError: the bytes are not AudioSocket; raised after the frames before it, and again on each feed.
 
         """
         if self._error is not None:
@@ -112,7 +111,7 @@ class Decoder:
                 self._wanted += view[start + 1] << 8 | view[start + 2]
 
     def _check(self, kind: int, size: int) -> None:
-        """Raises what is wrong with a header, and remembers it."""
+        """Raises the fault of a header, if it has one, and keeps it for later feeds."""
         name = f"AudioSocket frame of kind 0x{kind:02x} with {size} bytes"
         expected = _LENGTHS.get(kind)
         if kind not in RATES and expected is None and kind != KIND_ERROR:
@@ -122,7 +121,7 @@ class Decoder:
         elif size > MAX_PAYLOAD:
             self._error = TransportError(f"{name}: at most {MAX_PAYLOAD} are taken; have the trunk send 20 ms packets")
         elif kind in RATES and size & 1:
-            # Only this kind is put on other codecs: on the others c(slin) would change nothing.
+            # Asterisk puts only this kind on other codecs, so only here does c(slin) help.
             hint = "in the dialplan, add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"
             hint = hint if kind == KIND_AUDIO else _ONLY_ASTERISK
             self._error = TransportError(f"{name}, which is no whole number of 16-bit samples; {hint}")
@@ -131,23 +130,25 @@ class Decoder:
 
 
 def encode_audio(kind: int, audio: bytes | memoryview) -> bytes:
-    """One whole audio frame, to be written at once: Asterisk drops a call whose payload comes in pieces.
+    """Encodes one audio frame, to be written in one piece: Asterisk drops a call whose payload comes in pieces.
 
     Raises:
-        ValueError: no sample (Asterisk hangs up on that), half a sample, or more than it takes.
+        ValueError: the audio is empty (Asterisk hangs up on that), ends within a sample, or exceeds `MAX_PAYLOAD`.
 
     """
     size = len(audio)
     if size & 1 or not 0 < size <= MAX_PAYLOAD:
-        raise ValueError(f"{size} bytes are no AudioSocket payload: an even number from 2 to {MAX_PAYLOAD} is")
+        raise ValueError(
+            f"{size} bytes of audio don't fit an AudioSocket frame: the size is an even number from 2 to {MAX_PAYLOAD}"
+        )
     return _HEADER.pack(kind, size) + audio
 
 
 def encode_uuid(call: UUID) -> bytes:
-    """The frame with which Asterisk begins."""
+    """Encodes the first frame of a connection, as Asterisk sends it."""
     return _HEADER.pack(KIND_UUID, 16) + call.bytes
 
 
 def encode_dtmf(digit: str) -> bytes:
-    """The frame with which Asterisk reports a key."""
+    """Encodes the frame of a key, as Asterisk sends it."""
     return _HEADER.pack(KIND_DTMF, 1) + digit.encode("ascii")
