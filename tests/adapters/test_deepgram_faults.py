@@ -331,9 +331,9 @@ async def test_closing_codes(autojump_clock, line, code, reason, retryable, hint
         (Fault("status", status=404), ("HTTP 404", False, "", "base_url")),
         (Fault("status", status=500, body="<html>"), ("HTTP 500", True, "<html>", "")),
         (Fault("refuse"), ("can't be reached", True, "", "")),
-        (Fault("close"), ("something else than a WebSocket", True, "", "")),
-        (Fault("rubbish"), ("something else than a WebSocket", True, "", "")),
-        (Fault("half_close"), ("something else than a WebSocket", True, "", "")),
+        (Fault("close"), ("something other than a WebSocket", True, "", "")),
+        (Fault("rubbish"), ("something other than a WebSocket", True, "", "")),
+        (Fault("half_close"), ("something other than a WebSocket", True, "", "")),
     ],
     ids=str,
 )

@@ -321,7 +321,7 @@ async def test_a_warning_is_quoted_when_nothing_comes(autojump_clock, server, re
 async def test_an_error_ends_the_reply(autojump_clock, server, resources):
     server.told = {"Speak": {"type": "Error", "code": "NET-0000", "description": "Out of order"}}
     async with opened(resources) as component:
-        with pytest.raises(ComponentError, match="gave up") as caught:
+        with pytest.raises(ComponentError, match="reported an error") as caught:
             await speak_alone(component, "One.")
     assert caught.value.answered == "NET-0000: Out of order"
     assert caught.value.retryable
@@ -371,7 +371,7 @@ async def test_json_is_no_audio(autojump_clock, server, resources):
 
 # --- What goes wrong -------------------------------------------------------------------------------------------------
 
-AT_ONCE = "something else than a WebSocket|can't be reached|the connection broke"
+AT_ONCE = "something other than a WebSocket|can't be reached|the connection broke"
 FAULTS = {
     "refused": (Fault("refuse"), "can't be reached", True),
     "closed before the head": (Fault("close"), AT_ONCE, True),

@@ -288,7 +288,7 @@ WITHOUT_WORDS = {
     "filtered": ("filtered", False, "request"),
     "failed": ("failed in mid-answer", True, "component"),
     "called": ("called none", True, "component"),
-    "unknown": ("without a word", True, "component"),
+    "unknown": ("without text or a tool call", True, "component"),
 }
 
 
@@ -307,7 +307,7 @@ def test_an_end_without_words_is_a_failure_or_nothing(reason, end, thoughts):
 
 
 def test_a_call_in_the_text_that_makes_no_sense_is_a_failure():
-    with pytest.raises(ComponentError, match="makes no sense") as caught:
+    with pytest.raises(ComponentError, match="a malformed tool call") as caught:
         said_by(sse(text('<tool_call>{"name": "book", "argum</tool_call>'), STOP))
     assert "parser" in caught.value.hint
     assert caught.value.retryable

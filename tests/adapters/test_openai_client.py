@@ -120,7 +120,7 @@ def test_an_address_is_http(base_url):
 )
 def test_openai_itself_wants_a_key(base_url, needed):
     problems = problems_of(base_url=base_url, api_key=None)
-    assert problems == ([("api_key", "OpenAI wants a key", f"api_key: {NAME}")] if needed else [])
+    assert problems == ([("api_key", "OpenAI requires a key", f"api_key: {NAME}")] if needed else [])
     assert problems_of(base_url=base_url) == []
 
 
@@ -177,7 +177,7 @@ async def test_a_wrong_key_is_told_by_its_name(autojump_clock, server, resources
     error = await failure_of(resources, api_key=Secret("sk-wrong-0123456789"))
     assert error.hint == "is api_key set for this account?"
     error = await failure_of(resources, api_key=None)
-    assert error.hint == "the server wants a key: set api_key"
+    assert error.hint == "the server requires a key: set api_key"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class _Opening:
             raise refused_as_usual(answer.status_code, headers, body, self.key) from error
         except exceptions.InvalidHandshake as error:
             said = shortened(str(error.__cause__ or error))
-            raise ComponentError("answered with something else than a WebSocket", answered=said) from error
+            raise ComponentError("answered with something other than a WebSocket", answered=said) from error
         except TimeoutError as error:
             within = f"{self.connect_timeout_s:g} s"
             raise ComponentError(f"{self.address} did not take the connection within {within}") from error

@@ -107,7 +107,7 @@ class TranscriptAssembler(ABC):
         try:
             return list(self._hear(message))
         except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise ComponentError("sent a message that makes no sense", answered=str(message)) from error
+            raise ComponentError("sent a malformed message", answered=str(message)) from error
 
     @abstractmethod
     def _hear(self, message: Any) -> Iterable[TranscriptEvent]:

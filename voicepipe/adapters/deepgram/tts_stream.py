@@ -136,7 +136,9 @@ class DeepgramSpeechStream:
                 self._warning = _said(message)
             case "Error":
                 said = _said(message)
-                raise ComponentError("gave up", answered=said, fault=fault_of(500, said, said.split(": ")[:1]))
+                raise ComponentError(
+                    "reported an error", answered=said, fault=fault_of(500, said, said.split(": ")[:1])
+                )
         return None
 
     def _audio(self, audio: bytes) -> SpeechAudio | None:

@@ -193,7 +193,7 @@ class OpenAIClient:
     def _refused(self, response: Any) -> ComponentError:
         failure = refused(response.status_code, response.headers, response.text, self._key)
         if response.status_code in {401, 403} and not self._endpoint.api_key:
-            failure.hint = "the server wants a key: set api_key"
+            failure.hint = "the server requires a key: set api_key"
         return failure
 
     def _unreachable(self, error: BaseException) -> ComponentError:

@@ -136,11 +136,11 @@ class ReplyBuilder:
             raise ComponentError(message, retryable=False, hint=hint, fault="request")
         if self._for_caller.calls:
             answered = self._for_caller.calls[0]
-            raise ComponentError("wrote a tool call that makes no sense", answered=answered, hint=PARSER_HINT)
+            raise ComponentError("wrote a malformed tool call", answered=answered, hint=PARSER_HINT)
         if self.ended == "called":
             raise ComponentError("ended to call a tool, and called none", hint=PARSER_HINT)
         if self.ended == "unknown":
-            raise ComponentError("ended without a word", answered=f"finish_reason: {self._reason}")
+            raise ComponentError("ended without text or a tool call", answered=f"finish_reason: {self._reason}")
 
 
 def token_count(tokens: object) -> int | None:

@@ -64,7 +64,7 @@ class ServerSentEvents:
         for line in lines:
             yield from self._take(line)
         if len(self._rest) + sum(map(len, self._data)) + len(self._json) > MOST_UNREAD:
-            raise ComponentError("answered with something that has no end", answered=repr(self._rest))
+            raise ComponentError("answered with an event of more than 1 MiB", answered=repr(self._rest))
 
     def end(self) -> Iterator[tuple[str, str]]:
         """An event that was not closed by an empty line before the answer ended."""

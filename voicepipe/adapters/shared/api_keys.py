@@ -29,7 +29,7 @@ def check_api_key(api_key: str | None, *, vendor: str = "", hint: str = "") -> I
     """
     if not api_key:
         if vendor:
-            yield Problem(Location(""), "api_key", f"{vendor} wants a key", hint)
+            yield Problem(Location(""), "api_key", f"{vendor} requires a key", hint)
     elif not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
-        message = "is no API key: it has spaces or special characters in it"
-        yield Problem(Location(""), "api_key", message, "copy it anew; something may have come along with it")
+        message = "is not a valid API key: it contains spaces or special characters"
+        yield Problem(Location(""), "api_key", message, "copy the key again, without anything around it")
