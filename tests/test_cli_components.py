@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from voicepipe import cli
 from voicepipe.commands import components
 from voicepipe.components.registry import Broken, Registry, installed
-from voicepipe.config.describe.installed import catalogue
+from voicepipe.config.describe.installed import installed_components
 from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
 from voicepipe.errors import ConfigError
@@ -22,7 +22,7 @@ from voicepipe.roles import ROLES
 
 @pytest.fixture
 def of_the_corpus(monkeypatch):
-    monkeypatch.setattr(components, "catalogue", lambda: catalogue(REGISTRY))
+    monkeypatch.setattr(components, "installed_components", lambda: installed_components(REGISTRY))
 
 
 def test_the_list(capsys):
@@ -115,7 +115,7 @@ def test_json_of_one(capsys, of_the_corpus):
 @pytest.mark.parametrize("registry", [installed(), REGISTRY], ids=["installed", "corpus"])
 def test_every_example_fits(registry):
     validator = Draft202012Validator(json_schema(registry))
-    for entry in catalogue(registry):
+    for entry in installed_components(registry):
         pipeline = dict.fromkeys(ROLES, "my_own") | yaml.safe_load(entry.example)
         assert list(validator.iter_errors({"pipelines": {"default": pipeline}})) == []
 

@@ -14,7 +14,7 @@ from attrs.validators import and_, ge, gt, in_, instance_of, le, lt, matches_re,
 
 from voicepipe.components.registry import installed
 from voicepipe.components.values import Directory, File, Secret
-from voicepipe.config.describe.docstrings import Said, said_in, said_of_fields, source_of
+from voicepipe.config.describe.docstrings import DocumentedName, documented_fields, documented_names, source_of
 from voicepipe.config.describe.fields import Bounds, as_data, bounds_of, describe, kind_of
 from voicepipe.config.sections import SetFile
 
@@ -178,11 +178,11 @@ def test_without_its_source_a_class_says_the_rest():
 
 
 def test_names_of_a_module():
-    said = said_in(source_of("voicepipe.config.settings").body)
-    assert said["TOOLS"] == Said(
+    documented = documented_names(source_of("voicepipe.config.settings").body)
+    assert documented["TOOLS"] == DocumentedName(
         "('hang_up', 'transfer', 'send_dtmf')", "The tools that every call has; an integrator's own come besides."
     )
-    assert said_of_fields(Options)["gap_ms"].annotation == "int | None"
+    assert documented_fields(Options)["gap_ms"].annotation == "int | None"
 
 
 def silent(cls):

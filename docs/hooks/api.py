@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tables import default_code, developer_table, paragraphs
 
-from voicepipe.config.describe.docstrings import said_in, source_of
+from voicepipe.config.describe.docstrings import documented_names, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +29,9 @@ def public_api(package: str = "voicepipe.public") -> str:
         modules.setdefault(module, []).append((name, public))
     parts = []
     for module, names in modules.items():
-        said = paragraphs(import_module(module).__doc__ or "")[0]
+        documented = paragraphs(import_module(module).__doc__ or "")[0]
         # A module that is imported from itself goes by its name.
-        parts += [f"## `{module}`", said] if module == package else [f"## {said.rstrip('.')}"]
+        parts += [f"## `{module}`", documented] if module == package else [f"## {documented.rstrip('.')}"]
         parts += [part for name, public in names for part in _named(package, module, name, public)]
     return "\n\n".join(parts)
 
@@ -65,9 +65,9 @@ def _named(package: str, module: str, name: str, public: str) -> Iterator[str]:
     elif isinstance(what, type):
         yield from _class(what)
     else:
-        said = said_in(source_of(module).body)[name]
-        yield f"```python\n{public} = {said.annotation}\n```"
-        yield said.doc
+        documented = documented_names(source_of(module).body)[name]
+        yield f"```python\n{public} = {documented.annotation}\n```"
+        yield documented.doc
 
 
 def _is_function(what: object) -> bool:

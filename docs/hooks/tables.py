@@ -15,9 +15,9 @@ import attrs
 
 from voicepipe import Adapter, installed
 from voicepipe.calls.turns.rules import rules_table
-from voicepipe.config.describe.docstrings import said_of_fields, source_of
+from voicepipe.config.describe.docstrings import documented_fields, source_of
 from voicepipe.config.describe.fields import describe
-from voicepipe.config.resolved import Alternatives
+from voicepipe.config.resolved import ResolvedReference
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection
 from voicepipe.roles import ROLES
 from voicepipe.testing.conformance import FAULTS, language_model, speech_to_text, text_to_speech
@@ -29,7 +29,7 @@ Writer: TypeAlias = "Callable[[Any], str]"
 """How a default is written."""
 
 KINDS: dict[Any, str] = {
-    Alternatives: "reference",
+    ResolvedReference: "reference",
     Mapping[str, Definition]: "mapping of names to references",
     Mapping[str, PipelineSection]: "mapping of names to pipelines",
     Path | None: "path",
@@ -110,10 +110,10 @@ def developer_table(cls: type) -> str:
     public = [one for one in attrs.fields(cls) if not one.name.startswith("_")] if attrs.has(cls) else []
     if not public:
         return ""
-    said = said_of_fields(cls)
+    fields = documented_fields(cls)
     rows = [
-        f"| `{one.name}` | {_code(said[one.name].annotation)} | {_default(one, _code)} | {_cell(said[one.name].doc)} |"
-        for one in public
+        f"| `{field.name}` | {_code(documented.annotation)} | {_default(field, _code)} | {_cell(documented.doc)} |"
+        for field, documented in ((field, fields[field.name]) for field in public)
     ]
     return "\n".join(["| field | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
 

@@ -19,7 +19,7 @@ from test_mutations import GOOD, mutations
 from voicepipe.commands.schema import format_schema
 from voicepipe.components.distribution import DISTRIBUTION
 from voicepipe.components.registry import Adapter, Registry, installed
-from voicepipe.config.describe.installed import catalogue
+from voicepipe.config.describe.installed import installed_components
 from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
 from voicepipe.errors import ConfigError
@@ -184,7 +184,7 @@ def test_a_type_that_no_document_can_hold():
 
 
 def test_the_file_beside_our_configuration_is_up_to_date():
-    ours = {(one.role, one.name) for one in catalogue() if one.package == DISTRIBUTION}
+    ours = {(one.role, one.name) for one in installed_components() if one.package == DISTRIBUTION}
     registry = Registry(one for one in installed() if (one.role, one.name) in ours)
     written = json.loads((ROOT / "config/schema.json").read_text(encoding="utf-8"))
     assert written == json_schema(registry), "run: voicepipe schema > config/schema.json"

@@ -1,4 +1,4 @@
-"""`voicepipe check`: are these files fit to be served, and if not, why."""
+"""`voicepipe check`: checks pipeline files, and reports every problem."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _loaded(path: Path, arguments: Namespace) -> Presumed:
-    """What the file says; raises `ConfigError`, for what can't be opened as well if that is asked for."""
+    """Loads a file; raises `ConfigError` for its problems, and with --probe for components that can't be opened."""
     tools = tools_of(arguments)
     if arguments.allow_missing_secrets:
         return load_without_secrets(path, tools=tools)
@@ -102,7 +102,7 @@ def _loaded(path: Path, arguments: Namespace) -> Presumed:
 
 
 def _summary(presumed: Presumed) -> str:
-    """What the file comes to, in a line."""
+    """Returns a line that sums up a valid file."""
     without = f", without {_some(list(presumed.missing))}" if presumed.missing else ""
     if presumed.placed is None:
         return f"ok, as far as it can be checked{without}"
@@ -121,5 +121,5 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def _colourful() -> bool:
-    """Whether the terminal wants colour (no-color.org)."""
+    """Returns True if the terminal wants colour (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

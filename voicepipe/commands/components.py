@@ -15,7 +15,7 @@ import yaml
 from voicepipe.components.labels import ROLES
 from voicepipe.components.registry import installed
 from voicepipe.config.describe.fields import as_data
-from voicepipe.config.describe.installed import Entry, catalogue
+from voicepipe.config.describe.installed import InstalledComponent, installed_components
 from voicepipe.documents import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Shows all components or those of one name; returns the exit status."""
-    every = catalogue()
+    every = installed_components()
     entries = [one for one in every if arguments.name in {None, one.name}]
     if broken := [one for one in installed().broken if one.name == arguments.name]:
         for one in broken:
@@ -80,7 +80,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _listed(entries: list[Entry]) -> str:
+def _listed(entries: list[InstalledComponent]) -> str:
     """All in short, by role."""
     width = max((len(one.name) for one in entries), default=0)
     parts = []
@@ -96,7 +96,7 @@ def _listed(entries: list[Entry]) -> str:
     return "\n\n".join([*parts, "Options and an example of one: voicepipe components NAME"])
 
 
-def _told(entry: Entry) -> Iterator[str]:
+def _told(entry: InstalledComponent) -> Iterator[str]:
     """One in full."""
     yield f"{entry.name}: {_ROLES[entry.role]} ({entry.role}), {_origin(entry)}"
     for paragraph in entry.described.doc.splitlines():
@@ -129,7 +129,7 @@ def _default(one: DescribedField) -> str:
     return f"default {written.removesuffix(_NO_MORE)}".rstrip()
 
 
-def _origin(entry: Entry) -> str:
+def _origin(entry: InstalledComponent) -> str:
     return f"from {entry.package} {entry.version}" if entry.package else "from no package"
 
 

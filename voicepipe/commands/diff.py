@@ -1,4 +1,4 @@
-"""`voicepipe diff`: what would change if one file took the place of another, or were reloaded."""
+"""`voicepipe diff`: shows what would change if one file replaced another, or were reloaded."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _from_engine(arguments: Namespace, new: SetConfig) -> tuple[str, Difference]
 
 
 def _told(old: str, new: str, difference: Difference) -> Iterator[str]:
-    """For people."""
+    """Yields the lines of the text output."""
     if not difference:
         yield f"{old} -> {new}: no difference"
         return

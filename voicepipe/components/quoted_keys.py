@@ -1,4 +1,4 @@
-r"""Finding where a text quotes a key, or too long a part of one, in whatever way it escapes, wraps or encodes it.
+r"""Finds where a text quotes a key, or too long a part of one, in whatever way it is escaped, wrapped or encoded.
 
 Nobody can list the ways: `\u002f`, `%2F`, `%252F`, `&#47;`, letter by letter, folded at a `<br>`, in capitals.
 So the text and the key are brought into one bare form: each escape becomes its character, and only letters and digits
@@ -68,7 +68,7 @@ class _Bare:
         return "".join(resolved)
 
     def span(self, at: int) -> tuple[int, int]:
-        """The place of a letter; of one that an escape stands for, the escape."""
+        """Returns the span of a letter in the text; of an escaped letter, that of the escape."""
         if not self._spans:
             self._resolve()
         number = bisect_right(self._begins, at) - 1
@@ -101,7 +101,7 @@ def _resolved(token: re.Match[str]) -> str:
 
 @final
 class QuotedKey:
-    """One key, as texts are searched for it."""
+    """A key, prepared for the search in texts."""
 
     def __init__(self, key: str) -> None:
         """Takes a key without white space around it."""
@@ -112,7 +112,7 @@ class QuotedKey:
         self._escaped = [*self._plain, *(_Form(form, _ESCAPED) for form in forms if _MAY_ESCAPE.search(form))]
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where a part of it stands that is too long to stay; such places may overlap."""
+        """Yields the spans of parts of the key that are too long to show; spans may overlap."""
         for form in self._plain:
             yield from form.find(text, _PLAIN)
         # An escape may be none: `%` before a key that begins with 4f. So this comes besides.
@@ -123,7 +123,7 @@ class QuotedKey:
 
 @final
 class _Form:
-    """A key in one way to write it."""
+    """One encoding of a key."""
 
     def __init__(self, written: str, token: re.Pattern[str]) -> None:
         self._written = written
@@ -138,7 +138,7 @@ class _Form:
         self._blocks = [(start, self._letters[start : start + size]) for start in starts]
 
     def find(self, text: str, token: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-        """Where so much of it stands, and what of its punctuation is around that."""
+        """Yields the spans of long parts of the key, with the key's punctuation around them."""
         bare = _bare(text, token)
         letters = bare.letters
         for start, block in self._blocks:
@@ -161,7 +161,7 @@ class _Form:
 
 
 def _common(one: Iterator[str] | str, other: Iterator[str] | str) -> int:
-    """How many characters both begin with."""
+    """Returns the length of the common prefix."""
     count = 0
     for mine, yours in zip(one, other, strict=False):
         if mine != yours:
@@ -171,7 +171,7 @@ def _common(one: Iterator[str] | str, other: Iterator[str] | str) -> int:
 
 
 def in_base64(data: bytes) -> Iterator[str]:
-    """What stands in base64 that encodes the data somewhere inside, such as `user:password`; its edges are others'."""
+    """Yields the base64 text that data has inside a longer encoding, such as of `user:password`, at each alignment."""
     for before in range(3):
         after = -(before + len(data)) % 3
         begin, end = -(-before * 8 // 6), (before + len(data)) * 8 // 6

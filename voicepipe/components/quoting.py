@@ -1,4 +1,4 @@
-"""How messages quote what others said: without secrets, on one line, shortened, in that order.
+"""Quotes foreign text in messages: without secrets, on one line, shortened, in that order.
 
 The order is the point. A secret is found in the text as it came. White space that is folded before may be part of
 one, and a text that is cut before may end in the beginning of one.
@@ -23,7 +23,7 @@ search runs on the loop: 2 ms for each thousand characters."""
 
 
 def quoted(text: str, conceal: Callable[[str], str] = str, most: int = MOST_QUOTED) -> str:
-    """As much of a text as a message quotes, on one line.
+    """Returns the part of a text that a message quotes, on one line.
 
     Args:
         text: as it came: neither folded nor cut.

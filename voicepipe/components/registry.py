@@ -30,12 +30,12 @@ Options = TypeVar("Options")
 
 @frozen
 class Adapter(Generic[Options]):
-    """What makes a component of a name in the YAML."""
+    """An adapter: makes components of a name and options in the YAML."""
 
     name: str
-    """What stands in the YAML: `vosk`."""
+    """The name in the YAML: `vosk`."""
     role: Role
-    """What it does; a vendor with two roles registers two adapters of one name."""
+    """The role of its components; a vendor with two roles registers two adapters of one name."""
     options: type[Options]
     """A frozen attrs class: each field's type, default, validator and docstring are the documentation."""
     open: Callable[[Options, Resources], AbstractAsyncContextManager[Component]]
@@ -61,22 +61,22 @@ class Broken:
     """An adapter that is installed, but can't be used."""
 
     role: Role
-    """What it would do."""
+    """The role of its components."""
     name: str
-    """What would stand in the YAML."""
+    """The name in the YAML."""
     reason: str
-    """Why not: what became of the attempt to import it."""
+    """The reason why the import failed."""
     package: str | None = None
     """The distribution that it comes from, with its version; None if it was not installed as one."""
 
     @property
     def message(self) -> str:
-        """What is wrong, for somebody who names it."""
+        """The message for a file that names the adapter."""
         return f'the {self.role} adapter "{self.name}" is installed, but can\'t be used: {self.reason}'
 
     @property
     def hint(self) -> str:
-        """What to do about it."""
+        """The hint for a file that names the adapter."""
         return f"fix, update or uninstall {f'the package {self.package}' if self.package else 'its package'}"
 
 
@@ -91,17 +91,17 @@ class Registry:
             self.add(adapter)
 
     def add(self, adapter: Adapter[Any]) -> None:
-        """Makes an adapter known; a second one of the same role and name is a `ValueError`."""
+        """Adds an adapter; raises `ValueError` if the role has one of that name."""
         key = adapter.role, adapter.name
         if self._adapters.setdefault(key, adapter) is not adapter:
             raise ValueError(f"two {adapter.role} adapters are called {adapter.name!r}")
 
     def get(self, role: Role, name: str) -> Adapter[Any] | None:
-        """The adapter of that role and name, or None."""
+        """Returns the adapter of a role and name; None if there is none."""
         return self._adapters.get((role, name))
 
     def names(self, role: Role | None = None) -> tuple[str, ...]:
-        """The names known for a role, or for any; sorted, each once."""
+        """Returns the names of adapters for a role, or for all roles; sorted, without duplicates."""
         return tuple(sorted({name for of, name in self._adapters if role in {None, of}}))
 
     def __iter__(self) -> Iterator[Adapter[Any]]:
@@ -110,7 +110,7 @@ class Registry:
 
 @cache
 def installed() -> Registry:
-    """All adapters of the installed packages, read once a process.
+    """Returns all adapters of the installed packages; they are imported once for each process.
 
     One that can't be imported, that is no `Adapter` of its role and name, or whose name two packages claim, is
     left out and among `broken`: what one package gets wrong is no concern of those who don't use it.

@@ -1,4 +1,4 @@
-"""Keeping secrets out of what people read: messages of adapters, vendors and libraries may quote them.
+"""Masks secrets in messages: those of adapters, vendors and libraries may quote them.
 
 A message quotes a secret as it is, escaped (`repr`, JSON, percent-encoding, HTML), inside base64 as in HTTP's Basic
 authentication, wrapped over lines, cut off, or masked by its vendor (`sk-pr***************abcd`). `Secrets.conceal`
@@ -37,7 +37,7 @@ _PERCENT = re.compile(r"%[0-9A-F]{2}")
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether an option, a header or a variable of that name holds a secret: `api_key`, `Authorization`."""
+    """Returns True if an option, a header or a variable of that name holds a secret: `api_key`, `Authorization`."""
     return _NAME.search(name) is not None
 
 
@@ -68,17 +68,17 @@ class Secrets:
         self._looked_for = None
 
     def update(self, others: Secrets) -> None:
-        """Takes in all that others hold."""
+        """Adds all secrets of another collection."""
         self._written = others._written | self._written
         self._keys |= others._keys
         self._looked_for = None
 
     def same_as(self, others: Secrets) -> bool:
-        """Whether others hold the same values, written alike."""
+        """Returns True if another collection has equal secrets, written alike."""
         return self is others or (self._written == others._written and self._keys == others._keys)
 
     def conceal(self, text: str) -> str:
-        """The text with what it quotes of these as they are written."""
+        """Returns the text with each quoted secret replaced by the way it is written in the file."""
         if not self._written or not text:
             return text
         if self._looked_for is None:
@@ -111,14 +111,14 @@ class RecentSecrets:
             self._latest.append(secrets)
 
     def conceal(self, text: str) -> str:
-        """The text with what it quotes of these as they are written."""
+        """Returns the text with each quoted secret replaced by the way it is written in the file."""
         for secrets in self._latest:
             text = secrets.conceal(text)
         return text
 
 
 class _LookedFor:
-    """What texts are searched for: made when the first text comes, for most configurations never see one."""
+    """The compiled patterns; made for the first text, since most configurations never see one."""
 
     def __init__(self, written: dict[str, str], keys: set[str]) -> None:
         self._whole: dict[str, str] = {}
@@ -150,7 +150,7 @@ class _LookedFor:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """The ways in which a text may quote a value whole."""
+    """Yields the encodings in which a text may quote a whole value."""
     for plain in {value: None, value.strip(): None, " ".join(value.split()): None}:
         data = plain.encode(errors="surrogatepass")
         in_json = json.dumps(plain)[1:-1]
@@ -169,7 +169,7 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _masked(text: str, key: str) -> Iterator[tuple[int, int]]:
-    """Where a mask stands between the beginning and the end of a key, or beside one of them."""
+    """Yields the spans of partly masked keys: a mask with the beginning of a key before it, or its end after it."""
     if key[:2] not in text and key[-2:] not in text:
         return
     for mask in _MASK.finditer(text):
@@ -185,7 +185,7 @@ def _masked(text: str, key: str) -> Iterator[tuple[int, int]]:
 
 
 def _replaced(text: str, spans: Iterable[tuple[int, int]], written: str) -> str:
-    """The text with what stands in these spans, which may overlap, replaced."""
+    """Returns the text with these spans, which may overlap, replaced."""
     parts, end = [], 0
     for begin, stop in sorted(spans):
         if begin >= end:

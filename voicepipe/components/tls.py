@@ -43,7 +43,7 @@ KNOWN_STORES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",  # SUSE
 )
-"""Where distributions keep what they trust: a Python that was built elsewhere looks where it was built."""
+"""The certificate files of distributions; a Python that was built elsewhere looks in other places."""
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 """Names in a directory of certificates, as `openssl rehash` makes them; whatever else lies there is not trusted."""
@@ -87,7 +87,7 @@ _private: WeakValueDictionary[str, ssl.SSLContext] = WeakValueDictionary()
 
 
 class _SystemStore:
-    """What this machine trusts."""
+    """The certificate store of this machine."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -95,7 +95,7 @@ class _SystemStore:
         self._context = _context()
 
     def context(self) -> ssl.SSLContext:
-        """The context, made anew if the store has changed since it was asked for."""
+        """Returns the context; makes a new one if the store has changed since the last call."""
         with self._lock:
             files = tuple(_store_files())
             if files != self._seen:
@@ -151,7 +151,7 @@ def _certifi() -> Iterator[Path]:
 
 
 def fault_of_ca_file(content: bytes) -> tuple[str, str] | None:
-    """What is wrong with a file of CA certificates, and what to do about it; None: nothing is."""
+    """Returns a message and a hint for a file of CA certificates that can't be used; None if it can."""
     kinds = [found[2] for found in _ARMOUR.finditer(content) if found[1] == b"BEGIN"]
     if not kinds:
         hint = "for a certificate in DER: `openssl x509 -inform der -in FILE -out ca.pem`"
@@ -183,12 +183,12 @@ def _certificates(content: bytes) -> Iterator[tuple[int, str]]:
 
 @frozen
 class TlsFailure:
-    """Why a TLS connection could not be made: nothing that passes by itself."""
+    """The cause of a failed TLS handshake; it is permanent, so a retry does not help."""
 
     cause: str
-    """What is the case, said of the server: `has a certificate that has expired`."""
+    """The cause, as a predicate of the server: `has a certificate that has expired`."""
     hint: str
-    """What an operator can do about it."""
+    """A hint for the operator."""
 
 
 _SELF_SIGNED, _SELF_SIGNED_ABOVE = 18, 19
@@ -198,7 +198,7 @@ _EXPIRED, _NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_..., from x509_vfy.h."""
 
 _NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
-"""What OpenSSL calls an answer that is no TLS; it depends on its version, and on what came."""
+"""OpenSSL's reasons for an answer that is not TLS; they depend on its version and on the bytes."""
 
 
 def tls_failure(error: BaseException, ca_file: CaFile | None = None) -> TlsFailure | None:
@@ -264,7 +264,7 @@ def _untrusted(error: ssl.SSLCertVerificationError, ca_file: CaFile | None) -> T
 
 
 def _broken_variable() -> str:
-    """What is wrong with where the environment has certificates looked for."""
+    """Returns a hint if a variable names a certificate file or directory that does not exist."""
     for variable, there in ((FILE_VARIABLE, os.path.isfile), (DIRECTORY_VARIABLE, os.path.isdir)):
         value = os.environ.get(variable)
         if value and not any(map(there, value.split(os.pathsep) if variable == DIRECTORY_VARIABLE else [value])):

@@ -42,7 +42,7 @@ class File:
     content: bytes = field(repr=False)
     """All of it, as it was when the configuration was read."""
     shown: Path | None = field(default=None, eq=False)
-    """As messages should name it: relative to where the user's own path for the YAML was; None: as `path`."""
+    """The path for messages, relative to the user's own path of the YAML file; None: `path`."""
 
     @cached_property
     def digest(self) -> str:
@@ -75,7 +75,7 @@ class Directory:
     fingerprint: str = field(repr=False)
     """SHA-256 over its files' names and contents, in hex."""
     shown: Path | None = field(default=None, eq=False)
-    """As messages should name it; None: as `path`."""
+    """The path for messages; None: `path`."""
 
     @property
     def name(self) -> Path:

@@ -1,4 +1,4 @@
-"""What adapters find wrong with their options, brought to where the YAML names it."""
+"""Runs the checks of adapters, and places their problems at the options in the YAML."""
 
 from __future__ import annotations
 

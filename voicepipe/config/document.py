@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class ConfigDocument:
-    """A YAML file that was read, but not yet typed; made by `read_document`.
+    """A YAML file that was parsed, but not yet read as a type; made by `read_document`.
 
     It becomes an attrs class whose fields are texts, numbers, booleans, `Literal` texts, other attrs classes,
     `tuple[T, ...]` for lists, `Mapping[str, T]`, unions of those, or `Secret`, `File`, `CaFile`, `Directory` or `Path`.
@@ -47,17 +47,17 @@ class ConfigDocument:
         return (self._files.absolute, *self._files.paths)
 
     def keys_at(self, *at: str | int) -> tuple[str, ...]:
-        """The keys of the mapping that stands at a place; none if something else does."""
+        """Returns the keys of the mapping at a path; empty if there is no mapping."""
         node = self._node_at(at)
         return tuple(node.entries) if isinstance(node, MappingNode) else ()
 
     def length_at(self, *at: str | int) -> int:
-        """How long the list is that stands at a place; 0 if something else does."""
+        """Returns the length of the list at a path; 0 if there is no list."""
         node = self._node_at(at)
         return len(node.items) if isinstance(node, SequenceNode) else 0
 
     def structure(self, cls: type[T]) -> T:
-        """The document as an instance of an attrs class.
+        """Returns the document as an instance of an attrs class.
 
         Raises:
             ConfigError: with every problem of the document.
@@ -66,7 +66,7 @@ class ConfigDocument:
         return self._document.structure(cls, self._context())
 
     def take(self, at: tuple[str | int, ...], of: type[T]) -> T | None:
-        """What stands at a place as that type, for checks across fields; None if nothing does, or does not fit."""
+        """Returns the value at a path as a type, for checks across fields; None if there is none, or it is refused."""
         context = self._context()
 
         def read() -> Any:
@@ -82,7 +82,7 @@ class ConfigDocument:
         return value
 
     def problem(self, at: tuple[str | int, ...], message: str, hint: str = "", *, key: bool = False) -> Problem:
-        """Something that is wrong with what stands at a place (with `key`: with its key), that no type can tell."""
+        """Returns a problem of the value at a path (with `key`: of its key), for checks that types can't make."""
         return self._document.problem(at, message, hint, key=key)
 
     def _node_at(self, at: tuple[str | int, ...]) -> Node | None:

@@ -71,7 +71,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 class _Mistake(Exception):  # noqa: N818 - becomes a located Problem
-    """What is wrong, and where in the text."""
+    """A mistake in the text, with its offset."""
 
     def __init__(self, at: int, name: str, message: str, hint: str) -> None:
         super().__init__(message)
@@ -134,6 +134,6 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Where what matches there ends; the patterns match anything."""
+    """Returns the end of a match at an offset; the patterns match anything."""
     found = pattern.match(text, at)
     return found.end() if found else at

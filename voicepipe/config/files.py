@@ -103,7 +103,7 @@ class Files:
 
     @property
     def sources(self) -> dict[Path, bytes]:
-        """What was read that is not secret, by absolute paths, the configuration file first."""
+        """The contents of all files that are not secret, by absolute path, the configuration file first."""
         own = {} if self._configuration is None else {self.absolute: self._configuration}
         found = {path: file for path, file in self._files.items() if path not in self._secret}
         return own | {path: file.content for path, file in found.items() if isinstance(file, File)}
@@ -123,7 +123,7 @@ class Files:
         return self._configuration
 
     def secret(self, text: str) -> File:
-        """As `file`, but what is in it is for nobody else.
+        """Returns a file whose content is secret, so that `sources` leaves it out.
 
         Raises:
             Unreadable: see `file`.

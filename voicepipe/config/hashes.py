@@ -54,7 +54,7 @@ def hash_of(path: Path) -> str:
 
 
 def known_hashes() -> dict[Signature, str]:
-    """What this process knows, for another one: a model is not to be read anew for each reload."""
+    """Returns the known hashes, for a helper process, so that it need not read models again for each reload."""
     return dict(_known)
 
 

@@ -1,9 +1,9 @@
-"""What a helper process does: it reads a configuration beside calls that are up, at the lowest priority.
+"""Reads a configuration in a helper process, at the lowest priority, so that active calls are not delayed.
 
 Parsing a big file takes the interpreter for hundreds of milliseconds, in a thread as well; calls that are up
-would hear that. A pickled `Request` comes on standard input. To standard output go a line that tells which code this is
-(see `fingerprint`), then a pickled `Preface`, which is of plain types, then a pickled `SetConfig` or `ConfigError`.
-Secrets travel in those alone.
+would hear that. A pickled `ReadRequest` comes on standard input. To standard output go a line that tells which code
+this is (see `fingerprint`), then a pickled `Preface`, which is of plain types, then a pickled `SetConfig` or
+`ConfigError`. Secrets travel in those alone.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ class DefectError(ConfigError):
 
 
 @frozen
-class Request:
-    """What to read."""
+class ReadRequest:
+    """The request to a helper process: the file to read, and the environment to read it in."""
 
     path: Path
     """The YAML file."""
     environ: Mapping[str, str] = field(repr=False)
-    """Where `${NAME}` is looked up."""
+    """The variables for `${NAME}`."""
     tools: tuple[str, ...] = ()
     """Names that `tools:` may have besides the built-in ones."""
     contents: Mapping[Path, bytes] = field(factory=dict, repr=False)
     """Files by absolute path that are as given here, whatever is on the disk."""
     directory: Path = field(factory=working_directory)
-    """Where a relative path starts."""
+    """The directory that relative paths start from."""
     hashes: Mapping[Signature, str] = field(factory=dict, repr=False)
-    """What is known of large files."""
+    """Hashes of large files that are known already."""
 
 
 Preface: TypeAlias = tuple[str, dict[Signature, str]]
-"""What goes before an answer: the fingerprint of adapters' code, and what is known of large files by now."""
+"""The first part of an answer: the fingerprint of the adapters' code, and the hashes of large files known by now."""
 
 
-def read(request: Request, registry: Registry | None = None) -> SetConfig:
-    """What `load_config` says, as far as calls can get it: to unpickle a thousand pipelines would delay calls.
+def read(request: ReadRequest, registry: Registry | None = None) -> SetConfig:
+    """Returns the configuration with the reachable pipelines only: unpickling a thousand would delay calls.
 
     Args:
         request: what to read.
@@ -83,7 +83,7 @@ def read(request: Request, registry: Registry | None = None) -> SetConfig:
 
 
 def broke_down(error: BaseException) -> str:
-    """What happened and where, without the exception's own words: they may quote a secret."""
+    """Returns the type and the location of an exception, without its message, which may quote a secret."""
     frames = extract_tb(error.__traceback__)
     at = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return f"failed with {type(error).__name__}{at}"
@@ -95,7 +95,7 @@ def defect(path: Path, what: str) -> DefectError:
     return DefectError([Problem(Location(path), "", f"reading it {what}", hint)])
 
 
-def answer(request: Request) -> bytes:
+def answer(request: ReadRequest) -> bytes:
     """The pickled answer to a request."""
     try:
         config = read(request)

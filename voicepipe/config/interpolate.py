@@ -30,7 +30,7 @@ class Unresolved(Exception):  # noqa: N818 - becomes a located Problem where the
 
 
 def is_literal(text: str) -> bool:
-    """Whether the text has no `${...}` in it."""
+    """Returns True if the text contains no `${...}`."""
     return "${" not in text or all(found[0] == "$$" for found in _DOLLAR.finditer(text))
 
 
@@ -40,7 +40,7 @@ def interpolate(
     read: Callable[[str], str],
     resolved: Callable[[str, str], None] = lambda _value, _written: None,
 ) -> str:
-    """The text with every `${...}` replaced, and `$$` by `$`.
+    """Returns the text with every `${...}` resolved, and `$$` replaced by `$`.
 
     Args:
         text: as it stands in the YAML.

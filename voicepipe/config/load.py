@@ -1,4 +1,4 @@
-"""A pipeline set's file in, `SetConfig` out, or every problem at once."""
+"""Loads a pipeline set's file as a `SetConfig`, or raises every problem at once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.keys import sha256_of, written
 from voicepipe.config.reading import read_ca_file, read_directory, read_file, read_secret
-from voicepipe.config.references import REFERENCE, SetContext, check_components, read_alternatives, set_context
-from voicepipe.config.resolved import Alternatives
+from voicepipe.config.references import REFERENCE, SetContext, check_components, read_reference, set_context
+from voicepipe.config.resolved import ResolvedReference
 from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection, PromptFile, SetFile, ToolName
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
@@ -37,7 +37,7 @@ class PlacedConfig:
     """A configuration with the file's sections and places that it was made from."""
 
     config: SetConfig
-    """What is served."""
+    """The configuration that a set serves."""
     file: SetFile
     """Section by section; a component's options know where each of them stands."""
     root: Cursor
@@ -52,7 +52,7 @@ def load_config(
     tools: Iterable[str] = (),
     contents: Mapping[Path, bytes] | None = None,
 ) -> SetConfig:
-    """What a pipeline set's file says, with its files read and its secrets resolved.
+    """Returns the configuration of a pipeline set's file, with its files read and its secrets resolved.
 
     Opens no component. Blocks for as long as reading and parsing take: about a second for 1,000 pipelines.
 
@@ -78,7 +78,7 @@ def load_with_places(
     tools: Iterable[str] = (),
     contents: Mapping[Path, bytes] | None = None,
 ) -> PlacedConfig:
-    """As `load_config`, with what it was made from besides, for those who ask where a setting stands."""
+    """Returns the configuration as `load_config` does, with the sections and cursors that it was made from."""
     placed, _ = _loaded(path, registry, environ, tools, contents=contents)
     if placed is None:
         raise AssertionError("the configuration was refused without a problem")
@@ -92,7 +92,7 @@ class Presumed:
     placed: PlacedConfig | None
     """With the text of a `${...}` where its value belongs; None if that leaves too much open."""
     missing: tuple[str, ...]
-    """What was taken as given, as it is written."""
+    """The references that could not be resolved, as they are written."""
 
 
 def load_without_secrets(
@@ -102,7 +102,7 @@ def load_without_secrets(
     environ: Mapping[str, str] | None = None,
     tools: Iterable[str] = (),
 ) -> Presumed:
-    """As `load_with_places`, where variables that are not set, and files behind `${file:}`, are taken as given.
+    """Loads a file in which variables may be unset, and files of `${file:}` absent.
 
     For checks in a place that has no secrets. Nothing else is loosened, but an adapter doesn't check a component of
     which an option must be there and isn't, unless it is text.
@@ -289,7 +289,7 @@ class _FileContext(SetContext):
     converter = converter_with(
         {
             PlacedConfig: _read_config,
-            Alternatives: read_alternatives,
+            ResolvedReference: read_reference,
             Definition: _read_definition,
             Layer: _read_layer,
             **{layer: _layer_reader(layer, settings) for layer, settings in LAYERED.values()},
@@ -303,7 +303,7 @@ class _FileContext(SetContext):
     )
     nouns: ClassVar[Mapping[Any, str]] = {
         **SetContext.nouns,
-        Alternatives: REFERENCE,
+        ResolvedReference: REFERENCE,
         ToolName: "a tool's name",
         ArgumentsSchema: "a mapping, JSON Schema of an object",
         Layer: "a mapping",

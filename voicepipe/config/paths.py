@@ -37,7 +37,7 @@ class _Known:
             os.close(self._descriptor)
 
     def is_here(self) -> bool:
-        """Whether it is the working directory still, or again."""
+        """Returns True if it is the working directory still, or again."""
         return os.path.samestat(os.fstat(self._descriptor), os.stat("."))  # noqa: PTH116 - Path.stat says no more
 
 

@@ -11,12 +11,12 @@ def plain_number(text: str) -> str:
 
 
 def takes_all(pattern: str) -> bool:
-    """Whether there is no text that the pattern doesn't match."""
+    """Returns True if the pattern matches every text."""
     return pattern != "" and not pattern.strip("*")
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether the whole text is as the pattern says.
+    """Returns True if the pattern matches the whole text.
 
     The time it takes is at most their lengths multiplied, whatever a caller sends: a regular expression's
     backtracking is not bounded so.

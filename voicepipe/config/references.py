@@ -1,4 +1,4 @@
-"""References: what stands after `stt:`, `llm:` or `tts:`, led back to adapters with their options."""
+"""Resolves references, the values of `stt:`, `llm:` and `tts:`, to adapters with their options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from voicepipe.components.values import Secret
 from voicepipe.config.checks import check, check_installed, label_of, placed
 from voicepipe.config.keys import identity, sha256_of, written_fields
 from voicepipe.config.reading import ConfigContext
-from voicepipe.config.resolved import Alternatives, Resolved
+from voicepipe.config.resolved import Resolved, ResolvedReference
 from voicepipe.config.settings import ComponentSettings
 from voicepipe.documents import Cursor, Refused, among, did_you_mean, likely, path_of, shown
 from voicepipe.documents.nodes import MappingNode, ScalarNode, SequenceNode
@@ -32,12 +32,12 @@ REFERENCE = "a component, an adapter, a mapping with `type:`, or a list of those
 
 MAX_ALTERNATIVES = 100
 MAX_TRAIL = 30
-"""More than anybody needs, and little enough for lists of lists that are made to explode."""
+"""The depth of components that refer to components; enough in practice, and a bound for nested lists."""
 
 
 @frozen
 class _Leaf:
-    """One alternative of a reference: an adapter's name, and the options that stand with it."""
+    """One alternative of a reference: the name of an adapter, and its options."""
 
     cursor: Cursor
     adapter: str
@@ -48,10 +48,10 @@ class _Leaf:
 
 @frozen
 class _Way:
-    """How a reference was come to."""
+    """The path on which a reference was reached."""
 
     role: Role | None
-    """What it is used as; None if that is not known."""
+    """The role that the reference is used in; None if it is not known."""
     trail: tuple[str, ...] = ()
     """The components that led here."""
     name: str = ""
@@ -99,7 +99,7 @@ def set_context(cursor: Cursor) -> SetContext:
 
 
 class _Options(Cursor):
-    """The options of a component, gathered from its reference and from what is laid over it."""
+    """The options of a component, from its reference and from the pipeline's `options`."""
 
     def __init__(self, leaf: _Leaf, layer: Cursor | None) -> None:
         cursor = leaf.cursor
@@ -116,18 +116,18 @@ class _Options(Cursor):
         return f'"${{{variable}}}"' if of is Secret else ""
 
     def entries(self) -> dict[str, Cursor]:
-        """By name; each knows where it stands itself."""
+        """Returns the options by name, each with its own location."""
         return self._entries
 
 
-def read_alternatives(cursor: Cursor, _: Any) -> Alternatives:
-    """A pipeline's reference, with the pipeline's options for that role laid over it."""
+def read_reference(cursor: Cursor, _: Any) -> ResolvedReference:
+    """Returns the components of a pipeline's reference, with the pipeline's `options` for the role applied."""
     role = next(role for role in ROLES if role == cursor.key)
     return resolve(cursor, role, _layer(cursor, role))
 
 
-def resolve(cursor: Cursor, role: Role, layer: Cursor | None = None) -> Alternatives:
-    """All alternatives that a reference leads to, opened by nobody yet.
+def resolve(cursor: Cursor, role: Role, layer: Cursor | None = None) -> ResolvedReference:
+    """Returns all alternatives that a reference leads to; opens none.
 
     Raises:
         Refused: at least one is wrong; every problem of all of them was reported.
@@ -143,7 +143,7 @@ def resolve(cursor: Cursor, role: Role, layer: Cursor | None = None) -> Alternat
     if len(components) < len(found) or not found:
         raise Refused
     _check_repeated(context, leaves, components)
-    return Alternatives(components)
+    return ResolvedReference(components)
 
 
 def _check_repeated(context: SetContext, leaves: list[_Leaf], components: tuple[Resolved, ...]) -> None:
@@ -162,7 +162,7 @@ def _check_repeated(context: SetContext, leaves: list[_Leaf], components: tuple[
 
 
 def check_components(context: SetContext) -> None:
-    """Reports components that bear an adapter's name, and what is wrong with those that no pipeline uses."""
+    """Reports components named like an adapter, and the problems of components that no pipeline uses."""
     for name, cursor in context.components.items():
         if name in context.registry.names():
             where = cursor.key_where
@@ -194,7 +194,7 @@ def _fits_some_role(context: SetContext, name: str, cursor: Cursor) -> None:
 
 
 def _layer(cursor: Cursor, role: Role) -> Cursor | None:
-    """The pipeline's `options.<role>`, if it is a mapping; if not, its own hook says so."""
+    """The pipeline's `options.<role>`, if it is a mapping; its own reader reports anything else."""
     pipeline = cursor.parent
     if pipeline is None or not isinstance(pipeline.node, MappingNode):
         return None
@@ -206,7 +206,7 @@ def _layer(cursor: Cursor, role: Role) -> Cursor | None:
 
 
 def _leaves(cursor: Cursor, way: _Way) -> Iterator[_Leaf]:
-    """The alternatives of a reference, in order; what can't be followed is reported and left out."""
+    """Yields the alternatives of a reference in order; reports and leaves out those that can't be followed."""
     try:
         match cursor.node:
             case SequenceNode():
@@ -265,7 +265,7 @@ def _named(cursor: Cursor, way: _Way) -> Iterator[_Leaf]:
 
 
 def _limited(cursor: Cursor, leaves: Iterator[_Leaf]) -> list[_Leaf]:
-    """So many alternatives as can make sense, so that lists of lists don't explode."""
+    """Returns the alternatives, at most `MAX_ALTERNATIVES`: nested lists could multiply without end."""
     found = list(islice(leaves, MAX_ALTERNATIVES + 1))
     if len(found) > MAX_ALTERNATIVES:
         cursor.report(
@@ -278,7 +278,7 @@ def _limited(cursor: Cursor, leaves: Iterator[_Leaf]) -> list[_Leaf]:
 
 
 def _check_adapter(cursor: Cursor, role: Role | None, name: str, *, or_component: bool = False) -> None:
-    """Refuses a name that is no adapter's of that role."""
+    """Refuses a name that no adapter of the role has."""
     context = set_context(cursor)
     registry = context.registry
     known = registry.names(role)
@@ -300,7 +300,7 @@ def _check_adapter(cursor: Cursor, role: Role | None, name: str, *, or_component
 
 
 def _component(context: SetContext, leaf: _Leaf, role: Role, layer: Cursor | None) -> Resolved | None:
-    """A leaf with its options; None if they are wrong, which was reported."""
+    """Returns the component of a leaf with its options; None if they were refused."""
     cached = (role, id(leaf.cursor.node), leaf.name, leaf.adapter, id(layer.node) if layer else 0)
     if cached not in context.resolved:
         try:

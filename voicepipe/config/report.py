@@ -1,4 +1,4 @@
-"""Problems as people and programs read them."""
+"""Formats problems as text and as JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _BOLD, _RED, _FAINT, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
 
 def format_problems(problems: Iterable[Problem], *, colour: bool = False) -> str:
-    """One paragraph a problem: `file:line:column: path: message`, the line with a caret below, and the hint."""
+    """Returns a paragraph for each problem: `file:line:column: path: message`, the line with a caret, and the hint."""
     return "\n".join(_paragraph(problem, colour) for problem in problems)
 
 
 def problems_as_data(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """The same for JSON: file, line, column, path, message, hint."""
+    """Returns a dict for each problem: file, line, column, path, message, hint."""
     return [
         {
             "file": str(problem.where.file),
@@ -37,7 +37,7 @@ def problems_as_data(problems: Iterable[Problem]) -> list[dict[str, Any]]:
 
 
 def format_json(problems: Iterable[Problem]) -> str:
-    """A JSON object: whether all is well, and the problems."""
+    """Returns a JSON object with `ok` and the `errors`."""
     errors = problems_as_data(problems)
     return json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False)
 

@@ -1,4 +1,4 @@
-"""Components that references were resolved to, each with the place of its options."""
+"""Components that references were resolved to, each with the cursor of its options."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Resolved:
 
 
 @frozen
-class Alternatives:
-    """What stands after `stt:`, `llm:` or `tts:`, in failover order."""
+class ResolvedReference:
+    """The components that a reference in `stt:`, `llm:` or `tts:` leads to, in failover order."""
 
     components: tuple[Resolved, ...]
     """At least one."""

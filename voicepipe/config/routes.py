@@ -1,4 +1,4 @@
-"""Routes: what types can't say of them, and what they come to."""
+"""Checks routes beyond their types, and makes `Route` objects of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ASTERISK_PART = re.compile(r"[XZN]|\[[^\]]*\]|\.|!")
 
 
 def check_routes(cursor: Cursor | None, pipelines: Collection[str]) -> None:
-    """Reports what is wrong with routes whose keys and types may be right.
+    """Reports problems of routes that their types don't show.
 
     Args:
         cursor: the value of `routes`, if there is one; what has the wrong type is left to others.
@@ -67,7 +67,7 @@ def _check_targets(route: Cursor, pipelines: Collection[str]) -> None:
 
 
 def _misspelt(entries: Mapping[str, Cursor]) -> bool:
-    """Whether one of the keys was probably meant to be `pipeline` or `split`."""
+    """Returns True if one of the keys was probably meant to be `pipeline` or `split`."""
     return any(likely(key, ("when", "pipeline", "split")) in {"pipeline", "split"} for key in entries)
 
 
@@ -85,7 +85,7 @@ def _check_split(split: Cursor, pipelines: Collection[str]) -> None:
 
 
 def _checked_when(route: Cursor) -> When | None:
-    """What a route says of calls; None if there is something wrong with it, which was reported."""
+    """Returns the condition of a route; None if it was refused."""
     entries = route.entries()
     cursor = entries.get("when")
     if cursor is None:
@@ -102,7 +102,7 @@ def _checked_when(route: Cursor) -> When | None:
 
 
 def _check_patterns(cursor: Cursor, *, number: bool) -> bool:
-    """Whether what stands there are patterns that some call can match; if not, it was reported."""
+    """Returns True if all patterns can match some call; reports those that can't."""
     if isinstance(cursor.node, SequenceNode) and not cursor.node.items:
         cursor.report("is empty", "add a pattern, or remove the line to match every call")
         return False

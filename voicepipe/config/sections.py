@@ -21,7 +21,7 @@ from voicepipe.config.call_settings import (
 )
 from voicepipe.config.history import HistorySettings
 from voicepipe.config.kept import LoggingSettings, RecordingSettings
-from voicepipe.config.resolved import Alternatives
+from voicepipe.config.resolved import ResolvedReference
 from voicepipe.documents import Cursor
 from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
@@ -35,10 +35,10 @@ class ToolName(str):
 
 @frozen
 class Definition:
-    """What stands after a name under `components:`; it means nothing until it is used."""
+    """The value of a name under `components:`; it is read only when a reference uses it."""
 
     cursor: Cursor
-    """Where."""
+    """The value in the document."""
 
 
 @frozen
@@ -46,7 +46,7 @@ class Layer:
     """A mapping that is laid over another."""
 
     cursor: Cursor
-    """Where."""
+    """The value in the document."""
 
 
 @frozen
@@ -126,11 +126,11 @@ class PromptFile:
 class PipelineSection:
     """A named composition of speech-to-text, language model and text-to-speech."""
 
-    stt: Alternatives
+    stt: ResolvedReference
     """Speech-to-text: a component's or adapter's name, a mapping with `type:`, or a list of those to fail over."""
-    llm: Alternatives
+    llm: ResolvedReference
     """Language model, likewise."""
-    tts: Alternatives
+    tts: ResolvedReference
     """Text-to-speech, likewise."""
     options: RoleOptions = field(default=RoleOptions())
     """Options by role, laid over those of the references."""

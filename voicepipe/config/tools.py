@@ -1,4 +1,4 @@
-"""How tools of a configuration are read and checked; `voicepipe.tools.settings` has what they may say."""
+"""Reads and checks the tools of a configuration; `voicepipe.tools.settings` has their options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from voicepipe.tools.settings import ARGUMENT, NAME, ArgumentsSchema
 
 
 def read_tool_name(cursor: Cursor, _: Any) -> Any:
-    """The name of a tool that is known."""
+    """Returns the name of a known tool."""
     text, known = cursor.text(), set_context(cursor).tools
     if text not in known:
         cursor.refuse(f"there is no tool {cursor.given}", did_you_mean(text, known, "tools"))
@@ -25,7 +25,7 @@ def read_tool_name(cursor: Cursor, _: Any) -> Any:
 
 
 def read_arguments_schema(cursor: Cursor, _: Any) -> ArgumentsSchema:
-    """The schema of a tool's arguments, if it is one."""
+    """Returns the JSON Schema of a tool's arguments."""
     schema: dict[str, Any] = cursor.read(Mapping[str, Any])
     faults = schema_faults(schema)
     for path, fault in faults:
@@ -51,7 +51,7 @@ def _below(cursor: Cursor, step: str | int) -> Cursor | None:
 
 
 def check_tools(tools: Cursor | None, taken: Collection[str]) -> None:
-    """Reports what is wrong with tools besides the form of each.
+    """Reports problems of tools that their types don't show.
 
     Args:
         tools: the file's section, if there is one.
@@ -97,7 +97,7 @@ def _check_url(cursor: Cursor, parameters: Cursor | None) -> None:
 
 
 def _url_fault(url: str) -> tuple[str, str] | None:
-    """What is wrong with a URL, and what to do about it; quotes nothing of it."""
+    """Returns a message and a hint for a malformed URL, without quoting it; None if it is valid."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -1,4 +1,4 @@
-"""What a YAML document is made of, each node with its place.
+"""Nodes of a YAML document, each with its line and column.
 
 Plain scalars stay text: what they mean is for the field that takes them to say.
 """
@@ -23,7 +23,7 @@ class ScalarNode:
     column: int
     """Counts from 1."""
     end_line: int
-    """Where it ends."""
+    """The line that the scalar ends in."""
     end_column: int
     """The first character that is no longer part of it."""
     size: ClassVar[int] = 1
@@ -31,7 +31,7 @@ class ScalarNode:
 
     @property
     def null(self) -> bool:
-        """Whether it stands for nothing at all."""
+        """True if the scalar is null: empty, `~` or `null`, without quotes."""
         return self.plain and self.text in {"", "~", "null"}
 
 
@@ -62,7 +62,7 @@ class MappingNode:
     column: int
     """Counts from 1."""
     sound: bool = True
-    """False if something stands in it that can't be taken, so that nobody knows what is missing."""
+    """False if parsing left out an entry, so that nothing can be said to be missing."""
     size: int = 1
     """Nodes in it and below, aliases written out."""
     height: int = 1

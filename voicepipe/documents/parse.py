@@ -1,4 +1,4 @@
-"""Bytes in, nodes out: the part of reading YAML that knows nothing of what the document is for.
+"""Parses YAML: makes a tree of nodes from the bytes of a file, whatever the document is for.
 
 The parser's events are composed here rather than by PyYAML, because its C builder can neither be bounded
 (depth, size, aliases) nor asked which scalars were quoted.
@@ -28,16 +28,16 @@ MAX_PROBLEMS = 1000
 """After so many nobody reads on."""
 
 LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
-"""As YAML 1.1 counts lines, and so the parser's marks."""
+"""The line breaks of YAML 1.1, by which the parser's marks count lines."""
 UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
-"""What may not stand in a YAML stream (YAML 1.1, c-printable)."""
+"""Characters that YAML 1.1 forbids in a stream (the complement of c-printable)."""
 
 Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, or the pure one where PyYAML was built without it: 20 times slower, same events."""
 
 
 def decode_text(content: bytes, name: Path) -> str:
-    """The text of a file, without a byte order mark.
+    """Returns the text of a file, without a byte order mark.
 
     Raises:
         ConfigError: it is too large, not UTF-8, holds control characters, or nothing at all.
@@ -60,7 +60,7 @@ def decode_text(content: bytes, name: Path) -> str:
 
 
 def compose(text: str, name: Path) -> tuple[Node, list[Problem]]:
-    """The root node, and what is wrong with the document but leaves its rest readable.
+    """Returns the root node, and the problems that leave the rest of the document readable.
 
     Raises:
         ConfigError: a syntax error, an empty file, several documents, or more than the bounds above.
@@ -76,7 +76,7 @@ def compose(text: str, name: Path) -> tuple[Node, list[Problem]]:
 
 
 class _TreeBuilder:
-    """Turns the parser's events into nodes, depth first."""
+    """Makes nodes of the parser's events, depth first."""
 
     def __init__(self, text: str, name: Path) -> None:
         self.parser = Parser(text)
@@ -207,7 +207,7 @@ class _TreeBuilder:
 
 
 def too_many(where: Location) -> Problem:
-    """What is said instead of the next problem."""
+    """Returns the problem that stands for all further ones."""
     return Problem(
         where, "", f"more than {MAX_PROBLEMS:,} problems; the rest are not shown", "fix those above and check again"
     )

@@ -1,4 +1,4 @@
-"""The text of a document, for messages that show a line of it without its secrets."""
+"""The text of a document, for messages that quote a line of it without its secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_LINE = 160
 _SECRET_KEY = re.compile(
     r"""(?i)\b[\w-]*(?:key|token|secret|password|passwd|credentials?)["']?\s*[:=]\s*(?P<value>[^\s,{}\[\]#][^,}\]#]*)"""
 )
-"""For lines that could not be structured, so that nobody knows which of their values are secret."""
+"""Finds likely secrets in lines that could not be read as a type, so that no field tells which values are secret."""
 
 
 class Source:
@@ -39,11 +39,11 @@ class Source:
             self._concealed.setdefault(line, []).append((begin - 1, end - 1))
 
     def conceals(self, scalar: ScalarNode) -> bool:
-        """Whether that scalar is masked."""
+        """Returns True if that scalar is masked."""
         return id(scalar) in self._secrets
 
     def line(self, number: int) -> str:
-        """A line without its secrets; empty if there is none, or if it is too long to be read."""
+        """Returns a line without its secrets; empty if there is no such line, or it is longer than 160 characters."""
         if number > len(self._lines) or len(self._lines[number - 1]) > _LONGEST_LINE:
             return ""
         line = self._lines[number - 1]

@@ -1,4 +1,4 @@
-"""How problems are worded: values quoted so that nothing of them acts on a terminal, and likely spellings."""
+"""Parts of messages: suggested spellings, lists of known names, paths, and values quoted safely for a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACTING = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-
 
 
 def shown(text: str, most: int = 40) -> str:
-    """Text in quotes, shortened, with all that is not printable escaped."""
+    """Returns text in quotes, shortened, with unprintable characters escaped."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut) + '"'
 
@@ -33,14 +33,14 @@ def printable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Each character as JSON escapes it: `\u001b`, and two of those beyond the first 65,536."""
+    r"""Returns each character as a JSON escape: `\u001b`, and two of those beyond the first 65,536."""
     units = iter_unpack(">H", text.encode("utf-16-be", "surrogatepass"))
     return "".join(f"\\u{unit:04x}" for (unit,) in units)
 
 
 @lru_cache(maxsize=256)
 def likely(word: str, known: tuple[str, ...]) -> str | None:
-    """Which of the known words was probably meant, or None."""
+    """Returns the known word that is closest to a misspelt one; None if none is close."""
     word = _plain(word[:80])
     plain = _plain_forms(known)
     near: Iterable[str] = plain
@@ -60,14 +60,14 @@ def _plain(word: str) -> str:
 
 
 def among(known: Iterable[str]) -> str:
-    """The known words as a list to read, cut where it gets long."""
+    """Returns the known words separated by commas, at most twelve of them."""
     words = list(known)
     more = f", and {len(words) - _MOST} more" if len(words) > _MOST else ""
     return ", ".join(words[:_MOST]) + more
 
 
 def did_you_mean(word: str, known: Iterable[str], noun: str, guess: str | None = None) -> str:
-    """A hint for an unknown word: the likely one, and all there are: `did you mean "model"? options: model, rate`."""
+    """Returns a hint with the likely word and all known ones: `did you mean "model"? options: model, rate`."""
     words = tuple(known)
     guess = guess or likely(word, words)
     question = f"did you mean {shown(guess)}? " if guess else ""
@@ -75,7 +75,7 @@ def did_you_mean(word: str, known: Iterable[str], noun: str, guess: str | None =
 
 
 def path_of(keys: Iterable[str | int]) -> str:
-    """A way through a document as text: `pipelines.sales.tools[0]`."""
+    """Returns a path in a document as text: `pipelines.sales.tools[0]`."""
     *way, last = ("", *keys)
     parts = [_step(key) for key in way[1 : _DEEPEST + 1]]
     if len(way) > _DEEPEST + 1:

@@ -23,7 +23,7 @@ from voicepipe.config.fingerprint import (
     libraries_of_this_process,
 )
 from voicepipe.config.hashes import known_hashes, learn
-from voicepipe.config.helper import Preface, Request, broke_down, defect, read
+from voicepipe.config.helper import Preface, ReadRequest, broke_down, defect, read
 from voicepipe.config.paths import working_directory
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
@@ -145,7 +145,7 @@ def _too_slow(path: Path) -> ConfigError:
 
 def _request(
     path: Path, environ: Environ, tools: tuple[str, ...], contents: Mapping[Path, bytes] | None, registry: Registry
-) -> Request:
+) -> ReadRequest:
     _note_code(registry)  # at the first reading at the latest: later the files may be another release's
     try:
         directory = working_directory()
@@ -153,7 +153,7 @@ def _request(
         hint = "start it in a directory that stays, or give the file's absolute path"
         message = f"the working directory can't be found: {error.strerror}"
         raise ConfigError([Problem(Location(path), "", message, hint)]) from None
-    return Request(path, _variables(path, environ), tools, contents or {}, directory, known_hashes())
+    return ReadRequest(path, _variables(path, environ), tools, contents or {}, directory, known_hashes())
 
 
 def _variables(path: Path, environ: Environ) -> dict[str, str]:
@@ -166,7 +166,7 @@ def _variables(path: Path, environ: Environ) -> dict[str, str]:
         raise defect(path, f"could not begin, because the environment {broke_down(error)}") from None
 
 
-async def _read_in_helper(request: Request) -> SetConfig:
+async def _read_in_helper(request: ReadRequest) -> SetConfig:
     try:
         run = await trio.run_process(
             HELPER,

@@ -49,7 +49,7 @@ def words_of_address(text: str, words: list[str]) -> list[str]:
 
 
 def address_at_end(words: Sequence[str], *, finished: bool) -> Literal["begun", "whole"] | None:
-    """Whether the words end within an e-mail or web address, or with one; None: with none.
+    """Returns True if the words end within an e-mail or web address, or with one; None: with none.
 
     Args:
         words: as `words_of_address` gives them.
@@ -78,7 +78,7 @@ def _state(rest: Sequence[str], *, has_dot: bool) -> Literal["begun", "whole"] |
 
 
 def _ends_in_sign(words: Sequence[str], *, finished: bool) -> bool:
-    """Whether the last word is a sign in an address, and the next part is still to be said."""
+    """Returns True if the last word is a sign in an address, and the next part is still to be said."""
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     if last in DOT or last in SIGNS or tuple(words[-2:]) in TWO_WORD_SIGNS:
         return bool(before) and before not in ARTICLES
@@ -102,7 +102,7 @@ def _last_at(words: Sequence[str], *, finished: bool) -> int:
 
 
 def _is_sign_at(words: Sequence[str], place: int, *, finished: bool) -> bool:
-    """Whether this `at` is the sign, and not the preposition."""
+    """Returns True if this `at` is the sign, and not the preposition."""
     before, after = words[place - 1], words[place + 1] if place + 1 < len(words) else ""
     if after in NO_DOMAINS or (after and is_number(after)):
         return False

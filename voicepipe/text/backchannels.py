@@ -24,7 +24,7 @@ _HUM = re.compile(r"(?=..)[hm]*m[hm]*\Z")
 
 
 def is_backchannel(text: str, phrases: tuple[str, ...], language: str | None = None, *, so_far: bool = False) -> bool:
-    """Whether a text is nothing but backchannels.
+    """Returns True if a text is nothing but backchannels.
 
     Args:
         text: what the caller said.
@@ -59,7 +59,7 @@ def _made(words: list[str], known: frozenset[tuple[str, ...]], longest: int) -> 
 
 
 def _begins(words: tuple[str, ...], known: frozenset[tuple[str, ...]]) -> bool:
-    """Whether a phrase begins with these words."""
+    """Returns True if a phrase begins with these words."""
     return any(phrase[: len(words)] == words for phrase in known)
 
 

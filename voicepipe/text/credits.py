@@ -122,13 +122,13 @@ _BETWEEN_HAN = re.compile(r"(?<=[\u3040-\u9fff]) (?=[\u3040-\u9fff])")
 
 
 def may_have_credits(text: str) -> bool:
-    """Whether a text is worth `without_credits`; quick."""
+    """Returns True if a text is worth `without_credits`; quick."""
     lowered = text.lower()
     return any(stem in lowered for stem in _STEMS)
 
 
 def may_become_credit(text: str) -> bool:
-    """Whether a transcript that is still being written is the beginning of one of `CREDITS`."""
+    """Returns True if a transcript that is still being written is the beginning of one of `CREDITS`."""
     return phrase_of(text) in _BEGINNINGS
 
 

@@ -127,5 +127,5 @@ def kind_of(word: str) -> Kind | None:
 
 
 def is_cut_short(word: str) -> bool:
-    """Whether a word is the first half of a number."""
+    """Returns True if a word is the first half of a number."""
     return _CUT_SHORT.fullmatch(word) is not None

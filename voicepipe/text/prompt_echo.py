@@ -55,7 +55,7 @@ def without_echo(text: str, prompt: str | None, keywords: Sequence[str] = (), so
 
 
 def may_become_echo(text: str, prompt: str | None, keywords: Sequence[str] = ()) -> bool:
-    """Whether a transcript that is still being written is so far a piece of the prompt."""
+    """Returns True if a transcript that is still being written is so far a piece of the prompt."""
     said = words_in(text)
     told = words_in(prompt or ""), [word for keyword in keywords for word in words_in(keyword)]
     may_be_echoed = len(told[0]) >= FEWEST_WORDS, len(keywords) >= FEWEST_KEYWORDS
@@ -63,7 +63,7 @@ def may_become_echo(text: str, prompt: str | None, keywords: Sequence[str] = ())
 
 
 def _has_run(told: list[str], said: list[str]) -> bool:
-    """Whether these words stand together in the prompt; of the last perhaps only the beginning has come."""
+    """Returns True if these words stand together in the prompt; of the last perhaps only the beginning has come."""
     size = len(said)
     return any(
         told[at : at + size - 1] == said[:-1] and told[at + size - 1].startswith(said[-1])
@@ -96,7 +96,7 @@ def _is_run(said: list[str], told: list[str], fewest: int) -> bool:
 
 
 def _are_keywords(said: list[str], listed: list[list[str]]) -> bool:
-    """Whether this is at least two keywords that follow one another in the list."""
+    """Returns True if this is at least two keywords that follow one another in the list."""
     for first in range(len(listed) - 1):
         run: list[str] = []
         for last, words in enumerate(listed[first:], first):

@@ -105,7 +105,7 @@ class Segmenter:
         return clause or self._between_words(most)
 
     def _ends(self, mark: re.Match[str], *, ended: bool) -> bool | None:
-        """Whether a sentence ends with this mark; None: what comes next will tell."""
+        """Returns True if a sentence ends with this mark; None: what comes next will tell."""
         text, end = self._text, mark.end()
         after = text[end:].lstrip()
         if mark.lastgroup in {"line", "wide"} or "\n" in text[end : len(text) - len(after)] or end == len(text):
@@ -123,7 +123,7 @@ class Segmenter:
         return not (after[:1].islower() or (known and after[:1].isdigit()))
 
     def _is_word_whole(self, text: str) -> bool | None:
-        """Whether the word before a full stop is one without it, and so ends the sentence; None: who knows."""
+        """Returns True if the word before a full stop is one without it, and so ends the sentence; None: who knows."""
         found = _WORD_BEFORE.search(text)
         if found is None or text.endswith(".."):
             return None
@@ -137,7 +137,7 @@ class Segmenter:
 
     @staticmethod
     def _needs_number(text: str) -> bool:
-        """Whether the word before a full stop is an abbreviation only if a number follows."""
+        """Returns True if the word before a full stop is an abbreviation only if a number follows."""
         found = _WORD_BEFORE.search(text.rstrip(CLOSERS))
         if found is None:
             return False

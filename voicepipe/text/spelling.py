@@ -66,7 +66,7 @@ def without_quantities(text: str) -> str:
 
 
 def is_read_out(words: Sequence[str]) -> bool:
-    """Whether the words end in a number that is read out, or in letters that are spelled.
+    """Returns True if the words end in a number that is read out, or in letters that are spelled.
 
     Args:
         words: all that was said so far, as `words_in` gives it.
@@ -86,12 +86,12 @@ def without_digits(words: Sequence[str]) -> Sequence[str]:
 
 
 def has_hidden_digits(text: str) -> bool:
-    """Whether a text ends in several digits whose words no space separates."""
+    """Returns True if a text ends in several digits whose words no space separates."""
     return not text.isascii() and _HIDDEN_DIGITS.search(text.rstrip(" .。،,、")) is not None
 
 
 def is_number_cut_short(words: Sequence[str]) -> bool:
-    """Whether the words end within a number: `einund`, `quatre-vingt`, `three point`."""
+    """Returns True if the words end within a number: `einund`, `quatre-vingt`, `three point`."""
     last = words[-1]
     if is_cut_short(last) or tuple(words[-2:]) == ("quatre", "vingt"):
         return True
@@ -103,7 +103,7 @@ def is_number_cut_short(words: Sequence[str]) -> bool:
 
 
 def is_lone_letter(words: Sequence[str]) -> bool:
-    """Whether a letter is all that was said, or is called one: others are likely to follow."""
+    """Returns True if a letter is all that was said, or is called one: others are likely to follow."""
     if not is_letter(words[-1]):
         return False
     return words[0] not in {"a", "i", "o", "e", "y"} if len(words) == 1 else words[-2] in BEFORE_LETTERS
@@ -127,12 +127,12 @@ def _token(word: str) -> _Token | None:
 
 
 def is_number(word: str) -> bool:
-    """Whether a word is a number, in digits or not."""
+    """Returns True if a word is a number, in digits or not."""
     return _token(word) in _NUMBERS
 
 
 def is_letter(word: str) -> bool:
-    """Whether a word is one letter of an alphabet; ideographs and syllables are words."""
+    """Returns True if a word is one letter of an alphabet; ideographs and syllables are words."""
     return len(word) == 1 and word.isalpha() and ord(word) < 0x530
 
 
@@ -232,7 +232,7 @@ def _words_of_unit(run: list[str], tokens: list[_Token]) -> int:
 
 
 def _is_abbreviation(run: list[str], tokens: list[_Token], before: list[str]) -> bool:
-    """Whether the letters at the end are a word: `seven p.m.`, `in the U.S.`, `OK`."""
+    """Returns True if the letters at the end are a word: `seven p.m.`, `in the U.S.`, `OK`."""
     if not tokens or tokens[-1] not in {"letter", "weak"}:
         return False
     at = len(tokens)
@@ -243,7 +243,7 @@ def _is_abbreviation(run: list[str], tokens: list[_Token], before: list[str]) ->
 
 
 def _is_time_or_year(run: list[str], digits: int, letters: int, before: list[str]) -> bool:
-    """Whether four digits at the most are the time of day or a year, and no more are to come."""
+    """Returns True if four digits at the most are the time of day or a year, and no more are to come."""
     if letters or digits > 4:
         return False
     if before and before[-1] in BEFORE_TIMES:
@@ -254,13 +254,13 @@ def _is_time_or_year(run: list[str], digits: int, letters: int, before: list[str
 
 
 def _ends_in_alphabet(words: Sequence[str]) -> bool:
-    """Whether names that stand for letters end the text: `Mike Oscar November`."""
+    """Returns True if names that stand for letters end the text: `Mike Oscar November`."""
     last = words[-3:]
     return len(last) == 3 and any(all(word in names for word in last) for names in ALPHABETS)
 
 
 def _ends_in_example(words: Sequence[str]) -> bool:
-    """Whether a letter with its example ends the text: `M for Mike`, `B as in boy`, `D wie Dora`."""
+    """Returns True if a letter with its example ends the text: `M for Mike`, `B as in boy`, `D wie Dora`."""
     for size in (1, 2):
         if len(words) >= size + 2 and " ".join(words[-1 - size : -1]) in AS_IN:
             letter = words[-2 - size]

@@ -1,4 +1,4 @@
-"""What the source says below fields and constants: their docstrings, which are no objects at run time."""
+"""Reads the docstrings below fields and constants from the source: Python drops them at run time."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Said:
-    """A name in a module or a class, as the source has it."""
+class DocumentedName:
+    """A documented name of a module or a class."""
 
     annotation: str
-    """Its type as written; of an alias or a constant, what it stands for."""
+    """The type as written; the value, for an alias or a constant."""
     doc: str
     """The docstring below it; empty if there is none."""
 
 
-def said_of_fields(cls: type) -> Mapping[str, Said]:
+def documented_fields(cls: type) -> Mapping[str, DocumentedName]:
     """The fields of a class as its source has them, those of its bases first."""
-    found: dict[str, Said] = {}
+    found: dict[str, DocumentedName] = {}
     for one in reversed(cls.__mro__[:-1]):
         if body := _body_of(source_of(one.__module__), one.__qualname__.split(".")):
-            found |= said_in(body)
+            found |= documented_names(body)
     return found
 
 
@@ -42,7 +42,7 @@ def source_of(module: str) -> ast.Module:
         return ast.Module([], [])
 
 
-def said_in(body: Iterable[ast.stmt]) -> dict[str, Said]:
+def documented_names(body: Iterable[ast.stmt]) -> dict[str, DocumentedName]:
     """The names that statements of a module or class assign or declare, with the docstrings below them."""
     statements = list(body)
     found = {}
@@ -56,7 +56,7 @@ def said_in(body: Iterable[ast.stmt]) -> dict[str, Said]:
             case _:
                 continue
         doc = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
-        found[name] = Said(ast.unparse(written), paragraphs(doc) if isinstance(doc, str) else "")
+        found[name] = DocumentedName(ast.unparse(written), paragraphs(doc) if isinstance(doc, str) else "")
     return found
 
 

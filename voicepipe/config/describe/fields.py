@@ -15,7 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from voicepipe.components.values import CaFile, Directory, File, Secret
-from voicepipe.config.describe.docstrings import paragraphs, said_of_fields
+from voicepipe.config.describe.docstrings import documented_fields, paragraphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ class DescribedField:
 
     @property
     def required(self) -> bool:
-        """Whether it may not be left out."""
+        """True if it may not be left out."""
         return self.default is attrs.NOTHING
 
     @property
@@ -116,8 +116,8 @@ class DescribedField:
         """The unit of a number, from the docstring (`..., in ms.`) or else the name (`idle_prompt_s`)."""
         if not _NUMBERS & {self.type, *get_args(self.type)}:
             return None
-        if said := _UNIT.search(self.doc):
-            return said["unit"]
+        if unit := _UNIT.search(self.doc):
+            return unit["unit"]
         return _SUFFIXES.get(self.name.rpartition("_")[2]) if "_" in self.name else None
 
     @property
@@ -145,7 +145,7 @@ class Described:
 def describe(cls: type) -> Described:
     """What an attrs class says of itself: nothing is written twice."""
     attrs.resolve_types(cls)
-    said = said_of_fields(cls)
+    documented = documented_fields(cls)
     return Described(
         doc=paragraphs(cls.__doc__ or ""),
         fields=tuple(
@@ -154,7 +154,7 @@ def describe(cls: type) -> Described:
                 type=one.type,
                 default=one.default.factory() if _is_factory(one.default) else one.default,
                 bounds=bounds_of(one.validator),
-                doc=said[one.name].doc if one.name in said else "",
+                doc=documented[one.name].doc if one.name in documented else "",
             )
             for one in attrs.fields(cls)
             if one.init

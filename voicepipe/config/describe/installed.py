@@ -29,19 +29,19 @@ _EXAMPLE = re.compile(r"(?:for example|such as) `(?P<value>[^`]+)`")
 
 
 @frozen
-class Entry:
+class InstalledComponent:
     """One installed component."""
 
     role: Role
-    """What it does."""
+    """The role that it is for."""
     name: str
-    """What stands in the YAML."""
+    """The name in the YAML."""
     package: str | None
     """The distribution that it comes from; None if it was not installed as one."""
     version: str | None
     """That distribution's version."""
     described: Described
-    """What its options class says."""
+    """The description of its options class."""
 
     @property
     def example(self) -> str:
@@ -65,15 +65,15 @@ class Entry:
         }
 
 
-def catalogue(registry: Registry | None = None) -> tuple[Entry, ...]:
+def installed_components(registry: Registry | None = None) -> tuple[InstalledComponent, ...]:
     """The components of a registry, or all that are installed, by role and name."""
     packages = dict(_packages())
     adapters = sorted(installed() if registry is None else registry, key=lambda one: (ROLES.index(one.role), one.name))
     return tuple(_entry(one, *packages.get((one.role, one.name), (None, None))) for one in adapters)
 
 
-def _entry(adapter: Adapter[Any], package: str | None, version: str | None) -> Entry:
-    return Entry(adapter.role, adapter.name, package, version, describe(adapter.options))
+def _entry(adapter: Adapter[Any], package: str | None, version: str | None) -> InstalledComponent:
+    return InstalledComponent(adapter.role, adapter.name, package, version, describe(adapter.options))
 
 
 def _packages() -> Iterator[tuple[tuple[Role, str], tuple[str, str]]]:

@@ -1,4 +1,4 @@
-"""Where each setting of a pipeline comes from: the default, a component, the pipeline, or the file as a whole."""
+"""The origin of each setting of a pipeline: the default, a component, the pipeline, or the file as a whole."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Setting:
     value: Any
     """Plain data; a secret as it is written, or `***`, and files as they are named."""
     origin: Origin
-    """What kind of place it comes from."""
+    """The part of the file that set it, or `default`."""
     source: str
-    """Where that is in the file: `components.house_voice.voice`; empty for a default."""
+    """The path of the value in the file: `components.house_voice.voice`; empty for a default."""
     where: Location | None
     """Line and column of the value; None for a default."""
 
@@ -53,7 +53,7 @@ class ComponentProvenance:
     """One alternative of a role with its options."""
 
     settings: ComponentSettings
-    """As it is opened."""
+    """The settings that it is opened with."""
     options: tuple[Setting, ...]
     """All of them, in the order of the adapter's options class."""
 
@@ -65,7 +65,7 @@ class PipelineProvenance:
     name: str
     """Its name."""
     where: Location
-    """Where it is defined."""
+    """The location of the pipeline in the file."""
     components: tuple[ComponentProvenance, ...]
     """Role by role, in failover order."""
     settings: tuple[Setting, ...]

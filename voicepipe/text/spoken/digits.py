@@ -73,7 +73,7 @@ def phone(found: re.Match[str], figures: Figures, words: Words | None) -> str | 
 
 
 def _is_dialled(text: str, before: str, figures: Figures) -> bool:
-    """Whether figures without a plus are read digit by digit."""
+    """Returns True if figures without a plus are read digit by digit."""
     groups = re.findall("[0-9]+", text)
     after_word = _AFTER_WORD.search(before) is not None
     if len(groups) == 1:
@@ -90,7 +90,7 @@ def _is_dialled(text: str, before: str, figures: Figures) -> bool:
 
 
 def _is_string(digits: str, before: str, *, after_word: bool) -> bool:
-    """Whether digits in one piece are no number."""
+    """Returns True if digits in one piece are no number."""
     if _AFTER_CODE.search(before):
         return len(digits) > 3
     if after_word and len(digits) > 4 and not digits.endswith("000"):
@@ -101,7 +101,7 @@ def _is_string(digits: str, before: str, *, after_word: bool) -> bool:
 
 
 def _are_string(groups: list[str], text: str, *, after_word: bool) -> bool:
-    """Whether groups of digits belong together, and are neither several numbers nor a date."""
+    """Returns True if groups of digits belong together, and are neither several numbers nor a date."""
     first, *others = groups
     digits = "".join(groups)
     longest = max(map(len, groups))
