@@ -1,7 +1,7 @@
-"""Recognises, by its first bytes, what is sent where audio without a header was asked for: pure functions.
+"""Recognises encoded audio and text by the first bytes, where raw samples were asked for: pure functions.
 
-Played as samples, an MP3 or a page of HTML is noise at full level in somebody's ear. Files with a header say what they
-are in a few bytes. MPEG's frames do not: a frame begins with some twelve set bits, which samples may hold too, so a
+Played as samples, an MP3 or a page of HTML is noise at full level in the caller's ear. Files with a header name their
+format in a few bytes. MPEG's frames do not: a frame begins with some twelve set bits, which samples may hold too, so a
 stream counts as MPEG only when one such header leads to the next, and that to the next, all of one kind. Text counts
 only when it is marked up as JSON, XML or server-sent events, or is words with spaces between them.
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_BYTES = 8192
-"""As much as is ever looked at of a stream; only what begins like an encoded one is looked at so far."""
+"""The most bytes of a stream that are examined, and only if it begins as an encoded one does."""
 
 FRAMES = 4
-"""How many MPEG frames have to follow one another."""
+"""The number of MPEG frames that have to follow one another."""
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (rb"OggS\x00", "Ogg"),
@@ -52,9 +52,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 _MAGICS = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in _MAGIC)
 _MAGIC_BYTES = 12
-"""Bytes of the longest of these."""
+"""The length of the longest of these patterns, in bytes."""
 _STARTS = frozenset(b"OfI\x1aRrF.c#\x02\x30Aw TM\x1fP\x28\0") | {0xFF, 0x56, 0x47}
-"""First bytes of all of these, and of MPEG's."""
+"""The first bytes of all these patterns, and of MPEG frames."""
 
 _WAV_CODECS = {1: "PCM", 3: "floating point", 6: "A-law", 7: "mu-law", 17: "ADPCM", 85: "MP3", 0xFFFE: "PCM"}
 
@@ -76,9 +76,9 @@ _WORD = rb"(?:[A-Z]?[a-z]{2,}|[A-Z]{2,}|[0-9]+|'[^']+')"
 _ANSWER = re.compile(rb"\"?" + _WORD + rb"(?:[.,:;!?]?[ \n/-]" + _WORD + rb")*[.,:;!?\"]*\s*\Z")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
 _READABLE_BYTES = 16
-"""So many bytes have to be readable for text that is marked up."""
+"""The readable bytes that marked-up text needs at least."""
 _WORDS_BYTES = 96
-"""Within so many bytes words have to be seen to be words."""
+"""The bytes within which plain text must show words."""
 _ANSWER_BYTES = 256
 """The longest audio that is taken for a short answer, `Forbidden`, if it is readable to its end."""
 _ANSWER_LEAST = 9
@@ -87,15 +87,15 @@ _BASE64_BYTES = 128
 
 
 def encoding_of(head: bytes, *, ended: bool, declared: str = "") -> str | None:
-    """What a stream is that begins so, `MP3`; empty: samples, as far as that can be told.
+    """Returns the format of a stream by its first bytes, such as `MP3`; empty if they are samples.
 
     Args:
-        head: its first bytes.
-        ended: whether that is all of it.
-        declared: the media type that came with it, if one did; `audio/mpeg` makes one MPEG frame enough.
+        head: the first bytes of the stream.
+        ended: whether `head` is the whole stream.
+        declared: the media type that the service declared, if any; with `audio/mpeg` one MPEG frame is enough.
 
     Returns:
-        None if it may be something encoded, and more of it is needed to tell; never for `MOST_BYTES` or more.
+        None if more bytes are needed to decide; never for `MOST_BYTES` or more.
 
     """
     if not head:
@@ -104,15 +104,15 @@ def encoding_of(head: bytes, *, ended: bool, declared: str = "") -> str | None:
     undecided = False
     if head[0] in _STARTS:
         for look in (_file, _mpeg if not _says_mpeg(declared) else _mpeg_as_declared):
-            found = look(head, ended)
-            if found:
-                return found
-            undecided = undecided or found is None
+            encoding = look(head, ended)
+            if encoding:
+                return encoding
+            undecided = undecided or encoding is None
     if head[0] in b"\t\r\n \xef" or 0x21 <= head[0] <= 0x7E:
-        found = _text(head, ended)
-        if found:
-            return found
-        undecided = undecided or found is None
+        encoding = _text(head, ended)
+        if encoding:
+            return encoding
+        undecided = undecided or encoding is None
     return None if undecided and not ended else ""
 
 
@@ -151,7 +151,7 @@ def _ogg(head: bytes, ended: bool) -> str | None:
 # --- MPEG's frames -------------------------------------------------------------------------------------------------
 
 _Frame = tuple[int, tuple[int, ...]]
-"""Bytes of a frame, and what all frames of a stream have in common."""
+"""The size of a frame in bytes, and the header fields that all frames of a stream share."""
 
 _KBPS = {
     (3, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -164,7 +164,7 @@ _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 
 
 
 def _mp3_frame(header: bytes) -> _Frame | None:
-    """Layer III, or II. Layer I is left out: in mu-law, silence begins as its frames do."""
+    """Parses a frame of layer III or II. Layer I is left out: silence in mu-law begins as its frames do."""
     if len(header) < 3 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer, number, rate = header[1] >> 3 & 3, header[1] >> 1 & 3, header[2] >> 4, header[2] >> 2 & 3
@@ -176,7 +176,7 @@ def _mp3_frame(header: bytes) -> _Frame | None:
 
 
 def _aac_frame(header: bytes) -> _Frame | None:
-    """ADTS."""
+    """Parses an ADTS frame."""
     if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return None
     size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
@@ -220,7 +220,7 @@ def _mpeg(head: bytes, ended: bool, frames: int = FRAMES) -> str | None:
             starts.append(at)
             at += frame[0]
         else:
-            # All of it was frames: enough of them, or the stream is that short.
+            # Frames all the way, until there were enough of them or the bytes ended.
             least = frames if not ended else min(frames, 2 if at == len(head) else 3)
             if len(starts) < least:
                 undecided = True
@@ -230,19 +230,19 @@ def _mpeg(head: bytes, ended: bool, frames: int = FRAMES) -> str | None:
 
 
 def _repeats(head: bytes, starts: list[int]) -> bool:
-    """Whether each frame says what the one before did, as they do if all this is a tone whose period is a frame.
+    """Whether each frame repeats the one before, as when the stream is a tone whose period is a frame.
 
     Frames of silence repeat too, but most of each is one byte.
     """
-    bodies = [head[one + 4 : next_] for one, next_ in pairwise([*starts, len(head)])]
-    return len(bodies) > 1 and all(_is_alike(one, next_) for one, next_ in pairwise(bodies[:FRAMES]))
+    bodies = [head[start + 4 : end] for start, end in pairwise([*starts, len(head)])]
+    return len(bodies) > 1 and all(_is_alike(body, after) for body, after in pairwise(bodies[:FRAMES]))
 
 
-def _is_alike(one: bytes, other: bytes) -> bool:
-    both = min(len(one), len(other))
-    if not both or max(map(one.count, set(one))) >= 0.6 * len(one):
+def _is_alike(body: bytes, other: bytes) -> bool:
+    both = min(len(body), len(other))
+    if not both or max(map(body.count, set(body))) >= 0.6 * len(body):
         return False
-    return 2 * sum(abs(a - b) > 4 for a, b in zip(one, other, strict=False)) < both
+    return 2 * sum(abs(a - b) > 4 for a, b in zip(body, other, strict=False)) < both
 
 
 def _mpeg_as_declared(head: bytes, ended: bool) -> str | None:
@@ -279,12 +279,12 @@ def _text(head: bytes, ended: bool) -> str | None:
 
 
 def _leaps(text: bytes) -> bool:
-    """Whether its bytes differ as letters of a text do: those of quiet audio go up and down in small steps.
+    """Whether neighbouring bytes differ as letters of a text do; those of quiet audio change in small steps.
 
-    Of loud linear audio every other byte, the high one, is nearly the same.
+    In loud linear audio every other byte, the high one, hardly changes.
     """
     text = text[:64]
-    steps = sum(abs(one - next_) > 4 for one, next_ in pairwise(text))
+    steps = sum(abs(byte - after) > 4 for byte, after in pairwise(text))
     return 2 * steps >= len(text) - 1 and min(len(set(text[::2])), len(set(text[1::2]))) > 2
 
 

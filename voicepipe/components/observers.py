@@ -1,9 +1,9 @@
-"""Observers: functions of a program that are told what happens, and what becomes of one that raises.
+"""Observers: functions of a program that are called for events, and the guard that contains their exceptions.
 
-An observer is called on the path of whatever it is told about: in the task that plays for all calls, in the middle of a
-component's stream, in a reload. What it raises must end none of these, and is nobody's fault but its own. So each is
-called through a guard, which reports by Python's `logging` who raised what. It does so once: an observer that is broken
-is broken for each of some thousand events an hour. It could not be an event: those go to the observer.
+An observer is called in the task where the event happens: the ticker of all calls, a component's stream, a reload. Its
+exceptions must end none of these. So it is called through a guard, which reports the exception with Python's `logging`,
+once for each observer and type: a broken observer raises at each of some thousand events an hour. The report can't be
+an event itself, because that would go to the broken observer.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 LOG = logging.getLogger("voicepipe.observers")
-"""Where what observers raise is reported, at ERROR, with the traceback and the observer's name as `observer`."""
+"""The logger for exceptions of observers: at ERROR, with the traceback and the observer's name as `observer`."""
 
 
 class ObserverReports:
-    """What observers have raised, which is reported once for each observer and type of exception.
+    """Guards observers, and reports their exceptions once for each observer and type.
 
-    All calls of a runtime share one: a thousand calls with the same broken observer make one report.
+    All calls of a runtime share one instance: a thousand calls with one broken observer make one report.
     """
 
     def __init__(self) -> None:
-        self._made: set[Hashable] = set()
+        self._reported: set[Hashable] = set()
 
     def guard(self, observer: Callable[P, object]) -> Callable[P, None]:
-        """The observer as one that does not raise: its exceptions are reported, `SystemExit` too."""
+        """Returns a function that calls the observer, and reports its exceptions, `SystemExit` too."""
 
         def observe(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
-                if isinstance(told := observer(*args, **kwargs), Coroutine):
-                    told.close()
+                if isinstance(result := observer(*args, **kwargs), Coroutine):
+                    result.close()
                     raise TypeError("it is an async function: an observer is called and not awaited")  # noqa: TRY301
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code, on a path that many share
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the program, in a task that calls share
                 self.report(observer, error)
 
         return observe
@@ -48,11 +48,11 @@ class ObserverReports:
     def report(self, observer: Callable[..., object], error: Exception | SystemExit) -> None:
         """Logs what an observer raised, unless it has raised that type of exception before."""
         name, code = name_of(observer), getattr(_unwrapped(observer), "__code__", None)
-        of: Hashable = (name, code, type(error))
-        if of in self._made:
+        key: Hashable = (name, code, type(error))
+        if key in self._reported:
             return
-        self._made.add(of)
-        with suppress(Exception):  # a log's handlers are somebody else's code too
+        self._reported.add(key)
+        with suppress(Exception):  # the handlers of a logger are code of the program too
             LOG.error(
                 "the observer %s raised %s: %s; nothing else was affected, and what it raises of this type is not "
                 "reported again",
@@ -65,7 +65,7 @@ class ObserverReports:
 
 
 def name_of(observer: Callable[..., object]) -> str:
-    """Where an observer is defined: `module.qualname` of its function or, of an object that is callable, its class."""
+    """Returns `module.qualname` of an observer's function or, for a callable object, of its class."""
     function = _unwrapped(observer)
     named = function if hasattr(function, "__qualname__") else type(function)
     module = getattr(named, "__module__", None)
@@ -73,7 +73,7 @@ def name_of(observer: Callable[..., object]) -> str:
 
 
 def _unwrapped(observer: Callable[..., object]) -> Callable[..., object]:
-    """What is called in the end, past `functools.partial` and bound methods."""
+    """Returns the function inside `functools.partial`s and a bound method."""
     while isinstance(observer, partial):
         observer = observer.func
     function: Callable[..., object] = getattr(observer, "__func__", observer)

@@ -1,4 +1,4 @@
-"""The first bytes of each segment of speech are looked at before anybody hears them: sans-IO."""
+"""Checks the first bytes of each segment of speech for encoded audio, before they are played. No I/O."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ if TYPE_CHECKING:
     from voicepipe.components.events import SpeechEvent
 
 READABLE = {"JSON", "HTML", "XML", "text", "server-sent events"}
-"""What a service says for want of audio; it is quoted."""
+"""Formats that are text, which a service sends instead of audio: the error quotes it."""
 
 HINT = (
-    "the service does not give the format that it is asked for: look at the options that say which service, model and "
-    "voice it is (`base_url`, `address`, `model`, `voice`), or take another voice"
+    "the service does not send the format that it is asked for: check the options that choose service, model and voice "
+    "(`base_url`, `address`, `model`, `voice`), or choose another voice"
 )
 
 
 def refuse_encoded(head: bytes, output: AudioFormat, *, ended: bool, declared: str = "", hint: str = HINT) -> bool:
-    """Whether a stream that begins so is samples; False: more of it is needed to tell.
+    """Returns True if a stream's first bytes are samples, False if more bytes are needed to decide.
 
     Args:
-        head: its first bytes.
+        head: the first bytes of the stream.
         output: the format that was asked for.
-        ended: whether that is all of it.
-        declared: the media type that came with it.
-        hint: what an operator can do about it.
+        ended: whether `head` is the whole stream.
+        declared: the media type that the service declared.
+        hint: what an operator can change.
 
     Raises:
-        ComponentError: it is something else.
+        ComponentError: the bytes are encoded audio or text.
 
     """
-    found = encoding_of(head, ended=ended, declared=declared)
-    if not found:
-        return found is not None
-    said = head.decode(errors="replace") if found in READABLE else ""
+    encoding = encoding_of(head, ended=ended, declared=declared)
+    if not encoding:
+        return encoding is not None
+    text = head.decode(errors="replace") if encoding in READABLE else ""
     raise ComponentError(
-        f"sent {found}, where {output} was asked for",
-        retryable=bool(said),  # an error's text comes while there is the error, a wrong format each time
-        answered=said,
+        f"sent {encoding}, where {output} was asked for",
+        retryable=bool(text),  # text reports a condition that may pass; a wrong format stays wrong
+        answered=text,
         hint=hint,
     )
 
 
 class SpeechHeads:
-    """Passes on what a stream gives, and refuses a segment whose audio begins like something encoded.
+    """Passes a stream's events on, and refuses a segment whose audio begins as an encoded file does.
 
-    Audio is held back only while it may be something encoded: for most segments not at all, and never beyond
+    Audio is held back only while its first bytes leave the question open: for most segments never, and at most for
     `encoded_audio.MOST_BYTES`.
     """
 
@@ -62,14 +62,14 @@ class SpeechHeads:
         self._holds = False
 
     def passes(self, event: SpeechEvent | None) -> bool:
-        """Whether an event needs no looking at, as almost all do."""
+        """Whether an event can be passed on unchecked, as almost all can."""
         return not self._holds and (not isinstance(event, SpeechAudio) or event.segment == self._segment)
 
     def take(self, event: SpeechEvent | None) -> list[SpeechEvent | None]:
-        """What may be passed on, in the order in which it came; None is the stream's end.
+        """Returns the events that may be passed on, in order; None stands for the stream's end.
 
         Raises:
-            ComponentError: what was held is no audio.
+            ComponentError: the segment is encoded audio or text.
 
         """
         ready: list[SpeechEvent | None] = []

@@ -1,7 +1,7 @@
-"""Whether what a component gives is what its Protocol promises: looked at once, where it comes in.
+"""Checks the values that components give against their Protocols, once, at the boundary.
 
-Behind that nothing doubts it any more. A text that is None would else raise somewhere in turn-taking or in playout, and
-that would be taken for a defect of ours, or of whoever was told about it.
+Code behind the boundary relies on it. Without the check a text that is None would raise somewhere in turn-taking or
+playout, and look like a defect of voicepipe or of an observer.
 """
 
 from __future__ import annotations
@@ -97,17 +97,17 @@ _OUTPUT: dict[type, Fields] = {AudioFormat: ()}
 
 
 def fault_of_transcript(event: object) -> str:
-    """What is wrong with something that a recogniser's stream gave; empty if nothing is."""
+    """Returns the fault of an event of a recogniser's stream; empty if it has none."""
     return "" if event is None else _fault(event, _TRANSCRIPT)
 
 
 def fault_of_reply(event: object) -> str:
-    """What is wrong with something that a language model's reply gave; empty if nothing is."""
+    """Returns the fault of an event of a language model's reply; empty if it has none."""
     return "" if event is None else _fault(event, _REPLY)
 
 
 def fault_of_speech(event: object, output: AudioFormat) -> str:
-    """What is wrong with something that a synthesiser's stream gave in that format; empty if nothing is."""
+    """Returns the fault of an event of a synthesiser's stream in that format; empty if it has none."""
     fault = "" if event is None else _fault(event, _SPEECH)
     if not fault and isinstance(event, SpeechAudio) and len(event.audio) % output.sample_bytes:
         return f"gave {len(event.audio)} bytes of audio, which end within a sample"
@@ -115,12 +115,12 @@ def fault_of_speech(event: object, output: AudioFormat) -> str:
 
 
 def fault_of_input(wanted: object) -> str:
-    """What is wrong with the audio that a recogniser wants; empty if nothing is."""
+    """Returns the fault of what a recogniser's `input_for` returned; empty if it has none."""
     return _fault(wanted, _INPUT)
 
 
 def fault_of_output(output: object) -> str:
-    """What is wrong with the format in which a synthesiser speaks; empty if nothing is."""
+    """Returns the fault of what a synthesiser's `output_for` returned; empty if it has none."""
     return _fault(output, _OUTPUT)
 
 
@@ -135,7 +135,7 @@ def _fault(value: object, wanted: dict[type, Fields]) -> str:
 
 
 def _kind(value: object) -> str:
-    """Its type: the value itself may be what a caller said."""
+    """Names a value by its type, because the value itself may be a caller's words; a plain number is shown."""
     if isinstance(value, float) or (isinstance(value, Integral) and value < 0):
         return str(value)
     return type(value).__name__

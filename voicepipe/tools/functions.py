@@ -1,9 +1,9 @@
-"""Tools of an integrator's own: async Python functions that a model may call.
+"""Tools that are async Python functions of the program, which a model may call.
 
     @voicepipe.tool(filler="One moment, please.")
     async def book(day: Literal["monday", "tuesday"], name: str) -> str: ...
 
-What the model is told of it is made from the signature and the docstring.
+The model's description of the tool is made from the signature and the docstring.
 """
 
 from __future__ import annotations
@@ -21,63 +21,63 @@ from voicepipe.tools.schemas import arguments_check
 from voicepipe.tools.signatures import description_of, parameters_of
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
-"""What a tool may be called: what the APIs of all vendors take."""
+"""The pattern of a tool's name: names that all vendors' APIs accept."""
 
 TIMEOUT_S = 10.0
-"""How long a tool may take, unless it says otherwise, in s."""
+"""The default time limit of a tool, in s."""
 
 FILLER_AFTER_MS = 1000
-"""How long it is quiet before a filler is said, unless a tool says otherwise, in ms."""
+"""The default silence before a filler is spoken, in ms."""
 
 
 @frozen
 class ToolContext:
-    """Which call a tool runs for."""
+    """The call that a tool runs for."""
 
     call_id: str
-    """Unique; what the call's events bear."""
+    """The unique id of the call, as in its events."""
     info: CallInfo
-    """Who rings whom."""
+    """The called and calling numbers, and whatever else is known of the call."""
 
 
 @frozen
 class FunctionTool:
-    """A tool that runs while the conversation goes on; its result is given to the model."""
+    """A tool that runs while the conversation goes on, and whose result is given to the model."""
 
     name: str = field(validator=matches_re(NAME))
-    """What the model calls it, and what stands under a pipeline's `tools:`."""
+    """The name by which the model calls the tool, and a pipeline's `tools:` lists it."""
     description: str = field(validator=min_len(1))
     """For the model: what it does and when to use it."""
     parameters: Mapping[str, Any]
-    """JSON Schema of the arguments: an object's."""
+    """JSON Schema of the arguments, of type `object`."""
     function: Callable[[Mapping[str, Any], ToolContext], Awaitable[Any]] = field(repr=False)
-    """Gets arguments that fit, by name, and returns text, or something that JSON can hold. The text of a `ToolError` is
-    for the model; of any other exception it only learns that there was one."""
+    """Receives valid arguments by name, and returns text or a value that JSON can represent. The model is given the
+    text of a `ToolError`; of any other exception, only that the tool failed."""
     timeout_s: float = field(default=TIMEOUT_S, validator=gt(0), kw_only=True)
-    """How long it may take, in s; then it is cancelled, and the model is told. A call that has ended waits as long."""
+    """The time limit, in s, after which the tool is cancelled and the model informed; also after the call's end."""
     filler: str = field(default="", kw_only=True)
-    """Said once if it takes long; empty: nothing is."""
+    """A sentence that is spoken once if the tool takes long; empty: none."""
     filler_after_ms: int = field(default=FILLER_AFTER_MS, validator=ge(0), kw_only=True)
-    """How long that is, from when the reply that called it has been heard, in ms."""
+    """The time before the filler, from the end of playout of the reply that called the tool, in ms."""
     cancellable: bool = field(default=False, kw_only=True)
-    """Whether it is cancelled when the caller interrupts or hangs up. If not, it ends whatever the caller does."""
+    """Whether the tool is cancelled when the caller interrupts or hangs up; otherwise it runs to its end."""
     check: Callable[[Mapping[str, Any]], str] = field(
         default=Factory(lambda self: arguments_check(self.parameters), takes_self=True), kw_only=True, repr=False
     )
-    """Says what is wrong with arguments, for the model; empty: nothing. Made of `parameters` if left out."""
+    """Returns the faults of arguments as text for the model, empty if there are none; by default from `parameters`."""
 
     @property
     def tool(self) -> Tool:
-        """As the model sees it."""
+        """The tool as it is described to the model."""
         return Tool(self.name, self.description, self.parameters)
 
 
 def text_of(result: Any) -> str:
-    """What a tool returned as the model gets it: text as it is, nothing as `done`, all else as JSON.
+    """Returns a tool's result as text for the model: text unchanged, None as `done`, anything else as JSON.
 
     Raises:
-        TypeError: JSON can't hold it.
-        ValueError: likewise.
+        TypeError: JSON can't represent the type of a value.
+        ValueError: the value refers to itself.
 
     """
     if isinstance(result, str):
@@ -111,25 +111,25 @@ def tool(
     filler_after_ms: int = FILLER_AFTER_MS,
     cancellable: bool = False,
 ) -> FunctionTool | Callable[[AsyncFunction], FunctionTool]:
-    """A tool made of an async function: a decorator, with or without arguments.
+    """Makes a tool of an async function; a decorator, with or without arguments.
 
     The function's name is the tool's, its docstring the description (with Google's `Args:` for the parameters). Types
     may be `str`, `int`, `float`, `bool`, `Literal[...]`, `list[...]` of those, and `... | None`; a parameter with a
-    default may be left out. A parameter of type `ToolContext` is told which call it is, and the model nothing of it.
+    default is optional. A parameter of type `ToolContext` receives the call's context, and is hidden from the model.
 
     Args:
-        function: what is run.
-        timeout_s: how long it may take, in s.
-        filler: said once if it takes long; empty: nothing is.
-        filler_after_ms: how long that is, in ms.
-        cancellable: whether it is cancelled when the caller interrupts or hangs up.
+        function: the function to run.
+        timeout_s: the time limit, in s.
+        filler: a sentence that is spoken once if the tool takes long; empty: none.
+        filler_after_ms: the time before the filler, in ms.
+        cancellable: whether the tool is cancelled when the caller interrupts or hangs up.
 
     Raises:
-        TypeError: it is not async, has no docstring, or a parameter has a type that no model can be told.
+        TypeError: the function is not async, has no docstring, or a parameter's type has no JSON Schema.
 
     """
 
-    def made(function: AsyncFunction) -> FunctionTool:
+    def decorate(function: AsyncFunction) -> FunctionTool:
         name = getattr(function, "__name__", repr(function))
         if not inspect.iscoroutinefunction(function):
             hint = "make it `async def`, and use trio.to_thread.run_sync for what blocks"
@@ -137,8 +137,8 @@ def tool(
         parameters, takes_context = parameters_of(function, ToolContext)
 
         async def run(arguments: Mapping[str, Any], context: ToolContext) -> Any:
-            own = {takes_context: context} if takes_context else {}
-            return await function(**arguments, **own)
+            with_context = {takes_context: context} if takes_context else {}
+            return await function(**arguments, **with_context)
 
         return FunctionTool(
             name,
@@ -151,4 +151,4 @@ def tool(
             cancellable=cancellable,
         )
 
-    return made if function is None else made(function)
+    return decorate if function is None else decorate(function)

@@ -1,4 +1,4 @@
-"""The tools that a file declares: each call of one is an HTTP request."""
+"""Tools that the configuration declares: each call of such a tool makes an HTTP request."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ if TYPE_CHECKING:
     from voicepipe.tools.functions import ToolContext
 
 MOST_BYTES = 16 * 1024
-"""How much of an answer the model gets."""
+"""The most of an answer that the model is given, in bytes."""
 
 MOST_OF_SECRET = 1024
-"""How much more is read, in bytes, to find secrets that begin within that and end behind it."""
+"""The bytes that are read beyond `MOST_BYTES`, to mask secrets that cross that limit."""
 
 MOST_OF_REFUSAL = 500
-"""Characters of an answer that is no success."""
+"""The most of an error's answer that the model is given, in characters."""
 
 IN_QUERY = frozenset({"GET", "DELETE"})
-"""Methods whose requests have no body (RFC 9110, section 9.3)."""
+"""Methods without a request body (RFC 9110, section 9.3), whose arguments go into the query."""
 
 
 def open_client(context: ssl.SSLContext) -> Any:
-    """An `httpx.AsyncClient` for tools; close it with `aclose`.
+    """Opens an `httpx.AsyncClient` for tools; close it with `aclose`.
 
-    It keeps connections, and nothing else from one request to the next. Blocks for 0.2 s: it imports httpx.
+    The client keeps connections, and nothing else, between requests. Blocks for 0.2 s: it imports httpx.
 
     Args:
-        context: whom it trusts, from `tls_context`.
+        context: the trusted certificates, from `tls_context`.
 
     """
     httpx, cookies = import_module("httpx"), import_module("http.cookiejar")
     none = cookies.DefaultCookiePolicy(allowed_domains=[])
     return httpx.AsyncClient(
-        cookies=cookies.CookieJar(none),  # they would go from one caller to the next
+        cookies=cookies.CookieJar(none),  # cookies of one caller must not be sent for another
         headers={"accept-encoding": "identity"},
-        timeout=None,  # a tool has its own
+        timeout=None,  # the tool's own time limit applies
         trust_env=False,
         verify=context,
     )
 
 
 def http_tool(name: str, settings: ToolSettings, secrets: Secrets, client: Any) -> FunctionTool:
-    """The tool that a file declares.
+    """Makes the tool of its settings.
 
     Args:
-        name: what the model calls it.
-        settings: as declared.
-        secrets: the file's.
-        client: from `open_client`.
+        name: the tool's name.
+        settings: the tool as the configuration declares it.
+        secrets: the configuration's secrets, which are masked in answers.
+        client: the client, from `open_client`.
 
     """
     return FunctionTool(
@@ -81,17 +81,17 @@ def http_tool(name: str, settings: ToolSettings, secrets: Secrets, client: Any) 
 
 @frozen
 class _ToolRequest:
-    """A tool's function: makes the request, once."""
+    """The function of a tool: makes one request, and does not retry it."""
 
     _settings: ToolSettings
     _secrets: Secrets
     _client: Any = field(repr=False)
 
     async def __call__(self, arguments: Mapping[str, Any], _context: ToolContext) -> str | None:
-        """What was answered, as text; None: nothing.
+        """Returns the body of the answer as text, or None if it is blank.
 
         Raises:
-            ToolError: there is no answer, or it is no success.
+            ToolError: there is no answer, or its status is no success.
 
         """
         httpx, http = import_module("httpx"), self._settings.http
@@ -109,34 +109,34 @@ class _ToolRequest:
                 text = await _text_of(answer, self._secrets)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             failure = tls_failure(error, http.ca_file)
-            said = f"the server {failure.cause}" if failure else str(error)
-            said = quoted(said, self._secrets.conceal, MOST_OF_REFUSAL) or type(error).__name__
-            # The log may not show what the model is told, so the hint stands by itself.
-            hint = f"{said}: {failure.hint}" if failure else ""
-            raise ToolError(f"the request failed: {said}", hint=hint) from None
+            reason = f"the server {failure.cause}" if failure else str(error)
+            reason = quoted(reason, self._secrets.conceal, MOST_OF_REFUSAL) or type(error).__name__
+            # The log may leave out the text for the model, so the hint repeats the reason.
+            hint = f"{reason}: {failure.hint}" if failure else ""
+            raise ToolError(f"the request failed: {reason}", hint=hint) from None
         if not answer.is_success:
             raise ToolError(f"HTTP {answer.status_code}: {text[:MOST_OF_REFUSAL]}".removesuffix(": "))
         return text if text.strip() else None
 
 
 def _url_of(template: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The URL with its arguments in it, percent-encoded, and the arguments that it doesn't name."""
+    """Fills a URL template in, percent-encoded; returns the URL, and the arguments that the template doesn't name."""
     rest = dict(arguments)
     named = dict.fromkeys(ARGUMENT.findall(template))
     for name in named:
         text = _text(rest.pop(name, ""))
         if text in {"", ".", ".."}:
-            raise ToolError(f"{name} can't be {text!r}")  # in a path those lead elsewhere
+            raise ToolError(f"{name} can't be {text!r}")  # in a path these would change the resource
         named[name] = quote(text, safe="")
-    return ARGUMENT.sub(lambda found: str(named[found["name"]]), str(template)), rest
+    return ARGUMENT.sub(lambda match: str(named[match["name"]]), str(template)), rest
 
 
 def _pairs(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Arguments for a query: a list gives its name several times."""
+    """Yields arguments as pairs for a query: a list repeats its name, and None is left out."""
     for name, value in arguments.items():
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if one is not None:
-                yield name, _text(one)
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is not None:
+                yield name, _text(item)
 
 
 def _text(value: Any) -> str:
@@ -144,7 +144,7 @@ def _text(value: Any) -> str:
 
 
 async def _text_of(answer: Any, secrets: Secrets) -> str:
-    """As much of an answer as the model gets, without secrets: not with the beginning of one at its end either."""
+    """Reads an answer up to `MOST_BYTES`, and masks secrets, including one that is cut off at the end."""
     data = bytearray()
     with trio.CancelScope() as enough:
         async for chunk in answer.aiter_bytes():

@@ -1,4 +1,4 @@
-"""The clients of tools that are HTTP requests: one for all that trust the same, while a version has such tools."""
+"""HTTP clients for tools, shared by all versions whose tools trust an equal set of certificates."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ CLOSE_S = 1.0
 
 @define(eq=False)
 class SharedClient:
-    """A client and those who use it."""
+    """A client and the number of its users."""
 
     http: Any
     """An `httpx.AsyncClient`."""
     context: ssl.SSLContext
-    """Whom it trusts."""
+    """The certificates that it trusts."""
     holders: int = 0
-    """How many have taken it."""
+    """The number of `acquire`s without a `release`."""
     released: trio.Event = field(factory=trio.Event)
-    """Set when none is left."""
+    """Set when `holders` is back at 0."""
 
 
 class HttpClients:
-    """The clients of a process, each closed by a task of its own when nobody holds it any more.
+    """The clients of a process; each is closed by a task of its own after its last `release`.
 
     Args:
-        nursery: where those tasks are.
-        threads: for what blocks: importing httpx, and reading certificates.
+        nursery: runs these tasks.
+        threads: limits the threads that import httpx and read certificates.
 
     """
 
@@ -47,7 +47,10 @@ class HttpClients:
         self._making = trio.Lock()
 
     async def acquire(self, ca_file: CaFile | None) -> SharedClient:
-        """The client that trusts that file, or this machine's store; give it back with `release`."""
+        """Returns the client that trusts a CA file, or this machine's store for None; `release` it after use.
+
+        Cancellation leaves no client acquired.
+        """
         threads = self._threads
         context = await trio.to_thread.run_sync(tls_context, ca_file, abandon_on_cancel=True, limiter=threads)
         async with self._making:
@@ -60,7 +63,7 @@ class HttpClients:
         return shared
 
     def release(self, shared: SharedClient) -> None:
-        """Gives a client back; the last one to do so closes it."""
+        """Releases a client; the last release closes it."""
         shared.holders -= 1
         if shared.holders == 0:
             del self._clients[shared.context]

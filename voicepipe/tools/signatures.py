@@ -1,4 +1,4 @@
-"""What a model is told of a Python function: JSON Schema from its signature, words from its docstring."""
+"""Describes a Python function to a model: JSON Schema from its signature, text from its docstring."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SCALARS: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
-"""JSON Schema's names of types."""
+"""JSON Schema's names of Python's scalar types."""
 
 _SECTION = re.compile(r"^(Args|Arguments|Returns|Raises|Yields|Example|Examples|Note|Notes):\s*$", re.MULTILINE)
-_ENTRY = re.compile(r"^\s*\*{0,2}(?P<name>\w+)\s*(?:\([^)]*\))?:\s*(?P<said>.*)$")
+_ENTRY = re.compile(r"^\s*\*{0,2}(?P<name>\w+)\s*(?:\([^)]*\))?:\s*(?P<text>.*)$")
 
 
 def parameters_of(function: Callable[..., Any], context: type) -> tuple[dict[str, Any], str]:
-    """JSON Schema of a function's parameters, and which of them takes the context; empty: none does.
+    """Returns the JSON Schema of a function's parameters, and the name of the one of type `context`, or `""`.
 
     Raises:
-        TypeError: one of them is not to be told in JSON Schema.
+        TypeError: a parameter has no type, no name of its own, or a type without a JSON Schema.
 
     """
     name = function.__name__
@@ -32,7 +32,7 @@ def parameters_of(function: Callable[..., Any], context: type) -> tuple[dict[str
     except NameError as error:
         hint = "import it where the program runs, not only for type checkers"
         raise TypeError(f"the tool {name}: {error}; {hint}") from None
-    said = _said_of_parameters(function)
+    descriptions = _parameter_descriptions(function)
     properties: dict[str, Any] = {}
     required: list[str] = []
     takes_context = ""
@@ -45,8 +45,8 @@ def parameters_of(function: Callable[..., Any], context: type) -> tuple[dict[str
         if parameter.name not in hints:
             raise TypeError(f"the tool {name} has a parameter {parameter.name} without a type")
         schema = _schema_of(hints[parameter.name], f"the parameter {parameter.name} of the tool {name}")
-        if parameter.name in said:
-            schema["description"] = said[parameter.name]
+        if parameter.name in descriptions:
+            schema["description"] = descriptions[parameter.name]
         if parameter.default is parameter.empty:
             required.append(parameter.name)
         elif parameter.default is not None:
@@ -56,25 +56,25 @@ def parameters_of(function: Callable[..., Any], context: type) -> tuple[dict[str
     return parameters, takes_context
 
 
-def _schema_of(of: Any, what: str) -> dict[str, Any]:
-    origin, inside = get_origin(of), get_args(of)
-    if of in SCALARS:
-        return {"type": SCALARS[of]}
+def _schema_of(hint: Any, what: str) -> dict[str, Any]:
+    origin, inside = get_origin(hint), get_args(hint)
+    if hint in SCALARS:
+        return {"type": SCALARS[hint]}
     if origin is Literal:
         return {"enum": list(inside)}
     if origin is list and inside:
         return {"type": "array", "items": _schema_of(inside[0], what)}
     if origin in {Union, UnionType}:
-        return {"anyOf": [_schema_of(one, what) for one in inside]}
-    hint = "str, int, float, bool, Literal[...], list[...] and ... | None can be"
-    raise TypeError(f"{what} is {of}, which a model can't be told: {hint}")
+        return {"anyOf": [_schema_of(member, what) for member in inside]}
+    known = "str, int, float, bool, Literal[...], list[...] or ... | None"
+    raise TypeError(f"{what} is {hint}, which has no JSON Schema here: use {known}")
 
 
 def description_of(function: Callable[..., Any]) -> str:
-    """What a function's docstring says before its sections, on one line a paragraph.
+    """Returns a function's docstring up to its first section, a line for each paragraph.
 
     Raises:
-        TypeError: it says nothing.
+        TypeError: there is no such text.
 
     """
     doc = inspect.getdoc(function) or ""
@@ -82,15 +82,15 @@ def description_of(function: Callable[..., Any]) -> str:
     text = doc[: section.start()] if section else doc
     paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
     if not (description := "\n".join(filter(None, paragraphs))):
-        raise TypeError(f"the tool {function.__name__} has no docstring: it is what the model reads")
+        raise TypeError(f"the tool {function.__name__} has no docstring: write one, the model reads it")
     return description
 
 
-def _said_of_parameters(function: Callable[..., Any]) -> dict[str, str]:
-    """What a docstring's `Args:` says, by parameter."""
+def _parameter_descriptions(function: Callable[..., Any]) -> dict[str, str]:
+    """Returns the descriptions in a docstring's `Args:` section, by parameter."""
     doc = inspect.getdoc(function) or ""
     sections = list(_SECTION.finditer(doc))
-    said: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for index, section in enumerate(sections):
         if not section.group(1).startswith("Arg"):
             continue
@@ -101,7 +101,7 @@ def _said_of_parameters(function: Callable[..., Any]) -> dict[str, str]:
         for line in lines:
             if len(line) - len(line.lstrip()) == indent and (entry := _ENTRY.match(line)):
                 name = entry["name"]
-                said[name] = entry["said"].strip()
+                descriptions[name] = entry["text"].strip()
             elif name:
-                said[name] = f"{said[name]} {line.strip()}".strip()
-    return said
+                descriptions[name] = f"{descriptions[name]} {line.strip()}".strip()
+    return descriptions
