@@ -36,9 +36,9 @@ def identity(value: Any) -> Any:
     if isinstance(value, Directory):
         return {"directory": str(value.path), "fingerprint": value.fingerprint}
     if isinstance(value, tuple):
-        return [identity(one) for one in value]
+        return [identity(item) for item in value]
     if isinstance(value, Mapping) or attrs.has(type(value)):
-        return {name: identity(one) for name, one in _fields(value)}
+        return {name: identity(item) for name, item in _fields(value)}
     return str(value) if isinstance(value, str) else value
 
 
@@ -57,13 +57,13 @@ def written(value: Any, node: Node | None) -> Any:
         return written_fields(value, {name: at[1] for name, at in nodes.items()})
     if isinstance(value, tuple):
         items = node.items if isinstance(node, SequenceNode) else [None] * len(value)
-        return [written(one, at) for one, at in zip(value, items, strict=True)]
+        return [written(item, at) for item, at in zip(value, items, strict=True)]
     return str(value) if isinstance(value, str) else value
 
 
 def written_fields(value: Any, nodes: Mapping[str, Node]) -> dict[str, Any]:
     """The fields of an attrs object, or the values of a mapping, in normal form."""
-    return {name: written(one, nodes.get(name)) for name, one in _fields(value)}
+    return {name: written(item, nodes.get(name)) for name, item in _fields(value)}
 
 
 def _written_scalar(value: Any, node: ScalarNode) -> Any:

@@ -138,9 +138,9 @@ def resolve(cursor: Cursor, role: Role, layer: Cursor | None = None) -> Resolved
     if layer and any(leaf.items for leaf in leaves):
         hint = f"put them into the entries of the list: `- {{type: {leaves[0].adapter}, ...}}`"
         layer.refuse("options can't be applied to a list of alternatives", hint, where=layer.head)
-    found = [_component(context, leaf, role, layer) for leaf in leaves]
-    components = tuple(one for one in found if one)
-    if len(components) < len(found) or not found:
+    read = [_component(context, leaf, role, layer) for leaf in leaves]
+    components = tuple(component for component in read if component)
+    if len(components) < len(read) or not read:
         raise Refused
     _check_repeated(context, leaves, components)
     return ResolvedReference(components)
@@ -180,7 +180,7 @@ def _fits_some_role(context: SetContext, name: str, cursor: Cursor) -> None:
     for role in ROLES:
         trial = context.trial()
         leaves = _limited(cursor.within(trial), _leaves(cursor.within(trial), _Way(role, (name,), name)))
-        components = tuple(one for leaf in leaves if (one := _component(trial, leaf, role, None)))
+        components = tuple(component for leaf in leaves if (component := _component(trial, leaf, role, None)))
         if len(components) == len(leaves):
             _check_repeated(trial, leaves, components)
         if not trial.problems:

@@ -169,7 +169,7 @@ def _listed(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _read(cursor: Cursor, of: Any) -> Any:
-    """The value at a place, or None if there is none: what is wrong is reported where the file is structured."""
+    """Returns the value as a type; None if it is refused, since its own reader reports the problem."""
     try:
         return cursor.trial().read(of)
     except Refused:

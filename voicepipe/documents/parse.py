@@ -100,7 +100,7 @@ class _TreeBuilder:
                 event, "the file has a second document", "remove the `---`, or move what follows to its own file"
             )
         if isinstance(root, ScalarNode) and root.plain and not root.text:
-            raise _empty(self.name)  # nothing has no place of its own, and may stand beyond the last line
+            raise _empty(self.name)  # an empty document has no location; the parser's may be beyond the last line
         return root
 
     def _node(self, event: Any, depth: int) -> Node:
@@ -165,7 +165,7 @@ class _TreeBuilder:
                 self._report(event, again, "keep one of the two")
             else:
                 if isinstance(value, ScalarNode) and not value.text and value.plain and value_event.anchor is None:
-                    value.line, value.column = key.line, key.column  # nothing has no place of its own
+                    value.line, value.column = key.line, key.column  # an empty value has no location of its own
                 entries[key.text] = (key, value)
             self._keys.pop()
 

@@ -45,9 +45,9 @@ def likely(word: str, known: tuple[str, ...]) -> str | None:
     plain = _plain_forms(known)
     near: Iterable[str] = plain
     if len(plain) > _MANY:  # comparing with each would take seconds where many are misspelt
-        near = [one for one in plain if one[:1] == word[:1] and abs(len(one) - len(word)) <= 1][:_MANY]
-    found = get_close_matches(word, near, n=1, cutoff=0.6)
-    return plain[found[0]] if found else None
+        near = [name for name in plain if name[:1] == word[:1] and abs(len(name) - len(word)) <= 1][:_MANY]
+    closest = get_close_matches(word, near, n=1, cutoff=0.6)
+    return plain[closest[0]] if closest else None
 
 
 @lru_cache(maxsize=16)
