@@ -47,7 +47,7 @@ class Serving:
 
 
 def ask_serving(engine: str, name: str | None) -> Serving:
-    """What an engine serves now.
+    """Returns the configuration that an engine serves now.
 
     Args:
         engine: the path of its control socket, or its URL.

@@ -62,7 +62,7 @@ def interrupts_end_it(*, for_good: bool) -> Iterator[None]:
 
 
 def run_interruptible(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-    """What an async function returns, run by trio; within `interrupts_end_it`, a first SIGINT cancels it.
+    """Runs an async function by trio and returns its result; within `interrupts_end_it`, a first SIGINT cancels it.
 
     Raises:
         KeyboardInterrupt: it was cancelled so, and has ended, whatever it returned or raised.

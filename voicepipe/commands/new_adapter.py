@@ -128,7 +128,7 @@ def _check_name(name: str, role: Role) -> None:
 
 
 def _told(package: Path, name: str, role: Role, over: Over) -> str:
-    """What to do next."""
+    """Returns the next steps, as text."""
     return f"""\
 {package}: an adapter {name} for {role}, {OVERS[over].against}
 

@@ -12,7 +12,7 @@ COMMANDS = (check, diff, explain, components, schema, call, new_adapter)
 
 
 def make_parser() -> ArgumentParser:
-    """What reads the command line; `run` of what it gives is the subcommand's function."""
+    """Returns the parser of the command line; `run` of its namespace is the subcommand's function."""
     parser = ArgumentParser(
         prog="voicepipe",
         description="Voice pipelines for telephone lines: composed in YAML, changed while calls are up.",

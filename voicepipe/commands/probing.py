@@ -26,7 +26,7 @@ _WIDEST = 78
 
 
 def probe(placed: PlacedConfig, registry: Registry, deadline_s: float) -> tuple[Problem, ...]:
-    """What can't be opened, each at its place; a component that can probe itself does.
+    """Returns a problem for each component that can't be opened; one that can probe itself does.
 
     Those that calls can get are opened, all at once, as a start does. Progress is shown on a terminal.
     """

@@ -215,7 +215,7 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
 
 
 def reference(names: Names, over: Over) -> str:
-    """What a pipeline may say to use it."""
+    """Returns an example of its use in a pipeline."""
     key = f', api_key: "${{{names.snake.upper()}_API_KEY}}"' if over in _KEYED else ""
     return f"{{type: {names.name}{key}}}"
 

@@ -24,7 +24,7 @@ NOWHERE = Location(Path())
 
 
 def check(adapter: Adapter[Any], options: Any, secrets: Secrets) -> Iterable[Problem]:
-    """What the adapter finds wrong, with secrets as they are written."""
+    """Returns the problems that the adapter finds, with secrets as they are written."""
     return (
         attrs.evolve(problem, message=secrets.conceal(problem.message), hint=secrets.conceal(problem.hint))
         for problem in _found(adapter, partial(adapter.check, options))
@@ -32,7 +32,7 @@ def check(adapter: Adapter[Any], options: Any, secrets: Secrets) -> Iterable[Pro
 
 
 def check_installed(adapter: Adapter[Any]) -> Iterable[Problem]:
-    """What the adapter finds missing on this machine, whatever its options are."""
+    """Returns the adapter's problems with this machine, such as a missing library."""
     return _found(adapter, adapter.check_installed)
 
 

@@ -71,7 +71,7 @@ def address_at_end(words: Sequence[str], *, finished: bool) -> Literal["begun", 
 
 
 def _state(rest: Sequence[str], *, has_dot: bool) -> Literal["begun", "whole"] | None:
-    """What of an address there is, by what comes after its last dot, or after the @."""
+    """Returns the state of an address, by what comes after its last dot, or after the @."""
     if has_dot and rest and (rest[0] in TOP_LEVEL or "".join(rest) in TOP_LEVEL):
         return "whole" if len(rest) == 1 or rest[0] not in TOP_LEVEL else None  # None: the caller talks of other things
     return "begun" if len(rest) <= LONGEST_PART else None
@@ -89,7 +89,7 @@ def _ends_in_sign(words: Sequence[str], *, finished: bool) -> bool:
 
 
 def _last_at(words: Sequence[str], *, finished: bool) -> int:
-    """Where the sign @ was said last; -1: nowhere."""
+    """Returns the index of the last @ sign; -1 if there is none."""
     for place in range(len(words) - 1, -1, -1):
         word = words[place]
         if place and word in AT and word in KINDS and is_number(words[place - 1]):

@@ -57,7 +57,7 @@ LOOPED_WORDS = 12
 
 
 def spoken(text: str) -> str:
-    """What of a transcript was said; empty: nothing. A transcript without any noise comes back as it is."""
+    """Returns the spoken words of a transcript; empty if there are none. One without noise is returned unchanged."""
     while _SIGNS.search(text) and (kept := _without_labels(text)) != text:
         text = kept  # and perhaps there is something within what was left
     if not any(map(str.isalnum, text)):

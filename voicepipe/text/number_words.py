@@ -110,7 +110,7 @@ _CUT_SHORT = re.compile(rf"{_GERMAN_UNIT}und|(?:twee|drie)ën|(?:een|vijf|zes|ze
 
 @lru_cache(maxsize=1024)
 def kind_of(word: str) -> Kind | None:
-    """What a word is as a number; None: none. Digits themselves are not asked about."""
+    """Returns the value of a number word; None if it is not one. Digits themselves are not asked about."""
     if (kind := KINDS.get(word)) is not None:
         return kind
     if word.startswith("و") and len(word) > 2:  # Arabic writes `and` without a space

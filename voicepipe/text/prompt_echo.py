@@ -73,7 +73,7 @@ def _has_run(told: list[str], said: list[str]) -> bool:
 
 
 def _after_all(said: list[str], told: list[str]) -> int:
-    """How many words are left after the prompt, however often it came."""
+    """Returns how many words are left after the prompt, however often it came."""
     at = 0
     while said[at : at + len(told)] == told:
         at += len(told)

@@ -70,7 +70,7 @@ class Segmenter:
         return list(self._cut(ended=False))
 
     def finish(self) -> list[str]:
-        """What is left when the text ends."""
+        """Returns the rest, once the text has ended."""
         segments = list(self._cut(ended=True))
         rest, self._text = self._text.strip(), ""
         return [*segments, rest] if rest else segments
@@ -83,7 +83,7 @@ class Segmenter:
                 yield segment
 
     def _next(self, *, ended: bool) -> int | None:
-        """Where the next piece ends, if that is known."""
+        """Returns where the next piece ends, if that is known."""
         text = self._text
         most = self._place_of(self._most)
         clause = 0  # the last one within `most`
@@ -145,7 +145,7 @@ class Segmenter:
         return word in BEFORE_NUMBERS or word.endswith(STREETS)
 
     def _place_of(self, weight: int) -> int:
-        """How far into the text one gets with that weight; beyond its end, if it is lighter."""
+        """Returns how far into the text one gets with that weight; beyond its end, if it is lighter."""
         if len(self._text) * WIDE_WEIGHT <= weight:
             return len(self._text) + 1
         for place, character in enumerate(self._text):

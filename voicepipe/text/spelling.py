@@ -137,7 +137,7 @@ def is_letter(word: str) -> bool:
 
 
 def _run_at_end(words: Sequence[str]) -> tuple[int, list[_Token]]:
-    """Where the digits and letters begin that the words end in, and what each is."""
+    """Returns where the digits and letters begin that the words end in, and what each is."""
     begin, tokens = len(words), []
     while begin > 0 and (token := _token(words[begin - 1])) is not None:
         begin -= 1
@@ -177,7 +177,7 @@ def _is_long(run: list[str], tokens: list[_Token], before: list[str]) -> bool:
 
 
 def _digits(run: list[str], tokens: list[_Token]) -> int:
-    """How many digits these words come to."""
+    """Returns how many digits these words come to."""
     for at in range(len(run) - 1, 0, -1):
         if run[at] in {"vingt", "vingts"} and run[at - 1] == "quatre":  # four twenties are eighty, a ten
             run[at - 1 : at + 1], tokens[at - 1 : at + 1] = ["vingt"], ["ten"]
@@ -202,7 +202,7 @@ def _digits(run: list[str], tokens: list[_Token]) -> int:
 
 
 def _words_of_cardinal(run: list[str], tokens: list[_Token]) -> int:
-    """How many words a number with hundreds or thousands has that begins here; 0: none begins here."""
+    """Returns how many words a number with hundreds or thousands has that begins here; 0: none begins here."""
     if tokens[0] == "whole":
         return 1
     at, size = 0, 0
@@ -219,7 +219,7 @@ def _words_of_cardinal(run: list[str], tokens: list[_Token]) -> int:
 
 
 def _words_of_unit(run: list[str], tokens: list[_Token]) -> int:
-    """How many words after this ten belong to it: its unit, and what joins them."""
+    """Returns how many words after this ten belong to it: its unit, and what joins them."""
     if run[0] == "dix":
         return int(run[1:2] in (["sept"], ["huit"], ["neuf"]))
     if tokens[0] == "pair":

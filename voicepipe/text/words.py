@@ -97,7 +97,7 @@ def letters_of(text: str, language: str | None = None) -> str:
 
 
 def count_words(text: str) -> int:
-    """How many words a text has; in scripts without spaces an estimate by its characters."""
+    """Returns how many words a text has; in scripts without spaces an estimate by its characters."""
     words = words_in(text)
     if text.isascii():
         return len(words)

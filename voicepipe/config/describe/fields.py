@@ -143,7 +143,7 @@ class Described:
 
 
 def describe(cls: type) -> Described:
-    """What an attrs class says of itself: nothing is written twice."""
+    """Returns the description of an attrs class, from its fields, validators and docstrings."""
     attrs.resolve_types(cls)
     documented = documented_fields(cls)
     return Described(

@@ -26,12 +26,12 @@ def reference(schemas: Schemas, role: str) -> Schema:
 
 
 def component(schemas: Schemas) -> Schema:
-    """What stands after a name under `components:`: a reference for any role."""
+    """Returns the schema of a value under `components:`: a reference for any role."""
     return _reference(schemas, ROLES, whole=False)
 
 
 def pipeline_rules(schemas: Schemas) -> list[Schema]:
-    """What holds between the references of a pipeline and its `options`."""
+    """Returns the rules between the references of a pipeline and its `options`."""
     return [rule for role in ROLES for rule in _role_rules(schemas, role)]
 
 

@@ -58,7 +58,7 @@ class Figures:
         return f"{whole}{self.decimal}{fraction}" if fraction else whole
 
     def value(self, number: str) -> str:
-        """What is certainly a number, without marks of thousands and with the language's own decimal mark."""
+        """Returns a number without marks of thousands, with the decimal mark of the language."""
         whole, fraction = self.parts(number)
         return f"{whole}{self.decimal}{fraction}" if fraction else whole
 

@@ -134,7 +134,7 @@ def _like_ascii(text: str) -> str:
 
 
 def _in_script(said: str, written: str) -> str:
-    """What is said, in the digits in which it was written."""
+    """Returns the wording, with the digits as they were written."""
     digit = next((one for one in written if one.isdecimal()), "0")
     if digit.isascii() or "\uff10" <= digit <= "\uff19":  # full-width ones are for the eye
         return said
