@@ -152,7 +152,7 @@ async def test_phrases_with_words_that_the_model_lacks_are_left_out(vosk):
 
 
 def test_phrases_are_spelled_as_the_model_spells_them():
-    library = vosk_worker.Library(find_spec("vosk").origin, str(MODEL), 8000, words=False)
+    library = vosk_worker.VoskModel(find_spec("vosk").origin, str(MODEL), 8000, words=False)
     assert library.grammar_for(["'Yes, please'", "four umbrella", "-"]) == ("yes please",)
     library.has_fixed_graph = True
     assert library.grammar_for(["yes"]) == ()

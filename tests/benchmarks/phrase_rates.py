@@ -78,14 +78,14 @@ class Ears:
 
     def __init__(self) -> None:
         installed = pocketsphinx._Installed()
-        self._library = pocketsphinx_worker.Library(str(installed.site), str(installed.model))
+        self._library = pocketsphinx_worker.DecoderPool(str(installed.site), str(installed.model))
         options = pocketsphinx.PocketsphinxOptions()
         self._expectations = pocketsphinx._Expectations(options, installed.dictionary(options))
 
     def hear(self, phrases: tuple[str, ...], audio: bytes) -> tuple[str, set[float]]:
         """The likeliest phrase, and the strictnesses at which it is heard."""
         listen = pocketsphinx_worker.json.loads(self._expectations.payload_for(Listen(phrases=phrases)))
-        recognition = pocketsphinx_worker.Recognition(self._library, listen)
+        recognition = pocketsphinx_worker.SphinxRecognition(self._library, listen)
         for at in range(0, len(audio), 3200):
             recognition.hear(audio[at : at + 3200])
         recognition._decoder.end_utt()

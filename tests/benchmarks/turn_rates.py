@@ -365,8 +365,8 @@ class WorkerInThisProcess(RecogniserWorker):
         found = find_spec("vosk")
         assert found is not None
         assert found.origin is not None
-        self._library = vosk_worker.Library(found.origin, str(MODEL), RATE, words=False)
-        self._recognitions: dict[int, vosk_worker.Recognition] = {}
+        self._library = vosk_worker.VoskModel(found.origin, str(MODEL), RATE, words=False)
+        self._recognitions: dict[int, vosk_worker.VoskRecognition] = {}
 
     def post(self, kind: int, stream: int, payload: bytes = b"") -> None:
         """Does at once what a worker is asked, and answers."""
@@ -375,7 +375,7 @@ class WorkerInThisProcess(RecogniserWorker):
             del self._recognitions[stream]
             return
         if kind == recogniser_workers.OPEN:
-            self._recognitions[stream] = vosk_worker.Recognition(self._library, json.loads(payload))
+            self._recognitions[stream] = vosk_worker.VoskRecognition(self._library, json.loads(payload))
         elif kind == recogniser_workers.AUDIO:
             found = self._recognitions[stream].hear(payload)
         elif kind == recogniser_workers.END:
