@@ -76,7 +76,7 @@ def test_a_failure_says_what_it_means_and_how_to_mend_it(tmp_path):
     ran = run(tmp_path, MUTANT, "-p", PLUGIN, "-k", "once or another_kind")
     assert ran.returncode == 1
     assert "llm adapter 'parrot': a_reply_ends_once: a reply has 2 ReplyDone" in ran.stdout
-    assert "a reply without\n    it is taken for one that broke off" in ran.stdout
+    assert "a reply without\n    it counts as broken off" in ran.stdout
     assert "Traceback" not in ran.stdout
     assert "FAILED test_it.py::TestMutants::twice::a_reply_ends_once" in ran.stdout
     assert "1 failed, 1 passed" in ran.stdout

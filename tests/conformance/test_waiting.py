@@ -213,7 +213,7 @@ async def test_a_first_event_that_does_not_come_is_no_matter_of_memory():
         await checked.check(["what_nobody_receives_is_bounded", "speech_comes_before_the_reply_is_complete"])
     memory, rule = sorted(raised.value.report.failed, key=lambda failure: failure.check, reverse=True)
     assert memory.means == NO_FIRST_EVENT
-    assert rule.means.startswith("The first segment is heard before `finish()`")
+    assert rule.means.startswith("The first segment's audio comes before `finish()`")
 
 
 async def test_what_only_the_collector_has_yet_to_take_is_not_held():

@@ -1,19 +1,20 @@
-"""The conformance kit: does an adapter behave, before anyone calls it?
+"""The conformance kit: tests of an adapter against the rules that calls rely on.
 
-Three lines in a test file make a named test of each rule, by the pytest plugin `voicepipe.testing.plugin`, which
-comes with the package:
+Three lines in a test file make a named test of each rule. The pytest plugin `voicepipe.testing.plugin`, which is
+installed with the package, collects them:
 
     from voicepipe.testing import conformance
     from voicepipe_parrot import ParrotOptions, llm
 
     test_parrot = conformance.language_model(llm, ParrotOptions())
 
-Without pytest, `await check_language_model(llm, ParrotOptions())` runs them all, and raises one report.
+Without pytest, `await check_language_model(llm, ParrotOptions())` runs all checks, and raises one report of those
+that failed.
 
-Options may also be a function without parameters that gives an async context manager of options, if something has to
-run meanwhile, such as a local server that speaks the vendor's wire format. `faults` are options with which something
-goes wrong, by what it is: see `FAULTS`. Every check opens the component anew, through the edge that calls have, on
-real sockets and the real clock; a quick adapter takes a few seconds.
+Options may also be a function without parameters that returns an async context manager of options, for a local server
+that has to run during a check and speaks the vendor's wire format. `faults` maps a kind of fault to options that cause
+it: see `FAULTS`. Each check opens the component anew, behind the boundary that calls use, on real sockets and the real
+clock; all checks of a fast adapter take a few seconds.
 """
 
 from __future__ import annotations
@@ -84,17 +85,17 @@ def speech_to_text(
     faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
-    """What a speech-to-text adapter has to do, as named checks.
+    """Makes the checks of a speech-to-text adapter.
 
     Args:
-        adapter: which.
-        options: its options, or what yields them.
-        speech: a recording of a few words, as its format and its audio; None: something like a
-            voice, and no check of words.
-        words: what is said in it, as the recogniser is to hear it; case and punctuation don't count.
-        faults: options with which something goes wrong, by a kind of `FAULTS`; None for what can't go wrong with it,
-            such as a key that a local engine does not have.
-        limits: how long to wait, how much to try.
+        adapter: the adapter to check.
+        options: its options, or a function that returns a context manager of them.
+        speech: a recording of a few words, as its format and its audio; None: a synthetic voice, and no check of
+            words.
+        words: the expected transcript of the recording; case and punctuation don't count.
+        faults: options that cause a fault, by a kind of `FAULTS`; None for a fault that is impossible for this adapter,
+            such as a refused key of a local engine.
+        limits: the time limits, and the number of repetitions.
 
     """
     if bool(speech) != bool(words):
@@ -113,17 +114,17 @@ def language_model(
     faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
-    """What a language model's adapter has to do, as named checks.
+    """Makes the checks of a language model's adapter.
 
     Args:
-        adapter: which.
-        options: its options, or what yields them.
-        requests: what it is asked, each getting another reply, so that replies that mix can be told.
-        tool_request: what it answers by calling the tool that the request offers, such as `TOOL_REQUEST`. Left out:
-            that one is tried, and may be answered otherwise. None: it never calls any.
-        faults: options with which something goes wrong, by a kind of `FAULTS`; None for what can't go wrong with it,
-            such as a key that a local engine does not have.
-        limits: how long to wait, how much to try.
+        adapter: the adapter to check.
+        options: its options, or a function that returns a context manager of them.
+        requests: requests with different replies, so that replies of concurrent streams can be told apart.
+        tool_request: a request that it answers with a call of the offered tool, such as `TOOL_REQUEST`. By default that
+            one is tried, and a reply without a call passes. None: the adapter never calls tools.
+        faults: options that cause a fault, by a kind of `FAULTS`; None for a fault that is impossible for this adapter,
+            such as a refused key of a local engine.
+        limits: the time limits, and the number of repetitions.
 
     """
     use = Asking(tuple(requests), tool_request or asking.ANY_TOOL_REQUEST, calls_tools=tool_request is not None)
@@ -142,18 +143,18 @@ def text_to_speech(
     faults: Mapping[str, Options | None] | None = None,
     limits: Limits | None = None,
 ) -> Conformance:
-    """What a text-to-speech adapter has to do, as named checks.
+    """Makes the checks of a text-to-speech adapter.
 
     Args:
-        adapter: which.
-        options: its options, or what yields them.
-        segments: what it is to say, in a language that its voice speaks.
-        language: what `open_stream` is told: a BCP 47 tag, or None for the voice's own.
-        ms_a_char: how long a character of them lasts, at least and at most, in ms: the closer, the surer a wrong rate
-            is found. None: `MS_A_CHAR` for `SEGMENTS`, else `MS_A_CHAR_OF_ANY`.
-        faults: options with which something goes wrong, by a kind of `FAULTS`; None for what can't go wrong with it,
-            such as a key that a local engine does not have.
-        limits: how long to wait, how much to try.
+        adapter: the adapter to check.
+        options: its options, or a function that returns a context manager of them.
+        segments: the texts to speak, in a language of its voice.
+        language: the language for `open_stream`: a BCP 47 tag, or None for the voice's own.
+        ms_a_char: the least and the most time a character lasts, in ms; close bounds find a wrong sample rate better.
+            None: `MS_A_CHAR` for `SEGMENTS`, else `MS_A_CHAR_OF_ANY`.
+        faults: options that cause a fault, by a kind of `FAULTS`; None for a fault that is impossible for this adapter,
+            such as a refused key of a local engine.
+        limits: the time limits, and the number of repetitions.
 
     """
     usual = MS_A_CHAR if tuple(segments) == SEGMENTS else MS_A_CHAR_OF_ANY
@@ -168,7 +169,7 @@ async def check_speech_to_text(adapter: Adapter[Any], options: Options, **settin
     """Runs all checks of a speech-to-text adapter; `settings` are those of `speech_to_text`.
 
     Raises:
-        ConformanceError: some failed; it says which, what happened, what that means and how to mend it.
+        ConformanceError: checks failed; the message has each with what happened, its consequence and a remedy.
 
     """
     return await speech_to_text(adapter, options, **settings).check()
@@ -178,7 +179,7 @@ async def check_language_model(adapter: Adapter[Any], options: Options, **settin
     """Runs all checks of a language model's adapter; `settings` are those of `language_model`.
 
     Raises:
-        ConformanceError: some failed; it says which, what happened, what that means and how to mend it.
+        ConformanceError: checks failed; the message has each with what happened, its consequence and a remedy.
 
     """
     return await language_model(adapter, options, **settings).check()
@@ -188,7 +189,7 @@ async def check_text_to_speech(adapter: Adapter[Any], options: Options, **settin
     """Runs all checks of a text-to-speech adapter; `settings` are those of `text_to_speech`.
 
     Raises:
-        ConformanceError: some failed; it says which, what happened, what that means and how to mend it.
+        ConformanceError: checks failed; the message has each with what happened, its consequence and a remedy.
 
     """
     return await text_to_speech(adapter, options, **settings).check()
@@ -203,7 +204,10 @@ def _conformance(role: Role, subject: Subject[Any], own: Iterable[Check]) -> Con
 
 
 def _faults(faults: Mapping[str, Options | None] | None) -> dict[str, Any]:
-    """Those that can happen, with their options, and the kinds that can't, as `Subject` takes them."""
+    """Splits faults into those with options and the impossible kinds, as arguments of `Subject`."""
     given = dict(faults or {})
-    can_t = frozenset(name.partition(":")[0].strip() for name, options in given.items() if options is None)
-    return {"faults": {name: options for name, options in given.items() if options is not None}, "impossible": can_t}
+    impossible = frozenset(name.partition(":")[0].strip() for name, options in given.items() if options is None)
+    return {
+        "faults": {name: options for name, options in given.items() if options is not None},
+        "impossible": impossible,
+    }

@@ -1,4 +1,4 @@
-"""The checks of one adapter, by name: run one, or all with a report."""
+"""Checks with names, run one at a time or all with a report."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ if TYPE_CHECKING:
 
 
 ATTEMPTS = 3
-"""How often a check is tried that fails each time while the process stood still for a while, as when it was stopped."""
+"""The most attempts of a check that fails while the process was suspended, which proves nothing."""
 
 
 @frozen
 class Check:
-    """One rule, and what finds out whether an adapter keeps it."""
+    """One rule, and the function that tests whether an adapter keeps it."""
 
     name: str
-    """The rule in a few words, as a name."""
+    """The rule in a few words, as an identifier."""
     means: str
-    """What it means for a call, and how to mend what breaks it."""
+    """The rule, what breaking it does to a call, and the remedy; shown when the check fails."""
     run: Callable[[Subject[Any]], Awaitable[None]]
-    """Raises `Failed` if it is broken, `Skipped` if there is nothing to go by."""
+    """Tests the rule; raises `Failed` if it is broken, `Skipped` if an input is missing."""
 
 
 def checks(*functions: Callable[[Subject[Any]], Awaitable[None]]) -> tuple[Check, ...]:
-    """Checks made of functions: the function's name is the name, its docstring what it means."""
+    """Makes checks of functions, with the function's name and its docstring as the meaning."""
     return tuple(Check(function.__name__, inspect.getdoc(function) or "", function) for function in functions)
 
 
 @frozen
 class Conformance:
-    """What an adapter has to do, as checks with names.
+    """An adapter and the checks that apply to it.
 
     The pytest plugin `voicepipe.testing.plugin` makes a test of each. Without pytest, `await conformance.check()`.
     """
 
     subject: Subject[Any]
-    """The adapter."""
+    """The adapter, its options and how its streams are used."""
     checks: tuple[Check, ...]
-    """All that apply, in the order in which they are best mended."""
+    """The checks, in the order in which failures are best fixed."""
 
     async def run(self, check: Check) -> None:
         """Runs one check.
 
         Raises:
-            Failed: the adapter breaks the rule; also if it fails in a way that the check is not about.
-            Skipped: there is nothing to go by.
+            Failed: the adapter breaks the rule, or fails in another way during the check.
+            Skipped: an input is missing.
 
         """
         for attempt in range(1, ATTEMPTS + 1):
@@ -69,7 +69,7 @@ class Conformance:
                         nursery.cancel_scope.cancel()
                 except (Exception, BaseExceptionGroup) as error:
                     if uncancelled(error) is None:
-                        raise  # somebody else cancelled the check
+                        raise  # the cancellation came from outside the check
                     clock.now()
                     verdict = _verdict(error, self.subject.adapter.options.__module__)
                     if attempt == ATTEMPTS or not clock.stood_still or isinstance(verdict, KeyboardInterrupt):
@@ -78,10 +78,10 @@ class Conformance:
                     return
 
     async def check(self, names: Iterable[str] = ()) -> Report:
-        """Runs all checks, or those of some names.
+        """Runs all checks, or those that are named, and returns the report.
 
         Raises:
-            ConformanceError: some failed; it has them all.
+            ConformanceError: checks failed; the error has the report.
 
         """
         chosen = set(names)
@@ -105,16 +105,16 @@ class Conformance:
         return report
 
     def __call__(self) -> None:
-        """Runs all checks in a loop of its own: for programs without trio, and what pytest would call by mistake."""
+        """Runs all checks with `trio.run`, for programs without trio, and for pytest without the plugin."""
         trio.run(self.check)
 
 
 def _verdict(error: BaseException, module: str) -> BaseException:
-    """What a check raised, as a verdict: its own, or that the component failed where it should not have."""
+    """Returns the verdict on what a check raised: its own, or a `Failed` for any other exception."""
     leaves = list(leaves_of(error))
     for kind in (KeyboardInterrupt, Failed, Skipped):
         for leaf in leaves:
             if isinstance(leaf, kind):
                 return leaf
-    said = "; ".join(f"{type(leaf).__name__}: {leaf}{place_of(leaf, module)}" for leaf in leaves)
-    return Failed(f"it failed: {said}")
+    errors = "; ".join(f"{type(leaf).__name__}: {leaf}{place_of(leaf, module)}" for leaf in leaves)
+    return Failed(f"it failed: {errors}")

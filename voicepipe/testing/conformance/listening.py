@@ -31,11 +31,11 @@ ENOUGH = 3
 
 
 async def the_first_and_last_words_are_heard(subject: Subject[Hearing]) -> None:
-    """A word is heard that begins with the stream's first sample, or ends with the last before `end_utterance`.
+    """Words are recognised that begin with the stream's first sample, or end with the last before `end_utterance`.
 
-    A caller speaks before the connection is up, and an utterance is ended in its last word. Drop nothing: what comes
-    while you connect is kept and sent first, what is left of a chunk is sent before the service is asked to finalise,
-    and what comes while it finalises belongs to the next utterance.
+    A caller may speak before the connection is up, and an utterance may be ended in its last word. Drop no audio: keep
+    what arrives during connecting and send it first, send the rest of a chunk before the service is asked to finalise,
+    and count what arrives while it finalises to the next utterance.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -65,10 +65,10 @@ async def _as_much_as_with_silence(bench: Bench[Hearing], sound: bytes) -> None:
 
 
 async def expecting_other_phrases_loses_nothing(subject: Subject[Hearing]) -> None:
-    """What was said before `listen_for` is heard all the same.
+    """Speech before `listen_for` is still transcribed.
 
-    What is expected changes when a reply is complete, and the caller may be speaking by then. If the service needs a
-    new session for it, wait for the end of the utterance, or send the audio of this one again.
+    The expected phrases change when a reply is complete, and the caller may be speaking by then. If the service needs a
+    new session for them, wait for the end of the utterance, or send its audio again.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -107,10 +107,10 @@ async def _hear(bench: Bench[Hearing], sound: bytes, times: int, *, listens: boo
 
 
 async def calls_in_other_formats_are_heard(subject: Subject[Hearing]) -> None:
-    """A call at 16 or 48 kHz, or in A-law, is heard like one at 8 kHz, and `audio_end_ms` is where its text ends.
+    """A call at 16 or 48 kHz, or in A-law, is transcribed like one at 8 kHz, with a correct `audio_end_ms`.
 
-    Not every call comes from a telephone. The audio that comes is in the format that `open_stream` was given, which is
-    what `input_for` said for that call: tell the service that one, and count by it.
+    Not every call comes from a telephone. The audio is in the format that `open_stream` was given, which is what
+    `input_for` returned for that call: declare that format to the service, and compute times by it.
     """
     use = subject.use
     async with subject.bench() as bench:

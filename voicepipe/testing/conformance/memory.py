@@ -58,9 +58,9 @@ LONG_TEXT = "She sells sea shells by the sea shore, and the shells that she sell
 async def many_streams_give_everything_back(subject: Subject[Any]) -> None:
     """Hundreds of streams, opened, used a little and left, return their memory, descriptors, tasks and threads.
 
-    A server runs for months, and a kilobyte lost per call ends it. The report names the lines that allocated what is
-    still held. Usual places: a list or a dictionary in the component that streams are entered into and not taken
-    from, a callback, a cache without a limit.
+    A server runs for months, and a leak of a kilobyte per call ends it. The report names the lines that allocated the
+    leaked memory. Usual causes: a list or a dictionary of streams in the component from which they are not removed, a
+    callback, a cache without a limit.
     """
     async with subject.bench() as bench:
         before = await warmed_up(bench)
@@ -151,10 +151,10 @@ async def _pass(bench: Bench[Any], number: int) -> list[weakref.ref[Any]]:
 
 
 async def what_nobody_receives_is_bounded(subject: Subject[Speaking]) -> None:
-    """Speech that nobody receives yet is not made ahead without limit: the stream waits, or makes `send` wait.
+    """Speech is not buffered without limit while nothing is received: the stream pauses, or `send` blocks.
 
-    A model writes a page in a second, and it takes minutes to hear: on a hundred lines what is made ahead fills the
-    memory, and is paid for although a barge-in throws it away. Put a limit on what waits to be received.
+    A model writes a page in a second, which takes minutes to play. On a hundred lines the speech made ahead would fill
+    the memory, and it is paid for even if a barge-in discards it. Limit the stream's buffer.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -173,10 +173,10 @@ async def what_nobody_receives_is_bounded(subject: Subject[Speaking]) -> None:
 
 
 async def audio_that_is_not_taken_is_bounded(subject: Subject[Hearing]) -> None:
-    """Audio that the service does not take makes `send` wait: it does not pile up in the stream.
+    """`send` blocks while the service accepts no audio: the stream does not buffer it.
 
-    A call keeps one second of audio and drops what is older; what an adapter hoards besides comes minutes late, when
-    the caller has hung up. Send to the service from `send` itself.
+    A call keeps one second of audio and drops older audio; an adapter's own buffer would be recognised minutes late.
+    Write to the service from `send` itself.
     """
     fault = "deaf" if "deaf" in subject.faults else None
     async with subject.served(fault) as options:

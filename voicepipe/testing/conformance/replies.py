@@ -34,10 +34,11 @@ TRIGGERS = (
 
 
 async def events_are_well_formed(subject: Subject[Asking]) -> None:
-    """Events are those of `ReplyEvent`, their values make sense, and tools are called that were offered.
+    """Events are of the types in `ReplyEvent`, their values are plausible, and only offered tools are called.
 
-    Ids of tool calls are unique, since results are given back by them; arguments are a mapping, parsed already. A call
-    that comes twice is run twice. What a reply cost is said once at most, and what the provider does not tell is None.
+    Ids of tool calls are unique, because results are matched by them; arguments are a parsed mapping. A tool call that
+    is given twice is run twice. A reply has at most one `Usage`, with None for figures that the provider doesn't
+    report.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -71,10 +72,10 @@ def _judge(request: ReplyRequest, events: list[Any]) -> None:
 
 
 async def a_reply_ends_once(subject: Subject[Asking]) -> None:
-    """`ReplyDone` is the last event of a reply, comes exactly once, and after it comes None, again and again.
+    """`ReplyDone` is the last event of a reply and comes exactly once; after it `receive` returns None, each time.
 
-    The call commits the reply's state with it, and stops listening. Text after it is never spoken; a reply without
-    it is taken for one that broke off, and asked for again from another model.
+    At `ReplyDone` the call stores the reply's state and stops receiving. Text after it is never spoken; a reply without
+    it counts as broken off, and the next model is asked.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -94,7 +95,7 @@ async def a_reply_ends_once(subject: Subject[Asking]) -> None:
 async def an_empty_reply_says_so(subject: Subject[Asking]) -> None:
     """`ReplyDone.reason` is `empty` if and only if there was no text and no tool call.
 
-    An empty reply would be dead air: the call asks the next model, or says that something went wrong.
+    The caller would hear nothing: at an empty reply the call asks the next model, or apologises.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -111,10 +112,10 @@ async def an_empty_reply_says_so(subject: Subject[Asking]) -> None:
 
 
 async def everything_is_answered(subject: Subject[Asking]) -> None:
-    """Whatever makes a call ask, the model answers: an utterance, keys, silence, results of tools, or the beginning.
+    """The model answers every trigger: an utterance, keys, silence, results of tools, and the start of the call.
 
-    A request is never refused for what it holds: no messages, a last message that is no caller's, one that was
-    interrupted, text that was said already. Write them down in the service's own terms.
+    No valid request is refused: neither one without messages, nor one whose last message is not the caller's, was
+    interrupted, or repeats text that was said already. Translate each into the service's own terms.
     """
     async with subject.bench() as bench:
         for request in TRIGGERS:

@@ -34,11 +34,11 @@ UNRECEIVED = 4
 
 
 async def nothing_holds_up_the_loop(subject: Subject[Any]) -> None:
-    """No step of a task takes longer than 50 ms: while the component opens, is probed or closes, or a stream is used.
+    """The event loop is never blocked for longer than 50 ms, whether the component opens, works, is probed or closes.
 
-    All calls share one loop: while a step runs, no call hears or speaks. Whatever computes, waits, reads a file or
-    imports a library goes to a thread (`trio.to_thread.run_sync` with `limiter=resources.threads`); a library that
-    keeps the interpreter's lock goes to a process. `time.sleep`, `requests` and `subprocess.run` hold up the loop, too.
+    All calls share one loop: while it is blocked, no call hears or speaks. Computation, blocking calls, file access and
+    imports of libraries belong in a thread (`trio.to_thread.run_sync` with `limiter=resources.threads`); a library that
+    holds the GIL belongs in a process. `time.sleep`, `requests` and `subprocess.run` block the loop, too.
     """
     async with subject.served() as options:
         await _steps_are_short("opening", lambda: _open(subject, options))
@@ -73,10 +73,10 @@ async def _steps_are_short(what: str, work: Any) -> None:
 
 
 async def leaving_takes_no_time(subject: Subject[Any]) -> None:
-    """A stream that is left, or cancelled, is gone within half a second, with its sockets and tasks.
+    """A stream that is left or cancelled has released its sockets and tasks within half a second.
 
-    The caller has begun to speak, and the next reply waits until this one has been left. Don't wait for the other
-    side's goodbye: close the socket, cancel the nursery, and give what must be said first a short time limit,
+    At a barge-in the next reply waits until this one has been left. Don't wait for the service's closing handshake:
+    close the socket, cancel the nursery, and give a message that must be sent first a short time limit,
     `with trio.move_on_after(0.2, shield=True)`.
     """
     async with subject.bench() as bench:
@@ -103,11 +103,11 @@ async def _leaving_s(bench: Bench[Any], before: Belongings, how: str) -> float:
 
 
 async def calls_are_served_at_the_same_time(subject: Subject[Any]) -> None:
-    """A stream opens and works, to its end, while others are open that nobody receives from at the moment.
+    """A stream works from its opening to its end while other streams are open from which nothing is received.
 
-    A caller who listens to a long answer keeps no other caller waiting. A lock, a limiter or a pool of one connection
-    around what a stream does makes all calls wait for the slowest. Give each stream its own connection or session;
-    where one is shared, have one task read it for all, and let no stream that is full stop it.
+    A caller who listens to a long answer must keep no other caller waiting. A lock, a limiter or a pool of one
+    connection around a stream's work makes all calls wait for the slowest. Give each stream its own connection or
+    session; if one is shared, a single task reads it, and a stream whose buffer is full must not stop that task.
     """
     async with subject.bench() as bench, open_hidden_nursery() as nursery:
         number = 0
@@ -141,10 +141,10 @@ async def _unreceived(bench: Bench[Any], variant: int) -> AsyncIterator[Any]:
 
 
 async def what_was_left_is_not_heard_again(subject: Subject[Any]) -> None:
-    """After a stream that was left in the middle, the next one gives what it gives alone.
+    """After a stream was left half-way, the next one gives the events that it gives when it is used alone.
 
-    A barge-in leaves a reply of which the rest is still on its way. On a connection that is used again, the next caller
-    hears it. Close the connection, or read what is left before it serves another stream, and tell answers by their ids.
+    At a barge-in the rest of a reply is still on its way, and if the connection is reused, the next caller hears it.
+    Close the connection, or read the rest before another stream uses it, and match answers by their ids.
     """
     async with subject.bench() as bench:
         agree = await agreement(bench, [1], brief=True)
@@ -160,10 +160,10 @@ async def what_was_left_is_not_heard_again(subject: Subject[Any]) -> None:
 
 
 async def components_do_not_share(subject: Subject[Any]) -> None:
-    """Two components of one adapter work side by side, and closing one leaves the other as it was.
+    """Two components of one adapter work at the same time, and closing one does not affect the other.
 
-    A reload opens a second one while calls use the first, and closes either. A client, a process or a model in a
-    module's global is closed under the other's feet; keep it in what `open` gives.
+    A reload opens a second component while calls use the first, and may close either. A client, a process or a model in
+    a module's global would be closed for both: keep it in the component that `open` yields.
     """
     async with subject.served() as options, subject.opened(options) as older:
         async with subject.opened(options) as newer:

@@ -30,9 +30,9 @@ SAME_LENGTH = 0.15
 
 
 async def output_for_is_pure_and_sane(subject: Subject[Speaking]) -> None:
-    """`output_for` says the same each time, for any call: a format of 8 to 48 kHz.
+    """`output_for` returns a format of 8 to 48 kHz for any call's format, and an equal one each time.
 
-    The call asks before it opens a stream, and builds its resampler by the answer.
+    The call asks before it opens a stream, and builds its resampler for the answer.
     """
     async with subject.bench() as bench:
         for call in CALLS:
@@ -47,7 +47,7 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
     """Events are those of `SpeechEvent`: audio in whole samples, marks within their text and in order.
 
     Half a sample turns all that follows into noise. After a barge-in the marks decide which words the caller heard.
-    Each `Usage` is what the provider has counted since the one before, and what it does not tell is None.
+    Each `Usage` covers what was charged since the one before, with None for figures that the provider doesn't report.
     """
     use = subject.use
     output, got = await subject.undisturbed()
@@ -76,9 +76,9 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
 
 
 async def segments_come_in_order(subject: Subject[Speaking]) -> None:
-    """Audio comes in the order of the segments, of every segment that says something, and of no other.
+    """Audio comes in the order of the segments: for each segment with words, and for no other.
 
-    What the caller has heard is told by the segment of the audio that was played.
+    The segment of the audio that was played tells the call which text the caller has heard.
     """
     use = subject.use
     _, got = await subject.undisturbed()
@@ -95,9 +95,9 @@ async def segments_come_in_order(subject: Subject[Speaking]) -> None:
 
 
 async def blank_text_is_no_trouble(subject: Subject[Speaking]) -> None:
-    """Segments of blanks or mere punctuation are passed over, or make a pause; what comes after them is spoken.
+    """Segments of only blanks or punctuation are skipped or give a pause; the segments after them are spoken.
 
-    Models write such things. Many services answer them with an error: don't ask.
+    Models write such segments, and many services answer them with an error: don't send them.
     """
     async with subject.bench() as bench, bench.stream() as stream:
         events: list[Any] = []
@@ -118,8 +118,8 @@ async def blank_text_is_no_trouble(subject: Subject[Speaking]) -> None:
 async def speech_lasts_as_long_as_its_text(subject: Subject[Speaking]) -> None:
     """All segments together last 36 to 92 ms a character, or as long as `ms_a_char` says, and each about as long.
 
-    Audio that is too long or too short has another rate than was promised, or a part of it was lost. Texts of one's own
-    may last 20 to 300 ms a character, which tells little: say closer bounds for them.
+    Audio that is too long or too short has another rate than was promised, or a part of it was lost. For texts of your
+    own the bounds are 20 to 300 ms a character, which proves little: pass closer ones.
     """
     use = subject.use
     output, got = await subject.undisturbed()
@@ -136,9 +136,9 @@ async def speech_lasts_as_long_as_its_text(subject: Subject[Speaking]) -> None:
 
 
 async def speech_is_in_the_promised_format(subject: Subject[Speaking]) -> None:
-    """The same text lasts as long in one format as in another: the audio has the rate that `output_for` promised.
+    """A text lasts equally long in every format: the audio has the rate that `output_for` promised.
 
-    At the wrong rate the voice is a dwarf's or a giant's. Ask the service for the format that `open_stream` was given.
+    At a wrong rate the voice is too high or too low. Ask the service for the format that `open_stream` was given.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -171,9 +171,9 @@ def _lengths(output: AudioFormat, events: list[Any]) -> dict[int, float]:
 
 
 async def speech_comes_before_the_reply_is_complete(subject: Subject[Speaking]) -> None:
-    """The first segment is heard before `finish()`, while the model still thinks about the next.
+    """The first segment's audio comes before `finish()`, while the model is still writing the next.
 
-    A segment is a sentence or so: waiting for more of them is latency. Have it spoken when it comes, and flush.
+    A segment is about a sentence: to wait for more of them adds latency. Synthesise each segment at once, and flush.
     """
     async with subject.bench() as bench, bench.stream() as stream:
         while not (isinstance(event := await bench.begin(stream, means=""), SpeechAudio) and event.audio):
@@ -183,10 +183,10 @@ async def speech_comes_before_the_reply_is_complete(subject: Subject[Speaking]) 
 
 
 async def finishing_gives_the_rest(subject: Subject[Speaking]) -> None:
-    """After `finish()` comes what is left, then None; and None at once if nothing was sent at all.
+    """After `finish()` the remaining audio comes, then None; None at once if no text was sent.
 
-    The turn ends when None comes: a stream that never gives it keeps the caller waiting. Some replies are only a tool
-    call: nothing is sent, and nothing is asked of the service.
+    The turn ends at None: a stream that never returns it keeps the caller waiting. A reply may be only a tool call:
+    then no text is sent, and the service need not be asked.
     """
     async with subject.bench() as bench:
         async with bench.stream() as stream:
@@ -207,10 +207,10 @@ WORDLESS = ((), ("...",), ("\U0001f642", " "), ("—", "\n"))
 
 
 async def a_reply_without_words_ends_well(subject: Subject[Speaking]) -> None:
-    """A stream that was sent nothing, or no words, ends with None: at once, later, or after other words.
+    """A stream without text, or with text without words, ends with None and no error, also after other words.
 
-    Replies that call a tool, and emoji: what a service says to such a text, or to none, is no failure. Were it one,
-    calls would leave a voice alone that works.
+    Replies may be only a tool call, or only emoji. If a service's answer to that were reported as a failure, calls
+    would stop using a voice that works.
     """
     async with subject.bench() as bench:
         for texts in WORDLESS:
@@ -237,9 +237,9 @@ async def _send_and_finish(
 
 
 async def a_slow_sender_is_waited_for(subject: Subject[Speaking]) -> None:
-    """A stream whose text comes slowly goes on: nothing is due when all that was sent is spoken.
+    """A stream whose text comes slowly goes on: no audio is due once all text so far was spoken.
 
-    Models think, and tools take their time. Keep the connection alive yourself, or open it for each segment.
+    Models and tools take time. Keep the connection alive yourself, or open it for each segment.
     """
     use = subject.use
     async with subject.bench() as bench, bench.stream() as stream:

@@ -37,10 +37,10 @@ INTERRUPTIONS = 6
 
 
 async def the_adapter_is_what_it_says(subject: Subject[Any]) -> None:
-    """Options are a frozen attrs class at the top of a module, pickle, and are fit; a probe of what is open passes.
+    """Options are a frozen attrs class at module level, can be pickled, and are valid; a probe passes.
 
-    A reload reads the configuration in a process of its own and hands the options over as a pickle; components are
-    shared by options that are equal. What `check` complains of is a line in the operator's report.
+    A reload reads the configuration in another process and receives the options as a pickle; components with equal
+    options are shared. A fault that the adapter's `check` returns is a line in the operator's report.
     """
     adapter = subject.adapter
     if not attrs.has(adapter.options) or getattr(adapter.options, "__setattr__", None) is object.__setattr__:
@@ -62,12 +62,12 @@ async def the_adapter_is_what_it_says(subject: Subject[Any]) -> None:
 
 
 async def none_comes_only_at_the_end(subject: Subject[Any]) -> None:
-    """`receive` gives None when everything was said, and not before: to the call None is the end.
+    """`receive` returns None at the end of the stream and not before.
 
-    A stream that gives None early is hung up on: its call fails over, or falls silent. Let `receive` wait, or raise a
-    `ComponentError` if the other side is gone. After `finish()` the rest comes, and then None: a stream that never
-    gives it keeps the turn open for ever. When the connection's own end marker comes, pass it on. After the end
-    `receive` gives None again.
+    A call takes an early None for the end: it fails over, or falls silent. Let `receive` wait, or raise a
+    `ComponentError` if the connection is lost. After `finish()`, `receive` returns the remaining events, then None, and
+    None again after that. A stream that never returns it keeps the turn open for ever: return it when the service's own
+    end marker arrives.
     """
     async with subject.bench() as bench:
         if subject.use.finishes:
@@ -89,7 +89,7 @@ async def none_comes_only_at_the_end(subject: Subject[Any]) -> None:
 
 
 async def leaving_early_leaves_nothing(subject: Subject[Any]) -> None:
-    """A stream that is left after its first event, unfinished, is gone at once, and the next one works.
+    """A stream that is left after its first event, unfinished, releases all it held at once, and the next one works.
 
     It is what every barge-in does, several times a call. Leaving the `async with` must end whatever the stream
     started: tasks belong in its nursery, sockets in its `finally` (shielded, without waiting for the other side).
@@ -116,9 +116,9 @@ async def closing_leaves_nothing(subject: Subject[Any]) -> None:
 
 
 async def opening_can_be_cancelled(subject: Subject[Any]) -> None:
-    """A component that is cancelled while it opens, wherever that is, leaves nothing behind.
+    """A component whose opening is cancelled, at any checkpoint, leaves nothing behind.
 
-    A reload has a deadline, and a reload that is rejected closes what is half open.
+    A reload has a deadline, and a rejected reload cancels components that are still opening.
     """
     async with subject.served() as options:
         before = belongings()
@@ -137,7 +137,7 @@ async def opening_can_be_cancelled(subject: Subject[Any]) -> None:
 
 
 async def cancelled_anywhere_it_leaves_nothing(subject: Subject[Any]) -> None:
-    """A stream that is cancelled, at whichever checkpoint of its use, leaves nothing, and the next stream works.
+    """A stream that is cancelled, at any checkpoint of its use, leaves nothing behind, and the next stream works.
 
     A barge-in or a hang-up comes at any moment: while connecting, while sending, between two events, while leaving.
     The report names the checkpoint. Open what must be closed in an `async with`; between getting a resource and
@@ -162,9 +162,9 @@ async def cancelled_anywhere_it_leaves_nothing(subject: Subject[Any]) -> None:
 
 
 async def cancelled_is_not_swallowed(subject: Subject[Any]) -> None:
-    """`trio.Cancelled` passes through every method and through leaving, untouched.
+    """`trio.Cancelled` propagates unchanged out of every method, and out of the context manager's exit.
 
-    Where it is swallowed a turn that was cancelled goes on speaking, and a call can't be hung up. Never catch
+    If it is swallowed, a cancelled turn goes on speaking, and a call can't be hung up. Never catch
     `BaseException` or `Cancelled` without raising it again; a context manager's exit must not return True for it.
     """
     async with subject.bench() as bench:
@@ -212,10 +212,10 @@ def _is_last(event: Any) -> bool:
 
 
 async def a_cancelled_receive_loses_nothing(subject: Subject[Any]) -> None:
-    """A `receive` that is cancelled, by a timeout of 0 or just as an event comes, loses no event and ends nothing.
+    """A `receive` that is cancelled, even just as an event arrives, loses no event, and the stream goes on.
 
-    The call waits for events with deadlines. Keep what was parsed in a buffer of the stream, take from it after the
-    last checkpoint, and have no async generator behind `receive`: one that is cancelled is at its end.
+    Calls wait for events with deadlines. Keep parsed events in a buffer of the stream, take one after the last
+    checkpoint, and put no async generator behind `receive`: a cancelled one is finished.
     """
     async with subject.bench() as bench:
         agree = await agreement(bench, [0])
@@ -235,10 +235,10 @@ async def _interrupted(bench: Bench[Any], stream: Any) -> Any:
 
 
 async def streams_do_not_mix(subject: Subject[Any]) -> None:
-    """Streams that are used at the same time give what each gives alone.
+    """Concurrent streams give the events that each gives when it is used alone.
 
-    Components are shared by all calls: one caller's words in another's ear are the worst defect there is. Keep
-    everything that belongs to a call in the stream, and nothing of it in the component or in a module.
+    All calls share a component, and one caller's words must never reach another. Keep all state of a call in its
+    stream, and none in the component or in a module.
     """
     variants = [*range(subject.limits.at_once)]
     async with subject.bench() as bench:

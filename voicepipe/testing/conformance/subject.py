@@ -1,4 +1,4 @@
-"""What is checked: an adapter with options, opened anew for each check, and how its streams are used."""
+"""The subject of checks: an adapter with options, opened anew for each check, and how its streams are used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Options = Any | Callable[[], AbstractAsyncContextManager[Any]]
-"""Options of the adapter, or a function that gives a context manager whose value they are: for a server to run."""
+"""Options of the adapter, or a function that returns a context manager of them, for a server that has to run."""
 
 NO_FIRST_EVENT = """\
 No first event came, so what this check is about was not looked at. A stream gives an event as soon as there is one:
@@ -34,40 +34,40 @@ audio of the first segment before `finish()`, a final transcript after `end_utte
 The checks `none_comes_only_at_the_end` and, for a voice, `speech_comes_before_the_reply_is_complete` are about that."""
 
 THREADS = 16
-"""As many as a runtime lends to its components."""
+"""The limit of a runtime's `Resources.threads`."""
 
 
 @frozen
 class Limits:
-    """How long the kit waits, and how much it tries."""
+    """Time limits of the checks, and their numbers of repetitions."""
 
     deadline_s: float = field(default=10.0, validator=gt(0))
-    """How long a stream may go without the next event that is due; also how soon it must notice a fault.
+    """The longest wait for the next event that is due, or for a fault to be reported, in s.
 
-    This and the other times are counted only while the machine has a processor to spare for the adapter."""
+    This and the other times count only while the machine has a processor to spare for the adapter."""
     settle_s: float = field(default=5.0, validator=gt(0))
-    """How long after a stream was left its sockets and tasks may take to be gone."""
+    """The time in which a stream that was left must have released its sockets and tasks, in s."""
     leave_s: float = field(default=0.5, validator=gt(0))
-    """How long leaving a stream may take, until all that it held is gone."""
+    """The longest time that leaving a stream may take, with all that it held released, in s."""
     idle_s: float = field(default=0.3, validator=gt(0))
-    """How long a slow sender pauses; make the options' own timeouts shorter, and this tells something."""
+    """The pause of a slow sender, in s; useful only if the timeouts in the options are shorter."""
     cancels: int = field(default=200, validator=gt(0))
-    """At how many checkpoints of a use it is cancelled, each in a run of its own; of more, evenly chosen ones."""
+    """The most checkpoints at which a use is cancelled, each in a run of its own; evenly chosen if there are more."""
     streams: int = field(default=100, validator=gt(0))
-    """How many streams are opened and closed to see whether they give everything back."""
+    """The number of streams that are opened and closed to find leaks."""
     at_once: int = field(default=8, validator=gt(1))
-    """How many streams are used at the same time."""
+    """The number of concurrent streams."""
     bytes_a_stream: int = field(default=4096, validator=gt(0))
-    """How much memory a stream that was left may still hold, on average: a local test server records things too."""
+    """The most memory that a stream may leave behind on average, in bytes: a test server in the process adds to it."""
     resident_bytes: int = field(default=32 << 20, validator=gt(0))
-    """By how much the process may grow while all those streams are opened and closed."""
+    """The most that the process may grow while these streams are opened and closed, in bytes."""
     buffered_bytes: int = field(default=4 << 20, validator=gt(0))
-    """How much a stream may hold of what nobody receives."""
+    """The most that a stream may buffer while nothing is received, in bytes."""
 
 
 @frozen
 class Received:
-    """What `receive` gave, and how far the sender had come."""
+    """An event of `receive`, and how much had been sent by then."""
 
     event: Any
     """The event, or None."""
@@ -79,7 +79,7 @@ class Received:
 
 @define(eq=False)
 class Progress:
-    """How far the sender of a stream has come: set before each call, so no answer can be ahead of it."""
+    """How much a stream's sender has sent; updated before each call, so no event can be ahead of it."""
 
     sent: int = 0
     """As in `Received`."""
@@ -90,7 +90,7 @@ class Progress:
 
 
 class Use(Protocol):
-    """How streams of a role are used; a variant is a number that tells one stream's content from another's."""
+    """How streams of a role are used; a variant is a number for one stream's content, distinct from the others'."""
 
     finishes: ClassVar[bool]
     """Whether its streams have a `finish()`, before which they have no end."""
@@ -102,23 +102,23 @@ class Use(Protocol):
         """The format of its audio, if there is any."""
 
     async def begin(self, component: Any, stream: Any, variant: int) -> None:
-        """Sends what makes a first event come, and does not finish."""
+        """Sends enough for a first event, and does not finish."""
 
     async def say(self, component: Any, stream: Any, progress: Progress, variant: int, *, brief: bool) -> None:
-        """Sends everything and finishes; what is brief need not make sense."""
+        """Sends everything and finishes; with `brief`, short content that need not make sense."""
 
     def open_much(self, component: Any, variant: int) -> AbstractAsyncContextManager[Any]:
-        """Opens a stream that is to be asked for much."""
+        """Opens a stream for `say_much`."""
 
     async def say_much(self, component: Any, stream: Any, variant: int) -> None:
-        """Asks for more than what is made ahead as a rule, without finishing."""
+        """Sends more than a stream usually buffers, without finishing."""
 
     def essence(self, events: list[Any]) -> tuple[Any, ...]:
-        """What must be the same when a stream is used in the same way again: the strictest view first."""
+        """Returns views of the events that must be equal when the use is repeated, the strictest first."""
 
 
 Receive = Callable[[Any], "Awaitable[Any]"]
-"""Gets the next event out of a stream; checks have their own manners."""
+"""Receives the next event of a stream; some checks do it in their own way."""
 
 
 U = TypeVar("U", bound=Use)
@@ -126,20 +126,20 @@ U = TypeVar("U", bound=Use)
 
 @frozen
 class Bench(Generic[U]):
-    """An opened component to try things on."""
+    """An opened component, for the use of checks."""
 
     subject: Subject[U]
-    """What it was opened from."""
+    """The adapter and options that it was opened from."""
     raw: Any
     """The component as the adapter made it."""
     component: Any
-    """The same behind its edge, as calls have it."""
+    """The component behind the boundary, as calls use it."""
     resources: Resources
-    """What was lent to it."""
+    """The resources that were lent to it."""
 
     @asynccontextmanager
     async def stream(self, variant: int = 0, *, raw: bool = False, much: bool = False) -> AsyncIterator[Any]:
-        """A stream of some variant; `raw`: the adapter's own, without the edge; `much`: for `Use.say_much`."""
+        """A stream of some variant; `raw`: the adapter's own, without the boundary; `much`: for `Use.say_much`."""
         component = self.raw if raw else self.component
         use = self.subject.use
         opening = use.open_much(component, variant) if much else use.open(component, variant)
@@ -154,13 +154,13 @@ class Bench(Generic[U]):
         receive: Receive | None = None,
         raw: bool = False,
     ) -> list[Received]:
-        """What a whole use of a stream gives: everything is sent by one task and received by another, to the end.
+        """Uses a stream from its opening to its end, sends and receives in two tasks, and returns what was received.
 
         Args:
-            variant: which content.
-            brief: whether something short will do.
-            receive: how events are received; None: plainly, each within the deadline.
-            raw: whether the stream is the adapter's own, without the edge.
+            variant: the content.
+            brief: whether short content is enough.
+            receive: receives an event; None: `receive` of the stream, within the deadline.
+            raw: whether the stream is the adapter's own, without the boundary.
 
         """
         progress = Progress()
@@ -177,7 +177,7 @@ class Bench(Generic[U]):
         await self.subject.use.say(self.component, stream, progress, variant, brief=brief)
 
     async def begin(self, stream: Any, variant: int = 0, *, means: str = NO_FIRST_EVENT) -> Any:
-        """Sends the beginning, and gives the first event; `means` is what it means that none comes, as in `Failed`."""
+        """Sends the beginning and returns the first event; `means` explains a missing one, as in `Failed`."""
         async with open_hidden_nursery() as nursery:
             nursery.start_soon(self.subject.use.begin, self.component, stream, variant)
             with self.subject.due("receive()", means=means):
@@ -185,12 +185,12 @@ class Bench(Generic[U]):
         return event
 
     async def next(self, stream: Any) -> Any:
-        """The next event, within the deadline."""
+        """Returns the next event, within the deadline."""
         with self.subject.due("receive()"):
             return await stream.receive()
 
     async def rest(self, stream: Any) -> list[Any]:
-        """What comes until None, without it."""
+        """Returns the events up to the end, without the final None."""
         events = []
         while (event := await self.next(stream)) is not None:
             events.append(event)
@@ -202,23 +202,23 @@ class Subject(Generic[U]):
     """An adapter with its options."""
 
     adapter: Adapter[Any]
-    """Which."""
+    """The adapter."""
     options: Options
-    """Its options, or what yields them."""
+    """Its options, or a function that returns a context manager of them."""
     use: U
     """How its streams are used."""
     faults: Mapping[str, Options] = field(factory=dict)
-    """Options with which something goes wrong, by what it is."""
+    """Options that cause a fault, by the kind of fault."""
     impossible: frozenset[str] = frozenset()
-    """The kinds of faults that can't happen to it."""
+    """The kinds of faults that are impossible for this adapter."""
     limits: Limits = Limits()
-    """How long to wait, how much to try."""
+    """The time limits, and the numbers of repetitions."""
 
     _undisturbed: list[tuple[Any, list[Received]]] = field(factory=list, init=False, eq=False, repr=False)
-    """What `undisturbed` gives, once it is known."""
+    """The cached result of `undisturbed`."""
 
     async def undisturbed(self) -> tuple[Any, list[Received]]:
-        """The format of the audio and what a use of a stream gives, alone: got once for all checks that look at it."""
+        """Returns the audio format and the events of one stream used alone; shared by all checks that need it."""
         if self._undisturbed:
             return self._undisturbed[0]
         async with self.bench() as bench:
@@ -232,7 +232,7 @@ class Subject(Generic[U]):
 
     @contextmanager
     def due(self, what: str, *, means: str = "") -> Iterator[None]:
-        """A scope for what must be done within the deadline, else the check fails; `means` is as in `Failed`."""
+        """Fails the check if the block takes longer than the deadline; `means` is as in `Failed`."""
         with ended_after(self.limits.deadline_s) as scope:
             yield
         if scope.cancelled_caught:
@@ -240,7 +240,7 @@ class Subject(Generic[U]):
 
     @asynccontextmanager
     async def entered(self, what: str, context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-        """What a context gives; entering it, and leaving it, must not take longer than the deadline."""
+        """Enters a context; fails the check if entering or leaving it takes longer than the deadline."""
         left = inf
         with trio.CancelScope() as opening, ExitStack() as watched:
             watched.enter_context(ending_at(opening, counted_s() + self.limits.deadline_s))
@@ -260,7 +260,7 @@ class Subject(Generic[U]):
 
     @asynccontextmanager
     async def served(self, fault: str | None = None) -> AsyncIterator[Any]:
-        """Its options, while whatever they need is running; those of a fault if one is named."""
+        """The adapter's options, or those of a fault, while the server that they need is running."""
         options = self.options if fault is None else self.faults[fault]
         if isinstance(options, self.adapter.options) or not callable(options):
             yield options
@@ -271,16 +271,16 @@ class Subject(Generic[U]):
     @asynccontextmanager
     async def opened(self, options: Any) -> AsyncIterator[Bench[U]]:
         """A component with those options, opened as a runtime opens it."""
-        who = ComponentRef(self.adapter.role, self.adapter.name)
+        ref = ComponentRef(self.adapter.role, self.adapter.name)
         resources = Resources(component=self.adapter.name, threads=trio.CapacityLimiter(THREADS))
-        component = GuardedContext(who, lambda: self.adapter.open(options, resources), lambda component: component)
+        component = GuardedContext(ref, lambda: self.adapter.open(options, resources), lambda component: component)
         async with self.entered("the component", component) as raw:
-            edge = GUARDED[self.adapter.role](who)
-            edge.up(raw)
-            yield Bench(self, raw, edge, resources)
+            guarded = GUARDED[self.adapter.role](ref)
+            guarded.up(raw)
+            yield Bench(self, raw, guarded, resources)
 
     @asynccontextmanager
     async def bench(self) -> AsyncIterator[Bench[U]]:
-        """A component with its options."""
+        """A component with the adapter's options, opened for one check."""
         async with self.served() as options, self.opened(options) as bench:
             yield bench

@@ -26,10 +26,10 @@ BEFORE_MS = 300
 
 
 async def input_for_is_pure_and_sane(subject: Subject[Hearing]) -> None:
-    """`input_for` says the same each time, for any call: a rate of 8 to 48 kHz, chunks of 10 to 500 ms.
+    """`input_for` returns a rate of 8 to 48 kHz and chunks of 10 to 500 ms for any call, and equal ones each time.
 
-    The call asks before it opens a stream, and builds its resampler by the answer. Longer chunks are latency, shorter
-    ones cost wake-ups. Answer from the call's format and the options alone.
+    The call asks before it opens a stream, and builds its resampler for the answer. Longer chunks add latency, shorter
+    ones cost wake-ups. Use only the call's format and the options.
     """
     async with subject.bench() as bench:
         for call in CALLS:
@@ -43,12 +43,12 @@ async def input_for_is_pure_and_sane(subject: Subject[Hearing]) -> None:
 
 
 async def events_are_well_formed(subject: Subject[Hearing]) -> None:
-    """Events are those of `TranscriptEvent`, and their values make sense.
+    """Events are of the types in `TranscriptEvent`, and their values are plausible.
 
     Text is empty only in a final; confidences lie between 0 and 1; words are in order and end after they begin;
-    `TurnResumed` comes only after an eager `EndOfTurn`, and the end of a turn is told once. A partial transcript is all
-    that was said since the last final, not only what is new. Turn-taking decides by these. Each `Usage` is what the
-    provider has counted since the one before, and what it does not tell is None.
+    `TurnResumed` comes only after an eager `EndOfTurn`, and the end of a turn is reported once. A partial transcript
+    covers all speech since the last final, not only the new words. Turn-taking relies on these. Each `Usage` covers
+    what was charged since the one before, with None for figures that the provider doesn't report.
     """
     audio, got = await subject.undisturbed()
     eager = ended = False
@@ -93,11 +93,10 @@ def _judge_transcript(heard: Transcript) -> None:
 
 
 async def audio_end_ms_is_where_the_text_ends(subject: Subject[Hearing]) -> None:
-    """`audio_end_ms` never goes back from one final to the next, and never beyond what was sent.
+    """`audio_end_ms` never decreases from one final to the next, and never exceeds the audio that was sent.
 
-    Failing over replays the caller's audio from there: too far and words are lost, too short and they are heard
-    twice. It counts from the stream's first sample, through reconnections and utterances, in ms of audio; so do the
-    times of words.
+    A failover replays the caller's audio from there: if it is too late, words are lost, and if too early, repeated. It
+    counts ms of audio from the stream's first sample, across reconnections and utterances; so do the times of words.
     """
     audio, got = await subject.undisturbed()
     reached, told = 0, False
@@ -119,10 +118,10 @@ async def audio_end_ms_is_where_the_text_ends(subject: Subject[Hearing]) -> None
 
 
 async def each_end_utterance_gives_one_final(subject: Subject[Hearing]) -> None:
-    """`end_utterance` is answered by one final `Transcript`, empty if nothing was heard, and the stream goes on.
+    """`end_utterance` gives exactly one final `Transcript`, empty if nothing was recognised, and the stream goes on.
 
-    The turn waits for it: without one the call is silent until the final's deadline; with two, the second is taken
-    for the caller's next words. If the service says nothing after silence, give an empty final yourself.
+    The turn waits for it: without one the call is silent until the deadline for finals; a second one is taken for the
+    caller's next words. If the service sends nothing after silence, give an empty final yourself.
     """
     use = subject.use
     async with subject.bench() as bench, bench.stream() as stream:
@@ -152,10 +151,10 @@ async def _final(bench: Bench[Hearing], stream: object, what: str) -> None:
 
 
 async def finishing_gives_the_rest(subject: Subject[Hearing]) -> None:
-    """`finish()` without `end_utterance()` first: what was said is still heard, and then comes None.
+    """After `finish()` without `end_utterance()`, the speech so far is still transcribed, and then None comes.
 
-    So a call that ends in the middle of a sentence has it in its record. Tell the service that no more comes, and go
-    on reading until its last message.
+    So a call that ends in mid-sentence has the sentence in its record. Send the service its end-of-audio message, and
+    read until its last message.
     """
     use = subject.use
     async with subject.bench() as bench:
@@ -173,10 +172,10 @@ async def finishing_gives_the_rest(subject: Subject[Hearing]) -> None:
 
 
 async def the_words_are_heard(subject: Subject[Hearing]) -> None:
-    """What is said is what is heard, each time that it is said in a stream.
+    """The transcript has the words of the recording, each time that it is sent in a stream.
 
-    Each final holds only what is new since the one before. Wrong words mean a wrong rate or encoding: the audio that
-    comes is what `input_for` asked for.
+    Each final has only the words since the one before. Wrong words suggest a wrong rate or encoding: `send` is given
+    audio in the format that `input_for` asked for.
     """
     use = subject.use
     if use.speech is None:
@@ -192,9 +191,9 @@ def _text(events: list[object]) -> str:
 
 
 async def a_slow_sender_is_waited_for(subject: Subject[Hearing]) -> None:
-    """A stream that gets no audio for a while goes on afterwards: nothing is due when nothing was said.
+    """A stream that is sent no audio for a while goes on afterwards, without an error.
 
-    Callers think, and are put on hold. Keep the connection alive yourself; a deadline begins with what was asked.
+    Callers are put on hold. Keep the connection alive yourself, and start a deadline only with a request.
     """
     use = subject.use
     async with subject.bench() as bench, bench.stream() as stream:

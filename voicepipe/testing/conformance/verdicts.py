@@ -1,4 +1,4 @@
-"""What comes out of checks: that something failed, that something could not be checked, and the report of both."""
+"""Results of checks: failures, skips, and the report of both."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Failed(AssertionError):  # noqa: N818 - it reads "raise Failed(what happen
     """The adapter broke the rule of a check; the message says what it did."""
 
     def __init__(self, message: str, *, means: str = "") -> None:
-        """Takes what happened.
+        """Makes a failure.
 
         Args:
             message: what the adapter did.
-            means: what that means for a call and how to mend it, if it is not what the check is about; empty: it is.
+            means: the consequence for a call and the remedy, if they differ from the check's own; else empty.
 
         """
         super().__init__(message)
         self.means = means
 
     def of(self, check: str, means: str) -> Failure:
-        """This as the failure of a check whose rule means that."""
+        """Returns the failure of a named check, with that check's meaning unless this has one of its own."""
         return Failure(check, str(self), self.means or means, self)
 
 
-class Skipped(Exception):  # noqa: N818 - no error: the check had nothing to go by
-    """A check had nothing to go by; the message says what to hand in."""
+class Skipped(Exception):  # noqa: N818 - no error: the check lacks an input
+    """A check lacks an input; the message says what to provide."""
 
 
 @frozen
@@ -42,13 +42,13 @@ class Failure:
     """A check that failed."""
 
     check: str
-    """Its name."""
+    """The name of the check."""
     message: str
     """What happened."""
     means: str
-    """What the rule means for a call, and how to mend it."""
+    """The consequence of a broken rule for a call, and the remedy."""
     error: BaseException | None = field(default=None, eq=False, repr=False)
-    """What was raised."""
+    """The exception that was raised."""
 
     def __str__(self) -> str:
         return f"{self.check}: {self.message}\n" + "\n".join(f"    {line}".rstrip() for line in self.means.splitlines())
@@ -56,16 +56,16 @@ class Failure:
 
 @frozen
 class Report:
-    """How one adapter fared."""
+    """The results of all checks of one adapter."""
 
     subject: str
-    """Which: `llm adapter 'parrot'`."""
+    """The role and the name of the adapter: `llm adapter 'parrot'`."""
     passed: tuple[str, ...]
-    """The names of the checks that it passed."""
+    """The names of the checks that passed."""
     skipped: tuple[tuple[str, str], ...]
-    """Those that had nothing to go by, each with what to hand in."""
+    """The checks that lack an input, each with what to provide."""
     failed: tuple[Failure, ...]
-    """Those that it failed."""
+    """The checks that failed."""
 
     def __str__(self) -> str:
         counts = f"{len(self.passed)} passed, {len(self.skipped)} skipped, {len(self.failed)} failed"
@@ -74,10 +74,10 @@ class Report:
 
 
 class ConformanceError(AssertionError):
-    """An adapter does not behave; the message has every check that failed, and what to do about it.
+    """Checks of an adapter failed; the message has each of them and a remedy.
 
     Attributes:
-        report: the same as data.
+        report: the results as data.
 
     """
 
@@ -87,24 +87,24 @@ class ConformanceError(AssertionError):
 
 
 def in_words(items: Iterable[object], most: int = 6) -> str:
-    """A list for a sentence, cut off where it gets long."""
+    """Joins items for a sentence; beyond `most` they are counted."""
     shown = [str(item) for item in items]
     more = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def place_of(error: BaseException, module: str) -> str:
-    """Where an adapter's own code was when an error arose, for the end of a sentence; empty if it was elsewhere.
+    """Returns the last line of the adapter's own code in an error's traceback, as text; empty if it has none.
 
     Args:
-        error: what was raised; its causes are looked at too.
-        module: one of the adapter's modules: those beside it count as well.
+        error: the exception; its causes are searched too.
+        module: a module of the adapter; all modules of that package count as its own.
 
     """
     package = module.rpartition(".")[0] or module
     place = ""
-    for one in (error, *errors_behind(error)):
-        for frame, line in traceback.walk_tb(one.__traceback__):
+    for exception in (error, *errors_behind(error)):
+        for frame, line in traceback.walk_tb(exception.__traceback__):
             name = str(frame.f_globals.get("__name__", ""))
             if name == package or name.startswith(f"{package}."):
                 place = f", in {Path(frame.f_code.co_filename).name}:{line} ({frame.f_code.co_name})"
