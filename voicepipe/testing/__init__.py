@@ -1,8 +1,8 @@
-"""What adapters and programs that use voicepipe are tested with; our own tests use it too.
+"""Test kit for adapters and for programs that use voicepipe; voicepipe's own tests use it too.
 
-`conformance` says whether an adapter behaves. `RehearsedCall` holds a whole call in memory, on trio's virtual clock,
-with scripted components and a caller who is a test: ten minutes in milliseconds. `open_audiosocket_call` and
-`open_speaker` are a caller with a telephone and a voice, for an engine that listens.
+`conformance` checks an adapter against the rules that calls rely on. `RehearsedCall` runs a whole call in memory, on
+trio's virtual clock, with scripted components and the test as the caller: ten minutes in milliseconds.
+`open_audiosocket_call` and `open_speaker` are a caller's telephone and voice, for an engine that listens.
 """
 
 from __future__ import annotations

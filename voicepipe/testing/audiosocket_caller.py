@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from voicepipe.audio import Converter
 
 JITTER_BUFFER_MS: Final = 40
-"""How much later than it comes a caller's telephone plays the first audio after a pause."""
+"""The delay with which the caller's telephone plays the first audio after a pause, in s."""
 _LOOK_S: Final = 0.02
 _GAP_S: Final = 0.03
-"""How long nothing came before a frame of zeros that is no part of a reply: those come every 20 ms."""
+"""The gap before a frame of zeros that only keeps the line going, in s: frames of a reply come every 20 ms."""
 
 
 @define(eq=False)
@@ -50,7 +50,7 @@ class _Speech:
 
 @define(eq=False)
 class _Key:
-    """A key that waits to be pressed, or is held for so many more frames."""
+    """A key that waits to be pressed, or is held for `hold` more frames."""
 
     digit: str
     hold: int
@@ -58,18 +58,18 @@ class _Key:
 
 
 class AudioSocketCaller:
-    """Somebody on the telephone: says what it is told to, is silent otherwise, and records both sides."""
+    """A caller over AudioSocket, who is silent unless told to speak or to press a key, and records both sides."""
 
     def __init__(self, stream: trio.SocketStream, call_id: UUID, rate: int) -> None:
         self.call_id, self.audio = call_id, AudioFormat(rate)
         self.muted = False
-        """While true no silence is sent between what is said: so it is with a muted caller."""
+        """Whether no frames are sent while the caller is silent, as by a muted telephone."""
         self.hung_up = trio.Event()
-        """Set when the call is over, whoever ended it."""
+        """Set when either side has ended the call."""
         self.how = ""
-        """How it ended: from the agent's side by `0x00`, `0xff`, `fin` or `reset`, by `caller`, or what was wrong."""
+        """The end of the call: `0x00`, `0xff`, `fin` or `reset` by the agent's side, `caller`, or an error."""
         self.arrivals: list[tuple[float, int]] = []
-        """When the agent's frames came, in s since the call began, and their bytes of audio. Silence that only
+        """Each of the agent's frames: its arrival in s since the call began, and its size in bytes. Silence that only
         keeps the line going between replies is left out."""
         self._stream = stream
         self._frame = self.audio.bytes_in(FRAME_MS)
@@ -83,19 +83,19 @@ class AudioSocketCaller:
 
     @property
     def seconds(self) -> float:
-        """How long ago the call began, in s."""
+        """The time since the call began, in s."""
         return trio.current_time() - self._began
 
     async def say(self, pcm: bytes) -> None:
-        """Speaks `pcm` (16-bit LE mono, in the call's rate) after what is being said; returns when it was sent.
+        """Sends `pcm` (16-bit LE mono, in the call's rate) after all earlier speech and keys.
 
-        A call that ends before that makes it return too.
+        Returns when it was sent, or the call is over.
         """
         if pcm:
             await self._queue_up(_Speech(memoryview(pcm + bytes(-len(pcm) % self._frame))))
 
     async def dtmf(self, digit: str, hold_ms: int = 100) -> None:
-        """Presses a key; while it is held no audio is sent, and when it is let go the digit is."""
+        """Presses a key for `hold_ms`, without audio meanwhile; like Asterisk, sends the digit at the release."""
         await self._queue_up(_Key(digit, hold_ms // FRAME_MS))
 
     async def _queue_up(self, item: _Speech | _Key) -> None:
@@ -107,10 +107,10 @@ class AudioSocketCaller:
         self._mark = self._now()
 
     async def agent_spoke(self, *, quiet_ms: int = 800, threshold: int = 300) -> bytes:
-        """What the agent says next, to 20 ms, once it has been quiet for `quiet_ms` after it.
+        """Waits for the agent's next speech and `quiet_ms` of silence after it; returns the speech, exact to 20 ms.
 
-        Next is: after the caller last spoke, pressed a key, or waited here. `threshold` is the level (RMS over
-        20 ms, of 32,768) that counts as speech. If the call ends, what was said until then, which may be nothing.
+        Next means after the caller last spoke, pressed a key, or waited here. `threshold` is the level (RMS over
+        20 ms, of 32,768) that counts as speech. If the call ends, the speech until then, which may be empty.
         """
         quiet = self.audio.bytes_in(quiet_ms)
         while True:
@@ -123,7 +123,7 @@ class AudioSocketCaller:
             await trio.sleep(_LOOK_S)
 
     def _loud(self, start: int, end: int, threshold: int) -> tuple[int, int] | None:
-        """Where in what was heard the speech between two places begins and ends."""
+        """Returns the begin and the end of the speech between two positions in the audio heard."""
         frames = -(-(end - start) // self._frame)
         if frames <= 0:
             return None
@@ -136,15 +136,15 @@ class AudioSocketCaller:
         return (start + int(loud[0]) * self._frame, start + int(loud[-1] + 1) * self._frame) if loud.size else None
 
     def recording(self) -> tuple[bytes, bytes]:
-        """Both sides from the call's beginning on, the caller's first: as long as each other, and on one clock.
+        """The caller's and the agent's audio from the start of the call, equally long and on one clock.
 
-        The agent's side is as the caller hears it: played in real time from when it comes, so a burst takes its time.
+        The agent's side is as the caller hears it: a burst is played in real time.
         """
         size = max(len(self._said), len(self._heard))
         return bytes(self._said).ljust(size, b"\0"), bytes(self._heard).ljust(size, b"\0")
 
     async def hang_up(self) -> None:
-        """Puts the receiver down: the connection closes without another word."""
+        """Hangs up as the caller: closes the connection without a hang-up frame."""
         self._end("caller")
         await self._stream.aclose()
 
@@ -159,7 +159,7 @@ class AudioSocketCaller:
                 item.sent.set()
 
     async def send(self) -> None:
-        """Sends a frame every 20 ms, as long as the call lasts."""
+        """Sends a frame every 20 ms until the call is over."""
         tick = 0
         while not self.hung_up.is_set():
             await trio.sleep_until(self._began + tick * FRAME_MS / 1000)
@@ -177,7 +177,7 @@ class AudioSocketCaller:
                         return
 
     def _next(self) -> tuple[bytes | memoryview, bytes]:
-        """What is said in the next 20 ms, and the message for it."""
+        """Returns the caller's audio of the next 20 ms, and the message for it."""
         silence = bytes(self._frame)
         item = self._queue[0] if self._queue else None
         if isinstance(item, _Key):
@@ -198,7 +198,7 @@ class AudioSocketCaller:
         return audio, encode_audio(KINDS[self.audio.rate], audio)
 
     async def receive(self) -> None:
-        """Listens to the agent until it hangs up."""
+        """Receives from the agent until the call is over."""
         decoder = Decoder()
         try:
             async for data in self._stream:
@@ -241,10 +241,10 @@ class AudioSocketCaller:
 async def open_audiosocket_call(
     host: str = "127.0.0.1", port: int = 9092, *, call_id: UUID | None = None, rate: int = 8000
 ) -> AsyncIterator[AudioSocketCaller]:
-    """A call as Asterisk makes one: the UUID, then audio every 20 ms on an absolute clock. Leaving hangs up.
+    """Opens a call as Asterisk does: the UUID, then audio every 20 ms on an absolute clock. Leaving hangs up.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: the connection was refused or failed.
 
     """
     stream = await trio.open_tcp_stream(host, port)
@@ -262,7 +262,7 @@ async def open_audiosocket_call(
 
 
 def write_stereo_wav(path: str | PathLike[str], left: bytes, right: bytes, rate: int) -> None:
-    """Writes two sides of 16-bit LE mono PCM as one stereo file; the shorter is filled up with silence."""
+    """Writes two sides of 16-bit LE mono PCM as a stereo WAV file; the shorter is padded with silence."""
     import numpy as np  # noqa: PLC0415
 
     size = max(len(left), len(right))

@@ -1,4 +1,4 @@
-"""A whole call on trio's virtual clock: scripted components, a transport in memory, a test for a caller."""
+"""A whole call on trio's virtual clock: scripted components, a transport in memory, and the test as the caller."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ E = TypeVar("E")
 
 @define(eq=False)
 class RehearsedCall:
-    """One call with everything that it needs, and everything that happened on it.
+    """One call with its components and transport, and the events of it.
 
-    The defaults hear nothing, answer "I see.", and have no greeting; give others, or set them before `hold`.
+    The default components transcribe nothing, answer "I see.", and there is no greeting; pass others, or set them
+    before `hold`.
     """
 
     stt: Any = field(factory=ScriptedSpeechToText)
-    """What hears: a `SpeechToText`, or a list of them in failover order."""
+    """The `SpeechToText`, or a list of alternatives in failover order."""
     llm: Any = field(factory=lambda: ScriptedLanguageModel(lambda _request: "I see."))
-    """What answers: a `LanguageModel`, or a list likewise."""
+    """The `LanguageModel`, or a list of alternatives in failover order."""
     tts: Any = field(factory=ToneTextToSpeech)
-    """What speaks: a `TextToSpeech`, or a list likewise."""
+    """The `TextToSpeech`, or a list of alternatives in failover order."""
     transport: MemoryTransport = field(factory=MemoryTransport)
-    """The telephone."""
+    """The transport, over which the test is the caller."""
     settings: dict[str, Any] = field(factory=dict)
     """Fields of `PipelineSettings`: `greeting`, `turns`, ..."""
     events: list[CallEvent] = field(factory=list)
-    """What the observer was told, in order."""
+    """The events of the call, in order."""
     call: Call | None = None
-    """While it is held, and afterwards."""
+    """The call, from its start on; None before `hold`."""
 
     async def hold(self, caller: Callable[[], Awaitable[None]] | None = None) -> CallEnded:
-        """Holds the call to its end.
+        """Runs the call to its end, and returns its last event.
 
         Args:
-            caller: what the caller does meanwhile, over `transport`; the call does not end because this returns.
+            caller: acts as the caller, over `transport`, during the call; the call goes on when it returns.
 
         """
         async with (
@@ -62,15 +63,15 @@ class RehearsedCall:
         return ended
 
     def told(self, kind: type[E]) -> list[E]:
-        """The events of one kind."""
+        """Returns the events of one type, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def turns(self) -> list[TurnEnded]:
-        """The exchanges."""
+        """The `TurnEnded` events."""
         return self.told(TurnEnded)
 
     @property
     def conversation(self) -> list[tuple[str, str]]:
-        """What the caller said or pressed, and what was heard in answer, turn by turn."""
+        """For each turn, what the caller said or pressed, and what the caller heard in answer."""
         return [(turn.heard, turn.said) for turn in self.turns]

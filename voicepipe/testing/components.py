@@ -1,4 +1,4 @@
-"""Scripted components: they do what the test says, at once, on trio's clock."""
+"""Scripted components, which follow the test's script without delay, on trio's clock."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from voicepipe.components.protocols import ReplyStream, SpeechStream, TranscriptStream
 
 LOUD = 500
-"""Level above which audio counts as something said."""
+"""The level above which audio counts as speech."""
 
 
 class _Inbox:
-    """Events for one receiver: cancel-safe, and None after the end."""
+    """A queue of events for one receiver; `get` is cancel-safe, and returns None after the end."""
 
     def __init__(self) -> None:
         self._events: deque[object] = deque()
@@ -57,27 +57,27 @@ class _Inbox:
 
 @define(eq=False)
 class ScriptedSpeechToText:
-    """Hears what it was told: each utterance that is finalised, if anything loud was sent, is the next text.
+    """Transcribes each finalised utterance that has loud audio as the next of its texts.
 
-    Shared by calls like any component: the texts are given out in the order of utterances.
+    Calls share it like any component: the texts are used in the order of utterances of all calls.
     """
 
     texts: deque[str] = field(factory=deque, converter=deque)
-    """What will be heard."""
+    """The transcripts that are still to come."""
     heard: bytearray = field(factory=bytearray)
     """All audio that was sent."""
     listened_for: list[Listen] = field(factory=list)
-    """What streams were told to expect."""
+    """The expected phrases that streams were given, in order."""
     open_streams: int = 0
-    """How many streams are open."""
+    """The number of open streams."""
 
     def input_for(self, call: AudioFormat) -> StreamInput:
-        """The call's own format."""
+        """Returns the call's own format."""
         return StreamInput(call)
 
     @asynccontextmanager
     async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[TranscriptStream]:
-        """A session."""
+        """Opens a recognition session."""
         self.listened_for.append(listen)
         self.open_streams += 1
         try:
@@ -122,18 +122,18 @@ class _ScriptedTranscripts:
 
 @define(eq=False)
 class ScriptedLanguageModel:
-    """Answers each request with what a function makes of it: text, or a list of events and pauses in seconds."""
+    """Answers each request with the result of a function: text, or a list of events and of pauses in seconds."""
 
     answer: Callable[[ReplyRequest], str | list[ReplyEvent | float]]
-    """Called once a reply; text becomes one delta and a `ReplyDone`."""
+    """Called once for each reply; a text becomes one `TextDelta` and a `ReplyDone`."""
     requests: list[ReplyRequest] = field(factory=list)
-    """Every request so far."""
+    """All requests so far."""
     open_streams: int = 0
-    """How many replies are on."""
+    """The number of open replies."""
 
     @asynccontextmanager
     async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyStream]:
-        """One reply."""
+        """Opens one reply."""
         self.requests.append(request)
         answer = self.answer(request)
         events: list[ReplyEvent | float] = [TextDelta(answer), ReplyDone()] if isinstance(answer, str) else list(answer)
@@ -162,24 +162,24 @@ class _ScriptedReplies:
 
 @define(eq=False)
 class ToneTextToSpeech:
-    """Speaks every character as `ms_a_char` of a constant level that tells the segment: 1000, 1100, ..."""
+    """Speaks each character as `ms_a_char` of constant samples, whose value is the segment's: 1000, 1100, ..."""
 
     ms_a_char: int = 60
-    """How long a character lasts."""
+    """The duration of a character, in ms."""
     rate: int | None = None
-    """Its own rate in Hz; None: the call's."""
+    """The rate of its speech in Hz; None: the call's."""
     open_streams: int = 0
-    """How many streams are open."""
+    """The number of open streams."""
     texts: list[str] = field(factory=list)
-    """Everything that was sent to be spoken."""
+    """All texts that were sent, in order."""
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
-        """Linear audio at its own rate, or the call's."""
+        """Returns linear audio at `rate`, or at the call's."""
         return AudioFormat(self.rate or call.rate)
 
     @asynccontextmanager
     async def open_stream(self, output: AudioFormat, language: str | None) -> AsyncIterator[SpeechStream]:
-        """A session; `language` changes nothing."""
+        """Opens a synthesis session; `language` has no effect."""
         del language
         self.open_streams += 1
         try:

@@ -1,4 +1,4 @@
-"""A caller's half of a conversation: each line once the agent has finished speaking."""
+"""The caller's half of a conversation: each line is said after the agent has finished speaking."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ if TYPE_CHECKING:
     from voicepipe.testing.audiosocket_caller import AudioSocketCaller
 
 QUIET_MS = 800
-"""The agent has finished when it was quiet for so long: longer than the pauses between sentences."""
+"""The silence after which the agent has finished, in ms: longer than its pauses between sentences."""
 
 
 @frozen
 class Line:
-    """Something for the caller to say."""
+    """A line for the caller to say."""
 
     text: str
     """The words."""
     pcm: bytes
-    """The same as speech: 16-bit LE mono PCM in the call's rate."""
+    """The words as speech: 16-bit LE mono PCM in the call's rate."""
 
 
 @frozen
 class Spoke:
-    """Somebody spoke in a call."""
+    """A stretch of speech in a call."""
 
     who: Literal["caller", "agent"]
-    """Which of the two."""
+    """The speaker."""
     at_s: float
-    """When they began, in s since the call did; of the agent to about 0.1 s."""
+    """The start of the speech, in s since the call began; for the agent to about 0.1 s."""
     seconds: float
-    """How long, pauses between sentences included."""
+    """The duration, in s, with pauses between sentences."""
     level: int
-    """How loud: root mean square, 0 to 32767."""
+    """The level: root mean square, 0 to 32767."""
     text: str = ""
-    """What was said; empty for the agent, whose words a caller that is a program can't know."""
+    """The words; empty for the agent, whose words are not transcribed."""
 
 
 async def converse(caller: AudioSocketCaller, lines: Iterable[Line], tell: Callable[[Spoke], None]) -> int:
-    """Listens until the agent has finished, says the next line, and so on to the end of the reply to the last line.
+    """Says each line after the agent has finished speaking, and returns after the reply to the last line.
 
     Args:
-        caller: in a call that is up.
-        lines: what to say.
+        caller: the caller, in a call that is up.
+        lines: the lines to say.
         tell: called when the caller begins to speak, and when the agent has finished.
 
     Returns:
-        How many lines were said. Fewer than there are if the agent hung up.
+        The number of lines that were said: fewer than given if the agent hung up.
 
     """
-    said = 0
+    count = 0
     for line in lines:
         await _listen(caller, tell)
         if caller.hung_up.is_set():
-            return said
+            return count
         tell(Spoke("caller", caller.seconds, caller.audio.ms_in(len(line.pcm)) / 1000, level(line.pcm), line.text))
         await caller.say(line.pcm)
-        said += 1
+        count += 1
     await _listen(caller, tell)
-    return said
+    return count
 
 
 async def _listen(caller: AudioSocketCaller, tell: Callable[[Spoke], None]) -> None:

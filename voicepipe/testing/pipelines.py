@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _opened(role: Role, components: object) -> tuple[Any, ...]:
-    """The alternatives of a role, each behind its edge as a runtime opens it."""
+    """Returns the alternatives of a role, each behind the boundary as a runtime opens it."""
     opened = []
     for number, component in enumerate(components if isinstance(components, list | tuple) else [components], 1):
         name = f"test_{role}" if number == 1 else f"test_{role}_{number}"
@@ -42,10 +42,10 @@ def _opened(role: Role, components: object) -> tuple[Any, ...]:
             path=f"pipelines.test.{role}",
             key=name,
         )
-        # Whatever a component raises, the call sees a ComponentError that names it.
-        edge = GUARDED[role](ComponentRef(role, name))
-        edge.up(component)
-        opened.append(OPENED[role](ComponentLabel(name, "scripted", None), settings, edge))
+        # Whatever a component raises, the call sees a ComponentError with its name.
+        guarded = GUARDED[role](ComponentRef(role, name))
+        guarded.up(component)
+        opened.append(OPENED[role](ComponentLabel(name, "scripted", None), settings, guarded))
     return tuple(opened)
 
 
@@ -62,20 +62,22 @@ async def open_test_pipeline(
     apology: CachedSpeech | None = None,
     **settings: Any,
 ) -> AsyncIterator[Pipeline]:
-    """A pipeline of these components, with its own clock.
+    """Opens a pipeline of these components, with its own clock, and closes it on exit.
 
     Args:
         stt: speech-to-text, or a list of alternatives in failover order: `test_stt`, `test_stt_2`, ...
-        llm: language model, likewise.
-        tts: text-to-speech, likewise.
-        functions: tools that run, which `tools` may name.
-        apology: the recorded one; None: it is spoken when it is due.
-        settings: fields of `PipelineSettings` other than those: `greeting`, `turns`, ...
+        llm: language model, or a list of alternatives in failover order.
+        tts: text-to-speech, or a list of alternatives in failover order.
+        functions: tools, which the setting `tools` may name.
+        apology: the cached apology; None: it is synthesised when it is due.
+        settings: other fields of `PipelineSettings`: `greeting`, `turns`, ...
 
     """
     components: dict[Role, object] = {"stt": stt, "llm": llm, "tts": tts}
-    opened = {role: _opened(role, of) for role, of in components.items()}
-    alternatives: dict[str, Any] = {role: tuple(one.settings for one in all_of) for role, all_of in opened.items()}
+    opened = {role: _opened(role, given) for role, given in components.items()}
+    alternatives: dict[str, Any] = {
+        role: tuple(component.settings for component in members) for role, members in opened.items()
+    }
     clock = Clock()
     async with open_hidden_nursery() as nursery:
         nursery.start_soon(clock.run)

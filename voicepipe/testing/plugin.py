@@ -1,7 +1,8 @@
-"""The pytest plugin: what `voicepipe.testing.conformance` says of an adapter becomes tests, one for each check.
+"""The pytest plugin, which makes a test of each check of a `Conformance` in a test module.
 
-It comes with the package, by an entry point; where plugins are not loaded by themselves, `-p voicepipe.testing.plugin`.
-A test's name is the module's name for the adapter and the check's: `test_parrot.py::test_parrot::a_reply_ends_once`.
+An entry point of the package loads it; where plugins are not loaded automatically, use `-p voicepipe.testing.plugin`.
+A test's id has the module's variable for the adapter and the name of the check, such as
+`test_parrot.py::test_parrot::a_reply_ends_once`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
 ) -> ConformanceTests | None:
-    """Collects every `Conformance` in a test module, whatever its name."""
+    """Collects each `Conformance` in a test module or class, whatever the name of its variable."""
     if not isinstance(obj, Conformance):
         return None
     tests: ConformanceTests = ConformanceTests.from_parent(collector, name=name, conformance=obj)
@@ -28,39 +29,39 @@ def pytest_pycollect_makeitem(
 
 
 class ConformanceTests(pytest.Collector):
-    """An adapter's checks."""
+    """The collector of an adapter's checks."""
 
     def __init__(self, *, conformance: Conformance, **known: Any) -> None:
         super().__init__(**known)
         self._conformance = conformance
 
     def collect(self) -> Iterator[pytest.Item]:
-        """A test for each check."""
+        """Yields a test for each check."""
         for check in self._conformance.checks:
             yield CheckTest.from_parent(self, name=check.name, conformance=self._conformance, check=check)
 
 
 class CheckTest(pytest.Item):
-    """One check of one adapter."""
+    """The test of one check of an adapter."""
 
     def __init__(self, *, conformance: Conformance, check: Check, **known: Any) -> None:
         super().__init__(**known)
-        self.obj = self.runtest  # pytest-trio looks at it, and leaves alone what is not async
+        self.obj = self.runtest  # pytest-trio inspects it, and ignores what is not async
         self._conformance, self._check = conformance, check
 
     def runtest(self) -> None:
-        """Runs the check in a trio loop of its own."""
+        """Runs the check with `trio.run`."""
         try:
             trio.run(self._conformance.run, self._check)
         except Skipped as skipped:
             pytest.skip(str(skipped))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What happened, what it means, how to mend it; a traceback only of what is no verdict."""
+        """Returns the failure with its meaning and remedy; a traceback only for an exception that is no verdict."""
         if not isinstance(excinfo.value, Failed):
             return super().repr_failure(excinfo, style)
         return f"{self._conformance.subject}: {excinfo.value.of(self._check.name, self._check.means)}"
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Where it stands, and what it is called."""
+        """Returns the test's file and its name in reports."""
         return self.path, None, f"{self.parent.name if self.parent else ''}::{self.name}"

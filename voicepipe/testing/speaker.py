@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def synthesise(tts: TextToSpeech, text: str, audio: AudioFormat) -> bytes:
-    """All the audio of a text, in the format of a call.
+    """Synthesises a text, and returns all of its audio in the format of a call.
 
     Raises:
         ComponentError: the component failed.
@@ -42,15 +42,15 @@ async def synthesise(tts: TextToSpeech, text: str, audio: AudioFormat) -> bytes:
 
 @frozen
 class Speaker:
-    """Somebody with a voice."""
+    """A voice for a caller that is a program."""
 
     tts: TextToSpeech
-    """What speaks."""
+    """The component that synthesises the speech."""
     audio: AudioFormat
-    """How the speech is written."""
+    """The format of the speech."""
 
     async def say(self, text: str) -> bytes:
-        """The text as speech: 16-bit LE mono PCM in the speaker's rate."""
+        """Returns a text as speech: 16-bit LE mono PCM in the speaker's rate."""
         return await synthesise(self.tts, text, self.audio)
 
 
@@ -58,16 +58,16 @@ class Speaker:
 async def open_speaker(
     voice: str = "en-gb", *, words_per_minute: int = 160, rate: int = 8000
 ) -> AsyncIterator[Speaker]:
-    """Starts an espeak-ng that speaks for a caller.
+    """Opens an espeak-ng process that speaks for a caller, and closes it on exit.
 
     Args:
-        voice: language, and a variant if you like: `en-gb`, `en-us+f2`.
-        words_per_minute: how fast it speaks, 80 to 450.
-        rate: of the audio, in Hz.
+        voice: the language, and optionally a variant: `en-gb`, `en-us+f2`.
+        words_per_minute: the speed, 80 to 450.
+        rate: the rate of the audio, in Hz.
 
     Raises:
-        ComponentError: there is no such voice, or espeak-ng is not installed (`voicepipe-telephony[espeak]`).
-        ValueError: the speed is none that it can do.
+        ComponentError: the voice is unknown, or espeak-ng is not installed (`voicepipe-telephony[espeak]`).
+        ValueError: the speed is out of range.
 
     """
     options = espeak.EspeakOptions(voice=voice, words_per_minute=words_per_minute)

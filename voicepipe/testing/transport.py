@@ -1,4 +1,4 @@
-"""A transport in memory, and a caller who speaks over it, for tests on trio's virtual clock."""
+"""A transport in memory, with methods by which a test acts as the caller, for trio's virtual clock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class MemoryTransport:
-    """A call without a telephone: the test is the caller.
+    """A call in memory, in which the test is the caller.
 
     Args:
-        audio: the call's format.
-        info: who rings whom.
-        can: what the transport claims to be able to do.
+        audio: the format of the call; by default linear at 8 kHz.
+        info: the called and calling numbers.
+        can: the optional abilities that the transport claims.
 
     """
 
@@ -37,19 +37,19 @@ class MemoryTransport:
         self.audio = audio or AudioFormat(8000)
         """The call's format."""
         self.info = info or CallInfo(transport_id="test-call")
-        """Who rings whom."""
+        """The called and calling numbers."""
         self.can = can
-        """What it is able to do."""
+        """The optional abilities that it claims."""
         self.written: list[tuple[float, bytes]] = []
-        """Every frame of the agent: when, on trio's clock, and its bytes."""
+        """The agent's frames, each with its time on trio's clock."""
         self.transferred_to: str | None = None
-        """Where `transfer` sent the caller."""
+        """The target of `transfer`; None if it was not called."""
         self.pressed: list[str] = []
-        """What `send_dtmf` was given."""
+        """The keys that `send_dtmf` was given."""
         self.ended = trio.Event()
-        """The call is over, by whichever side."""
+        """Set when either side has ended the call."""
         self.blocked = False
-        """True: takes nothing, like a socket whose buffer is full."""
+        """Whether writes are refused, as by a socket whose buffer is full."""
         self._unblocked = trio.Event()
         self._sink: CallSink | None = None
         self._ready = trio.Event()
@@ -64,7 +64,7 @@ class MemoryTransport:
             self._sink = None
 
     def write(self, audio: bytes | memoryview) -> bool:
-        """Takes one frame, unless `blocked`."""
+        """Records one frame; False while `blocked`."""
         if self.blocked:
             return False
         self.written.append((trio.current_time(), bytes(audio)))
@@ -75,30 +75,30 @@ class MemoryTransport:
         await self._unblocked.wait()
 
     def block(self) -> None:
-        """Takes nothing from now on."""
+        """Refuses writes until `unblock`."""
         if not self.blocked:
             self.blocked, self._unblocked = True, trio.Event()
 
     def unblock(self) -> None:
-        """Takes frames again."""
+        """Accepts writes again."""
         self.blocked = False
         self._unblocked.set()
 
     def clear(self) -> None:
-        """Nothing is buffered here."""
+        """Does nothing: no audio is buffered."""
 
     def mark(self, mark: int) -> None:
-        """What was written was played."""
+        """Reports the mark as heard at once."""
         if self._sink is not None:
             self._sink.heard(mark)
 
     async def transfer(self, target: str) -> None:
-        """Notes the target and ends the call."""
+        """Records the target and ends the call."""
         self.transferred_to = target
         self.ended.set()
 
     async def send_dtmf(self, digits: str) -> None:
-        """Notes the keys."""
+        """Records the keys."""
         await trio.lowlevel.checkpoint()
         self.pressed.append(digits)
 
@@ -110,18 +110,18 @@ class MemoryTransport:
 
     @property
     def said(self) -> bytes:
-        """All audio of the agent, without its gaps."""
+        """All audio of the agent, without the time between frames."""
         return b"".join(frame for _when, frame in self.written)
 
     async def turn_out_as(self, audio: AudioFormat) -> None:
-        """The call has another format than was said: to be told before the caller's first audio."""
+        """Changes the format of the call, as a transport may before the caller's first audio."""
         await self._ready.wait()
         self.audio = audio
         if self._sink is not None:
             self._sink.format_changed(audio)
 
     async def send(self, audio: bytes) -> None:
-        """Sends the caller's audio in frames of 20 ms, as time passes; returns when all of it is sent."""
+        """Sends the caller's audio in real time, in frames of 20 ms; returns when all is sent or the call is over."""
         await self._ready.wait()
         size, due = self.audio.bytes_in(FRAME_MS), trio.current_time()
         for start in range(0, len(audio), size):
@@ -132,21 +132,21 @@ class MemoryTransport:
             self._sink.audio(audio[start : start + size])
 
     async def say(self, ms: int) -> None:
-        """The caller speaks: a voice-like sound that voice activity detection takes for speech."""
+        """Sends a voice-like sound, which voice activity detection takes for speech."""
         await self.send(from_pcm16(voice(self.audio.rate, ms), self.audio.encoding))
 
     async def be_silent(self, ms: int) -> None:
-        """The caller sends silence."""
+        """Sends silence."""
         await self.send(self.audio.silence * int(self.audio.rate * ms / 1000))
 
     async def press(self, digit: str) -> None:
-        """The caller presses a key."""
+        """Presses a key as the caller."""
         await self._ready.wait()
         if self._sink is not None:
             self._sink.dtmf(digit)
 
     async def hang_up_as_caller(self) -> None:
-        """The caller hangs up."""
+        """Hangs up as the caller."""
         await self._ready.wait()
         if self._sink is not None and not self.ended.is_set():
             self._sink.hung_up("the caller hung up")
@@ -155,7 +155,7 @@ class MemoryTransport:
 
 @cache
 def voice(rate: int, ms: int) -> bytes:
-    """A sound with a voice's pitch, formants and syllables: 16-bit linear, `ms` long, at `rate` Hz."""
+    """Makes a sound with a voice's pitch, formants and syllables: 16-bit linear, `ms` long, at `rate` Hz."""
     samples = array("h")
     for n in range(int(rate * ms / 1000)):
         t = n / rate
