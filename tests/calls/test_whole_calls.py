@@ -10,6 +10,7 @@ from voicepipe.calls.call import open_call
 from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
+    ComponentUsed,
     DtmfReceived,
     ReplyStarted,
     SpeechDetected,
@@ -113,6 +114,9 @@ async def test_events_come_in_a_sensible_order(autojump_clock):
         DtmfReceived,
         TurnEnded,
         TurnEnded,
+        ComponentUsed,
+        ComponentUsed,
+        ComponentUsed,
         CallEnded,
     ]
     began = call.events[0]

@@ -1,1 +1,1 @@
-"""One adapter a file; each registers itself by entry point and knows nothing of the others."""
+"""One package an adapter; each registers itself by entry point and knows nothing of the others."""

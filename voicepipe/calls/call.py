@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import trio
@@ -74,10 +74,10 @@ class Call:
         self, pipeline: Pipeline, transport: Transport, observer: Observer | None, nursery: trio.Nursery
     ) -> None:
         settings = pipeline.settings
-        given = transport.info
-        # Sessions, metrics, files and records are told apart by it, so nobody else's word is taken for it.
-        self.info: CallInfo = evolve(given, call_id=str(uuid4()), transport_id=given.transport_id or given.call_id)
-        """Who rings whom."""
+        info = transport.info
+        # Sessions, metrics, files and records are told apart by the call's ID, and a transport's own may repeat.
+        self.info: CallInfo = evolve(info, call_id=str(uuid4()), transport_id=info.transport_id or info.call_id)
+        """The call's ID, the transport's own, and the numbers of both parties."""
         self._recording: RecordedTransport | None = None
         if directory := settings.recording.directory:
             path = recording_path(directory, self.info.call_id)
@@ -86,18 +86,34 @@ class Call:
         self._emit = EventEmitter(self.info.call_id, observer, pipeline.reports)
         self._tasks = CallTasks(nursery, self._end)
         self._last_audio = trio.current_time()
-        final_ms = settings.budgets.stt.first_transcript_ms
-        ways = settings.turns, settings.limits, settings.on_failure, final_ms
-        self._turns = TurnTaking(*ways, keys=settings.keys.items(), language=settings.speech.language)
+        budgets, on_failure = settings.budgets, settings.on_failure
+        self._turns = TurnTaking(
+            settings.turns,
+            settings.limits,
+            on_failure,
+            budgets.stt.first_transcript_ms,
+            keys=settings.keys.items(),
+            language=settings.speech.language,
+        )
         self._echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
-        sustained_ms, opinion_ms = settings.turns.barge_in.min_speech_ms, settings.on_failure.second_opinion_ms
-        heard = transport.audio, sustained_ms, self._on_edge, self._echo
-        self._listening = Listening(*heard, second_opinion_ms=opinion_ms)
-        retries, reports = settings.on_failure.retries, (self._component_failed, self._failed_over)
-        self._stts = FailoverList("stt", pipeline.role("stt"), retries, *reports)
-        played = self._echo.played if self._echo is not None else None
-        pace = pipeline.clock.ticker, settings.streaming.lead_ms
-        playout = Playout(transport, *pace, self._tasks, failed=self.fail, on_written=played)
+        self._listening = Listening(
+            transport.audio,
+            settings.turns.barge_in.min_speech_ms,
+            self._on_edge,
+            self._echo,
+            second_opinion_ms=on_failure.second_opinion_ms,
+        )
+        self._stts = self._failover("stt")
+        self._llms = self._failover("llm")
+        self._ttss = self._failover("tts")
+        playout = Playout(
+            transport,
+            pipeline.clock.ticker,
+            settings.streaming.lead_ms,
+            self._tasks,
+            failed=self.fail,
+            on_written=None if self._echo is None else self._echo.played,
+        )
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
         conversation = Conversation(self.info, settings.prompt, toolbox.offered, settings.history)
         self._tools = ToolRuns(
@@ -109,10 +125,7 @@ class Call:
             happened=self._happened,
             refused=self._tool_refused,
         )
-        self._llms = FailoverList("llm", pipeline.role("llm"), retries, *reports)
-        self._ttss = FailoverList("tts", pipeline.role("tts"), retries, *reports)
-        known, budgets = (conversation.states, conversation.fits), settings.budgets
-        composer = Composer(self._llms, *known, budgets.llm, settings.speech)
+        composer = Composer(self._llms, conversation.states, conversation.fits, budgets.llm, settings.speech)
         speaker = ReplySpeaker(composer, self._ttss, budgets.tts, playout)
         self._replies = Replies(
             speaker=speaker,
@@ -126,10 +139,15 @@ class Call:
             tools=self._tools,
         )
         self._timers = pipeline.clock.timers
-        self._fires_at, self._patience_s = 0.0, settings.limits.no_audio_s
+        self._fires_at, self._no_audio_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
         self._left = self._failing = False
         self._conversing = trio.CancelScope()
+
+    def _failover(self, role: Role) -> FailoverList[Any]:
+        pipeline = self._pipeline
+        retries = pipeline.settings.on_failure.retries
+        return FailoverList(role, pipeline.role(role), retries, self._component_failed, self._failed_over)
 
     @property
     def call_id(self) -> str:
@@ -200,6 +218,8 @@ class Call:
 
     def format_changed(self, audio: AudioFormat) -> None:
         """Takes notice of the format that the call's audio turns out to have, before any has come."""
+        if self._ending is not None:  # a transport may still deliver something, and the parts may be gone
+            return
         try:
             self._listening.take_format(audio)
             self._replies.take_format(audio)
@@ -244,8 +264,8 @@ class Call:
             self._failed(error)
 
     def fire(self) -> None:
-        """Looks which of the call's deadlines have passed: the timer was set for the first of them, and some move."""
-        patience, now = self._patience_s, trio.current_time()
+        """Handles the call's timer: no audio for too long, or a deadline of turn-taking. Both may have moved since."""
+        patience, now = self._no_audio_s, trio.current_time()
         if now >= self._last_audio + patience:
             self._end(Ending("no_audio", f"nothing came for {patience:g} s"))
             return
@@ -259,7 +279,7 @@ class Call:
 
     def _set_timer(self) -> None:
         if self._ending is None:
-            self._fires_at = min(self._turns.deadline, self._last_audio + self._patience_s)
+            self._fires_at = min(self._turns.deadline, self._last_audio + self._no_audio_s)
             self._timers.set(self, self._fires_at)
 
     # --- What happens, and what is done about it -----------------------------------------------------------------
@@ -357,7 +377,7 @@ class Call:
             self._emit(FailedOver, role=role, rung=rung, component=component)
 
     def _failed(self, error: ComponentError) -> None:
-        """Has the apology said: a role has nothing left that works."""
+        """Reports that a role has no component left, and says the apology."""
         role = without_frames(error).role or "llm"  # its component may keep it, and with its frames this call
         if self._turns.phase != "closing":
             self._failed_over(role, "apology", "")
@@ -387,7 +407,7 @@ class Call:
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)
 
     async def _leave(self) -> None:
-        """Ends the transport's side, in its own way, once."""
+        """Transfers the caller or hangs up, once; takes at most `HANG_UP_S`."""
         if self._left:
             return
         self._left = True

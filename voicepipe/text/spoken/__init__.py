@@ -1,1 +1,1 @@
-"""Making text speakable: markup removed, figures, dates and money in words."""
+"""Pure functions that make text speakable: markup removed, figures, dates and money in words."""

@@ -1,4 +1,4 @@
-"""The rules of turn-taking, a module for each topic; importing this package fills the table.
+"""The pure rules of turn-taking, a module for each topic; importing this package fills the table.
 
 - `end_of_turn`: when the caller has finished (endpointing)
 - `preemptive`: replies that are prepared before that is certain
