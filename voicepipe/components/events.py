@@ -1,4 +1,4 @@
-"""What components say, as frozen values: transcripts, reply text, speech.
+"""Events of components as frozen values: transcripts, reply text, speech.
 
 Everything that a speech-to-text stream reports is a `TranscriptEvent`, a language model's reply a
 `ReplyEvent`, synthesised speech a `SpeechEvent`. Times are in ms of audio since the stream opened.
@@ -29,7 +29,7 @@ class Word:
 
 @frozen
 class Transcript:
-    """What was said, so far or for good."""
+    """The recognised text of an utterance, partial or final."""
 
     text: str
     """Empty only in a final one: nothing was recognised in what `end_utterance()` closed."""
@@ -110,15 +110,15 @@ class SpeechAudio:
     audio: bytes
     """Whole samples in the format that `open_stream` was given."""
     segment: int
-    """Which piece of text it speaks; never decreases in a stream."""
+    """The number of the piece of text that is spoken; never decreases in a stream."""
 
 
 @frozen
 class SpeechMark:
-    """Where a text position is heard."""
+    """The position in the audio at which a position in the text is spoken."""
 
     segment: int
-    """Which piece of text."""
+    """The number of the piece of text."""
     chars: int
     """Characters of that piece spoken by `at_ms`."""
     at_ms: int

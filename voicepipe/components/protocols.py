@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Resources:
-    """What the process lends to a component while it is open."""
+    """Resources that the process lends to a component while it is open."""
 
     component: str
     """Its name as the operator knows it, for threads and processes that show up in `ps`."""

@@ -1,4 +1,4 @@
-"""What components are asked, as frozen values: the other half of `events`."""
+"""Requests to components as frozen values; their answers are in `events`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from voicepipe.audio import AudioFormat
 
 @frozen
 class CallInfo:
-    """Who rings whom: all that is known when a call arrives."""
+    """The called and calling numbers, and all else that is known when a call arrives."""
 
     call_id: str = ""
     """Unique: each call makes its own and puts it here, whatever the transport gave."""
     called: str = ""
     """The number that was dialled, as the transport gives it; empty if unknown."""
     caller: str = ""
-    """The number that dials; empty if unknown."""
+    """The caller's number; empty if unknown."""
     listener: str = ""
-    """Which listener of the engine it came in by; empty for an integrator's own transport."""
+    """The engine's listener that accepted the call; empty for a transport of the program."""
     variables: Mapping[str, str] = field(factory=dict)
-    """Whatever else the transport was told, by name."""
+    """Further values that the transport received, by name."""
     transport_id: str = ""
     """The transport's own name for the call, such as AudioSocket's UUID. Nothing makes it unique: a dialplan may repeat
     it. Where a transport gives a `call_id` instead, that one is kept here."""
@@ -31,7 +31,7 @@ class CallInfo:
 
 @frozen
 class StreamInput:
-    """The audio that a speech-to-text component wants of a call."""
+    """The format and chunk size in which a speech-to-text component wants a call's audio."""
 
     format: AudioFormat
     """Rate and encoding; the call resamples."""
@@ -41,7 +41,7 @@ class StreamInput:
 
 @frozen
 class Listen:
-    """What the caller is likely to say; a recogniser uses what it can of it."""
+    """Hints to a recogniser about the caller's next words; it uses those that it supports."""
 
     phrases: tuple[str, ...] = ()
     """Expected words and phrases. Empty: anything."""
@@ -68,7 +68,7 @@ class Message:
     """One entry of the conversation so far, as it was really said and heard."""
 
     role: Literal["caller", "agent", "tool"]
-    """Who."""
+    """The speaker, or `tool` for a result."""
     text: str
     """What: of an interrupted reply only what was heard; of a tool what it returned; of keys their digits."""
     interrupted: bool = False
