@@ -203,7 +203,7 @@ async def asked(engine):
 
 STUCK = """
 import sys, trio
-from reference_engine import stopping
+from reference_engine.lifecycle import stopping
 from reference_engine.log.line_writer import LineWriter
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.log.log import open_log
