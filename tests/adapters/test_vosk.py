@@ -216,7 +216,7 @@ async def test_each_end_of_an_utterance_gives_one_final(vosk):
                 pass
             heard.append(event.text)
             with pytest.raises(trio.WouldBlock):
-                stream._events.receive_nowait()
+                stream._events._receiver.receive_nowait()
         assert heard == ["", "", "yes", "", "", ""]
         await feed(stream, speech("digits-8k"))
         await stream.finish()

@@ -517,6 +517,7 @@ def test_turn_taking_loads_no_more_than_words_and_settings():
     assert others - {"voicepipe.calls", "voicepipe.components", "voicepipe.config"} == {
         "voicepipe.audio",
         "voicepipe.calls.events",
+        "voicepipe.calls.usage",
         "voicepipe.components.labels",
         "voicepipe.components.requests",
         "voicepipe.config.call_settings",
