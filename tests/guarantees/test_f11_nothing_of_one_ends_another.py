@@ -210,7 +210,7 @@ async def test_a_call(autojump_clock, moment):
             call.fire = fail
             held.pipeline.clock.timers.set(call, trio.current_time() + 1)
         elif moment == "a drain":
-            call._turns.handle = fail
+            call._turns.feed = fail
             call.drain()
         else:
             call._tasks.start_soon(fail_in_a_task)

@@ -25,7 +25,17 @@ async def test_a_set(home):
         async with open_audiosocket_call(port=port) as up, await trio.open_tcp_stream("127.0.0.1", port) as late:
             await engine.logged("call.started", transport_id=str(up.call_id), set="acme")
             (home / "engine.yaml").write_text(WITHOUT_ACME)
-            done = await engine.ask("POST", "/-/reload")
+            answers = []
+
+            async def reload():
+                answers.append(await engine.ask("POST", "/-/reload"))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(reload)
+                await engine.logged("engine.reload.applied")
+                # It was connected before, and says now who it is: within its 5 s, however long the sets are read.
+                await late.send_all(b"\x01\x00\x10" + bytes(16))
+            (done,) = answers
             body = done.json()
             assert (done.status_code, body["set"], body["outcome"]) == (200, "main", "unchanged")
             assert body["engine"]["plan"]["sets_removed"] == ["acme"]
@@ -33,7 +43,6 @@ async def test_a_set(home):
 
             assert await up.agent_spoke(quiet_ms=100)
             assert not up.hung_up.is_set()
-            await late.send_all(b"\x01\x00\x10" + bytes(16))  # it was connected before, and says now who it is
             refused = await engine.logged("call.refused")
             assert refused["listener"] == "acme"
             assert "'acme' was removed" in refused["reason"]
