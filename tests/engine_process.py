@@ -20,7 +20,7 @@ CONFIG = Path(__file__).parents[1] / "config"
 
 QUICK = """\
 active_pipeline: default
-limits: {goodbye: "Bye.", idle_prompt_s: 120}  # no caller is idle because the machine is slow
+limits: {goodbye: "Bye.", idle_prompt_s: 600}  # no caller is idle because the machine is slow
 pipelines:
   default:
     stt: {type: vosk, model: models/tiny-en}

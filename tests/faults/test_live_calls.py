@@ -77,7 +77,7 @@ async def test_the_caller_hears_another_voice_and_the_record_says_why():
                 samples = await engine.samples()
                 assert samples['voicepipe_component_state{component="deepgram",role="tts",set="main"}'] > 0
                 status = (await engine.command("status")).stdout.decode()
-                assert "main: tts deepgram is " in status
+                assert "main: tts deepgram: circuit breaker is open for " in status
 
                 server.fault = None
                 await engine.logged("component.recovered", component="deepgram")

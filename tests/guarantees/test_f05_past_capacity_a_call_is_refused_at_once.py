@@ -34,8 +34,7 @@ def way(request):
 async def engine(home, way):
     """One that takes three calls at once."""
     file = home / "ai-agent.yaml"
-    patient = 'goodbye: "Bye.", idle_prompt_s: 600'  # or a call may end by itself while a slow machine reloads
-    file.write_text(file.read_text().replace("Hello.", GREETING).replace('goodbye: "Bye."', patient))
+    file.write_text(file.read_text().replace("Hello.", GREETING))
     (home / "engine.yaml").write_text(ENGINE.replace("WAY", way))
     async with open_engine(home, file="engine.yaml") as engine:
         yield engine

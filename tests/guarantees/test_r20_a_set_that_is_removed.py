@@ -50,7 +50,7 @@ async def test_a_set(home):
                 await trio.open_tcp_stream("127.0.0.1", port)
             unknown = await engine.ask("POST", "/-/reload?set=acme")
             assert unknown.status_code == 404
-            assert "no pipeline set 'acme'; pipeline sets: main" in unknown.json()["error"]
+            assert "unknown pipeline set 'acme'; pipeline sets: main" in unknown.json()["error"]
 
             shown = (await engine.ask("GET", "/sets")).json()
             (main,), (acme,) = shown["sets"], shown["removed"]

@@ -118,7 +118,7 @@ async def test_the_whole_corpus_is_the_same_to_all(capsys, monkeypatch):
     by_start = [problem for name in CASES for problem in await started(Path(name))]
     by_reload = []
     for name in CASES:
-        request = pickle.loads(pickle.dumps(helper.Request(Path(name), ENVIRON)))
+        request = pickle.loads(pickle.dumps(helper.ReadRequest(Path(name), ENVIRON)))
         answer = pickle.loads(helper.answer(request))
         assert isinstance(answer, ConfigError)
         by_reload += answer.problems
