@@ -12,8 +12,6 @@ TESTS = Path(__file__).parent
 
 LONGEST = (
     "test_cli_new_adapter.py",
-    "demo/test_demo_whole.py",
-    "benchmarks/test_bench.py",
     "conformance/test_kit_on_local_adapters.py",
     "conformance/test_kit_on_pocketsphinx.py",
     "conformance/test_mutants.py",
@@ -25,10 +23,8 @@ LONGEST = (
     "guarantees/test_f06_a_stop_drains_and_a_second_one_ends_at_once.py",
     "guarantees/test_r26_systemd_is_told.py",
     "guarantees/test_f09_who_may_change_what.py",
-    "guarantees/test_r29_a_reload_every_second.py",
     "docs/test_guide_to_adapters.py",
     "calls/test_telephone_audio.py",
-    "guarantees/test_cfg5_a_thousand_pipelines.py",
     "engine/test_control.py",
     "pipelines/test_set_model.py",
     "docs/test_site.py",
@@ -44,8 +40,17 @@ LONGEST = (
 )
 """Files that take more than ten seconds, about in the order of how long. What is not named comes after them."""
 
+LAST = (
+    "demo/test_demo_whole.py",
+    "benchmarks/test_bench.py",
+    "guarantees/test_r29_a_reload_every_second.py",
+    "guarantees/test_cfg5_a_thousand_pipelines.py",
+)
+"""Files whose calls go on in real time while an engine reloads. They come when the others are done, so that the machine
+is as busy with them as a telephone server would be."""
+
 
 def longest_first(items: list) -> None:
-    """Sorts tests in place; those of a file stay together, in their order."""
-    ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    """Sorts tests in place, those of `LAST` to the end; those of a file stay together, in their order."""
+    ranks = {TESTS / name: rank for rank, name in enumerate((*LONGEST, "", *LAST))}
+    items.sort(key=lambda item: ranks.get(item.path, len(LONGEST)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from ordering import LONGEST, TESTS, longest_first
+from ordering import LAST, LONGEST, TESTS, longest_first
 
 
 def test_all_that_are_named_are_there():
-    assert [name for name in LONGEST if not (TESTS / name).is_file()] == []
-    assert len({*LONGEST}) == len(LONGEST)
+    assert [name for name in (*LONGEST, *LAST) if not (TESTS / name).is_file()] == []
+    assert len({*LONGEST, *LAST}) == len(LONGEST) + len(LAST)
 
 
 def test_they_come_first_and_everything_else_stays_as_it_was():
@@ -18,7 +18,8 @@ def test_they_come_first_and_everything_else_stays_as_it_was():
         return [SimpleNamespace(path=TESTS / name, name=f"{name} {number}") for number in range(3)]
 
     others = [*tests_of("test_a.py"), *tests_of("calls/test_b.py")]
-    items = [*tests_of(LONGEST[1]), *others, *tests_of(LONGEST[0])]
+    items = [*tests_of(LAST[1]), *tests_of(LONGEST[1]), *tests_of(LAST[0]), *others, *tests_of(LONGEST[0])]
     longest_first(items)
-    assert items == [*tests_of(LONGEST[0]), *tests_of(LONGEST[1]), *others]
+    last = [*tests_of(LAST[0]), *tests_of(LAST[1])]
+    assert items == [*tests_of(LONGEST[0]), *tests_of(LONGEST[1]), *others, *last]
     assert Path(items[0].path).is_file()
