@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from voicepipe import AudioFormat, CallInfo, CallStarted, ComponentError, Listen, ReplyRequest
 
 AUDIO = AudioFormat(8000)
-REQUEST = ReplyRequest(trigger=CallStarted(CallInfo("1")), messages=(), prompt="", tools=(), language=None, state=None)
+REQUEST = ReplyRequest(trigger=CallStarted(CallInfo("1")), messages=(), prompt="", tools=(), state=None)
 
 
 async def stream_for_ever(role, component, failures):
