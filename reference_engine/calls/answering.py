@@ -221,7 +221,7 @@ class Answering:
             self._refuse(transport.info, str(closed), pipelines.name)
         except (TransportError, BaseExceptionGroup):
             raise  # the listener's
-        except Exception as error:
+        except Exception as error:  # the boundary of a call, which ends alone
             if call is None:
                 raise
             self.crashed(call.info, error)  # the listener does not know which call that was

@@ -8,7 +8,7 @@ A deadline that has passed is a `ComponentError`, so that a call fails over inst
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -21,38 +21,27 @@ if TYPE_CHECKING:
 __all__ = ["answer_due", "connecting", "taking"]
 
 
-@contextmanager
-def answer_due(timeout_s: float) -> Iterator[None]:
+def answer_due(timeout_s: float) -> AbstractContextManager[None]:
     """Bounds the time in which the other side must answer.
 
     Raises:
         ComponentError: the body took longer than `timeout_s`, and was cancelled.
 
     """
-    try:
-        with trio.fail_after(timeout_s):
-            yield
-    except trio.TooSlowError as error:
-        raise ComponentError(f"nothing came for {timeout_s:g} s") from error
+    return _bounded(timeout_s, f"nothing came for {timeout_s:g} s")
 
 
-@contextmanager
-def taking(timeout_s: float) -> Iterator[None]:
+def taking(timeout_s: float) -> AbstractContextManager[None]:
     """Bounds the time in which the other side must take what it is sent.
 
     Raises:
         ComponentError: the body took longer than `timeout_s`, and was cancelled.
 
     """
-    try:
-        with trio.fail_after(timeout_s):
-            yield
-    except trio.TooSlowError as error:
-        raise ComponentError(f"took nothing for {timeout_s:g} s") from error
+    return _bounded(timeout_s, f"took nothing for {timeout_s:g} s")
 
 
-@contextmanager
-def connecting(address: str, timeout_s: float) -> Iterator[None]:
+def connecting(address: str, timeout_s: float) -> AbstractContextManager[None]:
     """Bounds the time in which the other side must take a connection.
 
     Args:
@@ -63,8 +52,14 @@ def connecting(address: str, timeout_s: float) -> Iterator[None]:
         ComponentError: the body took longer than `timeout_s`, and was cancelled.
 
     """
+    return _bounded(timeout_s, f"{address} did not take the connection within {timeout_s:g} s")
+
+
+@contextmanager
+def _bounded(timeout_s: float, message: str) -> Iterator[None]:
+    """Cancels the body after `timeout_s` and raises a `ComponentError` with that message."""
     try:
         with trio.fail_after(timeout_s):
             yield
     except trio.TooSlowError as error:
-        raise ComponentError(f"{address} did not take the connection within {timeout_s:g} s") from error
+        raise ComponentError(message) from error

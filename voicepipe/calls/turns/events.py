@@ -207,6 +207,18 @@ class LastWordsOverdue:
     """Timer: the last words have not been said within 30 s."""
 
 
+Timer = (
+    EndOfTurnDue
+    | FinalOverdue
+    | IdleDue
+    | ResumeDue
+    | ProtectionOver
+    | DigitsDue
+    | WarningDue
+    | MaxLengthDue
+    | LastWordsOverdue
+)
+
 Event = (
     Answered
     | SpeechBegan
@@ -227,24 +239,5 @@ Event = (
     | ReplyEnded
     | RoleFailed
     | DrainAsked
-    | EndOfTurnDue
-    | FinalOverdue
-    | IdleDue
-    | ResumeDue
-    | ProtectionOver
-    | DigitsDue
-    | WarningDue
-    | MaxLengthDue
-    | LastWordsOverdue
-)
-Timer = (
-    EndOfTurnDue
-    | FinalOverdue
-    | IdleDue
-    | ResumeDue
-    | ProtectionOver
-    | DigitsDue
-    | WarningDue
-    | MaxLengthDue
-    | LastWordsOverdue
+    | Timer
 )
