@@ -8,7 +8,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 from attrs.validators import ge, in_, le, matches_re, min_len
 
-from voicepipe.components.registry import Adapter, Broken, Registry
+from voicepipe.components.registry import Adapter, BrokenAdapter, Registry
 from voicepipe.components.values import Directory, File, Secret
 from voicepipe.documents import parse_document
 from voicepipe.errors import ConfigError, Location, Problem
@@ -103,5 +103,9 @@ REGISTRY = Registry(
         Adapter("script", "llm", Script, _open, _check_script),
         Adapter("voice", "tts", Voice, _open),
     ],
-    [Broken("tts", "rusty", "rusty.voice:tts can't be imported: ImportError: no module rust", "rusty-voice 0.1")],
+    [
+        BrokenAdapter(
+            "tts", "rusty", "rusty.voice:tts can't be imported: ImportError: no module rust", "rusty-voice 0.1"
+        )
+    ],
 )

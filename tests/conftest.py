@@ -13,7 +13,7 @@ from ordering import longest_first
 from voicepipe.calls import recording
 from voicepipe.components.registry import installed
 from voicepipe.config.fingerprint import adapters_of_this_process, code_of_this_process
-from voicepipe.pipelines import loading
+from voicepipe.pipelines import read_in_helper
 
 # How long an example takes, or takes to be made, is the machine's affair.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config, items):
 def _files_take_no_virtual_time(request, monkeypatch):
     """The autojumping clock does not wait for threads and processes, but jumps to the deadline of their work."""
     if "autojump_clock" in request.fixturenames:
-        monkeypatch.setattr(loading, "READ_S", math.inf)
+        monkeypatch.setattr(read_in_helper, "READ_S", math.inf)
         monkeypatch.setattr(recording, "MOST_HELD_S", math.inf)
         monkeypatch.setattr(recording, "FINISH_S", math.inf)
 

@@ -244,7 +244,7 @@ def test_no_part_knows_an_adapter(room):
 
 def test_calls_do_not_know_where_pipelines_come_from():
     """A call reads its snapshot, and nothing else of pipelines or of how they are configured."""
-    allowed = {"voicepipe.pipelines.snapshot", "voicepipe.config.call_settings", "voicepipe.config.history"}
+    allowed = {"voicepipe.pipelines.snapshot", "voicepipe.config.call_settings", "voicepipe.config.history_settings"}
     found = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path in matching("voicepipe/calls/*")
@@ -387,7 +387,7 @@ def test_the_vendors_are_those_of_the_extras():
     assert named - {"voicepipe"} <= VENDORS
 
 
-RUN_ELSEWHERE = {f"voicepipe.adapters.{name}" for name in ("espeak.helper", "pocketsphinx.worker")}
+RUN_ELSEWHERE = {f"voicepipe.adapters.{name}" for name in ("espeak.worker", "pocketsphinx.worker")}
 """What helper processes run."""
 ADAPTER_MODULES = sorted(name for name in MODULES if within(name, "voicepipe.adapters") and name not in RUN_ELSEWHERE)
 

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from voicepipe import cli
 from voicepipe.commands import components
-from voicepipe.components.registry import Broken, Registry, installed
+from voicepipe.components.registry import BrokenAdapter, Registry, installed
 from voicepipe.config.describe.installed import installed_components
 from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
@@ -58,7 +58,7 @@ def test_a_vendor_with_two_roles(capsys, of_the_corpus):
 
 
 def test_what_can_t_be_used_says_what_check_says(capsys, monkeypatch, tmp_path):
-    broken = Broken(
+    broken = BrokenAdapter(
         "llm", "rusty", "rusty.adapter:llm can't be imported: ModuleNotFoundError: rusty", "rusty-voice 1.2"
     )
     monkeypatch.setattr(components, "installed", lambda: Registry((), (broken,)))

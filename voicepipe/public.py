@@ -74,8 +74,8 @@ from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.describe.effective import effective as effective_config
 from voicepipe.config.document import ConfigDocument, read_document
 from voicepipe.config.env_files import read_env_file
-from voicepipe.config.kept import LoggingSettings
 from voicepipe.config.load import load_config
+from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.paths import absolute_path
 from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import SetConfig
@@ -94,11 +94,11 @@ from voicepipe.errors import (
 )
 from voicepipe.pipelines.gc_schedule import Collector
 from voicepipe.pipelines.health import ComponentHealth
-from voicepipe.pipelines.loading import read_in_thread
 from voicepipe.pipelines.opening import open_pipeline_set
 from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent
 from voicepipe.pipelines.plan import Plan
+from voicepipe.pipelines.read_in_helper import read_in_thread
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot
 from voicepipe.roles import Role

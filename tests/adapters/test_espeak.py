@@ -16,8 +16,8 @@ import soxr
 import trio
 from patience import LONG_S
 
-from voicepipe.adapters.espeak import helper as espeak_helper
 from voicepipe.adapters.espeak import tts as module
+from voicepipe.adapters.espeak import worker
 from voicepipe.adapters.espeak.tts import AHEAD_BYTES, PIECE_CHARS, EspeakOptions, tts
 from voicepipe.adapters.vosk.stt import VoskOptions, stt
 from voicepipe.audio import AudioFormat
@@ -341,7 +341,7 @@ def test_the_helper_does_not_outlive_a_process_that_is_killed():
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         try:
             helper = int(process.stdout.readline())
-            assert b"espeak/helper.py" in Path(f"/proc/{helper}/cmdline").read_bytes()
+            assert b"espeak/worker.py" in Path(f"/proc/{helper}/cmdline").read_bytes()
         finally:
             process.kill()
     deadline = time.monotonic() + LONG_S
@@ -491,14 +491,14 @@ async def test_a_text_sounds_the_same_whatever_was_spoken_before(resources):
 
 def test_ends_fade_and_nothing_else_changes():
     samples = np.full(1000, -1000, np.int16)
-    faded = np.frombuffer(espeak_helper.faded(samples.tobytes()), np.int16)
-    kept = 1000 - espeak_helper.FADE_SAMPLES
+    faded = np.frombuffer(worker.faded(samples.tobytes()), np.int16)
+    kept = 1000 - worker.FADE_SAMPLES
     assert (faded[:kept] == -1000).all()
     assert (np.diff(faded[kept - 1 :]) >= 0).all()
     assert np.diff(faded).max() <= 12, "no step that is heard as a click"
     assert faded[-1] == 0
-    assert espeak_helper.faded(b"") == espeak_helper.risen(b"") == b""
-    risen = np.frombuffer(espeak_helper.risen(samples.tobytes()), np.int16)
+    assert worker.faded(b"") == worker.risen(b"") == b""
+    risen = np.frombuffer(worker.risen(samples.tobytes()), np.int16)
     assert risen[0] == 0
     assert (np.diff(risen) <= 0).all()
-    assert (risen[espeak_helper.RISE_SAMPLES :] == -1000).all()
+    assert (risen[worker.RISE_SAMPLES :] == -1000).all()

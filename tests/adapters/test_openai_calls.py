@@ -14,7 +14,7 @@ from voicepipe.adapters.openai.llm_options import OpenAIOptions
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults, Utterance
 from voicepipe.config.call_settings import BargeInSettings, DtmfSettings, KeyAction, LimitsSettings, TurnsSettings
-from voicepipe.config.history import HistorySettings
+from voicepipe.config.history_settings import HistorySettings
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText
 
 OPTIONS = OpenAIOptions(model="gpt-4.1-mini", base_url="http://127.0.0.1/v1")

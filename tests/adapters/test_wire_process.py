@@ -155,6 +155,6 @@ async def test_cancelled_anywhere_no_process_and_no_descriptor_is_left(cancel_at
 
 
 def test_the_helper_of_espeak_speaks_the_same_frames():
-    from voicepipe.adapters.espeak import helper as espeak_helper  # noqa: PLC0415 - only here
+    from voicepipe.adapters.espeak import worker  # noqa: PLC0415 - only here
 
-    assert espeak_helper.HEADER.format == HEADER.format
+    assert worker.HEADER.format == HEADER.format

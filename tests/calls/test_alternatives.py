@@ -9,7 +9,7 @@ from voicepipe.calls.failover import BudgetExceeded, FailoverList
 from voicepipe.components.labels import ComponentLabel
 from voicepipe.config.settings import ComponentSettings
 from voicepipe.errors import ComponentError, Location
-from voicepipe.pipelines.snapshot import Opened
+from voicepipe.pipelines.snapshot import OpenedComponent
 
 BRIEF = ComponentError("500")
 LASTING = ComponentError("401", retryable=False)
@@ -25,7 +25,7 @@ def opened(name):
     settings = ComponentSettings(
         role="llm", adapter="a", options=None, name=name, where=Location("a.yaml"), path="", key=name
     )
-    return Opened(ComponentLabel(name, "a", None), settings)
+    return OpenedComponent(ComponentLabel(name, "a", None), settings)
 
 
 class Role:

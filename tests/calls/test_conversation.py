@@ -9,7 +9,7 @@ from voicepipe.calls.record import CallRecorder
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall
 from voicepipe.config.call_settings import DtmfSettings, KeyAction, TurnsSettings
-from voicepipe.config.history import HistorySettings
+from voicepipe.config.history_settings import HistorySettings
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText
 
 DIALS = TurnsSettings(dtmf=DtmfSettings(gap_ms=2000))

@@ -11,7 +11,7 @@ from voicepipe.calls.history import MOST_SHORTENINGS, chars_of, latest, shorter
 from voicepipe.components.breaker import Breaker
 from voicepipe.components.events import ReplyDone
 from voicepipe.components.requests import Dtmf, Message, ReplyRequest, Silence, ToolCall, ToolResults, Utterance
-from voicepipe.config.history import HistorySettings
+from voicepipe.config.history_settings import HistorySettings
 from voicepipe.testing import RehearsedCall, ScriptedLanguageModel, ScriptedSpeechToText
 
 

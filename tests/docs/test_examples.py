@@ -11,7 +11,7 @@ from doc_pages import ROOT
 
 from voicepipe import ConfigError, installed, load_config
 from voicepipe.config import call_settings, sections, settings
-from voicepipe.config.history import HistorySettings
+from voicepipe.config.history_settings import HistorySettings
 from voicepipe.text.spoken.settings import SpeechSettings
 
 EXAMPLES = sorted((ROOT / "examples/pipelines").glob("*.yaml"))

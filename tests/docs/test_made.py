@@ -27,7 +27,7 @@ from voicepipe import testing
 from voicepipe.calls import events
 from voicepipe.calls.turns.rules import RULES
 from voicepipe.config import call_settings, sections, settings
-from voicepipe.config.history import HistorySettings
+from voicepipe.config.history_settings import HistorySettings
 from voicepipe.text.spoken.settings import SpeechSettings
 
 SECTIONS = [

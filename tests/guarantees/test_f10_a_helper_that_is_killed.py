@@ -22,7 +22,7 @@ def helpers_of(pid: int) -> list[int]:
     """The espeak helpers among a process's children."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return [child for child in children if b"espeak/helper.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"espeak/worker.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.fixture

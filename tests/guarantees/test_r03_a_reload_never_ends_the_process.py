@@ -13,7 +13,7 @@ from engine_process import open_engine
 from recording import RecordedSet, pipeline, raising
 
 from voicepipe import Applied, ConfigError, Rejected
-from voicepipe.components.registry import Broken
+from voicepipe.components.registry import BrokenAdapter
 from voicepipe.pipelines import pipeline_set
 
 RANDOM = random.Random(3)
@@ -74,7 +74,7 @@ async def test_a_start_does_not_end_it_either(tmp_path):
 
 async def test_an_adapter_that_cant_be_imported(tmp_path):
     recorded = RecordedSet(tmp_path)
-    recorded.registry.broken = (Broken("tts", "rusty", "rusty_voice:tts can't be imported: SystemExit: 3"),)
+    recorded.registry.broken = (BrokenAdapter("tts", "rusty", "rusty_voice:tts can't be imported: SystemExit: 3"),)
     async with recorded.serve() as pipelines:
         outcome = await recorded.rewrite(pipelines, default=pipeline() | {"tts": "rusty"})
         assert isinstance(outcome, Rejected)
@@ -125,7 +125,7 @@ def drop_a_setting(packages):
 
 UPGRADES = {
     "a setting less": drop_a_setting,
-    "a module less": lambda packages: (packages / "voicepipe/config/helper.py").unlink(),
+    "a module less": lambda packages: (packages / "voicepipe/config/reading_helper.py").unlink(),
     "half copied": lambda packages: (packages / "voicepipe/config/load.py").write_text("def load_config(\n"),
 }
 

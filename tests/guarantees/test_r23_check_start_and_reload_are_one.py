@@ -15,7 +15,7 @@ from config_adapters import ENVIRON
 
 from voicepipe import Applied, ConfigError, Rejected, open_pipeline_set, problems_as_data
 from voicepipe.cli import main
-from voicepipe.config import helper
+from voicepipe.config import reading_helper
 
 pytest.importorskip("vosk", reason="the extra `vosk` is not installed")
 
@@ -118,8 +118,8 @@ async def test_the_whole_corpus_is_the_same_to_all(capsys, monkeypatch):
     by_start = [problem for name in CASES for problem in await started(Path(name))]
     by_reload = []
     for name in CASES:
-        request = pickle.loads(pickle.dumps(helper.ReadRequest(Path(name), ENVIRON)))
-        answer = pickle.loads(helper.answer(request))
+        request = pickle.loads(pickle.dumps(reading_helper.ReadRequest(Path(name), ENVIRON)))
+        answer = pickle.loads(reading_helper.answer(request))
         assert isinstance(answer, ConfigError)
         by_reload += answer.problems
     by_check, status = checked(capsys, *CASES)

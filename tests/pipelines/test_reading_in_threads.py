@@ -10,14 +10,14 @@ import trio
 from patience import LONG_S, until
 
 from voicepipe import ConfigError, installed, read_env_file, read_in_thread
-from voicepipe.pipelines import loading
+from voicepipe.pipelines import read_in_helper
 
 
 @pytest.fixture
 def drive(monkeypatch):
     """A drive that does not answer before the test ends: its `read` hangs."""
     answers = threading.Event()
-    monkeypatch.setattr(loading, "READ_S", 0.01)
+    monkeypatch.setattr(read_in_helper, "READ_S", 0.01)
     yield answers
     answers.set()
 
@@ -37,26 +37,26 @@ async def test_it_is_not_read_on_the_event_loop(tmp_path):
         return {}
 
     with pytest.raises(ConfigError):
-        await loading.load(path, installed(), environ, (), beside_calls=False)
+        await read_in_helper.load(path, installed(), environ, (), beside_calls=False)
     assert len(where) == 1
     assert threading.get_ident() not in where
 
 
 async def test_a_drive_that_does_not_answer_delays_that_reading_only(tmp_path, drive):
-    for _again in range(loading.READERS + 2):  # the last ones don't even get a thread
+    for _again in range(read_in_helper.READERS + 2):  # the last ones don't even get a thread
         with pytest.raises(ConfigError) as caught:
             await read_in_thread(tmp_path / "env", drive.wait)
         assert message_of(caught) == "was not read within 0.01 s"
     limiter = trio.to_thread.current_default_thread_limiter()
     assert limiter.borrowed_tokens == 0
     drive.set()
-    loading.READ_S = LONG_S
+    read_in_helper.READ_S = LONG_S
     assert await read_in_thread(tmp_path / "env", lambda: 1) == 1
 
 
 async def test_an_environment_that_does_not_answer_is_a_problem_of_that_file(tmp_path, drive):
     with pytest.raises(ConfigError) as caught:
-        await loading.load(tmp_path / "ai-agent.yaml", installed(), drive.wait, (), beside_calls=True)
+        await read_in_helper.load(tmp_path / "ai-agent.yaml", installed(), drive.wait, (), beside_calls=True)
     assert message_of(caught) == "was not read within 0.01 s"
     assert caught.value.problems[0].where.file == tmp_path / "ai-agent.yaml"
 
@@ -89,7 +89,7 @@ async def test_without_a_thread_to_be_had_it_is_a_problem(tmp_path, monkeypatch)
 
 
 async def test_it_is_abandoned_when_it_is_cancelled(tmp_path, drive, nursery):
-    loading.READ_S = LONG_S
+    read_in_helper.READ_S = LONG_S
     begun = threading.Event()
 
     def read():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.turns.events import CallerInput
     from voicepipe.components.requests import CallInfo, Tool, ToolCall, Trigger
-    from voicepipe.config.history import HistorySettings
+    from voicepipe.config.history_settings import HistorySettings
 
 MOST_TOOL_ROUNDS = 8
 """How often in a row a model may reply to results by calling tools; then it is offered none until the caller speaks."""

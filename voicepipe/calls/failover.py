@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from voicepipe.components.boundary import ComponentRef
     from voicepipe.components.breaker import Breaker
     from voicepipe.components.labels import Role
-    from voicepipe.pipelines.snapshot import Opened
+    from voicepipe.pipelines.snapshot import OpenedComponent
 
     OnFailure: TypeAlias = Callable[[Role, ComponentError], None]
     OnNext: TypeAlias = Callable[[Role, "Rung", str], None]
@@ -40,7 +40,7 @@ Rung: TypeAlias = Literal["retry", "alternate", "apology"]
 MOMENT_S = 0.2
 """By how much the streams of a component may know before its breaker that it died, in s."""
 
-AnyOpened = TypeVar("AnyOpened", bound="Opened")
+AnyOpened = TypeVar("AnyOpened", bound="OpenedComponent")
 
 
 class BudgetExceeded(ComponentError):  # noqa: N818 - says what happened, as TooSlowError's hint does

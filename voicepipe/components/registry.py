@@ -57,7 +57,7 @@ class Adapter(Generic[Options]):
 
 
 @frozen
-class Broken:
+class BrokenAdapter:
     """An adapter that is installed, but can't be used."""
 
     role: Role
@@ -83,9 +83,9 @@ class Broken:
 class Registry:
     """The adapters that configurations may name."""
 
-    def __init__(self, adapters: Iterable[Adapter[Any]] = (), broken: Iterable[Broken] = ()) -> None:
+    def __init__(self, adapters: Iterable[Adapter[Any]] = (), broken: Iterable[BrokenAdapter] = ()) -> None:
         self._adapters: dict[tuple[Role, str], Adapter[Any]] = {}
-        self.broken: tuple[Broken, ...] = tuple(broken)
+        self.broken: tuple[BrokenAdapter, ...] = tuple(broken)
         """Those that are installed and can't be used, so that somebody who names one can be told why."""
         for adapter in adapters:
             self.add(adapter)
@@ -116,14 +116,14 @@ def installed() -> Registry:
     left out and among `broken`: what one package gets wrong is no concern of those who don't use it.
     """
     found: dict[tuple[Role, str], Adapter[Any]] = {}
-    broken: dict[tuple[Role, str], Broken] = {}
+    broken: dict[tuple[Role, str], BrokenAdapter] = {}
     for role in ROLES:
         for entry_point in _entry_points(role):
             key = role, entry_point.name
             adapter = _loaded(entry_point, role)
             if isinstance(adapter, Adapter) and found.setdefault(key, adapter) is not adapter:
                 adapter = _broken(entry_point, role, "another package has an adapter of that name")
-            if isinstance(adapter, Broken):
+            if isinstance(adapter, BrokenAdapter):
                 broken.setdefault(key, adapter)
     return Registry((adapter for key, adapter in found.items() if key not in broken), broken.values())
 
@@ -134,7 +134,7 @@ def _entry_points(role: Role) -> Iterable[EntryPoint]:
     return entry_points(group=f"voicepipe.{role}")
 
 
-def _loaded(entry_point: EntryPoint, role: Role) -> Adapter[Any] | Broken:
+def _loaded(entry_point: EntryPoint, role: Role) -> Adapter[Any] | BrokenAdapter:
     try:
         adapter = entry_point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module: it may raise anything
@@ -145,6 +145,6 @@ def _loaded(entry_point: EntryPoint, role: Role) -> Adapter[Any] | Broken:
     return adapter
 
 
-def _broken(entry_point: EntryPoint, role: Role, reason: str) -> Broken:
+def _broken(entry_point: EntryPoint, role: Role, reason: str) -> BrokenAdapter:
     package = f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else None
-    return Broken(role, entry_point.name, reason, package)
+    return BrokenAdapter(role, entry_point.name, reason, package)

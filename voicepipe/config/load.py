@@ -13,7 +13,7 @@ from voicepipe.components.labels import ROLES
 from voicepipe.components.registry import Registry, installed
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
-from voicepipe.config.keys import sha256_of, written
+from voicepipe.config.identity import sha256_of, written
 from voicepipe.config.reading import read_ca_file, read_directory, read_file, read_secret
 from voicepipe.config.references import REFERENCE, SetContext, check_components, read_reference, set_context
 from voicepipe.config.resolved import ResolvedReference

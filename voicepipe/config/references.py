@@ -13,7 +13,7 @@ from attrs import frozen
 from voicepipe.components.labels import ROLES, Role
 from voicepipe.components.values import Secret
 from voicepipe.config.checks import check, check_installed, label_of, placed
-from voicepipe.config.keys import identity, sha256_of, written_fields
+from voicepipe.config.identity import identity, sha256_of, written_fields
 from voicepipe.config.reading import ConfigContext
 from voicepipe.config.resolved import Resolved, ResolvedReference
 from voicepipe.config.settings import ComponentSettings

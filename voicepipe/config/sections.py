@@ -19,8 +19,9 @@ from voicepipe.config.call_settings import (
     StreamingSettings,
     TurnsSettings,
 )
-from voicepipe.config.history import HistorySettings
-from voicepipe.config.kept import LoggingSettings, RecordingSettings
+from voicepipe.config.history_settings import HistorySettings
+from voicepipe.config.log_settings import LoggingSettings
+from voicepipe.config.recording_settings import RecordingSettings
 from voicepipe.config.resolved import ResolvedReference
 from voicepipe.documents import Cursor
 from voicepipe.text.spoken.settings import SpeechSettings

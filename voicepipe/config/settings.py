@@ -1,6 +1,6 @@
 """What a configuration file comes to: frozen, typed, with every reference resolved.
 
-The sections that a call reads (`turns`, `limits`, ...) are in `call_settings`, `history` and `kept`.
+The classes of the sections (`turns`, `limits`, ...) are in the modules `*_settings` beside this one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from voicepipe.config.call_settings import (
     StreamingSettings,
     TurnsSettings,
 )
-from voicepipe.config.history import HistorySettings
-from voicepipe.config.kept import LoggingSettings, RecordingSettings
+from voicepipe.config.history_settings import HistorySettings
+from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.patterns import plain_number
+from voicepipe.config.recording_settings import RecordingSettings
 from voicepipe.errors import Location
 from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from voicepipe.config.helper import DefectError, broke_down, defect
+from voicepipe.config.reading_helper import DefectError, broke_down, defect
 from voicepipe.errors import ComponentsUnavailable, ConfigError, Location, Problem, without_frames
 from voicepipe.pipelines.outcome import Rejected, RejectedFor
 

@@ -9,7 +9,7 @@ from attrs import asdict, field, frozen
 
 from voicepipe.components.labels import ROLES
 from voicepipe.config.describe.effective import Shown
-from voicepipe.config.keys import sha256_of
+from voicepipe.config.identity import sha256_of
 from voicepipe.documents import path_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from voicepipe.errors import ComponentError, ComponentsUnavailable, Problem
 from voicepipe.pipelines.apology import Apologies
 from voicepipe.pipelines.plan import reachable_components
 from voicepipe.pipelines.snapshot import (
-    Opened,
+    OpenedComponent,
     OpenedLanguageModel,
     OpenedSpeechToText,
     OpenedTextToSpeech,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from voicepipe.tools.functions import FunctionTool
     from voicepipe.tools.http_clients import SharedClient
 
-AnyOpened = TypeVar("AnyOpened", bound=Opened)
+AnyOpened = TypeVar("AnyOpened", bound=OpenedComponent)
 
 AT_A_TIME = 25
 """How many pipelines are put together before calls get their turn: it takes about 1 ms."""

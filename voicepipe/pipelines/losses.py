@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import ComponentSettings, SetConfig
     from voicepipe.errors import Problem
     from voicepipe.pipelines.lease import Lease
-    from voicepipe.pipelines.snapshot import Opened, Snapshot
+    from voicepipe.pipelines.snapshot import OpenedComponent, Snapshot
 
 
 def check_losses(serving: Snapshot, new: SetConfig, lease: Lease, *, may_lose: bool) -> tuple[Problem, ...]:
@@ -62,7 +62,9 @@ def _as_rejection(problem: Problem, version: int) -> Problem:
     return evolve(problem, message=f"{problem.message}; it works in version {version}, which serves on", hint=hint)
 
 
-def _lost(old: Iterable[Opened], new: Iterable[ComponentSettings], problems: Mapping[str, Problem]) -> Iterator[str]:
+def _lost(
+    old: Iterable[OpenedComponent], new: Iterable[ComponentSettings], problems: Mapping[str, Problem]
+) -> Iterator[str]:
     working = {component.settings.name for component in old if component.breaker.state == "closed"}
     opened = {component.name for component in new if component.key not in problems}
     return (component.key for component in new if component.name in working - opened)

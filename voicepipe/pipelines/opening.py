@@ -14,8 +14,8 @@ from voicepipe.pipelines.runtime import Runtime, open_runtime
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from voicepipe.pipelines.loading import Environ
     from voicepipe.pipelines.pipeline_set import LastKnownGood, SetEvent
+    from voicepipe.pipelines.read_in_helper import Environ
     from voicepipe.tools.functions import FunctionTool
 
 OPEN_S = 30.0

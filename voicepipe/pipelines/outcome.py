@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from voicepipe.config.kept import LoggingSettings
+from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.errors import Problem
 from voicepipe.pipelines.plan import Plan
 

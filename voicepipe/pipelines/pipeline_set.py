@@ -78,10 +78,10 @@ from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.attempts import Attempt, as_config_error, neither_served
 from voicepipe.pipelines.change_queue import ChangeQueue, ChangeRequest
 from voicepipe.pipelines.lease import Lease
-from voicepipe.pipelines.loading import load
 from voicepipe.pipelines.losses import check_losses
 from voicepipe.pipelines.outcome import Applied, ReloadOutcome, Retired, Unchanged, VersionRecord
 from voicepipe.pipelines.plan import plan_change
+from voicepipe.pipelines.read_in_helper import load
 from voicepipe.pipelines.versions import Versions
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from voicepipe.components.registry import Registry
     from voicepipe.config.settings import SetConfig
     from voicepipe.errors import Problem
-    from voicepipe.pipelines.loading import Environ
+    from voicepipe.pipelines.read_in_helper import Environ
     from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.snapshot import Snapshot
     from voicepipe.tools.functions import FunctionTool

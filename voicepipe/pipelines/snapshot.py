@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Opened:
+class OpenedComponent:
     """An opened component as a pipeline refers to it, or one that is still tried to be opened."""
 
     label: ComponentLabel
@@ -54,7 +54,7 @@ class Opened:
 
 
 @frozen
-class OpenedSpeechToText(Opened):
+class OpenedSpeechToText(OpenedComponent):
     """An opened speech-to-text."""
 
     component: SpeechToText = field(repr=False)
@@ -62,7 +62,7 @@ class OpenedSpeechToText(Opened):
 
 
 @frozen
-class OpenedLanguageModel(Opened):
+class OpenedLanguageModel(OpenedComponent):
     """An opened language model."""
 
     component: LanguageModel = field(repr=False)
@@ -70,7 +70,7 @@ class OpenedLanguageModel(Opened):
 
 
 @frozen
-class OpenedTextToSpeech(Opened):
+class OpenedTextToSpeech(OpenedComponent):
     """An opened text-to-speech."""
 
     component: TextToSpeech = field(repr=False)
@@ -136,10 +136,10 @@ class Pipeline:
     @overload
     def role(self, role: Literal["tts"]) -> tuple[OpenedTextToSpeech, ...]: ...
     @overload
-    def role(self, role: Role) -> tuple[Opened, ...]: ...
-    def role(self, role: Role) -> tuple[Opened, ...]:
+    def role(self, role: Role) -> tuple[OpenedComponent, ...]: ...
+    def role(self, role: Role) -> tuple[OpenedComponent, ...]:
         """All alternatives of a role, in failover order; the breaker of one that has not opened is open."""
-        alternatives: dict[Role, tuple[Opened, ...]] = {"stt": self._stt, "llm": self._llm, "tts": self._tts}
+        alternatives: dict[Role, tuple[OpenedComponent, ...]] = {"stt": self._stt, "llm": self._llm, "tts": self._tts}
         return alternatives[role]
 
     @property

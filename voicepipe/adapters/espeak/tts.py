@@ -21,9 +21,9 @@ import trio
 from attrs import field, frozen
 from attrs.validators import ge, le
 
-from voicepipe.adapters.espeak import helper as espeak_helper
-from voicepipe.adapters.espeak.helper import AUDIO, DONE, DROP, FAILED, READY, REFUSED, SPEAK, WORD, WORD_AT
+from voicepipe.adapters.espeak import worker
 from voicepipe.adapters.espeak.voices import UnknownVoice, find_voice
+from voicepipe.adapters.espeak.worker import AUDIO, DONE, DROP, FAILED, READY, REFUSED, SPEAK, WORD, WORD_AT
 from voicepipe.audio import AudioFormat
 from voicepipe.components.distribution import install_hint
 from voicepipe.components.events import SpeechAudio, SpeechEvent, SpeechMark
@@ -118,7 +118,7 @@ def _library() -> Any:
 def _command(options: EspeakOptions, component: str) -> list[str]:
     """The command of the helper; `component` is its last argument, for a reader of `ps`."""
     # -I and -S: no environment, no site-packages, and no modules of the script's own directory, such as `openai`.
-    python = (sys.executable, "-I", "-S", espeak_helper.__file__)
+    python = (sys.executable, "-I", "-S", worker.__file__)
     return [*python, *_find_voice(options), str(options.words_per_minute), str(options.pitch), component]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from voicepipe.components.labels import ROLES
 from voicepipe.components.secrets import names_a_secret
-from voicepipe.config.keys import Hidden
+from voicepipe.config.identity import Hidden
 
 if TYPE_CHECKING:
     from voicepipe.config.settings import PipelineSettings, SetConfig

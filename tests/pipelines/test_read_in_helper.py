@@ -16,8 +16,8 @@ from patience import until
 
 from voicepipe import Applied, ConfigError, Rejected, Unchanged, installed, load_config, open_pipeline_set
 from voicepipe.config import fingerprint, hashes
-from voicepipe.pipelines import loading
-from voicepipe.pipelines.loading import load
+from voicepipe.pipelines import read_in_helper
+from voicepipe.pipelines.read_in_helper import load
 
 CANARY = "canary-7f3a91"
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ async def test_whatever_a_helper_answers_rejects_the_file_and_ends_nothing(path,
     )
     async with serving(path) as pipelines:
         with monkeypatch.context() as other:
-            other.setattr(loading, "HELPER", (sys.executable, "-P", "-c", program))
+            other.setattr(read_in_helper, "HELPER", (sys.executable, "-P", "-c", program))
             outcome = await pipelines.reload()
         assert isinstance(outcome, Rejected)
         assert outcome.reason == "defect"
@@ -179,7 +179,7 @@ async def test_a_helper_that_breaks_down_over_an_upgraded_library_names_it(
     monkeypatch.setattr(fingerprint, "libraries_of_this_process", lambda: known)
     monkeypatch.setenv("CODE", f"{fingerprint.code_of_this_process()}\n")
     async with serving(path) as pipelines:
-        monkeypatch.setattr(loading, "HELPER", (sys.executable, "-P", "-c", program))
+        monkeypatch.setattr(read_in_helper, "HELPER", (sys.executable, "-P", "-c", program))
         outcome = await pipelines.reload()
         assert outcome.reason == "defect"
         change(library)
@@ -231,7 +231,7 @@ async def test_a_helper_that_breaks_down_rejects_the_file_and_tells_no_secret(pa
 
 async def test_a_helper_that_can_not_be_started_rejects_the_file(path, monkeypatch):
     async with serving(path) as pipelines:
-        monkeypatch.setattr(loading, "HELPER", ("no-such-program",))
+        monkeypatch.setattr(read_in_helper, "HELPER", ("no-such-program",))
         outcome = await pipelines.reload()
         assert isinstance(outcome, Rejected)
         assert outcome.reason == "defect"
@@ -251,7 +251,7 @@ async def test_an_environment_that_can_not_be_told_rejects_the_file(path):
         assert isinstance(outcome, Rejected)
         assert outcome.reason == "defect"
         assert outcome.problems[0].message.startswith(
-            "reading it could not begin, because the environment failed with LookupError in test_loading.py, line "
+            "reading it could not begin, because the environment failed with LookupError in test_read_in_helper.py,"
         )
         assert CANARY not in repr(outcome)
 
@@ -265,7 +265,7 @@ async def test_a_helper_that_is_given_up_leaves_no_process(path, tmp_path, how, 
             if how == "too slow":
                 limit = 1
                 while not note.exists():  # a slow machine may have to be given more, or the helper has not begun
-                    monkeypatch.setattr(loading, "READ_S", limit)
+                    monkeypatch.setattr(read_in_helper, "READ_S", limit)
                     outcome = await pipelines.reload()
                     assert isinstance(outcome, Rejected)
                     message = f"was not read within {limit} s"

@@ -23,8 +23,8 @@ from voicepipe.config.fingerprint import (
     libraries_of_this_process,
 )
 from voicepipe.config.hashes import known_hashes, learn
-from voicepipe.config.helper import Preface, ReadRequest, broke_down, defect, read
 from voicepipe.config.paths import working_directory
+from voicepipe.config.reading_helper import Preface, ReadRequest, broke_down, defect, read
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
 
@@ -48,7 +48,7 @@ except OSError:
     pass
 from voicepipe.config.fingerprint import say_code
 say_code()
-from voicepipe.config.helper import main
+from voicepipe.config.reading_helper import main
 main()
 """
 # A low priority from the first import on: it runs when calls leave time. Not the lowest: beside another program that

@@ -2,7 +2,7 @@
 
 espeak-ng keeps its state in globals and is under the GPL, so it stays out of the process that answers calls.
 
-    python -I -S helper.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH
+    python -I -S worker.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH
 
 Standard input and output carry the messages of `voicepipe.wire.process`, in the kinds and payloads below. Texts are
 spoken one at a time in the order of their coming. The process leaves when its standard input ends.

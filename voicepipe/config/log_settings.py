@@ -1,0 +1,24 @@
+"""Settings of the log: the section `logging`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+from attrs.validators import in_
+
+
+@frozen
+class LoggingSettings:
+    """What is logged; takes effect at once, calls that are up included."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = field(
+        default="INFO", validator=in_(("DEBUG", "INFO", "WARNING", "ERROR"))
+    )
+    """The least severe record that is logged."""
+    transcripts: Literal["full", "redacted", "off"] = "redacted"
+    """How much of what callers and agents say, and of tools' arguments and results, the log shows. `full`: all of it.
+    `redacted`: all but e-mail addresses and numbers of four or more digits, in figures or in words. `off`: only that
+    somebody spoke. The conversation itself and call records are not affected."""
+    dtmf: Literal["masked", "shown"] = "masked"
+    """Whether the log shows which keys a caller pressed (`shown`) or only how many (`masked`)."""
