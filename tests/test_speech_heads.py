@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import FailedOver
-from voicepipe.components.boundary import ComponentRef, GuardedTextToSpeech
+from voicepipe.components.boundary import ComponentRef
 from voicepipe.components.events import SpeechAudio, SpeechMark
+from voicepipe.components.guards import GuardedTextToSpeech
 from voicepipe.components.speech_heads import SpeechHeads
 from voicepipe.errors import ComponentError
 from voicepipe.testing.calls import RehearsedCall

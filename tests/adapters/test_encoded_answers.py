@@ -18,7 +18,8 @@ from voicepipe.adapters.elevenlabs import tts as elevenlabs
 from voicepipe.adapters.openai import tts as openai_tts
 from voicepipe.adapters.wyoming import tts as wyoming_tts
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import ComponentRef, GuardedTextToSpeech
+from voicepipe.components.boundary import ComponentRef
+from voicepipe.components.guards import GuardedTextToSpeech
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
 

@@ -20,8 +20,9 @@ from vendors.serving import BEFORE_HEAD, Fault, open_memory_network, open_vendor
 
 from voicepipe.adapters.openai.stt import OpenAITranscriptionOptions, stt
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import ComponentRef, GuardedSpeechToText
+from voicepipe.components.boundary import ComponentRef
 from voicepipe.components.events import Transcript, Usage
+from voicepipe.components.guards import GuardedSpeechToText
 from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError

@@ -15,8 +15,9 @@ from vendors.tone import speech
 
 from voicepipe.adapters.openai.tts import MOST_CHARS, OpenAISpeechOptions, tts
 from voicepipe.audio import AudioFormat
-from voicepipe.components.boundary import ComponentRef, GuardedTextToSpeech
+from voicepipe.components.boundary import ComponentRef
 from voicepipe.components.events import SpeechAudio
+from voicepipe.components.guards import GuardedTextToSpeech
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
 

@@ -11,8 +11,9 @@ from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
 from voicepipe.calls.failover import FailoverList
 from voicepipe.calls.listening.caller_audio import BUFFER_MS
 from voicepipe.calls.listening.listening import Listening
-from voicepipe.components.boundary import ComponentRef, GuardedSpeechToText
+from voicepipe.components.boundary import ComponentRef
 from voicepipe.components.events import Transcript
+from voicepipe.components.guards import GuardedSpeechToText
 from voicepipe.components.labels import ComponentLabel
 from voicepipe.components.requests import Listen, StreamInput
 from voicepipe.config.call_settings import SpeechToTextBudgets

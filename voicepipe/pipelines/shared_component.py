@@ -21,15 +21,9 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from voicepipe.components.boundary import (
-    GUARDED,
-    ComponentRef,
-    GuardedContext,
-    as_component_error,
-    await_guarded,
-    call_guarded,
-)
+from voicepipe.components.boundary import ComponentRef, as_component_error, await_guarded, call_guarded
 from voicepipe.components.breaker import TRIAL_S, Breaker
+from voicepipe.components.guards import GUARDED, GuardedContext
 from voicepipe.components.protocols import Probing, Resources
 from voicepipe.errors import ComponentError, without_frames
 from voicepipe.nurseries import open_hidden_nursery

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from voicepipe.clock.clock import Clock
-from voicepipe.components.boundary import GUARDED, ComponentRef
+from voicepipe.components.boundary import ComponentRef
+from voicepipe.components.guards import GUARDED
 from voicepipe.components.labels import ComponentLabel
 from voicepipe.components.observers import ObserverReports
 from voicepipe.config.settings import ComponentSettings, PipelineSettings

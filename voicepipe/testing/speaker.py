@@ -11,8 +11,9 @@ from attrs import frozen
 
 from voicepipe.adapters.espeak import tts as espeak
 from voicepipe.audio import AudioFormat, open_converter
-from voicepipe.components.boundary import ComponentRef, GuardedContext
+from voicepipe.components.boundary import ComponentRef
 from voicepipe.components.events import SpeechAudio
+from voicepipe.components.guards import GuardedContext
 from voicepipe.components.protocols import Resources, TextToSpeech
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import trio
 from attrs import define, field, frozen
 from attrs.validators import gt
 
-from voicepipe.components.boundary import GUARDED, ComponentRef, GuardedContext
+from voicepipe.components.boundary import ComponentRef
+from voicepipe.components.guards import GUARDED, GuardedContext
 from voicepipe.components.protocols import Resources
 from voicepipe.components.registry import Adapter
 from voicepipe.nurseries import open_hidden_nursery
