@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers profile bench-reload schema clean
+.PHONY: help setup demo test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain profile bench-reload schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -89,6 +89,9 @@ bench: .venv/dev  ## What a call costs, beside a bare echo: half an hour; BENCH=
 
 bench-peers: .venv/dev  ## The same through Pipecat and LiveKit Agents: an hour; BENCH="--calls 10,50 --runs 1" for ten minutes
 	$(BIN)/python tests/benchmarks/bench_peers.py $(BENCH)
+
+bench-chain: .venv/dev  ## A call with Deepgram's and OpenAI's protocols, vendors in a process of their own; BENCH="--profile 50" says where time goes
+	$(BIN)/python tests/benchmarks/bench_chain.py $(BENCH)
 
 profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph
 	$(BIN)/python tests/benchmarks/bench.py --profile 200

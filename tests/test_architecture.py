@@ -24,8 +24,12 @@ ENGINE = sorted((ROOT / "reference_engine").rglob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 PEERS = ROOT / "tests/benchmarks/peers"
 """Programs of other frameworks, which `make bench-peers` runs in environments of their own."""
+VENDORS = ROOT / "tests/benchmarks/vendor_servers.py"
+"""Vendors in a process of their own, which must cost less than what is measured: asyncio's bare protocols do."""
 OTHERS = [
-    path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__) and not path.is_relative_to(PEERS)
+    path
+    for path in sorted((ROOT / "tests").rglob("*.py"))
+    if path not in {Path(__file__), VENDORS} and not path.is_relative_to(PEERS)
 ]
 
 USUAL_LINES = 400

@@ -93,15 +93,18 @@ def pinned(core):
 
 
 @contextmanager
-def serving(script, *arguments):
-    """A server on its own core: the process, its port, and once it has ended what it said, in a list."""
+def serving(script, *arguments, core=None, path=()):
+    """A server on its own core: the process, its port, and once it has ended what it said, in a list.
+
+    `core` is another core for it, and `path` has folders from which it imports first.
+    """
     out = []
     with subprocess.Popen(
         [sys.executable, HERE / script, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(OUT)])},
-        preexec_fn=pinned(cores()[0]),  # noqa: PLW1509 - no thread of ours is running
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*path, HERE, OUT]))},
+        preexec_fn=pinned(cores()[0] if core is None else core),  # noqa: PLW1509 - no thread of ours is running
     ) as process:
         try:
             yield process.pid, int(process.stdout.readline()), out

@@ -132,6 +132,7 @@ class Callers:
         self.began = clock() + 0.1
         self.rounds = 0
         self.measuring = False
+        self.measured = 0.0, 0.0  # when that was
         self.late_ms, self.own_late_ms, self.response_ms = [], [], []
         self.barge_in_ms, self.loud_ms = [], []
         self.faults, self.frames = [], 0
@@ -236,6 +237,7 @@ class Callers:
         self.run(seconds)
         used = {part: after - before.get(part, 0.0) for part, after in server.cpu_s().items()}
         took = clock() - began
+        self.measured = began, began + took
         for caller in self.all:
             self.reply_over(caller)
         self.measuring = False
@@ -293,6 +295,8 @@ def hold(arguments):
         "kb_per_active_call": active_kb,
         "callers_late_p99_ms": percentile(callers.own_late_ms, 0.99),
         "frames": callers.frames,
+        "replies": len(callers.response_ms),
+        "measured": dict(zip(("began", "ended"), callers.measured, strict=True)),
         "faults": callers.faults[:20],
     }
 

@@ -1,7 +1,8 @@
 """The calls under measurement: pipelines from a file, AudioSocket calls on them, through the public API.
 
-`python server.py FILE [--reload S]` prints its port, takes calls until its input ends, and prints as JSON what it
-measured: the response times of the calls in ms, and how its reloads went.
+`python server.py FILE [--reload S] [--pauses]` prints its port, takes calls until its input ends, and prints as JSON
+what it measured: the response times of the calls in ms, the steps that they are made of, how its reloads went, and with
+`--pauses` the longest turns of trio's loop.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from bench_components import FINAL, PRECISELY
 from sampler import sampled, write
 
 import voicepipe
-from voicepipe import ReplyStarted, Transcribed
+from voicepipe import ReplyStarted, Transcribed, TurnEnded
+
+STEPS = "final_ms", "asked_ms", "first_token_ms", "first_audio_ms", "heard_ms"
+NOTED_S = 0.001
 
 
 class Responses:
@@ -26,6 +30,7 @@ class Responses:
 
     def __init__(self):
         self.ms = []
+        self.steps = []  # of each reply to an utterance
 
     def of_a_call(self):
         final_at = None
@@ -38,8 +43,35 @@ class Responses:
             elif isinstance(event, ReplyStarted) and final_at is not None:
                 self.ms.append((time.perf_counter() - final_at) * 1000)
                 final_at = None
+            elif isinstance(event, TurnEnded) and event.trigger == "utterance":
+                self.steps.append(steps_of(event.timings))
 
         return observe
+
+
+def steps_of(timings):
+    """The steps of a reply, as a dict of ms since the caller's last speech."""
+    return {name: getattr(timings, name) for name in STEPS}
+
+
+class LoopPauses(trio.abc.Instrument):
+    """Notes the turns of trio's loop that kept everything else waiting for longer than `NOTED_S`."""
+
+    def __init__(self):
+        self.noted = []
+        """When each ended, on `time.perf_counter`; how long it was in s; how much of that was CPU time of the loop."""
+        self._began = time.perf_counter(), time.thread_time()
+
+    def after_io_wait(self, timeout):
+        """A turn begins."""
+        self._began = time.perf_counter(), time.thread_time()
+
+    def before_io_wait(self, timeout):
+        """It ends."""
+        began, used = self._began
+        now = time.perf_counter()
+        if now - began > NOTED_S:
+            self.noted.append((now, now - began, time.thread_time() - used))
 
 
 async def reload_every(seconds, pipelines, outcomes):
@@ -53,7 +85,7 @@ async def reload_every(seconds, pipelines, outcomes):
 
 
 async def main(arguments):
-    responses, outcomes, collector = Responses(), [], voicepipe.Collector()
+    responses, outcomes, collector, pauses = Responses(), [], voicepipe.Collector(), LoopPauses()
 
     async with (
         voicepipe.open_pipeline_set(arguments.file, observer=collector.observe_set) as pipelines,
@@ -74,6 +106,8 @@ async def main(arguments):
         if arguments.reload:
             nursery.start_soon(reload_every, arguments.reload, pipelines, outcomes)
         nursery.start_soon(collector.run)
+        if arguments.pauses:
+            trio.lowlevel.add_instrument(pauses)
         if arguments.profile is None:
             await trio.to_thread.run_sync(sys.stdin.read)
         else:
@@ -82,7 +116,8 @@ async def main(arguments):
                 await trio.to_thread.run_sync(sys.stdin.read)
             write(stacks, arguments.profile)
         nursery.cancel_scope.cancel()
-    print(json.dumps({"response_ms": responses.ms, "reloads": outcomes}), flush=True)
+    measured = {"response_ms": responses.ms, "steps": responses.steps, "reloads": outcomes, "pauses": pauses.noted}
+    print(json.dumps(measured), flush=True)
 
 
 if __name__ == "__main__":
@@ -90,6 +125,7 @@ if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="the pipelines")
     parser.add_argument("--reload", type=float, default=0, help="reload them so often, in s (default: never)")
+    parser.add_argument("--pauses", action="store_true", help="note the longest turns of the loop")
     parser.add_argument("--profile", type=Path, help="a folder for a profile of the calls")
     parser.add_argument("--profile-after", type=float, default=0, help="seconds before it begins (default: 0)")
     trio.run(main, parser.parse_args())
