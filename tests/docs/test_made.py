@@ -104,7 +104,7 @@ def test_every_adapter_has_a_page_with_its_options(name):
     for adapter in adapters:
         section = made.split(f"### `{name}` ({adapter.role})")[1].split("###")[0]
         assert all(f"| `{field.name}` |" in section for field in attrs.fields(adapter.options))
-        assert re.search(rf"^{adapter.role}: .*\b{name}\b", page, re.MULTILINE), "it has an example of each role"
+        assert re.search(rf"^ *{adapter.role}: .*\b{name}\b", page, re.MULTILINE), "it has an example of each role"
     assert f"[`{name}`](adapters/{name}.md)" in adapter_links()
 
 
