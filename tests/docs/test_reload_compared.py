@@ -60,7 +60,7 @@ def test_what_it_says_of_us_is_what_tests_show(text):
 
 
 def test_what_its_prose_says_of_us_links_to_a_test_or_to_the_promises(text):
-    start, end = text.index("## What is behind"), text.index("## How this was made")
+    start, end = text.index("## Project by project"), text.index("## How this was made")
     paragraphs = re.split(r"\n\n|\n(?=- )", text[start:end])
     about_us = [one for one in paragraphs if re.search(r"\b(voicepipe|ours?|we)\b", one)]
     assert about_us
