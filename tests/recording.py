@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from voicepipe.components.protocols import Component, Resources
     from voicepipe.errors import Problem
-    from voicepipe.pipelines.outcome import ReloadOutcome
-    from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent
+    from voicepipe.pipelines.outcome import ReloadOutcome, SetEvent
+    from voicepipe.pipelines.pipeline_set import PipelineSet
     from voicepipe.roles import Role
 
 

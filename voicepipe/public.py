@@ -95,8 +95,8 @@ from voicepipe.errors import (
 from voicepipe.pipelines.gc_schedule import Collector
 from voicepipe.pipelines.health import ComponentHealth
 from voicepipe.pipelines.opening import open_pipeline_set
-from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, Unchanged, VersionRecord
-from voicepipe.pipelines.pipeline_set import PipelineSet, SetEvent
+from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, SetEvent, Unchanged, VersionRecord
+from voicepipe.pipelines.pipeline_set import PipelineSet
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.read_in_helper import read_in_thread
 from voicepipe.pipelines.runtime import Runtime, open_runtime

@@ -22,7 +22,7 @@ from reference_engine.settings.settings import CurrentSettings, EngineSettings, 
 from reference_engine.upkeep import tasks
 from reference_engine.watch.task_switch import Switch
 from voicepipe import Applied, ComponentError, Rejected, load_config, open_pipeline_set, open_runtime
-from voicepipe.pipelines import pipeline_set
+from voicepipe.pipelines import change_worker
 from voicepipe.pipelines.versions import Versions
 
 
@@ -202,7 +202,7 @@ async def test_an_unexpected_exception_when_it_is_opened_rejects_it(recorded, tm
     new = RecordedSet(tmp_path / "new")
     recorded.sets.add("new", new.path)
     with monkeypatch.context() as broken:
-        broken.setattr(pipeline_set, "plan_change", lambda *_args, **_kwargs: 1 / 0)
+        broken.setattr(change_worker, "plan_change", lambda *_args, **_kwargs: 1 / 0)
         outcomes = await recorded.sets.reload(["new"], trigger="signal")
     assert (outcomes["new"].reason, outcomes["new"].version) == ("defect", None)
     assert "ZeroDivisionError" in outcomes["new"].problems[0].message
@@ -285,7 +285,7 @@ async def test_a_set_that_fails_while_it_serves_is_opened_anew(recorded, monkeyp
     monkeypatch.setattr(served_set, "FIRST_S", 0.0)
     before = recorded.sets.serving["main"]
     with structlog.testing.capture_logs() as logs:
-        before._queue.add(None)  # which is none: carrying it out fails
+        before._worker._queue.add(None)  # which is none: carrying it out fails
         await until(lambda: recorded.sets.serving.get("main") not in {None, before})
     failed = [record for record in logs if record["event"] == "upkeep.failed"]
     assert [(record["task"], record["set"]) for record in failed] == [("pipeline set", "main")]

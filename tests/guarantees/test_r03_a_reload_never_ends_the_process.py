@@ -14,7 +14,7 @@ from recording import RecordedSet, pipeline, raising
 
 from voicepipe import Applied, ConfigError, Rejected
 from voicepipe.components.registry import BrokenAdapter
-from voicepipe.pipelines import pipeline_set
+from voicepipe.pipelines import change_worker
 
 RANDOM = random.Random(3)
 RUBBISH = {
@@ -106,7 +106,7 @@ async def test_whatever_a_defect_raises(tmp_path, monkeypatch, caplog, step):
     async with recorded.serve() as pipelines:
         recorded.write(default=pipeline(stt="b"))
         with monkeypatch.context() as broken:
-            broken.setattr(pipelines if step.startswith("_") else pipeline_set, step, lambda *_, **__: 1 / 0)
+            broken.setattr(pipelines._worker if step.startswith("_") else change_worker, step, lambda *_, **__: 1 / 0)
             rejected = await pipelines.reload()
         assert (rejected.reason, pipelines.current.version) == ("defect", 1)
         assert "ZeroDivisionError" in rejected.problems[0].message

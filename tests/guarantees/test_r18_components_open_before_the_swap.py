@@ -66,7 +66,7 @@ async def test_all_of_it_under_a_deadline(recorded, step):
     if step == "open":
         recorded.opening["tts b"] = trio.sleep_forever
     async with recorded.serve() as pipelines:
-        pipelines._open_s = 0.1  # the start has had more
+        pipelines._worker._open_s = 0.1  # the start has had more
         if step == "probe":
             recorded.make = lambda _role: Probed(trio.sleep_forever)
         outcome = await recorded.rewrite(pipelines, default=pipeline(tts="b"))
@@ -96,7 +96,7 @@ async def test_a_role_without_any_alternative_rejects_it(recorded):
     recorded.opening["stt x"] = raising(ComponentError("refused"))
     recorded.opening["stt y"] = trio.sleep_forever
     async with recorded.serve() as pipelines:
-        pipelines._open_s = 0.5  # the start has had more
+        pipelines._worker._open_s = 0.5  # the start has had more
         outcome = await recorded.rewrite(pipelines, default=pipeline(stt=["x", "y"]))
         assert isinstance(outcome, Rejected)
         assert [problem.message.partition(": ")[2] for problem in outcome.problems] == [

@@ -18,7 +18,7 @@ from voicepipe import (
     UnknownVersion,
     open_runtime,
 )
-from voicepipe.pipelines import pipeline_set
+from voicepipe.pipelines import change_worker
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_the_reason_is_that_of_the_exception_which_an_ordinary_open_raises
     elif reason == "open":
         recorded.opening["stt a"] = raising(ComponentError("HTTP 503"))
     else:
-        monkeypatch.setattr(pipeline_set, "plan_change", lambda *_args, **_kwargs: 1 / 0)
+        monkeypatch.setattr(change_worker, "plan_change", lambda *_args, **_kwargs: 1 / 0)
     async with recorded.serve(start=False) as pipelines:
         refused = await pipelines.start()
         assert refused.reason == reason

@@ -29,7 +29,7 @@ from voicepipe.clock.clock import load_of_clocks
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from voicepipe.pipelines.pipeline_set import SetEvent
+    from voicepipe.pipelines.outcome import SetEvent
 
 _log = logging.getLogger("voicepipe")
 

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from voicepipe.components.registry import Registry, installed
 from voicepipe.config.settings import TOOLS
-from voicepipe.pipelines.pipeline_set import PipelineSet, name_of
+from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.pipelines.change_worker import ChangeWorker, SetOptions
+from voicepipe.pipelines.outcome import Retired, SetEvent
+from voicepipe.pipelines.pipeline_set import PipelineSet
 from voicepipe.pipelines.runtime import Runtime, open_runtime
+from voicepipe.pipelines.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from voicepipe.pipelines.pipeline_set import LastKnownGood, SetEvent
+    from voicepipe.pipelines.change_worker import LastKnownGood
     from voicepipe.pipelines.read_in_helper import Environ
     from voicepipe.tools.functions import FunctionTool
 
@@ -71,21 +75,44 @@ async def open_pipeline_set(
 
     """
     tools = tuple(tools)
-    names = [*TOOLS, *map(name_of, tools)]
-    if twice := {name for name in names if names.count(name) > 1}:
+    names = tuple(tool if isinstance(tool, str) else tool.name for tool in tools)
+    if twice := {name for name in names if [*TOOLS, *names].count(name) > 1}:
         raise ValueError(f"there are several tools of the name {', '.join(sorted(twice))}")
+    options = SetOptions(
+        path=Path(path),
+        name=name,
+        registry=registry or installed(),
+        environ=environ,
+        tool_names=names,
+        functions={tool.name: tool for tool in tools if not isinstance(tool, str)},
+        open_s=open_s,
+        max_live_versions=max_live_versions,
+        last_known_good=last_known_good,
+    )
     async with nullcontext(runtime) if runtime is not None else open_runtime() as shared:
-        pipelines = PipelineSet(
-            Path(path),
-            name,
-            shared,
-            registry=registry or installed(),
-            environ=environ,
-            tools=tools,
-            observer=observer,
-            open_s=open_s,
-            max_live_versions=max_live_versions,
-            last_known_good=last_known_good,
-        )
-        async with pipelines._serve(start=start):  # noqa: SLF001 - its other half
-            yield pipelines
+        observe = shared.reports.guard(observer or (lambda _event: None))
+        versions = Versions(name, lambda version: observe(Retired(set=name, version=version)))
+        worker = ChangeWorker(options, versions, shared, observe)
+        async with _running(worker, versions):
+            if start:
+                await worker.start_or_raise()
+            yield PipelineSet(options, versions, worker)
+
+
+@asynccontextmanager
+async def _running(worker: ChangeWorker, versions: Versions) -> AsyncIterator[None]:
+    """Carries out changes for as long as the body runs, and, unless it raised, until the last call has ended."""
+    failed = True
+    try:
+        async with open_hidden_nursery() as nursery:
+            nursery.start_soon(worker.run)
+            nursery.start_soon(versions.keep_apologies)
+            try:
+                yield
+                failed = False
+            finally:
+                await versions.close(wait=not failed)
+                nursery.cancel_scope.cancel()
+    finally:
+        versions.release_all()
+        worker.abandon()

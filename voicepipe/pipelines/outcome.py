@@ -94,6 +94,10 @@ class Retired:
     """The version that is gone."""
 
 
+SetEvent: TypeAlias = ReloadOutcome | Retired
+"""What a pipeline set tells its observer."""
+
+
 @frozen
 class VersionRecord:
     """One version in a set's history."""

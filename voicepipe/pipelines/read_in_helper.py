@@ -7,10 +7,11 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import trio
 
@@ -29,15 +30,13 @@ from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from pathlib import Path
-    from typing import TypeAlias
 
     from voicepipe.components.registry import Registry
 
-    Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
-    """Where `${NAME}` is looked up; a function, called in a thread, gives it anew for each reading; None: the process's
-    environment."""
+Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
+"""Where `${NAME}` is looked up; a function, called in a thread, gives it anew for each reading; None: the process's
+environment."""
 
 _HELP = """
 import os

@@ -1,0 +1,254 @@
+"""Carries out the changes of a pipeline set, one at a time; the head of `pipeline_set.py` explains how."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import trio
+from attrs import evolve, frozen
+
+from voicepipe.clock.clock import load_of_clocks
+from voicepipe.components.registry import Registry
+from voicepipe.errors import ConfigError, PipelineSetClosed
+from voicepipe.pipelines.attempts import Attempt, as_config_error, neither_served
+from voicepipe.pipelines.change_queue import ChangeQueue, ChangeRequest
+from voicepipe.pipelines.lease import Lease
+from voicepipe.pipelines.losses import check_losses
+from voicepipe.pipelines.outcome import Applied, ReloadOutcome, SetEvent, Unchanged
+from voicepipe.pipelines.plan import plan_change
+from voicepipe.pipelines.read_in_helper import Environ, load
+from voicepipe.tools.functions import FunctionTool
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from voicepipe.config.settings import SetConfig
+    from voicepipe.pipelines.runtime import Runtime
+    from voicepipe.pipelines.versions import Versions
+
+Sources: TypeAlias = Mapping[Path, bytes]
+"""Contents of files by absolute path, as in `SetConfig.sources`."""
+
+LastKnownGood: TypeAlias = Sources | Callable[[], Awaitable[Sources | None]] | None
+"""Sources of a version that was served once, or a function that returns them when they are needed; None: none."""
+
+START = "start"
+"""The trigger of a start."""
+
+LAST_KNOWN_GOOD = "last known good"
+"""The trigger of a first version that is not what the files say."""
+
+
+@frozen
+class SetOptions:
+    """The arguments of `open_pipeline_set` that apply to every change of the set."""
+
+    path: Path
+    """The YAML file."""
+    name: str
+    """The set's name in logs and metrics."""
+    registry: Registry
+    """The adapters that the file may name."""
+    environ: Environ
+    """Where `${NAME}` is looked up."""
+    tool_names: tuple[str, ...]
+    """Names that `tools:` may have besides the built-in ones."""
+    functions: Mapping[str, FunctionTool]
+    """Those of the tools that run, by name."""
+    open_s: float
+    """How long components may take to open, in s."""
+    max_live_versions: int
+    """How many versions may have components open at once."""
+    last_known_good: LastKnownGood
+    """What a first version serves if the files can't be served."""
+
+
+class ChangeWorker:
+    """Carries out the starts, reloads and rollbacks of one pipeline set, in the order in which they were asked for.
+
+    Args:
+        options: the set's file, and what it may name and take.
+        versions: the set's versions, which changes add to.
+        runtime: opens and shares the components.
+        observe: called with the outcome of each change that is news; must not raise.
+
+    """
+
+    def __init__(
+        self, options: SetOptions, versions: Versions, runtime: Runtime, observe: Callable[[SetEvent], None]
+    ) -> None:
+        self.last_attempt: ReloadOutcome | None = None
+        """The outcome of the latest reload or rollback, or of a start whose files were rejected; None before that."""
+        self._options, self._versions = options, versions
+        self._runtime, self._observe = runtime, observe
+        self._open_s = options.open_s
+        self._queue = ChangeQueue()
+        self._read: tuple[Any, ...] | None = None  # what the files said when they were last read; None: rubbish
+        self._left: tuple[Any, ...] | None = None  # what they said when they were rolled back from
+        self._rolled_back_to: int | None = None
+
+    async def ask(self, request: ChangeRequest) -> ReloadOutcome:
+        """Queues a change, and returns its outcome. Cancelling the waiting does not cancel the change.
+
+        Raises:
+            PipelineSetClosed: the set is closing, or closed before the change was carried out.
+
+        """
+        name = self._options.name
+        if self._versions.closing:
+            raise PipelineSetClosed(f"pipeline set {name!r} is closing")
+        request = self._queue.add(request)
+        await request.done.wait()
+        if request.outcome is None:
+            raise PipelineSetClosed(f"pipeline set {name!r} closed before the reload was done")
+        return request.outcome
+
+    async def start_or_raise(self) -> None:
+        """Serves a first version; raises the `ConfigError` that says why there is none."""
+        request = ChangeRequest(START, starts=True)
+        await self.ask(request)
+        if request.refused is not None and self._versions.serving is None:
+            raise request.refused
+
+    async def run(self) -> NoReturn:
+        """Carries out changes, one at a time, until it is cancelled. Runs once, in a task of its own."""
+        while True:
+            request = await self._queue.next()
+            try:
+                request.outcome = outcome = await self._carry_out(request)
+                if not request.starts or request.refused is not None:
+                    self.last_attempt = outcome
+                # Nobody need be told of a start that serves its files, and one that serves nothing is its caller's.
+                if not request.starts or (request.refused is not None and self._versions.serving is not None):
+                    self._observe(outcome)
+            finally:
+                request.done.set()
+            self._versions.retire_unused()
+
+    def abandon(self) -> None:
+        """Wakes all who wait for a change that has not begun: the set is closed."""
+        self._queue.abandon()
+
+    async def _carry_out(self, request: ChangeRequest) -> ReloadOutcome:
+        attempt = Attempt(self._options.name, request.trigger, to=request.to)
+        try:
+            return await self._change(request, attempt)
+        except Exception as error:  # noqa: BLE001 - a defect in a reload ends neither the set nor its calls
+            refused = as_config_error(error, self._options.path)
+        if self._versions.serving is None:
+            refused = await self._serve_last_known_good(refused)
+        request.refused = refused
+        serving = self._versions.serving
+        return attempt.rejected(refused, None if serving is None else serving.snapshot.version)
+
+    async def _change(self, request: ChangeRequest, attempt: Attempt) -> ReloadOutcome:
+        """Serves what is asked for, unless it serves already; raises what keeps it from that."""
+        config = request.config or await self._read_files()
+        attempt.digest, attempt.files = config.digest, config.files
+        if self._unchanged(config, request):
+            serving = self._versions.current
+            serving.lease.hurry()
+            return Unchanged(
+                version=serving.snapshot.version,
+                digest=serving.snapshot.digest,
+                rolled_back_to=self._rolled_back_to,
+                degraded=serving.lease.degraded,
+                **attempt.outcome(),
+            )
+        await self._replace(config, attempt, may_lose=request.to is not None or request.force)
+        self._rolled_back_to = request.to
+        self._left = self._read if request.to is not None else None
+        serving = self._versions.current
+        return Applied(
+            version=serving.snapshot.version,
+            digest=config.digest,
+            plan=serving.plan,
+            logging=config.logging,
+            rolled_back_to=self._rolled_back_to,
+            **attempt.outcome(),
+        )
+
+    async def _serve_last_known_good(self, refused: ConfigError) -> ConfigError:
+        """Serves the last known good sources in place of files that were refused; returns why files are not served."""
+        try:
+            kept = self._options.last_known_good
+            if not (sources := await kept() if callable(kept) else kept):
+                return refused
+            config = await self._load(sources)
+            await self._replace(config, Attempt(self._options.name, LAST_KNOWN_GOOD), may_lose=True)
+        except Exception as error:  # noqa: BLE001 - as for the files
+            return neither_served(refused, as_config_error(error, self._options.path), self._options.path)
+        self._read = None
+        return refused
+
+    async def _read_files(self) -> SetConfig:
+        self._read = None
+        config = await self._load()
+        self._read = _served(config)
+        return config
+
+    async def _load(self, contents: Sources | None = None) -> SetConfig:
+        options = self._options
+        calls, _speaking = load_of_clocks()  # other sets may have some while this one has no version
+        return await load(
+            options.path,
+            options.registry,
+            options.environ,
+            options.tool_names,
+            beside_calls=self._versions.serving is not None or calls > 0,
+            contents=contents,
+        )
+
+    async def _replace(self, config: SetConfig, attempt: Attempt, *, may_lose: bool) -> None:
+        """Opens what a new version needs, and has it serve; if it raises, nothing has changed."""
+        serving = self._versions.serving
+        old, unopened = (serving.snapshot.config, serving.lease.unopened) if serving else (None, ())
+        # In a thread: it takes 10 ms if 250 pipelines change, and calls are up.
+        plan = await trio.to_thread.run_sync(partial(plan_change, old, config, unopened=unopened))
+        limit = partial(self._versions.check_limit, self._options.max_live_versions, self._options.path)
+        attempt.stage = "limit"
+        limit()
+        lease = Lease(self._runtime, self._options.functions)
+        with ExitStack() as undo:
+            undo.callback(lease.release)
+            attempt.stage = "open"
+            snapshot = await lease.open(
+                config,
+                self._options.registry,
+                self._open_s,
+                name=self._options.name,
+                version=self._versions.next,
+                kept=tuple(serving.lease.components) if serving else (),
+                in_part=serving is None,
+            )
+            attempt.stage = "limit"  # a call may have pinned the serving version meanwhile
+            limit()
+            attempt.stage = "open"
+            degraded = lease.degraded
+            if serving is not None:
+                degraded = check_losses(serving.snapshot, config, lease, may_lose=may_lose)
+            self._versions.serve(snapshot, lease, evolve(plan, degraded=degraded), attempt.trigger)
+            undo.pop_all()
+
+    def _unchanged(self, config: SetConfig, request: ChangeRequest) -> bool:
+        """Whether there is nothing to do; files that say what is served end a rollback."""
+        serving = self._versions.serving
+        if serving is None:
+            return False
+        says = _served(config)
+        if request.to is None and self._rolled_back_to is not None and says == self._left and not request.force:
+            return True
+        same: bool = says == _served(serving.snapshot.config)
+        if same and request.to is None:
+            self._rolled_back_to = self._left = None
+        return same
+
+
+def _served(config: SetConfig) -> tuple[Any, ...]:
+    """All that calls and logs get of a configuration; the digest alone doesn't tell when a secret's value changed."""
+    answering = {name: config.pipelines[name] for name in config.reachable}
+    return config.digest, config.active_pipeline, config.routes, config.logging, answering
