@@ -313,7 +313,7 @@ async def test_leaving_the_runtime_ends_what_is_being_opened(autojump_clock, ada
 
 async def keep_streaming(shared, ended):
     try:
-        async with shared.edge.open_stream(shared.edge.input_for(AUDIO), Listen()) as stream:
+        async with shared.guarded.open_stream(shared.guarded.input_for(AUDIO), Listen()) as stream:
             await stream.receive()
     except ComponentError as error:
         ended.append(error)
@@ -342,7 +342,7 @@ async def test_a_component_that_dies_fails_its_streams_and_is_reopened(autojump_
         assert [(type(error), error.component, error.role) for error in ended] == [(ComponentError, "my_a", "stt")] * 3
         assert adapters.closed == ["stt a"]
         with pytest.raises(ComponentError, match="is down"):
-            shared.edge.input_for(AUDIO)
+            shared.guarded.input_for(AUDIO)
 
         await trio.sleep_until(died_at + REOPEN_S[0] * 0.79)
         assert adapters.opened == ["stt a", "stt b"]

@@ -161,8 +161,8 @@ async def _by_any(voices: Sequence[SharedComponent], text: str) -> CachedSpeech 
 
 
 async def _synthesise(voice: SharedComponent, text: str) -> CachedSpeech:
-    edge: Any = voice.edge
-    output: AudioFormat = edge.output_for(TELEPHONE)
+    tts: Any = voice.guarded
+    output: AudioFormat = tts.output_for(TELEPHONE)
     speech = bytearray()
 
     async def send(stream: SpeechStream) -> None:
@@ -170,7 +170,7 @@ async def _synthesise(voice: SharedComponent, text: str) -> CachedSpeech:
         await stream.finish()
 
     try:
-        async with edge.open_stream(output, None) as stream, trio.open_nursery() as nursery:
+        async with tts.open_stream(output, None) as stream, trio.open_nursery() as nursery:
             nursery.start_soon(send, stream)
             while (event := await stream.receive()) is not None and output.ms_in(len(speech)) < LONGEST_MS:
                 if isinstance(event, SpeechAudio):

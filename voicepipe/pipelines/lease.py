@@ -1,7 +1,39 @@
-"""The lease of a version: acquires and opens all components that it needs, or raises every reason why not."""
+"""The lease of a version: acquires and opens all components that it needs, or raises every reason why not.
+
+Theory of operation
+===================
+
+A version needs all components that its calls can get: those of its reachable pipelines, each key once. `Lease.open`
+acquires them from the runtime, waits until they are open, and makes the `Snapshot`. It has one deadline for all of it.
+
+*Acquiring.* `Runtime.acquire` counts holders, so a component that the serving version has as well is the same object,
+and is open already. A component that has been open before is not waited for, even if it died since: another version
+has it in that state too, and it is tried again at once. All others are opened at the same time, each by its
+own task in the runtime; this lease only waits.
+
+*In part.* What has not opened by the deadline, or failed, is a problem (`problems`), but not always a fatal one:
+
+- A role with several alternatives needs one that opens.
+- If the serving version has the component too (`kept`), and it has not opened there either, the new version is no
+  worse.
+- The first version of a set needs one pipeline whose roles are all there (`in_part`): a start during an outage of one
+  provider must not keep the other pipelines from answering.
+
+Else `ComponentsUnavailable` is raised with each problem of the roles that have nothing. `losses.py` makes one more
+check, which needs to know what works in the serving version.
+
+*What calls must not wait for* is done here, before the version serves: imports, the tables of text normalisation, the
+tools' clients, and the apologies, which are synthesised while voices work.
+
+*All or nothing.* Whatever `open` raises, cancellation included, it has released everything that it acquired. If it
+returns, the lease belongs to the version: `persist` has components that did not open tried again, `keep_apologies`
+records apologies as voices come back, and `release` gives everything back when the version retires. The runtime closes
+what nobody else holds.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from types import MappingProxyType
@@ -38,20 +70,26 @@ if TYPE_CHECKING:
 AnyOpened = TypeVar("AnyOpened", bound=OpenedComponent)
 
 AT_A_TIME = 25
-"""How many pipelines are put together before calls get their turn: it takes about 1 ms."""
+"""The pipelines that are made between two checkpoints, in about 1 ms: calls are up meanwhile."""
 
 
 class Lease:
-    """The components of one version, acquired from the runtime: those that are open, and those that are tried again."""
+    """The components of one version, acquired from the runtime.
+
+    Args:
+        runtime: shares components and HTTP clients among versions.
+        functions: the program's own tools, by name.
+
+    """
 
     def __init__(self, runtime: Runtime, functions: Mapping[str, FunctionTool] = MappingProxyType({})) -> None:
         self._runtime, self._functions = runtime, functions
         self.components: dict[str, SharedComponent] = {}
-        """Those that were opened, kept, or could not be opened."""
+        """All components of the version by key: opened now, shared with another version, or not open."""
         self.problems: dict[str, Problem] = {}
-        """Why a component could not be opened, by key, among those that this opened."""
+        """The problems of components that could not be opened, by key."""
         self._errors: dict[str, ComponentError] = {}
-        self._taken: list[SharedComponent] = []
+        self._acquired: list[SharedComponent] = []
         self._settings: tuple[ComponentSettings, ...] = ()
         self._apologies = Apologies((), self.components)
         self._tools: dict[str, tuple[FunctionTool, ...]] = {}
@@ -69,66 +107,64 @@ class Lease:
         kept: Collection[str] = (),
         in_part: bool = False,
     ) -> Snapshot:
-        """Acquires all components that the configuration's calls can get, and returns the version they make.
-
-        A component that is open already is shared; others are opened, all at the same time.
+        """Acquires and opens all components that calls of a configuration can get, and returns the version.
 
         Args:
-            config: what is to be served.
+            config: the configuration to serve.
             registry: the adapters.
-            deadline_s: how long all of it may take, apologies included, in seconds.
-            name: the pipeline set's.
-            version: the number of the version that it is to be.
-            kept: keys of components that the version before has: a role that has not opened there need not now.
-            in_part: whether one pipeline with all of its roles is enough, as it is for a start.
+            deadline_s: the time limit for opening and for apologies together, in s.
+            name: the name of the pipeline set.
+            version: the number of the version.
+            kept: keys of the serving version's components, which may be as unavailable as they are there.
+            in_part: whether one pipeline with all of its roles is enough, as for a start.
 
         Raises:
-            ComponentsUnavailable: a role of a reachable pipeline has nothing that opens; if it may be open in part,
-                that is so for each pipeline. What was acquired is released.
+            ComponentsUnavailable: a role of a reachable pipeline has no component that opens; with `in_part`, a role of
+                every reachable pipeline. Everything is released.
 
         """
         deadline = trio.current_time() + deadline_s
         self._settings = tuple(reachable_components(config))
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.release)
             async with trio.open_nursery() as nursery:
                 for settings in self._settings:
-                    shared = self._take(settings, registry)
-                    if shared.was_open:  # if it has died since, nobody need wait for it
+                    shared = self._acquire(settings, registry)
+                    if shared.was_open:  # if it died since, another version lacks it too
                         self.components[settings.key] = shared
                         shared.hurry()
                     else:
                         nursery.start_soon(self._open, settings, shared, deadline, deadline_s)
             if fatal := self._fatal(config, kept, in_part=in_part):
-                raise ComponentsUnavailable(fatal, config.files)  # noqa: TRY301 - releases, as all else does
+                raise ComponentsUnavailable(fatal, config.files)
             reachable = [config.pipelines[name] for name in config.reachable]
             await trio.to_thread.run_sync(_prepare_calls, {pipeline.speech for pipeline in reachable})
             self._apologies = Apologies(reachable, self.components)
             await self._apologies.synthesise(deadline)
             for pipeline in reachable:
                 self._tools[pipeline.name] = await self._tools_of(pipeline)
-            return await self._snapshot(config, name=name, version=version)
-        except BaseException:
-            self.release()
-            raise
+            snapshot = await self._snapshot(config, name=name, version=version)
+            undo.pop_all()
+        return snapshot
 
     def persist(self) -> None:
-        """Has components that could not be opened tried again until this is released."""
+        """Retries components that could not be opened, until they open or the lease is released."""
         for key, error in self._errors.items():
             self.components[key].persist(error)
 
     def hurry(self) -> None:
-        """Has components that are not open tried at once."""
+        """Retries components that are not open now, instead of after their pause."""
         for shared in self.components.values():
             shared.hurry()
 
     @property
     def unopened(self) -> set[str]:
-        """Keys of components that are held and have not been open yet."""
+        """The keys of components that have never been open."""
         return {key for key, shared in self.components.items() if not shared.was_open}
 
     @property
     def degraded(self) -> tuple[Problem, ...]:
-        """What is missing now of what the configuration names: what has not been opened, apologies not spoken."""
+        """The problems of components that have never been open, and of apologies that are not recorded, as of now."""
         return (
             *(
                 _problem(settings, shared.error or self._errors.get(settings.key) or ComponentError("is being opened"))
@@ -139,28 +175,28 @@ class Lease:
         )
 
     async def keep_apologies(self) -> None:
-        """Records missing apologies as soon as a voice is there; returns when none is missing, or on `release`."""
+        """Records missing apologies when voices work again; returns when none is missing, or after `release`."""
         with self._in_use:
             await self._apologies.keep()
 
     def release(self) -> None:
-        """Releases all components and clients; the last version that has one closes it. No-op the second time."""
+        """Releases all components and HTTP clients, and forgets the apologies; no-op if it was called before."""
         self._in_use.cancel()
         self._apologies.forget()
-        for shared in self._taken:
+        for shared in self._acquired:
             self._runtime.release(shared)
-        self._taken.clear()
+        self._acquired.clear()
         for client in self._clients.values():
             self._runtime.http_clients.release(client)
         self._clients.clear()
         self.components.clear()
 
-    def _take(self, settings: ComponentSettings, registry: Registry) -> SharedComponent:
+    def _acquire(self, settings: ComponentSettings, registry: Registry) -> SharedComponent:
         adapter = registry.get(settings.role, settings.adapter)
         if adapter is None:
             raise AssertionError(f"configuration names {settings.adapter!r}, which the registry lacks")
         shared = self._runtime.acquire(settings, adapter)
-        self._taken.append(shared)
+        self._acquired.append(shared)
         return shared
 
     async def _open(
@@ -177,27 +213,27 @@ class Lease:
             self.problems[settings.key] = _problem(settings, error)
 
     async def _tools_of(self, pipeline: PipelineSettings) -> tuple[FunctionTool, ...]:
-        """The tools of a pipeline that run."""
+        """Returns the tools of a pipeline that run: the program's functions, and those that make HTTP requests."""
         own = tuple(self._functions[name] for name in pipeline.tools if name in self._functions)
         if not pipeline.declared:
             return own
-        clients = {name: await self._client(settings.http.ca_file) for name, settings in pipeline.declared.items()}
+        declared = pipeline.declared.items()
+        clients = {name: await self._client(settings.http.ca_file) for name, settings in declared}
 
         def make() -> tuple[FunctionTool, ...]:
-            of = pipeline.declared.items()
-            return tuple(http_tool(name, settings, pipeline.secrets, clients[name]) for name, settings in of)
+            return tuple(http_tool(name, settings, pipeline.secrets, clients[name]) for name, settings in declared)
 
         return own + await trio.to_thread.run_sync(make)  # it imports jsonschema
 
     async def _client(self, ca_file: CaFile | None) -> Any:
-        """The client of tools that trust that file, held as long as the version is."""
+        """Returns the HTTP client that trusts a CA file; it is held until `release`."""
         shared = self._clients.get(ca_file)
         if shared is None:
             shared = self._clients[ca_file] = await self._runtime.http_clients.acquire(ca_file)
         return shared.http
 
     def _fatal(self, config: SetConfig, kept: Collection[str], *, in_part: bool) -> list[Problem]:
-        """Why it can't be served: what is wrong in each role that has nothing."""
+        """Returns the problems of roles that have no component, if they keep the configuration from being served."""
         lacking: dict[str, dict[str, Problem]] = {}
         for name in config.reachable:
             for role in ROLES:
@@ -209,7 +245,7 @@ class Lease:
         return list({key: problem for problems in lacking.values() for key, problem in problems.items()}.values())
 
     async def _snapshot(self, config: SetConfig, *, name: str, version: int) -> Snapshot:
-        """The version that these components make; calls that are up get their turn while it is made."""
+        """Makes the version of these components, with checkpoints, because calls are up."""
         pipelines: dict[str, Pipeline] = {}
         for settings in map(config.pipelines.__getitem__, config.reachable):
             pipelines[settings.name] = Pipeline(
@@ -233,13 +269,13 @@ class Lease:
         )
 
     def _opened(self, kind: type[AnyOpened], alternatives: tuple[ComponentSettings, ...]) -> tuple[AnyOpened, ...]:
-        """The alternatives of a role, those that are tried again among them."""
+        """Returns the alternatives of a role, in failover order; those that are not open are among them."""
         make: Any = kind
         return tuple(
             make(
                 label=ComponentLabel(name=settings.name, adapter=settings.adapter, model=shared.model),
                 settings=settings,
-                component=shared.edge,
+                component=shared.guarded,
                 breaker=shared.breaker,
                 was_open=partial(getattr, shared, "was_open"),
             )
@@ -259,9 +295,10 @@ def _problem(settings: ComponentSettings, error: ComponentError) -> Problem:
 
 
 def _prepare_calls(settings: set[SpeechSettings]) -> None:
-    """Loads, in a thread, what replies and callers' audio need: the first of them would hold up all other calls by it.
+    """Imports the libraries that calls need, and makes the tables for spoken text; for a thread.
 
-    The libraries of sound alone take 0.1 s.
+    Otherwise the first call would do that on the loop, and delay the audio of all other calls: the audio libraries
+    alone take 0.1 s.
     """
     from voicepipe.text.spoken.wording import prepare  # noqa: PLC0415 - see above
 

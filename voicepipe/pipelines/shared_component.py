@@ -1,14 +1,55 @@
-"""One component that versions share: opened, opened again when it dies, probed when calls have had to leave it alone.
+"""One component that versions share: opens it, keeps it open, probes it, and opens it again when it died.
 
-It is in one of three states:
+Theory of operation
+===================
 
-- *untried*: the first attempt to open it is under way, and whoever holds it waits for that;
-- *open*: calls use it, unless its breaker is open;
-- *not open*: an attempt failed, or it died. Its breaker is open then, and calls go on to the next in their list.
+*Holders.* The runtime has one `SharedComponent` for each key, that is for each adapter with equal options, whichever
+pipelines and sets use it. Leases hold it (`Runtime.acquire`, `holders`); the last one that releases it closes it.
 
-A component that is not open is tried again with backoff for as long as a version holds it. One that was never open
-needs `persist` for that: whoever is about to serve it says so, and a reload that is rejected just gives it back. When
-it opens, its breaker closes and calls use it; no version changes.
+*One task.* A component's context may hold nurseries, which have to be left by the task that entered them. So one task
+of the runtime's nursery runs `keep_open`: it alone enters and leaves the adapter's context. All other methods return
+at once or wait; they only signal that task, by events and by the deadlines of its cancel scopes.
+
+*States.* Calls use a component through `guarded`, which outlives every opening of it, and look at `breaker` first.
+
+              opens              dies
+    untried ─────────> open <──────────> not open ─┐ fails, and
+       │                        opens      ^  ^    │ pauses
+       └───────────── fails ───────────────┘  └────┘
+
+- *untried*: the first attempt is under way, and `attempt` waits for its end. `opened` is not set.
+- *open*: `guarded` is up, and `error` is None. Calls use the component, unless their failures have opened its breaker.
+- *not open*: `guarded` is down, which has ended the streams that were open; `error` says why. The breaker is open for
+  as long as the component is tried again, so that calls use the next alternative of their list.
+
+*Attempts.* The pause before the next attempt doubles from 0.5 s to 30 s (`REOPEN_S`), with a jitter of a fifth, so that
+components of one provider don't come back all at once. It begins anew for a component that stayed open for longer
+than the longest pause: one that opens and dies at once must not be opened twice a second. `hurry` ends a pause: a
+reload, and each new holder, wants the component now.
+
+*Time limits of an attempt.* The first attempt has none: the lease that waits for it has a deadline, and stops waiting.
+A component that died has 30 s to open again. One that has never been open may be a large model on a slow disk, so its
+limit doubles with each attempt, up to `LONGEST_ATTEMPT_S`.
+
+*Components that have never been open.* A reload that is rejected gives back what did not open, so trying on would be
+in vain. Whoever is about to serve a version without the component calls `persist`; only then is it tried again. An
+attempt that is still under way goes on, and gets the time limit that it lacked.
+
+*Probes.* While the component is open, `_tend` watches its breaker. When calls' failures have opened the breaker, it
+sleeps until the breaker's `retry_at`, and probes the component, outside of any call. Success closes the breaker,
+failure opens it again for longer. A component without a probe is tried by calls: the breaker lets one call through at
+a time, and `_tend` ends a trial that takes longer than `TRIAL_S`, so that the next call may try.
+
+*Closing.* `close` lets `keep_open` leave the adapter's context, within `CLOSE_S`; an attempt to open is cancelled at
+once. The scope is shielded: a component closes in its own time even if everything around it is cancelled.
+
+*Failure.* A `ComponentError` is expected, and kept in `error` without its frames, which would keep calls in memory.
+Anything else is a defect of this module: it is logged, ends this component's streams, and the component is opened
+again. Nothing that an adapter raises ends the runtime's nursery.
+
+*Events.* trio's events can't be cleared, so each is replaced. `_attempted` is replaced when it is set: whoever waits
+for it waits for the attempt that was under way. `_again_moved` and `_breaker_moved` are replaced by the task, after it
+has looked and before it waits; there is no checkpoint between the two, so no change is missed.
 """
 
 from __future__ import annotations
@@ -40,32 +81,28 @@ if TYPE_CHECKING:
 _log = logging.getLogger("voicepipe")
 
 CLOSE_S = 5.0
-"""How long a component may take to close before it is cancelled."""
+"""The time limit of closing a component, in s; then it is cancelled."""
 
 REOPEN_S = (0.5, 30.0)
-"""The first and the longest pause before a component that is not open is tried again; doubled each time, with jitter.
-
-It is the first again for one that stayed open for longer than the longest."""
+"""The first and the longest pause before a component that is not open is tried again, in s."""
 
 REOPEN_DEADLINE_S = 30.0
-"""How long a component that died may take to open again before the next attempt.
-
-One that was never open has twice as long with each attempt, up to `LONGEST_ATTEMPT_S`: a large model may need it."""
+"""The time limit of opening a component that died, in s; for one that was never open it doubles with each attempt."""
 
 LONGEST_ATTEMPT_S = 300.0
-"""The longest that an attempt to open a component may take while nobody waits for it, in s."""
+"""The longest time limit of an attempt to open a component that was never open, in s."""
 
 PROBE_S = 10.0
-"""How long a probe may take."""
+"""The time limit of a probe, in s."""
 
 
 class SharedComponent:
-    """One opened component, held by the snapshots that use it.
+    """One component, shared by the versions that use it; the head of the module explains how it works.
 
     Args:
-        settings: what it is opened with.
-        adapter: what opens it.
-        on_health: told whenever its breaker changes.
+        settings: the settings that it is opened with.
+        adapter: the adapter that opens it.
+        on_health: called with the component's health whenever its breaker changes; must not raise.
 
     """
 
@@ -74,45 +111,47 @@ class SharedComponent:
     ) -> None:
         self.settings, self.adapter, self._on_health = settings, adapter, on_health
         self.ref = ComponentRef(settings.role, settings.name, settings.secrets.conceal)
-        self.edge = GUARDED[settings.role](self.ref)
+        self.guarded = GUARDED[settings.role](self.ref)
+        """The component behind the boundary, as calls use it; up while the component is open."""
         self.breaker = Breaker()
-        """Whether calls should try it."""
+        """Decides whether calls should try the component."""
         self.breaker.watchers.add(self._breaker_changed)
         self.cached_speech: WeakValueDictionary[str, CachedSpeech] = WeakValueDictionary()
-        """Of a voice: texts that it has spoken beforehand, for as long as a version holds them."""
+        """Of a voice: its cached speech by text, for as long as a version holds it."""
         self.holders = 0
+        """The number of acquisitions without a release."""
         self.model: str | None = None
-        """The model or voice, as its adapter names it."""
+        """The model or voice, as its adapter names it; None before the first attempt, or if it has none."""
         self.opened = trio.Event()
         """Set when the first attempt to open it has ended."""
         self.error: ComponentError | None = None
-        """Why it isn't open: the latest attempt failed, or it died and is being reopened."""
+        """The reason why it isn't open: the latest attempt failed, or it died. None while it is open, or untried."""
         self.was_open = False
         """Whether it has ever been open."""
-        self._since = inf
-        self._attempt_s = REOPEN_DEADLINE_S
+        self._since = inf  # the time since which it is open
+        self._attempt_s = REOPEN_DEADLINE_S  # the time limit of the next attempt, if it has one
         self._opening: trio.CancelScope | None = None  # around the attempt that is under way
         self._attempted = trio.Event()  # set when that has ended
         self._persists = False
-        self._again_at = inf
-        self._again_moved = trio.Event()
+        self._again_at = inf  # the time of the next attempt
+        self._again_moved = trio.Event()  # set when that time has changed
         self._closing = trio.Event()
-        self._breaker_moved = trio.Event()
+        self._breaker_moved = trio.Event()  # set when the breaker has changed
         # Shielded, so that it closes in its own time when everything around it is cancelled.
         self._scope = trio.CancelScope(shield=True)
 
     @property
     def health(self) -> ComponentHealth:
-        """How it does."""
+        """The component's health, for all calls of the process."""
         return health_of(self.settings, self.model, self.breaker, was_open=self.was_open)
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open now; calls may leave it alone all the same."""
+        """Whether it is open now; its breaker may be open all the same."""
         return self.opened.is_set() and self.error is None
 
     def close(self) -> None:
-        """Has its task close the component, within `CLOSE_S`, or give up opening it; returns at once."""
+        """Begins to close the component, within `CLOSE_S`, or gives up opening it; returns at once."""
         self._closing.set()
         if self.opened.is_set() and self.error is None:
             self._scope.deadline = trio.current_time() + CLOSE_S
@@ -120,20 +159,23 @@ class SharedComponent:
             self._scope.cancel()
 
     async def attempt(self) -> None:
-        """Returns when it is open, or when the attempt under way or one begun now has failed: see `error`."""
+        """Waits until the component is open, or an attempt to open it has failed: then `error` says why.
+
+        The attempt is the one that is under way, or else one that begins now. Cancellation ends only the waiting.
+        """
         if not self.is_open:
             self.hurry()
             await self._attempted.wait()
 
     def hurry(self) -> None:
-        """Has it tried at once, if it is not open and waits for the next attempt."""
+        """Begins the next attempt now, if the component is not open and pauses between attempts."""
         self._try_again(-inf)
 
     def persist(self, error: ComponentError) -> None:
-        """Has it tried again with backoff until it is open or closed; calls leave it alone meanwhile.
+        """Retries a component that has never been open, until it opens or is closed; calls skip it meanwhile.
 
         Args:
-            error: why it is not open, as far as is known: an attempt that takes long may still be under way.
+            error: the reason why it is not open, so far: a long attempt may still be under way.
 
         """
         if self._persists or self.is_open:
@@ -149,7 +191,7 @@ class SharedComponent:
         self._try_again(again_at)
 
     async def keep_open(self, resources: Resources) -> None:
-        """Opens it and keeps it open until it is closed; when it is not open, tries again with backoff."""
+        """Opens the component, and opens it again whenever it is not open, until `close`; runs in a task of its own."""
         first, longest = REOPEN_S
         pause = first
         with self._scope:
@@ -165,7 +207,7 @@ class SharedComponent:
                         break
                     if trio.current_time() - self._since > longest:
                         pause = first
-                    self._again_at = inf  # until somebody wants it in spite of that
+                    self._again_at = inf  # until `hurry` or `persist`
                     if self.was_open or self._persists:
                         jitter = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                         self._again_at = trio.current_time() + pause * jitter
@@ -176,7 +218,7 @@ class SharedComponent:
                     pause = min(longest, pause * 2)
             finally:
                 self._end_attempt()
-                self.breaker.watchers.discard(self._breaker_changed)  # a circle, which only the collector would find
+                self.breaker.watchers.discard(self._breaker_changed)  # a cycle, which only the collector would free
 
     def _end_attempt(self) -> None:
         attempted, self._attempted = self._attempted, trio.Event()
@@ -211,7 +253,7 @@ class SharedComponent:
             raise ComponentError(message, component=self.ref.name, role=self.ref.role)
 
     async def _open(self, resources: Resources) -> None:
-        """Opens it, and closes it when `close` was called."""
+        """Opens the component, and leaves its context after `close`."""
         label = call_guarded(self.ref, lambda: self.adapter.label(self.settings.options))
         self.model = None if label is None else self.ref.conceal(label)
         async with GuardedContext(
@@ -228,10 +270,10 @@ class SharedComponent:
                     await self._closing.wait()
                     nursery.cancel_scope.cancel()
             finally:
-                self.edge.down()
+                self.guarded.down()
 
     def _go_up(self, component: Any) -> None:
-        self.edge.up(component)
+        self.guarded.up(component)
         self.error, self._since, self._attempt_s = None, trio.current_time(), REOPEN_DEADLINE_S
         self.was_open = True
         if self.breaker.state != "closed":
@@ -239,7 +281,7 @@ class SharedComponent:
         self._end_attempt()
 
     async def _tend(self, component: object) -> NoReturn:
-        """While calls leave the component alone, finds out when it works again: one probe at a time, with backoff."""
+        """Probes the component whenever its breaker is open, or lets calls try it if it has no probe."""
         breaker = self.breaker
         while True:
             while breaker.state != "open":
@@ -268,7 +310,7 @@ class SharedComponent:
     def _by_defect(self, error: Exception) -> ComponentError:
         failure = ComponentError(f"a defect of ours: {type(error).__name__}: {error}")
         failure.__cause__ = error
-        as_component_error(failure, self.ref)  # so that the log quotes no secret
+        as_component_error(failure, self.ref)  # conceals secrets, for the log
         _log.error("%s %s is opened again after %s", self.ref.role, self.ref.name, failure, exc_info=failure)
         return failure
 
