@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -71,7 +71,12 @@ class Call:
     """
 
     def __init__(
-        self, pipeline: Pipeline, transport: Transport, observer: Observer | None, nursery: trio.Nursery
+        self,
+        pipeline: Pipeline,
+        transport: Transport,
+        observer: Observer | None,
+        nursery: trio.Nursery,
+        at_end: AsyncExitStack,
     ) -> None:
         settings = pipeline.settings
         info = transport.info
@@ -143,6 +148,7 @@ class Call:
         self._ending: Ending | None = None
         self._left = self._failing = False
         self._conversing = trio.CancelScope()
+        at_end.push_async_callback(self._leave)  # when the tasks have ended
 
     def _failover(self, role: Role) -> FailoverList[Any]:
         pipeline = self._pipeline
@@ -436,14 +442,8 @@ async def open_call(
             ends nothing.
 
     """
-    call: Call | None = None
-    try:
-        async with open_hidden_nursery() as nursery:
-            call = Call(pipeline, transport, observer, nursery)
-            try:
-                yield call
-            finally:
-                nursery.cancel_scope.cancel()
-    finally:
-        if call is not None:
-            await call._leave()  # noqa: SLF001 - its other half
+    async with AsyncExitStack() as at_end, open_hidden_nursery() as nursery:
+        try:
+            yield Call(pipeline, transport, observer, nursery, at_end)
+        finally:
+            nursery.cancel_scope.cancel()
