@@ -1,4 +1,15 @@
-"""The whole engine on one screen: runtime, pipeline sets, listeners, reloads and control, in one nursery."""
+"""Starts everything that an engine consists of, in the order of dependencies, and ends it in reverse.
+
+`run_engine` is the map of the engine: which parts there are, what each is given, and which tasks run.
+
+- Addresses, sockets and files are claimed first, so that a second engine on the same ones fails before it opens models.
+- The control is served before the pipeline sets are opened: `status` and `/readyz` answer during the start. Requests
+  for reloads wait for `Readiness.started`.
+- Tasks besides calls are *upkeep*. They run in one nursery, each restarted when it fails (`upkeep/tasks.py`), so that
+  a defect in the watcher, say, ends no call.
+- Calls run in a nursery of their own inside it, whose scope gets the deadline of the drain. When that block is left,
+  `Shutdown.end` cancels the rest.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from reference_engine.calls.answering import Answering
-from reference_engine.calls.draining import drain_superseded
+from reference_engine.calls.answering import CallAnswerer
+from reference_engine.calls.drain_deadline import end_superseded_calls
 from reference_engine.calls.listeners import ipv4_ports, open_listeners
 from reference_engine.calls.record_file import open_record_file
 from reference_engine.control.app import Control
@@ -19,9 +30,9 @@ from reference_engine.control.server import serve_admin, serve_control
 from reference_engine.control.sockets import address_of, claimed_port, claimed_socket
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.lifecycle.signals import reload_on_signals
-from reference_engine.lifecycle.stopping import Stopping
+from reference_engine.lifecycle.stopping import Shutdown
 from reference_engine.lifecycle.systemd import ServiceManager
-from reference_engine.reloads.reloading import Reloading
+from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls
 from reference_engine.reports.metrics import Metrics
@@ -30,8 +41,8 @@ from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.sets import Sets, conceal_all
 from reference_engine.settings.settings import CurrentSettings
 from reference_engine.upkeep.shortage import Shortage
-from reference_engine.upkeep.tasks import keep_up
-from reference_engine.watch.task_switch import Switch
+from reference_engine.upkeep.tasks import restart_on_failure
+from reference_engine.watch.task_switch import TaskSwitch
 from voicepipe import AudioSocketListener, Collector, open_runtime, read_in_thread
 
 if TYPE_CHECKING:
@@ -48,21 +59,21 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
     """Serves calls until SIGTERM or SIGINT, then lets the calls that are up end.
 
     Args:
-        options: what the command line said.
-        logged: where the logging settings of each pipeline set are entered by its name, for the log to look up.
-        log: for everything that happens.
+        options: the command line.
+        logged: gets the logging settings of each pipeline set, which the log looks up there.
+        log: gets all records.
 
     Returns:
-        How many calls were cut short because a second signal came.
+        The number of calls that were cut short by a second signal.
 
     Raises:
-        ConfigError: the files can't be served; perhaps in an exception group.
-        EngineError: an address can't be listened on; perhaps in an exception group.
+        ConfigError: the files can't be served; it may be in an exception group.
+        EngineError: an address or a path can't be used; it may be in an exception group.
 
     """
-    stopping: Stopping | None = None
+    shutdown: Shutdown | None = None
     with (
-        # A SIGHUP that comes while the sets are opened waits here until they are.
+        # A SIGHUP during the start is kept here until `reload_on_signals` reads it.
         trio.open_signal_receiver(signal.SIGHUP) as hangups,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as stops,
         ExitStack() as claimed,
@@ -80,7 +91,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         claimed.callback(records.report, log)
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
-            watches, listeners = Switch(settings.watch), dict[str, AudioSocketListener]()
+            watches, listeners = TaskSwitch(settings.watch), dict[str, AudioSocketListener]()
             sets = Sets(
                 current,
                 env_file=options.env_file,
@@ -95,9 +106,9 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             collector = Collector()
             shortage = Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
-            sets.tell(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
+            sets.add_observers(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
             ended = EndedCalls()
-            answering = Answering(
+            answerer = CallAnswerer(
                 current,
                 sets.by_name,
                 sessions,
@@ -108,10 +119,10 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 listeners=listeners,
                 ended=ended,
             )
-            stopping = Stopping(
+            shutdown = Shutdown(
                 everything, current=current, sessions=sessions, readiness=readiness, manager=manager, log=log
             )
-            reloading = Reloading(
+            reloader = Reloader(
                 options,
                 environ,
                 current,
@@ -122,37 +133,37 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                     engine_reload_log(log),
                     manager.observe_engine,
                     metrics.observe_engine,
-                    lambda _outcome: answering.update_room(),
+                    lambda _outcome: answerer.capacity.update(),
                 ],
                 reopen=records.reopen,
                 log=log,
             )
-            app = Control(current, sets, reloading, sessions, metrics, readiness, answering, ended).app()
+            app = Control(current, sets, reloader, sessions, metrics, readiness, answerer, ended).app()
 
-            def tend(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:
-                upkeep.start_soon(keep_up, task, partial(run, *args), log)
+            def start_upkeep(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:
+                upkeep.start_soon(restart_on_failure, task, partial(run, *args), log)
 
-            tend("stop signals", stopping.watch, stops)
-            tend("systemd's watchdog", manager.keep_watchdog_quiet)
-            tend("notes to systemd", manager.deliver)
-            tend("control", serve_control, app, control, shortage)
+            start_upkeep("stop signals", shutdown.watch, stops)
+            start_upkeep("systemd's watchdog", manager.feed_watchdog)
+            start_upkeep("notes to systemd", manager.deliver)
+            start_upkeep("control", serve_control, app, control, shortage)
             if admin is not None:
-                tend("admin", serve_admin, app, admin, current, shortage)
+                start_upkeep("admin", serve_admin, app, admin, current, shortage)
             await sets.start()
-            tend("garbage collector", collector.run)  # its first look, which is a long one, comes before any call
-            async with open_listeners(settings, answering, listeners), trio.open_nursery() as calls:
-                tend("drain", stopping.drain, listeners.values(), answering, calls.cancel_scope)
+            start_upkeep("garbage collector", collector.run)  # the first collection, which is long, before any call
+            async with open_listeners(settings, answerer, listeners), trio.open_nursery() as calls:
+                start_upkeep("drain", shutdown.drain, listeners.values(), answerer, calls.cancel_scope)
                 for listener in listeners.values():
-                    calls.start_soon(listener.serve, answering.answer)
+                    calls.start_soon(listener.serve, answerer.answer)
                 _log_ready(log, sets.serving, settings, listeners, admin)
                 readiness.ready()
                 manager.ready()
-                tend("records", records.report_losses, log)
-                tend("reloads", reloading.serve)
-                tend("reload signals", reload_on_signals, hangups, reloading, manager)
-                tend("old versions' deadline", drain_superseded, answering, sets.by_name, current)
-            stopping.end()
-    cut_short = 0 if stopping is None else stopping.ended()
+                start_upkeep("records", records.report_losses, log)
+                start_upkeep("reloads", reloader.serve)
+                start_upkeep("reload signals", reload_on_signals, hangups, reloader, manager)
+                start_upkeep("drain deadline of old versions", end_superseded_calls, answerer, sets.by_name, current)
+            shutdown.end()
+    cut_short = 0 if shutdown is None else shutdown.confirm_closed()
     log.info("engine.stopped", calls_cut_short=cut_short)
     return cut_short
 
@@ -160,7 +171,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
 async def _load(
     options: RunOptions, stops: AsyncIterator[int], everything: trio.CancelScope
 ) -> tuple[EngineSettings, Mapping[str, str]]:
-    """Reads the files for the first time; a stop need not wait for a drive that doesn't answer."""
+    """Reads the files for the first time; a stop signal cancels it, in case a network drive does not answer."""
 
     async def end_at_stop() -> None:
         async for _signal in stops:

@@ -1,4 +1,4 @@
-"""What an operator can run into that is not about the configuration."""
+"""Errors of an engine's surroundings, such as addresses and directories, and hints for them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import socket
 
 
 class EngineError(Exception):
-    """Something outside the engine stands in its way; the message says what, and what to do."""
+    """The engine can't use an address, a path or a running engine; the message says why and what to change."""
 
 
 def hint_for_address(error: OSError, port: int) -> str:
-    """What to do when an address can't be listened on; empty where nothing is known to help."""
+    """Returns the remedy for an address that can't be listened on; empty if none is known."""
     if isinstance(error, socket.gaierror) or isinstance(error.__cause__, socket.gaierror):
         return "no name server knows this host: is it spelt right?"
     match error.errno:
@@ -27,7 +27,7 @@ def hint_for_address(error: OSError, port: int) -> str:
 
 
 def hint_for_path(error: OSError, setting: str) -> str:
-    """What to do when something can't be made or written at a path, which a setting names."""
+    """Returns the remedy for a path that can't be created or written; `setting` is the key or option that names it."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return f"user {os.geteuid()} may not write there: give it the directory, or name another in {setting}"

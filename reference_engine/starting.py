@@ -1,4 +1,4 @@
-"""`reference-engine run`: from the command line to the engine, and back to an exit status."""
+"""Runs an engine for `reference-engine run`: opens its log, and turns the way it ended into an exit status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EX_TEMPFAIL = 75
 
 
 def start(options: RunOptions, log_format: LogFormat | None) -> int:
-    """Runs the engine until it is stopped and returns the exit status; errors that prevent the start are logged."""
+    """Runs the engine until it is stopped; returns the exit status. Errors that prevent the start are logged."""
     terminal = sys.stderr.isatty()
     log_format = log_format or ("console" if terminal else "json")
     log_settings = LogSettings()
@@ -42,7 +42,7 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
             log_format,
             lambda name: log_settings.of_set[name].level if name in log_settings.of_set else "INFO",
             logging_of=log_settings.of_set.get,
-            conceal=lambda text: log_settings.conceal(text),  # noqa: PLW0108 - which that is changes
+            conceal=lambda text: log_settings.conceal(text),  # noqa: PLW0108 - the attribute changes
             colours=terminal and not os.environ.get("NO_COLOR"),
         )
         adopt_standard_logging(log)
@@ -56,13 +56,13 @@ def start(options: RunOptions, log_format: LogFormat | None) -> int:
                 _report(error, log, log_format)
         except* EngineError as errors:
             for failed in _leaves(errors):
-                log.error("engine.failed", reason=str(failed))  # noqa: TRY400 - the reason is all there is to it
+                log.error("engine.failed", reason=str(failed))  # noqa: TRY400 - the reason says all, a traceback nothing more
         ignore_late_signals()
     return status
 
 
 def _report(error: ConfigError, log: Log, log_format: LogFormat) -> None:
-    """Prints the problems as `voicepipe check` does; a JSON log has them as well."""
+    """Prints the problems to stdout as `voicepipe check` does; a JSON log gets them too."""
     count = len(error.problems)
     problems = f"{count} {'problem' if count == 1 else 'problems'}"
     unavailable = isinstance(error, ComponentsUnavailable)

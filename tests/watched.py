@@ -51,17 +51,17 @@ class WatchedSet(RecordedSet):
     def __init__(self, directory):
         super().__init__(directory)
         self._send, self._outcomes = trio.open_memory_channel(100)
-        self.look_s, self._events = 3600.0, watching.RustNotify
+        self.poll_s, self._events = 3600.0, watching.RustNotify
 
     def without_events(self):
         """Has what changes found out by looking alone; to be said before it is watched."""
-        self.look_s, self._events = 0.05, Silent
+        self.poll_s, self._events = 0.05, Silent
 
     @asynccontextmanager
     async def watch(self, *, quiet_ms=QUIET_MS):
         """Serves the set and watches it; the reload that this begins with is over."""
         with (
-            patch.multiple(watching, QUIET_MS=quiet_ms, LOOK_S=self.look_s, RustNotify=self._events),
+            patch.multiple(watching, QUIET_MS=quiet_ms, POLL_S=self.poll_s, RustNotify=self._events),
             structlog.testing.capture_logs() as logs,
         ):
             async with self.serve(observer=self._observe) as pipelines, trio.open_nursery() as nursery:

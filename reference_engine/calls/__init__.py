@@ -1,1 +1,1 @@
-"""What answers calls: listeners, admission, records, and draining."""
+"""Answers calls: listeners, the limit of calls, versions that calls hold, and their records."""

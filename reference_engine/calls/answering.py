@@ -1,74 +1,106 @@
-"""Answers calls: each on the version that serves when it comes, and held to that version until it ends."""
+"""Answers calls: pins the serving version, chooses a pipeline, and runs the call on that version until it ends.
+
+Theory of operation
+===================
+
+*Who calls whom.* A listener accepts a connection, reads the call's UUID, and runs `CallAnswerer.answer` in a task of
+its own. That task is the call: when `answer` returns or raises, the listener hangs up.
+
+*Admission.* `answer` refuses a call whose listener is no longer in the engine's file, whose set has no version, or that
+is more than `max_calls` (`capacity.py`). The set is looked up for each call, because a reload of the engine's file may
+let another set answer the listener. A refusal is logged, counted and remembered for `GET /calls/{call}`; then
+`CallRefused` tells the listener to refuse the connection in the way that its `when_full` says.
+
+*Pinning.* `pipelines.pin()` is where a call gets its version. From there on the call uses that snapshot only; reloads,
+rollbacks and removals change what the next call gets. The version's components stay open until its last pin is
+released. There is no `await` between the check that a version serves and the pin; a set that closes in between all the
+same raises `PipelineSetClosed`, which is a refusal.
+
+*IDs.* A call has two: `call_id`, which the engine makes and which is unique, and `transport_id`, AudioSocket's UUID,
+which the dialplan makes. The engine keys everything by `call_id`. Repeated UUIDs are legal, and only warned of
+(`repeated_uuids.py`).
+
+*Ending calls from outside.* Iterating over a `CallAnswerer` gives the calls that are up. A stop drains all of them
+(`lifecycle/stopping.py`), and the drain deadline those of replaced versions (`drain_deadline.py`). Draining is a
+request: the agent finishes its reply, says goodbye and hangs up. `answer` is never cancelled for it; only the stop's
+own deadline cancels.
+
+*Failures.* The listener is the boundary of a call, so one call's exception never reaches another call:
+
+- a `TransportError` (the connection broke) and cancellation propagate to the listener;
+- any other exception after the call was opened is a defect, and is logged here, where the `call_id` is known;
+- an exception before that is the listener's to report, through `log_crash`.
+
+An observer that raises is not an exception of the call: see `call_observers.py`.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from attrs import define
 
-from reference_engine.reports.call_log import log_call_event
+from reference_engine.calls.call_observers import CallObservers
+from reference_engine.calls.capacity import Capacity
+from reference_engine.calls.repeated_uuids import UuidsInUse
 from reference_engine.reports.ended_calls import EndedCall, EndedCalls
-from reference_engine.upkeep.shortage import SHORT
-from voicepipe import (
-    Call,
-    CallEnded,
-    CallRecorder,
-    CallRefused,
-    PipelineSet,
-    PipelineSetClosed,
-    Snapshot,
-    TransportError,
-    open_call,
-)
+from reference_engine.upkeep.shortage import EXHAUSTED
+from voicepipe import Call, CallRefused, PipelineSet, PipelineSetClosed, Snapshot, TransportError, open_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import NoReturn
 
-    from reference_engine.calls.record_file import Keep
+    from reference_engine.calls.record_file import KeepRecord
     from reference_engine.log.log import Log
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
-    from voicepipe import AudioSocketListener, CallEvent, CallInfo, Transport
-
-NO_UUID = str(UUID(int=0))
-"""What a dialplan sends whose UUID was never set."""
+    from voicepipe import AudioSocketListener, CallInfo, Transport
 
 
 @define(eq=False)
-class HeldCall:
+class ActiveCall:
     """A call that is up."""
 
     call: Call
-    """The conversation."""
+    """The call itself."""
     pipelines: PipelineSet
-    """The set that answered."""
+    """The set that answered it."""
     snapshot: Snapshot
-    """The version that it keeps."""
+    """The version that it keeps until it ends."""
     replaced_at: float | None = None
-    """When another version was first seen to serve, on trio's clock."""
+    """The time on trio's clock when its version was first seen not to serve any more; set by the drain deadline."""
     draining: bool = False
-    """Whether it was told to say goodbye."""
+    """True once it was asked to say goodbye."""
 
     def drain(self) -> None:
-        """Lets it say its goodbye and hang up."""
+        """Asks the call to say goodbye and to hang up; no-op if it was asked before."""
         if not self.draining:
             self.draining = True
             self.call.drain()
 
 
-class Answering:
-    """Answers the calls that listeners bring, each with the set that its listener names at that moment.
+class CallAnswerer:
+    """Answers the calls of all listeners, each with the set that its listener names at that moment.
 
-    While there are `max_calls`, the listeners that are to be closed then are paused; others bring calls, to be refused.
+    Iterating gives the calls that are up.
 
-    The boundary of a call is the listener's: what `answer` raises ends that call only, is reported to `crashed`, and
-    the call is hung up.
+    Args:
+        current: the settings in force.
+        sets: the pipeline sets by name, with a version or without; looked up for each call.
+        sessions: the store of the calls that are up.
+        metrics: counts calls.
+        log: gets the records of calls.
+        keep: called with each call's record.
+        shortage: reports that connections can't be accepted for lack of a resource.
+        listeners: the listeners by name, to be paused at `max_calls`; they may be opened later.
+        ended: the store of outcomes.
+
+    Attributes:
+        capacity: the number of calls, and the listeners that are paused at `max_calls`.
+
     """
 
     def __init__(
@@ -79,106 +111,70 @@ class Answering:
         metrics: Metrics,
         log: Log,
         *,
-        keep: Keep,
+        keep: KeepRecord,
         shortage: Shortage,
         listeners: Mapping[str, AudioSocketListener] | None = None,
         ended: EndedCalls | None = None,
     ) -> None:
-        """Takes the sets that serve, by name, who is told what calls do, and what keeps their records.
-
-        `listeners`, by name, is looked up whenever the last place is taken or becomes free. `ended` is told what
-        became of each call.
-        """
-        self._listeners = {} if listeners is None else listeners
-        self._full = False
-        self._ended = EndedCalls() if ended is None else ended
-        self._current, self._sets = current, sets
-        self._sessions, self._metrics, self._log = sessions, metrics, log
-        self._keep, self._shortage = keep, shortage
-        self._taken = 0
-        self._transport_ids: Counter[str] = Counter()
-        self._calls: set[HeldCall] = set()
-        self._reported: set[tuple[str, type[Exception]]] = set()  # what those who watch calls have raised
+        ended = EndedCalls() if ended is None else ended
+        self.capacity = Capacity(current, {} if listeners is None else listeners, metrics, log)
+        self._current, self._sets, self._sessions, self._metrics = current, sets, sessions, metrics
+        self._ended, self._shortage, self._log = ended, shortage, log
+        self._observers = CallObservers(sessions, metrics, ended, keep, log)
+        self._uuids = UuidsInUse(log)
+        self._calls: set[ActiveCall] = set()
 
     async def answer(self, transport: Transport) -> None:
-        """Holds one call, from the pin on a version to the hang-up.
+        """Runs one call, from the pin on a version to the hang-up.
 
         Raises:
-            CallRefused: it is not taken, which is noted already.
+            CallRefused: the call is not taken; this is logged already.
+            TransportError: the connection broke.
 
         """
-        info, most = transport.info, self._current.settings.max_calls
+        info = transport.info
         name = self._current.set_of(info.listener)
         pipelines = self._sets.get(name) if name is not None else None
         if name is None:
             self._refuse(info, f"listener {info.listener!r} was removed from the engine's file", None)
         elif pipelines is None or pipelines.version is None:
             self._refuse(info, f"pipeline set {name!r} does not serve", name)
-        elif most is not None and self._taken >= most:
-            self._refuse(info, f"{self._taken} calls are up already, as many as max_calls allows", name)
+        elif self.capacity.is_full:
+            self._refuse(info, f"{self.capacity.calls} calls are up already, as many as max_calls allows", name)
         else:
-            self._taken += 1
-            self.update_room()
-            self._transport_ids[info.transport_id] += 1
-            self._warn_of_bad_id(info)
-            try:
-                await self._converse(pipelines, transport)
-            finally:
-                self._taken -= 1
-                self.update_room()
-                self._transport_ids[info.transport_id] -= 1
-                self._transport_ids += Counter()  # forgets those that nobody has
+            with self.capacity.count_call(), self._uuids.hold(info):
+                await self._run_call(pipelines, transport)
 
-    def update_room(self) -> None:
-        """Pauses the listeners if there are as many calls as may be, and has them take calls again if there are not.
-
-        Called when either number changes.
-        """
-        most = self._current.settings.max_calls
-        full = most is not None and self._taken >= most
-        if full == self._full:
-            return
-        self._full = full
-        for listener in self._listeners.values():
-            if listener.when_full != "close_listener":  # a call that can connect is refused by its UUID, and counted
-                continue
-            if full:
-                listener.pause()
-            else:
-                listener.resume()
-        self._metrics.observe_full(full)
-        if full:
-            self._log.warning("engine.full", calls=self._taken, max_calls=most)
-        else:
-            self._log.info("engine.has_room", calls=self._taken, max_calls=most)
-
-    def __iter__(self) -> Iterator[HeldCall]:
+    def __iter__(self) -> Iterator[ActiveCall]:
         return iter(tuple(self._calls))
 
     def ending(self, name: str) -> EndedCall | None:
-        """What becomes of a call, by its own ID or its transport's, whose line is being closed."""
-        for held in self:
-            if name in {held.call.call_id, held.call.info.transport_id} and held.call.ending is not None:
-                outcome, detail = held.call.ending
-                return EndedCall(
-                    held.call.call_id, held.call.info.transport_id, held.pipelines.name, outcome, detail, None
-                )
+        """Returns the outcome of a call that is about to be hung up; None if there is no such call.
+
+        Args:
+            name: its `call_id` or its `transport_id`.
+
+        """
+        for active in self:
+            call = active.call
+            if name in {call.call_id, call.info.transport_id} and call.ending is not None:
+                return EndedCall(call.call_id, call.info.transport_id, active.pipelines.name, *call.ending, None)
         return None
 
     def drain(self) -> None:
-        """Lets every call that is up say its goodbye and hang up."""
-        for held in self:
-            held.drain()
+        """Asks every call that is up to say goodbye and to hang up."""
+        for active in self:
+            active.drain()
 
-    def not_a_call(self, peer: str, why: TransportError) -> None:
-        """Notes a connection that was no call, or that broke the protocol."""
-        if isinstance(why.__cause__, OSError) and why.__cause__.errno in SHORT:
+    def log_refused_connection(self, peer: str, why: TransportError) -> None:
+        """Logs a connection that was not a call, or that broke the protocol; a listener's `on_refused`."""
+        if isinstance(why.__cause__, OSError) and why.__cause__.errno in EXHAUSTED:
             self._shortage.report(why.__cause__)
         else:
             self._log.warning("connection.refused", peer=peer, reason=str(why))
 
-    def crashed(self, info: CallInfo, error: Exception) -> None:
-        """Notes a call that ended by a defect."""
+    def log_crash(self, info: CallInfo, error: Exception) -> None:
+        """Logs a call that a defect ended; a listener's `on_crash`."""
         self._log.error(
             "call.crashed",
             call_id=info.call_id,
@@ -187,44 +183,28 @@ class Answering:
             exc_info=error,
         )
 
-    def _warn_of_bad_id(self, info: CallInfo) -> None:
-        """Warns that a dialplan gives calls no IDs of their own; the engine tells them apart all the same."""
-        if info.transport_id == NO_UUID:
-            reason = "the UUID is all zeros"
-        elif info.transport_id and self._transport_ids[info.transport_id] > 1:
-            reason = "another call with this UUID is up"
-        else:
-            return
-        self._log.warning(
-            "call.id_repeated",
-            transport_id=info.transport_id,
-            listener=info.listener,
-            reason=reason,
-            hint="have the dialplan make one for each call: AudioSocket(${UUID()},...)",
-        )
-
-    async def _converse(self, pipelines: PipelineSet, transport: Transport) -> None:
+    async def _run_call(self, pipelines: PipelineSet, transport: Transport) -> None:
         call: Call | None = None
         try:
             with pipelines.pin() as snapshot:
                 pipeline = snapshot.choose(transport.info)
-                observer = partial(self._observe, pipelines.name, transport.info.transport_id, CallRecorder())
+                observer = self._observers.of_call(pipelines.name, transport.info.transport_id)
                 async with open_call(pipeline, transport, observer=observer) as call:
-                    held = HeldCall(call, pipelines, snapshot)
-                    self._calls.add(held)
+                    active = ActiveCall(call, pipelines, snapshot)
+                    self._calls.add(active)
                     try:
                         await call.run()
                     finally:
-                        self._calls.discard(held)
+                        self._calls.discard(active)
                         self._sessions.forget(call.call_id)
         except PipelineSetClosed as closed:
             self._refuse(transport.info, str(closed), pipelines.name)
         except (TransportError, BaseExceptionGroup):
-            raise  # the listener's
-        except Exception as error:  # the boundary of a call, which ends alone
+            raise  # the listener takes groups apart
+        except Exception as error:  # the boundary of a call
             if call is None:
                 raise
-            self.crashed(call.info, error)  # the listener does not know which call that was
+            self.log_crash(call.info, error)  # `transport.info` lacks the call_id, so the listener can't log it
 
     def _refuse(self, info: CallInfo, reason: str, name: str | None) -> NoReturn:
         if name is not None:
@@ -235,36 +215,3 @@ class Answering:
         )
         self._ended.refuse(info, name or "", reason)
         raise CallRefused(reason)
-
-    def _observe(self, set_name: str, transport_id: str, recorder: CallRecorder, event: CallEvent) -> None:
-        def keep(event: CallEvent) -> None:
-            if isinstance(event, CallEnded):
-                self._ended.add(EndedCall(event.call_id, transport_id, set_name, event.outcome, event.detail))
-
-        def record(event: CallEvent) -> None:
-            recorder.observe(event)
-            if recorder.record is not None:
-                self._keep(recorder.record)
-
-        def log(event: CallEvent) -> None:
-            log_call_event(self._log, set_name, event, transport_id)
-
-        for name, observe in (
-            ("ended calls", keep),
-            ("records", record),
-            ("sessions", self._sessions.observe),
-            ("metrics", self._metrics.observe_call),
-            ("log", log),
-        ):
-            try:
-                observe(event)
-            except Exception as error:  # noqa: BLE001 - this runs on the call's path, and the others are to be told too
-                self._report(name, event, error)
-
-    def _report(self, observer: str, event: CallEvent, error: Exception) -> None:
-        """Logs what one that watches calls has raised: once, for it would do so again at each event of each call."""
-        failure = observer, type(error)
-        if failure not in self._reported:
-            self._reported.add(failure)
-            named = {"observer": observer, "of": type(event).__name__, "reason": f"{type(error).__name__}: {error}"}
-            self._log.error("observer.failed", call_id=event.call_id, **named, exc_info=error)

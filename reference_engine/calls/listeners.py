@@ -1,4 +1,4 @@
-"""Opens the listeners of the engine's file: where calls come in."""
+"""Opens the listeners that the engine's file names, on which calls arrive."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from voicepipe import AudioSocketListener, open_audiosocket_listener
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from reference_engine.calls.answering import Answering
+    from reference_engine.calls.answering import CallAnswerer
     from reference_engine.settings.settings import EngineSettings
 
 
 @asynccontextmanager
 async def open_listeners(
-    settings: EngineSettings, answering: Answering, listeners: dict[str, AudioSocketListener]
+    settings: EngineSettings, answerer: CallAnswerer, listeners: dict[str, AudioSocketListener]
 ) -> AsyncIterator[None]:
-    """Opens them all, and enters each in `listeners` by its name: bound, and yet to serve.
+    """Binds all listeners of the settings and enters each in `listeners` by its name; they do not serve yet.
 
     Raises:
-        EngineError: an address is taken, or not this machine's.
+        EngineError: an address is taken, or is not an address of this machine.
 
     """
     async with AsyncExitStack() as opened:
@@ -37,8 +37,8 @@ async def open_listeners(
                         max_connections=listener.max_connections,
                         ipv6_only=listener.port in ipv4_ports(settings),
                         when_full=listener.when_full,
-                        on_refused=answering.not_a_call,
-                        on_crash=answering.crashed,
+                        on_refused=answerer.log_refused_connection,
+                        on_crash=answerer.log_crash,
                     )
                 )
             except OSError as error:
@@ -51,7 +51,7 @@ async def open_listeners(
 
 
 def ipv4_ports(settings: EngineSettings) -> frozenset[int]:
-    """Ports that a listener or `admin` has on an IPv4 address, so that a `::` beside it has to leave IPv4 alone."""
+    """Returns the ports that a listener or `admin` binds on IPv4; a `::` on one of them must be IPv6 only."""
     bound = [(listener.host, listener.port) for listener in settings.listeners]
     if settings.admin is not None:
         bound.append((settings.admin.host, settings.admin.port))

@@ -1,4 +1,4 @@
-"""Calls' records: a JSON object a line, in a file that other programs read and rotate."""
+"""Writes records of calls to a file, one JSON object per line; other programs read and rotate the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import trio
 
 from reference_engine.errors import EngineError, hint_for_path
-from reference_engine.log.line_writer import MOST, LineWriter
+from reference_engine.log.line_writer import MAX_LINES, LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,19 +21,14 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import Readers
     from voicepipe import CallRecord
 
-    Keep: TypeAlias = "Callable[[CallRecord], None]"
+    KeepRecord: TypeAlias = "Callable[[CallRecord], None]"
 
-TELL_S = 60.0
-"""The least time between two reports that records are lost, or wait for a full disk, in s."""
+REPORT_EVERY_S = 60.0
+"""Interval of `records.failed` while records are lost or wait for a full disk, in s."""
 
 
 class RecordFile:
-    """Where records of calls are written; nowhere without a path.
-
-    Attributes:
-        lost: how many could not be written.
-
-    """
+    """The file of records; without a path, records are dropped."""
 
     def __init__(self, path: Path | None, lines: LineWriter | None) -> None:
         self._path, self._lines = path, lines
@@ -41,50 +36,53 @@ class RecordFile:
 
     @property
     def lost(self) -> int:
-        """How many could not be written."""
+        """The number of records that could not be written."""
         return self._lines.lost if self._lines is not None else 0
 
     def keep(self, record: CallRecord) -> None:
-        """Takes a record; never waits."""
+        """Queues a record for writing; never waits."""
         if self._lines is not None:
             self._lines.write(json.dumps(record.as_data(), ensure_ascii=False))
 
     def reopen(self) -> None:
-        """Goes on in a new file, if the old one was moved away; never waits."""
+        """Opens the path again, after the records that are queued, so that a rotated file is replaced; never waits."""
         if self._lines is not None:
             self._lines.reopen()
 
     async def report_losses(self, log: Log) -> None:
-        """Logs once a minute what was lost and what waits for the disk, until it is cancelled."""
+        """Calls `report` every minute, until it is cancelled."""
         while True:
-            await trio.sleep(TELL_S)
+            await trio.sleep(REPORT_EVERY_S)
             self.report(log)
 
     def report(self, log: Log) -> None:
-        """Logs what was lost since the last report, and what waits; nothing if all is well."""
+        """Logs `records.failed` with the records that were lost since the last report and those that wait, if any."""
         if self._lines is None or (self._lines.lost == self._reported and not self._lines.reason):
             return
         lost, self._reported = self._lines.lost - self._reported, self._lines.lost
-        waiting, reason = self._lines.waiting, self._lines.reason or f"more than {MOST} waited"
+        waiting, reason = self._lines.waiting, self._lines.reason or f"more than {MAX_LINES} waited"
         log.error("records.failed", path=str(self._path), lost=lost, waiting=waiting, reason=reason)
 
 
 @contextmanager
 def open_record_file(path: Path | None, readable_by: Readers = "owner") -> Iterator[RecordFile]:
-    """What keeps calls' records; without a path nothing is kept.
+    """Opens the file of records and closes it on exit, after the queued records were written.
 
-    Each record is written as a whole, at the end of the file. What a crash, or a disk without room, has left of one
-    there is removed first. A new file is readable by nobody else, and so is its directory if it is made; those that
-    are there keep their modes.
+    Each record is appended as a whole. An incomplete record at the end of the file, left by a crash or a full disk, is
+    removed first. A file or directory that exists keeps its mode.
+
+    Args:
+        path: None: records are dropped.
+        readable_by: who may read a file, and its directory, that are created.
 
     Raises:
-        EngineError: the file can't be written.
+        EngineError: the file can't be opened for writing.
 
     """
     if path is None:
         yield RecordFile(None, None)
         return
-    open_file = partial(_opened, path, readable_by)
+    open_file = partial(_open_for_append, path, readable_by)
     try:
         lines = LineWriter(open_file(), open_file)
     except OSError as error:
@@ -97,7 +95,7 @@ def open_record_file(path: Path | None, readable_by: Readers = "owner") -> Itera
         os.close(lines.descriptor)
 
 
-def _opened(path: Path, readable_by: Readers) -> int:
+def _open_for_append(path: Path, readable_by: Readers) -> int:
     group = readable_by == "group"
     for directory in (*reversed(path.parent.parents), path.parent):
         directory.mkdir(0o750 if group else 0o700, exist_ok=True)
@@ -112,7 +110,7 @@ def _opened(path: Path, readable_by: Readers) -> int:
 
 
 def _remove_torn_record(path: Path, descriptor: int) -> None:
-    """Ends the file with a whole line: the last one goes if it is no record, and gets its end if it is."""
+    """Makes the file end with a whole line: removes an incomplete last record, or adds the missing line end."""
     if not path.is_file():
         return
     with path.open("rb") as file:

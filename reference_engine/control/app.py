@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reference_engine.calls.answering import Answering
+from reference_engine.calls.answering import CallAnswerer
 from reference_engine.control.answers import JSONAnswer
 from reference_engine.control.openapi import OPENAPI
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.control.parameters import flag, only, version_that_must_serve, version_to_go_back_to
 from reference_engine.lifecycle.readiness import Readiness
-from reference_engine.reloads.outcomes import Reloaded
-from reference_engine.reloads.reloading import Reloading
+from reference_engine.reloads.outcomes import ReloadResult
+from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports import json_bodies as bodies
 from reference_engine.reports.ended_calls import EndedCalls
 from reference_engine.reports.metrics import CONTENT_TYPE, Metrics
@@ -48,7 +48,7 @@ class Control:
     """What the engine runs with."""
     sets: Sets
     """Its pipeline sets."""
-    reloading: Reloading
+    reloading: Reloader
     """Its reloads."""
     sessions: SessionStore
     """Its calls."""
@@ -56,7 +56,7 @@ class Control:
     """Its metrics."""
     readiness: Readiness
     """Whether it is starting, ready or draining."""
-    answering: Answering
+    answering: CallAnswerer
     """Its calls, those included whose line is being closed."""
     ended: EndedCalls
     """The calls that have ended lately."""
@@ -84,7 +84,7 @@ class Control:
         else:
             served = self._set(name)
             outcome = await served.reload(trigger=TRIGGER, force=force, if_version=if_version)
-            reloaded = Reloaded(None, (outcome,))
+            reloaded = ReloadResult(None, (outcome,))
         return self._outcome(reloaded)
 
     async def roll_back(self, request: Request) -> Response:
@@ -95,7 +95,7 @@ class Control:
         await self.readiness.started.wait()
         served = self._set(request.path_params["set"])
         outcome = await served.rollback(to, trigger=TRIGGER, if_version=if_version)
-        return self._outcome(Reloaded(None, (outcome,)))
+        return self._outcome(ReloadResult(None, (outcome,)))
 
     async def show_sets(self, _request: Request) -> Response:
         """Where each set stands, and how the engine's file fared last."""
@@ -166,7 +166,7 @@ class Control:
         names = ", ".join(self.current.settings.pipeline_sets)
         raise HTTPException(HTTPStatus.NOT_FOUND, f"unknown pipeline set {name!r}; pipeline sets: {names}")
 
-    def _outcome(self, reloaded: Reloaded) -> Response:
+    def _outcome(self, reloaded: ReloadResult) -> Response:
         status = HTTPStatus.UNPROCESSABLE_ENTITY if reloaded.rejected else HTTPStatus.OK
         return JSONAnswer(bodies.reloaded_body(reloaded, self.sets.by_name), status)
 

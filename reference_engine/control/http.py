@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import h11
 import trio
 
-from reference_engine.upkeep.shortage import AGAIN_S, SHORT
+from reference_engine.upkeep.shortage import EXHAUSTED, RETRY_S
 
 if TYPE_CHECKING:
     import socket
@@ -37,7 +37,7 @@ LINGER_S = 1.0
 MAX_HEAD = 16 << 10
 """Bytes of a request's head."""
 
-MOST = 256
+MAX_CONNECTIONS = 256
 """Connections at once; further ones are closed."""
 
 READ_BYTES = 1 << 16
@@ -46,13 +46,13 @@ READ_BYTES = 1 << 16
 _log = logging.getLogger("reference_engine.control")
 
 
-async def serve_http(app: ASGIApp, listening: socket.socket, short: Callable[[OSError], None]) -> None:
+async def serve_http(app: ASGIApp, listening: socket.socket, on_shortage: Callable[[OSError], None]) -> None:
     """Answers requests on a listening socket until it is cancelled; the socket stays the caller's to close.
 
     Args:
         app: gets each request, as ASGI has it.
         listening: a stream socket; it is made non-blocking.
-        short: told when a connection can't be accepted for want of descriptors or memory; it is tried again.
+        on_shortage: told when a connection can't be accepted for want of descriptors or memory; it is tried again.
 
     """
     accepting = trio.socket.from_stdlib_socket(listening)
@@ -63,12 +63,12 @@ async def serve_http(app: ASGIApp, listening: socket.socket, short: Callable[[OS
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                if error.errno not in SHORT:
+                if error.errno not in EXHAUSTED:
                     raise
-                short(error)
-                await trio.sleep(AGAIN_S)
+                on_shortage(error)
+                await trio.sleep(RETRY_S)
                 continue
-            if len(connections.child_tasks) < MOST:
+            if len(connections.child_tasks) < MAX_CONNECTIONS:
                 connections.start_soon(_serve, app, trio.SocketStream(accepted))
             else:
                 accepted.close()

@@ -1,1 +1,1 @@
-"""How the engine lives and ends: early signals, readiness, stopping, systemd."""
+"""The life of an engine process: signals, readiness, the drain and the end, systemd."""

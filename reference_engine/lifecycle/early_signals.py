@@ -1,8 +1,8 @@
-"""Signals that come before there is anything to act on them, and after.
+"""Handles signals before the engine's own handlers are installed, and after they are gone.
 
-Importing what the engine stands on takes half a second. A process dies of a SIGTERM that comes then; as PID 1 of a
-container it does not even do that, for the kernel drops what PID 1 has no handler for, and the stop would be lost.
-This module imports next to nothing, so that the handlers are there as soon as Python is.
+Importing the engine takes half a second. A SIGTERM in that time would kill the process, with a status that looks like a
+failure. For PID 1 of a container it would do nothing: the kernel drops signals for which PID 1 has no handler, and the
+stop would be lost. This module imports almost nothing, so its handlers are installed as soon as Python runs.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import os
 import signal
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
-"""What asks the engine to stop."""
+"""The signals that stop an engine."""
 
 
 def take_early_signals() -> None:
-    """Until the engine has its own handlers: a stop ends the process with status 0, for nothing has begun yet.
+    """Makes stop signals end the process with status 0 until the engine installs its own handlers.
 
-    SIGHUP is ignored: no file has been read, so there is nothing to read again.
+    SIGHUP is ignored: no file has been read yet, so the start reads the latest ones anyway.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for stop in STOPS:
@@ -26,19 +26,19 @@ def take_early_signals() -> None:
 
 
 def end_at_interrupt() -> None:
-    """For the commands that are no engine: Ctrl-C ends the process with status 130, without a word, whenever it comes.
+    """Makes Ctrl-C end the process at once with status 130 and without a message; for commands other than `run`.
 
-    A `KeyboardInterrupt` would be printed if it came out of an import, a destructor, or the interpreter's own end. A
-    SIGINT that is ignored, as in a shell's background, stays so.
+    Python would print a `KeyboardInterrupt` that is raised in an import, in a destructor or while the interpreter
+    exits. If SIGINT is ignored, as for a shell's background jobs, it stays ignored.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
-        # The first to be registered is the last to be called: nothing that can hang comes after it.
+        # atexit calls the first registered function last, so nothing that can hang comes after it.
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def ignore_late_signals() -> None:
-    """When everything has been closed: a stop must not change the exit status any more."""
+    """Ignores stop signals; to be called when all has closed, so that a signal can't change the exit status."""
     for stop in STOPS:
         signal.signal(stop, signal.SIG_IGN)
 
@@ -48,4 +48,4 @@ def _interrupted(_signal: int, _frame: object) -> None:
 
 
 def _end(_signal: int, _frame: object) -> None:
-    os._exit(0)  # an exception could be swallowed by whatever is being imported
+    os._exit(0)  # a module that is being imported could swallow an exception

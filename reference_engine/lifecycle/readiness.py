@@ -1,4 +1,4 @@
-"""Whether the engine is starting, ready or draining."""
+"""The state of the engine: starting, ready or draining."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from attrs import define, field
 
 @define(eq=False)
 class Readiness:
-    """The state that `/readyz` shows, and the event that requests during the start wait for."""
+    """The state that `/readyz` reports, and the event that requests wait for during the start."""
 
     state: Literal["starting", "ready", "draining"] = "starting"
-    """Calls are not answered yet, are answered, or are not answered any more."""
+    """`starting`: calls are not answered yet; `ready`: they are; `draining`: they are not any more."""
     started: trio.Event = field(factory=trio.Event)
-    """Set once calls are answered."""
+    """Set when calls are answered for the first time."""
 
     def ready(self) -> None:
-        """Sets the state to `ready` and lets waiting requests go on."""
+        """Sets the state to `ready` and wakes the requests that wait for the start."""
         self.state = "ready"
         self.started.set()
 

@@ -1,4 +1,4 @@
-"""Signals that a running engine acts on: SIGHUP reloads."""
+"""Reloads at SIGHUP. Stop signals are in `stopping.py`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from reference_engine.lifecycle.systemd import ServiceManager
-    from reference_engine.reloads.reloading import Reloading
+    from reference_engine.reloads.reloading import Reloader
 
 
-async def reload_on_signals(hangups: AsyncIterator[int], reloading: Reloading, manager: ServiceManager) -> None:
-    """Reloads everything for each SIGHUP, and tells systemd; a burst that comes during a reload makes one more.
+async def reload_on_signals(hangups: AsyncIterator[int], reloader: Reloader, manager: ServiceManager) -> None:
+    """Reloads everything for each SIGHUP and tells systemd, until it is cancelled.
 
-    A SIGHUP that came before this began is not lost: the receiver that `hangups` is of has kept it.
+    Signals that arrive during a reload cause one more. One that arrived before this was called is acted on too, because
+    the receiver `hangups` was open already.
     """
     async for _signal in hangups:
         with manager.reloading():
-            await reloading.reload(trigger="signal")
+            await reloader.reload(trigger="signal")

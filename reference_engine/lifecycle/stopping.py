@@ -1,10 +1,41 @@
-"""How the engine stops: politely when it is first asked, at once when it is asked again, and in any case."""
+"""Stops the engine: the drain after SIGTERM or SIGINT, the immediate end after a second signal, and the forced end.
+
+Theory of operation
+===================
+
+*The drain.* The first stop signal begins it. The listeners close, so that Asterisk's next connections are refused.
+`/readyz` answers 503, systemd is told STOPPING=1, and `engine.draining` is logged. Calls that are up go on for at most
+`drain_s`:
+
+    signal                              drain_s - 5 s                 drain_s
+      |------------- calls go on ------------|----- say goodbye ---------|-- hung up
+      engine.draining                        answerer.drain()            deadline of the calls' scope
+
+`Shutdown.drain` sets that deadline on the cancel scope around all calls. When the last call has ended, before the
+deadline or by it, the block in `engine.py` that serves calls is left, and `end` is called.
+
+*The end.* `end` cancels `everything`, the scope around the whole engine. Pipeline sets close, their components are
+closed, sockets and files are left. It is called by the path above; by a second signal; and by a first signal during the
+start, because then there is nothing to drain. `cut_short` counts the calls that a second signal ends; it becomes the
+exit status 1.
+
+*The forced end.* Cancellation ends what waits in trio. It does not end a thread in a library's C code, nor code that
+shields itself. So a thread waits for `end`, gives the engine `CLOSE_S`, then logs `engine.stuck` and calls `os._exit`.
+The thread is started with the engine, because a machine that is out of threads may be the reason for the stop, and is a
+daemon, so that it does not keep a process that has closed in time. `confirm_closed` tells it that all has closed.
+
+*The supervisor's limit.* Whatever started the engine kills it after a time of its own: systemd's `TimeoutStopSec`,
+Kubernetes's `terminationGracePeriodSeconds`. That must be more than `drain_s` plus `CLOSE_S`.
+
+Signals before there is an engine to stop, and after, are in `early_signals.py`. The deadline of calls that hold an old
+version, `drain_deadline_s`, is in `calls/drain_deadline.py`.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from threading import Event as Flag
+from threading import Event as ThreadEvent
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -13,7 +44,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from reference_engine.calls.answering import Answering
+    from reference_engine.calls.answering import CallAnswerer
     from reference_engine.lifecycle.readiness import Readiness
     from reference_engine.lifecycle.systemd import ServiceManager
     from reference_engine.log.log import Log
@@ -22,17 +53,28 @@ if TYPE_CHECKING:
     from voicepipe import AudioSocketListener
 
 GOODBYE_S = 5.0
-"""How long before the end of the drain the calls that are still up are told to say goodbye."""
+"""Time before the end of the drain at which the remaining calls are asked to say goodbye, in s."""
 
 CLOSE_S = 10.0
-"""How long closing may take when no call is waited for any more; components have 5 s of it."""
+"""Time that the engine has to close once no call is waited for, in s; components have 5 s of it."""
+
+FLUSH_S = 0.2
+"""Time that the log's thread has to write `engine.stuck` before the process exits, in s."""
 
 
-class Stopping:
-    """What a stop signal does, which depends on how far the engine has come.
+class Shutdown:
+    """The engine's reaction to stop signals; which one depends on how far the engine has come.
+
+    Args:
+        everything: the cancel scope around the whole engine.
+        current: the settings in force, for `drain_s`.
+        sessions: the calls that are up.
+        readiness: whether calls are answered yet.
+        manager: tells systemd.
+        log: gets `engine.draining` and `engine.stuck`.
 
     Attributes:
-        cut_short: how many calls a second signal ended.
+        cut_short: the number of calls that a second signal ended.
 
     """
 
@@ -46,28 +88,33 @@ class Stopping:
         manager: ServiceManager,
         log: Log,
     ) -> None:
-        """Takes the scope around all that the engine does, who tells how far it is, and whom to tell."""
         self._everything, self._current, self._sessions, self._log = everything, current, sessions, log
         self._readiness, self._manager = readiness, manager
-        self._asked = trio.Event()
-        # Started now, for there may be no thread to be had when it is needed.
-        self._ending, self._closed = Flag(), Flag()
-        Thread(target=self._end_in_any_case, name="last resort", daemon=True).start()
+        self._requested = trio.Event()
+        self._ending, self._closed = ThreadEvent(), ThreadEvent()
+        Thread(target=self._force_exit, name="forced end", daemon=True).start()  # see above: not when it is needed
         self.cut_short = 0
 
     async def watch(self, signals: AsyncIterator[int]) -> None:
-        """Acts on each signal: there is nothing to drain before calls are served, and nothing to wait for twice."""
+        """Starts the drain at the first signal; ends the engine at the second, or at any signal during the start."""
         async for _signal in signals:
-            if self._asked.is_set() or self._readiness.state == "starting":
+            if self._requested.is_set() or self._readiness.state == "starting":
                 self.cut_short = len(self._sessions)
                 self.end()
-            self._asked.set()
+            self._requested.set()
 
     async def drain(
-        self, listeners: Iterable[AudioSocketListener], answering: Answering, calls: trio.CancelScope
+        self, listeners: Iterable[AudioSocketListener], answerer: CallAnswerer, calls: trio.CancelScope
     ) -> None:
-        """When it is asked for: takes no more calls, and lets those that are up end within the time they have."""
-        await self._asked.wait()
+        """Waits for the first signal, then takes no more calls and lets those that are up end within `drain_s`.
+
+        Args:
+            listeners: closed at once.
+            answerer: its calls are asked to say goodbye `GOODBYE_S` before the deadline.
+            calls: the scope around all calls; gets the deadline.
+
+        """
+        await self._requested.wait()
         drain_s = self._current.settings.drain_s
         for listener in listeners:
             listener.close()
@@ -76,23 +123,23 @@ class Stopping:
         self._log.info("engine.draining", calls=len(self._sessions), drain_s=drain_s)
         calls.deadline = trio.current_time() + drain_s
         await trio.sleep(drain_s - min(GOODBYE_S, drain_s))
-        answering.drain()
+        answerer.drain()
 
     def end(self) -> None:
-        """Cancels everything, and sees to it that the process ends even if something can't be cancelled."""
+        """Cancels the whole engine; if it has not closed after `CLOSE_S`, the process exits all the same."""
         self._everything.cancel()
         self._ending.set()
 
-    def ended(self) -> int:
-        """Everything has closed as it should; how many calls were cut short."""
+    def confirm_closed(self) -> int:
+        """Calls off the forced end, because everything has closed; returns the number of calls that were cut short."""
         self._closed.set()
         return self.cut_short
 
-    def _end_in_any_case(self) -> None:
+    def _force_exit(self) -> None:
         self._ending.wait()
         if self._closed.wait(CLOSE_S):
             return
         hint = f"something did not close within {CLOSE_S:g} s; the process ends without it"
         self._log.error("engine.stuck", hint=hint)
-        time.sleep(0.2)  # for the log's own thread
+        time.sleep(FLUSH_S)
         os._exit(1)

@@ -1,6 +1,9 @@
-"""Notifies systemd of the engine's state by the protocol of `sd_notify(3)`; without `NOTIFY_SOCKET` it does nothing.
+"""Notifies systemd of the engine's state, by the protocol of `sd_notify(3)`; does nothing without `NOTIFY_SOCKET`.
 
 With `Type=notify-reload` systemd sends SIGHUP, and `systemctl reload` waits for RELOADING=1 and the READY=1 after it.
+
+Notifications are datagrams. They are sent from the event loop without waiting. One that the socket does not take,
+because systemd is busy or descriptors are exhausted, is queued, and the task `deliver` sends it again.
 """
 
 from __future__ import annotations
@@ -22,106 +25,113 @@ if TYPE_CHECKING:
     from reference_engine.reloads.outcomes import EngineOutcome
     from voicepipe import PipelineSet, Problem, SetEvent
 
-AGAIN_S = 0.1
-"""How long to wait before a note is offered again that systemd, or a machine out of descriptors, did not take."""
+RETRY_S = 0.1
+"""Pause before a notification that could not be sent is sent again, in s."""
 
-MOST_NOTES = 100
-"""How many such notes are kept; the oldest is lost then."""
+MAX_NOTES = 100
+"""The most notifications that are queued; a further one drops the oldest."""
 
 MAX_STATUS = 500
-"""How many characters of a status are told; `systemctl status` shows it on one line."""
+"""The most characters of a status, which `systemctl status` shows on one line."""
 
 
 class ServiceManager:
-    """Sends notifications to systemd, if it started this process and asked for them."""
+    """Sends notifications to systemd, if it started this process and asked for them.
+
+    Args:
+        sets: the pipeline sets whose state is reported, by name; read at each notification.
+        environ: the process's environment, where systemd passes the socket and the watchdog's interval.
+
+    """
 
     def __init__(
         self,
         sets: Mapping[str, PipelineSet],
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Takes the sets whose standing is told, as they are at the time; and where systemd says what it wants."""
         self._sets = sets
         self._engine = ""
         address = environ.get("NOTIFY_SOCKET", "")
-        # Text that begins with @ is an address in the abstract namespace, which begins with NUL.
+        # systemd writes the NUL that begins an address in the abstract namespace as @.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._waiting: deque[dict[str, str]] = deque(maxlen=MOST_NOTES)
-        self._stuck = trio.Event()
+        self._waiting: deque[dict[str, str]] = deque(maxlen=MAX_NOTES)
+        self._unsent = trio.Event()
         self._watched_us = 0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
             with suppress(ValueError):
                 self._watched_us = int(environ.get("WATCHDOG_USEC", "0"))
 
     def ready(self) -> None:
-        """Says that calls are answered."""
-        self._tell(READY="1", STATUS=self._standing())
+        """Reports that calls are answered."""
+        self._notify(READY="1", STATUS=self._status())
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Says that a reload begins, and, however it ends, that it is done and where the sets stand."""
-        self._tell(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
+        """Reports on entry that a reload begins; on exit, also after an error, its end and the state of the sets."""
+        self._notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
         try:
             yield
         finally:
             self.ready()
 
     def observe(self, _event: SetEvent) -> None:
-        """Says where the sets stand, for `systemctl status`; what a set's observer does."""
-        self._tell(STATUS=self._standing())
+        """Reports the state of the sets, for `systemctl status`; an observer of pipeline sets."""
+        self._notify(STATUS=self._status())
 
     def observe_engine(self, outcome: EngineOutcome) -> None:
-        """Takes note of how the engine's own file fared."""
+        """Notes whether the engine's own file was rejected, for the next status; an observer of reloads."""
         self._engine = f"engine's file rejected: {_why(outcome.problems)}; " if outcome.problems else ""
 
     def stopping(self) -> None:
-        """Says that no more calls are taken, and that those that are up may end."""
-        self._tell(STOPPING="1", STATUS="draining: no new calls, those that are up may end")
+        """Reports that no more calls are taken and that those that are up may end."""
+        self._notify(STOPPING="1", STATUS="draining: no new calls, those that are up may end")
 
-    async def keep_watchdog_quiet(self) -> None:
-        """Shows that the event loop turns, twice in the time that `WatchdogSec=` gives; returns if it is not set."""
+    async def feed_watchdog(self) -> None:
+        """Sends WATCHDOG=1 twice per `WatchdogSec=`, to show that the event loop runs; returns if that is not set."""
         while self._watched_us > 0:
-            self._tell(WATCHDOG="1")
+            self._notify(WATCHDOG="1")
             await trio.sleep(self._watched_us / 2e6)
 
-    def _standing(self) -> str:
-        return self._engine + standing(self._sets.values())
+    def _status(self) -> str:
+        return self._engine + status_line(self._sets.values())
 
-    def _tell(self, **fields: str) -> None:
+    def _notify(self, **fields: str) -> None:
         if not self._address.startswith(("/", "\0")):
             return
-        if len(fields) == 1:  # a newer one says all that an older one of its kind does
-            self._waiting = deque((note for note in self._waiting if note.keys() != fields.keys()), MOST_NOTES)
+        if len(fields) == 1:  # a status or a watchdog note replaces a queued one
+            self._waiting = deque((note for note in self._waiting if note.keys() != fields.keys()), MAX_NOTES)
         self._waiting.append(fields)
         self._send()
 
     def _send(self) -> None:
-        """Sends what is waiting, as far as systemd takes it; this is the event loop, so nobody is waited for."""
+        """Sends the queued notifications without waiting; wakes `deliver` if one was not taken."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as link:
                 while self._waiting:
                     note = "\n".join(f"{name}={_line(value)}" for name, value in self._waiting[0].items())
-                    with suppress(FileNotFoundError, ConnectionRefusedError, PermissionError):  # then nobody listens
+                    with suppress(
+                        FileNotFoundError, ConnectionRefusedError, PermissionError
+                    ):  # nothing listens: drop it
                         link.sendto(note.encode(errors="replace"), self._address)
                     self._waiting.popleft()
         except OSError:
-            self._stuck.set()
+            self._unsent.set()
 
     async def deliver(self) -> None:
-        """Sends again what could not be sent at once; until it is cancelled."""
+        """Sends queued notifications again, until it is cancelled."""
         while True:
-            await self._stuck.wait()
-            self._stuck = trio.Event()
-            await trio.sleep(AGAIN_S)
+            await self._unsent.wait()
+            self._unsent = trio.Event()
+            await trio.sleep(RETRY_S)
             self._send()
 
 
-def standing(sets: Iterable[PipelineSet]) -> str:
-    """Where sets stand, in a line: the version that serves, and why the last reload did not change that."""
-    return "; ".join(filter(None, map(_standing, sets)))
+def status_line(sets: Iterable[PipelineSet]) -> str:
+    """Returns the state of sets in a line: the version that serves, and the reason if the last reload was rejected."""
+    return "; ".join(filter(None, map(_status_of, sets)))
 
 
-def _standing(pipelines: PipelineSet) -> str:
+def _status_of(pipelines: PipelineSet) -> str:
     last = pipelines.last_attempt
     if pipelines.version is None:
         return f"{pipelines.name}: never served: {_why(last.problems)}" if isinstance(last, Rejected) else ""
@@ -139,6 +149,6 @@ def _why(problems: Sequence[Problem]) -> str:
 
 
 def _line(text: str) -> str:
-    """The text as one line: a line's end would begin another field."""
+    """Returns the text as one line of at most `MAX_STATUS` characters; a line end would begin another field."""
     line = " ".join(text.split())
     return line if len(line) <= MAX_STATUS else f"{line[: MAX_STATUS - 3]}..."

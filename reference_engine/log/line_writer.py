@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-MOST = 10_000
+MAX_LINES = 10_000
 """Lines that may wait for a reader that has stopped reading; further ones are lost and counted."""
 
-MOST_BYTES = 16 * 1024 * 1024
+MAX_CHARACTERS = 16 * 1024 * 1024
 """Characters that the waiting lines may have together."""
 
-LAST_S = 1.0
+FLUSH_S = 1.0
 """How long the last lines are waited for at the end, in s."""
 
 RETRY_S = 0.25
@@ -75,14 +75,14 @@ class LineWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._until = monotonic() + LAST_S - RETRY_S
+        self._until = monotonic() + FLUSH_S - RETRY_S
         self._leaving.set()
         self._lines.put(None)
-        self._thread.join(LAST_S)
+        self._thread.join(FLUSH_S)
 
     def write(self, line: str) -> None:
         """Takes a line without its end; never waits and never raises."""
-        if self._lines.qsize() < MOST and self._waiting + len(line) <= MOST_BYTES:
+        if self._lines.qsize() < MAX_LINES and self._waiting + len(line) <= MAX_CHARACTERS:
             self._count(len(line))
             self._lines.put(line)
         else:

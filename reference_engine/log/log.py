@@ -74,7 +74,7 @@ def open_log(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _Private(logging_of, conceal),
+            _PrivacyFilter(logging_of, conceal),
             *(
                 [_standard_keys_first, structlog.processors.JSONRenderer()]
                 if form == "json"
@@ -98,7 +98,7 @@ class LogSettings:
 
 
 @define
-class _Private:
+class _PrivacyFilter:
     """A processor that takes secrets, and what its set does not want to see of conversations, out of a record."""
 
     _logging_of: Callable[[str], LoggingSettings | None]
@@ -115,11 +115,11 @@ class _Private:
 
 def adopt_standard_logging(log: Log) -> None:
     """Sends what libraries say through `logging`, from WARNING up, to the same log as `library.message`."""
-    logging.basicConfig(handlers=[_Adopted(log)], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[_StandardLogHandler(log)], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
 
 
-class _Adopted(logging.Handler):
+class _StandardLogHandler(logging.Handler):
     """The one handler of the standard root logger."""
 
     def __init__(self, log: Log) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HIDDEN = "***"
 """Stands where something was."""
 
-MOST_DIGITS = 3
+MAX_DIGITS = 3
 """A longer number is not shown, in digits or in words for numbers."""
 
 WORDS = ("heard", "said", "arguments", "result")
@@ -52,7 +52,7 @@ def redacted(text: str) -> str:
 
 def _short_or_hidden(match: re.Match[str]) -> str:
     digits = sum(len(token) if token.isdecimal() else 1 for token in _TOKEN.findall(match[0]))
-    return match[0] if digits <= MOST_DIGITS else HIDDEN
+    return match[0] if digits <= MAX_DIGITS else HIDDEN
 
 
 def without_private(record: MutableMapping[str, Any], settings: LoggingSettings) -> None:
@@ -83,7 +83,7 @@ def _redacted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_redacted(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return value if len(re.sub(r"\D", "", str(value))) <= MOST_DIGITS else HIDDEN
+        return value if len(re.sub(r"\D", "", str(value))) <= MAX_DIGITS else HIDDEN
     return value
 
 

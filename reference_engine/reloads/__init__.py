@@ -1,1 +1,1 @@
-"""Reloads of the engine's file and of its pipeline sets."""
+"""Reloads the engine's file and its pipeline sets."""

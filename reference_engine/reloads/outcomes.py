@@ -1,4 +1,4 @@
-"""The outcomes of reloads, as values."""
+"""The outcomes of reloads: of the engine's file, and of that file with all its sets."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ class EngineOutcome:
     """The outcome of a reload of the engine's own file."""
 
     outcome: Literal["applied", "unchanged", "rejected"]
-    """`applied`: it is in force now; `unchanged`: it says what was in force already; `rejected`: it can't be."""
+    """`applied`: the file is in force now; `unchanged`: it was already; `rejected`: it can't be."""
     trigger: str
-    """What asked for it: `signal`, `control` or `watch`."""
+    """The cause: `signal`, `control` or `watch`."""
     at: datetime
-    """When it was done, in UTC."""
+    """The time of the outcome, in UTC."""
     seconds: float
-    """How long it took."""
+    """The duration of the reload, in s."""
     plan: EnginePlan = field(factory=EnginePlan)
-    """What it changed; nothing if it was rejected."""
+    """The changes that were made; none if it was rejected."""
     problems: tuple[Problem, ...] = ()
-    """Why it was rejected."""
+    """The reasons of a rejection."""
     opened: Mapping[str, ReloadOutcome] = field(factory=dict, repr=False)
-    """Sets that it could not be decided without, with what opening them came to."""
+    """The outcomes of sets that had to be opened before the file could be applied, by name."""
 
 
 @frozen
-class Reloaded:
-    """The outcomes of a reload of the engine's file and of its sets."""
+class ReloadResult:
+    """The outcomes of one reload: of the engine's file and of its sets."""
 
     engine: EngineOutcome | None
-    """The engine's file; None if there is none, or it was not asked about."""
+    """The outcome of the engine's file; None if there is none, or only a set was to be reloaded."""
     sets: tuple[ReloadOutcome, ...]
-    """Those of the sets, in the order of the engine's file; a set may be rejected while others are applied."""
+    """The outcomes of the sets, in the order of the engine's file; each set is accepted or rejected by itself."""
 
     @property
     def rejected(self) -> bool:
-        """Whether any of these files can't be served."""
+        """True if the engine's file or a set was rejected."""
         engine = self.engine is not None and self.engine.outcome == "rejected"
         return engine or any(isinstance(outcome, Rejected) for outcome in self.sets)

@@ -1,4 +1,36 @@
-"""Reloads: the engine's file first, then its sets side by side, whatever became of that file."""
+"""Reloads the engine's file first, then its sets side by side, whether or not that file was accepted.
+
+Theory of operation
+===================
+
+*Requests* come from SIGHUP (`lifecycle/signals.py`), from the control (`control/app.py`) and from the watch of the
+engine's file. All call `Reloader.reload`, or request its first half. The second half, the sets, is theirs: each
+`ServedSet` reads, checks and opens by itself, so that neither a slow nor a rejected set delays another.
+
+*The engine's file is all or nothing.* Its reload (`_reload_file`) has three steps:
+
+1. Read the file and compare it with the settings in force (`settings/changes.py`). What can't change while the engine
+   runs, such as a port, makes the whole file `rejected`, each such key a problem at its place.
+2. Open the sets without which a listener would not be answered (`_open_needed_sets`). A set that is new, or that gets
+   another file, is *prepared*: opened beside everything else, and known to nobody. If one can't be opened, the file is
+   rejected, the prepared sets are discarded, and nothing has changed.
+3. Put it in force (`_put_in_force`): replace the settings, close and re-route listeners, add, move and remove sets.
+   There is no `await` and nothing that can fail in this step, so no call sees half of it.
+
+Sets that no listener needs at once are only added in step 3. The reload of the sets, which follows, opens them, and
+each that can't be served is rejected by itself.
+
+*Sharing.* Requests that come while the engine's file is read share the next reading (`coalescing.py`); the same holds
+for each set. Sets that step 2 has opened are not reloaded once more by the same request: `opened` of the outcome has
+theirs.
+
+*Watching.* The watch of the engine's file reloads that file only. It reloads the sets as well if the file was applied,
+or if the variables of `--env-file` have changed, because any `${NAME}` may depend on them. Each set watches its own
+files.
+
+*Failures.* A `ConfigError` is a rejection. Any other exception is a defect of the engine; it is logged with its
+traceback, and is a rejection too. A reload never ends the process.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +40,11 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from reference_engine.reloads.coalescing import Coalesced
-from reference_engine.reloads.outcomes import EngineOutcome, Reloaded
+from reference_engine.reloads.coalescing import CoalescingQueue
+from reference_engine.reloads.outcomes import EngineOutcome, ReloadResult
 from reference_engine.settings.changes import EnginePlan, plan_engine_change
 from reference_engine.settings.environment import environ_state
-from reference_engine.upkeep.tasks import GuardedObserver, keep_up
+from reference_engine.upkeep.tasks import GuardedObserver, restart_on_failure
 from reference_engine.watch.watching import reload_on_changes
 from voicepipe import ConfigError, Location, Problem, Rejected, absolute_path, read_in_thread
 
@@ -26,15 +58,26 @@ if TYPE_CHECKING:
     from reference_engine.settings.environment import EnvironState
     from reference_engine.settings.run_options import RunOptions
     from reference_engine.settings.settings import CurrentSettings, EngineSettings
-    from reference_engine.watch.task_switch import Switch
+    from reference_engine.watch.task_switch import TaskSwitch
     from voicepipe import AudioSocketListener, ReloadOutcome
 
 
-class Reloading:
-    """Reads the engine's file and those of its sets again when it is asked to.
+class Reloader:
+    """Reloads the engine's file and its sets.
+
+    Args:
+        options: the command line, which takes precedence over the file.
+        environ: the variables that the settings in force were read with.
+        current: the settings in force; a reload replaces them.
+        sets: the pipeline sets.
+        listeners: the open listeners by name.
+        watches: switched by `watch`.
+        observers: called with each outcome of the engine's file.
+        reopen: called at each reload that is requested, so that log rotation can use it: opens files of records again.
+        log: gets `upkeep.failed` for a defect, and `watch.failed`.
 
     Attributes:
-        last_attempt: how the engine's file fared last; None before its first reload, and if there is none.
+        last_attempt: the last outcome of the engine's file; None before its first reload, and without such a file.
 
     """
 
@@ -46,48 +89,50 @@ class Reloading:
         *,
         sets: Sets,
         listeners: Mapping[str, AudioSocketListener],
-        watches: Switch,
+        watches: TaskSwitch,
         observers: Sequence[Callable[[EngineOutcome], None]],
         reopen: Callable[[], None] = lambda: None,
         log: Log,
     ) -> None:
-        """Takes what was asked for on the command line, what is in force, and what a change of that acts on.
-
-        `observers` are told how the engine's file fares, each time. `reopen` is called at each reload
-        that somebody asks for: files that were rotated are opened anew.
-        """
         self.last_attempt: EngineOutcome | None = None
         self._options, self._current, self._sets = options, current, sets
         self._listeners, self._watches = listeners, watches
         self._observers, self._log = [GuardedObserver(observe, log) for observe in observers], log
         self._reopen = reopen
-        self._file = Coalesced(self._read_file)
+        self._queue = CoalescingQueue(self._reload_file)
         self._environ: EnvironState = environ
-        self._refused: tuple[Path, ...] = ()  # what the engine's file could not be read from
+        self._rejected_files: tuple[Path, ...] = ()  # files of the last attempt, if it was rejected
 
     async def serve(self) -> None:
-        """Does what is asked for, and, where that is wanted, follows the engine's file; until it is cancelled."""
+        """Carries out requests, and watches the engine's file while `watch` is on; until it is cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_up, "reload of the engine's file", self._file.serve, self._log)
+            nursery.start_soon(restart_on_failure, "reload of the engine's file", self._queue.serve, self._log)
             nursery.start_soon(
-                keep_up, "watch of the engine's file", partial(self._watches.while_on, self._watch), self._log
+                restart_on_failure,
+                "watch of the engine's file",
+                partial(self._watches.while_on, self._watch),
+                self._log,
             )
 
-    async def reload(self, *, trigger: str, force: bool = False) -> Reloaded:
-        """Reads everything again.
+    async def reload(self, *, trigger: str, force: bool = False) -> ReloadResult:
+        """Reloads the engine's file, then all sets side by side; returns when the last one is done.
 
-        Requests that come while the engine's file or a set is read share the next reading of it. A set that is slow
-        to open holds no other back.
+        Cancelling it cancels only the waiting.
+
+        Args:
+            trigger: the cause, for logs and the history.
+            force: ends rollbacks, and accepts the loss of components that work now.
+
         """
         self._reopen()
-        engine = await self._file.ask(trigger) if self._current.settings.path is not None else None
+        engine = await self._queue.request(trigger) if self._current.settings.path is not None else None
         known = dict(engine.opened) if engine else {}
         names = tuple(self._current.settings.pipeline_sets)
         known |= await self._sets.reload([name for name in names if name not in known], trigger=trigger, force=force)
-        return Reloaded(engine, tuple(known[name] for name in names if name in known))
+        return ReloadResult(engine, tuple(known[name] for name in names if name in known))
 
-    async def _read_file(self, trigger: str) -> EngineOutcome:
-        """Reads the engine's file, and puts in force what it says if all of that can be."""
+    async def _reload_file(self, trigger: str) -> EngineOutcome:
+        """Reads the engine's file and puts it in force, or rejects it as a whole."""
         began = trio.current_time()
         opened: dict[str, ReloadOutcome] = {}
         plan = EnginePlan()
@@ -97,18 +142,20 @@ class Reloading:
             new = await read_in_thread(self._options.file, self._options.load_again)
             plan = plan_engine_change(self._current.settings, new)
             if plan.restart:
-                raise ConfigError(plan.restart)  # noqa: TRY301 - one fate for all that is wrong with it
-            opened = await self._open_for_listeners(new, plan, trigger, prepared)
+                raise ConfigError(plan.restart)  # noqa: TRY301 - the handler below rejects it like any other
+            opened = await self._open_needed_sets(new, plan, trigger, prepared)
             self._put_in_force(new, plan, prepared)
         except ConfigError as error:
             outcome: Literal["applied", "unchanged", "rejected"] = "rejected"
-            plan, problems, self._refused = EnginePlan(), error.problems, error.files
-        except Exception as error:  # noqa: BLE001 - a reload never ends the process, whatever the file holds
-            self._log.error("upkeep.failed", task="reload of the engine's file", reason=_named(error), exc_info=error)
+            plan, problems, self._rejected_files = EnginePlan(), error.problems, error.files
+        except Exception as error:  # noqa: BLE001 - the boundary of a reload
+            self._log.error(
+                "upkeep.failed", task="reload of the engine's file", reason=_format_error(error), exc_info=error
+            )
             outcome, plan, problems = "rejected", EnginePlan(), (_defect(self._options.file, error),)
         else:
             outcome = "applied" if plan else "unchanged"
-            self._refused = ()
+            self._rejected_files = ()
         finally:
             for served in prepared:
                 self._sets.discard(served)
@@ -121,20 +168,23 @@ class Reloading:
             problems=problems,
             opened=opened,
         )
-        for tell in self._observers:
-            tell(self.last_attempt)
+        for observer in self._observers:
+            observer(self.last_attempt)
         return self.last_attempt
 
-    async def _open_for_listeners(
+    async def _open_needed_sets(
         self, new: EngineSettings, plan: EnginePlan, trigger: str, prepared: list[ServedSet]
     ) -> dict[str, ReloadOutcome]:
-        """Opens those sets that do not serve yet and that are to answer calls: without them no call would be.
+        """Opens the sets that listeners are to be answered by and that do not serve yet; returns their outcomes.
 
-        Sets that are not in force yet, and those that are to have another file, are entered in `prepared`: nobody
-        knows of them until the file is put in force, and those that are in force stay as they are.
+        Args:
+            new: the settings that were read.
+            plan: their differences from those in force.
+            trigger: the cause.
+            prepared: gets the sets that are opened beside those in force: new ones, and ones with another file.
 
         Raises:
-            ConfigError: some can't be served; nothing of the file is put in force then.
+            ConfigError: a set can't be served.
 
         """
         moved = [listener for listener in new.listeners if listener.name in plan.listeners_answered]
@@ -151,14 +201,14 @@ class Reloading:
             problem
             for listener in moved
             if isinstance(outcome := outcomes.get(listener.set), Rejected)
-            for problem in (_unanswered(new, new.listeners.index(listener)), *outcome.problems)
+            for problem in (_unserved_set(new, new.listeners.index(listener)), *outcome.problems)
         ]
         if problems:
             raise ConfigError(problems)
         return outcomes
 
     def _put_in_force(self, new: EngineSettings, plan: EnginePlan, prepared: list[ServedSet]) -> None:
-        """From here on there is nothing that could fail, and no step between that a call could see."""
+        """Applies the settings: nothing here can fail, and there is no `await`, so no call sees half of it."""
         self._current.settings = new
         for name in plan.listeners_closed:
             self._listeners[name].close()
@@ -173,22 +223,22 @@ class Reloading:
             served.move(new.pipeline_sets[served.name])
         for pipelines in self._sets.by_name.values():
             pipelines.max_live_versions = new.max_live_versions
-        self._watches.turn(new.watch)
+        self._watches.set(new.watch)
         if "last_known_good" in plan.changed:
             self._sets.last_known_good.keep_all()
 
     async def _watch(self) -> None:
-        """Follows the engine's file and that of the environment; the sets' own watches follow theirs."""
-        if self._files():
-            await reload_on_changes(self._files, self._reload_what_changed, self._log)
+        """Watches the engine's file and the file of variables; sets watch their own files."""
+        if self._watched_files():
+            await reload_on_changes(self._watched_files, self._reload_what_changed, self._log)
 
-    def _files(self) -> set[Path]:
+    def _watched_files(self) -> set[Path]:
         env_file = self._options.env_file
-        return {*self._current.settings.files, *self._refused, *([absolute_path(env_file)] if env_file else [])}
+        return {*self._current.settings.files, *self._rejected_files, *([absolute_path(env_file)] if env_file else [])}
 
     async def _reload_what_changed(self) -> None:
         settings = self._current.settings
-        engine = await self._file.ask("watch") if settings.path is not None else None
+        engine = await self._queue.request("watch") if settings.path is not None else None
         environ = await self._read_environ()
         if environ != self._environ or (engine is not None and engine.outcome == "applied"):
             self._environ = environ
@@ -204,7 +254,7 @@ class Reloading:
             return error.problems
 
 
-def _unanswered(new: EngineSettings, number: int) -> Problem:
+def _unserved_set(new: EngineSettings, number: int) -> Problem:
     document, name = new.document, new.listeners[number].set
     if document is None:
         raise AssertionError("an engine's file is read from a file")
@@ -212,10 +262,10 @@ def _unanswered(new: EngineSettings, number: int) -> Problem:
     return document.problem(("listeners", number, "set"), message, "mend the set's file, as told below, then reload")
 
 
-def _named(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def _defect(path: Path, error: Exception) -> Problem:
-    message = f"reading it failed with {_named(error)}"
+    message = f"reading it failed with {_format_error(error)}"
     return Problem(Location(path), "", message, "a defect in the engine: please report it")

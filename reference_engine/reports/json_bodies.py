@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from reference_engine.reloads.outcomes import EngineOutcome, Reloaded
+    from reference_engine.reloads.outcomes import EngineOutcome, ReloadResult
     from reference_engine.reports.sessions import Session
     from reference_engine.settings.changes import EnginePlan
     from voicepipe import ComponentHealth, PipelineSet, Plan, Problem, ReloadOutcome, VersionRecord
@@ -52,7 +52,7 @@ def engine_outcome_body(outcome: EngineOutcome) -> dict[str, Any]:
     return as_data(_engine_outcome(outcome))
 
 
-def reloaded_body(reloaded: Reloaded, sets: Mapping[str, PipelineSet]) -> dict[str, Any]:
+def reloaded_body(reloaded: ReloadResult, sets: Mapping[str, PipelineSet]) -> dict[str, Any]:
     """What a reload came to: of a single set its own outcome, else `sets`; `errors` has whatever is wrong anywhere."""
     engine = _engine_outcome(reloaded.engine) if reloaded.engine is not None else LEFT_OUT
     problems = [

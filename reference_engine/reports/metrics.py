@@ -69,7 +69,7 @@ OUTCOMES = (
 )
 """Outcome and reason of reloads; all are there from the start, so that a first rejection is an increase."""
 
-MOST_AT_ZERO = 200
+MAX_PIPELINES_AT_ZERO = 200
 """Of how many pipelines of a set there are series before their first call; of others they begin with that. A scrape is
 made on the loop that calls are on."""
 
@@ -114,7 +114,7 @@ class _Counted:
         """Enters whatever may be counted of a set, so that the first event is an increase."""
         parts: dict[str, list[str]] = defaultdict(list)
         if pipelines.version is not None:
-            parts["pipelines"] = list(islice(pipelines.current.pipelines, MOST_AT_ZERO))
+            parts["pipelines"] = list(islice(pipelines.current.pipelines, MAX_PIPELINES_AT_ZERO))
             for health in pipelines.current.components:
                 parts[health.role].append(health.name)
             self.turns.begin_at_zero(parts["pipelines"])

@@ -1,1 +1,1 @@
-"""The pipeline sets that an engine serves."""
+"""Serves pipeline sets: opens, reloads, retries and removes them."""

@@ -1,12 +1,12 @@
-"""The last known good store: files that served, kept across restarts, so that a start with invalid ones can serve them.
+"""Keeps copies of the files that serve, so that a start with invalid files can serve the last known good ones.
 
-Below the directory that `last_known_good` names, each pipeline set has one of its own:
+In the directory that `last_known_good` names, each pipeline set has a directory of its own:
 
-    main/manifest.json      which files they were, with their SHA-256; written last
-    main/<SHA-256>          what was in each of them
+    main/manifest.json      the paths of the files, each with its SHA-256; written last
+    main/<SHA-256>          the content of one file
 
-The file of a secret (`${file:...}`) is not kept. A secret that stands in the YAML itself is in the copy too. All that
-is written here can be read by this user only. A directory serves one engine.
+The files of secrets (`${file:...}`) are not copied; a secret that is written in the YAML itself is in the copy too.
+Only this user can read the copies. Each engine needs a directory of its own.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ if TYPE_CHECKING:
     from voicepipe import PipelineSet, SetEvent
 
 FORMAT = 1
-"""Of the manifest; one of another number is for another version of the engine."""
+"""The version of the manifest's format; a manifest of another version can't be used."""
 
 MANIFEST = "manifest.json"
 
 
 class UnusableError(Exception):
-    """The kept files are damaged, or of another file; the message says which."""
+    """The copy is damaged, or is of another YAML file; the message says which."""
 
 
 def keep_sources(directory: Path, name: str, path: Path, digest: str, sources: Mapping[Path, bytes]) -> None:
-    """Keeps a version's sources in place of those that were kept before; whole, or not at all.
+    """Replaces the copy of a pipeline set by a version's sources; after a failure or a crash the earlier copy is whole.
 
     Args:
-        directory: what `last_known_good` names; it is made if need be.
-        name: the pipeline set's.
-        path: its YAML file.
-        digest: the version's.
-        sources: `SetConfig.sources`.
+        directory: the directory that `last_known_good` names; it is created if it does not exist.
+        name: the pipeline set's name.
+        path: the set's YAML file.
+        digest: the version's digest.
+        sources: the version's files, `SetConfig.sources`.
 
     Raises:
-        OSError: there is no room for it, or it may not be written there.
+        OSError: the copy can't be written.
 
     """
-    home = directory / name
+    folder = directory / name
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     named = {str(file): sha256(content).hexdigest() for file, content in sources.items()}
     for file, content in sources.items():
-        _write(home / named[str(file)], content)
+        _write(folder / named[str(file)], content)
     manifest = {
         "format": FORMAT,
         "set": name,
@@ -68,36 +68,36 @@ def keep_sources(directory: Path, name: str, path: Path, digest: str, sources: M
         "kept_at": datetime.now(UTC).isoformat(),
         "sources": named,
     }
-    _write(home / MANIFEST, json.dumps(manifest, indent=2).encode())
+    _write(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     wanted = {MANIFEST, *named.values()}
-    for entry in home.iterdir():
+    for entry in folder.iterdir():
         if entry.name not in wanted:
             entry.unlink()
 
 
 def kept_sources(directory: Path, name: str, path: Path) -> dict[Path, bytes] | None:
-    """The sources that are kept of a set, for `open_pipeline_set`; None if there are none.
+    """Returns the copied sources of a pipeline set, for `open_pipeline_set`; None if there is no copy.
 
     Args:
-        directory: what `last_known_good` names.
-        name: the pipeline set's.
-        path: its YAML file.
+        directory: the directory that `last_known_good` names.
+        name: the pipeline set's name.
+        path: the set's YAML file.
 
     Raises:
-        UnusableError: what is kept is damaged, or of another file.
+        UnusableError: the copy is damaged, or is of another YAML file.
 
     """
-    home = directory / name
+    folder = directory / name
     try:
-        manifest: Any = json.loads((home / MANIFEST).read_bytes())
+        manifest: Any = json.loads((folder / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT:
             raise UnusableError(f"its format is {manifest['format']}, not {FORMAT}")
         file = absolute_path(path)
         if manifest["file"] != str(file):
             raise UnusableError(f"it is of {manifest['file']}")
-        sources = {Path(source): _read(home, digest) for source, digest in manifest["sources"].items()}
+        sources = {Path(source): _read(folder, digest) for source, digest in manifest["sources"].items()}
     except FileNotFoundError as error:
-        if error.filename == str(home / MANIFEST):
+        if error.filename == str(folder / MANIFEST):
             return None
         raise UnusableError(f"{error.filename} is missing") from None
     except OSError as error:
@@ -109,27 +109,27 @@ def kept_sources(directory: Path, name: str, path: Path) -> dict[Path, bytes] | 
     return sources
 
 
-def _read(home: Path, digest: str) -> bytes:
+def _read(folder: Path, digest: str) -> bytes:
     if set(digest) - set("0123456789abcdef"):
         raise ValueError("no digest")
-    content = (home / digest).read_bytes()
+    content = (folder / digest).read_bytes()
     if sha256(content).hexdigest() != digest:
-        raise UnusableError(f"{home / digest} is damaged")
+        raise UnusableError(f"{folder / digest} is damaged")
     return content
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replaces a file, for this user only; after a crash it is the old one or the new one."""
-    descriptor, partly = mkstemp(dir=path.parent)
+    """Replaces a file, readable by this user only; after a crash it is the old one or the new one, whole."""
+    descriptor, unfinished = mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partly, path)  # noqa: PTH105 - there is no Path of it
+        os.replace(unfinished, path)  # noqa: PTH105 - mkstemp gives text
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(partly)  # noqa: PTH108 - likewise
+            os.unlink(unfinished)  # noqa: PTH108 - mkstemp gives text
         raise
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -139,22 +139,22 @@ def _write(path: Path, content: bytes) -> None:
 
 
 class LastKnownGood:
-    """Keeps the sources of what serves, set by set, and hands them out at a start.
+    """Copies the sources of the versions that serve, set by set, and gives the copies to a start.
 
     Args:
-        directory: tells where, each time anew; None: nothing is kept, and nothing handed out.
+        directory: returns the directory, which a reload may change; None: nothing is copied or given.
         sets: the pipeline sets by name, with a version or without.
-        log: for what can't be kept, what can't be used, and what serves in place of the files.
+        log: gets `last_known_good.serves`, `.unusable` and `.not_kept`.
 
     """
 
     def __init__(self, directory: Callable[[], Path | None], sets: Mapping[str, PipelineSet], log: Log) -> None:
         self._directory, self._sets, self._log = directory, sets, log
         self._waiting: dict[str, None] = {}
-        self._asked = trio.Event()
+        self._requested = trio.Event()
 
     async def sources(self, name: str, path: Path) -> Mapping[Path, bytes] | None:
-        """The sources to serve if the set's files are invalid; None if nothing is kept, or nothing that can be used."""
+        """Returns the sources to serve if the set's files are invalid; None if there is no copy that can be used."""
         directory = self._directory()
         if directory is None:
             return None
@@ -165,33 +165,33 @@ class LastKnownGood:
             return None
 
     def started(self, pipelines: PipelineSet) -> None:
-        """Takes note of a set that has its first version; warns if that is not what the files say."""
+        """Has the first version of a set copied; logs a warning if that version is itself the copy."""
         if pipelines.last_known_good:
             current = pipelines.current
             self._log.warning(
                 "last_known_good.serves", set=pipelines.name, version=current.version, digest=current.digest
             )
-        self._ask(pipelines.name)
+        self._request(pipelines.name)
 
     def observe(self, event: SetEvent) -> None:
-        """Has a new version kept; an observer of pipeline sets."""
+        """Has a new version copied; an observer of pipeline sets."""
         if isinstance(event, Applied):
-            self._ask(event.set)
+            self._request(event.set)
 
     def keep_all(self) -> None:
-        """Has the versions of all sets kept, because the directory has changed."""
+        """Has the versions of all sets copied, because the directory has changed."""
         for name in self._sets:
-            self._ask(name)
+            self._request(name)
 
-    def _ask(self, name: str) -> None:
+    def _request(self, name: str) -> None:
         self._waiting[name] = None
-        self._asked.set()
+        self._requested.set()
 
     async def keep(self) -> None:
-        """Writes the versions that are to be kept, until it is cancelled."""
+        """Copies the requested versions one after the other, until it is cancelled."""
         while True:
-            await self._asked.wait()
-            self._asked = trio.Event()
+            await self._requested.wait()
+            self._requested = trio.Event()
             while self._waiting:
                 name = next(iter(self._waiting))
                 del self._waiting[name]

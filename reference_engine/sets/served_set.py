@@ -1,12 +1,36 @@
-"""One pipeline set of the engine, from when its file names it until its last call has ended.
+"""One pipeline set of an engine, from the time that its file names it until its last call has ended.
 
-A `ServedSet` keeps a `PipelineSet` open, which begins without a version, and hands requests on to it: they are
-serialised and shared there. What it adds is what only an engine wants:
+Theory of operation
+===================
 
-- a change can be meant for the version that serves (`if_version`), and is refused if another does by then;
-- a set of which nothing opens, for its providers are away, is tried again with backoff;
-- a set that fails by a defect is opened anew, and its calls are ended, but no other set notices;
-- its files are watched, if files are.
+A `ServedSet` keeps a `PipelineSet` of the library open and passes requests on to it; the library serialises and shares
+them (`voicepipe/pipelines/pipeline_set.py`). A pipeline set begins without a version here (`start=False`), so that a
+set with an invalid file is open like any other and can be reloaded, watched and shown. This class adds what only an
+engine needs: conditional changes, retries, recovery from defects, watching, and a life that is longer than its place in
+the engine's file.
+
+*Life.* A set is
+
+    prepared ──admit──> admitted ──remove──> removed ──last call ends──> closed
+       └───────────discard (remove)─────────────^
+
+`keep` runs for all of that, in a task of its own (`_stay_open`). A prepared set is opened beside the others while a new
+engine's file is tried; its files are not watched and nobody is told of it. `remove` sets `_removed`, which leaves the
+`async with` around the pipeline set; leaving waits until no call holds a version. Requests that wait for the set to
+open raise `PipelineSetClosed` then.
+
+*Recovery.* If the pipeline set raises, a defect, its calls are lost. `_stay_open` logs that, `keep` opens the set
+again, and `_retry` requests a reload with the trigger `failure`. While it is being opened again `_opened` is not set,
+and requests wait for it. Other sets don't notice. If the set can't even be opened, the exception is raised, and the
+task is restarted by its supervisor, with backoff.
+
+*Retries.* If all files are valid but no component opens, because a provider is down, the start or reload is rejected
+with the reason `open`. As long as no version serves, `_retry` requests a reload with the trigger `retry`, with backoff,
+since nobody else would. Once a version serves, the library retries what is missing from it.
+
+*Conditional changes.* A change with `if_version` (HTTP's `If-Match`) is carried out only if that version serves when it
+begins. So it waits until no other change is under way: `_changes` counts them, and `_settled` is set, and replaced by a
+new event, whenever that count falls to 0. It is set as well after a failure, for `_retry` waits for it.
 """
 
 from __future__ import annotations
@@ -16,7 +40,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from reference_engine.upkeep.tasks import FIRST_S, LONGEST_S, single
+from reference_engine.upkeep.tasks import FIRST_PAUSE_S, MAX_PAUSE_S, single
 from reference_engine.watch.watching import files_of, watch_set
 from voicepipe import PipelineSetClosed, Rejected, absolute_path
 
@@ -27,24 +51,24 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from reference_engine.log.log import Log
-    from reference_engine.watch.task_switch import Switch
+    from reference_engine.watch.task_switch import TaskSwitch
     from voicepipe import PipelineSet, ReloadOutcome
 
 FAILURE = "failure"
-"""The trigger of a reload that nobody asked for: the set has failed while it served, and was opened anew."""
+"""The trigger of the reload after a defect has ended the set and it was opened again."""
 
 RETRY = "retry"
-"""The trigger of a reload that nobody asked for: nothing of the set opened, for its providers were away."""
+"""The trigger of a reload after none of the set's components opened, because its providers were unavailable."""
 
 OpenSet: TypeAlias = "Callable[[ServedSet], AbstractAsyncContextManager[PipelineSet]]"
-"""Opens the pipeline set of a served set, without a version."""
+"""Opens the pipeline set of a `ServedSet`, without a version."""
 
 
 class VersionChangedError(Exception):
-    """Another version serves than the one that a change was meant for.
+    """The version that a change was meant for does not serve.
 
     Attributes:
-        serving: that version's number; None if no version serves.
+        serving: the version that serves; None if none does.
 
     """
 
@@ -55,27 +79,34 @@ class VersionChangedError(Exception):
 
 
 class ServedSet:
-    """A pipeline set that the engine's file names, or is about to.
+    """A pipeline set that the engine's file names, or that is prepared to be.
+
+    Args:
+        name: the name in the engine's file.
+        path: the set's own YAML file.
+        open_set: opens the pipeline set.
+        on_open: called whenever that was done.
+        watches: the switch for watching files.
+        log: gets `upkeep.failed` and `watch.failed`.
 
     Attributes:
-        name: its name in the engine's file.
-        path: its own file.
-        pipelines: the set; None only until `keep` has opened it, which takes no time.
-        dropped: whether it was removed before it had a version: nobody is told of it any more.
-        noted: whether its owner has seen that it has a version, since it was opened.
+        name: the name in the engine's file.
+        path: the set's own YAML file.
+        pipelines: the open pipeline set; None only before `keep` has opened it for the first time.
+        dropped: whether it was removed before it had a version, so that no observer is told of it any more.
+        noted: whether its owner has entered its first version since it was opened.
 
     """
 
     def __init__(
-        self, name: str, path: Path, *, open_set: OpenSet, on_open: Callable[[], None], watches: Switch, log: Log
+        self, name: str, path: Path, *, open_set: OpenSet, on_open: Callable[[], None], watches: TaskSwitch, log: Log
     ) -> None:
-        """Takes how to open it, who is told when that was done, and whether its files are watched."""
         self.name, self.path = name, path
         self.pipelines: PipelineSet | None = None
         self.dropped = self.noted = False
         self._open, self._on_open, self._watches, self._log = open_set, on_open, watches, log
         self._opened, self._admitted, self._removed = trio.Event(), trio.Event(), trio.Event()
-        self._until_removed = trio.CancelScope()  # around what ends when it is removed
+        self._until_removed = trio.CancelScope()  # around watching and retrying
         self._failed = False  # since the latest opening
         self._changes = 0
         self._settled = trio.Event()
@@ -87,13 +118,15 @@ class ServedSet:
 
     @property
     def admitted(self) -> bool:
-        """Whether the engine's file in force names it, or did; until then it is prepared, and may be discarded."""
+        """True once the engine's file in force names the set; before that it is prepared, and may be discarded."""
         return self._admitted.is_set()
 
     async def keep(self) -> None:
-        """Keeps the set open until it was removed and no call holds it; opens it anew if it fails meanwhile.
+        """Keeps the set open until it was removed and no call holds it; opens it again after a defect.
 
-        An exception that keeps it from being opened at all is raised.
+        Raises:
+            Exception: the set can't be opened at all, by a defect.
+
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_and_retry)
@@ -101,24 +134,24 @@ class ServedSet:
                 await self._stay_open()
 
     def admit(self) -> None:
-        """Has its files watched from now on, if files are."""
+        """Starts to watch its files, while `watch` is on."""
         self._admitted.set()
 
     def remove(self) -> None:
-        """Takes no more calls; those that are up go on. An opening that is under way is cancelled."""
+        """Takes no more calls; calls that are up go on. An opening that is under way is cancelled."""
         self.dropped = self.version is None
         self._removed.set()
         self._until_removed.cancel()
         self._opened.set()
 
     def move(self, path: Path) -> None:
-        """Has another file from the next reload on."""
+        """Sets another YAML file, for the next reload."""
         self.path = path
         if self.pipelines is not None:
             self.pipelines.path = path
 
     async def start(self) -> ReloadOutcome:
-        """Has a first version served, as `PipelineSet.start`.
+        """Serves a first version: `PipelineSet.start`.
 
         Raises:
             PipelineSetClosed: it was removed, or closes.
@@ -128,26 +161,26 @@ class ServedSet:
             return await pipelines.start()
 
     async def reload(self, *, trigger: str, force: bool = False, if_version: int | None = None) -> ReloadOutcome:
-        """Reads the set's files, as `PipelineSet.reload`.
+        """Reloads the set: `PipelineSet.reload`.
 
         Args:
-            trigger: what asked for it.
-            force: leave a rollback.
-            if_version: the version that must serve for it to be done at all.
+            trigger: the cause, for logs and the history.
+            force: ends a rollback, and accepts the loss of components that work now.
+            if_version: the version that must serve when the reload begins; None: any.
 
         Raises:
             PipelineSetClosed: it was removed, or closes.
-            VersionChangedError: another version serves, or will by the time that this could begin.
+            VersionChangedError: another version serves then.
 
         """
         async with self._change(if_version) as pipelines:
             return await pipelines.reload(trigger=trigger, force=force)
 
     async def rollback(self, to: int | None, *, trigger: str, if_version: int | None = None) -> ReloadOutcome:
-        """Serves an earlier version again, as `PipelineSet.rollback`.
+        """Serves an earlier version again: `PipelineSet.rollback`.
 
         Raises:
-            UnknownVersion: it is not remembered any more, or never was.
+            UnknownVersion: the set keeps no such version.
             PipelineSetClosed: it was removed, or closes.
             VersionChangedError: as for `reload`.
 
@@ -156,12 +189,12 @@ class ServedSet:
             return await pipelines.rollback(to, trigger=trigger)
 
     def files(self) -> set[Path]:
-        """Absolute paths of what it was read from, and of what it could not be read from."""
+        """Returns the absolute paths of its files, including those of a rejected version."""
         return files_of(self.pipelines) if self.pipelines is not None else {absolute_path(self.path)}
 
     @asynccontextmanager
     async def _change(self, if_version: int | None) -> AsyncIterator[PipelineSet]:
-        """One change of the set; one that is meant for a version waits until no other is under way."""
+        """Gives the open set for one change; with `if_version`, after all changes that are under way."""
         while if_version is not None and self._changes:
             await self._settled.wait()
         if if_version is not None and if_version != self.version:
@@ -171,7 +204,7 @@ class ServedSet:
             await self._opened.wait()
             self._check_not_removed()
             if self.pipelines is None:
-                raise AssertionError("a set that was opened is there")
+                raise AssertionError("`_opened` is set only when there is a pipeline set")
             yield self.pipelines
             if self.dropped:
                 self._check_not_removed()
@@ -189,7 +222,7 @@ class ServedSet:
         settled.set()
 
     async def _stay_open(self) -> None:
-        """Opens the set; returns when it has closed or failed."""
+        """Opens the set; returns when it has closed, or after a defect has ended it."""
         before = self.pipelines
         try:
             async with self._open(self) as self.pipelines:
@@ -197,7 +230,7 @@ class ServedSet:
                 self._opened.set()
                 self._on_open()
                 await self._removed.wait()
-        # Whatever is wrong with one set ends neither the engine nor another set.
+        # The boundary of a set: a defect of one ends neither the engine nor another set.
         except* Exception as errors:
             if self.pipelines is before:
                 raise
@@ -206,7 +239,7 @@ class ServedSet:
             self._log.error("upkeep.failed", task="pipeline set", set=self.name, reason=reason, exc_info=error)
             self._failed = True
             if not self._removed.is_set():
-                self._opened = trio.Event()  # requests wait until it is open again
+                self._opened = trio.Event()  # requests wait from now on until it is open again
             self._settle()
 
     async def _watch_and_retry(self) -> None:
@@ -217,23 +250,23 @@ class ServedSet:
                     nursery.start_soon(self._retry)
 
     async def _retry(self) -> NoReturn:
-        """Reloads a set that has failed, or of which nothing opened, with backoff."""
-        pause = FIRST_S
+        """Reloads the set with backoff, after a defect or while none of its components opens."""
+        pause = FIRST_PAUSE_S
         while True:
             waited_since = trio.current_time()
             while (trigger := self._reason_to_retry()) is None:
                 await self._settled.wait()
-            if trio.current_time() - waited_since > LONGEST_S:
-                pause = FIRST_S
+            if trio.current_time() - waited_since > MAX_PAUSE_S:
+                pause = FIRST_PAUSE_S
             await trio.sleep(pause)
-            pause = min(pause * 2, LONGEST_S)
+            pause = min(pause * 2, MAX_PAUSE_S)
             self._failed = False
             if self.version is None:
-                with suppress(PipelineSetClosed):  # it has failed again
+                with suppress(PipelineSetClosed):  # another defect has ended it: the loop goes on
                     await self.reload(trigger=trigger)
 
     def _reason_to_retry(self) -> str | None:
-        """The trigger of a reload that nobody else would ask for; None: there is no need."""
+        """Returns the trigger of a reload that nobody else would request; None if none is needed."""
         if self._failed:
             return FAILURE
         last = self.pipelines.last_attempt if self.pipelines is not None else None

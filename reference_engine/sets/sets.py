@@ -1,4 +1,12 @@
-"""The engine's pipeline sets: those that its file names, with a version or without, and those on their way out."""
+"""The pipeline sets of an engine: adds, reloads and removes them, and tells observers what happens to them.
+
+A set is in one of three places. `prepare` makes one that only the caller knows of; `admit` enters it under its name, in
+`by_name`; `remove` takes it out, and if calls hold one of its versions it is in `leaving` until they have ended. Each
+set has a task of its own from `prepare` on (`ServedSet.keep`).
+
+Observers are told about a prepared set only once it is admitted: `_untold` keeps its events until then, and `discard`
+drops them. The exception is a rejection, which is told at once: it is the reason why the set will not be admitted.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +19,7 @@ import trio
 from reference_engine.sets.last_known_good import LastKnownGood
 from reference_engine.sets.served_set import RETRY, ServedSet
 from reference_engine.settings.environment import read_environ
-from reference_engine.upkeep.tasks import GuardedObserver, keep_up
+from reference_engine.upkeep.tasks import GuardedObserver, restart_on_failure
 from voicepipe import (
     Applied,
     ComponentsUnavailable,
@@ -29,18 +37,27 @@ if TYPE_CHECKING:
 
     from reference_engine.log.log import Log
     from reference_engine.settings.settings import CurrentSettings
-    from reference_engine.watch.task_switch import Switch
+    from reference_engine.watch.task_switch import TaskSwitch
     from voicepipe import LoggingSettings, PipelineSet, ReloadOutcome, Runtime, SetEvent
 
 
 class Sets:
     """The pipeline sets of an engine, each kept open by a task of its own.
 
+    Args:
+        current: the settings in force.
+        env_file: the file of variables for `${NAME}`; None: the environment only.
+        runtime: opens components, and shares them among sets.
+        nursery: runs the tasks of the sets.
+        watches: the switch for watching files.
+        logging: gets the logging settings of each set that serves, by its name.
+        log: gets the records of sets.
+
     Attributes:
-        by_name: the sets that the engine's file names, in its order, with a version or without; always the same
-            mapping.
-        leaving: sets that were removed, and that calls still hold.
-        last_known_good: keeps the files of those that serve.
+        by_name: the sets that the engine's file names, in its order, with a version or without; one mapping for life,
+            so that other parts may keep a reference to it.
+        leaving: removed sets that calls still hold.
+        last_known_good: copies the files of the sets that serve.
 
     """
 
@@ -51,11 +68,10 @@ class Sets:
         env_file: Path | None,
         runtime: Runtime,
         nursery: trio.Nursery,
-        watches: Switch,
+        watches: TaskSwitch,
         logging: dict[str, LoggingSettings],
         log: Log,
     ) -> None:
-        """Takes what they are opened with and kept by; `logging` is where their logging settings are entered."""
         self.by_name: dict[str, PipelineSet] = {}
         self.leaving: list[PipelineSet] = []
         self._named: dict[str, ServedSet] = {}
@@ -67,42 +83,42 @@ class Sets:
 
     @property
     def serving(self) -> dict[str, PipelineSet]:
-        """The sets that have a version, and take calls, by name."""
+        """The sets that have a version, and so take calls, by name."""
         return {name: pipelines for name, pipelines in self.by_name.items() if pipelines.version is not None}
 
-    def tell(self, *observers: Callable[[SetEvent], None]) -> None:
-        """Has what happens to the sets told to these too; what one of them raises touches nobody else."""
+    def add_observers(self, *observers: Callable[[SetEvent], None]) -> None:
+        """Adds observers of all sets; what one raises is logged, and the others are called all the same."""
         self._observers += [GuardedObserver(observe, self._log) for observe in observers]
 
     def get(self, name: str) -> ServedSet | None:
-        """The set that the engine's file names so, whether it has a version or not."""
+        """Returns the set of that name, with a version or without; None if the engine's file names none."""
         return self._named.get(name)
 
     def __iter__(self) -> Iterator[ServedSet]:
         return iter(tuple(self._named.values()))
 
     async def start(self) -> None:
-        """Opens all sets of the engine's file, side by side.
+        """Opens all sets of the engine's file side by side; returns when each has a version or is rejected.
 
-        A set of which nothing opens is tried again with backoff, and holds no other back.
+        If some sets serve and the components of others don't open, the others are tried again with backoff.
 
         Raises:
-            ComponentsUnavailable: nothing opens of any set; with the problems of all of them.
-            ConfigError: the files of some can't be served; with the problems of all of them.
+            ComponentsUnavailable: all files are valid, but no set has components that open; with all problems.
+            ConfigError: the files of a set are invalid; with the problems of all rejected sets.
 
         """
-        self._nursery.start_soon(keep_up, "last known good", self.last_known_good.keep, self._log)
+        self._nursery.start_soon(restart_on_failure, "last known good", self.last_known_good.keep, self._log)
         for name, path in self._current.settings.pipeline_sets.items():
             self.add(name, path)
-        outcomes = await self._ask_all(self._named.values(), self._start)
+        outcomes = await self._request_all(self._named.values(), self._start)
         rejected = [
             outcome for outcome in outcomes.values() if isinstance(outcome, Rejected) and outcome.version is None
         ]
-        away = all(outcome.reason == "open" for outcome in rejected)
-        if rejected and not (away and self.serving):
+        unavailable = all(outcome.reason == "open" for outcome in rejected)
+        if rejected and not (unavailable and self.serving):
             problems = [problem for outcome in rejected for problem in outcome.problems]
             files = [file for outcome in rejected for file in outcome.files]
-            raise ComponentsUnavailable(problems, files) if away else ConfigError(problems, files)
+            raise ComponentsUnavailable(problems, files) if unavailable else ConfigError(problems, files)
         for outcome in rejected:
             self._log.warning("set.not_open", set=outcome.set, problems=problems_as_data(outcome.problems))
         for name, pipelines in self.serving.items():
@@ -111,24 +127,23 @@ class Sets:
                 self._log.warning("set.degraded", set=name, version=version, problems=missing)
 
     def add(self, name: str, path: Path) -> ServedSet:
-        """Names a set, which a reload opens."""
+        """Adds a set without a version; a reload gives it one."""
         served = self.prepare(name, path)
         self.admit(served)
         return served
 
     def prepare(self, name: str, path: Path) -> ServedSet:
-        """A set that can be opened, and that nobody but the caller knows of until it is admitted.
-
-        What opening it comes to is told when it is admitted, unless it is rejected, which is told at once.
-        """
+        """Returns a new set that only the caller knows of; to be admitted or discarded."""
         served = ServedSet(
             name, path, open_set=self._open, on_open=self._list_sets, watches=self._watches, log=self._log
         )
-        self._nursery.start_soon(partial(keep_up, f"pipeline set {name}", partial(self._keep, served), self._log))
+        self._nursery.start_soon(
+            partial(restart_on_failure, f"pipeline set {name}", partial(self._keep, served), self._log)
+        )
         return served
 
     def admit(self, served: ServedSet) -> None:
-        """Names a prepared set, in place of another of that name; it takes calls if it has a version."""
+        """Enters a prepared set under its name, in place of another of that name; with a version it takes calls."""
         if served.name in self._named:
             self.remove(served.name)
         self._named[served.name] = served
@@ -139,12 +154,12 @@ class Sets:
         self._note_first_version(served)
 
     def discard(self, served: ServedSet) -> None:
-        """Has a prepared set close, which no call has ever had."""
+        """Closes a prepared set, and drops what observers were not told of it yet."""
         self._untold.pop(served, None)
         served.remove()
 
     def remove(self, name: str) -> None:
-        """Has a set take no more calls, and close when those that are up have ended."""
+        """Removes a set: it takes no more calls, and closes when those that hold it have ended."""
         served = self._named.pop(name)
         if served.pipelines is not None and served.version is not None:
             self.leaving.append(served.pipelines)
@@ -152,29 +167,29 @@ class Sets:
         self._list_sets()
 
     async def reload(self, names: Iterable[str], *, trigger: str, force: bool = False) -> dict[str, ReloadOutcome]:
-        """Reloads some sets side by side; a set that was removed meanwhile is left out of what that came to."""
-        asked = [served for name in names if (served := self._named.get(name)) is not None]
-        return await self.reload_all(asked, trigger=trigger, force=force)
+        """Reloads sets side by side; returns their outcomes by name, without sets that were removed meanwhile."""
+        sets = [served for name in names if (served := self._named.get(name)) is not None]
+        return await self.reload_all(sets, trigger=trigger, force=force)
 
     async def reload_all(
         self, sets: Iterable[ServedSet], *, trigger: str, force: bool = False
     ) -> dict[str, ReloadOutcome]:
-        """As `reload`, of sets that may only be prepared."""
-        return await self._ask_all(sets, lambda served: served.reload(trigger=trigger, force=force))
+        """Reloads sets side by side that may be prepared ones; returns their outcomes by name."""
+        return await self._request_all(sets, lambda served: served.reload(trigger=trigger, force=force))
 
-    async def _ask_all(
-        self, sets: Iterable[ServedSet], ask: Callable[[ServedSet], Awaitable[ReloadOutcome]]
+    async def _request_all(
+        self, sets: Iterable[ServedSet], request: Callable[[ServedSet], Awaitable[ReloadOutcome]]
     ) -> dict[str, ReloadOutcome]:
         sets = tuple(sets)
         outcomes: dict[str, ReloadOutcome | None] = {served.name: None for served in sets}
 
-        async def ask_one(served: ServedSet) -> None:
-            with suppress(PipelineSetClosed):  # then it is on its way out, and has no outcome
-                outcomes[served.name] = await ask(served)
+        async def request_one(served: ServedSet) -> None:
+            with suppress(PipelineSetClosed):  # it was removed, and has no outcome
+                outcomes[served.name] = await request(served)
 
         async with trio.open_nursery() as nursery:
             for served in sets:
-                nursery.start_soon(ask_one, served)
+                nursery.start_soon(request_one, served)
         return {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
     async def _start(self, served: ServedSet) -> ReloadOutcome:
@@ -183,7 +198,7 @@ class Sets:
         return outcome
 
     def environ(self) -> Mapping[str, str]:
-        """Where sets look up `${NAME}`, read anew."""
+        """Returns the variables for `${NAME}`, read again from the environment and the file."""
         return read_environ(self._env_file)
 
     def _open(self, served: ServedSet) -> AbstractAsyncContextManager[PipelineSet]:
@@ -208,22 +223,22 @@ class Sets:
                 self._logging.pop(served.name, None)
 
     def _observe(self, served: ServedSet, event: SetEvent) -> None:
-        """Takes in what a set tells its observer, and tells those who look on."""
+        """Passes an event of a set to the observers, or keeps it while the set is only prepared."""
         if served.dropped:
             return
         if not served.admitted and not isinstance(event, Rejected):
             self._untold.setdefault(served, []).append(event)
             return
         if isinstance(event, Rejected) and event.trigger == RETRY and event.reason == "open":
-            return  # that it was tried again in vain is not worth another record
+            return  # an unsuccessful retry needs no further record
         if isinstance(event, Applied):
             self._logging[event.set] = event.logging
-        for tell in self._observers:
-            tell(event)
+        for observer in self._observers:
+            observer(event)
         self._note_first_version(served)
 
     def _note_first_version(self, served: ServedSet) -> None:
-        """Enters what the log and the store of files need of a set as soon as it has a version."""
+        """Enters a set's logging settings and has its files copied, once per opening, as soon as it has a version."""
         pipelines = served.pipelines
         if pipelines is not None and pipelines.version is not None and served.admitted and not served.noted:
             served.noted = True
@@ -231,7 +246,7 @@ class Sets:
             self.last_known_good.started(pipelines)
 
     def _list_sets(self) -> None:
-        """Brings `by_name` up to date, in the order of the engine's file."""
+        """Updates `by_name`, in the order of the engine's file."""
         self.by_name.clear()
         self.by_name.update(
             (name, served.pipelines) for name, served in self._named.items() if served.pipelines is not None
@@ -239,7 +254,7 @@ class Sets:
 
 
 def conceal_all(sets: Mapping[str, PipelineSet], current: CurrentSettings, runtime: Runtime, text: str) -> str:
-    """The text without the secrets of any set that serves, opens or has served lately, and without the engine's own."""
+    """Returns the text without secrets: of sets that serve, open or served lately, and of the engine's file."""
     if (admin := current.settings.admin) is not None and admin.token:
         text = text.replace(str(admin.token), admin.token.source)
     for pipelines in sets.values():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Checked:
+class CheckResult:
     """The result of checking one file."""
 
     path: Path
@@ -31,7 +31,7 @@ class Checked:
     """All that is wrong with it."""
 
 
-def check_file(path: Path, env_file: Path | None = None) -> tuple[Checked, ...]:
+def check_file(path: Path, env_file: Path | None = None) -> tuple[CheckResult, ...]:
     """An engine's file and those of its sets, or a set's own: each read as a start or a reload would, none opened.
 
     Sets are checked even if something else is wrong with the engine's file. Variables of `env_file` are laid over the
@@ -40,12 +40,12 @@ def check_file(path: Path, env_file: Path | None = None) -> tuple[Checked, ...]:
     try:
         environ = read_environ(env_file)
     except ConfigError as error:
-        return (Checked(env_file or path, problems=error.problems),)
+        return (CheckResult(env_file or path, problems=error.problems),)
     try:
         document = read_document(path, environ=environ)
         kind = kind_of(document)
     except ConfigError as error:
-        return (Checked(path, problems=error.problems),)
+        return (CheckResult(path, problems=error.problems),)
     if kind == "set":
         return (_check_set(path, environ),)
     files = (document.take(("pipeline_sets", name), Path) for name in document.keys_at("pipeline_sets"))
@@ -53,18 +53,18 @@ def check_file(path: Path, env_file: Path | None = None) -> tuple[Checked, ...]:
     return (engine, *(_check_set(file, environ) for file in dict.fromkeys(files) if file))
 
 
-def report(checked: tuple[Checked, ...], *, colour: bool = False) -> str:
+def report(checked: tuple[CheckResult, ...], *, colour: bool = False) -> str:
     """What `check_file` found, for people."""
     return "\n".join(_paragraphs(checked, colour)) + "\n"
 
 
-def report_json(checked: tuple[Checked, ...]) -> str:
+def report_json(checked: tuple[CheckResult, ...]) -> str:
     """The results as JSON for programs: `{"ok": bool, "errors": [...]}`."""
     errors = problems_as_data(problem for result in checked for problem in result.problems)
     return json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _paragraphs(checked: tuple[Checked, ...], colour: bool) -> Iterator[str]:
+def _paragraphs(checked: tuple[CheckResult, ...], colour: bool) -> Iterator[str]:
     for result in checked:
         ok = f"{result.path}: ok: {result.summary}"
         yield format_problems(result.problems, colour=colour) if result.problems else ok
@@ -72,15 +72,15 @@ def _paragraphs(checked: tuple[Checked, ...], colour: bool) -> Iterator[str]:
         yield _count(number, "problem")
 
 
-def _check_set(path: Path, environ: Mapping[str, str]) -> Checked:
+def _check_set(path: Path, environ: Mapping[str, str]) -> CheckResult:
     return _check(path, lambda: _set_summary(load_config(path, environ=environ)))
 
 
-def _check(path: Path, summarise: Callable[[], str]) -> Checked:
+def _check(path: Path, summarise: Callable[[], str]) -> CheckResult:
     try:
-        return Checked(path, summarise())
+        return CheckResult(path, summarise())
     except ConfigError as error:
-        return Checked(path, problems=error.problems)
+        return CheckResult(path, problems=error.problems)
 
 
 def _engine_summary(settings: EngineSettings) -> str:

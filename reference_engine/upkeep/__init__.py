@@ -1,1 +1,1 @@
-"""What keeps the engine going when one of its own tasks fails, or the system runs short."""
+"""Keeps the engine running when one of its own tasks fails, or the system is out of descriptors or memory."""

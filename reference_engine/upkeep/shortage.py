@@ -1,4 +1,4 @@
-"""Reports at most once a minute that connections can't be accepted, with the exhausted limit and how to raise it."""
+"""Reports that connections can't be accepted for lack of descriptors or memory: which limit, and how to raise it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ if TYPE_CHECKING:
     from reference_engine.log.log import Log
 
 EVERY_S = 60.0
-"""The least time between two reports, in s."""
+"""The least time between two `engine.shortage`, in s."""
 
-AGAIN_S = 0.1
-"""How long to wait before the next connection is accepted, in s."""
+RETRY_S = 0.1
+"""Pause before `accept` is tried again, in s."""
 
-SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Errors of `accept` that are not about the connection."""
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of `accept` that concern the process or the machine, not the connection."""
 
 
 class Shortage:
-    """Reports of `accept` that failed because a limit of the system is reached."""
+    """Logs `engine.shortage`, at most once a minute."""
 
     def __init__(self, log: Log) -> None:
-        """Takes the log that `engine.shortage` is written to."""
         self._log, self._reported_at = log, -math.inf
 
     def report(self, error: OSError) -> None:
-        """Logs `engine.shortage`, unless that was logged within the last minute."""
+        """Logs an error of `accept` that is in `EXHAUSTED`, unless one was logged within the last minute."""
         now = trio.current_time()
         if now - self._reported_at < EVERY_S:
             return

@@ -1,7 +1,8 @@
-"""Restarts the engine's own tasks: an exception of one of them is logged, and the task begins anew.
+"""Restarts the engine's own tasks when they fail: an exception is logged, and the task is started again.
 
-Upkeep is all that an engine does besides calls: reading files, watching them, answering requests, telling systemd.
-Calls run beside it, and an exception of upkeep that reached the nursery around both would end all of them.
+Upkeep is everything that an engine does besides calls: reading files, watching them, answering requests, notifying
+systemd. It runs in a nursery around the one of the calls, so an exception that reached that nursery would end all
+calls.
 """
 
 from __future__ import annotations
@@ -16,38 +17,36 @@ if TYPE_CHECKING:
 
     from reference_engine.log.log import Log
 
-FIRST_S = 1.0
-"""How long after its first failure a task begins anew, in s; the pause doubles with each further one."""
+FIRST_PAUSE_S = 1.0
+"""Pause before a task is restarted after its first failure, in s; it doubles with each further failure."""
 
-LONGEST_S = 60.0
-"""The longest such pause, in s; after a task ran for longer than that, the pause is the first again."""
+MAX_PAUSE_S = 60.0
+"""The longest such pause, in s. If a task ran for longer than this, its next pause is `FIRST_PAUSE_S` again."""
 
 
-async def keep_up(task: str, run: Callable[[], Awaitable[object]], log: Log, **fields: str) -> None:
-    """Runs a task of upkeep until it returns or is cancelled; after an exception it begins anew, with backoff.
-
-    The log gets `upkeep.failed` for each exception; the traceback is in the first one of its kind.
+async def restart_on_failure(task: str, run: Callable[[], Awaitable[object]], log: Log, **fields: str) -> None:
+    """Runs a task until it returns or is cancelled, and restarts it with exponential backoff if it raises.
 
     Args:
-        task: what the log calls it.
-        run: the task; called anew after an exception.
-        log: told of exceptions.
-        fields: further fields of the record, such as `set`.
+        task: the task's name in the log.
+        run: the task; called again after an exception.
+        log: gets `upkeep.failed` for each exception, with a traceback for the first from each place.
+        fields: further fields of that record, such as `set`.
 
     """
-    pause = FIRST_S
+    pause = FIRST_PAUSE_S
     seen: set[object] = set()
     failed = True
     while failed:
         began, failed = trio.current_time(), False
         try:
             await run()
-        # A cancellation in the same group goes on its way.
+        # `except*` lets a cancellation in the same group propagate.
         except* Exception as errors:  # noqa: BLE001
             failed, error = True, single(errors)
-            if trio.current_time() - began > LONGEST_S:
-                pause = FIRST_S
-            log.error(  # noqa: TRY400 - the traceback is there the first time
+            if trio.current_time() - began > MAX_PAUSE_S:
+                pause = FIRST_PAUSE_S
+            log.error(  # noqa: TRY400 - the traceback is in the fields, the first time
                 "upkeep.failed",
                 task=task,
                 **fields,
@@ -57,15 +56,15 @@ async def keep_up(task: str, run: Callable[[], Awaitable[object]], log: Log, **f
             )
         if failed:
             await trio.sleep(pause)
-            pause = min(pause * 2, LONGEST_S)
+            pause = min(pause * 2, MAX_PAUSE_S)
 
 
 class GuardedObserver:
-    """An observer of the engine's sets or of its file whose exceptions are logged and go no further.
+    """Calls an observer of the engine's sets or of its file, and logs what it raises.
 
     Args:
-        observe: whom events are given to.
-        log: told of what that raises, as `observer.failed`: with its traceback the first time that it fails in a place.
+        observe: the observer.
+        log: gets `observer.failed` for each exception, with a traceback for the first from each place.
 
     """
 
@@ -74,10 +73,10 @@ class GuardedObserver:
         self._seen: set[object] = set()
 
     def __call__(self, event: object) -> None:
-        """Gives the observer an event."""
+        """Calls the observer with an event; never raises."""
         try:
             self._observe(event)
-        except Exception as error:  # noqa: BLE001 - an observer only looks on
+        except Exception as error:  # noqa: BLE001 - the boundary of an observer
             self._log.error(
                 "observer.failed",
                 observer=getattr(self._observe, "__qualname__", repr(self._observe)),
@@ -88,7 +87,7 @@ class GuardedObserver:
 
 
 def single(error: Exception) -> Exception:
-    """The one exception in a group, at whatever depth; a group of several as it is."""
+    """Returns the only exception of a group, also of nested groups; a group of several is returned as it is."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         (error,) = error.exceptions
     return error
@@ -99,7 +98,7 @@ def _type_and_message(error: Exception) -> str:
 
 
 def _traceback_once(error: Exception, seen: set[object]) -> dict[str, Exception]:
-    """What makes a log record bear the traceback, unless one of that kind and from that place was logged already."""
+    """Returns `exc_info` for a log record; nothing if an exception of this type from this line is in `seen`."""
     frames = extract_tb(error.__traceback__, limit=-1)
     place = (type(error), *((frame.filename, frame.lineno) for frame in frames))
     if place in seen:

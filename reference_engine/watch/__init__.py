@@ -1,1 +1,1 @@
-"""Watching files for changes."""
+"""Watches files, and reloads when they change."""

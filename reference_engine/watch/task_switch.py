@@ -1,4 +1,4 @@
-"""Something that goes on for as long as it is wanted."""
+"""Starts and cancels tasks as a setting is switched on and off, such as `watch`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-class Switch:
-    """On or off, with what goes on while it is on."""
+class TaskSwitch:
+    """A switch for tasks: they run while it is on, and are cancelled when it is set to off.
+
+    Args:
+        on: the initial state.
+
+    """
 
     def __init__(self, on: bool) -> None:
         self._on = trio.Event()
         self._running: set[trio.CancelScope] = set()
-        self.turn(on)
+        self.set(on)
 
-    def turn(self, on: bool) -> None:
-        """Lets what depends on it begin, or cancels it."""
+    def set(self, on: bool) -> None:
+        """Starts the tasks that wait in `while_on`, or cancels those that run; no-op if the state is the same."""
         if on:
             self._on.set()
         elif self._on.is_set():
@@ -28,7 +33,10 @@ class Switch:
                 scope.cancel()
 
     async def while_on(self, run: Callable[[], Awaitable[None]]) -> None:
-        """Runs something whenever this is on; returns when that has returned by itself."""
+        """Calls `run` whenever the switch is on, and cancels it when it is set to off.
+
+        Returns when `run` returns by itself; an exception of `run` propagates.
+        """
         while True:
             await self._on.wait()
             with trio.CancelScope() as scope:

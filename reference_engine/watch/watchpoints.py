@@ -1,11 +1,12 @@
-"""Which directories to watch for changes of a file, and what in them to look at.
+"""Computes the directories to watch for changes of some files, the paths in them that matter, and the files' state.
 
-A file is watched by the directory that it is in: an editor puts a new file in the old one's place, and a ConfigMap
-swaps the symlink `..data` that the file is reached through, and neither touches the file itself.
+A file is watched through its directory: an editor puts a new file in place of the old one, and a ConfigMap swaps the
+symlink `..data` on the path to the file; neither changes the file itself.
 
-A watch holds on to the directory that was there when it began, whatever its path leads to later. So directories are
-compared by device and inode too. What events don't tell, `states_of` does: where the file is mounted by itself, where a
-directory further up is replaced, and where a file system has no events, as NFS when another machine writes.
+A watch stays on the directory that was there when it began, whatever its path leads to later. So directories are
+compared by device and inode, not by path. `states_of` finds the changes that make no event: of a file that is a mount
+of its own, of a directory further up that is replaced, and on file systems without events, such as NFS when another
+machine writes.
 """
 
 from __future__ import annotations
@@ -24,45 +25,45 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_LINKS = 40
-"""How many symlinks a path may lead through; Linux's own limit."""
+"""The most symlinks on a path; Linux's own limit."""
 
 MAX_DIRECTORIES = 1000
-"""How many directories below one that is named are watched; a Vosk model has about 5."""
+"""The most directories that are watched below a directory that a configuration names; a Vosk model has about 5."""
 
 MAX_FILES = 10_000
-"""How many files in one that is named are looked at; a configuration is refused that names one with more."""
+"""The most files whose state is compared below such a directory; a configuration with more is rejected anyway."""
 
 State: TypeAlias = "tuple[int, ...] | dict[Path, tuple[int, ...] | None] | None"
-"""A file's device, inode, size and times; those of each file of a directory; None if nothing is there."""
+"""A file's device, inode, size and times; for a directory, those of each file in it; None if nothing is there."""
 
 
 @frozen
 class WatchPoints:
-    """What leads to a set of files, on disk as it is now."""
+    """The directories and paths that lead to some files, as they are on disk now."""
 
     directories: Mapping[str, tuple[int, int]]
-    """What to watch, without what is below, each with its device and inode: all are there, and may be read."""
+    """The directories to watch, not recursively, each with its device and inode; all exist and can be read."""
     entries: frozenset[str]
-    """Absolute paths in them whose creation, change or removal matters."""
+    """Absolute paths in these directories whose creation, change or removal matters."""
     trees: tuple[str, ...] = ()
-    """Absolute paths of directories in which everything matters, each ending with `/`."""
+    """Absolute paths of directories below which every change matters, each ending with `/`."""
 
     def watched(self, path: str) -> bool:
-        """Whether that is a directory to watch: when one is made or removed, a watch is not on what is there now."""
+        """Returns whether a path is a watched directory; if it was created or removed, the watch on it is stale."""
         return path in self.directories
 
     def concern(self, path: str) -> bool:
-        """Whether it matters that something happened to a path; a log that is written beside the files does not."""
+        """Returns whether a change of a path matters; that of a log file beside the watched files does not."""
         return path in self.entries or path.startswith(self.trees)
 
 
 def watchpoints_of(paths: Iterable[Path]) -> WatchPoints:
-    """Where to watch for changes of files and whole directories, those that are not there yet included.
+    """Returns the watch points of files and whole directories.
 
-    Blocks for some system calls a path.
+    Blocks for some system calls per path.
 
     Args:
-        paths: absolute.
+        paths: absolute paths; what is missing is waited for, in the deepest directory that exists.
 
     """
     entries: set[Path] = set()
@@ -70,10 +71,10 @@ def watchpoints_of(paths: Iterable[Path]) -> WatchPoints:
     for path in paths:
         try:
             way = tuple(_way_to(path))
-        except ValueError:  # it has a NUL in it, or half of a surrogate pair: nothing can ever be there
+        except ValueError:  # a path with NUL or half of a surrogate pair can never exist
             continue
         entries.update(way)
-        # `Path.is_dir` raises for names that are too long, and where one may not look.
+        # `Path.is_dir` raises for names that are too long and for directories without permission.
         if way and os.path.isdir(way[-1]):  # noqa: PTH112
             end = str(way[-1])
             trees[f"{end.rstrip('/')}/"] = [directory for directory, _, _ in islice(os.walk(end), MAX_DIRECTORIES)]
@@ -86,12 +87,12 @@ def watchpoints_of(paths: Iterable[Path]) -> WatchPoints:
 
 
 def states_of(paths: Iterable[Path]) -> dict[Path, State]:
-    """What is at the end of each path now: two that are equal are the same, unchanged, files.
+    """Returns the state of each path now; a file whose state is equal to an earlier one has not changed since.
 
-    Blocks for one system call for each file, those in directories included.
+    Blocks for one system call per file, including the files in directories.
 
     Args:
-        paths: absolute.
+        paths: absolute paths.
 
     """
     return {path: _state(path) for path in paths}
@@ -116,7 +117,7 @@ def _signature_of(path: Path) -> tuple[int, ...] | None:
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
-    # Of the change time nobody can say anything else: `cp -p` and `touch -r` set the modification time.
+    # `cp -p` and `touch -r` set the modification time, but no program can set the change time.
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
@@ -124,20 +125,20 @@ def _identity(directory: str) -> tuple[int, int] | None:
     if not os.access(directory, os.R_OK):
         return None
     try:
-        status = os.stat(directory)  # noqa: PTH116 - it is text, as watches have it
+        status = os.stat(directory)  # noqa: PTH116 - the path is text, as watchfiles has it
     except OSError:
         return None
     return status.st_dev, status.st_ino
 
 
 def _way_to(path: Path) -> Iterator[Path]:
-    """What must stay as it is for a path to lead to the same file, the file last.
+    """Yields the paths that must not change for `path` to lead to the same file, the file last.
 
-    That is each symlink on the way, the last two steps (the file, and its directory), or, where the way ends early, the
-    first step that is missing. Directories further up are compared by `states_of`.
+    These are each symlink on the way and the last two steps (the directory and the file); or, if the way ends early,
+    the first step that is missing. Directories further up are covered by `states_of`.
 
     Raises:
-        ValueError: it is no path.
+        ValueError: no file can have this path.
 
     """
     at = Path("/")
@@ -146,7 +147,7 @@ def _way_to(path: Path) -> Iterator[Path]:
     while steps:
         step = steps.pop()
         if step == "..":
-            at = at.parent  # `at` has no symlink in it
+            at = at.parent  # `at` is resolved already
             continue
         here = at / step
         try:
@@ -155,7 +156,7 @@ def _way_to(path: Path) -> Iterator[Path]:
             if error.errno != EINVAL:
                 yield at if error.errno == ENOTDIR else here
                 return
-            if len(steps) < 2:  # it is there, and no symlink
+            if len(steps) < 2:  # it exists and is not a symlink
                 yield here
             at = here
         else:

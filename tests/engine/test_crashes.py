@@ -7,7 +7,7 @@ import json
 import trio
 from patience import until
 
-from reference_engine.calls.answering import Answering
+from reference_engine.calls.answering import CallAnswerer
 from reference_engine.log.line_writer import LineWriter
 from reference_engine.log.log import open_log
 from reference_engine.reports.metrics import Metrics
@@ -45,7 +45,7 @@ class Clumsy(SessionStore):
 def answering_with(pipelines, sessions, log):
     """For one set, on one listener."""
     sets = {pipelines.name: pipelines}
-    return Answering(
+    return CallAnswerer(
         CurrentSettings(settings_for_set_file(pipelines.path)),
         sets,
         sessions,
@@ -63,7 +63,7 @@ async def test_it_costs_that_call_only_and_is_logged_with_its_traceback(home, tm
         async with open_pipeline_set(home / "ai-agent.yaml") as pipelines:
             answering = answering_with(pipelines, sessions, log)
             async with (
-                open_audiosocket_listener("127.0.0.1", 0, on_crash=answering.crashed) as listener,
+                open_audiosocket_listener("127.0.0.1", 0, on_crash=answering.log_crash) as listener,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(listener.serve, answering.answer)

@@ -12,13 +12,13 @@ from patience import until
 from recording import RecordedSet, pipeline
 
 from reference_engine.reloads import reloading as module
-from reference_engine.reloads.reloading import Reloading
+from reference_engine.reloads.reloading import Reloader
 from reference_engine.sets import sets as sets_module
 from reference_engine.sets.sets import Sets
 from reference_engine.settings.loading import load_engine_settings
 from reference_engine.settings.run_options import RunOptions
 from reference_engine.settings.settings import CurrentSettings
-from reference_engine.watch.task_switch import Switch
+from reference_engine.watch.task_switch import TaskSwitch
 from voicepipe import Applied, open_pipeline_set, open_runtime
 
 
@@ -69,7 +69,7 @@ async def engine(tmp_path, monkeypatch):
     with structlog.testing.capture_logs() as engine.logs:
         log = structlog.get_logger()
         async with open_runtime() as runtime, trio.open_nursery() as nursery:
-            watches = Switch(False)
+            watches = TaskSwitch(False)
             engine.sets = Sets(
                 engine.current,
                 env_file=None,
@@ -79,10 +79,10 @@ async def engine(tmp_path, monkeypatch):
                 logging={},
                 log=log,
             )
-            engine.sets.tell(engine.told.append)
+            engine.sets.add_observers(engine.told.append)
             for name, path in engine.current.settings.pipeline_sets.items():
                 engine.sets.add(name, path)
-            engine.reloading = Reloading(
+            engine.reloading = Reloader(
                 RunOptions(engine.file),
                 {},
                 engine.current,
@@ -144,7 +144,7 @@ async def test_an_unexpected_error_does_not_stand_in_the_way_of_later_reloads(en
     before = engine.paths
     with patch(where, side_effect=ZeroDivisionError("no")):
         engine.write(sets={"main": "main", "new": "good"}, phone="new")
-        outcome = await engine.reloading._file.ask("signal")
+        outcome = await engine.reloading._queue.request("signal")
     assert (outcome.outcome, outcome.problems[0].hint) == ("rejected", "a defect in the engine: please report it")
     assert engine.paths == before
     assert [record["task"] for record in engine.logs if record["event"] == "upkeep.failed"] == [

@@ -14,7 +14,7 @@ import pytest
 from reference_engine.control.openapi import OPENAPI
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.control.schemas import NamedSchemas
-from reference_engine.reloads.outcomes import EngineOutcome, Reloaded
+from reference_engine.reloads.outcomes import EngineOutcome, ReloadResult
 from reference_engine.reports import json_shapes
 from reference_engine.reports.json_bodies import reloaded_body
 from reference_engine.reports.json_shapes import (
@@ -64,7 +64,7 @@ def test_what_is_left_out_has_no_key_and_null_has_one():
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine and engine.outcome)
 @pytest.mark.parametrize("sets", [*((outcome,) for outcome in OUTCOMES), (), tuple(OUTCOMES)], ids=len)
 def test_every_outcome_of_a_reload_is_as_its_schema_says(engine, sets):
-    body = reloaded_body(Reloaded(engine, sets), {})
+    body = reloaded_body(ReloadResult(engine, sets), {})
     validate(body, "Reloaded")
     wrong = [outcome for outcome in sets if isinstance(outcome, Rejected)]
     errors = len(wrong) + (engine is not None and engine.outcome == "rejected")
@@ -76,7 +76,7 @@ def test_every_outcome_of_a_reload_is_as_its_schema_says(engine, sets):
 
 def test_keys_stand_in_the_order_of_the_fields():
     """Also those that are not always there: a log is read by people."""
-    keys = list(reloaded_body(Reloaded(ENGINES[3], (OUTCOMES[1],)), {}))
+    keys = list(reloaded_body(ReloadResult(ENGINES[3], (OUTCOMES[1],)), {}))
     assert keys == [field.name for field in attrs.fields(AppliedBody)]
 
 

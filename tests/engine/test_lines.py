@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from reference_engine.log import line_writer as lines
-from reference_engine.log.line_writer import MOST_BYTES, LineWriter
+from reference_engine.log.line_writer import MAX_CHARACTERS, LineWriter
 
 
 class Disk:
@@ -70,7 +70,7 @@ def test_a_line_that_can_not_be_written_is_not_there_and_glues_nothing(path, mon
 
 
 def test_a_disk_that_stays_full_ends_with_a_whole_line_and_says_why(path, monkeypatch):
-    monkeypatch.setattr(lines, "LAST_S", lines.RETRY_S)  # no time at all for another try
+    monkeypatch.setattr(lines, "FLUSH_S", lines.RETRY_S)  # no time at all for another try
     disk = Disk(lambda write: write > 7)
     monkeypatch.setattr(lines, "os", disk)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -88,11 +88,11 @@ def test_a_disk_that_stays_full_ends_with_a_whole_line_and_says_why(path, monkey
 def test_what_waits_is_bounded_in_memory(path, monkeypatch):
     disk = Disk(lambda _write: True)
     monkeypatch.setattr(lines, "os", disk)
-    monkeypatch.setattr(lines, "LAST_S", lines.RETRY_S)
+    monkeypatch.setattr(lines, "FLUSH_S", lines.RETRY_S)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     with LineWriter(descriptor) as writer:
         for _ in range(40):
-            writer.write("x" * (MOST_BYTES // 20))
+            writer.write("x" * (MAX_CHARACTERS // 20))
         assert writer.lost == 20
     writer._thread.join(60)
     os.close(descriptor)

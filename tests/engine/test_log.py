@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from patience import LONG_S
 
-from reference_engine.log.line_writer import MOST, LineWriter
+from reference_engine.log.line_writer import MAX_LINES, LineWriter
 from reference_engine.log.log import adopt_standard_logging, open_log
 from reference_engine.reports.reload_log import reload_log
 from voicepipe import Retired
@@ -125,13 +125,13 @@ def test_nobody_waits_for_a_reader_that_stopped_and_what_it_missed_is_counted():
     began = time.monotonic()
     with LineWriter(writing) as writer:
         log = open_log(writer, "json", lambda _set: "INFO")
-        for _ in range(MOST + 500):
+        for _ in range(MAX_LINES + 500):
             log.info("much", text="x" * 100)
         assert time.monotonic() - began < LONG_S
         assert 0 < writer.lost <= 500
         lost = writer.lost
         with os.fdopen(reading, "rb") as reader:
-            for _ in range(MOST):
+            for _ in range(MAX_LINES):
                 reader.readline()
             log.info("last")
             while (record := json.loads(reader.readline()))["event"] != "last":

@@ -10,7 +10,7 @@ import trio
 from attrs import frozen
 
 from reference_engine.calls import record_file
-from reference_engine.calls.record_file import TELL_S, open_record_file
+from reference_engine.calls.record_file import REPORT_EVERY_S, open_record_file
 from reference_engine.errors import EngineError
 from reference_engine.reports.metrics import Metrics
 
@@ -110,15 +110,15 @@ async def test_losses_are_said_once_a_minute_and_counted(tmp_path, monkeypatch, 
     with open_record_file(tmp_path / "calls.jsonl") as records:
         metrics = Metrics({}, records_lost=lambda: records.lost)
         assert "voicepipe_records_lost_total 0.0" in metrics.exposition().decode()
-        monkeypatch.setattr("reference_engine.log.line_writer.MOST_BYTES", 1)
+        monkeypatch.setattr("reference_engine.log.line_writer.MAX_CHARACTERS", 1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(records.report_losses, log)
-            await trio.sleep(1.5 * TELL_S)
+            await trio.sleep(1.5 * REPORT_EVERY_S)
             assert log.records == []
             for _ in range(3):
                 records.keep(Record("lost"))
-            await trio.sleep(TELL_S)
-            await trio.sleep(2 * TELL_S)  # nothing new
+            await trio.sleep(REPORT_EVERY_S)
+            await trio.sleep(2 * REPORT_EVERY_S)  # nothing new
             nursery.cancel_scope.cancel()
         assert "voicepipe_records_lost_total 3.0" in metrics.exposition().decode()
     assert [(one["event"], one["lost"]) for one in log.records] == [("records.failed", 3)]
@@ -136,4 +136,4 @@ def test_a_place_that_can_not_be_written_is_told_at_the_start(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="can't be written"), open_record_file(tmp_path / "file" / "calls.jsonl"):
         pytest.fail("it opens")
-    assert record_file.TELL_S == 60
+    assert record_file.REPORT_EVERY_S == 60

@@ -12,7 +12,7 @@ from attrs import evolve
 from patience import LONG_S, until
 from recording import RecordedSet, pipeline, raising
 
-from reference_engine.reloads.coalescing import Coalesced
+from reference_engine.reloads.coalescing import CoalescingQueue
 from reference_engine.sets import served_set
 from reference_engine.sets import sets as module
 from reference_engine.sets.last_known_good import keep_sources
@@ -20,7 +20,7 @@ from reference_engine.sets.served_set import VersionChangedError
 from reference_engine.sets.sets import Sets
 from reference_engine.settings.settings import CurrentSettings, EngineSettings, ListenerSettings
 from reference_engine.upkeep import tasks
-from reference_engine.watch.task_switch import Switch
+from reference_engine.watch.task_switch import TaskSwitch
 from voicepipe import Applied, ComponentError, Rejected, load_config, open_pipeline_set, open_runtime
 from voicepipe.pipelines import change_worker
 from voicepipe.pipelines.versions import Versions
@@ -47,11 +47,11 @@ async def recorded(tmp_path, monkeypatch, nursery):
             env_file=None,
             runtime=runtime,
             nursery=keeping,
-            watches=Switch(False),
+            watches=TaskSwitch(False),
             logging=one.logging,
             log=structlog.get_logger(),
         )
-        one.sets.tell(one.events.append)
+        one.sets.add_observers(one.events.append)
         await one.sets.start()
         yield one
         keeping.cancel_scope.cancel()
@@ -185,7 +185,7 @@ async def test_a_set_that_is_removed_in_the_moment_in_which_it_serves(recorded, 
 
 
 async def test_an_observer_that_raises_ends_nothing(recorded):
-    recorded.sets.tell(lambda _event: 1 / 0, recorded.events.append)
+    recorded.sets.add_observers(lambda _event: 1 / 0, recorded.events.append)
     recorded.files["main"].write(default=pipeline(tts="b"))
     with structlog.testing.capture_logs() as logs:
         outcomes = await recorded.sets.reload(["main", "acme"], trigger="signal")
@@ -211,7 +211,7 @@ async def test_an_unexpected_exception_when_it_is_opened_rejects_it(recorded, tm
 
 
 async def test_a_set_that_can_t_be_opened_at_all_is_tried_again(recorded, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks, "FIRST_S", 0.0)
+    monkeypatch.setattr(tasks, "FIRST_PAUSE_S", 0.0)
     (tmp_path / "new").mkdir()
     new = RecordedSet(tmp_path / "new")
     real, failures = recorded.sets._open, [ZeroDivisionError(), ZeroDivisionError()]
@@ -246,7 +246,7 @@ async def test_a_set_that_is_removed_before_it_was_opened_has_no_outcome(recorde
 
 
 async def test_a_set_whose_providers_are_away_is_tried_again_and_told_once_it_serves(recorded, tmp_path, monkeypatch):
-    monkeypatch.setattr(served_set, "FIRST_S", 0.01)
+    monkeypatch.setattr(served_set, "FIRST_PAUSE_S", 0.01)
     (tmp_path / "new").mkdir()
     new = RecordedSet(tmp_path / "new")
     new.write(default=pipeline(tts="away"))
@@ -282,7 +282,7 @@ async def test_a_set_that_serves_the_last_known_good_files_from_a_reload_on(reco
 
 
 async def test_a_set_that_fails_while_it_serves_is_opened_anew(recorded, monkeypatch):
-    monkeypatch.setattr(served_set, "FIRST_S", 0.0)
+    monkeypatch.setattr(served_set, "FIRST_PAUSE_S", 0.0)
     before = recorded.sets.serving["main"]
     with structlog.testing.capture_logs() as logs:
         before._worker._queue.add(None)  # which is none: carrying it out fails
@@ -304,11 +304,11 @@ async def test_who_asks_for_a_run_that_fails_hears_of_it_and_the_next_run_is_ano
             raise raises.pop()
         return "done"
 
-    coalesced = Coalesced(run)
-    nursery.start_soon(coalesced.serve)
+    queue = CoalescingQueue(run)
+    nursery.start_soon(queue.serve)
     with pytest.raises(ValueError, match="no"):
-        await coalesced.ask("first")
-    assert await coalesced.ask("second") == "done"
+        await queue.request("first")
+    assert await queue.request("second") == "done"
 
 
 async def test_those_who_ask_during_a_run_share_the_next(autojump_clock, nursery):
@@ -319,11 +319,11 @@ async def test_those_who_ask_during_a_run_share_the_next(autojump_clock, nursery
         await trio.sleep(1)
         return len(began)
 
-    coalesced, answers = Coalesced(run), []
-    nursery.start_soon(coalesced.serve)
+    queue, answers = CoalescingQueue(run), []
+    nursery.start_soon(queue.serve)
 
     async def ask(trigger):
-        answers.append((trigger, await coalesced.ask(trigger)))
+        answers.append((trigger, await queue.request(trigger)))
 
     async with trio.open_nursery() as asking:
         asking.start_soon(ask, "first")
@@ -332,7 +332,7 @@ async def test_those_who_ask_during_a_run_share_the_next(autojump_clock, nursery
             asking.start_soon(ask, "later")
         await trio.sleep(0.1)
         with trio.move_on_after(0.1):
-            await coalesced.ask("impatient")
+            await queue.request("impatient")
     assert began == ["first", "later"]
     assert answers == [("first", 1), *[("later", 2)] * 50]
 
@@ -347,9 +347,9 @@ async def test_what_goes_on_while_a_switch_is_on(autojump_clock, nursery):
         finally:
             said.append("off")
 
-    switch = Switch(False)
+    switch = TaskSwitch(False)
     nursery.start_soon(switch.while_on, run)
     for on in (False, True, True, False, False, True):
-        switch.turn(on)
+        switch.set(on)
         await trio.testing.wait_all_tasks_blocked()
     assert said == ["on", "off", "on"]

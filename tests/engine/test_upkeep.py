@@ -6,7 +6,7 @@ import pytest
 import structlog
 import trio
 
-from reference_engine.upkeep.tasks import FIRST_S, LONGEST_S, GuardedObserver, keep_up
+from reference_engine.upkeep.tasks import FIRST_PAUSE_S, MAX_PAUSE_S, GuardedObserver, restart_on_failure
 
 
 class Task:
@@ -37,8 +37,8 @@ def log():
 async def test_it_begins_anew_after_a_pause_that_grows(autojump_clock, logs, log):
     task = Task(*[ValueError("no")] * 8)
     start = trio.current_time()
-    await keep_up("a task", task, log, set="main")
-    pauses = [FIRST_S, 2, 4, 8, 16, 32, LONGEST_S, LONGEST_S]
+    await restart_on_failure("a task", task, log, set="main")
+    pauses = [FIRST_PAUSE_S, 2, 4, 8, 16, 32, MAX_PAUSE_S, MAX_PAUSE_S]
     assert task.began == [start + sum(pauses[:number]) for number in range(9)]
     assert [record["again_s"] for record in logs] == pauses
     assert {(record["event"], record["log_level"], record["task"], record["set"]) for record in logs} == {
@@ -49,19 +49,19 @@ async def test_it_begins_anew_after_a_pause_that_grows(autojump_clock, logs, log
 
 async def test_the_traceback_is_logged_once(autojump_clock, logs, log):
     same = [ValueError("no"), ValueError("still no")]
-    await keep_up("a task", Task(*same, KeyError("another")), log)
+    await restart_on_failure("a task", Task(*same, KeyError("another")), log)
     assert [record.get("exc_info") for record in logs] == [same[0], None, logs[2]["exc_info"]]
     assert isinstance(logs[2]["exc_info"], KeyError)
 
 
 async def test_one_that_went_well_for_long_begins_anew_soon(autojump_clock, logs, log):
-    await keep_up("a task", Task(*[OSError("no")] * 3, lasting=LONGEST_S + 1), log)
-    assert [record["again_s"] for record in logs] == [FIRST_S] * 3
+    await restart_on_failure("a task", Task(*[OSError("no")] * 3, lasting=MAX_PAUSE_S + 1), log)
+    assert [record["again_s"] for record in logs] == [FIRST_PAUSE_S] * 3
 
 
 async def test_a_task_that_returns_is_done(logs, log):
     task = Task()
-    await keep_up("a task", task, log)
+    await restart_on_failure("a task", task, log)
     assert (len(task.began), logs) == (1, [])
 
 
@@ -72,7 +72,7 @@ async def test_an_exception_from_a_nursery_comes_out_of_its_group(autojump_clock
         async with trio.open_nursery() as nursery:
             nursery.start_soon(failing)
 
-    await keep_up("a task", run, log)
+    await restart_on_failure("a task", run, log)
     assert [record["reason"] for record in logs] == ["ValueError: within"]
 
 
@@ -89,7 +89,7 @@ async def test_a_cancellation_is_never_taken_for_a_failure(autojump_clock, logs,
             nursery.start_soon(fails_when_it_is_cancelled)
 
     with trio.move_on_after(5) as scope:
-        await keep_up("a task", run, log)
+        await restart_on_failure("a task", run, log)
         pytest.fail("it goes on")
     assert scope.cancelled_caught
     assert [record["reason"] for record in logs] == ["ValueError: cleaning up failed"]

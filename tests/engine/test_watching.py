@@ -58,7 +58,7 @@ class CountingSet:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(watching, "QUIET_MS", int(QUIET_S * 1000))
-    monkeypatch.setattr(watching, "LOOK_S", 3600.0)  # so that what is seen is told by events
+    monkeypatch.setattr(watching, "POLL_S", 3600.0)  # so that what is seen is told by events
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_a_change_during_a_reload_leads_to_another(counting, file, watch):
 
 
 async def test_without_quiet_it_does_not_wait_for_ever(counting, file, watch, monkeypatch):
-    monkeypatch.setattr(watching, "MOST_MS", 300)
+    monkeypatch.setattr(watching, "MAX_DELAY_MS", 300)
     file.touch()
     await counting.reloaded(2)  # the wait that was on had the old limit
     with trio.fail_after(LONG_S):
@@ -188,7 +188,7 @@ FAILURES = {
 @pytest.mark.parametrize("where", ["begin", "wait"])
 @pytest.mark.parametrize("reason", FAILURES)
 async def test_a_watch_that_fails_says_so_and_is_tried_again(counting, file, monkeypatch, nursery, where, reason):
-    monkeypatch.setattr(watching, "AGAIN_S", 0.1)
+    monkeypatch.setattr(watching, "RETRY_S", 0.1)
     watch = FailsOnce(where, FAILURES[reason])
     monkeypatch.setattr(watching, "RustNotify", watch)
     with structlog.testing.capture_logs() as logs:
@@ -206,7 +206,7 @@ async def test_a_watch_that_fails_says_so_and_is_tried_again(counting, file, mon
 
 
 async def test_a_reload_that_raises_is_a_watch_that_failed(counting, file, monkeypatch, nursery):
-    monkeypatch.setattr(watching, "AGAIN_S", 0.1)
+    monkeypatch.setattr(watching, "RETRY_S", 0.1)
     raises = [KeyError("a defect")]
     real = counting.reload
 
@@ -226,7 +226,7 @@ async def test_a_reload_that_raises_is_a_watch_that_failed(counting, file, monke
 
 
 async def test_what_there_is_no_event_of_is_seen_by_looking(counting, file, monkeypatch, nursery):
-    monkeypatch.setattr(watching, "LOOK_S", 0.02)
+    monkeypatch.setattr(watching, "POLL_S", 0.02)
     monkeypatch.setattr(watching, "RustNotify", Silent)
     nursery.start_soon(watch_set, counting, structlog.get_logger())
     await counting.reloaded(1)
@@ -246,7 +246,7 @@ async def test_a_look_waits_for_quiet_too(counting, file, monkeypatch, nursery):
         looks.append(next(states, 4))
         return dict.fromkeys(paths, looks[-1])
 
-    monkeypatch.setattr(watching, "LOOK_S", 0.02)
+    monkeypatch.setattr(watching, "POLL_S", 0.02)
     monkeypatch.setattr(watching, "RustNotify", Silent)
     monkeypatch.setattr(watching, "states_of", look)
     nursery.start_soon(watch_set, counting, structlog.get_logger())
@@ -260,8 +260,8 @@ async def test_while_no_watch_can_be_made_the_files_are_looked_at(counting, file
     def no_watch(*_, **__):
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(watching, "LOOK_S", 0.02)
-    monkeypatch.setattr(watching, "AGAIN_S", 0.05)
+    monkeypatch.setattr(watching, "POLL_S", 0.02)
+    monkeypatch.setattr(watching, "RETRY_S", 0.05)
     monkeypatch.setattr(watching, "RustNotify", no_watch)
     with structlog.testing.capture_logs() as logs:
         nursery.start_soon(watch_set, counting, structlog.get_logger())
@@ -296,7 +296,7 @@ async def test_a_directory_that_is_replaced_again_and_again(counting, file, watc
 
 async def test_a_directory_further_up_that_is_replaced(counting, file, nursery, tmp_path, monkeypatch):
     watches, real = [], watching._watch
-    monkeypatch.setattr(watching, "LOOK_S", 0.05)
+    monkeypatch.setattr(watching, "POLL_S", 0.05)
     monkeypatch.setattr(watching, "_watch", lambda points: watches.append(points) or real(points))
     (tmp_path / "app/config").mkdir(parents=True)
     counting.file = tmp_path / "app/config/a.yaml"

@@ -211,7 +211,7 @@ from reference_engine.log.log import open_log
 async def main(log):
     with trio.CancelScope() as everything:
         nobody = dict(current=None, sessions=SessionStore(), readiness=None, manager=None, log=log)
-        stopping.Stopping(everything, **nobody).end()
+        stopping.Shutdown(everything, **nobody).end()
         with trio.CancelScope(shield=True):
             await trio.sleep_forever()
 

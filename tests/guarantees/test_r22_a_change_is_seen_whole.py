@@ -115,7 +115,7 @@ async def test_directories_that_are_replaced_one_after_the_other(tmp_path, up):
     directory.mkdir(parents=True)
     watched = WatchedSet(directory)
     replaced = watched.path.parents[up]
-    watched.look_s = 0.05
+    watched.poll_s = 0.05
     async with watched.watch() as pipelines:
         for number in range(2):
             new = Path(shutil.copytree(replaced, tmp_path / "new"))

@@ -133,7 +133,7 @@ async def test_whoever_asked_for_a_reload_the_status_says_how_it_went(systemd, r
         assert "no such voice READY=1" in told["STATUS"]  # a line's end would have begun another field
 
 
-async def test_every_set_has_its_standing(systemd, recorded, tmp_path):
+async def test_every_set_has_its_status(systemd, recorded, tmp_path):
     (tmp_path / "acme").mkdir()
     other = RecordedSet(tmp_path / "acme")
     async with recorded.serve() as main, other.serve(name="acme") as acme:
@@ -151,7 +151,7 @@ async def test_every_set_has_its_standing(systemd, recorded, tmp_path):
 async def test_the_watchdog_is_fed_twice_in_its_time(systemd, nursery):
     environ = {**systemd.environ, "WATCHDOG_USEC": "100000", "WATCHDOG_PID": str(os.getpid())}
     began = time.monotonic()
-    nursery.start_soon(ServiceManager({}, environ).keep_watchdog_quiet)
+    nursery.start_soon(ServiceManager({}, environ).feed_watchdog)
     for _ in range(3):
         assert await trio.to_thread.run_sync(systemd.note) == {"WATCHDOG": "1"}
     assert time.monotonic() - began >= 0.09
@@ -160,7 +160,7 @@ async def test_the_watchdog_is_fed_twice_in_its_time(systemd, nursery):
 @pytest.mark.parametrize("environ", [{}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}])
 async def test_without_a_watchdog_there_is_nothing_to_feed(environ):
     with trio.fail_after(LONG_S):
-        await ServiceManager({}, environ).keep_watchdog_quiet()
+        await ServiceManager({}, environ).feed_watchdog()
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "/nowhere/at/all", "@nobody-listens-here"])

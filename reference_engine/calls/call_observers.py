@@ -1,0 +1,89 @@
+"""Passes each event of a call to the engine's observers: outcomes, records, sessions, metrics and log.
+
+An observer that raises must not end the call, nor keep the event from the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reference_engine.reports.call_log import log_call_event
+from reference_engine.reports.ended_calls import EndedCall
+from voicepipe import CallEnded, CallRecorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reference_engine.calls.record_file import KeepRecord
+    from reference_engine.log.log import Log
+    from reference_engine.reports.ended_calls import EndedCalls
+    from reference_engine.reports.metrics import Metrics
+    from reference_engine.reports.sessions import SessionStore
+    from voicepipe import CallEvent
+
+
+class CallObservers:
+    """The engine's observers of calls.
+
+    Args:
+        sessions: the calls that are up.
+        metrics: counts.
+        ended: the outcomes of calls, for ten minutes.
+        keep_record: called with each call's record once it is complete.
+        log: gets the records of calls, and `observer.failed`.
+
+    """
+
+    def __init__(
+        self, sessions: SessionStore, metrics: Metrics, ended: EndedCalls, keep_record: KeepRecord, log: Log
+    ) -> None:
+        self._sessions, self._metrics, self._ended = sessions, metrics, ended
+        self._keep_record, self._log = keep_record, log
+        self._reported: set[tuple[str, type[Exception]]] = set()
+
+    def of_call(self, set_name: str, transport_id: str) -> Callable[[CallEvent], None]:
+        """Returns the observer of one call, for `open_call`; it never raises.
+
+        Args:
+            set_name: the pipeline set that answers the call.
+            transport_id: the transport's ID of the call.
+
+        """
+        recorder = CallRecorder()
+
+        def keep_outcome(event: CallEvent) -> None:
+            if isinstance(event, CallEnded):
+                self._ended.add(EndedCall(event.call_id, transport_id, set_name, event.outcome, event.detail))
+
+        def record(event: CallEvent) -> None:
+            recorder.observe(event)
+            if recorder.record is not None:
+                self._keep_record(recorder.record)
+
+        def log(event: CallEvent) -> None:
+            log_call_event(self._log, set_name, event, transport_id)
+
+        observers = (
+            ("ended calls", keep_outcome),
+            ("records", record),
+            ("sessions", self._sessions.observe),
+            ("metrics", self._metrics.observe_call),
+            ("log", log),
+        )
+
+        def observe(event: CallEvent) -> None:
+            for name, observer in observers:
+                try:
+                    observer(event)
+                except Exception as error:  # noqa: BLE001 - the boundary of an observer
+                    self._report(name, event, error)
+
+        return observe
+
+    def _report(self, observer: str, event: CallEvent, error: Exception) -> None:
+        """Logs an observer's exception once per type: the next events of all calls would raise it again."""
+        failure = observer, type(error)
+        if failure not in self._reported:
+            self._reported.add(failure)
+            named = {"observer": observer, "of": type(event).__name__, "reason": f"{type(error).__name__}: {error}"}
+            self._log.error("observer.failed", call_id=event.call_id, **named, exc_info=error)

@@ -1,0 +1,78 @@
+"""Enforces `max_calls` over all listeners: counts the calls that are up, and pauses listeners at the limit."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reference_engine.log.log import Log
+    from reference_engine.reports.metrics import Metrics
+    from reference_engine.settings.settings import CurrentSettings
+    from voicepipe import AudioSocketListener
+
+
+class Capacity:
+    """The calls that are up, against `max_calls` of the settings in force.
+
+    At the limit the listeners with `when_full: close_listener` are paused, so that Asterisk's next connection is
+    refused by the kernel. Other listeners stay open: their calls connect, give their UUID, and are refused one by one.
+
+    Args:
+        current: the settings in force.
+        listeners: by name; looked up whenever the limit is reached or left, so they may be opened later.
+        metrics: gets `voicepipe_full`.
+        log: gets `engine.full` and `engine.has_room`.
+
+    Attributes:
+        calls: the number of calls that are up.
+
+    """
+
+    def __init__(
+        self, current: CurrentSettings, listeners: Mapping[str, AudioSocketListener], metrics: Metrics, log: Log
+    ) -> None:
+        self._current, self._listeners, self._metrics, self._log = current, listeners, metrics, log
+        self._full = False
+        self.calls = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a further call must be refused."""
+        limit = self._current.settings.max_calls
+        return limit is not None and self.calls >= limit
+
+    @contextmanager
+    def count_call(self) -> Iterator[None]:
+        """Counts a call for as long as the block runs."""
+        self.calls += 1
+        self.update()
+        try:
+            yield
+        finally:
+            self.calls -= 1
+            self.update()
+
+    def update(self) -> None:
+        """Pauses or resumes listeners if the limit was reached or left.
+
+        To be called whenever the number of calls or `max_calls` has changed.
+        """
+        full = self.is_full
+        if full == self._full:
+            return
+        self._full = full
+        for listener in self._listeners.values():
+            if listener.when_full == "close_listener":
+                if full:
+                    listener.pause()
+                else:
+                    listener.resume()
+        self._metrics.observe_full(full)
+        limit = self._current.settings.max_calls
+        if full:
+            self._log.warning("engine.full", calls=self.calls, max_calls=limit)
+        else:
+            self._log.info("engine.has_room", calls=self.calls, max_calls=limit)
