@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(config, items):
     """Several workers begin with what takes longest; `make test` keeps xdist from another order."""
     if hasattr(config, "workerinput"):
         longest_first(items)
+
+
+def pytest_collection_finish():
+    """The collector leaves alone what 13,000 tests and their modules are made of: it took 0.2 s each time it looked."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

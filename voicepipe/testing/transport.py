@@ -156,15 +156,22 @@ class MemoryTransport:
 @cache
 def voice(rate: int, ms: int) -> bytes:
     """Makes a sound with a voice's pitch, formants and syllables: 16-bit linear, `ms` long, at `rate` Hz."""
-    samples = array("h")
-    for n in range(int(rate * ms / 1000)):
-        t = n / rate
-        pitch = 120 + 20 * math.sin(2 * math.pi * 3 * t)
-        syllable = 0.6 + 0.4 * math.sin(2 * math.pi * 4 * t)
-        tone = sum(
-            math.sin(2 * math.pi * pitch * k * t) * (1.0 if 3 <= k <= 7 or 10 <= k <= 13 else 0.3)
-            for k in range(1, 20)
-            if pitch * k < rate / 2
-        )
-        samples.append(int(max(-1.0, min(1.0, tone / 6)) * syllable * 12000))
-    return samples.tobytes()
+    samples, wanted = _voices.setdefault(rate, array("h")), int(rate * ms / 1000)
+    # Each sample costs up to twenty sines, and sounds of all lengths begin alike.
+    samples.extend(_voice_sample(n / rate, rate / 2) for n in range(len(samples), wanted))
+    return samples[:wanted].tobytes()
+
+
+_voices: dict[int, array[int]] = {}
+"""The samples of the longest voice that was asked for, by rate."""
+
+_HARMONICS = tuple((k, 1.0 if 3 <= k <= 7 or 10 <= k <= 13 else 0.3) for k in range(1, 20))
+"""Multiples of the pitch, and how loud each is: those of two formants stand out."""
+
+
+def _voice_sample(t: float, nyquist: float) -> int:
+    pitch = 120 + 20 * math.sin(2 * math.pi * 3 * t)
+    syllable = 0.6 + 0.4 * math.sin(2 * math.pi * 4 * t)
+    turn = 2 * math.pi * pitch
+    tone = sum([math.sin(turn * k * t) * loudness for k, loudness in _HARMONICS if pitch * k < nyquist])
+    return int(max(-1.0, min(1.0, tone / 6)) * syllable * 12000)

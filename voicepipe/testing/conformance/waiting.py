@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 LOOK_S = 0.1
 """How often it is looked whether something is overdue, and the most that one look counts."""
 
+FRESH_S = 0.005
+"""For how long what was seen at a look is not looked at again: a look reads files for each thread, which takes longer
+than what most checks do between two of them."""
+
 SHIELDED_S = 0.5
 """How long after its deadline what is still in a scope keeps its shields."""
 
@@ -67,9 +71,9 @@ class CheckClock:
         return self._counted_s
 
     def now(self) -> float:
-        """Seconds counted since it was made."""
+        """Seconds counted since it was made, as of at most `FRESH_S` ago."""
         passed = trio.current_time() - self._looked_at
-        if passed > 0:
+        if passed > FRESH_S:
             self._looked_at += passed
             computed_s, self._computed_s = process_time() - self._computed_s, process_time()
             delayed_s = self._delayed_s(passed)
