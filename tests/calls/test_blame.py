@@ -209,7 +209,7 @@ async def test_so_is_a_format_that_is_none(autojump_clock, role, method):
     assert ended.outcome == "caller_hung_up"
 
 
-@pytest.mark.parametrize("of", ["_on_transcript", "_on_recogniser", "_on_edge"])
+@pytest.mark.parametrize("of", ["on_transcript", "on_recogniser", "on_edge"])
 @pytest.mark.parametrize("error", [ValueError("ours"), ExceptionGroup("", [KeyError("ours")])], ids=["one", "group"])
 async def test_what_our_own_code_raises_beside_a_recogniser_is_not(autojump_clock, monkeypatch, of, error):
     """It comes out of `run`, as it went in, and no component is blamed."""
@@ -217,7 +217,7 @@ async def test_what_our_own_code_raises_beside_a_recogniser_is_not(autojump_cloc
     def fail(*_args):
         raise error
 
-    monkeypatch.setattr(f"voicepipe.calls.call.Call.{of}", fail)
+    monkeypatch.setattr(f"voicepipe.calls.turn_driver.TurnDriver.{of}", fail)
     rehearsed = call_with("tts", lambda inner: inner)
     own = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
     with pytest.RaisesGroup(type(own), flatten_subgroups=True, allow_unwrapped=True) as caught:

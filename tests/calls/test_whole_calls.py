@@ -231,10 +231,10 @@ async def test_a_recogniser_that_ends_turns_is_not_kept_waiting(autojump_clock):
     async def caller():
         await call.transport.be_silent(1000)
         await call.transport.say(700)
-        call.call._on_transcript(Transcript("yes please", final=True, audio_end_ms=1700))
-        call.call._on_transcript(EndOfTurn(eager=True))
+        call.call._driver.on_transcript(Transcript("yes please", final=True, audio_end_ms=1700))
+        call.call._driver.on_transcript(EndOfTurn(eager=True))
         assert call.llm.requests == []
-        call.call._on_transcript(EndOfTurn())
+        call.call._driver.on_transcript(EndOfTurn())
         await call.transport.be_silent(2000)
         await call.transport.hang_up_as_caller()
 

@@ -1,10 +1,62 @@
-"""One call: its conversation, from answer to hang-up."""
+"""One call: its conversation, from answer to hang-up.
+
+Theory of operation
+-------------------
+
+A call connects parts that each know a piece of it, and it owns the two things that none of them does: when the call
+begins and ends, and its tasks.
+
+    transport ---audio---> Listening ---edges, transcripts---> TurnDriver <---> TurnTaking
+        ^                                                       |      ^
+        |                                                       v      |
+        +----frames---- Playout <---speech--- ReplySpeaker <--- Replies ---> Conversation, ToolRuns
+
+`turn_driver.py` explains how decisions are made and carried out; `listening/listening.py` and `replies/speaking.py`
+explain the two directions of audio.
+
+Tasks. A call has as few tasks as it can, because there are a thousand calls and a task costs memory and switches:
+
+- `run`, the task of the program that holds the call, is also the transport's (`Transport.run`);
+- one for the recogniser (`_recognise`), which opens, feeds and replaces recognisers;
+- one for the reply while there is one, and one for each tool that runs;
+- one that saves the recording, if the call is recorded.
+
+Whatever comes from the transport is handled in the task that delivers it, which may serve many calls, and a timer fires
+in the task of all timers. So the methods of a sink and of a timer's target are synchronous and do not raise: an
+exception there ends this call by `fail`.
+
+The beginning, in this order, each for the sake of the next:
+
+1. the constructor gives the call its ID, and puts the recording between the call and its transport, so that every
+   frame passes it;
+2. `CallBegan` is reported: an observer sees no event of the call before it;
+3. the recogniser's task is started. It need not be ready: audio is buffered until it is;
+4. turn-taking learns that the call was answered, and usually asks for the greeting;
+5. the timer is set, and the transport runs.
+
+The end. `_end` is the only way: the first `Ending` is kept, later ones are ignored, and the transport's task is
+cancelled. There are five causes: the caller hangs up or the transport fails (`_converse`), turn-taking decides it (the
+model asked for it, a limit, a drain, the apology was said), no audio comes (`fire`), a task of the call raises
+(`CallTasks`), or the program asks for it (`hang_up`, or cancelling `run`). Then, in this order:
+
+1. the reply stops, and what was heard of it is reported as the last turn;
+2. the caller is transferred or let go, if tools still run: the caller need not wait for them;
+3. tools end, cancellable ones at once and others by themselves: a booking that has begun is finished, or its result
+   would be unknown;
+4. the recording is completed, so that the record can say what became of it;
+5. all tasks are cancelled, and `ComponentUsed` and `CallEnded` are reported, the last event of all;
+6. `open_call` hangs up when its block is left, if nobody has, and then a defect that ended the call is raised.
+
+Steps 3 to 6 take place even if `run` is cancelled, shielded and each with a limit of time.
+
+Memory. The parts refer to the call by callbacks, and the call to the parts. `_finish` cuts these references, so that a
+call is freed when it ends and not when the garbage collector runs, which would take 10 ms with a thousand calls.
+"""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import trio
 from attrs import evolve
@@ -18,8 +70,6 @@ from voicepipe.calls.events import (
     DtmfReceived,
     FailedOver,
     RecordingFailed,
-    SpeechDetected,
-    Transcribed,
 )
 from voicepipe.calls.failover import FailoverList
 from voicepipe.calls.listening.echo import EchoGuard
@@ -33,12 +83,12 @@ from voicepipe.calls.replies.speaking import ReplySpeaker
 from voicepipe.calls.tasks import CallTasks
 from voicepipe.calls.tools.running import ToolRuns
 from voicepipe.calls.tools.toolbox import Toolbox
-from voicepipe.calls.turns import actions
+from voicepipe.calls.turn_driver import TurnDriver
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.events import Ending
 from voicepipe.calls.turns.turn_taking import TurnTaking
-from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
-from voicepipe.errors import ComponentError, without_frames
+from voicepipe.components.requests import new_call_id
+from voicepipe.errors import ComponentError
 from voicepipe.nurseries import defect_of, open_hidden_nursery
 from voicepipe.tools.functions import ToolContext
 
@@ -47,27 +97,20 @@ if TYPE_CHECKING:
 
     from voicepipe.audio import AudioFormat
     from voicepipe.calls.events import CallEvent, Observer, Outcome
-    from voicepipe.calls.failover import Rung
-    from voicepipe.calls.listening.vad import Edge
-    from voicepipe.calls.turns.actions import Action
-    from voicepipe.calls.turns.events import Event
-    from voicepipe.components.events import TranscriptEvent
+    from voicepipe.calls.failover import FailoverStep
     from voicepipe.components.labels import Role
     from voicepipe.components.requests import CallInfo
     from voicepipe.pipelines.snapshot import OpenedSpeechToText, Pipeline
     from voicepipe.transports.protocol import Transport
 
 HANG_UP_S = 5.0
-"""How long a transport may take to end its call."""
+"""The time in which a transport must end its call, in s."""
 
 
 class Call:
     """Holds one call on one pipeline; made by `open_call`.
 
-    It connects the parts: listening and the transport report to turn-taking, and what turn-taking decides is done by
-    listening and replies. It is also the sink of its transport. What comes in is dealt with synchronously, down to
-    stopping the reply when the caller speaks over it, and so is the end of a timer. Beside `run`, a call has a task for
-    its recogniser, one for the reply while there is one, and one for each tool that runs.
+    A call is the sink of its transport, and the target of its timer.
     """
 
     def __init__(
@@ -81,7 +124,7 @@ class Call:
         settings = pipeline.settings
         info = transport.info
         # Sessions, metrics, files and records are told apart by the call's ID, and a transport's own may repeat.
-        self.info: CallInfo = evolve(info, call_id=str(uuid4()), transport_id=info.transport_id or info.call_id)
+        self.info: CallInfo = evolve(info, call_id=new_call_id(), transport_id=info.transport_id or info.call_id)
         """The call's ID, the transport's own, and the numbers of both parties."""
         self._recording: RecordedTransport | None = None
         if directory := settings.recording.directory:
@@ -100,12 +143,20 @@ class Call:
             keys=settings.keys.items(),
             language=settings.speech.language,
         )
-        self._echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
+        echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
+        self._driver = TurnDriver(
+            self._turns,
+            pipeline,
+            tasks=self._tasks,
+            emit=self._emit,
+            echo=echo,
+            deadline_moved=self._deadline_moved,
+        )
         self._listening = Listening(
             transport.audio,
             settings.turns.barge_in.min_speech_ms,
-            self._on_edge,
-            self._echo,
+            self._driver.on_edge,
+            echo,
             second_opinion_ms=on_failure.second_opinion_ms,
         )
         self._stts = self._failover("stt")
@@ -117,7 +168,7 @@ class Call:
             settings.streaming.lead_ms,
             self._tasks,
             failed=self.fail,
-            on_written=None if self._echo is None else self._echo.played,
+            on_written=None if echo is None else echo.played,
         )
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
         conversation = Conversation(self.info, settings.prompt, toolbox.offered, settings.history)
@@ -127,7 +178,7 @@ class Call:
             conversation=conversation,
             tasks=self._tasks,
             emit=self._emit,
-            happened=self._happened,
+            happened=self._driver.happened,
             refused=self._tool_refused,
         )
         composer = Composer(self._llms, conversation.states, conversation.fits, budgets.llm, settings.speech)
@@ -139,14 +190,15 @@ class Call:
             listening=self._listening,
             tasks=self._tasks,
             emit=self._emit,
-            happened=self._happened,
-            failed=self._failed,
+            happened=self._driver.happened,
+            failed=self._driver.role_failed,
             tools=self._tools,
         )
+        self._driver.connect(self._listening, self._replies)
         self._timers = pipeline.clock.timers
         self._fires_at, self._no_audio_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
-        self._left = self._failing = False
+        self._left = False
         self._conversing = trio.CancelScope()
         at_end.push_async_callback(self._leave)  # when the tasks have ended
 
@@ -162,7 +214,7 @@ class Call:
 
     @property
     def ending(self) -> tuple[Outcome, str] | None:
-        """How the call ends, and what `CallEnded.detail` will be; None while it is up.
+        """The outcome and the detail that `CallEnded` will have; None while the call is up.
 
         It is set before the line is closed. `CallEnded` is reported when the tools that have begun have ended too.
         """
@@ -170,7 +222,7 @@ class Call:
 
     def drain(self) -> None:
         """Ends the call politely: after the present reply, with `limits.goodbye`."""
-        self._happened(turns.DrainAsked())
+        self._driver.happened(turns.DrainAsked())
 
     def hang_up(self) -> None:
         """Ends the call at once."""
@@ -200,7 +252,7 @@ class Call:
             if self._recording is not None:
                 self._tasks.start_soon(self._recording.save, self._recording_failed)
             self._tasks.start_soon(self._recognise, self._stts)
-            self._happened(turns.Answered(self._pipeline.settings.greeting))
+            self._driver.happened(turns.Answered(self._pipeline.settings.greeting))
             self._set_timer()
             with self._conversing:
                 await self._converse()
@@ -243,7 +295,7 @@ class Call:
     def dtmf(self, digit: str) -> None:
         """Takes a key that the caller pressed."""
         self._emit(DtmfReceived, digit=digit)
-        self._happened(turns.KeyPressed(digit))
+        self._driver.happened(turns.KeyPressed(digit))
 
     def heard(self, mark: int) -> None:
         """Takes notice that the audio before a mark was played; only transports that pace themselves report it."""
@@ -265,9 +317,9 @@ class Call:
     async def _recognise(self, stts: FailoverList[OpenedSpeechToText]) -> None:
         budgets = self._pipeline.settings.budgets.stt
         try:
-            await self._listening.run(stts, budgets, self._on_transcript, self._on_recogniser)
+            await self._listening.run(stts, budgets, self._driver.on_transcript, self._driver.on_recogniser)
         except ComponentError as error:
-            self._failed(error)
+            self._driver.role_failed(error)
 
     def fire(self) -> None:
         """Handles the call's timer: no audio for too long, or a deadline of turn-taking. Both may have moved since."""
@@ -276,95 +328,23 @@ class Call:
             self._end(Ending("no_audio", f"nothing came for {patience:g} s"))
             return
         if now >= self._turns.deadline:
-            self._do(self._turns.fire_timers(now))
+            self._driver.fire_timers(now)
         self._set_timer()
 
     def fail(self, error: Exception | SystemExit) -> None:
         """Ends the call for what was raised in one of its tasks, or for it in a task that all calls share."""
         self._tasks.fail(error)
 
+    def _deadline_moved(self, deadline: float) -> None:
+        if deadline < self._fires_at:  # a later one needs nothing: `fire` finds that nothing is due, and sets it again
+            self._set_timer()
+
     def _set_timer(self) -> None:
         if self._ending is None:
             self._fires_at = min(self._turns.deadline, self._last_audio + self._no_audio_s)
             self._timers.set(self, self._fires_at)
 
-    # --- What happens, and what is done about it -----------------------------------------------------------------
-
-    def _happened(self, event: Event) -> None:
-        try:
-            self._do(self._turns.feed(event, trio.current_time()))
-        except Exception as error:  # noqa: BLE001 - where it happens others' tasks run, and components' streams
-            self.fail(error)
-
-    def _do(self, asked: list[Action]) -> None:
-        for action in asked:
-            if self._ending is not None:
-                return
-            self._act(action)
-        if self._turns.deadline < self._fires_at:
-            self._set_timer()
-
-    def _act(self, action: Action) -> None:  # noqa: C901 - a case for each action
-        """Carries out what turn-taking has decided."""
-        replies, listening = self._replies, self._listening
-        match action:
-            case actions.Reply(trigger, inputs):
-                replies.reply(trigger, inputs, *self._turns.spoke_at)
-            case actions.Announce():
-                cached = self._pipeline.apology if action.apology else None
-                replies.announce(action.text, cached, action.answers, action.inputs, self._turns.spoke_at[0])
-            case actions.Prepare(trigger, inputs):
-                replies.prepare(trigger, inputs)
-            case actions.Adopt(trigger, inputs):
-                replies.adopt(trigger, inputs, *self._turns.spoke_at)
-            case actions.Discard():
-                replies.discard()
-            case actions.PauseReply():
-                replies.pause()
-            case actions.ResumeReply(wordless):
-                if wordless and self._echo is not None:
-                    self._echo.was_no_caller()
-                replies.resume()
-            case actions.CancelReply(retracted):
-                replies.cancel(retracted=retracted, by_caller=not self._failing)
-            case actions.FinaliseTranscript():
-                listening.finalise()
-            case actions.GiveUpOnFinal():
-                listening.give_up_on_final()
-            case actions.End(ending):
-                self._end(ending)
-
-    def _on_edge(self, edge: Edge) -> None:
-        if edge == "ended":
-            silent_ms = self._listening.silent_ms
-            self._happened(turns.SpeechEnded(silent_ms / 1000, self._listening.audio_ms - silent_ms))
-            return
-        if edge == "began":
-            self._happened(turns.SpeechBegan())
-        else:
-            speaking = self._turns.phase == "speaking"
-            self._happened(turns.SpeechSustained())
-            interrupts = speaking and self._turns.phase in {"interrupted", "user_speaking"}
-            self._emit(SpeechDetected, interrupts=interrupts)
-
-    def _on_transcript(self, event: TranscriptEvent) -> None:
-        if isinstance(event, Transcript):
-            if event.text:
-                self._emit(Transcribed, text=event.text, final=event.final)
-            if not event.final:
-                self._happened(turns.Partial(event.text))
-                return
-            end_ms = event.audio_end_ms
-            audio_ms = None if end_ms is None else self._listening.call_ms(end_ms)
-            self._happened(turns.Final(event.text, event.language, event.confidence, audio_ms))
-        elif isinstance(event, EndOfTurn):
-            self._happened(turns.EagerEndOfTurn() if event.eager else turns.EndOfTurn())
-        elif isinstance(event, TurnResumed):
-            self._happened(turns.TurnResumed())
-
-    def _on_recogniser(self, found: bool) -> None:
-        if self._ending is None:
-            self._happened(turns.RecogniserFound() if found else turns.RecogniserLost())
+    # --- Reports of the parts ------------------------------------------------------------------------------------
 
     def _component_failed(self, role: Role, error: ComponentError) -> None:
         if self._ending is None:
@@ -378,21 +358,16 @@ class Call:
         error.component, error.role = self._llms.first.label.name, "llm"
         self._component_failed("llm", error)
 
-    def _failed_over(self, role: Role, rung: Rung, component: str) -> None:
+    def _failed_over(self, role: Role, step: FailoverStep, component: str) -> None:
         if self._ending is None:
-            self._emit(FailedOver, role=role, rung=rung, component=component)
+            self._emit(FailedOver, role=role, rung=step, component=component)
 
-    def _failed(self, error: ComponentError) -> None:
-        """Reports that a role has no component left, and says the apology."""
-        role = without_frames(error).role or "llm"  # its component may keep it, and with its frames this call
-        if self._turns.phase != "closing":
-            self._failed_over(role, "apology", "")
-        self._failing = True
-        self._happened(turns.RoleFailed(str(error), role))
+    # --- The end -------------------------------------------------------------------------------------------------
 
     def _end(self, ending: Ending) -> None:
         if self._ending is None:
             self._ending = ending
+            self._driver.stop()
             self._conversing.cancel()
 
     def _finish(self) -> CallEnded:
@@ -400,14 +375,15 @@ class Call:
         self._replies.end(self._turns.take_unanswered())
         self._nursery.cancel_scope.cancel()
         ending = self._ending = self._ending or Ending("cancelled")
+        self._driver.stop()
         for alternatives in (self._stts, self._llms, self._ttss):
             for total in alternatives.usage.values():
                 self._emit(ComponentUsed, usage=total.usage)
         turns_held, at_s = self._replies.count, self._emit.at_s
         self._emit(CallEnded, outcome=ending.outcome, turns=turns_held, detail=ending.detail)
         self._emit.end()  # the transport may still deliver something; this was the last event
-        # These know the call: if it knew them still, it would stay until the garbage collector comes.
         self._listening.stop_reporting_edges()
+        self._driver.disconnect()
         self._tasks.detach()
         del self._replies, self._tools, self._stts, self._llms, self._ttss
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)

@@ -2,7 +2,7 @@
 
 `FailoverList` is a role's failover list as one call knows it, for as long as the call lasts. `Attempts` is one piece of
 work (a reply's text, a reply's speech, a recognition) and the components that it was tried with. After a failure,
-`Attempts.failed` takes the first of these rungs that may help:
+`Attempts.failed` takes the first of these steps that may help:
 
 1. *retry*: the same component again, if the failure was quick and may pass, up to `on_failure.retries` times;
 2. *alternate*: the next component of the list that was not tried for this piece of work. One that works and
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from voicepipe.pipelines.snapshot import OpenedComponent
 
     OnFailure: TypeAlias = Callable[[Role, ComponentError], None]
-    OnNext: TypeAlias = Callable[[Role, "Rung", str], None]
+    OnNext: TypeAlias = Callable[[Role, "FailoverStep", str], None]
 
-Rung: TypeAlias = Literal["retry", "alternate", "apology"]
+FailoverStep: TypeAlias = Literal["retry", "alternate", "apology"]
 """What is done about a failure: the same component again, the next alternative, an apology."""
 
 MOMENT_S = 0.2
@@ -68,7 +68,7 @@ class FailoverList(Generic[AnyOpened]):
         opened: the components, in order of preference; at least one.
         retries: how often a component that failed quickly is tried again before the next.
         on_failure: called with each failure.
-        on_next: called with the rung that is taken, and the component's name.
+        on_next: called with the step that is taken, and the component's name.
 
     """
 
@@ -140,9 +140,9 @@ class FailoverList(Generic[AnyOpened]):
         """Reports a failure."""
         self._on_failure(self.role, error)
 
-    def tell_next(self, rung: Rung, component: str) -> None:
-        """Reports the rung that is taken after a failure, and with which component."""
-        self._on_next(self.role, rung, component)
+    def tell_next(self, step: FailoverStep, component: str) -> None:
+        """Reports the step that is taken after a failure, and the component that goes on."""
+        self._on_next(self.role, step, component)
 
     def all_open_error(self) -> ComponentError:
         """Makes the error that says why no alternative is tried."""

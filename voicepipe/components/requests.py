@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
+from uuid import uuid4
 
 from attrs import field, frozen
 
 from voicepipe.audio import AudioFormat
+
+
+def new_call_id() -> str:
+    """Makes a call's ID: a random UUID, because nothing that a transport gives is certain to be unique."""
+    return str(uuid4())
 
 
 @frozen

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, overload
-from uuid import uuid4
 
 from attrs import evolve, field, frozen
 
@@ -15,6 +14,7 @@ from voicepipe.components.breaker import Breaker
 from voicepipe.components.labels import ROLES, ComponentLabel
 from voicepipe.components.observers import ObserverReports
 from voicepipe.components.protocols import LanguageModel, SpeechToText, TextToSpeech
+from voicepipe.components.requests import new_call_id
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
 from voicepipe.pipelines.health import ComponentHealth, health_of
 from voicepipe.pipelines.routing import choose
@@ -186,5 +186,5 @@ class Snapshot:
 
         A split gives the same caller the same pipeline, and callers who are not known any of them, call by call.
         """
-        this_call = evolve(info, call_id=uuid4().hex)  # a transport may give the same one again and again
+        this_call = evolve(info, call_id=new_call_id())  # a split draws by it if the caller is not known
         return self.pipelines[choose(self.config, this_call).pipeline]

@@ -1,0 +1,185 @@
+"""Drives turn-taking: feeds it with what happens in a call, and carries out the actions that it returns.
+
+Turn-taking decides, and does no I/O (`turns/turn_taking.py`). The parts of a call that do I/O, which are listening and
+replies, decide nothing. This module connects them, as a driver connects a protocol's state machine to its socket:
+
+    recogniser --> on_transcript, on_recogniser --+                        +--> replies: reply, prepare, pause, cancel
+    voice activity --> on_edge -------------------+--> TurnTaking.feed ----+--> listening: finalise, give up
+    replies, tools, keys --> happened ------------+    (event, now)        +--> the call: end
+    the call's timer --> fire_timers -------------+    -> [actions]        +--> the call's timer: the next deadline
+
+All of this is synchronous. An event is fed where it happens, whichever task that is: the transport's when a frame of
+audio ends the caller's silence, the ticker's when the first frame of a reply was written, a component's stream when a
+transcript came. Its actions have been carried out before that code goes on, so a reply stops in the frame in which the
+caller is found to speak over it, and no second event can come in between.
+
+An action may cause an event in turn: a reply that is cancelled reports its turn, a tool that is refused ends at once.
+Such an event is fed while the actions of the first are still being carried out. The rules allow for that: the state is
+complete before any action is returned.
+
+An exception here is a defect of voicepipe or of a component's guard. It ends this call alone (`CallTasks.fail`), since
+the task in which it arose may belong to all calls. After the call has ended, events are still fed, so that the record
+has the words that came last, but no action is carried out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from voicepipe.calls.events import FailedOver, SpeechDetected, Transcribed
+from voicepipe.calls.turns import actions
+from voicepipe.calls.turns import events as turns
+from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
+from voicepipe.errors import without_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicepipe.calls.listening.echo import EchoGuard
+    from voicepipe.calls.listening.listening import Listening
+    from voicepipe.calls.listening.vad import Edge
+    from voicepipe.calls.observing import EventEmitter
+    from voicepipe.calls.replies.replies import Replies
+    from voicepipe.calls.tasks import CallTasks
+    from voicepipe.calls.turns.actions import Action
+    from voicepipe.calls.turns.events import Event
+    from voicepipe.calls.turns.turn_taking import TurnTaking
+    from voicepipe.components.events import TranscriptEvent
+    from voicepipe.errors import ComponentError
+    from voicepipe.pipelines.snapshot import Pipeline
+
+
+class TurnDriver:
+    """Feeds events to the turn-taking of one call, and carries out its actions.
+
+    Args:
+        turns: the call's turn-taking.
+        pipeline: has the apology as speech, if it was synthesised beforehand.
+        tasks: ends the call.
+        emit: reports events to the observer.
+        echo: learns of noises that were an echo; None: there is no echo guard.
+        deadline_moved: called after each event with the time of the next deadline, on trio's clock.
+
+    """
+
+    def __init__(
+        self,
+        turns: TurnTaking,
+        pipeline: Pipeline,
+        *,
+        tasks: CallTasks,
+        emit: EventEmitter,
+        echo: EchoGuard | None,
+        deadline_moved: Callable[[float], None],
+    ) -> None:
+        self._turns, self._pipeline, self._tasks, self._emit = turns, pipeline, tasks, emit
+        self._echo, self._deadline_moved = echo, deadline_moved
+        self._stopped = self._role_has_failed = False
+
+    def connect(self, listening: Listening, replies: Replies) -> None:
+        """Connects the parts that carry out actions, before the first event."""
+        self._listening, self._replies = listening, replies
+
+    def stop(self) -> None:
+        """Carries out no more actions: the call is over."""
+        self._stopped = True
+
+    def disconnect(self) -> None:
+        """Forgets the replies and the call, which refer to this object: no reference cycle is left behind."""
+        del self._replies, self._deadline_moved
+
+    # --- Events ------------------------------------------------------------------------------------------------------
+
+    def happened(self, event: Event) -> None:
+        """Feeds an event, and carries out the actions that it causes; does not raise."""
+        try:
+            self._carry_out(self._turns.feed(event, trio.current_time()))
+        except Exception as error:  # noqa: BLE001 - a defect of one call, in a task that may belong to all calls
+            self._tasks.fail(error)
+
+    def fire_timers(self, now: float) -> None:
+        """Fires the timers of turn-taking that are due, and carries out the actions that they cause."""
+        self._carry_out(self._turns.fire_timers(now))
+
+    def on_edge(self, edge: Edge) -> None:
+        """Feeds an edge of the caller's speech, as voice activity detection finds it."""
+        if edge == "ended":
+            silent_ms = self._listening.silent_ms
+            self.happened(turns.SpeechEnded(silent_ms / 1000, self._listening.audio_ms - silent_ms))
+        elif edge == "began":
+            self.happened(turns.SpeechBegan())
+        else:
+            was_speaking = self._turns.phase == "speaking"
+            self.happened(turns.SpeechSustained())
+            interrupts = was_speaking and self._turns.phase in {"interrupted", "user_speaking"}
+            self._emit(SpeechDetected, interrupts=interrupts)
+
+    def on_transcript(self, event: TranscriptEvent) -> None:
+        """Feeds an event of the recogniser."""
+        if isinstance(event, Transcript):
+            if event.text:
+                self._emit(Transcribed, text=event.text, final=event.final)
+            if not event.final:
+                self.happened(turns.Partial(event.text))
+                return
+            end_ms = event.audio_end_ms
+            audio_ms = None if end_ms is None else self._listening.call_ms(end_ms)
+            self.happened(turns.Final(event.text, event.language, event.confidence, audio_ms))
+        elif isinstance(event, EndOfTurn):
+            self.happened(turns.EagerEndOfTurn() if event.eager else turns.EndOfTurn())
+        elif isinstance(event, TurnResumed):
+            self.happened(turns.TurnResumed())
+
+    def on_recogniser(self, listens: bool) -> None:
+        """Feeds that a recogniser listens from now on, or that none does."""
+        if not self._stopped:
+            self.happened(turns.RecogniserFound() if listens else turns.RecogniserLost())
+
+    def role_failed(self, error: ComponentError) -> None:
+        """Feeds that a role has no component left: the caller hears the apology, and the call ends."""
+        role = without_frames(error).role or "llm"  # the component may keep the error, and with its frames the call
+        if self._turns.phase != "closing" and not self._stopped:
+            self._emit(FailedOver, role=role, rung="apology", component="")
+        self._role_has_failed = True
+        self.happened(turns.RoleFailed(str(error), role))
+
+    # --- Actions -----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, requested: list[Action]) -> None:
+        for action in requested:
+            if self._stopped:
+                return
+            self._act(action)
+        if not self._stopped:
+            self._deadline_moved(self._turns.deadline)
+
+    def _act(self, action: Action) -> None:  # noqa: C901 - a case for each action
+        replies, listening = self._replies, self._listening
+        match action:
+            case actions.Reply(trigger, inputs):
+                replies.reply(trigger, inputs, *self._turns.spoke_at)
+            case actions.Announce():
+                cached = self._pipeline.apology if action.apology else None
+                replies.announce(action.text, cached, action.answers, action.inputs, self._turns.spoke_at[0])
+            case actions.Prepare(trigger, inputs):
+                replies.prepare(trigger, inputs)
+            case actions.Adopt(trigger, inputs):
+                replies.adopt(trigger, inputs, *self._turns.spoke_at)
+            case actions.Discard():
+                replies.discard()
+            case actions.PauseReply():
+                replies.pause()
+            case actions.ResumeReply(wordless):
+                if wordless and self._echo is not None:
+                    self._echo.was_no_caller()
+                replies.resume()
+            case actions.CancelReply(retracted):
+                replies.cancel(retracted=retracted, by_caller=not self._role_has_failed)
+            case actions.FinaliseTranscript():
+                listening.finalise()
+            case actions.GiveUpOnFinal():
+                listening.give_up_on_final()
+            case actions.End(ending):
+                self._tasks.end(ending)
