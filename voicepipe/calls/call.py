@@ -14,7 +14,7 @@ begins and ends, and its tasks.
 `turn_driver.py` explains how decisions are made and carried out; `listening/listening.py` and `replies/speaking.py`
 explain the two directions of audio.
 
-Tasks. A call has as few tasks as it can, because there are a thousand calls and a task costs memory and switches:
+Tasks. A call has as few tasks as it can, because each costs memory and switches, and a process holds many calls:
 
 - `run`, the task of the program that holds the call, is also the transport's (`Transport.run`);
 - one for the recogniser (`_recognise`), which opens, feeds and replaces recognisers;
@@ -45,12 +45,12 @@ model asked for it, a limit, a drain, the apology was said), no audio comes (`fi
    would be unknown;
 4. the recording is completed, so that the record can say what became of it;
 5. all tasks are cancelled, and `ComponentUsed` and `CallEnded` are reported, the last event of all;
-6. `open_call` hangs up when its block is left, if nobody has, and then a defect that ended the call is raised.
+6. `run` raises the defect that ended the call, if one did, and `open_call` hangs up, if nobody has.
 
-Steps 3 to 6 take place even if `run` is cancelled, shielded and each with a limit of time.
+Steps 3 to 6 take place even if `run` is cancelled: they are shielded for some seconds.
 
 Memory. The parts refer to the call by callbacks, and the call to the parts. `_finish` cuts these references, so that a
-call is freed when it ends and not when the garbage collector runs, which would take 10 ms with a thousand calls.
+call is freed by its last reference, and the garbage collector, which stops all calls while it runs, has nothing to do.
 """
 
 from __future__ import annotations

@@ -1,16 +1,41 @@
-"""Failover: which component of a role a call uses, and which one when that fails.
+"""Failover: which component of a role a call uses, and which one it goes on with when that fails.
 
-`FailoverList` is a role's failover list as one call knows it, for as long as the call lasts. `Attempts` is one piece of
-work (a reply's text, a reply's speech, a recognition) and the components that it was tried with. After a failure,
-`Attempts.failed` takes the first of these steps that may help:
+A role's failover list is configured once and used by many calls. Each opened component has a circuit breaker that all
+calls share; what one call learns is kept per call. So there are three lifetimes:
 
-1. *retry*: the same component again, if the failure was quick and may pass, up to `on_failure.retries` times;
-2. *alternate*: the next component of the list that was not tried for this piece of work. One that works and
-   has not refused what this call asked comes first, then one that has, then one that only a probe has found working;
-3. waiting, as long as a connection may take, for a component whose breaker is about to be tried again;
-4. *apology*: nothing is left, so `failed` raises, and the call says that it is sorry.
+    Breaker        a component, for as long as it is open: does it work for anybody?
+    FailoverList   a role in one call: which of its components have refused this call's content, what was used of each?
+    Attempts       one piece of work (a reply's text, a reply's speech, a recognition): which components were tried?
 
-Calls share the breakers. What a component refuses for this call's own content counts for this call alone.
+The first choice
+    `Attempts` takes the first component of the list whose breaker lets it through, those that have refused this call's
+    content last. If the breaker is on trial, taking its component makes this piece of work the trial, and the breaker
+    lets no other through until `succeeded`, a failure, or the end of the work.
+
+After a failure
+    `Attempts.failed` tells the breaker and the observer, and takes the first of these steps that may help:
+
+    1. *retry*: the same component again, up to `on_failure.retries` times, if the failure may pass (`retryable`), was
+       quick (a budget that was exceeded has cost the caller enough), and neither the request nor a named pause
+       (`Retry-After`) is its cause;
+    2. *alternate*: the next component of the list that was not tried for this piece of work. One that works and has
+       not refused this call's content comes first, then one that has, then one that only a probe has found working
+       while another call tries it;
+    3. waiting, for the budget of a connection or of a first token, for a component that is about to be tried again. A
+       component that died is opened again in a moment, and the caller hears the reply after a pause instead of an
+       apology;
+    4. *apology*: nothing is left, so `failed` raises, and the call says that it is sorry.
+
+Whose fault it was
+    `ComponentError.fault` decides what is counted. `component`: the breaker counts it, for all calls. `request`: this
+    call's content was refused (too long, filtered), which the next request of the conversation will hold too; so the
+    list remembers it, the breaker does not, and other calls are not affected. `local`: this machine is short of
+    something; nothing is remembered.
+
+After a success
+    A recogniser runs for a whole call, so `begin_anew` forgets what was tried at each transcript: ten failures in an
+    hour are no reason to give up. It stays with the component that it has. `prefer` goes back to the first that works,
+    and is called between utterances, when nothing can be lost.
 """
 
 from __future__ import annotations
@@ -35,10 +60,10 @@ if TYPE_CHECKING:
     OnNext: TypeAlias = Callable[[Role, "FailoverStep", str], None]
 
 FailoverStep: TypeAlias = Literal["retry", "alternate", "apology"]
-"""What is done about a failure: the same component again, the next alternative, an apology."""
+"""The step after a failure: the same component again, the next alternative, or an apology."""
 
 MOMENT_S = 0.2
-"""By how much the streams of a component may know before its breaker that it died, in s."""
+"""The time by which the streams of a component may notice its death before its breaker does, in s."""
 
 AnyOpened = TypeVar("AnyOpened", bound="OpenedComponent")
 
@@ -76,12 +101,12 @@ class FailoverList(Generic[AnyOpened]):
         self, role: Role, opened: tuple[AnyOpened, ...], retries: int, on_failure: OnFailure, on_next: OnNext
     ) -> None:
         self.role: Role = role
-        """Which of the three."""
+        """The components' role."""
         self._opened, self._retries = opened, retries
         self._on_failure, self._on_next = on_failure, on_next
         self._refusing: set[int] = set()
         self.usage: dict[str, UsageTotal] = {}
-        """What the call has used of each component so far, by its key."""
+        """The use of each component by this call so far, by the component's key."""
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -122,7 +147,7 @@ class FailoverList(Generic[AnyOpened]):
         return next((opened for opened in self._opened if opened.was_open), self._opened[0])
 
     def is_refusing(self, index: int) -> bool:
-        """Whether a component has refused what this call asked. It is asked again only if nothing else is left.
+        """True if a component has refused this call's content; it is used again only if nothing else is left.
 
         The next request of a conversation, or the next audio, holds most of what was refused. That is not so for the
         next text to speak, so voices never count as refusing.
@@ -130,7 +155,7 @@ class FailoverList(Generic[AnyOpened]):
         return index in self._refusing
 
     def note_refusal(self, index: int, *, refused: bool) -> None:
-        """Notes whether a component has refused what this call asked, or has answered it."""
+        """Notes that a component has refused this call's content, or has answered it."""
         if refused and self.role != "tts":
             self._refusing.add(index)
         elif not refused:
@@ -145,12 +170,12 @@ class FailoverList(Generic[AnyOpened]):
         self._on_next(self.role, step, component)
 
     def all_open_error(self) -> ComponentError:
-        """Makes the error that says why no alternative is tried."""
+        """Returns the error for the case that the breaker of each alternative is open."""
         errors = (opened.breaker.error for opened in self._opened)
         error = next((error for error in errors if error is not None), None)
         if error is None:
-            trying = "circuit breaker is half open: a trial is running"
-            return ComponentError(trying, component=self._opened[0].ref.name, role=self.role)
+            message = "circuit breaker is half open: a trial is running"
+            return ComponentError(message, component=self._opened[0].ref.name, role=self.role)
         return ComponentError(
             f"circuit breaker is open after repeated failures; last error: {error.message}",
             component=error.component or self._opened[0].ref.name,
@@ -171,8 +196,8 @@ class Attempts(Generic[AnyOpened]):
         self._patience_s = patience_s
         self._tried: set[int] = set()
         self._again = retries
-        self._until: float | None = None  # until when this piece of work may wait for a component that is tried again
-        self._trial: tuple[Breaker, int] | None = None  # the half-open breaker of the current one, if we are its trial
+        self._until: float | None = None  # the deadline for waiting, once this piece of work has had to wait
+        self._trial: tuple[Breaker, int] | None = None  # the current component's breaker, if this work is its trial
         self._index: int | None = None
         self._use(self._next())
 
@@ -184,7 +209,7 @@ class Attempts(Generic[AnyOpened]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether no component is left to use."""
+        """True if no component is left to use."""
         return self._index is None
 
     @property
@@ -194,7 +219,7 @@ class Attempts(Generic[AnyOpened]):
         return self._opened[self._index]
 
     def begin_stream(self) -> StreamUsage:
-        """Counts one more stream of the current one; gives what its use is added to."""
+        """Counts one more stream of the current component, and returns the counter of its use."""
         opened = self.current
         usage = self._alternatives.usage
         key = opened.settings.key
@@ -204,12 +229,12 @@ class Attempts(Generic[AnyOpened]):
 
     @property
     def has_other(self) -> bool:
-        """Whether there is another component to go on with."""
+        """True if there is another component to go on with."""
         return self._next(besides=self._index) is not None
 
     @property
     def has_better(self) -> bool:
-        """Whether a component that is preferred to the current one works again."""
+        """True if a component that is preferred to the current one works again."""
         return any(
             opened.breaker.lets_through and not self._alternatives.is_refusing(index)
             for index, opened in enumerate(self._opened[: self._index])
@@ -222,7 +247,7 @@ class Attempts(Generic[AnyOpened]):
             self._use(index)
 
     def succeeded(self) -> None:
-        """Notes that the current component gave something useful."""
+        """Notes that the current component gave a useful result: the end of its trial, if it was one."""
         self.current.breaker.succeeded(trio.current_time())
         self._end_trial()
         if self._index is not None:
@@ -234,20 +259,20 @@ class Attempts(Generic[AnyOpened]):
         self._again, self._until = self._retries, None
 
     def tell_again(self, error: ComponentError) -> None:
-        """Reports that the current component refused a request, and is asked again in another way."""
+        """Reports that the current component refused a request, and gets a shorter one instead."""
         self.current.breaker.failed(error, trio.current_time())
         self._alternatives.tell(error)
         self._alternatives.tell_next("retry", self.current.ref.name)
 
     async def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
-        """Goes on to the component that is to be tried after the current one's failure.
+        """Goes on to the component that is used after the current one's failure; may wait for one.
 
         Args:
             error: why it failed.
             persistent: whether a component that was too slow is tried again if there is no other.
 
         Raises:
-            ComponentError: that error; nothing is left.
+            ComponentError: `error`; nothing is left.
 
         """
         opened = self.current
@@ -273,15 +298,12 @@ class Attempts(Generic[AnyOpened]):
 
     @property
     def _may_go_on(self) -> bool:
-        """Whether the breaker lets this call use the current component again."""
+        """True if the breaker lets this call use the current component again."""
         state = self.current.breaker.state
         return state == "closed" or (state == "half_open" and self._trial is not None)
 
     async def wait(self, error: ComponentError) -> None:
-        """Waits for a component whose breaker is open, if it is tried again soon enough; nothing else is left.
-
-        A component that died is opened again in a moment, and the caller hears the reply after a pause instead of
-        an apology.
+        """Waits for a component whose breaker is open, if that is tried again soon enough; nothing else is left.
 
         Raises:
             ComponentError: `error`; there is no such component, or it does not work yet.
@@ -313,12 +335,12 @@ class Attempts(Generic[AnyOpened]):
         self._use(self._next())
 
     def _next(self, besides: int | None = None) -> int | None:
-        """The index of the component to try next: one that works, else one that has refused, else one after a probe."""
-        left = [index for index in range(len(self._opened)) if index not in self._tried and index != besides]
-        free = [index for index in left if self._opened[index].breaker.lets_through]
+        """Returns the index of the component to use next; None: none is left."""
+        untried = [index for index in range(len(self._opened)) if index not in self._tried and index != besides]
+        free = [index for index in untried if self._opened[index].breaker.lets_through]
         willing = [index for index in free if not self._alternatives.is_refusing(index)]
         # A probe has closed these breakers. That a call's trial is still running is no reason to do without them.
-        probed = [index for index in left if self._opened[index].breaker.state == "closed"]
+        probed = [index for index in untried if self._opened[index].breaker.state == "closed"]
         return next(iter(willing or free or probed), None)
 
     def _use(self, index: int | None) -> None:

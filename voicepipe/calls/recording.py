@@ -1,13 +1,34 @@
 """Recording: both sides of a call as a stereo WAV file, the caller left, the agent right, each where it was heard.
 
-A `RecordedTransport` stands between the call and its transport. What passes is added to two tracks, which keep time by
-the clock of the call: the transport delivers nothing in a silence, and the agent's frames come ahead of time. Every
-`SAVE_S` the two are cut at the same place, joined and written in a thread. Audio younger than `SETTLED_S` is left for
-the next time, since the other side's audio of the same moment may still come.
+Two tracks
+    A `RecordedTransport` stands between the call and its transport, and adds what passes to two tracks. Neither side
+    can simply be appended: transports deliver nothing during silence, and the agent's frames are written ahead of time.
+    So each track keeps time by the call's clock. Audio that comes more than `GAP_S` after the end of its track is put
+    where it was heard, with silence before it. Less is jitter, and audio that comes early queues up behind.
 
-Writing never holds a call up. A disk that takes nothing costs memory, up to `MOST_HELD_S` of audio, and then the
-recording; the end of a call waits `FINISH_S` at most. Pieces are written in the order in which they were cut, whichever
-thread runs first (`_queue`), and the file's header is right after each piece.
+Three buffers
+    1. A track holds the samples that came since the last save.
+    2. Every `SAVE_S` the two tracks are cut at the same place, `SETTLED_S` before now: the other side's audio of a
+       younger moment may still come. The track that is shorter is filled up with silence.
+    3. The two pieces wait in `_queue` for a thread, which interleaves and writes them.
+
+    The file's header is written after each piece, so the file is complete after each save, and a process that dies
+    loses little more than `SAVE_S`.
+
+Threads
+    Writing never holds a call up: it runs in threads, and no lock is held on the loop. Trio starts threads in any
+    order, and the end of a call does not wait for a thread that hangs. So a thread does not bring a piece of its own:
+    it takes the lock, and writes whatever is first in the queue. Pieces are in order even if the first thread is the
+    last to run. `StereoFile` has a lock too, since an abandoned thread may still write when the file is closed.
+
+When the disk is slow or full
+    Audio waits in memory, up to `MOST_HELD_S`. With more, or after an error, the recording ends: `_fail` drops the
+    tracks, reports the reason once, and ignores all further audio; the call goes on. The end of a call waits `FINISH_S`
+    at most, shielded, since a recording that is cut off by a shutdown would lose the goodbye.
+
+The format
+    A transport may learn its format from the first audio. Until something is written, the file takes the new rate, and
+    samples that are there are converted; later audio is converted to the rate of the file.
 """
 
 from __future__ import annotations
@@ -33,25 +54,25 @@ if TYPE_CHECKING:
     from voicepipe.transports.protocol import CallSink, Capability, Transport
 
 SAVE_S = 5.0
-"""How often audio is written to the file, in s."""
+"""The interval at which audio is written to the file, in s."""
 
 SETTLED_S = 0.25
 """The age from which on audio is written, in s: the other side of a younger moment may still come."""
 
 GAP_S = 0.06
-"""How far a track may be behind the clock before the time between is filled with silence, in s."""
+"""The time by which a track may lag behind the clock, in s; more is filled with silence."""
 
 MOST_HELD_S = 60.0
-"""How much audio may wait for a disk that takes nothing, in s; with more, the recording ends."""
+"""The most audio that waits for a disk that takes nothing, in s; with more, the recording ends."""
 
 FINISH_S = 2.0
-"""How long the end of a call may wait for the end of its recording, in s."""
+"""The time for which the end of a call waits for the end of its recording, in s."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def recording_path(directory: str, call_id: str) -> Path:
-    """Gives the path of the recording of a call that begins now: `20261123T101500Z-<call id>.wav`."""
+    """Returns the path of the recording of a call that begins now: `20261123T101500Z-<call id>.wav`."""
     return Path(directory) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{_UNSAFE.sub('_', call_id)[:100]}.wav"
 
 
@@ -62,7 +83,7 @@ class _Track:
         self._rate = audio.rate
         self._converter = open_converter(audio, AudioFormat(audio.rate), live=True)
         self.taken = 0
-        """How many samples were taken for the file."""
+        """The number of samples that were taken for the file."""
         self._samples = bytearray()
         self._dropped = False
 
@@ -76,19 +97,19 @@ class _Track:
         self._samples += audio if self._converter is None else self._converter.convert(bytes(audio))
 
     def take_format(self, audio: AudioFormat, rate: int) -> None:
-        """Takes audio in another format from now on, and keeps it, with what is there already, at `rate` Hz."""
-        kept = open_converter(AudioFormat(self._rate), AudioFormat(rate), live=False)
-        if kept is not None:
-            self._samples = bytearray(kept.convert(bytes(self._samples)) + kept.finish())
+        """Takes audio in another format from now on; the track, with the samples that it has, gets `rate` Hz."""
+        converter = open_converter(AudioFormat(self._rate), AudioFormat(rate), live=False)
+        if converter is not None:
+            self._samples = bytearray(converter.convert(bytes(self._samples)) + converter.finish())
         self._rate, self._converter = rate, open_converter(audio, AudioFormat(rate), live=True)
 
     @property
     def length(self) -> int:
-        """How many samples there were so far."""
+        """The number of samples so far, taken or not."""
         return self.taken + len(self._samples) // 2
 
     def drop(self) -> None:
-        """Forgets all audio, and takes no more."""
+        """Drops all audio, and takes no more."""
         self._dropped, self._samples = True, bytearray()
 
     def take(self, samples: int) -> bytes:
@@ -112,25 +133,25 @@ class RecordedTransport:
     def __init__(self, transport: Transport, path: Path, readable_by: Readers = "owner") -> None:
         self._transport, self.path = transport, path
         self.info: CallInfo = transport.info
-        """The transport's."""
+        """The numbers and the ID, as the transport gives them."""
         self.audio: AudioFormat = transport.audio
         """The transport's format; replaced by `take_format`."""
         self.pacing: Literal["ours", "theirs"] = transport.pacing
-        """The transport's."""
+        """The transport's pacing."""
         self.can: frozenset[Capability] = transport.can
-        """The transport's."""
+        """The transport's abilities."""
         self._began = trio.current_time()
         self._caller, self._agent = _Track(self.audio), _Track(self.audio)
         self._rate = self.audio.rate  # of what is recorded
         self._file = StereoFile(path, self._rate, readable_by)
-        self._queue: deque[Callable[[], None]] = deque()  # what a thread has still to do with the file
+        self._queue: deque[Callable[[], None]] = deque()  # operations on the file that a thread has yet to run
         self._file_lock = Lock()
         self._on_failure: Callable[[str], None] = lambda _reason: None
         self._over = self._ending = False
 
     async def run(self, sink: CallSink) -> None:
         """Runs the transport, and records what it delivers to the sink."""
-        await self._transport.run(_Tee(sink, self))
+        await self._transport.run(_RecordingSink(sink, self))
 
     def write(self, audio: bytes | memoryview) -> bool:
         """Writes to the transport, and records what it takes."""
@@ -215,8 +236,6 @@ class RecordedTransport:
             samples = max(0, int(until_s * self._rate) - self._caller.taken)
             arguments = (self._caller.take(samples), self._agent.take(samples))
         try:
-            # Threads may begin in another order than they were started, and the end of a call does not wait for one
-            # that writes. So each runs whatever is first in the queue.
             self._queue.append(partial(function, *arguments))
             await trio.to_thread.run_sync(self._run_queue, abandon_on_cancel=True)
         except (OSError, ValueError) as error:  # ValueError: a path that no system takes
@@ -243,7 +262,7 @@ class RecordedTransport:
         self._file.append(both.tobytes())
 
 
-class _Tee:
+class _RecordingSink:
     """A sink that records what it passes on to the call's sink."""
 
     def __init__(self, sink: CallSink, recorded: RecordedTransport) -> None:

@@ -1,7 +1,45 @@
 """Numbers that are read out and names that are spelled: whether the caller is in the middle of one. Sans-IO.
 
-Somebody who reads out a number pauses between its groups, and somebody who spells a name between letters. All that is
-known are the words so far; so what counts is how they end.
+Somebody who reads out a number pauses between its groups, and somebody who spells a name pauses between letters. An
+answer in such a pause interrupts the caller and costs the whole number. All that is known are the words so far, and
+nobody says how long the number will be. So what counts is how the words end.
+
+From words to tokens
+    Each word is one token, whatever its language (`_token`): `digits` if it is written in digits, a `Kind` of number
+    word (`unit`, `ten`, `power`, ..., see `number_words`), `letter`, `weak` (a letter, or the name of one, that is a
+    word too: `a`, `y`, `be`), or `dash` (a sign that is said). The tokens that the text ends in are the run:
+
+        my   number   is     oh     one   seven   double   four
+                             zero   unit  unit    times    unit
+                             +------------- the run ----------+
+
+    Words that only join (`and`) or separate (`dash`) belong to a run within it, not at its ends, and neither do weak
+    letters at its beginning: in "I have a B", the `a` is an article. After "is" they are letters: "it's A, B".
+
+From tokens to a decision
+    The run is read out (`_is_long`) if any of this holds:
+
+    - it has `READING_OUT` digits or more, or more digits and letters together. Digits are counted as they would be
+      dialled: `unit` 1, `ten` with its unit 2, `42` 2. A number with hundreds ("two hundred and fifty") counts as 2 as
+      well: alone it is an amount, and a second group makes it a number that is read out;
+    - it begins with a zero, or has "double" or "triple", which nobody says of amounts;
+    - it follows "plus", as a telephone number does;
+    - it has three letters, or two if one of them is no word.
+
+    It is not if it looks like something short that is complete: an abbreviation ("p.m.", "the U.S."), a time of day
+    ("at nine thirty"), or a year ("in nineteen ninety").
+
+    Apart from runs, three words of a spelling alphabet ("Mike Oscar November") and a letter with its example ("M for
+    Mike") are spelling.
+
+Before the words
+    Amounts in digits have signs that words lose: `3.50` is `3 50` as words, which looks like digits that are read out.
+    `without_quantities` replaces money, dates, times and decimals by a word that is no number, so it is applied to the
+    text first. Thai, Japanese and Korean write digits without spaces; they are found in the text itself
+    (`has_hidden_digits`).
+
+The language is never asked: callers mix them, and a word that is a number in one language and something else in another
+is harmless alone. `docs/reference/words.md` has the table of utterances, which is tested.
 """
 
 from __future__ import annotations
@@ -31,7 +69,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 READING_OUT = 3
-"""So many digits in a row are a number that is being read out."""
+"""The fewest digits in a row that are a number that is being read out."""
 
 _QUANTITIES = re.compile(
     r"[$€£¥₹]\s?\d[\d.,]*|\d[\d.,]*\s?[€£¥₹$%‰°]"  # money, percentages
@@ -42,23 +80,23 @@ _QUANTITIES = re.compile(
 )
 _PREFIX = re.compile(r"(?<![\w+])\+\s?(?=\d)")
 _QUANTITY = " quantity "
-"""A word that stands for one: it is no digits."""
+"""The word that replaces an amount: it is no number."""
 
 _HIDDEN_DIGITS = re.compile(
     r"(?:(?:ศูนย์|หนึ่ง|สอง|สาม|สี่|ห้า|หก|เจ็ด|แปด|เก้า)\s*){3,}\Z"
     r"|(?:(?:ゼロ|れい|いち|に|さん|よん|ご|ろく|なな|しち|はち|きゅう|まる|[零一二三四五六七八九])[\s、の]*){3,}\Z"
     r"|(?:^|\s)(?:[공영일이삼사오육칠팔구]\s*){3,}\Z"
 )
-"""In Thai, Japanese and Korean, where no space ends a word."""
+"""Digits in Thai, Japanese and Korean, where no space ends a word."""
 
 _Token: TypeAlias = Kind | Literal["digits", "letter", "weak", "dash"]
 _NUMBERS = frozenset[_Token | None]({"digits", "zero", "unit", "pair", "ten", "power", "whole"})
 
 
 def without_quantities(text: str) -> str:
-    """A text in which times, money and other amounts in digits are words: nobody reads them out digit by digit.
+    """Returns a text with each amount in digits (times, money, dates) replaced by a word that is no number.
 
-    The plus before a telephone number is a word too.
+    The plus before a telephone number becomes a word too.
     """
     if not any(map(str.isdigit, text)):
         return text
@@ -69,7 +107,7 @@ def is_read_out(words: Sequence[str]) -> bool:
     """Returns True if the words end in a number that is read out, or in letters that are spelled.
 
     Args:
-        words: all that was said so far, as `words_in` gives it.
+        words: the words so far, as `words_in` returns them.
 
     """
     if not words:
@@ -81,7 +119,7 @@ def is_read_out(words: Sequence[str]) -> bool:
 
 
 def without_digits(words: Sequence[str]) -> Sequence[str]:
-    """The words without the digits and letters, be they few, that they end in."""
+    """Returns the words without the run of digits and letters at their end."""
     return words[: _run_at_end(words)[0]]
 
 
@@ -103,7 +141,7 @@ def is_number_cut_short(words: Sequence[str]) -> bool:
 
 
 def is_lone_letter(words: Sequence[str]) -> bool:
-    """Returns True if a letter is all that was said, or is called one: others are likely to follow."""
+    """Returns True if the words are one letter, or end in "letter B" or the like: more letters are likely to follow."""
     if not is_letter(words[-1]):
         return False
     return words[0] not in {"a", "i", "o", "e", "y"} if len(words) == 1 else words[-2] in BEFORE_LETTERS
@@ -137,7 +175,7 @@ def is_letter(word: str) -> bool:
 
 
 def _run_at_end(words: Sequence[str]) -> tuple[int, list[_Token]]:
-    """Returns where the digits and letters begin that the words end in, and what each is."""
+    """Returns the index at which the run at the end begins, and its tokens."""
     begin, tokens = len(words), []
     while begin > 0 and (token := _token(words[begin - 1])) is not None:
         begin -= 1
@@ -151,7 +189,6 @@ def _run_at_end(words: Sequence[str]) -> tuple[int, list[_Token]]:
             and tokens[at] == "weak"
         ):
             tokens[at] = "join"
-    # What only joins, and letters that are words, belong to it only within it.
     copula = begin > 0 and words[begin - 1] in COPULAS
     while tokens and (tokens[0] in {"join", "dash"} or (tokens[0] == "weak" and begin > 0 and not copula)):
         tokens.pop(0)
@@ -177,7 +214,7 @@ def _is_long(run: list[str], tokens: list[_Token], before: list[str]) -> bool:
 
 
 def _digits(run: list[str], tokens: list[_Token]) -> int:
-    """Returns how many digits these words come to."""
+    """Returns the number of digits that a run comes to; may replace `quatre vingt` by one word."""
     for at in range(len(run) - 1, 0, -1):
         if run[at] in {"vingt", "vingts"} and run[at - 1] == "quatre":  # four twenties are eighty, a ten
             run[at - 1 : at + 1], tokens[at - 1 : at + 1] = ["vingt"], ["ten"]
@@ -185,7 +222,7 @@ def _digits(run: list[str], tokens: list[_Token]) -> int:
     while at < len(tokens):
         token = tokens[at]
         if size := _words_of_cardinal(run[at:], tokens[at:]):
-            count += 2  # two hundred and fifty: an amount, which others may follow
+            count += 2  # two hundred and fifty: an amount, after which other groups may follow
             at += size - 1
         elif token == "digits":  # noqa: S105 - a word, no password
             count += len(run[at])
@@ -202,7 +239,7 @@ def _digits(run: list[str], tokens: list[_Token]) -> int:
 
 
 def _words_of_cardinal(run: list[str], tokens: list[_Token]) -> int:
-    """Returns how many words a number with hundreds or thousands has that begins here; 0: none begins here."""
+    """Returns the number of words of the number with hundreds or thousands that begins here; 0: none begins here."""
     if tokens[0] == "whole":
         return 1
     at, size = 0, 0
@@ -219,7 +256,7 @@ def _words_of_cardinal(run: list[str], tokens: list[_Token]) -> int:
 
 
 def _words_of_unit(run: list[str], tokens: list[_Token]) -> int:
-    """Returns how many words after this ten belong to it: its unit, and what joins them."""
+    """Returns the number of words that belong to the ten before them: its unit, and a word that joins the two."""
     if run[0] == "dix":
         return int(run[1:2] in (["sept"], ["huit"], ["neuf"]))
     if tokens[0] == "pair":
@@ -243,7 +280,7 @@ def _is_abbreviation(run: list[str], tokens: list[_Token], before: list[str]) ->
 
 
 def _is_time_or_year(run: list[str], digits: int, letters: int, before: list[str]) -> bool:
-    """Returns True if four digits at the most are the time of day or a year, and no more are to come."""
+    """Returns True if at most four digits are the time of day or a year, so that no more will come."""
     if letters or digits > 4:
         return False
     if before and before[-1] in BEFORE_TIMES:

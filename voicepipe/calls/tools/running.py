@@ -1,12 +1,39 @@
 """Runs the tools that a model calls: beside the conversation, each to its end.
 
-A reply and its tools have different lives. The reply's scope is cancelled when the caller interrupts; a booking that
-has begun must not be. So tools run in the call's nursery, and a reply only begins them, once it counts (`Replies` says
-when that is). The tools that one reply calls are a batch. Its results go to the conversation one by one, and the model
-is asked to reply to them when the last has come.
+Two lives
+    A reply and its tools have different lives. The reply's scope is cancelled when the caller interrupts; a booking
+    that has begun must not be. So tools run in the call's nursery, and a reply only begins them, once it counts
+    (`Replies` says when that is).
 
-Three things may end a tool before its time: its own timeout, an interruption if it is declared cancellable, and the end
-of the process. The end of the call is none of them: `finish` waits.
+    Three things may end a tool before its time: its own timeout, an interruption if it is declared cancellable, and the
+    end of the process. The end of the call is none of them: `finish` waits. If `finish` itself is cancelled, because
+    the process is ending, tools get `GRACE_S` more.
+
+Batches
+    The tools that one reply calls are a batch, and run at the same time. Each result goes to the conversation as it
+    comes, where its call is, since no API takes a call without its result. When the last has come, turn-taking is told
+    (`ToolsEnded`), and the model is asked to reply to the results.
+
+    Not every result asks for a reply. A tool that was stopped by an interruption has a result in the conversation, but
+    the caller is already talking about something else. Nor is there a reply if the model has called tools
+    `MOST_TOOL_ROUNDS` times in a row.
+
+A tool's task
+    `_run` brackets everything between `ToolStarted` and `ToolEnded`, so that each call of a tool ends exactly once, in
+    the conversation, in the record and for turn-taking, whatever happens. What may happen:
+
+    - it was refused: it is not offered in this reply, or its arguments don't fit; no function is called;
+    - the function returned: the result is its text;
+    - it raised `ToolError`: the model is told its words, the operator its hint;
+    - it raised anything else: the model is told the type only, since the text may hold a secret, and the log the rest;
+    - its time was over, or it was stopped: the scope was cancelled, and `stopped` tells which;
+    - a cancellation from outside, which passes on.
+
+    A tool that is not cancellable runs shielded: nothing but its timeout and `finish` cancels it.
+
+Fillers
+    "One moment, please" is said at most once a batch, when a tool that declares a filler has run for `filler_after_ms`
+    since its reply was heard: before that the caller is still listening to the reply.
 """
 
 from __future__ import annotations
@@ -39,7 +66,7 @@ CANCELLED = "cancelled: the caller interrupted"
 """The result of a tool that was cancelled."""
 
 GRACE_S = 2.0
-"""How long running tools may go on, in s, when the call is cancelled: the process is ending."""
+"""The time that running tools have left, in s, when the call is cancelled: the process is ending."""
 
 MOST_REPORTED = 200
 """The most characters of a result that `ToolEnded` reports."""
@@ -52,7 +79,7 @@ class CalledTools:
     calls: tuple[ToolCall, ...] = ()
     """The calls that get a result."""
     ending: Ending | None = None
-    """How the call ends when the reply has been heard; None: it goes on."""
+    """The end of the call once the reply has been heard; None: it goes on."""
 
 
 @define(eq=False)
@@ -82,8 +109,8 @@ class _Batch:
 
     runs: tuple[_Run, ...]
     replied_to: bool
-    results: dict[str, str] = field(factory=dict)
-    left: set[str] = field(factory=set)
+    results: dict[str, str] = field(factory=dict)  # those to reply to
+    running: set[str] = field(factory=set)
     heard: trio.Event = field(factory=trio.Event)
 
 
@@ -96,7 +123,7 @@ class ToolRuns:
         conversation: gets the results.
         tasks: the call's.
         emit: reports events to the observer.
-        happened: turn-taking.
+        happened: feeds an event to turn-taking.
         refused: called when the model calls a tool that it was not offered.
 
     """
@@ -117,15 +144,15 @@ class ToolRuns:
         self._batches: set[_Batch] = set()
         self._last: _Batch | None = None
         self._ids: set[str] = set()
-        self._progress: trio.Event | None = None  # somebody waits for that
+        self._progress = trio.lowlevel.ParkingLot()  # of `finish`, until a batch ends
 
     @property
     def running(self) -> bool:
-        """Whether any tool has not ended."""
+        """True if any tool has not ended."""
         return bool(self._batches)
 
     def begin(self, calls: Iterable[ToolCall], offered: Iterable[Tool]) -> CalledTools:
-        """Begins the tools that a reply calls; the last one that ends the call decides how.
+        """Begins the tools that a reply calls; of several tools that end the call, the last decides.
 
         Args:
             calls: the tools that the model calls.
@@ -135,8 +162,8 @@ class ToolRuns:
         ending: Ending | None = None
         runs: list[_Run] = []
         names = {tool.name for tool in offered}
-        for called in calls:
-            call = self._named(called)
+        for requested in calls:
+            call = self._with_unique_id(requested)
             tool = self._toolbox.get(call.name) if call.name in names else None
             if tool is None:
                 self._refuse(call)
@@ -152,7 +179,7 @@ class ToolRuns:
         return CalledTools(tuple(run.call for run in runs), ending)
 
     def reply_ended(self) -> None:
-        """Takes notice that the reply that called the last tools is over: the caller waits for them from now on."""
+        """Notes that the reply that called the last tools is over: the caller waits for them from now on."""
         if self._last is not None:
             self._last.heard.set()
 
@@ -160,7 +187,7 @@ class ToolRuns:
         """Cancels the running tools that are declared cancellable: the caller interrupts."""
         for batch in self._batches:
             for run in batch.runs:
-                if run.tool is not None and run.tool.cancellable and run.call.id in batch.left:
+                if run.tool is not None and run.tool.cancellable and run.call.id in batch.running:
                     run.stopped = True
                     run.scope.cancel()
                     # The next reply may be asked for before its task has noticed.
@@ -187,11 +214,10 @@ class ToolRuns:
 
     async def _ended(self) -> None:
         while self._batches:
-            self._progress = trio.Event()
-            await self._progress.wait()
+            await self._progress.park()
 
-    def _named(self, call: ToolCall) -> ToolCall:
-        """Gives the call an id that no other of this conversation has: small servers number each reply's from 0."""
+    def _with_unique_id(self, call: ToolCall) -> ToolCall:
+        """Returns the call with an ID that is unique in this conversation: small servers number each reply's from 0."""
         name, number = call.id, len(self._ids)
         while not name or name in self._ids:
             name, number = f"{call.id or call.name}-{number}", number + 1
@@ -208,7 +234,7 @@ class ToolRuns:
         )
 
     def _start(self, batch: _Batch) -> None:
-        batch.left = {run.call.id for run in batch.runs}
+        batch.running = {run.call.id for run in batch.runs}
         self._batches.add(batch)
         self._last = batch
         self._happened(turns.ToolsBegan())
@@ -241,17 +267,16 @@ class ToolRuns:
             error=outcome.error,
             hint=outcome.hint,
         )
-        batch.left.discard(call.id)
+        batch.running.discard(call.id)
         if not run.stopped and batch.replied_to:
             batch.results[call.id] = outcome.result
-        if not batch.left:
+        if not batch.running:
             self._batches.discard(batch)
-            if self._progress is not None:
-                self._progress.set()
+            self._progress.unpark_all()
             self._happened(turns.ToolsEnded(batch.results))
 
     async def _outcome(self, run: _Run, tool: FunctionTool) -> _Outcome:
-        """Runs a tool, which is somebody else's code: whatever it raises becomes its result."""
+        """Runs the function of a tool, which is the program's code: whatever it raises becomes the result."""
         arguments, result = run.call.arguments, ""
         run.scope.shield = not tool.cancellable
         run.scope.deadline = trio.current_time() + tool.timeout_s
@@ -271,19 +296,19 @@ class ToolRuns:
         return _Outcome(ok=False, result=CANCELLED if run.stopped else late)
 
     async def _fill(self, batch: _Batch) -> None:
-        """Has the tool's filler said, once, if it still runs so long after its reply has been heard."""
+        """Has a filler said, once, if its tool still runs `filler_after_ms` after the reply has been heard."""
         await batch.heard.wait()
         heard_at = trio.current_time()
         slow = [(run.tool, run.call.id) for run in batch.runs if run.tool is not None and run.tool.filler]
         for tool, call_id in sorted(slow, key=lambda tool_and_id: tool_and_id[0].filler_after_ms):
             await trio.sleep_until(heard_at + tool.filler_after_ms / 1000)
-            if call_id in batch.left:
+            if call_id in batch.running:
                 self._happened(turns.ToolSlow(tool.filler))
                 return
 
 
 def _failed(failure: Exception | SystemExit) -> _Outcome:
-    """Makes the result of a tool that raised: a `ToolError`'s words, or a defect's type, with the rest for the log."""
+    """Returns the result of a tool that raised: a `ToolError`'s words, or a defect's type and the rest for the log."""
     first = next(leaves_of(failure))
     if isinstance(first, ToolError):
         return _Outcome(ok=False, result=f"error: {first}", hint=first.hint)

@@ -1,4 +1,6 @@
-"""Endpointing by words: how much silence ends the caller's turn, after what was said so far. Sans-IO.
+"""Endpointing, the time: computes the silence that ends the caller's turn, from the words so far. Sans-IO.
+
+The rules that begin and end a turn by this silence are in `rules/end_of_turn.py`.
 
 A caller who has finished a sentence wants an answer soon; one who said "um, and" has not finished; one who reads out a
 number, spells a name or dictates an address pauses between its parts. So the words are sorted into five kinds, and
@@ -11,8 +13,7 @@ number, spells a name or dictates an address pauses between its parts. So the wo
 5. anything else: `end_of_turn_ms`.
 
 Full stops come last, because recognisers write one wherever the caller pauses: after "My number is 4 7." the rest of
-the number comes. `rules/end_of_turn` has the rules that start and end a turn by this silence. The
-table of utterances in docs/reference/words.md is tested.
+the number comes. The table of utterances in docs/reference/words.md is tested.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Endpointing: when the caller has finished, from voice activity and transcripts.
+"""Endpointing, the rules: a caller's turn begins and ends by voice activity, silence and transcripts.
 
-A pause ends the turn if it lasts as long as the words so far ask for (`endpointing.silence_ms`). Then the reply needs
-all of the words: if the finals do not reach the end of the speech, the recogniser is asked for the rest, and the turn
-ends when that comes. A recogniser that ends turns by itself (`EndOfTurn`) is believed at once.
+`turns/endpointing.py` computes the silence that ends a turn, from its words; the rules here wait for it. Then the reply
+needs all of the words: if the finals do not reach the end of the speech, the recogniser is asked for the rest, and the
+turn ends when that comes. A recogniser that ends turns by itself (`EndOfTurn`) is believed at once.
 """
 
 from __future__ import annotations
