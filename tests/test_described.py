@@ -180,7 +180,8 @@ def test_without_its_source_a_class_says_the_rest():
 def test_names_of_a_module():
     documented = documented_names(source_of("voicepipe.config.settings").body)
     assert documented["TOOLS"] == DocumentedName(
-        "('hang_up', 'transfer', 'send_dtmf')", "The tools that every call has; an integrator's own come besides."
+        "('hang_up', 'transfer', 'send_dtmf')",
+        "The built-in tools, which every set has besides those of its file and of its program.",
     )
     assert documented_fields(Options)["gap_ms"].annotation == "int | None"
 

@@ -140,7 +140,9 @@ def test_descriptions_and_defaults_come_with_it():
     schema = json_schema()
     turns = schema["properties"]["turns"]
     assert turns["properties"]["end_of_turn_ms"]["default"] == 600
-    description = "Silence that ends the caller's turn, in ms, unless `endpointing` has another for the words."
+    description = (
+        "Silence that ends the caller's turn, in ms, unless `endpointing` has another value for the caller's words."
+    )
     assert turns["properties"]["end_of_turn_ms"]["description"] == description
     espeak = schema["$defs"]["tts-espeak"]
     assert espeak["description"] == "A voice and how it speaks."

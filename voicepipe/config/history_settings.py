@@ -1,4 +1,4 @@
-"""How much of a conversation is sent to a language model: a section of the YAML, and of the settings."""
+"""Settings of the conversation that a language model is sent: the section `history`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from attrs.validators import ge
 
 @frozen
 class HistorySettings:
-    """How much of the conversation the language model is sent: the latest of it.
+    """How much of the conversation is sent to the language model: the latest part of it.
 
-    The prompt is always sent, the turn that is replied to always whole, and no tool's result without its call.
+    The prompt and the whole of the present turn are always sent, and no tool's result without its call.
     """
 
     max_turns: int = field(default=0, validator=ge(0))
-    """How many turns: what the caller said, with all that followed. 0: as many as `max_chars` leaves."""
+    """The most turns that are sent, each with all that followed the caller's words. 0: as many as `max_chars`
+    allows."""
     max_chars: int = field(default=60_000, validator=ge(200))
-    """How many characters, tool calls and their results included: about an hour's talk, or 15,000 tokens of English. A
-    model that takes less says so, and is sent less."""
+    """The most characters that are sent, with tool calls and their results. The default is about an hour of talk, or
+    15,000 tokens of English. A model that takes less says so, and is sent less."""

@@ -1,4 +1,44 @@
-"""Loads a pipeline set's file as a `SetConfig`, or raises every problem at once."""
+"""Loads a pipeline set's file as a `SetConfig`, or raises every problem at once.
+
+Theory of operation
+===================
+
+`voicepipe check`, a start and a reload all come through `_loaded`, so a file that one of them accepts is accepted by
+the others. It opens no component and makes no connection. It blocks, so it runs in a thread or, while calls are up, in
+a helper process (`pipelines/read_in_helper.py`).
+
+*Files.* One `Files` reads the YAML and everything that it names (prompts, scripts, secrets, models), each once. A file
+that is being replaced meanwhile is therefore one and the same for all pipelines that name it.
+
+*Reading.* `parse_document` makes nodes of the YAML, and `_read_config` reads them as a `SetFile`: the classes in
+`sections.py`, whose types, validators and docstrings are also the documentation. The head of `documents/reading.py`
+explains cursors, contexts and readers. `_FileContext` adds the readers of what only this file has: references, layers,
+tools, secrets and files.
+
+*Checks across sections* follow: components that nobody uses, tools, the active pipeline, routes. They run even if
+sections were refused, so that one report has all problems. What has the wrong type has been reported by then, so they
+look at values in trials, and pass over what can't be read.
+
+*Layers.* A pipeline may have a section of its own (`LAYERED`), such as `turns`, which overrides the file's key by key.
+It is read twice. First alone, for its own mistakes. Then, in `_assembled`, its *nodes* are laid over the file's nodes,
+and the result is read as the whole section: defaults fill in what neither has, validators judge the combination, and
+each problem still has the place where its value was written.
+
+*Assembling* happens only if there is no problem: sections become `PipelineSettings`, with their layers applied, their
+references resolved, and relative paths made absolute.
+
+*Digest.* Beside the values, `_assembled` makes their normal form: plain data with all defaults filled in, references
+resolved, files by their hashes, and secrets as they are written (`identity.py`). Its SHA-256 is the digest. So
+comments, the order of keys and a default that is written out change no digest. A secret's new value doesn't either,
+which is why a reload compares the settings as well.
+
+*Missing secrets.* `load_without_secrets` accepts variables that are not set, for a check in CI. The text of such a
+`${NAME}` takes the place of its value, and no type or validator judges it. Where it stands for something that must be
+known, such as the name of a pipeline, there is no configuration (`Presumed.placed` is None), and no problem either.
+
+*Failure.* `ConfigError` has all problems and the paths of all files that were read or looked for, so that a watcher
+notices when a missing file appears.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +52,15 @@ from attrs import evolve, frozen
 from voicepipe.components.labels import ROLES
 from voicepipe.components.registry import Registry, installed
 from voicepipe.components.values import CaFile, Directory, File, Secret
+from voicepipe.config.alternatives import REFERENCE
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.identity import sha256_of, written
 from voicepipe.config.reading import read_ca_file, read_directory, read_file, read_secret
-from voicepipe.config.references import REFERENCE, SetContext, check_components, read_reference, set_context
+from voicepipe.config.references import check_components, read_reference
 from voicepipe.config.resolved import ResolvedReference
 from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection, PromptFile, SetFile, ToolName
+from voicepipe.config.set_context import SetContext, set_context
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
 from voicepipe.config.tools import check_tools, read_arguments_schema, read_tool_name
 from voicepipe.documents import Cursor, Refused, converter_with, did_you_mean, entries_of, parse_document
@@ -34,14 +76,14 @@ if TYPE_CHECKING:
 
 @frozen
 class PlacedConfig:
-    """A configuration with the file's sections and places that it was made from."""
+    """A configuration with the sections and cursors that it was made from, for tools that show places."""
 
     config: SetConfig
-    """The configuration that a set serves."""
+    """The configuration."""
     file: SetFile
-    """Section by section; a component's options know where each of them stands."""
+    """The sections of the file; the components in them have cursors of their options."""
     root: Cursor
-    """The whole document."""
+    """The cursor of the whole document."""
 
 
 def load_config(
@@ -57,11 +99,11 @@ def load_config(
     Opens no component. Blocks for as long as reading and parsing take: about a second for 1,000 pipelines.
 
     Args:
-        path: the YAML file; messages name it so.
+        path: the YAML file, as messages are to name it.
         registry: the adapters that it may name; None: the installed ones.
-        environ: for `${NAME}`; None: the process's own.
+        environ: the variables for `${NAME}`; None: the process's environment.
         tools: names that `tools:` may have besides the built-in ones.
-        contents: files by absolute path that are as given here, whatever is on the disk.
+        contents: contents of files by absolute path, which replace those on the disk.
 
     Raises:
         ConfigError: with every problem of the file and of the files it names.
@@ -87,10 +129,10 @@ def load_with_places(
 
 @frozen
 class Presumed:
-    """A configuration of which not everything was at hand."""
+    """A configuration whose variables and secret files may be missing on this machine."""
 
     placed: PlacedConfig | None
-    """With the text of a `${...}` where its value belongs; None if that leaves too much open."""
+    """The configuration, with the text of each missing `${...}` in place of its value; None if it needs the values."""
     missing: tuple[str, ...]
     """The references that could not be resolved, as they are written."""
 
@@ -102,10 +144,10 @@ def load_without_secrets(
     environ: Mapping[str, str] | None = None,
     tools: Iterable[str] = (),
 ) -> Presumed:
-    """Loads a file in which variables may be unset, and files of `${file:}` absent.
+    """Loads a file whose variables may be unset, and whose files of `${file:}` may be absent, as in CI.
 
-    For checks in a place that has no secrets. Nothing else is loosened, but an adapter doesn't check a component of
-    which an option must be there and isn't, unless it is text.
+    Everything else is checked as usual, except that no adapter checks a component that lacks a required option which is
+    not text.
 
     Raises:
         ConfigError: with every other problem.
@@ -123,14 +165,14 @@ def _loaded(
     contents: Mapping[Path, bytes] | None = None,
     allow_missing: bool = False,
 ) -> tuple[PlacedConfig | None, tuple[str, ...]]:
-    """The configuration and what it lacks; None instead of it if there is too much of that, and nothing else wrong."""
+    """Returns the configuration, or None if it needs values that are missing, and the missing references."""
     path = Path(path)
     try:
         files = Files(path, contents)
         content = files.configuration()
     except Unreadable as error:
-        there = [name for name in error.names if name.endswith((".yaml", ".yml"))]
-        hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
+        nearby = [name for name in error.names if name.endswith((".yaml", ".yml"))]
+        hint = error.hint or did_you_mean(path.name, nearby, "YAML files in that directory")
         raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
     document = parse_document(content, path)
     context = _FileContext(
@@ -152,17 +194,17 @@ def _loaded(
 
 
 def _read_config(root: Cursor, _: Any) -> PlacedConfig:
-    """The whole file; what is wrong in one section keeps no other from being looked at."""
+    """Reads the whole file; a mistake in one section keeps no other section from being checked."""
     context = set_context(root)
     entries = root.entries()
     components, pipelines = (entries_of(entries.get(name)) for name in ("components", "pipelines"))
     context.components.update(components)
-    own, context.tools = context.tools, tuple(dict.fromkeys((*context.tools, *entries_of(entries.get("tools")))))
+    others, context.tools = context.tools, tuple(dict.fromkeys((*context.tools, *entries_of(entries.get("tools")))))
     try:
         file = root.read(SetFile)
     finally:
         check_components(context)
-        check_tools(entries.get("tools"), own)
+        check_tools(entries.get("tools"), others)
         _check_active(root, entries, pipelines)
         at = entries.get("pipelines")
         check_routes(entries.get("routes"), pipelines if at and at.sound else ())
@@ -202,18 +244,18 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
         layered: dict[str, Any] = {}
         layered_nodes: dict[str, Node | None] = {}
         for key, (_, settings) in LAYERED.items():
-            whole_of, node, layer = getattr(file, key), nodes.get(key), getattr(section, key)
+            value, node, layer = getattr(file, key), nodes.get(key), getattr(section, key)
             if layer:
                 node = _laid_over(node, layer.cursor.node)
-                whole_of = Cursor(context, node, cursors[name], key).read(settings)
-            layered[key], layered_nodes[key] = whole_of, node
+                value = Cursor(context, node, cursors[name], key).read(settings)
+            layered[key], layered_nodes[key] = value, node
         if (recorded := layered["recording"]).directory:
             beside = context.files.absolute.parent / recorded.directory
             layered["recording"] = evolve(recorded, directory=str(beside))
         pipelines[name] = _pipeline(name, section, file, layered, context.secrets)
-        of = {key: cursor.node for key, cursor in cursors[name].entries().items()}
-        own = {key: written(getattr(section, key), of.get(key)) for key in _OWN}
-        roles = {role: [one.written for one in getattr(section, role).components] for role in ROLES}
+        own_nodes = {key: cursor.node for key, cursor in cursors[name].entries().items()}
+        own = {key: written(getattr(section, key), own_nodes.get(key)) for key in _OWN}
+        roles = {role: [resolved.written for resolved in getattr(section, role).components] for role in ROLES}
         normal[name] = own | roles | {key: written(layered[key], layered_nodes[key]) for key in LAYERED}
     routes = routes_of(file.routes, root.entries().get("routes"))
     shared = {key: written(getattr(file, key), nodes.get(key)) for key in _SHARED}
@@ -227,18 +269,20 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
         files=(context.files.absolute, *context.files.paths),
         sources=context.files.sources,
         routes=routes,
-        written=pickle.dumps(whole),  # few need it, and from a helper process it comes at no cost to calls
+        written=pickle.dumps(whole),  # few need it; pickled, it costs next to nothing on its way from a helper process
     )
 
 
 _OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
+"""The keys that only a pipeline has, in its normal form."""
 _SHARED = ("active_pipeline", "routes", "tools", "streaming", "limits", "logging")
+"""The keys that only the file has, in its normal form."""
 
 
 def _pipeline(
     name: str, section: PipelineSection, file: SetFile, layered: Mapping[str, Any], secrets: Secrets
 ) -> PipelineSettings:
-    stt, llm, tts = (tuple(one.settings for one in getattr(section, role).components) for role in ROLES)
+    stt, llm, tts = (tuple(resolved.settings for resolved in getattr(section, role).components) for role in ROLES)
     return PipelineSettings(
         name=name,
         stt=stt,
@@ -259,7 +303,7 @@ def _pipeline(
 
 
 def _laid_over(base: Node | None, over: Node) -> Node:
-    """One mapping laid over another, level by level; what is no mapping is replaced."""
+    """Returns one mapping laid over another, key by key at every level; any other value is replaced."""
     if not isinstance(base, MappingNode) or not isinstance(over, MappingNode):
         return over
     entries = dict(base.entries)

@@ -11,10 +11,11 @@ from voicepipe.config.paths import is_path
 
 @frozen
 class RecordingSettings:
-    """Whether calls are recorded. Tell your callers: in many places the law says so."""
+    """Whether calls are recorded. Tell your callers: in many places the law requires it."""
 
     directory: str = field(default="", validator=is_path)
-    """Where each call becomes a stereo WAV file, caller left, agent right; from where the YAML is. Empty: nowhere."""
+    """The directory of recordings, relative to the YAML file's directory: a stereo WAV file for each call, the caller
+    left and the agent right. Empty: calls are not recorded."""
     readable_by: Literal["owner", "group"] = "owner"
-    """Who may read the files, and the directory if it is made for them: the account that runs the calls, or its group
-    as well. A directory that is there already keeps its mode and its group."""
+    """Who may read the recordings, and a directory that is made for them: the account that runs the calls (`owner`), or
+    its group as well (`group`). A directory that exists already keeps its mode and its group."""

@@ -1,6 +1,7 @@
-"""The YAML file's own shape, section by section, before references are resolved.
+"""The sections and keys of a pipeline set's YAML file, before references are resolved.
 
-Like the sections in `settings`, these classes are the documentation of what the operator may write.
+A field's name, type, default, validator and docstring are the key's documentation: the tables in
+docs/reference/configuration.md and the JSON Schema are made from them.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from voicepipe.tools.settings import ToolSettings
 
 
 class ToolName(str):
-    """A tool that is known."""
+    """The name of a tool that exists."""
 
     __slots__ = ()
 
 
 @frozen
 class Definition:
-    """The value of a name under `components:`; it is read only when a reference uses it."""
+    """A definition under `components:`, which is read when a reference leads to it."""
 
     cursor: Cursor
     """The value in the document."""
@@ -44,7 +45,7 @@ class Definition:
 
 @frozen
 class Layer:
-    """A mapping that is laid over another."""
+    """A mapping that is laid over another one, key by key."""
 
     cursor: Cursor
     """The value in the document."""
@@ -82,7 +83,7 @@ LAYERED: Mapping[str, tuple[type[Layer], type[Any]]] = {
     "speech": (SpeechLayer, SpeechSettings),
     "history": (HistoryLayer, HistorySettings),
 }
-"""Sections that the file has and each pipeline may lay its own over: by name, what the latter and the whole are."""
+"""Sections of the file that a pipeline may lay its own over: by name, the class of the layer and of the section."""
 
 
 @frozen
@@ -115,11 +116,11 @@ class PromptFile:
     """A prompt in a file of its own."""
 
     file: File = field(validator=_is_text)
-    """Its path, from where the YAML file is."""
+    """The path of the file, relative to the YAML file's directory."""
 
     @property
     def text(self) -> str:
-        """What the file holds, without space around it."""
+        """The content of the file, without white space around it."""
         return self.file.content.decode("utf-8-sig").strip()
 
 
@@ -130,59 +131,60 @@ class PipelineSection:
     stt: ResolvedReference
     """Speech-to-text: a component's or adapter's name, a mapping with `type:`, or a list of those to fail over."""
     llm: ResolvedReference
-    """Language model, likewise."""
+    """Language model, written as `stt` is."""
     tts: ResolvedReference
-    """Text-to-speech, likewise."""
+    """Text-to-speech, written as `stt` is."""
     options: RoleOptions = field(default=RoleOptions())
-    """Options by role, laid over those of the references."""
+    """Options by role, laid over the options of the references, key by key."""
     prompt: str | PromptFile = ""
     """Instructions to the language model: the text, or `{file: ...}`."""
     greeting: str | None = None
-    """Said first; null: the model speaks first."""
+    """The text that is said first; null: the model speaks first."""
     tools: tuple[ToolName, ...] = (ToolName("hang_up"),)
     """Names of the tools that the model may call; `[]` for none."""
     selectable: bool = False
-    """Opened although nothing leads here, for integrators that choose by name."""
+    """Whether components are opened even if no route leads here, for programs that choose a pipeline by its name."""
     on_failure: OnFailure = field(default=OnFailure())
-    """What the caller hears when a role has nothing left that works."""
+    """What follows when a component fails, and when a role has no alternative left."""
     keys: Mapping[str, KeyAction] = field(factory=dict, validator=_are_keys)
-    """What menu keys do, whatever is being said: by the key, `{say: ...}`, `{transfer: ...}` or `{hang_up: true}`."""
+    """The actions of menu keys, at any time in the call: `{say: ...}`, `{transfer: ...}` or `{hang_up: true}` by
+    key."""
     turns: TurnsLayer | None = None
-    """Laid over the file's."""
+    """Turn-taking in this pipeline: keys that override the file's `turns`."""
     budgets: BudgetsLayer | None = None
-    """Laid over the file's."""
+    """Time limits of this pipeline's components: keys that override the file's `budgets`."""
     recording: RecordingLayer | None = None
-    """Laid over the file's."""
+    """Recording of this pipeline's calls: keys that override the file's `recording`."""
     speech: SpeechLayer | None = None
-    """Laid over the file's."""
+    """Normalisation of this pipeline's text: keys that override the file's `speech`."""
     history: HistoryLayer | None = None
-    """Laid over the file's."""
+    """The conversation that this pipeline's model is sent: keys that override the file's `history`."""
 
 
 @frozen
 class WhenSection:
-    """Which calls a route takes: all keys that stand here must match. `*` is any run of characters, `?` any one."""
+    """The calls that a route takes: all keys that are given must match. `*` is any run of characters, `?` any one."""
 
     called: str | tuple[str, ...] = ()
     """The number that was dialled, as a pattern or a list of them; spaces, dashes, dots and parentheses don't count."""
     caller: str | tuple[str, ...] = ()
-    """The number that dials, likewise; `""` is an unknown one."""
+    """The calling number, as a pattern or a list of them; `""` is an unknown number."""
     listener: str | tuple[str, ...] = ()
-    """The name of the listener that the call came in by."""
+    """The name of the listener that the call arrived at, as a pattern or a list of them."""
     variables: Mapping[str, str | tuple[str, ...]] = field(factory=dict)
-    """What else the transport was told: patterns by the variable's name; `?*` is anything but nothing."""
+    """Variables that the transport was given with the call: patterns by name; `?*` is any value that is not empty."""
 
 
 @frozen
 class RouteSection:
-    """Which pipeline certain calls get: either `pipeline` or `split`."""
+    """The pipeline, or the split, for certain calls: either `pipeline` or `split`."""
 
     when: WhenSection = field(default=WhenSection())
-    """Which calls; left out: all that come this far."""
+    """The calls that the route takes; left out: all calls that no earlier route takes."""
     pipeline: str = ""
     """The pipeline that answers them."""
     split: Mapping[str, float] = field(factory=dict)
-    """Names of pipelines with their weights, of whatever sum; the same caller always gets the same one."""
+    """Names of pipelines with their weights, whose sum may be any number; a caller always gets the same pipeline."""
 
 
 @frozen
@@ -190,28 +192,28 @@ class SetFile:
     """A pipeline set's file."""
 
     pipelines: Mapping[str, PipelineSection]
-    """By name."""
+    """The pipelines, by name."""
     active_pipeline: str = "default"
-    """The pipeline that answers when no route says otherwise."""
+    """The pipeline of calls that no route takes."""
     routes: tuple[RouteSection, ...] = ()
-    """Which other pipelines answer which calls: the first route that matches decides."""
+    """The pipelines of certain calls: the first route that matches a call decides."""
     components: Mapping[str, Definition] = field(factory=dict)
-    """Named once, used in several pipelines."""
+    """Components by name, for use in several pipelines."""
     tools: Mapping[str, ToolSettings] = field(factory=dict)
-    """Tools of your own, by name; a pipeline's model may call those that its own `tools` lists."""
+    """Tools of your own, by name; a pipeline's model may call those that the pipeline's `tools` lists."""
     turns: TurnsSettings = field(default=TurnsSettings())
-    """How turns are taken, unless a pipeline says otherwise."""
+    """Turn-taking; a pipeline may override it."""
     budgets: BudgetsSettings = field(default=BudgetsSettings())
-    """How long components may take, unless a pipeline says otherwise."""
+    """Time limits of components; a pipeline may override them."""
     recording: RecordingSettings = field(default=RecordingSettings())
-    """Whether calls are recorded, unless a pipeline says otherwise."""
+    """Whether calls are recorded; a pipeline may override it."""
     speech: SpeechSettings = field(default=SpeechSettings())
-    """What is made of the model's text before it is spoken, unless a pipeline says otherwise."""
+    """How the model's text is made speakable; a pipeline may override it."""
     history: HistorySettings = field(default=HistorySettings())
-    """How much of the conversation the model is sent, unless a pipeline says otherwise."""
+    """How much of the conversation is sent to the model; a pipeline may override it."""
     streaming: StreamingSettings = field(default=StreamingSettings())
-    """How audio is streamed."""
+    """How speech is written to the line."""
     limits: LimitsSettings = field(default=LimitsSettings())
-    """What no call may exceed."""
+    """Limits of every call."""
     logging: LoggingSettings = field(default=LoggingSettings())
-    """What is logged; takes effect at once."""
+    """What is logged; takes effect at once, calls that are up included."""

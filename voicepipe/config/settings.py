@@ -1,4 +1,4 @@
-"""What a configuration file comes to: frozen, typed, with every reference resolved.
+"""The configuration of a pipeline set: frozen and typed, with every reference resolved.
 
 The classes of the sections (`turns`, `limits`, ...) are in the modules `*_settings` beside this one.
 """
@@ -30,7 +30,7 @@ from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
 
 TOOLS = ("hang_up", "transfer", "send_dtmf")
-"""The tools that every call has; an integrator's own come besides."""
+"""The built-in tools, which every set has besides those of its file and of its program."""
 
 
 @frozen
@@ -38,138 +38,141 @@ class ComponentSettings:
     """One alternative of a role: an adapter with its options."""
 
     role: Role
-    """What it is used as."""
+    """The role of the component."""
     adapter: str
     """The adapter's name."""
     options: Any
     """An instance of the adapter's options class, complete: files read, secrets resolved."""
     name: str = field(eq=False)
-    """As the operator knows it: the name under `components:`, else the adapter's."""
+    """The name under `components:`, or else the adapter's."""
     where: Location = field(eq=False)
-    """Where it stands, for problems that show when it is opened."""
+    """The location in the YAML file, for problems of opening it."""
     path: str = field(eq=False)
-    """The same from the top of the file: `pipelines.sales.tts`."""
+    """The path in the YAML file: `pipelines.sales.tts`."""
     key: str = field(repr=False)
-    """Its identity in memory: equal keys are the same component. Covers secrets' values, so it is never shown."""
+    """Components with equal keys are one component. A digest that covers the values of secrets, so it is never
+    shown."""
     model: str | None = field(default=None, eq=False)
-    """The model or voice, as its adapter names it."""
+    """The model or voice, as its adapter names it; None if it has none."""
     secrets: Secrets = field(factory=Secrets, eq=False, repr=False)
-    """What its errors must not quote."""
+    """The secrets that its errors must not quote."""
 
 
 @frozen
 class PipelineSettings:
-    """A pipeline with all that it needs."""
+    """A pipeline with the settings that its calls use."""
 
     name: str
     """Its key under `pipelines:`."""
     stt: tuple[ComponentSettings, ...]
     """Speech-to-text, in failover order; at least one."""
     llm: tuple[ComponentSettings, ...]
-    """Language model, likewise."""
+    """Language models, in failover order; at least one."""
     tts: tuple[ComponentSettings, ...]
-    """Text-to-speech, likewise."""
+    """Text-to-speech, in failover order; at least one."""
     prompt: str = ""
     """Instructions to the language model."""
     greeting: str | None = None
-    """Said first; None: the model speaks first."""
+    """The text that is said first; None: the model speaks first."""
     tools: tuple[str, ...] = ("hang_up",)
     """Names of the tools that the model may call; `[]` for none."""
     declared: Mapping[str, ToolSettings] = field(factory=dict)
-    """Those of them that the file declares."""
+    """The settings of those of them that the file declares."""
     selectable: bool = False
-    """Opened although nothing leads here, for integrators that choose by name."""
+    """Whether it is reachable although no route leads to it, for programs that choose a pipeline by its name."""
     on_failure: OnFailure = field(default=OnFailure())
-    """What the caller hears when a role has nothing left that works."""
+    """What follows when a component fails, and when a role has no alternative left."""
     keys: Mapping[str, KeyAction] = field(factory=dict)
-    """What menu keys do, whatever is being said; all others are replied to by the model."""
+    """The actions of menu keys, at any time in the call; the model replies to all other keys."""
     turns: TurnsSettings = field(default=TurnsSettings())
-    """The file's `turns`, with the pipeline's own laid over them."""
+    """The file's `turns`, with the pipeline's own laid over it."""
     budgets: BudgetsSettings = field(default=BudgetsSettings())
-    """The file's `budgets`, likewise."""
+    """The file's `budgets`, with the pipeline's own laid over it."""
     recording: RecordingSettings = field(default=RecordingSettings())
-    """The file's `recording`, likewise; its directory from the root."""
+    """The file's `recording`, with the pipeline's own laid over it; the directory is absolute."""
     speech: SpeechSettings = field(default=SpeechSettings())
-    """The file's `speech`, likewise."""
+    """The file's `speech`, with the pipeline's own laid over it."""
     history: HistorySettings = field(default=HistorySettings())
-    """The file's `history`, likewise."""
+    """The file's `history`, with the pipeline's own laid over it."""
     streaming: StreamingSettings = field(default=StreamingSettings())
-    """The file's."""
+    """The file's `streaming`."""
     limits: LimitsSettings = field(default=LimitsSettings())
-    """The file's."""
+    """The file's `limits`."""
     secrets: Secrets = field(factory=Secrets, eq=False, repr=False)
-    """What its tools' results must not quote."""
+    """The secrets that the results of its tools must not quote."""
 
     def role(self, role: Role) -> tuple[ComponentSettings, ...]:
-        """The alternatives of a role."""
+        """Returns the alternatives of a role, in failover order."""
         return {"stt": self.stt, "llm": self.llm, "tts": self.tts}[role]
 
 
 @frozen
 class When:
-    """Which calls a route takes: every key that has patterns must match, of its patterns any."""
+    """The calls that a route takes: for each key that has patterns, one of them must match."""
 
     called: tuple[str, ...] = ()
-    """Patterns of the number that was dialled; empty: any."""
+    """Patterns of the called number; empty: any number."""
     caller: tuple[str, ...] = ()
-    """Patterns of the number that dials, likewise."""
+    """Patterns of the calling number; empty: any number."""
     listener: tuple[str, ...] = ()
-    """Patterns of the listener's name, likewise."""
+    """Patterns of the listener's name; empty: any listener."""
     variables: Mapping[str, tuple[str, ...]] = field(factory=dict)
-    """Patterns by the variable's name; one that was not given is as if it were empty."""
+    """Patterns by the variable's name; a variable that the call lacks is matched as an empty text."""
 
     @property
     def identity(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Keys with their patterns in normal form: equal for two that are written differently and mean the same."""
+        """The keys and patterns in normal form: equal for conditions that match the same calls, however written."""
         numbers = {"called": self.called, "caller": self.caller}
-        others = {"listener": self.listener} | {f"variables.{name}": of for name, of in self.variables.items()}
-        normal = {key: {plain_number(one) for one in of} for key, of in numbers.items()}
-        normal |= {key: {str(one) for one in of} for key, of in others.items()}
-        return tuple((key, tuple(sorted(of))) for key, of in sorted(normal.items()) if of)
+        variables = {f"variables.{name}": patterns for name, patterns in self.variables.items()}
+        texts = {"listener": self.listener} | variables
+        normal = {key: set(map(plain_number, patterns)) for key, patterns in numbers.items()}
+        normal |= {key: set(map(str, patterns)) for key, patterns in texts.items()}
+        return tuple((key, tuple(sorted(patterns))) for key, patterns in sorted(normal.items()) if patterns)
 
 
 @frozen
 class Route:
-    """One entry of `routes`: these calls get those pipelines."""
+    """One entry of `routes`: a condition, and the pipelines of the calls that meet it."""
 
     when: When
-    """Which calls."""
+    """The calls that it takes."""
     weights: Mapping[str, float]
-    """Names of pipelines with their share of the calls, of whatever sum; just one for `pipeline:`."""
+    """Names of pipelines with their weights, whose sum may be any number; only one for `pipeline:`."""
     where: Location = field(eq=False)
-    """Where it stands."""
+    """The location in the YAML file."""
 
 
 @frozen
 class SetConfig:
-    """One pipeline set's file, read and resolved: everything that a version is built from."""
+    """A pipeline set's file, read and resolved: everything that a version is built from."""
 
     path: Path
     """The YAML file, as the user named it."""
     digest: str
     """SHA-256 in hex over the normalised file, its files' hashes and its secrets' names; comments don't count."""
     active_pipeline: str
-    """The pipeline that answers when no route says otherwise."""
+    """The pipeline of calls that no route takes."""
     pipelines: Mapping[str, PipelineSettings]
-    """By name, in the file's order; all are valid, the reachable ones get opened."""
+    """All pipelines by name, in the file's order; only reachable ones are opened."""
     logging: LoggingSettings
-    """Takes effect at once."""
+    """The logging settings, which take effect at once."""
     files: tuple[Path, ...]
-    """Absolute paths of everything that was read, the YAML first: what a watcher watches."""
+    """Absolute paths of all files and directories that were read, the YAML first; a watcher watches them."""
     sources: Mapping[Path, bytes] = field(factory=dict, eq=False, repr=False)
-    """What was read that is not secret, by absolute path: the YAML, prompts, scripts; no `${file:}`, no directories."""
+    """The contents of files that are not secret, by absolute path: YAML, prompts, scripts; no `${file:}`, no
+    directory."""
     routes: tuple[Route, ...] = ()
-    """The first that matches a call decides."""
+    """The routes, in order: the first one that matches a call decides."""
     written: bytes = field(default=b"", eq=False, repr=False)
-    """All of it in normal form, of which the digest is made, pickled; `effective_config` shows it without secrets."""
+    """The normal form that the digest is made of, pickled; `effective_config` shows it without secrets."""
 
     @property
     def reachable(self) -> tuple[str, ...]:
-        """Names of the pipelines that calls can get, in the file's order."""
+        """The names of the pipelines that calls can get, in the file's order."""
         led_to = {self.active_pipeline}.union(*(route.weights for route in self.routes))
         return tuple(name for name, pipeline in self.pipelines.items() if name in led_to or pipeline.selectable)
 
     @property
     def for_calls(self) -> SetConfig:
-        """The same without the pipelines that no call can get: what serving takes, however long the file is."""
+        """The configuration without the pipelines that no call can get: all that serving needs."""
         return evolve(self, pipelines={name: self.pipelines[name] for name in self.reachable})

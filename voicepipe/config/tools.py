@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from voicepipe.components.distribution import install_hint
 from voicepipe.config.reading import config_context
-from voicepipe.config.references import set_context
+from voicepipe.config.set_context import set_context
 from voicepipe.documents import Cursor, Refused, did_you_mean, entries_of, items_of, shown
 from voicepipe.documents.nodes import MappingNode, ScalarNode, SequenceNode
 from voicepipe.tools.schemas import schema_faults

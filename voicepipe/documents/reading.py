@@ -17,7 +17,7 @@ from one definition.
 **Context.** A `Context` is what all cursors of one reading share: the text that the messages quote (`Source`), the
 problems, and the answers to what only the owner of the document knows: what `${NAME}` resolves to, which types are
 secret, what a field's docstring says. The plain context takes text as it is written. `voicepipe.config.reading` has
-the one for configurations, and `voicepipe.config.references` the one for pipeline sets.
+the one for configurations, and `voicepipe.config.set_context` the one for pipeline sets.
 
 **Readers.** A reader is a function of a cursor and a type that returns the value, or reports and raises `Refused`.
 cattrs finds the reader of a type (`Context.converter`, made by `converter_with`), and no more than that: its own

@@ -1,6 +1,6 @@
-"""Tools that the file declares: requests over HTTP that a model may have made.
+"""Settings of tools that the configuration declares: HTTP requests that a model may make.
 
-What a tool is lies here as the operator writes it; `voicepipe.tools.http` makes the requests.
+`voicepipe.tools.http` makes the requests.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from attrs.validators import ge, gt, min_len
 from voicepipe.components.values import CaFile, Secret
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-"""What a tool may be called: what the APIs of all vendors take."""
+"""The pattern of a tool's name: names that all vendors' APIs accept."""
 
 ARGUMENT = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_-]*)\}")
-"""Where an argument goes in a URL."""
+"""The place of an argument in a URL."""
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, section 5.1)."""
 
 
 class ArgumentsSchema(dict[str, Any]):
-    """JSON Schema of an object."""
+    """The JSON Schema of a tool's arguments, of type `object`."""
 
 
 ARGUMENTS_SCHEMA: dict[str, Any] = {
@@ -38,7 +38,7 @@ ARGUMENTS_SCHEMA: dict[str, Any] = {
     },
     "required": ["type"],
 }
-"""What editors are told of it; the rest of JSON Schema is checked when the file is read."""
+"""The schema of such a schema, for editors; the rest of JSON Schema is checked when the file is read."""
 
 
 def _no_arguments() -> ArgumentsSchema:
@@ -59,16 +59,16 @@ class HttpSettings:
     """The request that a tool makes."""
 
     url: str
-    """Where to, `http://` or `https://`. `{argument}` in its path or query is where that argument goes."""
+    """The address, `http://` or `https://`. `{argument}` in its path or query is replaced by that argument."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """With GET and DELETE, arguments that the URL does not name are added to its query; with the others they are the
     body, a JSON object."""
     headers: Mapping[str, Secret] = field(factory=dict, validator=_are_headers)
-    """Sent along, such as `authorization`."""
+    """Headers of the request, such as `authorization`."""
     query: Mapping[str, str] = field(factory=dict)
-    """Added to the URL's query, whatever the arguments are."""
+    """Parameters that are added to the URL's query in each request."""
     ca_file: CaFile | None = None
-    """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
+    """A PEM file of the CA certificates to trust; null: those that this machine trusts."""
 
 
 @frozen
@@ -76,16 +76,16 @@ class ToolSettings:
     """A tool that the model may call, by an HTTP request."""
 
     description: str = field(validator=min_len(1))
-    """For the model: what it does and when to use it."""
+    """For the model: what the tool does and when to use it."""
     http: HttpSettings
     """The request."""
     parameters: ArgumentsSchema = field(factory=_no_arguments)
-    """JSON Schema of its arguments, an object's; the model reads it, and what doesn't fit is never sent."""
+    """JSON Schema of the arguments, of type `object`. The model reads it; arguments that don't match are never sent."""
     timeout_s: float = field(default=10.0, validator=gt(0))
-    """How long the answer may take, in s; then the model is told so. It is not asked for again."""
+    """How long the answer may take, in s; then the model is told that it failed. The request is not repeated."""
     filler: str = ""
-    """Said once if it takes long; empty: nothing is."""
+    """A sentence that is said once if the tool takes long; empty: none."""
     filler_after_ms: int = field(default=1000, validator=ge(0))
-    """How long that is, from when the reply that called it has been heard, in ms."""
+    """How long the tool must take for that, from the end of the reply that called it, in ms."""
     cancellable: bool = False
-    """Whether it is given up when the caller interrupts or hangs up. If not, it ends whatever the caller does."""
+    """Whether the request is cancelled when the caller interrupts or hangs up; if not, it runs to its end."""
