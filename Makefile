@@ -90,7 +90,7 @@ bench: .venv/dev  ## What a call costs, beside a bare echo: half an hour; BENCH=
 bench-peers: .venv/dev  ## The same through Pipecat and LiveKit Agents: an hour; BENCH="--calls 10,50 --runs 1" for ten minutes
 	$(BIN)/python tests/benchmarks/bench_peers.py $(BENCH)
 
-bench-chain: .venv/dev  ## A call with Deepgram's and OpenAI's protocols, vendors in a process of their own; BENCH="--profile 50" says where time goes
+bench-chain: .venv/dev  ## The same with Deepgram's and OpenAI's protocols: an hour; BENCH="--calls 50 --runs 1 --against HEAD~9", or --profile 50
 	$(BIN)/python tests/benchmarks/bench_chain.py $(BENCH)
 
 profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph

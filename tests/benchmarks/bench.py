@@ -105,14 +105,19 @@ def serving(script, *arguments, core=None, path=()):
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*path, HERE, OUT]))},
         preexec_fn=pinned(cores()[0] if core is None else core),  # noqa: PLW1509 - no thread of ours is running
+        process_group=0,  # Ctrl-C is for us: the server ends when its input does
     ) as process:
         try:
-            yield process.pid, int(process.stdout.readline()), out
+            yield process.pid, int(process.stdout.readline() or fail(script)), out
         finally:
             process.stdin.close()
             out.append(process.stdout.read())
             if process.wait():
                 raise SystemExit(f"{script} failed with status {process.returncode}")
+
+
+def fail(script):
+    raise SystemExit(f"{script} did not start")
 
 
 def call(port, pid, *arguments):
@@ -121,6 +126,7 @@ def call(port, pid, *arguments):
         [sys.executable, HERE / "callers.py", str(port), "--pid", str(pid), *map(str, arguments)],
         stdout=subprocess.PIPE,
         preexec_fn=pinned(cores()[1]),
+        process_group=0,
         check=True,
     )
     said = json.loads(run.stdout)

@@ -21,6 +21,7 @@ from voicepipe import (
     TextDelta,
     Transcript,
 )
+from voicepipe.audio import level
 
 REPLY = "This reply takes eight seconds."
 REPLY_S = 8
@@ -35,16 +36,23 @@ SPEECH = [b"".join(FRAMES[at : at + CHUNK_FRAMES]) for at in range(0, len(FRAMES
 FINAL = "final at "
 """What the caller says, with the time on `time.perf_counter` at which the recogniser said so."""
 
+LOUD = 300
+"""The RMS level, of 32767, from which 20 ms are speech."""
+
 PRECISELY = " precisely."
 """What comes after that, for a number at the end may have more digits to come."""
 
 
 @frozen
-class NoOptions:
-    """There is nothing to choose."""
+class BenchOptions:
+    """What there is to choose, whatever the role."""
 
     voice: str = "bench"
     """Any."""
+    looks: bool = False
+    """Whether the recogniser looks at what it gets."""
+    chunk_ms: int = 100
+    """How much audio the recogniser gets at once, in ms."""
 
 
 class Inbox:
@@ -68,12 +76,16 @@ class Inbox:
 class Ears:
     """Hears something in every utterance, as soon as it is asked."""
 
+    def __init__(self, options):
+        self._transcripts = LookingTranscripts if options.looks else Transcripts
+        self._chunk_ms = options.chunk_ms
+
     def input_for(self, call):
-        return StreamInput(call)
+        return StreamInput(call, self._chunk_ms)
 
     @asynccontextmanager
     async def open_stream(self, stream_input, listen):
-        yield Transcripts()
+        yield self._transcripts()
 
 
 class Transcripts:
@@ -94,8 +106,30 @@ class Transcripts:
         self._inbox.put(None)
 
 
+class LookingTranscripts(Transcripts):
+    """Looks at every 20 ms: how loud it is, and for how long it has been so."""
+
+    def __init__(self):
+        super().__init__()
+        self._rest = b""
+        self.loud_frames = self.quiet_frames = 0
+
+    async def send(self, audio):
+        audio = self._rest + audio
+        whole = len(audio) - len(audio) % FRAME_BYTES
+        self._rest = audio[whole:]
+        for at in range(0, whole, FRAME_BYTES):
+            if level(audio[at : at + FRAME_BYTES]) >= LOUD:
+                self.loud_frames, self.quiet_frames = self.loud_frames + 1, 0
+            else:
+                self.quiet_frames += 1
+
+
 class Mind:
     """Has one answer to everything."""
+
+    def __init__(self, options):
+        del options
 
     @asynccontextmanager
     async def respond(self, request):
@@ -109,6 +143,9 @@ class Reply:
 
 class Voice:
     """Speaks for eight seconds, whatever the text, or shortly if it is no whole reply."""
+
+    def __init__(self, options):
+        del options
 
     def output_for(self, call):
         return AudioFormat(8000)
@@ -134,9 +171,9 @@ class Speech:
 def _adapter(role, component):
     @asynccontextmanager
     async def open_it(options, resources):
-        yield component()
+        yield component(options)
 
-    return Adapter(name="bench", role=role, options=NoOptions, open=open_it)
+    return Adapter(name="bench", role=role, options=BenchOptions, open=open_it)
 
 
 stt = _adapter("stt", Ears)

@@ -32,6 +32,8 @@ LEAD_FRAMES = 2
 """Frames that playout writes at once when a reply begins, before it keeps to its schedule."""
 MIN_SPEECH_FRAMES = 8
 """How many frames a caller must have spoken to interrupt: `min_speech_ms` is 160."""
+MOST_S = 60
+"""For how long replies are waited for."""
 COARSE_S, FINE_S = 0.002, 0.0002
 clock = time.perf_counter
 
@@ -230,11 +232,16 @@ class Callers:
             self.late_ms += [max(0.0, offset - on_time) * 1000 for offset in offsets]
         caller.arrivals = []
 
-    def measure(self, seconds, server):
-        """CPU seconds of the server per call-minute, and everything else that is noted meanwhile."""
+    def measure(self, seconds, server, replies=0):
+        """CPU seconds of the server per call-minute, and everything else that is noted meanwhile.
+
+        It goes on until so many replies were heard, for a minute at most.
+        """
         self.measuring = True
         before, began = server.cpu_s(), clock()
         self.run(seconds)
+        while len(self.response_ms) < replies and clock() - began < MOST_S:
+            self.run(0.1)
         used = {part: after - before.get(part, 0.0) for part, after in server.cpu_s().items()}
         took = clock() - began
         self.measured = began, began + took
@@ -275,9 +282,9 @@ def hold(arguments):
     base_kb = server.rss_kb()
     callers = Callers(arguments.port, arguments.calls, echo=arguments.echo, speech=arguments.speech)
     callers.run(arguments.warm_up)
-    by_part, load = callers.measure(arguments.seconds, server)
+    by_part, load = callers.measure(arguments.seconds, server, arguments.replies)
     active_kb = (server.rss_kb() - base_kb) / arguments.calls
-    if not (arguments.echo or arguments.speech):
+    if not (arguments.echo or arguments.speech or arguments.polite):
         callers.barge_in()
     return {
         "cpu_s_per_call_min": sum(by_part.values()),
@@ -345,7 +352,9 @@ if __name__ == "__main__":
     parser.add_argument("--calls", type=int, default=50)
     parser.add_argument("--warm-up", type=float, default=11.0, help="seconds before measuring")
     parser.add_argument("--seconds", type=float, default=20.0, help="of measuring")
+    parser.add_argument("--replies", type=int, default=0, help="that are heard at least, however long that takes")
     parser.add_argument("--speech", type=Path, help="a recording that the callers play instead of a buzz")
+    parser.add_argument("--polite", action="store_true", help="nobody interrupts in the end")
     parser.add_argument("--echo", action="store_true", help="the server sends everything back")
     parser.add_argument("--what", choices=("hold", "idle", "set_up"), default="hold")
     chosen = parser.parse_args()

@@ -72,6 +72,33 @@ def text(stacks):
             yield f"{100 * count / total:6.1f} %  {name}"
 
 
+def by_group(folded, groups, others="others"):
+    """A table of `profile.folded`: the share of each group of modules alone, and with whatever it calls.
+
+    `groups` has how the names of a group's modules begin; the first that fits counts. What no group has counts alone as
+    the group that called it.
+    """
+
+    def group_of(function):
+        module = function.partition(":")[0].removeprefix("<attrs generated methods ")
+        for group, names in groups.items():
+            if any(module == name or module.startswith(f"{name}.") for name in names):
+                return group
+        return others
+
+    alone, within, total = Counter(), Counter(), 0
+    for line in folded.splitlines():
+        stack, _, count = line.rpartition(" ")
+        found = [group_of(function) for function in stack.split(";")]
+        total += int(count)
+        alone[next((group for group in reversed(found) if group != others), others)] += int(count)
+        within.update(dict.fromkeys(found, int(count)))
+    yield "| part | alone | with what it calls |"
+    yield "| --- | --- | --- |"
+    for group, count in alone.most_common():
+        yield f"| {group} | {100 * count / total:.1f} % | {100 * within[group] / total:.1f} % |"
+
+
 def flame_graph(stacks):
     """An SVG: the width of a box is its share of the time, what it calls stands on it; a pointer shows the numbers."""
     width, height = 1600, 17

@@ -2,7 +2,7 @@
 
 `python server.py FILE [--reload S] [--pauses]` prints its port, takes calls until its input ends, and prints as JSON
 what it measured: the response times of the calls in ms, the steps that they are made of, how its reloads went, and with
-`--pauses` the longest turns of trio's loop.
+`--pauses` the longest turns of trio's loop; and which voicepipe that was.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ async def main(arguments):
             write(stacks, arguments.profile)
         nursery.cancel_scope.cancel()
     measured = {"response_ms": responses.ms, "steps": responses.steps, "reloads": outcomes, "pauses": pauses.noted}
+    measured["package"] = str(Path(voicepipe.__file__).parent)
     print(json.dumps(measured), flush=True)
 
 

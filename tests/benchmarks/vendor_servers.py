@@ -1,9 +1,9 @@
 """Deepgram's speech-to-text and text-to-speech and OpenAI's chat completions, as cheap as a server in Python can be.
 
 `python vendor_servers.py [--tls CA_FILE] [--piece-ms 200] [--live]` prints its port, serves until its input ends, and
-prints as JSON how often it was asked for what. All three are at one address, plain or TLS: `/v1/listen` and `/v1/speak`
-are WebSockets, `/v1/chat/completions` answers in server-sent events. No key is checked and no parameter refused: the
-servers of tests/vendors do that.
+prints as JSON how much of its core it took, and how often it was asked for what. All three are at one address, plain
+or TLS: `/v1/listen` and `/v1/speak` are WebSockets, `/v1/chat/completions` answers in server-sent events. No key is
+checked and no parameter refused: the servers of tests/vendors do that.
 
 Whatever the caller says is a text that tells when it was final, as in `bench_components`. The model answers always with
 `REPLY`, in 40 tokens. Spoken, it lasts 8 s, each 20 ms of which tell which they are; any other text lasts 0.2 s. Audio
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
-from bench_components import FINAL, GREETING_FRAMES, PRECISELY, REPLY_S
+from bench_components import FINAL, GREETING_FRAMES, LOUD, PRECISELY, REPLY_S
 
 REPLY = (
     "You have three options for that order. You can change the date of delivery, collect it from the shop in Mill "
@@ -45,8 +45,6 @@ REPLY = (
 """40 words, each a token."""
 FRAME_MS = 20
 FRAMES_A_S = 1000 // FRAME_MS
-LOUD = 300
-"""The RMS level, of 32767, from which 20 ms are speech."""
 INTERIM_MS = 1000
 """How much audio there is between two interim results."""
 SEGMENT_MS = 5000
@@ -541,10 +539,12 @@ async def main(arguments):
     gc.collect()
     gc.freeze()
     print(listener.sockets[0].getsockname()[1], flush=True)
+    began, used = clock(), time.process_time()
     impatience = asyncio.create_task(servers.be_impatient())
     await asyncio.to_thread(sys.stdin.read)
     impatience.cancel()
-    print(json.dumps({**servers.counts, "cpu_s": round(time.process_time(), 3)}), flush=True)
+    load = (time.process_time() - used) / (clock() - began)
+    print(json.dumps({"load": round(load, 4), "asked": servers.counts}), flush=True)
 
 
 if __name__ == "__main__":
