@@ -114,7 +114,7 @@ def half_without_mean(linear: bytes) -> bytes:
 
 
 def roughness(linear: bytes) -> float:
-    """How much 16-bit linear audio changes from sample to sample, relative to its level: 1.4 is white noise.
+    """Returns the change of 16-bit linear audio from sample to sample, relative to its level: 1.4 is white noise.
 
     0 is audio that does not change; silence gives 9.
     """

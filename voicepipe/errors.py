@@ -204,7 +204,7 @@ LOCAL_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.E
 
 
 def is_local(error: BaseException) -> bool:
-    """Whether an exception, or one linked to it, reports a shortage of this machine or process."""
+    """Returns True if an exception, or one linked to it, reports a shortage of this machine or process."""
     for exception in (error, *errors_behind(error)):
         if isinstance(exception, MemoryError) or (isinstance(exception, OSError) and exception.errno in LOCAL_ERRNOS):
             return True

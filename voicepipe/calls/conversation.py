@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from voicepipe.config.history_settings import HistorySettings
 
 MOST_TOOL_ROUNDS = 8
-"""How often in a row a model may reply to results by calling tools; then it is offered none until the caller speaks."""
+"""The most replies in a row to results of tools that call tools again; then it has none until the caller speaks."""
 
 RUNNING = "still running: the result will come"
 """Stands for the result of a tool that has none yet."""
@@ -43,9 +43,9 @@ class Conversation:
         self.tools = tools
         """The tools that the model may call."""
         self.states: dict[str, Any] = {}
-        """What each model, by key, left in the `ReplyDone.state` of its last reply that counted."""
+        """The `ReplyDone.state` of each model's last reply that counted, by the model's key."""
         self.fits: dict[str, int] = {}
-        """How many characters of the conversation each model takes, by key, once it has refused more."""
+        """The most characters of the conversation that a model takes, by its key, once it has refused more."""
         self._messages: list[Message] = []
         self._retractable_from = 0  # the index of the first message that the caller's last inputs added
         self._results: dict[str, str] = {}  # of tools, by the id of the call
@@ -53,7 +53,7 @@ class Conversation:
 
     @property
     def tools_exhausted(self) -> bool:
-        """Whether the model has called tools `MOST_TOOL_ROUNDS` times in a row, and must answer the caller first."""
+        """True if the model has called tools `MOST_TOOL_ROUNDS` times in a row, and must answer the caller first."""
         return self._tool_rounds >= MOST_TOOL_ROUNDS
 
     def caller_said(self, inputs: Iterable[CallerInput]) -> None:
@@ -70,7 +70,7 @@ class Conversation:
         del self._messages[self._retractable_from :]
 
     def ask(self, trigger: Trigger) -> ReplyRequest:
-        """Gives the request for a reply; what it replies to has been added before."""
+        """Returns the request for a reply; the caller's inputs have been added before."""
         if isinstance(trigger, CallStarted):
             trigger = CallStarted(self._info)
         if isinstance(trigger, Utterance | Dtmf):

@@ -1,4 +1,4 @@
-"""What a call tells its observer, synchronously and as it happens.
+"""Events of a call, which its observer gets synchronously, as they happen.
 
 Logs, metrics, records and the engine's SessionStore are observers, and an integrator's are as good as ours.
 An observer is called on the call's path: it must be quick. What it raises is logged once, and ends nothing.
@@ -33,12 +33,12 @@ Outcome = Literal[
     "failed",
     "returned_to_dialplan",
 ]
-"""How a call ended: by whom, or by which limit."""
+"""The way in which a call ended: by whom, or by which limit."""
 
 
 @frozen
 class Timings:
-    """How long the steps of a turn took, each in ms from the last of the caller's speech; None: there was no such step.
+    """The times of a turn's steps, each in ms from the end of the caller's speech; None: there was no such step.
 
     For a reply to nothing that was said (a greeting, a key), from the moment that it was asked for.
     """
@@ -57,10 +57,10 @@ class Timings:
 
 @frozen
 class _EventBase:
-    """What every event of a call says."""
+    """The fields of every event of a call."""
 
     call_id: str
-    """Which call: its unique ID, the same in all of its events."""
+    """The call's unique ID, which all of its events have."""
     at_s: float
     """Seconds since the call began: 0 in `CallBegan`, the call's length in `CallEnded`."""
 
@@ -70,21 +70,21 @@ class CallBegan(_EventBase):
     """The call was answered."""
 
     info: CallInfo
-    """Who rings whom."""
+    """The numbers of both parties, the call's ID, and the transport's own."""
     set: str
     """The pipeline set's name."""
     version: int
     """The snapshot that the call keeps until it ends."""
     digest: str
-    """That snapshot's digest."""
+    """The snapshot's digest."""
     pipeline: str
     """The pipeline's name."""
     stt: ComponentLabel
     """Speech-to-text, the first alternative."""
     llm: ComponentLabel
-    """Language model, likewise."""
+    """Language model, the first alternative."""
     tts: ComponentLabel
-    """Text-to-speech, likewise."""
+    """Text-to-speech, the first alternative."""
     recording: str = ""
     """The file that the call is recorded to; empty: it is not."""
 
@@ -104,7 +104,7 @@ class Transcribed(_EventBase):
     text: str
     """The utterance so far."""
     final: bool
-    """False: it may still change."""
+    """False if it may still change."""
 
 
 @frozen
@@ -120,31 +120,31 @@ class ReplyStarted(_EventBase):
     """The first audio of a reply was written."""
 
     turn: int
-    """Which turn, from 1."""
+    """The turn's number, from 1."""
     response_ms: float | None
     """From the last of the caller's speech to this audio, endpointing included, in ms; None: nothing was said."""
 
 
 @frozen
 class TurnEnded(_EventBase):
-    """One exchange is over."""
+    """One turn is over."""
 
     turn: int
-    """Which turn, from 1."""
+    """The turn's number, from 1."""
     trigger: Literal["call_started", "utterance", "dtmf", "silence", "tool_results", "announcement"]
-    """What was replied to; an announcement is what the call says by itself."""
+    """The cause of the reply; an announcement is said by the call itself."""
     heard: str
     """Everything that the caller said and pressed since the turn before, in order, the trigger included."""
     said: str
-    """What the caller heard of the reply."""
+    """The part of the reply that the caller heard."""
     interrupted: bool
     """True if the caller cut it short; False if it was heard whole, or broke off because a component failed."""
     response_ms: float | None
-    """As in `ReplyStarted`."""
+    """Time from the end of the caller's speech to the first audio, in ms; None: there was no speech, or no audio."""
     timings: Timings = Timings()
-    """How long each step took."""
+    """The times of the turn's steps."""
     pressed: tuple[tuple[int, int], ...] = ()
-    """Where keys stand in `heard`, as (begin, end): all else in it was said."""
+    """The spans of keys in `heard`, as (begin, end): the rest was said."""
 
 
 @frozen
@@ -152,7 +152,7 @@ class ReplyResumed(_EventBase):
     """The reply goes on where it was interrupted: what interrupted it was no words, or only a sign of listening."""
 
     turn: int
-    """Which turn, from 1."""
+    """The turn's number, from 1."""
 
 
 @frozen
@@ -162,17 +162,17 @@ class ReplyPrepared(_EventBase):
     used: bool
     """False: the words turned out to be others."""
     heard: str
-    """What it was begun to."""
+    """The words for which it was prepared."""
 
 
 @frozen
 class ComponentFailed(_EventBase):
-    """A component did not do its work in this call."""
+    """A component failed in this call."""
 
     role: Role
-    """Which of the three."""
+    """The component's role."""
     error: ComponentError
-    """What happened."""
+    """The failure."""
 
 
 @frozen
@@ -182,19 +182,19 @@ class RecordingFailed(_EventBase):
     path: str
     """The file."""
     reason: str
-    """Why."""
+    """The reason."""
 
 
 @frozen
 class FailedOver(_EventBase):
-    """What was done about a component's failure; what it was, the `ComponentFailed` before it says."""
+    """The step after a component's failure, which the `ComponentFailed` before it describes."""
 
     role: Role
-    """Which of the three."""
+    """The component's role."""
     rung: Literal["retry", "alternate", "apology"]
-    """The same component again, the next alternative, or words of regret and then the end."""
+    """The step: the same component again, the next alternative, or an apology and then the end."""
     component: str
-    """Which one goes on; empty for an apology."""
+    """The component that goes on; empty for an apology."""
 
 
 @frozen
@@ -202,11 +202,11 @@ class ToolStarted(_EventBase):
     """A tool that the model called has begun."""
 
     tool_call_id: str
-    """Which of the model's calls: its `ToolEnded` has the same."""
+    """The ID of the model's call, which its `ToolEnded` has too."""
     name: str
     """The tool."""
     arguments: Mapping[str, Any]
-    """What the model gave it; whether they fit is looked at next."""
+    """The arguments that the model gave, before they are checked."""
 
 
 @frozen
@@ -214,27 +214,27 @@ class ToolEnded(_EventBase):
     """A tool that the model called has ended, or was refused without being started."""
 
     tool_call_id: str
-    """Which of the model's calls."""
+    """The ID of the model's call."""
     name: str
     """The tool."""
     ok: bool
     """False: it was refused, failed, took too long, or was cancelled."""
     result: str
-    """What the model is told, shortened."""
+    """The result that the model gets, shortened."""
     seconds: float
-    """How long it took, in s."""
+    """The time that it took, in s."""
     error: BaseException | None = None
-    """What the tool raised, if that was not a `ToolError`."""
+    """The exception of the tool, unless it was a `ToolError`."""
     hint: str = ""
-    """What an operator can do about a failure, if the tool knows; the model is not told."""
+    """A remedy for the operator, if the tool names one; the model does not get it."""
 
 
 @frozen
 class ComponentUsed(_EventBase):
-    """What the call has used of a component, told for each that it used, right before `CallEnded`."""
+    """The call's use of one component; reported for each that it used, right before `CallEnded`."""
 
     usage: ComponentUsage
-    """All of the call's use of it."""
+    """The total of the call."""
 
 
 @frozen
@@ -242,9 +242,9 @@ class CallEnded(_EventBase):
     """The call is over: always the last event."""
 
     outcome: Outcome
-    """How it ended."""
+    """The way in which the call ended."""
     turns: int
-    """How many exchanges it had."""
+    """The number of turns."""
     detail: str = ""
     """More about the outcome: the transfer's target, the transport's reason, the failure."""
 
@@ -268,4 +268,4 @@ CallEvent = (
 )
 
 Observer: TypeAlias = "Callable[[CallEvent], None]"
-"""What `open_call` takes."""
+"""A function that gets each event of a call, such as `open_call` takes."""

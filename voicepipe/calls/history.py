@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import Message, ReplyRequest, Trigger
 
 MOST_SHORTENINGS = 3
-"""How often a request that was too long is shortened: to half of the conversation, to a quarter, to the last turn."""
+"""The most times that one request is shortened: to half of the conversation, to a quarter, to the last turn."""
 
 
 def latest(
     messages: Sequence[Message], trigger: Trigger, *, max_chars: float, max_turns: int = 0
 ) -> tuple[Message, ...]:
-    """Gives the latest whole turns of a conversation that keep within limits; at least the last one.
+    """Returns the latest whole turns of a conversation that keep within limits; at least the last one.
 
     Args:
         messages: the conversation.
@@ -50,7 +50,7 @@ def latest(
 
 
 def shorter(request: ReplyRequest, shortenings: int) -> ReplyRequest | None:
-    """Gives a request with about half of its conversation, and in the end with the last turn alone.
+    """Returns a request with about half of its conversation, and in the end with the last turn alone.
 
     Args:
         request: the request, which was too long.
@@ -75,7 +75,7 @@ def chars_of(message: Message) -> int:
 
 
 def _cuts(messages: Sequence[Message], trigger: Trigger) -> list[int]:
-    """Gives the indexes at which the conversation may begin, rising.
+    """Returns the indexes at which the conversation may begin, in order.
 
     That is at the beginning of a turn, if no result is left without its call and all that is replied to is kept.
     """
@@ -89,7 +89,7 @@ def _cuts(messages: Sequence[Message], trigger: Trigger) -> list[int]:
 
 
 def _begins_turn(messages: Sequence[Message], index: int) -> bool:
-    """Whether a turn begins at that message: the caller speaks or presses keys, or the agent speaks without that.
+    """Returns True if a turn begins at a message: the caller speaks or presses keys, or the agent speaks without that.
 
     Several messages of the caller in a row are one turn: words and the keys after them get one reply.
     """
@@ -98,7 +98,7 @@ def _begins_turn(messages: Sequence[Message], index: int) -> bool:
 
 
 def _kept_from(messages: Sequence[Message], trigger: Trigger, calls: dict[str, int]) -> int:
-    """Gives the index of the first message that has to be sent; -1 if there is no message."""
+    """Returns the index of the first message that has to be sent; -1 if there is no message."""
     last = len(messages) - 1
     if isinstance(trigger, Utterance | Dtmf | ToolResults):
         last = max((index for index, message in enumerate(messages) if message.role == "caller"), default=last)

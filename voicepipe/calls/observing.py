@@ -45,5 +45,5 @@ class EventEmitter:
             self._observer(event(call_id=self._call_id, at_s=self.at_s, **fields))
 
     def end(self) -> None:
-        """Reports no more events: the last one was."""
+        """Ends the reports: the last event has been reported."""
         self._observer = None

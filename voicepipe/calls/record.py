@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 @frozen
 class TurnRecord:
-    """One exchange, as it was heard."""
+    """One turn, as it was heard."""
 
     at_s: float
-    """When it ended, in s since the call began."""
+    """The time of its end, in s since the call began."""
     turn: int
-    """Which, from 1."""
+    """The turn's number, from 1."""
     trigger: str
-    """What was replied to, as `TurnEnded.trigger` has it."""
+    """The cause of the reply, as in `TurnEnded.trigger`."""
     heard: str
     """Everything that the caller said and pressed since the turn before, in order."""
     said: str
-    """What the caller heard of the reply."""
+    """The part of the reply that the caller heard."""
     interrupted: bool
     """True if the caller cut it short."""
     timings: Timings
-    """How long each step took."""
+    """The times of the turn's steps."""
     pressed: tuple[tuple[int, int], ...] = ()
-    """Where keys stand in `heard`, as (begin, end): all else in it was said."""
+    """The spans of keys in `heard`, as (begin, end): the rest was said."""
 
 
 @frozen
@@ -54,15 +54,15 @@ class FailureRecord:
     """One failure of a component, or what was done about the one before."""
 
     at_s: float
-    """When, in s since the call began."""
+    """The time, in s since the call began."""
     role: Role
-    """Which of the three."""
+    """The component's role."""
     component: str
-    """Which one failed, or goes on; empty for an apology."""
+    """The component that failed, or that goes on; empty for an apology."""
     what: str
     """`failed`, or the rung that was taken: `retry`, `alternate`, `apology`."""
     message: str = ""
-    """Why it failed."""
+    """The reason of the failure."""
 
 
 @frozen
@@ -70,15 +70,15 @@ class ToolRecord:
     """One call of a tool."""
 
     at_s: float
-    """When it ended, in s since the call began."""
+    """The time of its end, in s since the call began."""
     name: str
     """The tool."""
     ok: bool
     """False: it was refused, failed, took too long, or was cancelled."""
     result: str
-    """What the model was told, shortened."""
+    """The result that the model got, shortened."""
     seconds: float
-    """How long it took, in s."""
+    """The time that it took, in s."""
 
 
 @frozen(kw_only=True)
@@ -88,42 +88,42 @@ class CallRecord:
     call_id: str
     """Unique."""
     began: datetime
-    """When it was answered, UTC."""
+    """The time at which it was answered, UTC."""
     duration_s: float
-    """How long it lasted."""
+    """The length, in s."""
     info: CallInfo
-    """Who rang whom."""
+    """The numbers of both parties."""
     set: str
     """The pipeline set's name."""
     version: int
     """The version that the call kept."""
     digest: str
-    """That version's digest."""
+    """The version's digest."""
     pipeline: str
     """The pipeline's name."""
     components: dict[Role, ComponentLabel]
     """By role: the first alternative."""
     outcome: str
-    """How it ended, as `CallEnded.outcome` has it."""
+    """The way in which it ended, as in `CallEnded.outcome`."""
     detail: str
-    """More about that."""
+    """Details of the outcome, as in `CallEnded.detail`."""
     recording: str
-    """Where it was recorded; empty: it was not."""
+    """The path of its recording; empty if it was not recorded."""
     recording_failed: str = ""
     """Why there is no recording, or no more of it; empty: it is whole."""
     turns: tuple[TurnRecord, ...] = ()
-    """What was said, in order."""
+    """The turns, in order."""
     tools: tuple[ToolRecord, ...] = ()
-    """What the model had done, in the order in which it ended."""
+    """The tools that ran, in the order in which they ended."""
     discarded_replies: int = 0
     """Replies that were begun before the caller's words were final, and thrown away: what `preemptive` cost."""
     usage: tuple[ComponentUsage, ...] = ()
-    """What it used of each component, the alternatives that were tried included."""
+    """The use of each component, the alternatives that were tried included."""
     failures: tuple[FailureRecord, ...] = ()
-    """What failed, and what was done about it, in order."""
+    """The failures, and the step after each, in order."""
 
     def as_data(self) -> dict[str, Any]:
-        """The same as plain data for JSON, times in ISO 8601, milliseconds to a tenth."""
+        """Returns the record as plain data for JSON: times in ISO 8601, other numbers to three digits."""
         return asdict(self, value_serializer=_plain)
 
 
@@ -149,7 +149,7 @@ class CallRecorder:
         self._discarded_replies = 0
 
     def observe(self, event: CallEvent) -> None:
-        """Takes in what happens on the call."""
+        """Adds an event of the call."""
         match event:
             case CallBegan():
                 self._began, self._at = event, datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What a call uses of its components: tokens, characters and seconds of audio.
+"""The use that a call makes of its components: tokens, characters and seconds of audio.
 
 Two kinds of figures are kept apart. What passes between the call and a component is counted here, so it is known of any
 adapter: audio that is sent to be recognised, characters that are sent to be spoken, speech that comes back. What a
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ComponentUsage:
-    """What a call has used of one component."""
+    """The use of one component by one call."""
 
     role: Role
     """The component's role."""
@@ -32,9 +32,9 @@ class ComponentUsage:
     model: str | None
     """The model or voice, where the adapter has one."""
     requests: int
-    """How many streams the call opened or tried to open: a language model's are replies."""
+    """The number of streams that the call opened or tried to open: a language model's are replies."""
     reported: int
-    """How many of these the provider told the usage of."""
+    """The number of these of which the provider reported the usage."""
     input_tokens: int | None = None
     """Tokens of what was sent, as the provider tells; None: it does not."""
     output_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""What the project is called where packages are installed from: its import name belongs to somebody else there."""
+"""The project's name on package indexes, where its import name belongs to another project."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ DISTRIBUTION: Final = "voicepipe-telephony"
 
 
 def install_hint(*extras: str) -> str:
-    """The command that brings optional libraries, for hints: `pip install 'voicepipe-telephony[vosk]'`."""
+    """Returns the command that installs optional libraries: `pip install 'voicepipe-telephony[vosk]'`."""
     return f"pip install '{DISTRIBUTION}[{','.join(extras)}]'"

@@ -230,7 +230,7 @@ def _mpeg(head: bytes, ended: bool, frames: int = FRAMES) -> str | None:
 
 
 def _repeats(head: bytes, starts: list[int]) -> bool:
-    """Whether each frame repeats the one before, as when the stream is a tone whose period is a frame.
+    """Returns True if each frame repeats the one before, as in a tone whose period is a frame.
 
     Frames of silence repeat too, but most of each is one byte.
     """
@@ -279,7 +279,7 @@ def _text(head: bytes, ended: bool) -> str | None:
 
 
 def _leaps(text: bytes) -> bool:
-    """Whether neighbouring bytes differ as letters of a text do; those of quiet audio change in small steps.
+    """Returns True if neighbouring bytes differ as letters of a text do; those of quiet audio change in small steps.
 
     In loud linear audio every other byte, the high one, hardly changes.
     """

@@ -18,11 +18,11 @@ class Word:
     """One recognised word."""
 
     text: str
-    """As written."""
+    """The word as it is written."""
     start_ms: int
-    """Where it begins in the stream's audio."""
+    """The beginning of the word, in ms of the stream's audio."""
     end_ms: int
-    """Where it ends."""
+    """The end of the word, in ms of the stream's audio."""
     confidence: float | None = None
     """0 to 1, or None where the engine gives none."""
 
@@ -42,7 +42,7 @@ class Transcript:
     words: tuple[Word, ...] = ()
     """Word times, where the engine gives them."""
     audio_end_ms: int | None = None
-    """How far into the stream's audio this text reaches; failover replays from here."""
+    """The end of this text, in ms of the stream's audio; failover replays from here."""
 
 
 @frozen
@@ -60,7 +60,7 @@ class TurnResumed:
 
 @frozen
 class Usage:
-    """What a provider says it has counted in a stream, since its `Usage` before in this stream.
+    """The usage that a provider reports for a stream, since the `Usage` before it in this stream.
 
     Each field is None where the provider doesn't tell. What can be counted without it is not for adapters to tell:
     calls count the audio that they send, the characters, and the audio that they get.
@@ -95,9 +95,9 @@ class ReplyDone:
     """`truncated`: the model hit its length limit; `empty`: it said nothing and called nothing, so that the call asks
     again where words are due."""
     state: Any = None
-    """What the model wants to find in its next request of this call, if this reply wins; opaque to the call."""
+    """The state that the model's next request of this call brings, if this reply wins; opaque to the call."""
     listen: Listen | None = None
-    """What the caller is likely to say next; None leaves it as it is."""
+    """Hints about the caller's next words; None leaves them as they are."""
 
 
 ReplyEvent = TextDelta | ToolCall | Usage | ReplyDone

@@ -14,7 +14,7 @@ class ComponentLabel:
     """A component as logs and records name it."""
 
     name: str
-    """As the operator knows it: the name under `components:`, else the adapter's."""
+    """The name under `components:`, else the adapter's."""
     adapter: str
     """The adapter's name."""
     model: str | None

@@ -33,7 +33,7 @@ class Resources:
     """Resources that the process lends to a component while it is open."""
 
     component: str
-    """Its name as the operator knows it, for threads and processes that show up in `ps`."""
+    """The component's name in the configuration, for threads and processes that show up in `ps`."""
     threads: trio.CapacityLimiter
     """For `trio.to_thread.run_sync` around anything that blocks; shared by all components."""
 
@@ -42,10 +42,10 @@ class SpeechToText(Protocol):
     """Turns a caller's audio into text."""
 
     def input_for(self, call: AudioFormat) -> StreamInput:
-        """The audio that suits this component best, for a call of that format; pure."""
+        """Returns the audio that suits this component best, for a call of that format; pure."""
 
     def open_stream(self, stream_input: StreamInput, listen: Listen) -> AbstractAsyncContextManager[TranscriptStream]:
-        """A recognition session for one call; entering it connects."""
+        """Returns a recognition session for one call; entering it connects."""
 
 
 class TranscriptStream(Protocol):
@@ -61,34 +61,34 @@ class TranscriptStream(Protocol):
         """Expects other phrases from now on; components that can't do that do nothing."""
 
     async def finish(self) -> None:
-        """Says that no more audio comes; `receive` gives what is left, then None."""
+        """Ends the audio; `receive` returns the remaining events, then None."""
 
     async def receive(self) -> TranscriptEvent | None:
-        """The next event; None only after `finish()`."""
+        """Returns the next event; None only after `finish()`."""
 
 
 class LanguageModel(Protocol):
     """Decides what to say and do."""
 
     def respond(self, request: ReplyRequest) -> AbstractAsyncContextManager[ReplyStream]:
-        """One reply, streamed; entering it sends the request."""
+        """Returns one reply, streamed; entering it sends the request."""
 
 
 class ReplyStream(Protocol):
-    """One reply on its way."""
+    """A reply that is being streamed."""
 
     async def receive(self) -> ReplyEvent | None:
-        """The next event; after `ReplyDone`, None."""
+        """Returns the next event; after `ReplyDone`, None."""
 
 
 class TextToSpeech(Protocol):
     """Turns text into speech."""
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
-        """The format nearest to the call's that this component can give; pure."""
+        """Returns the format nearest to the call's that this component can give; pure."""
 
     def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
-        """A synthesis session for one reply; entering it connects.
+        """Returns a synthesis session for one reply; entering it connects.
 
         Args:
             output: what `output_for` gave.
@@ -99,16 +99,16 @@ class TextToSpeech(Protocol):
 
 
 class SpeechStream(Protocol):
-    """One reply being spoken."""
+    """A synthesis session."""
 
     async def send(self, text: str, segment: int) -> None:
         """Takes the next piece of text, to be spoken as soon as possible; `segment` counts up from 0."""
 
     async def finish(self) -> None:
-        """Says that no more text comes; `receive` gives what is left, then None."""
+        """Ends the text; `receive` returns the remaining events, then None."""
 
     async def receive(self) -> SpeechEvent | None:
-        """The next audio or mark; None only after `finish()`."""
+        """Returns the next audio or mark; None only after `finish()`."""
 
 
 @runtime_checkable

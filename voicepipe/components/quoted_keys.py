@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHORTEST_PART = 6
-"""A shorter part of a key stays, in letters and digits: ordinary words have it too."""
+"""The shortest part of a key that is concealed, in letters and digits: ordinary words have shorter ones too."""
 
 MOST_OF_FRAGMENT = 12
-"""So long a beginning, end or middle of a key does not stay, in letters and digits; of a short key no half of it."""
+"""The length from which a part of a key is concealed, in letters and digits; of a short key, half of it."""
 
 _PLAIN = re.compile(r"(?P<plain>[a-zA-Z0-9]+|[^\W_])")
 _ESCAPE = re.compile(

@@ -58,7 +58,7 @@ class Adapter(Generic[Options]):
 
 @frozen
 class BrokenAdapter:
-    """An adapter that is installed, but can't be used."""
+    """An installed adapter that can't be used, and the reason."""
 
     role: Role
     """The role of its components."""

@@ -42,7 +42,7 @@ class StreamInput:
     format: AudioFormat
     """Rate and encoding; the call resamples."""
     chunk_ms: int = 100
-    """How much audio to collect before `send`; while an utterance ends, frames come singly."""
+    """The length of audio to collect before `send`, in ms; while an utterance ends, frames come singly."""
 
 
 @frozen
@@ -62,7 +62,7 @@ class ToolCall:
     """The model asks for a tool to be run."""
 
     id: str
-    """Names this request when its result is given back."""
+    """The ID that its result has too."""
     name: str
     """The tool: `hang_up`, `transfer`, or one that an integrator registered."""
     arguments: Mapping[str, Any] = field(factory=dict)
@@ -76,13 +76,13 @@ class Message:
     role: Literal["caller", "agent", "tool"]
     """The speaker, or `tool` for a result."""
     text: str
-    """What: of an interrupted reply only what was heard; of a tool what it returned; of keys their digits."""
+    """The words: of an interrupted reply the part that was heard; of a tool its result; of keys their digits."""
     interrupted: bool = False
     """True if the caller cut it short."""
     tool_calls: tuple[ToolCall, ...] = ()
-    """What the agent called in this reply, each answered by a later message of role `tool`."""
+    """The tools that the agent called in this reply, each answered by a later message of role `tool`."""
     tool_call_id: str = ""
-    """Which call this is the result of, where role is `tool`."""
+    """The ID of the call that this is the result of, where role is `tool`."""
     pressed: bool = False
     """True if the caller pressed `text` as keys, instead of saying it."""
 
@@ -92,7 +92,7 @@ class CallStarted:
     """The call was answered and the model speaks first."""
 
     info: CallInfo = CallInfo()
-    """Who rings whom."""
+    """The numbers of both parties."""
 
 
 @frozen
@@ -100,9 +100,9 @@ class Utterance:
     """The caller said something."""
 
     text: str
-    """What the recogniser made of it; never empty."""
+    """The recognised words; never empty."""
     language: str | None = None
-    """Where the recogniser detects it."""
+    """The language, if the recogniser detects it; a BCP 47 tag."""
     confidence: float | None = None
     """0 to 1, or None."""
 
@@ -139,7 +139,7 @@ class Tool:
     """A tool that the model may call in this reply."""
 
     name: str
-    """As in `ToolCall.name`."""
+    """The tool's name, as in `ToolCall.name`."""
     description: str
     """For the model: what it does and when to use it."""
     parameters: Mapping[str, Any] = field(factory=dict)
@@ -151,15 +151,16 @@ class ReplyRequest:
     """Everything that a language model gets for one reply."""
 
     trigger: Trigger
-    """What it replies to. In a call, words and keys are among the last of `messages` too, and what tools returned is
-    where they were called: nothing of it need be added. Only `CallStarted` and `Silence` are in no message."""
+    """The event that is replied to. In a call, words and keys are among the last of `messages` too, and results of
+    tools are where the tools were called: nothing of it need be added. Only `CallStarted` and `Silence` are in no
+    message."""
     messages: tuple[Message, ...] = ()
     """The conversation so far: everything that the caller said or pressed, in order, whatever became of the replies."""
     prompt: str = ""
     """The pipeline's instructions to the model."""
     tools: tuple[Tool, ...] = ()
-    """What it may call."""
+    """The tools that it may call."""
     state: Any = None
-    """What the last winning reply of this call left in `ReplyDone.state`; None at first."""
+    """The `ReplyDone.state` of this call's last winning reply; None at first."""
     said: str = ""
-    """What the caller has heard of this reply from a model that then failed: go on after it, don't repeat it."""
+    """The part of this reply that was heard before its model failed: go on after it, don't repeat it."""

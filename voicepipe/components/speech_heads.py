@@ -62,7 +62,7 @@ class SpeechHeads:
         self._holds = False
 
     def passes(self, event: SpeechEvent | None) -> bool:
-        """Whether an event can be passed on unchecked, as almost all can."""
+        """Returns True if an event can be passed on unchecked, as almost all can."""
         return not self._holds and (not isinstance(event, SpeechAudio) or event.segment == self._segment)
 
     def take(self, event: SpeechEvent | None) -> list[SpeechEvent | None]:

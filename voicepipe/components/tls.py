@@ -53,7 +53,7 @@ _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 
 
 def tls_context(ca_file: CaFile | None = None) -> ssl.SSLContext:
-    """The context for TLS connections of a client, shared by all that trust the same; to be used as it is.
+    """Returns the context for TLS connections of a client, shared by all that trust the same; don't change it.
 
     Blocks while certificates are read, for some 10 ms as a rule and for longer from a slow disk: call it in a thread.
     What changes in this machine's store counts for contexts that are asked for afterwards.
@@ -202,7 +202,7 @@ _NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 
 
 def tls_failure(error: BaseException, ca_file: CaFile | None = None) -> TlsFailure | None:
-    """What an exception of a client says about TLS, by itself or by what led to it; None: nothing.
+    """Returns the failure of TLS that a client's exception, or one that led to it, reports; None: it reports none.
 
     Args:
         error: of whatever library.
@@ -220,7 +220,7 @@ def tls_failure(error: BaseException, ca_file: CaFile | None = None) -> TlsFailu
 
 
 def tls_error(error: BaseException, server: str, ca_file: CaFile | None = None) -> ComponentError | None:
-    """As `tls_failure`, as what an adapter raises.
+    """Returns the failure of TLS as a `ComponentError` for an adapter to raise; None: there is none.
 
     Args:
         error: of whatever library.

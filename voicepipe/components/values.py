@@ -1,4 +1,4 @@
-"""Values that options may hold beyond plain text and numbers: secrets, files and directories."""
+"""Types of option values beyond text and numbers: secrets, files and directories."""
 
 from __future__ import annotations
 

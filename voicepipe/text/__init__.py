@@ -1,1 +1,1 @@
-"""What can be known of text without I/O: words, noises, numbers."""
+"""Pure functions on text: words, noises, numbers."""

@@ -1,4 +1,4 @@
-"""What a full stop may follow without ending a sentence, by language."""
+"""Abbreviations by language: a full stop after them does not end the sentence."""
 
 from __future__ import annotations
 

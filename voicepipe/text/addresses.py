@@ -31,7 +31,7 @@ _WRITTEN = re.compile(r"[^\s@]*@[^\s@]*|\bwww\.\S*|\b\w[\w-]+\.[a-z]{2,6}\b", re
 
 
 LONGEST_PART = 4
-"""So many words at the most are one part of an address."""
+"""The most words of one part of an address."""
 
 
 def words_of_address(text: str, words: list[str]) -> list[str]:

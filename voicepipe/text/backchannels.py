@@ -1,4 +1,4 @@
-"""What callers say to show that they listen, in eight languages. Sans-IO.
+"""Backchannels, by which callers show that they listen, in eight languages. Sans-IO.
 
 is_backchannel("Yeah, yeah.", BACKCHANNELS)      # True: one that is said twice is one
 is_backchannel("Okay, got it.", BACKCHANNELS)    # True: and so are two in a row
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 COMPANIONS = frozenset(words_in("oh ah ach och eh yes ja jo jawohl sí si sì sim oui hè हाँ हां अरे haan"))
-"""What alone is an answer, or the beginning of one, but beside a backchannel belongs to it: `yes, okay`, `ja genau`."""
+"""Words that alone are an answer, or begin one, but beside a backchannel belong to it: `yes, okay`, `ja genau`."""
 
 _HUM = re.compile(r"(?=..)[hm]*m[hm]*\Z")
 """`mhm`, `mmm`, `hmm`, however a recogniser writes it."""

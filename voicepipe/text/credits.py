@@ -80,7 +80,7 @@ CREDITS = (
     ),
     *("谢谢观看", "感谢观看", "謝謝觀看", "感謝觀看", "谢谢收看", "感谢收看", "感謝您的觀看", "感谢您的观看"),
 )
-"""What videos end with: no words if a sentence is just that."""
+"""Last words of videos: a sentence that is one of them has no words of the caller."""
 
 _PHRASES = frozenset(map(phrase_of, CREDITS))
 _THANKS = tuple("thank vielen dank gracias muchas merci grazie obrigad bedankt dzięk спасибо 谢 感 謝 ご 시청".split())  # noqa: SIM905
@@ -115,7 +115,7 @@ _CREDIT = re.compile(
     r"|^(?:hartelijk )?(?:bedankt|dank (?:u|je)(?: wel)?) voor het kijken\b"
     r"|^(?:(?:中文|小编|小編)\W?)?字幕(?:由|志愿者|志願者|制作|製作|提供|by)|^请不吝点赞|^請不吝點贊"
 )
-"""How credits begin, or what they have in them, in the words of `phrase_of`; Chinese without its spaces."""
+"""Patterns of credits in the words of `phrase_of`; Chinese without its spaces."""
 
 _SENTENCE = re.compile(r"[^.!?。！？…\n]*(?:\.(?=\w)[^.!?。！？…\n]*)*(?:[.!?。！？…\n]+|$)\s*")
 _BETWEEN_HAN = re.compile(r"(?<=[\u3040-\u9fff]) (?=[\u3040-\u9fff])")

@@ -1,4 +1,4 @@
-"""What recognisers write where nobody said a word. Sans-IO.
+"""Tells the caller's words from what recognisers write where nobody said a word. Sans-IO.
 
     spoken("[BLANK_AUDIO]")                  # ""
     spoken("(coughs) yes, [door slams] please")  # "yes, please"
@@ -51,9 +51,9 @@ _REPEATED_SIGN = re.compile(r"([,;])(?:\s*[,;])+")
 _ENDS = re.compile(r"(?<=\w)[.!?](?:\s|$)")
 
 LOOP = 5
-"""How often a recogniser that has got into a loop says its piece at the least."""
+"""The fewest repetitions that are a recogniser's loop."""
 LOOPED_WORDS = 12
-"""How many words a piece has at the most."""
+"""The most words that a loop repeats."""
 
 
 def spoken(text: str) -> str:

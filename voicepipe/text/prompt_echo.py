@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FASTEST_LETTERS_A_S = 30
-"""How many letters a second nobody says; hurried speech has about twenty."""
+"""Letters a second that nobody says; hurried speech has about twenty."""
 FEWEST_WORDS = 3
-"""A shorter prompt may well be what the caller says."""
+"""The fewest words of a prompt that are an echo; a shorter one may well be the caller's words."""
 FEWEST_KEYWORDS = 3
-"""So may one or two keywords."""
+"""The fewest keywords that are an echo; one or two may well be the caller's words."""
 
 
 def without_echo(text: str, prompt: str | None, keywords: Sequence[str] = (), sound_ms: float | None = None) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CLOSERS = "\"'”“’»«)]}›」』）】*_~`"
-"""What may stand between a sentence and the space after it: quotes, brackets, marks of Markdown."""
+"""Characters between a sentence and the space after it: quotes, brackets, marks of Markdown."""
 
 _CLOSERS = re.escape(CLOSERS)
 _END = re.compile(
@@ -29,7 +29,7 @@ _END = re.compile(
 WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 """Scripts without spaces between words, and Korean: a character is a syllable or more."""
 _SPACE_TO_CUT = re.compile(r"(?<![0-9])\s|\s(?![0-9])|(?<=[\u2e80-\u9fff])(?=[\u2e80-\u9fff])")
-"""Where a sentence without any marks may be cut: not within `0800 123 456`."""
+"""The spaces at which a sentence without marks may be cut: not within `0800 123 456`."""
 _WORD_BEFORE = re.compile(r"([^\s(\[{\"'“„«‹‘¿¡]+)\.$")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 _ORDINAL = re.compile(r"(?:[0-9]{1,2}\.[-–—])?[0-9]{1,2}")
@@ -41,7 +41,7 @@ UNSPACED = "؟।॥۔"
 """Marks that end a sentence even where no space follows."""
 
 WIDE_WEIGHT = 3
-"""As how many letters such a character counts: it takes about as long to say."""
+"""The number of letters that take about as long to say as such a character."""
 
 
 class Segmenter:

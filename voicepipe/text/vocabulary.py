@@ -18,7 +18,7 @@ LETTER_NAMES = _words(
     emme enne esse agá dáblio ípsilon एफ एच एल एम एन एस एक्स जे क्यू टी डी बी वाई सी पी वी ज़ेड जेड डब्ल्यू आर
     """
 )
-"""How letters are called."""
+"""Names of letters."""
 
 WEAK_LETTER_NAMES = _words(
     "be ce de ge ka cu ese te ye bi ci di gi pi ti vu bê cê dê gê pê quê tê vê zê vau ix ए ई आई के ओ यू जी"
@@ -44,10 +44,10 @@ ALPHABETS = (_words(_NATO), _words(_GERMAN), _words(_ITALIAN))
 BEFORE_LETTERS = _words(
     "capital letter uppercase lowercase letra mayúscula lettre majuscule buchstabe lettera maiuscola maiúscula"
 )
-"""What goes before a single letter of a name."""
+"""Words before a single letter of a name."""
 
 AS_IN = ("as in", "for", "like", "wie", "comme", "come", "como", "de", "van", "से")
-"""What stands between a letter and a word that begins with it."""
+"""Words between a letter and a word that begins with it."""
 
 ABBREVIATIONS = _words(
     """
@@ -64,7 +64,7 @@ DOT = _words("dot डॉट نقطة точка")
 """The full stop of an address."""
 
 MAY_BE_DOT = _words("punkt punto point ponto punt पॉइंट")
-"""The same in languages in which that is a word for other things as well."""
+"""Words for the full stop of an address that mean other things as well."""
 
 SIGNS = _words(
     """
@@ -77,7 +77,7 @@ SIGNS = _words(
 TWO_WORD_SIGNS = frozenset(
     {("guion", "bajo"), ("guión", "bajo"), ("tiret", "bas"), ("trattino", "basso"), ("under", "score")}
 )
-"""And those that take two words."""
+"""Signs of addresses and numbers that take two words."""
 
 PROVIDERS = _words(
     """
@@ -93,13 +93,13 @@ TOP_LEVEL = _words(
     ie pl ru tr jp cn kr se no dk fi gr cz cat online shop email कॉम इन
     """
 )
-"""What addresses end in. `co` is not here: `dot uk` is likely to follow."""
+"""Last parts of addresses. `co` is not here: `dot uk` is likely to follow."""
 
 MAIL = _words("email mail emails correo courriel mél posta emailadresse mailadresse mailadres emailadres ईमेल")
-"""Who says one of these, and then `at`, is likely to mean the sign."""
+"""Words for mail: an `at` that follows is likely to be the sign."""
 
 COPULAS = _words("is its ist lautet es est è é है spelled spelt buchstabiert name")
-"""What goes before something that is read out."""
+"""Verbs before something that is read out."""
 
 NO_MAILBOX = _words(
     """
@@ -109,10 +109,10 @@ NO_MAILBOX = _words(
     सही
     """
 )
-"""What is said of an e-mail address that is not read out."""
+"""Words after "my e-mail is" that are no address."""
 
 ARTICLES = _words("the a an this that der den dem ein einen le un ce el il lo o um het een de al at")
-"""Before one of these, a word for a sign is a noun: `on the dot`."""
+"""Articles and the like: after one of these, a word for a sign is a noun: `on the dot`."""
 
 NO_NAMES = _words(
     """
@@ -120,7 +120,7 @@ NO_NAMES = _words(
     stop live get good great on bon smile stay wait open dinner lunch breakfast appointment table seat everyone nothing
     """
 )
-"""What goes before the preposition `at`."""
+"""Words before the preposition `at`."""
 
 NO_DOMAINS = _words(
     """
@@ -129,18 +129,18 @@ NO_DOMAINS = _words(
     quantity
     """
 )
-"""What comes after it."""
+"""Words after the preposition `at`."""
 
 BEFORE_TIMES = _words("at um gegen vers à alle las les om às by until bis hasta jusqu fino até tot before after")
-"""What goes before a time of day."""
+"""Words before a time of day."""
 
 BEFORE_YEARS = _words(
     "in since from of year im jahr seit ab en desde año depuis année nel dal anno em ano sinds jaar सन"
 )
-"""What goes before a year."""
+"""Words before a year."""
 
 HOURS = _words("one two three four five six seven eight nine ten eleven twelve")
-"""What a time of day begins with."""
+"""First words of a time of day."""
 
 MINUTES = _words("ten fifteen twenty thirty forty fifty")
-"""What it ends with."""
+"""Second words of a time of day."""

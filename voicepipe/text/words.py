@@ -50,22 +50,22 @@ _LEFT_OUT = re.compile(
     "|[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]"  # Hebrew
 )
 _DOT_OF_CAPITAL = "i\N{COMBINING DOT ABOVE}"
-"""What folding makes of a Turkish capital."""
+"""The result of folding a Turkish capital."""
 _WITHIN_WORDS = re.compile("[.,:;_\u055f\u0589\u060c\u060d\u066b\u066c\u07f8\u203f\u2040\u2044\u2054]")
-"""Where UAX 29 joins what stands on either side."""
+"""Characters at which UAX 29 joins the words on either side."""
 _WORD = regex.compile(r"(?w)\b[\p{L}\p{N}].*?\b")
 _NO_WORD = regex.compile(r"[^\p{L}\p{N}\p{Mn}\p{Mc}\p{Word_Break=ALetter}]+")
 _HAN = regex.compile(r"[\p{Han}\p{Hiragana}]")
 _STACKED = regex.compile(r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 HAN_A_WORD = 2
-"""How many characters of Chinese and Japanese make a word, about."""
+"""Characters of Chinese and Japanese a word, about."""
 STACKED_A_WORD = 3
-"""How many characters of Thai, Lao, Khmer and Burmese make a word, about, marks not counted."""
+"""Characters of Thai, Lao, Khmer and Burmese a word, about, marks not counted."""
 
 
 def words_in(text: str, language: str | None = None) -> list[str]:
-    """The words of a text, folded so that equal ones are equal strings.
+    """Returns the words of a text, folded so that equal ones are equal strings.
 
     Args:
         text: as it was written or recognised.
@@ -84,12 +84,12 @@ def words_in(text: str, language: str | None = None) -> list[str]:
 
 
 def phrase_of(text: str, language: str | None = None) -> str:
-    """The words of a text with one space between: equal for texts that say the same."""
+    """Returns the words of a text with one space between: equal for texts that say the same."""
     return " ".join(words_in(text, language))
 
 
 def letters_of(text: str, language: str | None = None) -> str:
-    """A text's letters, marks and digits, folded; a space stands for whatever else there was between them.
+    """Returns a text's letters, marks and digits, folded; a space stands for anything else between them.
 
     Unlike `phrase_of` it leaves scripts without spaces without spaces.
     """
@@ -107,12 +107,12 @@ def count_words(text: str) -> int:
 
 
 def base_language(language: str | None) -> str | None:
-    """`de` of `de-AT`."""
+    """Returns the language of a tag without its region: `de` for `de-AT`."""
     return re.split("[-_]", language.lower(), maxsplit=1)[0] if language else None
 
 
 def _fold(text: str, language: str | None) -> str:
-    """Equal for texts that differ in nothing that matters, apart from punctuation."""
+    """Folds a text: equal for texts that differ only in case, composition and marks that are left out."""
     text = unicodedata.normalize("NFKC", _LEFT_OUT.sub("", text))
     if _has_dotted_capitals(text, language):
         text = text.translate(_TURKISH_CAPITALS)

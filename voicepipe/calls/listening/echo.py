@@ -48,7 +48,7 @@ LEAST: Final = 0.004
 MOST: Final = 0.5
 """`limit` on a line with the loudest echo that can be told from a caller: -6 dB."""
 MARGIN: Final = 1.6
-"""How many times as loud as the loudest echo so far the next one may be: 4 dB."""
+"""The loudness of the next echo relative to the loudest so far, at most: 4 dB."""
 ALIKE: Final = 0.75
 """The least correlation of two series of levels of which one is the other's echo."""
 QUIET: Final = 100

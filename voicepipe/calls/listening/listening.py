@@ -120,21 +120,21 @@ class Listening:
 
     @property
     def audio_ms(self) -> float:
-        """How much audio the caller has sent, in ms."""
+        """The length of the caller's audio so far, in ms."""
         return self._audio.audio_ms
 
     @property
     def silent_ms(self) -> float:
-        """How long the caller has been silent within or at the end of speech, in ms."""
+        """The length of the silence within or at the end of the caller's speech, in ms."""
         return self._audio.silent_ms
 
     @property
     def dropped_ms(self) -> float:
-        """How much audio was dropped because no recogniser took it in time, in ms."""
+        """The length of the audio that was dropped because no recogniser took it in time, in ms."""
         return self._audio.dropped_ms
 
     def call_ms(self, stream_ms: float) -> float:
-        """Gives the place in the caller's audio of a time that the present recogniser tells, both in ms."""
+        """Converts a time of the present recogniser's stream to a position in the caller's audio, both in ms."""
         return stream_ms + (self._session.behind_ms if self._session is not None else 0.0)
 
     def stop_reporting_edges(self) -> None:
@@ -219,7 +219,7 @@ class Listening:
                 self._audio.rewind()
 
     async def _hold(self, session: RecogniserSession, on_recogniser: Callable[[bool], None]) -> ComponentError | None:
-        """Holds a session to its end; gives why it failed, None if it was stopped."""
+        """Runs a session to its end; returns the error if it failed, None if it was stopped."""
         if self._final_due:
             session.finalise()
         self._session = session
@@ -242,7 +242,7 @@ class Listening:
         self._audio.note_final(None if final.audio_end_ms is None else self.call_ms(final.audio_end_ms))
 
     def _cleaned(self, transcript: Transcript) -> Transcript:
-        """The transcript with only what the caller said: no labels of noises, no echo of the expected phrases."""
+        """Returns the transcript with the caller's words alone: no labels of noises, no echo of expected phrases."""
         said, phrases = spoken(transcript.text), self._listen.phrases
         if not transcript.final and may_become_credit(said):
             said = ""  # the next words tell whether it is one

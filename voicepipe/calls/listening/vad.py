@@ -38,7 +38,7 @@ FLOOR_FRAMES = 100
 """Speech has a gap at least once in so many frames; a sound that has none is a noise that goes on."""
 
 ABOVE_FLOOR = 1.8
-"""How many times as loud as such a noise a voice must be: 5 dB."""
+"""The loudness of a voice relative to such a noise, at least: 5 dB."""
 
 LOUDEST = 1 << 15
 """More than any level."""
@@ -78,11 +78,11 @@ class VoiceActivity:
         self.speaking = False
         """Between `began` and `ended`."""
         self.voiced = False
-        """Whether the latest frame was voice."""
+        """True if the latest frame was voice."""
 
     @property
     def silent_ms(self) -> int:
-        """How long it has been silent within or at the end of speech, in ms."""
+        """The length of the silence within or at the end of speech, in ms."""
         return self._silent * FRAME_MS
 
     def process(self, frame: bytes) -> Edge | None:

@@ -41,14 +41,13 @@ class Composer:
     models: FailoverList[OpenedLanguageModel]
     """The models that are asked."""
     states: Mapping[str, Any]
-    """What each model, by key, left in its last `ReplyDone.state`."""
+    """The last `ReplyDone.state` of each model, by its key."""
     fits: dict[str, int]
-    """How many characters of the conversation each model takes, by key, once it has refused more. Composing adds what
-    it finds out."""
+    """The most characters of the conversation that a model takes, by its key; added when a model has refused more."""
     budgets: LanguageModelBudgets
-    """How long a model may take."""
+    """The time that a model may take."""
     speech: SpeechSettings
-    """How the text is cut into segments, and what is made of signs in it."""
+    """The settings by which text is cut into segments and signs are put into words."""
 
     def announce(self, text: ReplyText) -> None:
         """Writes the announcement, all at once."""
@@ -212,7 +211,7 @@ def _segments(pieces: Iterable[str], wording: Wording) -> list[Segment]:
 
 
 def _owes_words(request: ReplyRequest) -> bool:
-    """Whether the caller certainly waits for words, so that silence would be dead air."""
+    """Returns True if the caller certainly waits for words, so that silence would be dead air."""
     match request.trigger:
         case Silence():
             return False

@@ -1,4 +1,4 @@
-"""How much of a reply was heard: from played audio back to text. Sans-IO.
+"""Computes the part of a reply's text that was heard, from the audio that was played. Sans-IO.
 
 Of each segment it is known where its audio begins and ends in the reply's audio (see the three clocks in `speaking`).
 For how much of the text a given moment stands, there are up to four sources, the best first:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 MS_A_CHAR = 65.0
-"""How long a character of speech lasts, in ms, before a complete segment tells: about 150 words a minute."""
+"""The length of a character of speech, in ms, until a complete segment shows it: about 150 words a minute."""
 
 FASTEST_MS_A_CHAR = 45.0
 """The least that a character takes, in ms: less audio than that is not all of a segment."""
@@ -45,17 +45,17 @@ class SpokenSegment:
     spoken: str = field(default=Factory(lambda segment: segment.text, takes_self=True), kw_only=True)
     """The text as the synthesiser gets it. Marks and durations are of this."""
     start_ms: float | None = None
-    """Where its audio begins, in ms of the reply's audio; None: none has come yet."""
+    """The beginning of its audio, in ms of the reply's audio; None: none has come yet."""
     end_ms: float = 0.0
-    """Where the audio that has come so far ends, in ms of the reply's audio."""
+    """The end of its audio so far, in ms of the reply's audio."""
     complete: bool = False
-    """Whether all of its audio has come."""
+    """True if all of its audio has come."""
     marks: list[tuple[float, int]] = field(factory=list)
     """The synthesiser's marks, rising: (ms since the segment began, characters spoken by then)."""
 
     @property
     def has_words(self) -> bool:
-        """Whether a voice owes audio for it: for an emoji or mere punctuation there may be none."""
+        """True if a voice owes audio for it: for an emoji or mere punctuation there may be none."""
         return any(map(str.isalnum, self.spoken))
 
 

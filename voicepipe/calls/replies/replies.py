@@ -68,7 +68,7 @@ class Replies:
         self._happened, self._failed, self._tools = happened, failed, tools
         self._current: Turn | None = None
         self.count = 0
-        """How many turns there were, with the present one."""
+        """The number of turns so far, including the present one."""
 
     def take_format(self, audio: AudioFormat) -> None:
         """Takes notice that the transport takes another format from now on."""
@@ -271,5 +271,5 @@ class Replies:
 
 
 def _spoken_at(trigger: Trigger | None, silent_since: float) -> float | None:
-    """When the caller was last heard to speak, if what is replied to was spoken."""
+    """Returns the time at which the caller stopped speaking if the trigger was spoken, else None."""
     return silent_since if isinstance(trigger, Utterance) else None

@@ -23,10 +23,10 @@ class ReplySound:
     """
 
     segments: list[SpokenSegment] = field(factory=list)
-    """What was or will be sent to a voice, in order. They begin as the text's segments; one in which a voice broke off
+    """The segments for voices, sent or not, in order. They begin as the text's segments; one in which a voice broke off
     is split, so that the next voice speaks only the rest."""
     first_audio_at: float | None = None
-    """When the first speech came from a voice, on trio's clock."""
+    """The time at which the first speech came from a voice, on trio's clock."""
     _taken: int = 0  # of the text's segments
 
     def follow(self, written: Sequence[Segment]) -> None:
@@ -36,7 +36,7 @@ class ReplySound:
             self._taken = len(written)
 
     def owes_words(self, first: int) -> bool:
-        """Whether any of the segments from `first` on holds words, for which a voice owes audio."""
+        """Returns True if any of the segments from `first` on holds words, for which a voice owes audio."""
         return any(segment.has_words for segment in self.segments[first:])
 
     def heard(self, played_ms: float) -> str:

@@ -23,7 +23,7 @@ class Segment:
     text: str
     """In the model's own words."""
     spoken: str
-    """The same piece as the synthesiser gets it, with figures and signs put into words."""
+    """The piece as the synthesiser gets it, with figures and signs put into words."""
 
 
 @define(eq=False)
@@ -31,13 +31,13 @@ class ReplyText:
     """The text of one reply, written by `Composer`; everybody else only reads it."""
 
     request: ReplyRequest | None = None
-    """What the language model is asked; None: `announcement` is said, and no model is asked."""
+    """The request to the language model; None: `announcement` is said, and no model is asked."""
     announcement: str = ""
     """Text that is said without asking a model."""
     segments: list[Segment] = field(factory=list)
     """The text so far. Segments are only ever appended."""
     complete: bool = False
-    """Whether that is all of the text."""
+    """True if that is all of the text."""
     tool_calls: list[ToolCall] = field(factory=list)
     """The tools that the model calls; set together with `done`."""
     done: ReplyDone | None = None
@@ -45,7 +45,7 @@ class ReplyText:
     model: str = ""
     """The key of the model that gave the reply, whose `ReplyDone.state` belongs to no other model."""
     first_token_at: float | None = None
-    """When the model's first word or tool call came, on trio's clock."""
+    """The time of the model's first word or tool call, on trio's clock."""
     failure: ComponentError | None = None
     """Why the text breaks off: the error of the last model that was left to ask."""
     on_complete: list[Callable[[], None]] = field(factory=list)

@@ -39,16 +39,16 @@ TRIGGER_NAMES: dict[type[Any], Any] = {
 
 @frozen
 class CallerSide:
-    """What the caller did before a reply, and which of it is replied to."""
+    """The caller's side of a turn: the inputs before a reply, and the one that is replied to."""
 
     trigger: Trigger | None
-    """What is replied to; None: the call says something by itself."""
+    """The input that is replied to; None: the call says something by itself."""
     inputs: tuple[CallerInput, ...] = ()
     """Everything that the caller said and pressed since the turn before, in order."""
     spoken_at: float | None = None
-    """When the caller was last heard to speak, on trio's clock; None: the reply answers nothing that was said."""
+    """The time at which the caller stopped speaking, on trio's clock; None: the reply answers nothing that was said."""
     final_at: float | None = None
-    """When the words that are replied to were final, on trio's clock; None: there are none, or nobody knows."""
+    """The time at which the words were final, on trio's clock; None: there are none, or the time is unknown."""
 
     @property
     def trigger_name(self) -> Any:
@@ -69,20 +69,20 @@ class CallerSide:
 
 @define(eq=False)
 class Fate:
-    """What becomes of a reply."""
+    """The fate of a reply."""
 
     adopted: trio.Event | None = None
     """Of a reply that is prepared before it is wanted: set when it is wanted; None: it was wanted from the start."""
     audible_at: float | None = None
-    """When its first audio was written, on trio's clock; None: it has not been."""
+    """The time at which its first audio was written, on trio's clock; None: it has not been."""
     committed: bool = False
-    """Whether the model's state was kept, and the tools that it calls have begun."""
+    """True if the model's state was kept, and the tools that it calls have begun."""
     called: CalledTools = NO_TOOLS_CALLED
     """The tools that have begun."""
 
     @property
     def is_prepared(self) -> bool:
-        """Whether the reply was prepared and is not wanted yet, so that what it replies to may still change."""
+        """True if the reply is prepared and not adopted yet, so that the words may still change."""
         return self.adopted is not None and not self.adopted.is_set()
 
 
@@ -93,21 +93,21 @@ class Turn:
     number: int
     """Counts from 1 in a call."""
     caller: CallerSide
-    """What is replied to."""
+    """The caller's side."""
     text: ReplyText
-    """What the reply says."""
+    """The text of the reply."""
     sound: ReplySound
-    """How it sounds, as far as there is audio."""
+    """The audio of the reply, as far as there is any."""
     fate: Fate
-    """What becomes of it."""
+    """The fate of the reply."""
     asked_at: float
-    """When the reply was asked for, on trio's clock."""
+    """The time at which the reply was requested, on trio's clock."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     """Cancelling it stops everything that is done for the reply, except tools that have begun."""
 
     @property
     def timings(self) -> Timings:
-        """How long each step took, from the end of the caller's speech if there was any."""
+        """The times of the turn's steps, from the end of the caller's speech if there was any."""
         caller = self.caller
         since = self.asked_at if caller.spoken_at is None else caller.spoken_at
 

@@ -1,4 +1,4 @@
-"""Actions of turn-taking: what the rules ask the call to do. Sans-IO.
+"""Actions of turn-taking, which the rules request and the call carries out. Sans-IO.
 
 An action is a request: by the time that the rules return it, the state already assumes that it is carried out. What
 comes of it comes back as an event: a `Reply` as `ReplyAudible` and `ReplyEnded`, or `RoleFailed`; `FinaliseTranscript`
@@ -22,7 +22,7 @@ class Reply:
     """Request a reply from the language model, and speak it."""
 
     trigger: Trigger
-    """What it replies to."""
+    """The input that is replied to."""
     inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
     """Everything that the caller said and pressed since the last reply, in order; the trigger may be among it."""
 
@@ -32,13 +32,13 @@ class Announce:
     """Speak a text as it is, without the language model."""
 
     text: str
-    """What to say."""
+    """The text."""
     apology: bool = False
-    """Whether the text is `on_failure.say`, of which there may be a recording."""
+    """True if the text is `on_failure.say`, which may have been synthesised beforehand."""
     answers: Trigger | None = None
-    """What the caller did to hear it: said a phrase that ends the call, pressed a menu key; None: nothing."""
+    """The caller's input that it answers: a phrase that ends the call, or a menu key; None: none."""
     inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.answers), takes_self=True))
-    """As in `Reply`."""
+    """Everything that the caller said and pressed since the last reply, in order."""
 
 
 @frozen
@@ -46,9 +46,9 @@ class Prepare:
     """Request a reply that is not to be heard yet: what it replies to may still change."""
 
     trigger: Utterance
-    """What it replies to, as far as that is known."""
+    """The words so far, which may still change."""
     inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
-    """As in `Reply`; they come again, in `Adopt` or in another reply."""
+    """Everything that the caller said and pressed since the last reply; it comes again, in `Adopt` or in a reply."""
 
 
 @frozen
@@ -56,9 +56,9 @@ class Adopt:
     """Let the prepared reply be heard: its words are what was said."""
 
     trigger: Utterance
-    """What it replies to."""
+    """The input that is replied to."""
     inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.trigger), takes_self=True))
-    """As in `Reply`."""
+    """Everything that the caller said and pressed since the last reply, in order."""
 
 
 @frozen
@@ -76,7 +76,7 @@ class ResumeReply:
     """Go on with the reply where it was paused."""
 
     wordless: bool
-    """Whether no words were recognised in what paused it: it was a noise, or the reply's own echo."""
+    """True if no words were recognised in the sound that paused it: it was a noise, or the reply's own echo."""
 
 
 @frozen
@@ -84,7 +84,7 @@ class CancelReply:
     """Stop the reply at once: no more of it is written."""
 
     retracted: bool
-    """Whether nobody has heard it and the caller had not finished: its inputs come again, in a later reply."""
+    """True if nobody has heard it and the caller had not finished: its inputs come again, in a later reply."""
 
 
 @frozen
@@ -102,7 +102,7 @@ class End:
     """End the call."""
 
     ending: Ending
-    """How."""
+    """The outcome, and details of it."""
 
 
 Action = (

@@ -102,7 +102,7 @@ _TRAILS_OFF = re.compile(r"(?:\.\.\.|…|[,;:،、，-])\s*$")  # noqa: RUF001
 
 
 def silence_ms(text: str, turns: TurnsSettings, language: str | None = None) -> int:
-    """The silence after which the caller's turn is over, in ms.
+    """Returns the silence after which the caller's turn is over, in ms.
 
     Args:
         text: everything that the caller has said in this turn.
@@ -144,7 +144,7 @@ _ALWAYS = ("en", "de", "es", "fr")
 
 
 def _is_capital(text: str, words: Sequence[str]) -> bool:
-    """Whether the text ends in a letter that names something (`Group A`), not in a word of one letter (`I want a`)."""
+    """Returns True if a text ends in a letter that is a name (`Group A`), not in a word of one letter (`I want a`)."""
     return len(words) > 1 and len(words[-1]) == 1 and _CAPITAL.search(text) is not None and not text.isupper()
 
 
@@ -153,7 +153,7 @@ def _is_title(text: str, words: Sequence[str]) -> bool:
 
 
 def _announces(text: str, words: Sequence[str]) -> bool:
-    """Whether the words announce something that is read out, even if a full stop follows (`My e-mail is.`)."""
+    """Returns True if the words announce something that is read out, even before a full stop (`My e-mail is.`)."""
     if words and words[-1] in ARTICLES:
         words = words[:-1]
     if words and words[-1].endswith("s") and _ITS.search(text):

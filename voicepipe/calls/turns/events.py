@@ -16,12 +16,12 @@ from voicepipe.components.labels import Role
 from voicepipe.components.requests import Dtmf, Utterance
 
 CallerInput = Utterance | Dtmf
-"""What a caller puts into a conversation: words, or keys."""
+"""An input of the caller: words, or keys."""
 
 
 @frozen
 class Ending:
-    """How a call ends."""
+    """The end of a call."""
 
     outcome: Outcome
     """By whom or what, as in the call's record."""
@@ -34,7 +34,7 @@ class Answered:
     """The call was answered."""
 
     greeting: str | None
-    """What is said first; None: the model speaks first."""
+    """The text that is said first; None: the model speaks first."""
 
 
 @frozen
@@ -52,9 +52,9 @@ class SpeechEnded:
     """The caller has stopped speaking (VAD)."""
 
     silent_s: float
-    """How long the caller has been silent by now, in s: the detector is sure only after a while."""
+    """The length of the silence so far, in s: the detector is sure only after a while."""
     audio_ms: float
-    """Where the speech ended in the call's audio, in ms."""
+    """The end of the speech in the call's audio, in ms."""
 
 
 @frozen
@@ -104,7 +104,7 @@ class ToolsEnded:
     """All tools of one reply have ended."""
 
     results: Mapping[str, str]
-    """What they returned, by `ToolCall.id`; empty: no reply is to be made of it."""
+    """The results by `ToolCall.id`; empty: no reply is to be made to them."""
 
 
 @frozen
@@ -143,7 +143,7 @@ class ReplyEnded:
     """The reply has been played to its end."""
 
     ending: Ending | None = None
-    """How the call ends now, if the model has asked for that; None: it goes on."""
+    """The end of the call, if the model has requested it; None: the call goes on."""
 
 
 @frozen

@@ -18,7 +18,7 @@ from voicepipe.components.requests import Dtmf
 from voicepipe.config.call_settings import KeyAction, LimitsSettings, OnFailure, TurnsSettings
 
 Phase = Literal["listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted", "closing"]
-"""What a conversation is doing.
+"""The phases of a conversation.
 
 `listening`: nobody speaks; `user_speaking`: the caller speaks; `endpointing`: the caller has stopped, and may go on;
 `thinking`: a reply was requested and none of it has been heard; `speaking`: the reply is being heard; `interrupted`:
@@ -40,18 +40,18 @@ TIMERS_OF_PHASE: tuple[type[events.Timer], ...] = (
 
 @define(eq=False)
 class TurnState:
-    """What the rules know of one call: its settings, and what has happened so far."""
+    """The state of one call that the rules read and change, and its settings."""
 
     # Settings: set when the call begins, never changed.
 
     turns: TurnsSettings
-    """When turns end and replies are interrupted: the section `turns`."""
+    """The section `turns`: the ends of turns, and interruptions."""
     limits: LimitsSettings
-    """What the call may not exceed: the section `limits`."""
+    """The section `limits`."""
     on_failure: OnFailure
-    """What is said and done when a role fails: the section `on_failure`."""
+    """The section `on_failure`."""
     final_s: float
-    """How long a final transcript that was asked for is waited for, in s."""
+    """The time within which a final transcript that was requested must come, in s."""
     keys: Mapping[str, KeyAction]
     """Menu keys, by digit; a key that is not in here is replied to."""
     language: str | None
@@ -60,42 +60,42 @@ class TurnState:
     # The conversation: set by the rules.
 
     phase: Phase = "listening"
-    """What the conversation is doing; changed by `enter`."""
+    """The present phase; changed by `enter`."""
     timers: dict[type[events.Timer], float] = field(factory=dict)
-    """When each running timer is due, in s; `inf` for a protection that lasts as long as its phase."""
+    """The time at which each running timer is due, in s; `inf` for a protection that lasts as long as its phase."""
     actions: list[Action] = field(factory=list)
-    """What the event at hand asks for, in order; each event begins with a new list."""
+    """The actions that the present event causes, in order; each event begins with a new list."""
     unanswered: Unanswered = field(factory=Unanswered)
-    """What the caller said and pressed since the last reply took it up."""
+    """The caller's words and keys that no reply has taken up yet."""
 
     # The caller's speech: set from voice activity, in every phase.
 
     caller_speaks: bool = False
-    """Whether speech has begun and not ended."""
+    """True while the caller speaks."""
     speech_sustained: bool = False
-    """Whether that speech, or the last, has lasted for `barge_in.min_speech_ms`; cleared when a reply becomes audible
+    """True if that speech, or the last, has lasted for `barge_in.min_speech_ms`; cleared when a reply becomes audible
     in silence, since speech before a reply is none over it."""
     silent_since: float = 0.0
-    """When the caller stopped speaking, in s; a rule that ends a turn during speech sets it to that moment."""
+    """The time at which the caller stopped speaking, in s; a rule that ends a turn during speech sets it."""
     speech_end_ms: float = 0.0
-    """Where the last speech ended in the call's audio, in ms."""
+    """The end of the last speech in the call's audio, in ms."""
     speech_is_uncovered: bool = False
-    """Whether the caller spoke, and no final transcript has reached the end of that speech."""
+    """True if the caller spoke, and no final transcript has reached the end of that speech."""
 
     # The recogniser: set from transcripts, in every phase; cleared when the recogniser is lost.
 
     partial: str = ""
     """The latest partial transcript; empty after a final."""
     partial_has_changed: bool = False
-    """Whether the latest partial has words, and other words than the one before: noise on the line brings none."""
+    """True if the latest partial has words, and other words than the one before: noise on the line brings none."""
     gives_partials: bool = False
-    """Whether this recogniser has sent a partial; one that has not must be asked before silence means "no words"."""
+    """True if this recogniser has sent a partial; one that has not must be asked before silence means "no words"."""
     guesses_end_of_turn: bool = False
-    """Whether this recogniser has sent an `EagerEndOfTurn`; then its guesses begin replies, and pauses do not."""
+    """True if this recogniser has sent an `EagerEndOfTurn`; then its guesses begin replies, and pauses do not."""
     last_final_at: float = 0.0
-    """When the last final came, in s: `final_at` of a reply's timings."""
+    """The time of the last final, in s: `final_at` of a reply's timings."""
     awaits_final: bool = False
-    """Whether a rule has asked for a final and decides by it; cleared by `enter`."""
+    """True if a rule has requested a final and will decide by it; cleared by `enter`."""
 
     # Replies: set by the rules.
 
@@ -105,32 +105,32 @@ class TurnState:
     digits_awaiting_final: Dtmf | None = None
     """Keys whose reply waits for the final of the words before them; only while `endpointing`."""
     audible_since: float = 0.0
-    """When the current reply, or the last, became audible, in s."""
+    """The time at which the current reply, or the last, became audible, in s."""
     hasty_interruptions: int = 0
-    """How many replies in a row were interrupted within `barge_in.HASTY_S`."""
+    """The number of replies in a row that were interrupted within `barge_in.HASTY_S`."""
     interrupted_by_partial: bool = False
-    """Whether the last reply was interrupted by a partial or by speech, and no final has brought words since: then the
+    """True if the last reply was interrupted by a partial or by speech, and no final has brought words since: then the
     caller is owed a reply even if there were none."""
     resumed_before_final: bool = False
-    """Whether the reply was resumed before the recogniser said whether there were words; late words then end it."""
+    """True if the reply was resumed before the recogniser told of any words; late words then end it."""
     idle_prompts: int = 0
-    """How many replies in a row were prompts into the caller's silence."""
+    """The number of replies in a row that were prompts into the caller's silence."""
     pending_announcement: str = ""
-    """What is announced as soon as nobody speaks: the warning of the greatest length."""
+    """The text that is announced as soon as nobody speaks: the warning of the greatest length."""
 
     # Tools: set from their events, in every phase.
 
     running_tools: int = 0
-    """How many replies have called tools that still run; the caller, who waits for them, is not idle."""
+    """The number of replies whose tools still run; the caller, who waits for them, is not idle."""
     tool_results: dict[str, str] = field(factory=dict)
     """Results by `ToolCall.id` that no reply has taken up; cleared when a reply is requested."""
 
     # The end: set by the rules.
 
     draining: bool = False
-    """Whether the call ends after the current reply."""
+    """True if the call ends after the current reply."""
     ending: events.Ending | None = None
-    """How the call ends once the last words are said; None before that is known, and after `End` was requested."""
+    """The end of the call once the last words are said; None before that is known, and after `End` was requested."""
 
     def enter(self, phase: Phase) -> None:
         """Changes the phase, or begins it anew, and cancels the timers and the wait that belong to the old one."""

@@ -116,21 +116,21 @@ class TurnTaking:
         language: str | None = None,
     ) -> None:
         self.state = TurnState(turns, limits, on_failure, final_ms / 1000, dict(keys), language)
-        """What the rules remember; only they change it."""
+        """The state of the rules, which only they change."""
 
     @property
     def phase(self) -> Phase:
-        """What the conversation is doing."""
+        """The phase of the conversation."""
         return self.state.phase
 
     @property
     def deadline(self) -> float:
-        """When the next timer is due, in s; infinite if none runs. Any event may change it."""
+        """The time at which the next timer is due, in s; infinite if none runs. Any event may change it."""
         return min(self.state.timers.values(), default=float("inf"))
 
     @property
     def spoke_at(self) -> tuple[float, float]:
-        """When the caller fell silent, and when the last final transcript came, in s."""
+        """The times at which the caller fell silent and at which the last final transcript came, in s."""
         return self.state.silent_since, self.state.last_final_at
 
     def feed(self, event: Event, now: float) -> list[Action]:

@@ -1,4 +1,4 @@
-"""What the caller has said and pressed that no reply has taken up yet, in order. Sans-IO.
+"""The caller's words and keys that no reply has taken up yet, in order. Sans-IO.
 
 Nothing that comes in here is dropped: each reply and each announcement takes all of it, and it is in the conversation
 from then on, whatever becomes of the reply. Three groups keep the order:
@@ -54,12 +54,12 @@ class Unanswered:
 
     @property
     def is_retractable(self) -> bool:
-        """Whether the last reply took words, and has not been heard."""
+        """True if the last reply took words, and has not been heard."""
         return bool(self._taken_finals)
 
     @property
     def before_words(self) -> tuple[CallerInput, ...]:
-        """What came before the words that wait for a reply."""
+        """The inputs before the words that wait for a reply."""
         return tuple(self._before)
 
     def note(self, said_or_pressed: CallerInput) -> None:
@@ -122,5 +122,5 @@ class Unanswered:
         self.commit()
 
     def commit(self) -> None:
-        """What the last reply took does not come back: the reply was heard, or is over."""
+        """Forgets what the last reply took: the reply was heard, or is over, so it is not retracted any more."""
         self._taken_before, self._taken_finals = [], []

@@ -1,4 +1,4 @@
-"""What is read digit by digit, or letter by letter: telephone numbers, cards, codes, IBANs, serial numbers.
+"""Numbers that are read digit by digit, or letter by letter: of telephones, cards, codes, IBANs, serial numbers.
 
 Which telephone numbers exist does not matter: those in examples do not, nor do those with a slip. What matters is that
 a figure is no quantity. A library of the world's numbering plans would need the country, which `en` does not tell, and

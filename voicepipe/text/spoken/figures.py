@@ -1,4 +1,4 @@
-"""How a language writes figures: its marks, the order of its dates, and the names that the Unicode CLDR has in it."""
+"""A language's figures: its marks, the order of its dates, and the names that the Unicode CLDR has in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from babel import Locale
 
 L = "0-9A-Za-z\u00c0-\u024f_"
-"""What a figure is part of a name with, such as `B12`; other scripts write figures next to their letters."""
+"""Letters that make a figure part of a name, such as `B12`; other scripts write figures next to their letters."""
 BLANKS = " \u00a0\u202f\u2009"
 """Spaces within a figure: plain, not to be broken, narrow."""
 NUMBER = (
@@ -34,7 +34,7 @@ def figures_of(language: str) -> Figures:
 
 
 class Figures:
-    """How a language writes figures."""
+    """A language's way to write figures."""
 
     def __init__(self, locale: Locale) -> None:
         from babel.dates import format_date, format_skeleton, get_date_format  # noqa: PLC0415 - as above
@@ -88,7 +88,7 @@ class Figures:
         return str(self._currency_name(code, count=count, locale=self._locale))
 
     def unit(self, number: str, unit: str) -> str:
-        """So many of a unit by its CLDR identifier: `20 degrees Celsius`."""
+        """Returns a quantity of a unit, by its CLDR identifier: `20 degrees Celsius`."""
         whole, fraction = self.parts(number)
         amount = float(f"{whole}.{fraction}") if fraction else int(whole)
         return str(self._format_unit(amount, unit, "long", f"0.{'0' * len(fraction)}", self._locale))

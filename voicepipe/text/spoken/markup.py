@@ -42,7 +42,7 @@ SERVICE_CODE = re.compile(
     r"(?<![\w*#])(?:\*#?[0-9]{2,3}(?![0-9])(?:\*[0-9*]*)?#?(?!\s[^*]*[^\s*]\*)"
     r"|\*[0-9]#?(?![\w*#])(?!\s[^*]*[^\s*]\*)|\*{2}[0-9]{2}\*[0-9*]*#|#{1,2}[0-9]{2,3}#|\*#[0-9*]+#)(?![\w*])"
 )
-"""What is dialled to switch something on or off: `*82`, `#31#`, `*21*`, `**61*0301234567#`."""
+"""Codes that are dialled to switch services on or off: `*82`, `#31#`, `*21*`, `**61*0301234567#`."""
 _SNAKE = re.compile(r"(?<=\w)_(?=\w)")
 _SPACES = re.compile(r"[^\S\n]+")
 

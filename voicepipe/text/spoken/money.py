@@ -56,7 +56,7 @@ _SHORT = {
     **dict.fromkeys(("L", "lakh", "lakhs", "lac", "lacs"), "lakh"),
     **dict.fromkeys(("Cr", "cr", "Cr.", "crore", "crores"), "cr"),
 }
-"""What stands behind a number of money, by the way it is written."""
+"""The currency or the multiple behind a number of money, by the way it is written."""
 _SINGULAR_BELOW_TWO = {"fr", "pt"}
 """Languages in which 1.5 of something is singular."""
 _ZEROS = {"k": 3, "m": 6, "bn": 9, "tn": 12, "lakh": 5, "cr": 7}

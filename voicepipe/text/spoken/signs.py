@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 @frozen
 class Words:
-    """How signs are said."""
+    """The words for signs."""
 
     dot: str
     """`.` in an address."""

@@ -1,4 +1,4 @@
-"""What a synthesiser gets in place of a language model's text, which was written to be read: sans-IO."""
+"""Puts a language model's text, which was written to be read, into words that a synthesiser can speak. Sans-IO."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def resume(state: TurnState, *, wordless: bool) -> None:
 
 
 def _are_enough(state: TurnState, text: str, *, so_far: bool = False) -> bool:
-    """Whether words over a reply that was not paused for them end it."""
+    """Returns True if words over a reply end it although it was not paused for them."""
     barge_in = state.turns.barge_in
     needed = max(barge_in.min_words, state.resumed_before_final)
     if not needed or not barge_in.enabled or events.ProtectionOver in state.timers:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import Trigger
 
 LAST_WORDS_S = 30.0
-"""How long the last words may take, in s: a synthesiser that hangs must not keep the call."""
+"""The time that the last words may take, in s: a synthesiser that hangs must not keep the call."""
 
 
 @rule(events.ReplyEnded, "closing")

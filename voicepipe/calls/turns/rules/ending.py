@@ -1,4 +1,4 @@
-"""What ends a call besides the caller and the model: failures, the greatest length, a drain."""
+"""Ends a call for causes other than the caller and the model: failures, the greatest length, a drain."""
 
 from __future__ import annotations
 

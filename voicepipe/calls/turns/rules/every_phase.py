@@ -1,4 +1,4 @@
-"""What each event records in the state, whatever the phase; the rule of the phase runs after it and may rely on it."""
+"""Records each event in the state, whatever the phase; the rule of the phase runs afterwards and may rely on it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def drop_partial(state: TurnState, _event: events.Final, now: float) -> None:
 
 @rule_in_every_phase(events.RecogniserLost)
 def forget_recogniser(state: TurnState, _event: events.RecogniserLost, _now: float) -> None:
-    """What is known of a recogniser's habits does not hold for the next."""
+    """The next recogniser may have other habits than the one that was lost."""
     state.partial = ""
     state.gives_partials = state.guesses_end_of_turn = False
 

@@ -22,7 +22,7 @@ def prompt_idle_caller(state: TurnState, _event: events.IdleDue, now: float) -> 
 
 @rule(events.IdleDue, "user_speaking")
 def stop_waiting_for_noise(state: TurnState, _event: events.IdleDue, now: float) -> None:
-    """What goes on is a noise: words before it are replied to; if there were none, the caller counts as idle."""
+    """Speech without words is a noise: words before it get a reply; if there were none, the caller counts as idle."""
     state.silent_since = now
     state.enter("endpointing")
     if state.gives_partials and not state.partial:

@@ -125,7 +125,7 @@ def reply_to_digits(state: TurnState, now: float, *, may_wait: bool, after_words
 
 
 def words_are_coming(state: TurnState) -> bool:
-    """Whether the caller was saying something, and the recogniser is yet to give its final."""
+    """Returns True if the caller was saying something of which the final transcript has not come."""
     if state.awaits_final and events.FinalOverdue not in state.timers:
         return False  # the recogniser was given up on, or is lost
     if state.partial:

@@ -62,7 +62,7 @@ def discard(state: TurnState) -> None:
 
 
 def _words_so_far(state: TurnState) -> list[events.Final]:
-    """What a reply would be prepared for: finals and the partial behind them; none while keys are being dialled."""
+    """Returns the words to prepare a reply for: finals and the partial behind them; none while keys are dialled."""
     if not state.turns.preemptive or state.unanswered.digits or state.digits_awaiting_final is not None:
         return []
     return [*state.unanswered.finals, *([events.Final(state.partial)] if state.partial else [])]

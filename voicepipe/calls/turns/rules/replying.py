@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import Trigger
 
 STILL_SPEAKING_MS = 500
-"""How long a reply that begins over speech is protected, in ms: so long a caller takes to hear it, stop, and be found
-silent; stopping is no interruption."""
+"""The time for which a reply that begins over speech is protected, in ms: a caller takes that long to hear it and stop,
+which is no interruption."""
 
 HASTY_TIMES = 3
-"""How many hasty interruptions in a row are a loop, in which the agent interrupts itself: the next reply is protected
-to its end."""
+"""The number of hasty interruptions in a row that are a loop, in which the agent interrupts itself: the next reply is
+protected to its end."""
 
 
 @rule(events.Answered, "listening")

@@ -1,4 +1,4 @@
-"""What a transcript says about the caller's turn: steps that rules of several topics take.
+"""Steps about transcripts that rules of several topics take.
 
 They keep its words for the reply, tell whether those reach the end of the speech, and tell words that interrupt from
 signs of listening.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.turns.state import TurnState
 
 COVERED_MS = 20
-"""How far before the end of speech a final may end and still cover it, in ms: one frame."""
+"""The distance from the end of speech at which a final still covers it, in ms: one frame."""
 
 
 def keep_words(state: TurnState, final: events.Final) -> bool:
@@ -41,7 +41,7 @@ def keep_backchannel(state: TurnState, final: events.Final) -> None:
 
 
 def finals_cover_speech(state: TurnState) -> bool:
-    """Whether the finals that wait for a reply hold everything that the caller has said."""
+    """Returns True if the finals that wait for a reply hold everything that the caller has said."""
     finals = state.unanswered.finals
     if state.partial or not finals or finals[-1].audio_ms is None:
         return False
@@ -49,12 +49,12 @@ def finals_cover_speech(state: TurnState) -> bool:
 
 
 def reaches_end_of_speech(state: TurnState, audio_ms: float) -> bool:
-    """Whether a position in the call's audio, in ms, is where the last speech ended, or later."""
+    """Returns True if a position in the call's audio, in ms, is at the end of the last speech, or later."""
     return audio_ms + COVERED_MS >= state.speech_end_ms
 
 
 def is_interruption(state: TurnState, text: str, *, so_far: bool = False) -> bool:
-    """Whether a text has words, and is no backchannel.
+    """Returns True if a text has words, and is no backchannel.
 
     Args:
         state: the call's.
