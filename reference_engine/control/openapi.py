@@ -6,29 +6,30 @@ from typing import Any
 
 from reference_engine.control.operations import OPERATIONS, Answer, Operation, Parameter
 from reference_engine.control.schemas import NamedSchemas, Schema
-from reference_engine.reports import json_shapes as shapes
+from reference_engine.reports import reload_bodies as reloads
+from reference_engine.reports import status_bodies as status
 from voicepipe import __version__
 
 _SCHEMAS = NamedSchemas(
     {
-        "Error": shapes.ErrorBody,
-        "Problem": shapes.ProblemBody,
-        "Plan": shapes.PlanBody,
-        "Applied": shapes.AppliedBody,
-        "Unchanged": shapes.UnchangedBody,
-        "Rejected": shapes.RejectedBody,
-        "SetOutcome": shapes.SetOutcomeBody,
-        "EngineOutcome": shapes.EngineOutcomeBody,
-        "SetsReloaded": shapes.SetsReloadedBody,
-        "Reloaded": shapes.ReloadedBody,
-        "Version": shapes.VersionBody,
-        "VersionDetail": shapes.VersionDetailBody,
-        "Component": shapes.ComponentBody,
-        "Set": shapes.SetBody,
-        "Sets": shapes.SetsBody,
-        "Calls": shapes.CallsBody,
-        "Call": shapes.CallBody,
-        "Status": shapes.StatusBody,
+        "Error": status.ErrorBody,
+        "Problem": reloads.ProblemBody,
+        "Plan": reloads.PlanBody,
+        "Applied": reloads.AppliedBody,
+        "Unchanged": reloads.UnchangedBody,
+        "Rejected": reloads.RejectedBody,
+        "SetOutcome": reloads.SetOutcomeBody,
+        "EngineOutcome": reloads.EngineOutcomeBody,
+        "SetsReloaded": reloads.SetsReloadedBody,
+        "Reloaded": reloads.ReloadedBody,
+        "Version": status.VersionBody,
+        "VersionDetail": status.VersionDetailBody,
+        "Component": status.ComponentBody,
+        "Set": status.SetBody,
+        "Sets": status.SetsBody,
+        "Calls": status.CallsBody,
+        "Call": status.CallBody,
+        "Status": status.StatusBody,
     }
 )
 """What is referred to by name; other classes stand where they are used."""

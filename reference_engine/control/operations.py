@@ -10,14 +10,13 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from reference_engine.reports.json_shapes import (
+from reference_engine.reports.json_types import Count
+from reference_engine.reports.reload_bodies import ReloadedBody, SetOutcomeBody
+from reference_engine.reports.status_bodies import (
     CallBody,
     CallsBody,
-    Count,
     ErrorBody,
-    ReloadedBody,
     RollbackBody,
-    SetOutcomeBody,
     SetsBody,
     StatusBody,
     VersionDetailBody,

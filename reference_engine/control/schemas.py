@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, get
 
 from attrs import NOTHING, asdict, fields, has
 
-from reference_engine.reports.json_shapes import Keywords, LeftOut
+from reference_engine.reports.json_types import Keywords, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

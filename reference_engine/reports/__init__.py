@@ -1,1 +1,1 @@
-"""What observes calls, components and reloads, and reports them: logs, metrics, sessions, JSON."""
+"""Observes calls, components and reloads, and reports them: in logs, metrics, sessions and JSON bodies."""

@@ -1,4 +1,4 @@
-"""Counters of what happens on calls, as a table: the metric, its labels, and which events count under which of them."""
+"""Counts calls' events for Prometheus, by a table: each metric, its labels, and the events that it counts."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Key: TypeAlias = tuple[str, ...]
 """The values of a counter's labels, without `set`."""
 
 Parts: TypeAlias = "Mapping[str, Sequence[str]]"
-"""What a set has: the names of its pipelines, and of the components of each role, by `pipelines` and by role."""
+"""The names of a set's pipelines, under `pipelines`, and of its components, under each role."""
 
 ROLES: tuple[Role, ...] = ("stt", "llm", "tts")
-"""What a component may be used as."""
+"""The roles of components."""
 
 RUNGS = ("retry", "alternate", "apology")
-"""What may be done about a component's failure."""
+"""The reactions to a component's failure."""
 
 
 @frozen
@@ -45,15 +45,15 @@ class CallCounter:
     """A counter that calls' events add to."""
 
     metric: str
-    """Its name, without `_total`."""
+    """The metric's name, without `_total`."""
     help: str
-    """What it counts."""
+    """The metric's help text."""
     labels: tuple[str, ...]
-    """Its labels after `set`."""
+    """The metric's labels after `set`."""
     keys: Mapping[type, Callable[[str, Any], Key | None]]
-    """By event: a function of the pipeline and the event, which gives the labels' values; None: it does not count."""
+    """For each event: a function of the pipeline and the event that returns the labels' values; None: not counted."""
     at_zero: Callable[[Parts], Iterable[Key]]
-    """The series that are there before the first event, so that this is an increase."""
+    """The series that exist at 0 before their first event, so that Prometheus sees that event as an increase."""
 
 
 def _outcomes(*outcomes: str) -> Callable[[Parts], Iterable[Key]]:
@@ -107,7 +107,7 @@ COUNTERS = (
         _outcomes("used", "wasted"),
     ),
 )
-"""All of them, in the order in which they are exposed."""
+"""All counters of calls' events, in the order of the exposition."""
 
 _BY_EVENT: Mapping[type, tuple[tuple[str, Callable[[str, Any], Key | None]], ...]] = {
     kind: tuple((counter.metric, counter.keys[kind]) for counter in COUNTERS if kind in counter.keys)
@@ -117,25 +117,25 @@ _BY_EVENT: Mapping[type, tuple[tuple[str, Callable[[str, Any], Key | None]], ...
 
 @define
 class CallCounts:
-    """What has been counted of one set's calls."""
+    """The counts of one set's calls."""
 
     by_metric: defaultdict[str, Counter[Key]] = field(factory=lambda: defaultdict(Counter))
-    """The counts, by the metric's name and then by its labels' values."""
+    """The counts by the metric's name, then by its labels' values."""
 
     def observe(self, pipeline: str, event: CallEvent) -> None:
-        """Counts an event of a call that has this pipeline."""
+        """Counts an event of a call with this pipeline."""
         for metric, key_of in _BY_EVENT.get(type(event), ()):
             if (key := key_of(pipeline, event)) is not None:
                 self.by_metric[metric][key] += 1
 
     def begin_at_zero(self, parts: Parts) -> None:
-        """Enters all that may be counted of a set that has these parts."""
+        """Creates the series of a set with these parts, at 0."""
         for counter in COUNTERS:
             self.by_metric[counter.metric].update(dict.fromkeys(counter.at_zero(parts), 0))
 
 
 def call_counter_families(counted: Iterable[tuple[str, CallCounts]]) -> Iterator[CounterMetricFamily]:
-    """The metrics of sets, by name."""
+    """Yields the metric families of sets, given by name."""
     families = {
         counter.metric: CounterMetricFamily(counter.metric, counter.help, labels=["set", *counter.labels])
         for counter in COUNTERS

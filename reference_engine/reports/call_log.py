@@ -1,4 +1,4 @@
-"""Log records of what happens on calls: one table, a row for each event that is worth a record."""
+"""Makes log records of calls' events, by a table with a row for each event that is logged."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ Level: TypeAlias = str
 
 @frozen
 class Row:
-    """How one kind of event is logged.
+    """The log record of one kind of event.
 
-    Every record begins with `call_id` and `set`; `fields` follow in their order.
+    Every record begins with `call_id` and `set`; then come `fields`, in their order.
     """
 
     name: str
     """The record's `event`."""
     level: Level | Callable[[Any], Level]
-    """Its level, or a function of the event that tells it."""
+    """The record's level, or a function of the event that returns it."""
     fields: Mapping[str, str]
-    """Names of the record's fields, each with the attribute of the event that it shows: `error.hint` is one inside."""
+    """The record's fields, each with the path of the event's attribute that it shows, such as `error.hint`."""
     left_out_if_empty: tuple[str, ...] = ()
-    """Those of the fields that a record only has if there is something in them."""
-    bears_transport_id: bool = False
-    """Whether the record has the transport's ID of the call, for those who know only that one."""
+    """The fields that a record does not have if they are empty."""
+    has_transport_id: bool = False
+    """Whether the record has `transport_id`, by which a dialplan's log knows the call."""
     applies: Callable[[Any], bool] = lambda _event: True
-    """Whether an event of the kind is logged at all."""
+    """A function of the event that returns whether it is logged at all."""
 
 
 def _same(*names: str) -> dict[str, str]:
-    """Fields of a record that are called as the event calls them."""
+    """Returns fields that have the names of the event's attributes."""
     return {name: name for name in names}
 
 
@@ -60,7 +60,7 @@ ROWS: Mapping[type, Row] = {
         "call.started",
         "info",
         _same("version", "pipeline") | {"caller": "info.caller", "called": "info.called"} | _same("stt", "llm", "tts"),
-        bears_transport_id=True,
+        has_transport_id=True,
     ),
     SpeechDetected: Row("call.interrupted", "debug", _same("at_s"), applies=lambda event: event.interrupts),
     ReplyResumed: Row("call.resumed", "debug", _same("turn", "at_s")),
@@ -93,10 +93,10 @@ ROWS: Mapping[type, Row] = {
         "call.ended",
         "info",
         _same("outcome", "turns") | {"duration_s": "at_s", "detail": "detail"},
-        bears_transport_id=True,
+        has_transport_id=True,
     ),
 }
-"""The records, by event. An event that is not here is not logged: `Transcribed` comes with every word, for instance."""
+"""The records by event. Other events are not logged, such as `Transcribed`, which comes with every word."""
 
 
 def _rounded(digits: int) -> Callable[[float | None], float | None]:
@@ -118,24 +118,24 @@ _AS_LOGGED: Mapping[str, Callable[[Any], Any]] = {
     "tts": asdict,
     "arguments": dict,
 }
-"""What makes plain data, short enough for people, of values; by the record's field. Others are logged as they are."""
+"""Functions that make plain, short data of values, by the record's field; other values are logged as they are."""
 
 
 def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str = "") -> None:
-    """Writes the record of an event that has a row in `ROWS`.
+    """Logs an event; no-op if it has no row in `ROWS`.
 
     Args:
-        log: where to.
+        log: gets the record.
         set_name: the pipeline set that answered the call.
-        event: what happened.
-        transport_id: the transport's ID of the call, which a call's first and last record bear.
+        event: the event.
+        transport_id: the transport's ID of the call, which the first and the last record of a call have.
 
     """
     row = ROWS.get(type(event))
     if row is None or not row.applies(event):
         return
     record: dict[str, Any] = {"call_id": event.call_id}
-    if row.bears_transport_id:
+    if row.has_transport_id:
         record["transport_id"] = transport_id
     record["set"] = set_name
     for name, path in row.fields.items():

@@ -1,4 +1,4 @@
-"""Log records of components that calls share: failed, not open, recovered."""
+"""Makes log records of the health of components, which all calls share: failed, not open, recovered."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 
 def component_log(log: Log) -> Callable[[ComponentHealth], None]:
-    """An observer for `open_runtime` that writes a record when calls begin, and cease, to leave a component alone.
+    """Returns an observer for `open_runtime` that logs when a component's circuit breaker opens and closes.
 
-    One that a version has to do without, because it could not be opened, is `component.not_open`; once it has been, it
-    is `component.recovered` as any other.
-
-    Without a `call_id`: it is about all of them. That it was tried again in vain is not worth another record.
+    `component.failed` is logged when the breaker opens, `component.not_open` for a component that could not be opened
+    and that a version has to do without, `component.recovered` when either works again. The records have no `call_id`,
+    because they concern all calls. Unsuccessful retries are not logged.
     """
 
     def write(health: ComponentHealth) -> None:

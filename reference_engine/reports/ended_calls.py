@@ -1,4 +1,4 @@
-"""Calls that have ended lately: a dialplan asks how its call ended when the caller comes back to it."""
+"""Keeps the outcomes of calls for ten minutes, for `GET /calls/{call}`: a dialplan asks how its call ended."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from voicepipe import Outcome
 if TYPE_CHECKING:
     from voicepipe import CallInfo
 
-KEPT_S = 600.0
-"""How long they are remembered, in s: dialplans ask at once, people who look for a fault a little later."""
+KEEP_S = 600.0
+"""The time that an outcome is kept, in s: dialplans ask at once, people who debug a call a little later."""
 
-KEPT = 2000
-"""How many are remembered at most: about 1 MB."""
+MAX_CALLS = 2000
+"""The most outcomes that are kept: about 1 MB."""
 
 EndedOutcome: TypeAlias = Outcome | str
-"""As in `CallEnded`, or `refused`: it was not taken."""
+"""An outcome of `CallEnded`, or `refused` for a call that was not answered."""
 
 
 @frozen
 class EndedCall:
-    """What became of a call."""
+    """The outcome of a call."""
 
     call_id: str
-    """The engine's own ID; empty if it was refused."""
+    """The engine's ID of the call; empty if it was refused."""
     transport_id: str
-    """The transport's own name for it."""
+    """The transport's ID of the call."""
     set: str
-    """The pipeline set's name; empty if no set was to answer it."""
+    """The pipeline set's name; empty if no set was to answer the call."""
     outcome: EndedOutcome
-    """How it ended."""
+    """The outcome."""
     detail: str
-    """More about that: the transfer's target, the reason of a refusal or a failure."""
+    """The transfer's target, or the reason of a refusal or a failure."""
     ended: datetime | None = field(factory=lambda: datetime.now(UTC))
-    """When, in UTC; None: the line is being closed, while its tools come to their end."""
+    """The time of the end, in UTC; None while the call is being hung up and its tools end."""
 
 
 class EndedCalls:
-    """The calls that ended lately, each under its call ID and its transport's; bounded in number and in time."""
+    """The outcomes of the last calls, each under its `call_id` and its `transport_id`; bounded in number and time."""
 
     def __init__(self) -> None:
         self._ended: OrderedDict[str, tuple[float, EndedCall]] = OrderedDict()
 
     def add(self, call: EndedCall) -> None:
-        """Remembers a call, instead of an earlier one that has the same name."""
+        """Keeps the outcome of a call; it replaces that of an earlier call with the same `transport_id`."""
         now = trio.current_time()
         for name in filter(None, {call.call_id, call.transport_id}):
             self._ended.pop(name, None)
@@ -57,11 +57,11 @@ class EndedCalls:
         self._forget(now)
 
     def refuse(self, info: CallInfo, set_name: str, reason: str) -> None:
-        """Remembers a call that was not taken."""
+        """Keeps the refusal of a call."""
         self.add(EndedCall("", info.transport_id, set_name, "refused", reason))
 
     def find(self, name: str) -> EndedCall | None:
-        """The latest call that has this for its own ID or for its transport's, or None."""
+        """Returns the outcome of the latest call with this `call_id` or `transport_id`, or None."""
         self._forget(trio.current_time())
         return self._ended[name][1] if name in self._ended else None
 
@@ -71,6 +71,6 @@ class EndedCalls:
     def _forget(self, now: float) -> None:
         while self._ended:
             name, (ended, _) = next(iter(self._ended.items()))
-            if now - ended < KEPT_S and len(self._ended) <= 2 * KEPT:
+            if now - ended < KEEP_S and len(self._ended) <= 2 * MAX_CALLS:
                 return
             del self._ended[name]

@@ -1,4 +1,4 @@
-"""The engine's results in JSON, made of the objects that know them: for HTTP bodies and for log records."""
+"""Makes JSON bodies of outcomes, sets, versions and calls, for HTTP answers and log records."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import asdict, evolve, fields
 
 from reference_engine.reports.ended_calls import EndedCall
-from reference_engine.reports.json_shapes import (
-    LEFT_OUT,
+from reference_engine.reports.json_types import LEFT_OUT, as_data
+from reference_engine.reports.reload_bodies import (
     AppliedBody,
-    CallBody,
-    CallsBody,
-    ComponentBody,
-    ComponentErrorBody,
-    EngineFileBody,
     EngineOutcomeBody,
     EnginePlanBody,
     PlanBody,
     ProblemBody,
     RejectedBody,
-    SessionBody,
-    SetBody,
     SetOutcomeBody,
-    SetsBody,
     SetsReloadedBody,
     UnchangedBody,
+)
+from reference_engine.reports.status_bodies import (
+    CallBody,
+    CallsBody,
+    ComponentBody,
+    ComponentErrorBody,
+    EngineFileBody,
+    SessionBody,
+    SetBody,
+    SetsBody,
     VersionBody,
     VersionDetailBody,
-    as_data,
 )
 from voicepipe import Applied, Rejected, Unchanged, effective_config, problems_as_data
 
@@ -43,17 +44,17 @@ if TYPE_CHECKING:
 
 
 def outcome_body(outcome: ReloadOutcome) -> dict[str, Any]:
-    """What a reload came to: `outcome` says which of the three, the other keys are those of its kind."""
+    """Returns the JSON object of the outcome of a set's reload or rollback: one of `SetOutcomeBody`."""
     return as_data(_outcome(outcome))
 
 
 def engine_outcome_body(outcome: EngineOutcome) -> dict[str, Any]:
-    """What reading the engine's file again came to."""
+    """Returns the JSON object of the outcome of a reload of the engine's file."""
     return as_data(_engine_outcome(outcome))
 
 
 def reloaded_body(reloaded: ReloadResult, sets: Mapping[str, PipelineSet]) -> dict[str, Any]:
-    """What a reload came to: of a single set its own outcome, else `sets`; `errors` has whatever is wrong anywhere."""
+    """Returns the JSON object of a reload: of a single set its outcome, of several `SetsReloadedBody`."""
     engine = _engine_outcome(reloaded.engine) if reloaded.engine is not None else LEFT_OUT
     problems = [
         *(reloaded.engine.problems if reloaded.engine is not None else ()),
@@ -74,7 +75,7 @@ def reloaded_body(reloaded: ReloadResult, sets: Mapping[str, PipelineSet]) -> di
 def sets_body(
     sets: Iterable[SetBody], removed: Iterable[SetBody], path: Path | None, last: EngineOutcome | None
 ) -> dict[str, Any]:
-    """Where each set stands, and how the engine's file at `path` fared last; None: there is no such file."""
+    """Returns the JSON object of all sets and of the engine's file; `path` and `last` are None without such a file."""
     engine = None
     if path is not None:
         engine = EngineFileBody(file=str(path), last_attempt=_engine_outcome(last) if last is not None else None)
@@ -82,22 +83,22 @@ def sets_body(
 
 
 def serving_version(pipelines: PipelineSet | None) -> int | None:
-    """The version that the next call gets; None if nothing serves."""
+    """Returns the version that the next call gets; None if none serves, or without a set."""
     return pipelines.version if pipelines is not None else None
 
 
 def serves_last_known_good(pipelines: PipelineSet) -> bool:
-    """Whether a set serves what was kept of an earlier run, because its files are not fit."""
+    """Returns whether a set serves the copy of an earlier run, because its files are invalid."""
     return pipelines.last_known_good and isinstance(pipelines.last_attempt, Rejected)
 
 
 def set_body(pipelines: PipelineSet, state: Literal["serving", "removed"] = "serving") -> dict[str, Any]:
-    """Where a set stands: what serves, which versions calls still hold, and how the last reload went."""
+    """Returns the JSON object of one set."""
     return as_data(served_set(pipelines, state))
 
 
 def served_set(pipelines: PipelineSet, state: Literal["serving", "removed"] = "serving") -> SetBody:
-    """As `set_body`, to be part of a larger body."""
+    """Returns the body of one set, to be part of another body."""
     last = pipelines.last_attempt
     last_attempt = _outcome(last) if last is not None else None
     if pipelines.version is None:
@@ -124,7 +125,7 @@ def served_set(pipelines: PipelineSet, state: Literal["serving", "removed"] = "s
 
 
 def unopened_set(name: str, path: Path) -> SetBody:
-    """Where a set stands that has no version, and whose file has not been read yet."""
+    """Returns the body of a set without a version whose file has not been read yet."""
     return SetBody(
         set=name,
         state="opening",
@@ -142,13 +143,13 @@ def unopened_set(name: str, path: Path) -> SetBody:
 
 
 def version_detail_body(pipelines: PipelineSet, record: VersionRecord) -> dict[str, Any]:
-    """One version by itself: what it changed, and what it was built from, without any secret."""
+    """Returns the JSON object of one version with its changes and its effective configuration, without secrets."""
     config = effective_config(pipelines.config_of(record.version))
     return as_data(VersionDetailBody(set=pipelines.name, **_version(record), plan=_plan(record.plan), config=config))
 
 
 def call_body(call: Session | EndedCall) -> dict[str, Any]:
-    """How a call stands that somebody asks for, or what became of it."""
+    """Returns the JSON object of one call: its state while it is up, then its outcome."""
     names = {"call_id": call.call_id, "transport_id": call.transport_id, "set": call.set}
     if isinstance(call, EndedCall):
         body = CallBody(**names, state="ended", outcome=call.outcome, detail=call.detail, ended=call.ended)
@@ -158,12 +159,12 @@ def call_body(call: Session | EndedCall) -> dict[str, Any]:
 
 
 def calls_body(sessions: Iterable[Session]) -> dict[str, Any]:
-    """What each call is doing."""
+    """Returns the JSON object of the calls that are up."""
     return as_data(CallsBody(calls=tuple(SessionBody(**asdict(session)) for session in sessions)))
 
 
 def session_body(session: Session) -> dict[str, Any]:
-    """One call as it stands."""
+    """Returns the JSON object of one call that is up."""
     return as_data(SessionBody(**asdict(session)))
 
 

@@ -1,4 +1,4 @@
-"""Log records of reloads: one for each outcome, whatever triggered it."""
+"""Makes log records of reloads: one for each outcome, whatever its trigger, and one for each retired version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def reload_log(log: Log) -> Callable[[SetEvent], None]:
-    """An observer of pipeline sets that logs each outcome and each version that is retired."""
+    """Returns an observer of pipeline sets that logs each outcome and each version that is retired."""
 
     def observe(event: SetEvent) -> None:
         if isinstance(event, Retired):
@@ -44,7 +44,7 @@ def reload_log(log: Log) -> Callable[[SetEvent], None]:
 
 
 def engine_reload_log(log: Log) -> Callable[[EngineOutcome], None]:
-    """An observer that logs each outcome of reloading the engine's own file."""
+    """Returns an observer of reloads that logs each outcome of the engine's own file."""
 
     def observe(outcome: EngineOutcome) -> None:
         body = engine_outcome_body(outcome)

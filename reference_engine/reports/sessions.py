@@ -1,4 +1,4 @@
-"""The calls that are up and what each is doing, kept up to date by an observer of their events."""
+"""Lists the calls that are up and the state of each, from their events."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ if TYPE_CHECKING:
     from voicepipe import CallEvent
 
 State: TypeAlias = Literal["listening", "hearing", "speaking"]
-"""Waiting for the caller; the caller speaks, or was heard and the reply is being made; the reply is being spoken."""
+"""`listening`: waits for the caller; `hearing`: the caller speaks or is answered; `speaking`: the agent speaks."""
 
 
 @frozen
 class Session:
-    """One call as it stands."""
+    """The state of one call that is up."""
 
     call_id: str
-    """Unique; the engine's own."""
+    """The engine's ID of the call; unique."""
     set: str
     """The pipeline set's name."""
     version: int
     """The version that the call keeps until it ends."""
     pipeline: str
-    """The pipeline's name."""
+    """The name of the pipeline that answers it."""
     caller: str
-    """The number that dials; empty if unknown."""
+    """The caller's number; empty if unknown."""
     called: str
-    """The number that was dialled; empty if unknown."""
+    """The dialled number; empty if unknown."""
     since: datetime
-    """When it was answered, in UTC."""
+    """The time at which it was answered, in UTC."""
     state: State = "listening"
-    """What is going on."""
+    """The state of the conversation."""
     turns: int = 0
-    """How many exchanges have ended."""
+    """The number of turns that have ended."""
     transport_id: str = ""
-    """The transport's own name for it: AudioSocket's UUID, as the dialplan made it."""
+    """The transport's ID of the call: AudioSocket's UUID, which the dialplan makes and may repeat."""
 
 
 class SessionStore:
-    """The calls that are up, by id; a call that ended is gone."""
+    """The calls that are up, by `call_id`."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
 
     def observe(self, event: CallEvent) -> None:
-        """Updates the call of the event."""
+        """Updates the event's call; an observer of calls."""
         if isinstance(event, CallBegan):
             self._sessions[event.call_id] = Session(
                 call_id=event.call_id,
@@ -70,21 +70,21 @@ class SessionStore:
             self._sessions[event.call_id] = _after(session, event)
 
     def forget(self, call_id: str) -> None:
-        """Drops a call that ended without an event; no-op if it is not there."""
+        """Removes a call that ended without an event; no-op if it is not there."""
         self._sessions.pop(call_id, None)
 
     def get(self, call_id: str) -> Session | None:
-        """That call, or None."""
+        """Returns the call with this `call_id`, or None."""
         return self._sessions.get(call_id)
 
     def find(self, name: str) -> Session | None:
-        """The call that has this for its own ID or for its transport's, or None; of several the latest."""
+        """Returns the latest call with this `call_id` or `transport_id`, or None."""
         return self.get(name) or next(
             (session for session in reversed(self._sessions.values()) if session.transport_id == name), None
         )
 
     def counts(self) -> Counter[tuple[str, int]]:
-        """How many calls each version of each set has, by (set, version)."""
+        """Returns the number of calls of each version of each set, by (set, version)."""
         return Counter((session.set, session.version) for session in self)
 
     def __iter__(self) -> Iterator[Session]:

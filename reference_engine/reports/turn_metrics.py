@@ -1,4 +1,4 @@
-"""Histograms of turns: how long callers wait for a reply, and how long each of its steps takes."""
+"""Histograms of turns for Prometheus: the callers' wait for a reply, and the time until each step of the reply."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from voicepipe import TurnEnded
 
 RESPONSE_S = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""Upper bounds of the histogram's buckets, in s: people notice from about half a second, and hang up after some."""
+"""Upper bounds of the response's buckets, in s: callers notice half a second, and hang up after a few seconds."""
 
 STEP_S = (0.01, 0.02, 0.05, *RESPONSE_S)
-"""Upper bounds of the buckets for steps, in s: some steps take next to nothing."""
+"""Upper bounds of the steps' buckets, in s: some steps take a few milliseconds."""
 
 PipelineStep: TypeAlias = "tuple[str, str]"
 """A pipeline's name, and a step."""
@@ -45,20 +45,20 @@ class _Histogram:
 
 @define
 class TurnTimes:
-    """How long the turns of one set's calls took."""
+    """The durations of the turns of one set's calls."""
 
     responses: defaultdict[str, _Histogram] = field(factory=lambda: defaultdict(partial(_Histogram, RESPONSE_S)))
-    """From the end of the caller's speech to the reply's first audio, by pipeline."""
+    """The times from the end of the caller's speech to the reply's first audio, by pipeline."""
     steps: defaultdict[PipelineStep, _Histogram] = field(factory=lambda: defaultdict(partial(_Histogram, STEP_S)))
-    """From the end of the caller's speech until a step was done, by pipeline and step."""
+    """The times from the end of the caller's speech until a step was done, by pipeline and step."""
 
     def begin_at_zero(self, pipelines: Iterable[str]) -> None:
-        """Enters the response times of pipelines; a step is there once it was taken."""
+        """Creates the histograms of responses of pipelines, empty; those of steps begin with their first turn."""
         for name in pipelines:
             _ = self.responses[name]
 
     def observe(self, pipeline: str, event: TurnEnded) -> None:
-        """Takes in a turn of a call that has this pipeline."""
+        """Adds a turn of a call with this pipeline."""
         if event.response_ms is not None:
             self.responses[pipeline].add(event.response_ms / 1000)
         if event.trigger == "utterance":
@@ -68,7 +68,7 @@ class TurnTimes:
 
 
 def turn_families(counted: Iterable[tuple[str, TurnTimes]]) -> Iterator[Metric]:
-    """The metrics of sets, by name."""
+    """Yields the metric families of sets, given by name."""
     responses = HistogramMetricFamily(
         "voicepipe_response_seconds",
         "From the end of the caller's speech to the first audio of the reply.",

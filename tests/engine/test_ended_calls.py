@@ -8,7 +8,7 @@ import pytest
 import trio
 from engine_process import QUICK, open_engine
 
-from reference_engine.reports.ended_calls import KEPT, KEPT_S, EndedCall, EndedCalls
+from reference_engine.reports.ended_calls import KEEP_S, MAX_CALLS, EndedCall, EndedCalls
 from voicepipe import CallInfo
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 
@@ -79,13 +79,13 @@ async def test_a_call_that_was_refused_is_told_from_a_conversation(engine):
 
 async def test_they_are_bounded_in_number_and_in_time(autojump_clock):
     calls = EndedCalls()
-    for number in range(KEPT + 100):
+    for number in range(MAX_CALLS + 100):
         calls.add(EndedCall(f"c{number}", f"t{number}", "main", "failed", ""))
-    assert len(calls) == KEPT
+    assert len(calls) == MAX_CALLS
     assert calls.find("c99") is None
     assert calls.find("c100") is calls.find("t100") is not None
-    await trio.sleep(KEPT_S + 1)
-    assert calls.find(f"c{KEPT}") is None
+    await trio.sleep(KEEP_S + 1)
+    assert calls.find(f"c{MAX_CALLS}") is None
     assert len(calls) == 0
 
 

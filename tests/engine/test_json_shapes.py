@@ -15,19 +15,11 @@ from reference_engine.control.openapi import OPENAPI
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.control.schemas import NamedSchemas
 from reference_engine.reloads.outcomes import EngineOutcome, ReloadResult
-from reference_engine.reports import json_shapes
+from reference_engine.reports import reload_bodies, status_bodies
 from reference_engine.reports.json_bodies import reloaded_body
-from reference_engine.reports.json_shapes import (
-    LEFT_OUT,
-    AppliedBody,
-    Count,
-    Digest,
-    ErrorBody,
-    LeftOut,
-    Moment,
-    SetOutcomeBody,
-    as_data,
-)
+from reference_engine.reports.json_types import LEFT_OUT, Count, Digest, LeftOut, Moment, as_data
+from reference_engine.reports.reload_bodies import AppliedBody, SetOutcomeBody
+from reference_engine.reports.status_bodies import ErrorBody
 from voicepipe import Applied, Location, LoggingSettings, Plan, Problem, Rejected, Unchanged
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -88,7 +80,8 @@ def test_what_needs_the_token_is_said_to():
 
 
 def test_every_field_of_every_body_is_described():
-    bodies = [shape for name, shape in vars(json_shapes).items() if name.endswith("Body") and isinstance(shape, type)]
+    named = vars(reload_bodies) | vars(status_bodies)
+    bodies = [body for name, body in named.items() if name.endswith("Body") and isinstance(body, type)]
     assert len(bodies) > 15
     for body in bodies:
         schema = NamedSchemas({})._define(body)

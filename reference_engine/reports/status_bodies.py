@@ -1,0 +1,221 @@
+"""JSON bodies of the engine's state (sets, versions, components, calls), of errors, and of a rollback request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from reference_engine.reports.json_types import LEFT_OUT, Count, Digest, LeftOut, Moment, Seconds
+from reference_engine.reports.reload_bodies import EngineOutcomeBody, PlanBody, ProblemBody, SetOutcomeBody
+from reference_engine.reports.sessions import State
+from voicepipe import Role
+
+
+@frozen(kw_only=True)
+class ErrorBody:
+    """An error."""
+
+    error: str
+    """The problem of the request, or the reason why it can't be carried out now."""
+    serving_version: int | LeftOut | None = LEFT_OUT
+    """The version that serves; null if none ever has."""
+
+
+@frozen(kw_only=True)
+class VersionBody:
+    """One version of a set."""
+
+    version: Count
+    """Its number, counted from 1."""
+    state: Literal["serving", "draining", "retired"]
+    """`serving`: new calls get it; `draining`: only present calls hold it; `retired`: its components are closed."""
+    calls: Count
+    """The number of calls that hold it."""
+    digest: Digest
+    """Its digest."""
+    active_pipeline: str
+    """The pipeline that answers unless a route chooses another."""
+    applied_at: Moment
+    """The time at which it began to serve, in UTC."""
+    trigger: str
+    """The cause of the reload that made it."""
+
+
+@frozen(kw_only=True, slots=False)  # a class can have only one base with slots
+class _SetName:
+    set: str
+    """The pipeline set."""
+
+
+@frozen(kw_only=True)
+class VersionDetailBody(VersionBody, _SetName):  # attrs puts the fields of the last base first
+    """One version of a set, with its changes and its configuration."""
+
+    plan: PlanBody
+    """The changes from the version before."""
+    config: Mapping[str, Any]
+    """The effective configuration, without secrets."""
+
+
+@frozen(kw_only=True)
+class ComponentErrorBody:
+    """The failure that makes calls skip a component."""
+
+    message: str
+    """The last failure."""
+    answered: str
+    """The provider's answer, shortened; empty if there was none."""
+    hint: str
+    """The remedy; empty if none is known."""
+
+
+@frozen(kw_only=True)
+class ComponentBody:
+    """A component that the set's next call may use; other sets may share it."""
+
+    role: Role
+    """The role that it is used in."""
+    name: str
+    """Its name in the configuration."""
+    adapter: str
+    """The adapter's name."""
+    model: str | None
+    """The model or the voice; null if the adapter has none."""
+    state: Literal["closed", "open", "half_open"]
+    """The circuit breaker's state. `closed`: calls use it; `open`: calls skip it; `half_open`: it is being tried."""
+    was_open: bool
+    """True if it has been opened successfully; false if it has never opened so far."""
+    retry_s: Seconds
+    """The time until it is tried again, in s; 0 while calls use it."""
+    error: ComponentErrorBody | None
+    """Why calls leave it alone; null while they don't."""
+    successes: Count
+    """The number of calls' attempts that succeeded."""
+    failures: Count
+    """The number of calls' attempts that failed by its fault."""
+    excused: Count
+    """The number of calls' attempts that failed for another reason."""
+
+
+@frozen(kw_only=True)
+class SetBody:
+    """The state of a set."""
+
+    set: str
+    """The pipeline set."""
+    state: Literal["serving", "opening", "rejected", "removed"]
+    """`opening`: no version yet; `rejected`: its files have never been valid; `removed`: only present calls hold it."""
+    file: str
+    """Its file, as it was given."""
+    version: int | None
+    """The version that serves; null if none ever has."""
+    digest: Digest | None
+    """The digest of the serving version."""
+    active_pipeline: str | None
+    """The pipeline that answers unless a route chooses another."""
+    pipelines: tuple[str, ...]
+    """The pipelines that calls can get."""
+    degraded: tuple[ProblemBody, ...]
+    """Components and apologies that the serving version still lacks; they are tried again."""
+    components: tuple[ComponentBody, ...]
+    """The components of the serving version."""
+    versions: tuple[VersionBody, ...]
+    """The versions that the engine keeps, the oldest first."""
+    last_known_good: bool
+    """True if it serves the copy of an earlier run, because its files are invalid."""
+    last_attempt: SetOutcomeBody | None
+    """The outcome of the last reload or rollback; null if there was none."""
+
+
+@frozen(kw_only=True)
+class EngineFileBody:
+    """The engine's file."""
+
+    file: str
+    """Its path, as it was given."""
+    last_attempt: EngineOutcomeBody | None
+    """The outcome of its last reload; null if there was none."""
+
+
+@frozen(kw_only=True)
+class SetsBody:
+    """The state of all sets, and of the engine's file."""
+
+    sets: tuple[SetBody, ...]
+    """The sets that the engine's file names, in its order."""
+    removed: tuple[SetBody, ...]
+    """The sets that it no longer names and that calls still hold."""
+    engine: EngineFileBody | None
+    """The engine's file; null if the engine was started with a set's own file."""
+
+
+@frozen(kw_only=True)
+class SessionBody:
+    """A call that is up."""
+
+    call_id: str
+    """The engine's ID of the call."""
+    set: str
+    """The pipeline set that answered."""
+    version: Count
+    """The version that it keeps until it ends."""
+    pipeline: str
+    """The pipeline that answers it."""
+    caller: str
+    """The caller's number; empty if unknown."""
+    called: str
+    """The dialled number; empty if unknown."""
+    since: Moment
+    """The time at which it was answered, in UTC."""
+    state: State
+    """`listening`: waits for the caller; `hearing`: the caller speaks or is answered; `speaking`: the agent speaks."""
+    turns: Count
+    """The number of turns that have ended."""
+    transport_id: str
+    """The transport's ID of the call: AudioSocket's UUID."""
+
+
+@frozen(kw_only=True)
+class CallsBody:
+    """The calls that are up."""
+
+    calls: tuple[SessionBody, ...]
+    """The calls that are up, the oldest first."""
+
+
+@frozen(kw_only=True)
+class CallBody:
+    """The state of a call, or its outcome."""
+
+    call_id: str
+    """The engine's ID of the call; empty if it was refused."""
+    transport_id: str
+    """The transport's ID of the call: AudioSocket's UUID."""
+    set: str
+    """The pipeline set that answered, or was to answer; empty if there was none."""
+    state: Literal["listening", "hearing", "speaking", "ended"]
+    """The state of a call that is up, or `ended`."""
+    outcome: str | None
+    """An outcome of `CallEnded`, or `refused`; null while the call is up."""
+    detail: str
+    """The transfer's target, or the reason of a refusal or a failure."""
+    ended: Moment | None
+    """The time of its end, in UTC; null until its line is closed."""
+
+
+@frozen(kw_only=True)
+class StatusBody:
+    """The state of the engine."""
+
+    status: Literal["ok", "starting", "ready", "draining"]
+    """`ok`: the process is alive; `starting`, `draining`: calls are not answered; `ready`: they are."""
+
+
+@frozen(kw_only=True)
+class RollbackBody:
+    """The version to serve again."""
+
+    to: int | LeftOut | None = LEFT_OUT
+    """The version's number; null or left out: the one before the serving version."""
