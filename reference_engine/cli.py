@@ -1,7 +1,4 @@
-"""The `reference-engine` command; what its subcommands do is in `commands`.
-
-Only this is imported before signals are taken.
-"""
+"""The `reference-engine` command: installs signal handlers, then imports and runs a subcommand of `commands/`."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status; argparse itself exits with 2 for wrong usage.
 
     Args:
-        argv: the arguments; None: those of the process, which is then this program's until it ends.
+        argv: the arguments; None: those of the process, whose signal handlers are then set for good.
 
     """
     given = sys.argv[1:] if argv is None else list(argv)
@@ -26,6 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         take_early_signals()
     elif argv is None:
         end_at_interrupt()
-    from reference_engine.commands import run  # noqa: PLC0415 - see the module
+    from reference_engine.commands.parser import run_command  # noqa: PLC0415 - see the module
 
-    return run(given)
+    return run_command(given)

@@ -133,7 +133,8 @@ warm = False
 for number, (program, arguments, hook, where) in enumerate(cases):
     if hook != "at_import" and not warm:
         warm = True
-        import recording, voicepipe.commands.parser, reference_engine.commands, reference_engine.settings.checking
+        import recording, voicepipe.commands.parser
+        import reference_engine.commands.parser, reference_engine.settings.checking
         voicepipe.installed()
     if (child := os.fork()) == 0:
         os.setsid()
@@ -159,7 +160,7 @@ MOMENTS = {
     "voicepipe, import of a subcommand": (CHECK, "at_import", "voicepipe.commands.explain"),
     "voicepipe, import of trio": (PROBE, "at_import", "trio"),
     "voicepipe, import of yaml": ("voicepipe explain", "at_import", "yaml"),
-    "reference-engine, import of its commands": (ENGINE, "at_import", "reference_engine.commands"),
+    "reference-engine, import of its commands": (ENGINE, "at_import", "reference_engine.commands.parser"),
     "reference-engine, import of argparse": (STATUS, "at_import", "argparse"),
     # then what is done
     "voicepipe, its arguments": (CHECK, "in_call", "voicepipe.commands.parser:make_parser"),
@@ -175,7 +176,7 @@ MOMENTS = {
     "reference-engine, reading": (ENGINE, "in_call", "reference_engine.settings.checking:read_environ"),
     "reference-engine, a destructor": (ENGINE, "in_destructor", "reference_engine.settings.checking:read_environ"),
     "reference-engine, writing": (ENGINE, "in_call", "voicepipe.commands.program:_Descriptor.write"),
-    "reference-engine, leaving": (ENGINE, "at_exit", "reference_engine.commands:run"),
+    "reference-engine, leaving": (ENGINE, "at_exit", "reference_engine.commands.parser:run_command"),
     "reference-engine, asking": (STATUS, "in_call", "httpx:Client.request"),
     # and what is opened
     "a probe, opening": (PROBE, "when_opening", "press sleep"),

@@ -12,7 +12,7 @@ from doc_pages import PAGES, ROOT, blocks_in, name_of
 from links import links_in
 
 import voicepipe
-from reference_engine.commands import parser
+from reference_engine.commands.parser import make_parser
 
 MADE_BY_OTHERS = {
     "config/models/vosk-model-small-en-us-0.15",
@@ -81,7 +81,7 @@ def commands():
 @pytest.mark.parametrize("command", [*commands()])
 def test_the_engine_takes_the_options_that_are_named(command):
     words = shlex.split(re.split(r"2?>|&&|\|| &$", command)[0], comments=True)
-    assert callable(parser().parse_args(words).command)
+    assert callable(make_parser().parse_args(words).run)
 
 
 @pytest.mark.parametrize("package", ["voicepipe", "reference_engine"])

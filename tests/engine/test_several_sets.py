@@ -115,7 +115,7 @@ async def test_rollback_by_command(home):
         assert b"2 pipeline sets: choose one with --set: main, acme" in told.stderr
         told = await engine.command("rollback", "--set", "main")
         assert told.returncode == 1
-        assert b"the engine answered 404: pipeline set 'main' has no version 0" in told.stderr
+        assert b"the engine refused the request (status 404): pipeline set 'main' has no version 0" in told.stderr
 
         engine.edit("active_pipeline: default", "active_pipeline: night")
         assert (await engine.command("reload", "--set", "main")).returncode == 0

@@ -1,0 +1,1 @@
+"""The subcommands of `reference-engine`, a module for each: its arguments, its help, and what it does."""
