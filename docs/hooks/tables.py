@@ -165,7 +165,7 @@ def _code(value: Any) -> str:
 
 
 LONGEST_DEFAULT = 60
-"""How long a default may be that a signature shows."""
+"""How long a default may be that a signature or a table shows in full."""
 
 
 def default_code(value: Any) -> str:
@@ -189,6 +189,9 @@ def _yaml(value: Any) -> str:
         text = str(value).lower()
     elif isinstance(value, tuple):
         text = f"[{', '.join(value)}]"
+        if len(text) > LONGEST_DEFAULT:
+            first = text[: text.rindex(",", 0, LONGEST_DEFAULT)]
+            return f"{len(value)} values, which `voicepipe explain` shows: `{first}, ...]`"
     else:
         text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"`{text}`"
