@@ -4,6 +4,8 @@
 `<!-- made: NAME ARGUMENT -->` in a page is replaced by what the function of that name in `MAKERS` returns. Links
 that lead out of `docs/` to a file of the repository lead to a page that shows that file, so that the built pages
 are whole without a network.
+
+`<!-- search: WORDS, MORE WORDS -->` in a page names words for which the site's search shows that page first.
 """
 
 from __future__ import annotations
@@ -47,10 +49,17 @@ MAKERS: dict[str, Callable[[str], str]] = {
 
 MADE = re.compile(r"^<!-- made: (?P<name>\w+) ?(?P<argument>.*?) -->$", re.MULTILINE)
 
+SEARCH = re.compile(r"^<!-- search: (?P<words>.*) -->$", re.MULTILINE)
+
 
 def made(markdown: str) -> str:
     """The page with everything in it that is made from the code."""
     return MADE.sub(lambda match: MAKERS[match["name"]](match["argument"]), markdown)
+
+
+def search_words(markdown: str) -> list[str]:
+    """The words and phrases for which the search shows the page first."""
+    return [word.strip() for match in SEARCH.finditer(markdown) for word in match["words"].split(",")]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -72,4 +81,6 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """The page as it is shown."""
     if page.file.generated_by:
         return markdown
+    if words := search_words(markdown):
+        page.meta["tags"] = words  # a field of the search index, of more weight than titles
     return rewrite_links(made(markdown), f"docs/{page.file.src_uri}", TOP, lambda _linked: None)

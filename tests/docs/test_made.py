@@ -10,7 +10,7 @@ import pytest
 from api import public_api, public_names
 from diagram import PLACES, transitions, turns_diagram
 from doc_pages import PAGES, ROOT
-from pages import made
+from pages import made, search_words
 from tables import (
     adapter_links,
     adapter_tables,
@@ -130,6 +130,39 @@ def test_the_kit_s_names_are_all_there():
         headings = re.findall(r"^### `(\w+)`$", public_api(package.__name__), re.MULTILINE)
         modules = {name for name in package.__all__ if isinstance(getattr(package, name), ModuleType)}
         assert sorted(headings) == sorted(set(package.__all__) - modules)
+
+
+WORDS = {
+    "barge-in": "reference/turn-taking",
+    "endpointing": "reference/turn-taking",
+    "DTMF": "reference/turn-taking",
+    "keep-alive": "reference/adapters/deepgram",
+    "retention": "how-to/record-calls",
+    "recording": "how-to/record-calls",
+    "cost": "how-to/record-calls",
+    "drain": "how-to/run-as-a-service",
+    "failover": "how-to/survive-outages",
+    "latency": "how-to/monitor",
+    "secrets": "how-to/secrets",
+    "rollback": "how-to/roll-back",
+    "canary": "reference/routing",
+    "time zone": "reference/routing",
+    "Kubernetes": "how-to/run-in-a-container",
+    "Asterisk dialplan": "how-to/connect-asterisk",
+    "SIP": "how-to/connect-asterisk",
+    "WebSocket": "reference/audiosocket",
+    "Whisper": "how-to/servers-you-run",
+    "language": "how-to/other-languages",
+}
+"""Words of the field, and the page that the search shows first for them."""
+
+
+def test_the_search_knows_the_words_of_the_field():
+    pages = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    for word, name in WORDS.items():
+        assert [page for page, text in pages.items() if word in search_words(text)] == [ROOT / f"docs/{name}.md"], word
+        text = re.sub(r"<!--.*?-->", "", pages[ROOT / f"docs/{name}.md"]).lower()
+        assert all(part in text for part in re.split(r"[ -]", word.lower())), f"{name} says nothing of {word!r}"
 
 
 def test_every_rule_of_turn_taking_is_there():
