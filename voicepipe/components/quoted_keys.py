@@ -59,10 +59,10 @@ class _Bare:
     def _resolve(self) -> str:
         resolved: list[str] = []
         length = 0
-        for found in self._token.finditer(self._text):
-            if letters := _resolved(found):
+        for token in self._token.finditer(self._text):
+            if letters := _resolved(token):
                 resolved.append(letters)
-                self._spans.append(found.span())
+                self._spans.append(token.span())
                 self._begins.append(length)
                 length += len(letters)
         return "".join(resolved)
@@ -88,12 +88,12 @@ def _resolved(token: re.Match[str]) -> str:
     if kind in {"byte", "percent"} and (byte := int(token[kind], 16)) >= _FIRST_BEYOND_ASCII:
         return chr(_BYTE + byte)
     if kind == "plain":
-        said = token[0]
+        text = token[0]
     elif kind == "entity":
-        said = html.unescape(token[0].replace("&amp;", "&"))
+        text = html.unescape(token[0].replace("&amp;", "&"))
     else:
-        said = chr(min(int(token[kind], 16), 0x10FFFF))
-    letters = "".join(filter(str.isalnum, said.casefold()))
+        text = chr(min(int(token[kind], 16), 0x10FFFF))
+    letters = "".join(filter(str.isalnum, text.casefold()))
     if letters.isascii():
         return letters
     return "".join(chr(byte if byte < _FIRST_BEYOND_ASCII else _BYTE + byte) for byte in letters.encode())
@@ -148,23 +148,23 @@ class _Form:
                 begin = at - _common(reversed(before), reversed(self._letters[:start]))
                 end = at + _common(letters[at : at + len(self._letters)], self._letters[start:])
                 if end - begin >= self._part:
-                    found = bare.span(begin)[0], bare.span(end - 1)[1]
-                    yield self._with_marks(text, found, start - (at - begin), start + (end - at) - 1)
+                    span = bare.span(begin)[0], bare.span(end - 1)[1]
+                    yield self._with_marks(text, span, start - (at - begin), start + (end - at) - 1)
                 at = letters.find(block, max(end, at + 1))
 
-    def _with_marks(self, text: str, found: tuple[int, int], first: int, last: int) -> tuple[int, int]:
-        """A place with what stands around it of the key's other characters."""
+    def _with_marks(self, text: str, span: tuple[int, int], first: int, last: int) -> tuple[int, int]:
+        """Returns a span with the key's punctuation around it."""
         before, after = self._written[: self._bare.span(first)[0]], self._written[self._bare.span(last)[1] :]
-        begin, end = found
+        begin, end = span
         begin -= _common(reversed(text[max(0, begin - len(before)) : begin]), reversed(before))
         return begin, end + _common(text[end : end + len(after)], after)
 
 
-def _common(one: Iterator[str] | str, other: Iterator[str] | str) -> int:
+def _common(first: Iterator[str] | str, second: Iterator[str] | str) -> int:
     """Returns the length of the common prefix."""
     count = 0
-    for mine, yours in zip(one, other, strict=False):
-        if mine != yours:
+    for left, right in zip(first, second, strict=False):
+        if left != right:
             break
         count += 1
     return count

@@ -102,7 +102,7 @@ class Registry:
 
     def names(self, role: Role | None = None) -> tuple[str, ...]:
         """Returns the names of adapters for a role, or for all roles; sorted, without duplicates."""
-        return tuple(sorted({name for of, name in self._adapters if role in {None, of}}))
+        return tuple(sorted({name for adapter_role, name in self._adapters if role in {None, adapter_role}}))
 
     def __iter__(self) -> Iterator[Adapter[Any]]:
         return iter(self._adapters.values())
@@ -115,17 +115,17 @@ def installed() -> Registry:
     One that can't be imported, that is no `Adapter` of its role and name, or whose name two packages claim, is
     left out and among `broken`: what one package gets wrong is no concern of those who don't use it.
     """
-    found: dict[tuple[Role, str], Adapter[Any]] = {}
+    adapters: dict[tuple[Role, str], Adapter[Any]] = {}
     broken: dict[tuple[Role, str], BrokenAdapter] = {}
     for role in ROLES:
         for entry_point in _entry_points(role):
             key = role, entry_point.name
             adapter = _loaded(entry_point, role)
-            if isinstance(adapter, Adapter) and found.setdefault(key, adapter) is not adapter:
+            if isinstance(adapter, Adapter) and adapters.setdefault(key, adapter) is not adapter:
                 adapter = _broken(entry_point, role, "another package has an adapter of that name")
             if isinstance(adapter, BrokenAdapter):
                 broken.setdefault(key, adapter)
-    return Registry((adapter for key, adapter in found.items() if key not in broken), broken.values())
+    return Registry((adapter for key, adapter in adapters.items() if key not in broken), broken.values())
 
 
 def _entry_points(role: Role) -> Iterable[EntryPoint]:
@@ -138,8 +138,8 @@ def _loaded(entry_point: EntryPoint, role: Role) -> Adapter[Any] | BrokenAdapter
     try:
         adapter = entry_point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module: it may raise anything
-        said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-        return _broken(entry_point, role, f"{entry_point.value} can't be imported: {said[:200]}")
+        message = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        return _broken(entry_point, role, f"{entry_point.value} can't be imported: {message[:200]}")
     if not isinstance(adapter, Adapter) or (adapter.role, adapter.name) != (role, entry_point.name):
         return _broken(entry_point, role, f"{entry_point.value} is not the {role} adapter {entry_point.name!r}")
     return adapter

@@ -51,11 +51,11 @@ class Secrets:
         self._looked_for: _LookedFor | None = None
 
     def add(self, value: str, written: str, *, key: bool = False) -> None:
-        """Takes in a value; of several ways to write the same one, the first is shown.
+        """Adds a value; if it is written in several ways, the first is shown.
 
         Args:
             value: the value.
-            written: what is shown instead.
+            written: the text that is shown instead.
             key: whether it was declared as a secret, so that no part of it may stay either.
 
         """
@@ -97,15 +97,15 @@ class RecentSecrets:
     """The secrets of the latest configurations: for texts that come before one of them serves, or after it did."""
 
     def __init__(self, most: int = 16) -> None:
-        """Takes how many configurations are remembered; those with the same secrets count as one."""
+        """Takes the number of configurations to remember; those with equal secrets count as one."""
         self._latest: deque[Secrets] = deque(maxlen=most)
 
     def add(self, secrets: Secrets) -> None:
-        """Takes in those of a configuration."""
-        for known in self._latest:
-            if known.same_as(secrets):
-                self._latest.remove(known)
-                self._latest.append(known)  # it has been searched for already
+        """Adds the secrets of a configuration."""
+        for remembered in self._latest:
+            if remembered.same_as(secrets):
+                self._latest.remove(remembered)
+                self._latest.append(remembered)  # it has been searched for already
                 return
         if secrets:
             self._latest.append(secrets)
@@ -141,7 +141,7 @@ class _LookedFor:
                 for form in sorted({*whole, *words}, key=len, reverse=True)
             ]
             shown = self._words | self._whole
-            text = re.sub("|".join(patterns), lambda found: shown[found[0]], text)
+            text = re.sub("|".join(patterns), lambda match: shown[match[0]], text)
         for quoted_key, written in self._quoted:
             text = _replaced(text, quoted_key.find(text), written)
         for key, written in self._keys:
@@ -162,7 +162,7 @@ def _forms(value: str) -> Iterator[str]:
         yield from (html.escape(plain), html.escape(plain, quote=False))
         for encoded in (quote(data), quote(data, safe=""), quote_plus(data)):
             yield encoded
-            yield _PERCENT.sub(lambda found: found[0].lower(), encoded)
+            yield _PERCENT.sub(lambda match: match[0].lower(), encoded)
         if len(plain) >= SHORTEST_KEY:
             yield data.hex()
             yield from in_base64(data)

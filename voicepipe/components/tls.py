@@ -115,8 +115,8 @@ _system = _SystemStore()
 def _store_files() -> Iterator[tuple[Path, int, int, int]]:
     """The files that certificates are in which this machine trusts, each with what changes when it does."""
     file, directories = _store_places()
-    found = [file, *(path for directory in directories for path in _hashed(directory))]
-    identities = [identity for path in found if (identity := _identity(path))]
+    paths = [file, *(path for directory in directories for path in _hashed(directory))]
+    identities = [identity for path in paths if (identity := _identity(path))]
     if not identities and not (os.environ.get(FILE_VARIABLE) or os.environ.get(DIRECTORY_VARIABLE)):
         elsewhere = (*map(Path, KNOWN_STORES), *_certifi())
         identities = [identity for path in elsewhere if (identity := _identity(path))][:1]
@@ -127,7 +127,7 @@ def _store_places() -> tuple[Path, list[Path]]:
     paths = ssl.get_default_verify_paths()
     file = os.environ.get(FILE_VARIABLE) or paths.openssl_cafile
     directories = os.environ.get(DIRECTORY_VARIABLE) or paths.openssl_capath
-    return Path(file), [Path(one) for one in directories.split(os.pathsep) if one]
+    return Path(file), [Path(directory) for directory in directories.split(os.pathsep) if directory]
 
 
 def _hashed(directory: Path) -> list[Path]:
@@ -152,13 +152,13 @@ def _certifi() -> Iterator[Path]:
 
 def fault_of_ca_file(content: bytes) -> tuple[str, str] | None:
     """Returns a message and a hint for a file of CA certificates that can't be used; None if it can."""
-    kinds = [found[2] for found in _ARMOUR.finditer(content) if found[1] == b"BEGIN"]
+    kinds = [line[2] for line in _ARMOUR.finditer(content) if line[1] == b"BEGIN"]
     if not kinds:
         hint = "for a certificate in DER: `openssl x509 -inform der -in FILE -out ca.pem`"
         return "is not a PEM file: it has no line `-----BEGIN CERTIFICATE-----`", hint
     if _CERTIFICATES.isdisjoint(kinds):
-        held = f"contains no certificate, but a {kinds[0].decode()}"
-        return held, "name the file with the certificate of the CA that signed the server's"
+        message = f"contains no certificate, but a {kinds[0].decode()}"
+        return message, "name the file with the certificate of the CA that signed the server's"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for line, certificate in _certificates(content):
         try:
@@ -170,15 +170,15 @@ def fault_of_ca_file(content: bytes) -> tuple[str, str] | None:
 
 def _certificates(content: bytes) -> Iterator[tuple[int, str]]:
     """The certificates of a PEM file, each with the line in which it begins; what is between them is not read."""
-    for found in _ARMOUR.finditer(content):
-        if found[1] != b"BEGIN" or found[2] not in _CERTIFICATES:
+    for begin in _ARMOUR.finditer(content):
+        if begin[1] != b"BEGIN" or begin[2] not in _CERTIFICATES:
             continue
-        end = _ARMOUR.search(content, found.end())
-        whole = content[found.end() : end.start() if end is not None and end[1] == b"END" else None]
+        end = _ARMOUR.search(content, begin.end())
+        whole = content[begin.end() : end.start() if end is not None and end[1] == b"END" else None]
         body = b"\n".join(whole.split()).decode("ascii", errors="replace")
         # Without its end a certificate is none.
         foot = "" if end is None or end[1] != b"END" else "-----END CERTIFICATE-----\n"
-        yield content.count(b"\n", 0, found.start()) + 1, f"-----BEGIN CERTIFICATE-----\n{body}\n{foot}"
+        yield content.count(b"\n", 0, begin.start()) + 1, f"-----BEGIN CERTIFICATE-----\n{body}\n{foot}"
 
 
 @frozen
@@ -205,14 +205,14 @@ def tls_failure(error: BaseException, ca_file: CaFile | None = None) -> TlsFailu
     """Returns the failure of TLS that a client's exception, or one that led to it, reports; None: it reports none.
 
     Args:
-        error: of whatever library.
-        ca_file: what was trusted; None: this machine's store.
+        error: an exception of any library.
+        ca_file: the certificates that were trusted; None: this machine's store.
 
     """
-    for one in (error, *errors_behind(error)):
-        if isinstance(one, ssl.SSLCertVerificationError):
-            return _untrusted(one, ca_file)
-        if isinstance(one, ssl.SSLError) and one.reason in _NO_TLS:
+    for linked in (error, *errors_behind(error)):
+        if isinstance(linked, ssl.SSLCertVerificationError):
+            return _untrusted(linked, ca_file)
+        if isinstance(linked, ssl.SSLError) and linked.reason in _NO_TLS:
             return TlsFailure(
                 "does not speak TLS there", "check whether the address should begin with http:// (or ws://)"
             )
@@ -223,9 +223,9 @@ def tls_error(error: BaseException, server: str, ca_file: CaFile | None = None) 
     """Returns the failure of TLS as a `ComponentError` for an adapter to raise; None: there is none.
 
     Args:
-        error: of whatever library.
+        error: an exception of any library.
         server: the server, as messages name it.
-        ca_file: what was trusted; None: this machine's store.
+        ca_file: the certificates that were trusted; None: this machine's store.
 
     """
     failure = tls_failure(error, ca_file)
@@ -236,11 +236,11 @@ def tls_error(error: BaseException, server: str, ca_file: CaFile | None = None) 
 
 def _untrusted(error: ssl.SSLCertVerificationError, ca_file: CaFile | None) -> TlsFailure:
     code = getattr(error, "verify_code", 0)
-    said = str(getattr(error, "verify_message", "") or error).rstrip(".")
+    reason = str(getattr(error, "verify_message", "") or error).rstrip(".")
     trusting = "ca_file" if ca_file is None else f"ca_file ({ca_file.name})"
     store = f"{FILE_VARIABLE} or this machine's store"
     if code in _OTHER_NAME:
-        name = said.rpartition("for ")[2]
+        name = reason.rpartition("for ")[2]
         cause = f"has a certificate for another host name: it is not valid for {name}"
         return TlsFailure(cause, f"use a host name that is in the certificate; {trusting} can't help here")
     if code == _EXPIRED:
@@ -253,10 +253,10 @@ def _untrusted(error: ssl.SSLCertVerificationError, ca_file: CaFile | None) -> T
         cause = "has a self-signed certificate, which is not trusted"
         wanted = "that certificate"
     elif code in _UNKNOWN_ISSUER | {_SELF_SIGNED_ABOVE}:
-        cause = f"has a certificate of an unknown issuer, which is not trusted: {said}"
+        cause = f"has a certificate of an unknown issuer, which is not trusted: {reason}"
         wanted = "the certificate of its CA"
     else:
-        cause = f"has a certificate that can't be verified: {said}"
+        cause = f"has a certificate that can't be verified: {reason}"
         wanted = "the certificate of its CA"
     if ca_file is not None:
         return TlsFailure(cause, f"put {wanted} into {trusting}: with it, {store} is not used")

@@ -44,7 +44,7 @@ def words_of_address(text: str, words: list[str]) -> list[str]:
     """
     if "@" not in text and "." not in text[:-1]:
         return words
-    spelled = _WRITTEN.sub(lambda found: found[0].replace("@", " arroba ").replace(".", " dot "), text)
+    spelled = _WRITTEN.sub(lambda match: match[0].replace("@", " arroba ").replace(".", " dot "), text)
     return words if spelled == text else words_in(spelled)
 
 

@@ -33,41 +33,43 @@ def is_backchannel(text: str, phrases: tuple[str, ...], language: str | None = N
         so_far: whether more words may follow: then the beginning of a backchannel counts as well.
 
     """
-    known, starts, longest = _known(phrases, language)
+    backchannels, starts, longest = _backchannels(phrases, language)
     words = _hummed(words_in(text, language))
     if not words or (words[0] not in starts and words[0] not in COMPANIONS):
         return False
-    made = _made(words, known, longest)
-    if not so_far or not known:
+    made = _made(words, backchannels, longest)
+    if not so_far or not backchannels:
         return made[-1] is True
     begins = range(max(0, len(words) - longest + 1), len(words) + 1)
-    return any(made[begin] is not None and _begins(tuple(words[begin:]), known) for begin in begins)
+    return any(made[begin] is not None and _begins(tuple(words[begin:]), backchannels) for begin in begins)
 
 
-def _made(words: list[str], known: frozenset[tuple[str, ...]], longest: int) -> list[bool | None]:
+def _made(words: list[str], backchannels: frozenset[tuple[str, ...]], longest: int) -> list[bool | None]:
     """For each beginning of the words: whether there is a phrase among those that it is made of; None: of others."""
     made: list[bool | None] = [False, *([None] * len(words))]
     for end in range(1, len(words) + 1):
         for begin in range(max(0, end - longest), end):
             if made[begin] is None:
                 continue
-            if tuple(words[begin:end]) in known:
+            if tuple(words[begin:end]) in backchannels:
                 made[end] = True
             elif end - begin == 1 and words[begin] in COMPANIONS:
                 made[end] = made[end] or made[begin]
     return made
 
 
-def _begins(words: tuple[str, ...], known: frozenset[tuple[str, ...]]) -> bool:
+def _begins(words: tuple[str, ...], backchannels: frozenset[tuple[str, ...]]) -> bool:
     """Returns True if a phrase begins with these words."""
-    return any(phrase[: len(words)] == words for phrase in known)
+    return any(phrase[: len(words)] == words for phrase in backchannels)
 
 
 @lru_cache
-def _known(phrases: tuple[str, ...], language: str | None) -> tuple[frozenset[tuple[str, ...]], frozenset[str], int]:
+def _backchannels(
+    phrases: tuple[str, ...], language: str | None
+) -> tuple[frozenset[tuple[str, ...]], frozenset[str], int]:
     """A setting's phrases as words, their first words, and the length of the longest; all calls share the result."""
-    known = frozenset(words for phrase in phrases if (words := tuple(_hummed(words_in(phrase, language)))))
-    return known, frozenset(words[0] for words in known), max(map(len, known), default=1)
+    backchannels = frozenset(words for phrase in phrases if (words := tuple(_hummed(words_in(phrase, language)))))
+    return backchannels, frozenset(words[0] for words in backchannels), max(map(len, backchannels), default=1)
 
 
 def _hummed(words: Iterable[str]) -> list[str]:

@@ -134,9 +134,9 @@ def may_become_credit(text: str) -> bool:
 
 def without_credits(text: str) -> str:
     """The sentences of a text that are no credits; one without any comes back as it is."""
-    sentences = [found for found in _SENTENCE.findall(text) if found]
-    kept = [sentence for sentence in sentences if not _is_credit(sentence)]
-    return text if len(kept) == len(sentences) else "".join(kept).strip()
+    sentences = [sentence for sentence in _SENTENCE.findall(text) if sentence]
+    remaining = [sentence for sentence in sentences if not _is_credit(sentence)]
+    return text if len(remaining) == len(sentences) else "".join(remaining).strip()
 
 
 def _is_credit(sentence: str) -> bool:

@@ -115,33 +115,33 @@ class Segmenter:
             return spaced or bool(WIDE.match(after)) or mark.group().rstrip(CLOSERS)[-1] in UNSPACED
         if not spaced:
             return bool(WIDE.match(after)) and not text[mark.start() - 1 : mark.start()].isdigit()
-        known = self._is_word_whole(text[:end].rstrip(CLOSERS))
-        if known is not None and not (known and self._needs_number(text[:end])):
-            return known
+        is_whole = self._is_word_whole(text[:end].rstrip(CLOSERS))
+        if is_whole is not None and not (is_whole and self._needs_number(text[:end])):
+            return is_whole
         if not (after or ended):
             return None
-        return not (after[:1].islower() or (known and after[:1].isdigit()))
+        return not (after[:1].islower() or (is_whole and after[:1].isdigit()))
 
     def _is_word_whole(self, text: str) -> bool | None:
         """Returns True if the word before a full stop is one without it, and so ends the sentence; None: who knows."""
-        found = _WORD_BEFORE.search(text)
-        if found is None or text.endswith(".."):
+        word_before = _WORD_BEFORE.search(text)
+        if word_before is None or text.endswith(".."):
             return None
-        word = found.group(1).strip(CLOSERS).lower()
+        word = word_before.group(1).strip(CLOSERS).lower()
         if word in self._abbreviations or (_INITIALS.fullmatch(word) and not WIDE.match(word)):
             return False
         if _ORDINAL.fullmatch(word):
             # `1. Open the door` is an item of a list, `am 3. Mai` a day.
-            return not self._has_ordinals and bool(text[: found.start()].strip(CLOSERS + " "))
+            return not self._has_ordinals and bool(text[: word_before.start()].strip(CLOSERS + " "))
         return True if word in BEFORE_NUMBERS or (word.isalpha() and len(word) > LONGEST_ABBREVIATION) else None
 
     @staticmethod
     def _needs_number(text: str) -> bool:
         """Returns True if the word before a full stop is an abbreviation only if a number follows."""
-        found = _WORD_BEFORE.search(text.rstrip(CLOSERS))
-        if found is None:
+        word_before = _WORD_BEFORE.search(text.rstrip(CLOSERS))
+        if word_before is None:
             return False
-        word = found.group(1).strip(CLOSERS).lower()
+        word = word_before.group(1).strip(CLOSERS).lower()
         return word in BEFORE_NUMBERS or word.endswith(STREETS)
 
     def _place_of(self, weight: int) -> int:

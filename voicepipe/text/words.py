@@ -79,8 +79,8 @@ def words_in(text: str, language: str | None = None) -> list[str]:
             for apostrophe in "'`’‘":
                 text = text.replace(apostrophe, "")
             return _USUAL_WORD.findall(text.casefold())
-    found: list[str] = _WORD.findall(_WITHIN_WORDS.sub(" ", _fold(text, language)))
-    return found
+    words: list[str] = _WORD.findall(_WITHIN_WORDS.sub(" ", _fold(text, language)))
+    return words
 
 
 def phrase_of(text: str, language: str | None = None) -> str:

@@ -135,8 +135,12 @@ def _going_on(language: str | None) -> frozenset[str]:
     fillers = frozenset(words_in(_FILLERS))
     if language in _GOES_ON:
         return fillers | frozenset(words_in(_GOES_ON[language]))
-    known = frozenset(word for words in _GOES_ON.values() for word in words_in(words))
-    return fillers | (known - _ENDS_ELSEWHERE) | frozenset(words_in(" ".join(_GOES_ON[code] for code in _ALWAYS)))
+    of_any_language = frozenset(word for words in _GOES_ON.values() for word in words_in(words))
+    return (
+        fillers
+        | (of_any_language - _ENDS_ELSEWHERE)
+        | frozenset(words_in(" ".join(_GOES_ON[code] for code in _ALWAYS)))
+    )
 
 
 _ALWAYS = ("en", "de", "es", "fr")

@@ -40,61 +40,61 @@ _HOUR = r"(?:[01]?[0-9]|2[0-4])\s?[hH](?:\s?[0-5][0-9])?"
 HOURS = re.compile(rf"(?<![{L}.,:/])(?P<from>{_HOUR})(?:{_DASH}(?P<to>{_HOUR}))?(?![{L}/])")
 
 
-def date(found: re.Match[str], figures: Figures, _words: Words | None) -> str | None:
+def date(match: re.Match[str], figures: Figures, _words: Words | None) -> str | None:
     """`3 May 2026`, with the time if one stands with it; None: no date."""
-    first, mark, dot, second, third, time = found.groups()
-    said = figures.date(first, mark or dot, second, third)
-    return f"{said}, {time}" if said and time else said
+    first, mark, dot, second, third, time = match.groups()
+    wording = figures.date(first, mark or dot, second, third)
+    return f"{wording}, {time}" if wording and time else wording
 
 
-def day(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+def day(match: re.Match[str], figures: Figures, words: Words | None) -> str | None:
     """`12. Mai`, where what stands before tells that it is one: `am 12.5.`, but not `kostet 12.5.`."""
     if words is None or not words.day_after:
         return None
-    before, is_from = found.string[: found.start()], _TO_DAY.match(found.string, found.end())
-    if not (found[3] or is_from or re.search(words.day_after, before, re.IGNORECASE)):
+    before, is_from = match.string[: match.start()], _TO_DAY.match(match.string, match.end())
+    if not (match[3] or is_from or re.search(words.day_after, before, re.IGNORECASE)):
         return None
-    first = figures.day(found[1], found[2])
-    if first is None or found[3] is None:
+    first = figures.day(match[1], match[2])
+    if first is None or match[3] is None:
         return first
-    last = figures.day(found[3], found[4])
+    last = figures.day(match[3], match[4])
     return last and words.to.format(first, last)
 
 
-def clock(found: re.Match[str], _figures: Figures, words: Words | None) -> str:
+def clock(match: re.Match[str], _figures: Figures, words: Words | None) -> str:
     """`9:00 to 17:00`; a single time stays as it is, and counts as understood."""
-    if found["to"] is None or words is None or found["s"]:
-        return found.group()
-    return words.to.format(found["from"], found["to"])
+    if match["to"] is None or words is None or match["s"]:
+        return match.group()
+    return words.to.format(match["from"], match["to"])
 
 
-def half_day(found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
+def half_day(match: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
     """`9am to 5pm`."""
-    return None if words is None else words.to.format(found["from"], found["to"])
+    return None if words is None else words.to.format(match["from"], match["to"])
 
 
-def dotted(found: re.Match[str], _figures: Figures, words: Words | None) -> str:
+def dotted(match: re.Match[str], _figures: Figures, words: Words | None) -> str:
     """`8:30` of `8.30 Uhr`."""
-    start, end = found["from"].replace(".", ":"), (found["to"] or "").replace(".", ":")
+    start, end = match["from"].replace(".", ":"), (match["to"] or "").replace(".", ":")
     if not end:
         return start
-    return f"{start}{found['word']}{end}" if found["word"] else words.to.format(start, end) if words else found.group()
+    return f"{start}{match['word']}{end}" if match["word"] else words.to.format(start, end) if words else match.group()
 
 
-def hours(found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
+def hours(match: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
     """`8 heures 30`, in a language in which `8h30` is nothing but a time."""
     if words is None or words.hours is None:
         return None
-    start = _in_hours(found["from"], words.hours)
-    return words.to.format(start, _in_hours(found["to"], words.hours)) if found["to"] else start
+    start = _in_hours(match["from"], words.hours)
+    return words.to.format(start, _in_hours(match["to"], words.hours)) if match["to"] else start
 
 
-def ordinals(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+def ordinals(match: re.Match[str], figures: Figures, words: Words | None) -> str | None:
     """`5. bis 7.` of `5.–7. Mai`."""
-    return None if words is None or not figures.has_dots else words.to.format(found[1], found[2])
+    return None if words is None or not figures.has_dots else words.to.format(match[1], match[2])
 
 
 def _in_hours(time: str, names: tuple[str, str]) -> str:
     hour, _, minutes = re.sub(r"\s", "", time.lower()).partition("h")
-    said = f"{int(hour)} {names[int(hour) > 1]}"
-    return f"{said} {minutes}" if minutes.strip("0") else said
+    wording = f"{int(hour)} {names[int(hour) > 1]}"
+    return f"{wording} {minutes}" if minutes.strip("0") else wording

@@ -47,29 +47,31 @@ _AFTER_WORD = re.compile(rf"(?<!\w)(?:{SAID_BEFORE_DIGITS})\b[^0-9\n]{{0,12}}\Z"
 _AFTER_CODE = re.compile(rf"(?<!\w)(?:{SAID_BEFORE_CODES})\b[^0-9\n]{{0,8}}\Z", re.IGNORECASE)
 
 
-def phone(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+def phone(match: re.Match[str], figures: Figures, words: Words | None) -> str | None:
     """A telephone number, a card or a code digit by digit, group by group; None: any other number."""
-    body, plus = found["body"], found["plus"]
-    before = found.string[max(0, found.start() - 40) : found.start()]
+    body, plus = match["body"], match["plus"]
+    before = match.string[max(0, match.start() - 40) : match.start()]
     rest = ""
     if not plus and (first := _NORTH_AMERICAN.match(body)) and body[first.end() :][:1] in set(BLANKS):
         body, rest = body[: first.end()], body[first.end() :]  # a number of its own follows
     groups = re.findall("[0-9]+", body)
-    is_marked = plus or found.group().startswith("tel:") or found["extension"]
+    is_marked = plus or match.group().startswith("tel:") or match["extension"]
     if is_marked and (max(map(len, groups)) < 2 or sum(map(len, groups)) <= LONGEST_NUMBER):
         return None
     if not is_marked and not _is_dialled(body, before, figures):
         return None
     if sum(map(len, groups)) > MOST_DIGITS:
         return None
-    said = ", ".join(" ".join(piece) for group in groups for piece in _thirds(group))
+    wording = ", ".join(" ".join(piece) for group in groups for piece in _thirds(group))
     if plus:
-        said = f"{words.plus if words else '+'} {said}"
-    if found["extension"] and not rest:
-        said += f", {words.extension if words else found['more'].strip(' ,;0123456789')} {' '.join(found['extension'])}"
-    elif found["more"]:
-        rest += found["more"]
-    return said + rest
+        wording = f"{words.plus if words else '+'} {wording}"
+    if match["extension"] and not rest:
+        wording += (
+            f", {words.extension if words else match['more'].strip(' ,;0123456789')} {' '.join(match['extension'])}"
+        )
+    elif match["more"]:
+        rest += match["more"]
+    return wording + rest
 
 
 def _is_dialled(text: str, before: str, figures: Figures) -> bool:
@@ -124,20 +126,20 @@ def _is_year(group: str) -> bool:
     return len(group) == 4 and 1000 <= int(group) < 2200
 
 
-def version(found: re.Match[str], _figures: Figures, _words: Words | None) -> str | None:
+def version(match: re.Match[str], _figures: Figures, _words: Words | None) -> str | None:
     """A version or an address stays as it is; None: it may be something else."""
-    text = found.group()
-    if _IP.fullmatch(text) and not _AFTER_WORD.search(found.string[: found.start()]):
+    text = match.group()
+    if _IP.fullmatch(text) and not _AFTER_WORD.search(match.string[: match.start()]):
         return text
     return text if len(text.replace(".", "")) <= LONGEST_NUMBER and not _THOUSANDS.fullmatch(text) else None
 
 
-def serial(found: re.Match[str], _figures: Figures, _words: Words | None) -> str | None:
+def serial(match: re.Match[str], _figures: Figures, _words: Words | None) -> str | None:
     """An IBAN, a serial number, a code of letters and digits, sign by sign; None: a word such as `MP3` or `F-16`."""
-    text = found.group()
+    text = match.group()
     groups = re.split("[ -]", text)
     signs = "".join(groups)
-    borders = sum(one.isdigit() != other.isdigit() for one, other in pairwise(signs))
+    borders = sum(sign.isdigit() != following.isdigit() for sign, following in pairwise(signs))
     digits = sum(map(str.isdigit, signs))
     if not borders or len(signs) > 40:
         return None

@@ -53,12 +53,12 @@ def without_markdown(line: str) -> str:
         return ""
     line = _LINE_START.sub("", line)
     if line.startswith("|"):
-        line = ", ".join(cell for one in line.strip("| ").split("|") if (cell := one.strip()))
+        line = ", ".join(cell for text in line.strip("| ").split("|") if (cell := text.strip()))
     line = _LINK.sub(r"\1", line)
     line = _AUTOLINK.sub(r"\1", line)
     line = html.unescape(_without_tags(line))
     if "*" in line:
-        line = _EMPHASIS.sub(lambda found: found.group() if SERVICE_CODE.fullmatch(found.group()) else found[2], line)
+        line = _EMPHASIS.sub(lambda match: match.group() if SERVICE_CODE.fullmatch(match.group()) else match[2], line)
     for signs, instead in ((_UNDERSCORES, ""), (_STARS, ""), (_TICKS, ""), (_SNAKE, " ")):
         line = _outside_addresses(signs, instead, line)
     return line
@@ -68,7 +68,7 @@ def _without_tags(line: str) -> str:
     if "<" not in line:
         return line
     line = _TAG.sub(_parting, _POWER.sub("^", _UNSEEN.sub("", line)))
-    return _PARTED.sub(lambda found: _pause(found, line), line)
+    return _PARTED.sub(lambda match: _pause(match, line), line)
 
 
 def _parting(tag: re.Match[str]) -> str:
@@ -76,16 +76,16 @@ def _parting(tag: re.Match[str]) -> str:
     return "\x01" if name in _ITEMS else "\x00" if name in _BLOCKS else ""
 
 
-def _pause(found: re.Match[str], line: str) -> str:
-    is_within = found.start() > 0 and found.end() < len(line)
-    is_pause = is_within and "\x01" in found.group() and line[found.start() - 1] not in ".,;:!?。，！？"
+def _pause(match: re.Match[str], line: str) -> str:
+    is_within = match.start() > 0 and match.end() < len(line)
+    is_pause = is_within and "\x01" in match.group() and line[match.start() - 1] not in ".,;:!?。，！？"
     return ", " if is_pause else " "
 
 
 def _outside_addresses(signs: re.Pattern[str], instead: str, line: str) -> str:
     if not any(sign in line for sign in ("@", "://", "www.", "*", "#")):
         return signs.sub(instead, line)
-    spans = [found.span() for pattern in (URL, EMAIL, SERVICE_CODE) for found in pattern.finditer(line)]
+    spans = [match.span() for pattern in (URL, EMAIL, SERVICE_CODE) for match in pattern.finditer(line)]
     if not spans:
         return signs.sub(instead, line)
 
@@ -99,15 +99,16 @@ def without_emoji(text: str) -> str:
     """Text without emoji, arrows and other pictures, and without the space that one leaves before a mark."""
     if text.isascii():
         return text
-    return re.sub(r"\s+(?=[.,;:!?。，！？])", "", found) if (found := _EMOJI.sub("", text)) != text else text
+    without = _EMOJI.sub("", text)
+    return text if without == text else re.sub(r"\s+(?=[.,;:!?。，！？])", "", without)
 
 
 def with_spoken_addresses(text: str, words: Words) -> str:
     """Web addresses as their host, e-mail addresses whole, both in words: `jane dot doe at example dot com`."""
     if "://" in text or "www." in text.lower():
-        text = URL.sub(lambda found: _spelled(_host(found.group()), words), text)
+        text = URL.sub(lambda match: _spelled(_host(match.group()), words), text)
     if "@" in text:
-        text = EMAIL.sub(lambda found: f"{_spelled(found[1], words)} {words.at} {_spelled(found[2], words)}", text)
+        text = EMAIL.sub(lambda match: f"{_spelled(match[1], words)} {words.at} {_spelled(match[2], words)}", text)
     return text
 
 

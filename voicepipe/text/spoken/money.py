@@ -67,7 +67,8 @@ _LONG = (
 )
 _SHORTS = "|".join(re.escape(short) for short in sorted(_SHORT, key=len, reverse=True))
 _SPACED = "|".join(
-    re.escape(short) for short in sorted((one for one in _SHORT if len(one.rstrip(".")) > 1), key=len, reverse=True)
+    re.escape(short)
+    for short in sorted((short for short in _SHORT if len(short.rstrip(".")) > 1), key=len, reverse=True)
 )
 _SCALE = rf"(?:\s?(?:{_LONG})|(?:{_SHORTS})|\s(?:{_SPACED}))"
 _DASH = r"\s?[-–—]\s?"
@@ -86,17 +87,17 @@ MONEY = re.compile(
 _GOES_ON = re.compile(r"[-–]\w")
 
 
-def money(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+def money(match: re.Match[str], figures: Figures, words: Words | None) -> str | None:
     """`12 dollars 50`, `10 to 15 euros`, `1.5 million dollars`; None if these are no amounts."""
-    sign = found["before"] or found["after"]
-    first, last = (found["a"], found["b"]) if found["before"] else (found["c"], found["d"])
-    first_scale, scale = (found["scale_a"], found["scale_b"]) if found["before"] else ("", found["scale_d"])
-    minus = found["minus"] or ""
+    sign = match["before"] or match["after"]
+    first, last = (match["a"], match["b"]) if match["before"] else (match["c"], match["d"])
+    first_scale, scale = (match["scale_a"], match["scale_b"]) if match["before"] else ("", match["scale_d"])
+    minus = match["minus"] or ""
     if last is None:
-        if _GOES_ON.match(found.string, found.end()):
+        if _GOES_ON.match(match.string, match.end()):
             return None
-        said = _amount(first, first_scale if found["before"] else scale, sign, figures, words)
-        return said and minus + said
+        amount = _amount(first, first_scale if match["before"] else scale, sign, figures, words)
+        return amount and minus + amount
     if last.startswith("0") and last[1:2].isdigit():
         return None
     high = _amount(last, scale, sign, figures, words)
@@ -118,8 +119,10 @@ def _amount(number: str, scale: str | None, sign: str, figures: Figures, words: 
     scale = (scale or "").strip()
     if scale and scale not in _SHORT:
         space = "" if scale in {"万", "亿", "万亿"} else " "
-        of = words.of if words and not scale.startswith("mil ") and scale not in {"mil", "mila"} else ""
-        return f"{figures.value(number)}{space}{scale}{joint}{_of(of, _name(sign, 2, figures, words), figures)}"
+        preposition = words.of if words and not scale.startswith("mil ") and scale not in {"mil", "mila"} else ""
+        return (
+            f"{figures.value(number)}{space}{scale}{joint}{_of(preposition, _name(sign, 2, figures, words), figures)}"
+        )
     if scale:
         return _scaled((whole, fraction), _SHORT[scale], sign, figures, words)
     is_round = not fraction.strip("0")
@@ -144,9 +147,9 @@ def _scaled(parts: tuple[str, str], scale: str, sign: str, figures: Figures, wor
     return f"{number} {words.scales[scale][several]} {_of(words.of, name, figures)}"
 
 
-def _of(of: str, name: str, figures: Figures) -> str:
+def _of(preposition: str, name: str, figures: Figures) -> str:
     """`d'euros`, `de dollars`."""
-    return f"d'{name}" if figures.language == "fr" and of and name[0] in "aeiou" else of + name
+    return f"d'{name}" if figures.language == "fr" and preposition and name[0] in "aeiou" else preposition + name
 
 
 def _name(sign: str, count: int, figures: Figures, words: Words | None) -> str:

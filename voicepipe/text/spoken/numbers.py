@@ -101,20 +101,19 @@ def with_spoken_numbers(text: str, language: str, words: Words | None) -> str:
     if not any(map(str.isdecimal, text)):
         return _AND.sub(words.and_, text) if words and "&" in text else text
     figures, like_ascii = figures_of(language), _like_ascii(text)
-    said: list[tuple[int, int, str]] = []
+    replacements: list[tuple[int, int, str]] = []
     for pattern, recogniser in _RECOGNISERS:
-        for found in pattern.finditer(like_ascii):
-            start, end = found.span()
-            if any(start < claimed_end and claimed_start < end for claimed_start, claimed_end, _ in said):
+        for match in pattern.finditer(like_ascii):
+            start, end = match.span()
+            if any(start < claimed_end and claimed_start < end for claimed_start, claimed_end, _ in replacements):
                 continue
-            instead = recogniser(found, figures, words)
-            if instead is not None:
-                said.append(
-                    (start, end, text[start:end] if instead == found.group() else _in_script(instead, text[start:end]))
-                )
+            wording = recogniser(match, figures, words)
+            if wording is not None:
+                written = text[start:end]
+                replacements.append((start, end, written if wording == match.group() else _in_script(wording, written)))
     pieces, at = [], 0
-    for start, end, instead in sorted(said):
-        pieces += [text[at:start], instead]
+    for start, end, wording in sorted(replacements):
+        pieces += [text[at:start], wording]
         at = end
     return "".join([*pieces, text[at:]])
 
@@ -129,53 +128,53 @@ def _like_ascii(text: str) -> str:
     if text.isascii():
         return text
     return "".join(
-        str(decimal(one)) if one.isdecimal() and not one.isascii() else one for one in text.translate(_LIKE_ASCII)
+        str(decimal(char)) if char.isdecimal() and not char.isascii() else char for char in text.translate(_LIKE_ASCII)
     )
 
 
-def _in_script(said: str, written: str) -> str:
+def _in_script(wording: str, written: str) -> str:
     """Returns the wording, with the digits as they were written."""
-    digit = next((one for one in written if one.isdecimal()), "0")
+    digit = next((char for char in written if char.isdecimal()), "0")
     if digit.isascii() or "\uff10" <= digit <= "\uff19":  # full-width ones are for the eye
-        return said
+        return wording
     zero = ord(digit) - decimal(digit)
-    return re.sub("[0-9]", lambda one: chr(zero + int(one.group())), said)
+    return re.sub("[0-9]", lambda digit: chr(zero + int(digit[0])), wording)
 
 
-def _stays(found: re.Match[str], _figures: Figures, _words: Words | None) -> str:
-    return found.group()
+def _stays(match: re.Match[str], _figures: Figures, _words: Words | None) -> str:
+    return match.group()
 
 
-def _percent(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+def _percent(match: re.Match[str], figures: Figures, words: Words | None) -> str | None:
     if words is None:
         return None
-    number = figures.value(found["number"])
-    return words.percent.format(words.to.format(figures.value(found["from"]), number) if found["from"] else number)
+    number = figures.value(match["number"])
+    return words.percent.format(words.to.format(figures.value(match["from"]), number) if match["from"] else number)
 
 
-def _unit(found: re.Match[str], figures: Figures, words: Words | None) -> str | None:
-    number = found["number"]
-    if not figures.parts(number)[0].isdigit() or (found["from"] and words is None):
+def _unit(match: re.Match[str], figures: Figures, words: Words | None) -> str | None:
+    number = match["number"]
+    if not figures.parts(number)[0].isdigit() or (match["from"] and words is None):
         return None
-    said = (found["minus"] or "") + figures.unit(number, _UNITS[found["unit"]])
-    return words.to.format(figures.value(found["from"]), said) if found["from"] and words else said
+    wording = (match["minus"] or "") + figures.unit(number, _UNITS[match["unit"]])
+    return words.to.format(figures.value(match["from"]), wording) if match["from"] and words else wording
 
 
-def _range(found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
+def _range(match: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
     """`10 to 15`; with a hyphen only where it can't be anything else, such as a score or a part of a number."""
-    if words is None or not (found["long"] or _is_range(found)):
+    if words is None or not (match["long"] or _is_range(match)):
         return None
-    return words.to.format(found["a"], found["b"])
+    return words.to.format(match["a"], match["b"])
 
 
-def _is_range(found: re.Match[str]) -> bool:
-    low, high = found["a"], found["b"]
-    if any(one[0] == "0" and one[1:2].isdigit() for one in (low, high)) or ":" in low + high:
+def _is_range(match: re.Match[str]) -> bool:
+    low, high = match["a"], match["b"]
+    if any(bound[0] == "0" and bound[1:2].isdigit() for bound in (low, high)) or ":" in low + high:
         return False
     if float(low.replace(",", ".")) >= float(high.replace(",", ".")):
         return False
-    before = _WORD_BEFORE.search(found.string[: found.start()])
-    after = _WORD_AFTER.match(found.string[found.end() :])
+    before = _WORD_BEFORE.search(match.string[: match.start()])
+    after = _WORD_AFTER.match(match.string[match.end() :])
     if max(len(low), len(high)) < 3 or not (low + high).isdigit():
         return bool(before or after)
     if len(low) == len(high) == 4 and int(low) >= 1000 and int(high) < 2200:
@@ -183,16 +182,16 @@ def _is_range(found: re.Match[str]) -> bool:
     return bool(after) and int(low) % 5 == int(high) % 5 == 0
 
 
-def _numbered(found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
-    return None if words is None else words.number.format(found[1])
+def _numbered(match: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
+    return None if words is None else words.number.format(match[1])
 
 
 def _and(_found: re.Match[str], _figures: Figures, words: Words | None) -> str | None:
     return None if words is None else words.and_
 
 
-def _number(found: re.Match[str], figures: Figures, _words: Words | None) -> str | None:
-    number = found.group()
+def _number(match: re.Match[str], figures: Figures, _words: Words | None) -> str | None:
+    number = match.group()
     is_grouped = " " not in number or figures.groups_by_space or number.endswith(" 000")
     if _NINE_DIGITS.fullmatch(number):
         return None  # as many telephone numbers are written that way
@@ -221,4 +220,4 @@ _RECOGNISERS: tuple[tuple[re.Pattern[str], _Recogniser], ...] = (
     (_ANY_NUMBER, _number),
     (_AND, _and),
 )
-"""In the order in which they are asked."""
+"""The recognisers in order of precedence."""
