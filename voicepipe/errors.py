@@ -52,7 +52,7 @@ class Location:
 
 @frozen
 class Problem:
-    """One fault of a configuration: its place, what is wrong, and what to change."""
+    """One fault of a configuration: its place, the message, and the remedy."""
 
     where: Location
     """The place of the fault in the file."""

@@ -266,7 +266,7 @@ class Call:
             finally:
                 try:
                     if self._recording is not None:
-                        await self._recording.finish()  # before the end is told: the record says what became of it
+                        await self._recording.finish()  # before `CallEnded`, so that the record has its failure
                 finally:
                     ended = self._finish()
         self._tasks.raise_defect()
@@ -275,7 +275,7 @@ class Call:
     # --- The transport's sink ------------------------------------------------------------------------------------
 
     def format_changed(self, audio: AudioFormat) -> None:
-        """Takes notice of the format that the call's audio turns out to have, before any has come."""
+        """Notes the format of the call's audio, if it is learnt from the audio; called before any has come."""
         if self._ending is not None:  # a transport may still deliver something, and the parts may be gone
             return
         try:
@@ -298,10 +298,10 @@ class Call:
         self._driver.happened(turns.KeyPressed(digit))
 
     def heard(self, mark: int) -> None:
-        """Takes notice that the audio before a mark was played; only transports that pace themselves report it."""
+        """Notes that the audio before a mark was played; only transports that pace themselves report it."""
 
     def hung_up(self, reason: str) -> None:
-        """Takes notice that the caller is gone."""
+        """Ends the call: the caller has hung up."""
         self._end(Ending("caller_hung_up", reason))
 
     # --- The tasks of a call, and its timers ---------------------------------------------------------------------
@@ -332,7 +332,7 @@ class Call:
         self._set_timer()
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Ends the call for what was raised in one of its tasks, or for it in a task that all calls share."""
+        """Ends the call because of an exception in one of its tasks, or for it in a task that all calls share."""
         self._tasks.fail(error)
 
     def _deadline_moved(self, deadline: float) -> None:

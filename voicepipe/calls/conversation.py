@@ -31,7 +31,7 @@ class Conversation:
     beginning of something longer.
 
     Args:
-        info: who rings whom.
+        info: the numbers of both parties.
         prompt: the pipeline's instructions to the model.
         tools: the tools that the model may call.
         history: how much of the conversation a request holds.
@@ -90,7 +90,7 @@ class Conversation:
         self.states[model] = state
 
     def agent_said(self, text: str, *, interrupted: bool, tool_calls: tuple[ToolCall, ...] = ()) -> None:
-        """Adds what was heard of a reply, and right after it what its tools returned.
+        """Adds the part of a reply that was heard, and right after it the results of its tools.
 
         No API takes a call of a tool without its result, so one that is still running gets `RUNNING` for now.
         """

@@ -31,7 +31,7 @@ def latest(
 
     Args:
         messages: the conversation.
-        trigger: what is replied to; all messages that belong to it are kept.
+        trigger: the event that is replied to; all messages that belong to it are kept.
         max_chars: the most characters, as `chars_of` counts them.
         max_turns: the most turns; 0: any number.
 

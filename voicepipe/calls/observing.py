@@ -18,7 +18,7 @@ class EventEmitter:
 
     Args:
         call_id: the call's name, which every event bears.
-        observer: gets the events; None: nobody does.
+        observer: gets the events; None: no events are made.
         reports: logs what the observer raises.
 
     """

@@ -1,4 +1,4 @@
-"""A call's record: what it was, what was said, how long each step took, what failed, how it ended."""
+"""A call's record: its turns with their times, its tools, its failures, its use of components, and its end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TurnRecord:
 
 @frozen
 class FailureRecord:
-    """One failure of a component, or what was done about the one before."""
+    """One failure of a component, or the step after the one before."""
 
     at_s: float
     """The time, in s since the call began."""

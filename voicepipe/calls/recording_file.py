@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Readers: TypeAlias = Literal["owner", "group"]
-"""The accounts that may read what is kept of calls: the one that the engine runs as, or its group as well."""
+"""The accounts that may read records and recordings: the one that the engine runs as, or its group as well."""
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _MOST = 0xFFFF_FFFF

@@ -48,7 +48,7 @@ class CallTasks:
         self._end(ending)
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Ends the call for what a task raised, or what was raised for it in a task that all calls share."""
+        """Ends the call because of an exception in one of its tasks, or for it in a task that all calls share."""
         if isinstance(error, TransportError):
             self._end(Ending("failed", str(error)))
             return

@@ -36,24 +36,24 @@ class ComponentUsage:
     reported: int
     """The number of these of which the provider reported the usage."""
     input_tokens: int | None = None
-    """Tokens of what was sent, as the provider tells; None: it does not."""
+    """Tokens of the requests, as the provider reports; None: it does not."""
     output_tokens: int | None = None
-    """Tokens of the answers, as the provider tells; None: it does not."""
+    """Tokens of the answers, as the provider reports; None: it does not."""
     characters: int | None = None
     """Characters that were sent to a text-to-speech; None for other roles."""
     audio_s: float | None = None
     """Audio that was sent to a speech-to-text, or that came from a text-to-speech, in s; None for a language model."""
     charged_characters: int | None = None
-    """Characters that the provider charges for; None: it does not tell."""
+    """Characters that the provider charges for; None: it does not report it."""
     charged_audio_s: float | None = None
-    """Audio that the provider charges for, in s; None: it does not tell."""
+    """Audio that the provider charges for, in s; None: it does not report it."""
 
 
 class UsageTotal:
     """Adds up what a call uses of one component.
 
     Args:
-        role: the component's role; what is counted here for it begins at 0, all else is not known.
+        role: the component's role; the figures that are counted here for it begin at 0, the others are unknown.
         label: the component.
 
     """
@@ -103,7 +103,7 @@ class StreamUsage:
         self._total.figures["characters"] += len(text)
 
     def report(self, usage: Usage) -> None:
-        """Adds what the provider tells."""
+        """Adds the usage that the provider reports."""
         total = self._total
         total.add("input_tokens", usage.input_tokens)
         total.add("output_tokens", usage.output_tokens)

@@ -23,10 +23,10 @@ class TimerTarget(Protocol):
     """An object that a timer is set for, such as a call."""
 
     def fire(self) -> None:
-        """Takes note that the moment has come, quickly and without waiting. Each `set` fires once."""
+        """Handles the timer, quickly and without waiting. Each `set` fires once."""
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Takes what `fire` raised; timers of other targets go on."""
+        """Handles an exception of `fire`; timers of other targets go on."""
 
 
 class Timers:

@@ -67,7 +67,7 @@ class Usage:
     """
 
     input_tokens: int | None = None
-    """Tokens of what was sent: text, or audio of models that count it so."""
+    """Tokens of the request: text, or audio of models that count it so."""
     output_tokens: int | None = None
     """Tokens of the answer."""
     characters: int | None = None

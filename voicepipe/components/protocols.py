@@ -55,7 +55,7 @@ class TranscriptStream(Protocol):
         """Takes the next audio, in the stream's format: a chunk, or less while an utterance ends."""
 
     async def end_utterance(self) -> None:
-        """Finalises what was sent so far: one final `Transcript`, empty or not, covers its rest. The stream goes on."""
+        """Finalises the audio so far: one final `Transcript`, empty or not, covers its rest. The stream goes on."""
 
     async def listen_for(self, listen: Listen) -> None:
         """Expects other phrases from now on; components that can't do that do nothing."""

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_QUOTED = 200
-"""Characters that an error quotes of what was answered."""
+"""The most characters that an error quotes of an answer."""
 
 MOST_SAID = 400
-"""Characters of a message, or of a hint."""
+"""The most characters of a message, or of a hint."""
 
 MOST_LOOKED_AT = 4096
 """Characters of a text that are searched for secrets: ten times what is shown. Vendors answer with whole pages, and the

@@ -41,11 +41,11 @@ class Adapter(Generic[Options]):
     open: Callable[[Options, Resources], AbstractAsyncContextManager[Component]]
     """Opens a component: once for all calls that use these options, not once a call."""
     check: Callable[[Options], Iterable[Problem]] = field(default=lambda _options: ())
-    """Finds what is wrong with the options and the files they name, without opening anything; quick, may read files.
+    """Yields the problems of the options and of the files they name, without opening anything; quick, may read files.
 
     A problem with an option as such has `Location("")` and the option's name for a path: the SDK knows its place."""
     check_installed: Callable[[], Iterable[Problem]] = field(default=lambda: ())
-    """Finds what this machine lacks for it, as a rule its library, whatever the options are. It is reported beside
+    """Yields what this machine lacks for the adapter, usually its library, for any options. It is reported beside
     mistakes in the options, which keep `check` from being asked; `check` need not repeat it."""
     model: Callable[[Options], object] = field(default=lambda options: getattr(options, "model", None))
     """The model or voice that logs and records show; None: there is none."""
@@ -86,7 +86,7 @@ class Registry:
     def __init__(self, adapters: Iterable[Adapter[Any]] = (), broken: Iterable[BrokenAdapter] = ()) -> None:
         self._adapters: dict[tuple[Role, str], Adapter[Any]] = {}
         self.broken: tuple[BrokenAdapter, ...] = tuple(broken)
-        """Those that are installed and can't be used, so that somebody who names one can be told why."""
+        """The installed adapters that can't be used, for the message to a file that names one."""
         for adapter in adapters:
             self.add(adapter)
 
@@ -113,7 +113,7 @@ def installed() -> Registry:
     """Returns all adapters of the installed packages; they are imported once for each process.
 
     One that can't be imported, that is no `Adapter` of its role and name, or whose name two packages claim, is
-    left out and among `broken`: what one package gets wrong is no concern of those who don't use it.
+    left out and among `broken`: the defect of one package does not concern users of the others.
     """
     adapters: dict[tuple[Role, str], Adapter[Any]] = {}
     broken: dict[tuple[Role, str], BrokenAdapter] = {}

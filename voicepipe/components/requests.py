@@ -21,7 +21,7 @@ class CallInfo:
     """The called and calling numbers, and all else that is known when a call arrives."""
 
     call_id: str = ""
-    """Unique: each call makes its own and puts it here, whatever the transport gave."""
+    """The call's unique ID: each call makes its own, and replaces the transport's by it."""
     called: str = ""
     """The number that was dialled, as the transport gives it; empty if unknown."""
     caller: str = ""

@@ -1,4 +1,4 @@
-"""TLS of all that voicepipe connects to: one context for all who trust the same, and what a failure of it means.
+"""TLS contexts of all clients, one for each set of trusted certificates, and the meaning of TLS errors.
 
     context = await trio.to_thread.run_sync(tls_context, options.ca_file)      # blocks: it may read a store
     httpx.AsyncClient(verify=context, trust_env=False)
@@ -46,17 +46,17 @@ KNOWN_STORES = (
 """The certificate files of distributions; a Python that was built elsewhere looks in other places."""
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
-"""Names in a directory of certificates, as `openssl rehash` makes them; whatever else lies there is not trusted."""
+"""Names in a directory of certificates, as `openssl rehash` makes them; other files there are not trusted."""
 
 _ARMOUR = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
 _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 
 
 def tls_context(ca_file: CaFile | None = None) -> ssl.SSLContext:
-    """Returns the context for TLS connections of a client, shared by all that trust the same; don't change it.
+    """Returns the context for TLS connections of a client, shared by all with these certificates; don't change it.
 
     Blocks while certificates are read, for some 10 ms as a rule and for longer from a slow disk: call it in a thread.
-    What changes in this machine's store counts for contexts that are asked for afterwards.
+    A change of this machine's store counts for contexts that are made afterwards.
 
     Args:
         ca_file: whose certificates are trusted, and no others; None: those that this machine trusts.
@@ -169,7 +169,7 @@ def fault_of_ca_file(content: bytes) -> tuple[str, str] | None:
 
 
 def _certificates(content: bytes) -> Iterator[tuple[int, str]]:
-    """The certificates of a PEM file, each with the line in which it begins; what is between them is not read."""
+    """Yields the certificates of a PEM file, each with its first line; text between them is not read."""
     for begin in _ARMOUR.finditer(content):
         if begin[1] != b"BEGIN" or begin[2] not in _CERTIFICATES:
             continue

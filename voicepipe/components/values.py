@@ -60,7 +60,7 @@ class File:
 
 @frozen
 class CaFile(File):
-    """A PEM file with the certificates of those who may vouch for a server: of a private CA, or the server's own.
+    """A PEM file of trusted certificates: of a private CA, or the server's own.
 
     An option of this type says whom a connection trusts; `tls_context` makes of it what clients want.
     """

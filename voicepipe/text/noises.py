@@ -4,8 +4,8 @@
     spoken("(coughs) yes, [door slams] please")  # "yes, please"
     spoken("Thanks for watching!")           # ""
 
-Speech has no brackets, so what stands in them is a label: `[BLANK_AUDIO]`, `(sighs)`, `<unk>`, `*coughs*`, `【音楽】`,
-in whatever language; so is what stands between notes, a song. Exceptions are what can only have been said: digits in
+Speech has no brackets, so text in brackets is a label, in any language: `[BLANK_AUDIO]`, `(sighs)`, `<unk>`,
+`*coughs*`, `【音楽】`. Text between notes is a song. Exceptions are what can only have been said: digits in
 round brackets (a telephone number), a letter at their end (`Smyth (with a y)`), and what a service puts in the place of
 words that it conceals (`[PHONE_NUMBER_1]`, `[REDACTED]`). A text without a letter or a digit says nothing.
 
@@ -58,8 +58,8 @@ LOOPED_WORDS = 12
 
 def spoken(text: str) -> str:
     """Returns the spoken words of a transcript; empty if there are none. One without noise is returned unchanged."""
-    while _SIGNS.search(text) and (kept := _without_labels(text)) != text:
-        text = kept  # and perhaps there is something within what was left
+    while _SIGNS.search(text) and (rest := _without_labels(text)) != text:
+        text = rest  # brackets within brackets
     if not any(map(str.isalnum, text)):
         return ""
     if may_have_credits(text):
@@ -69,21 +69,21 @@ def spoken(text: str) -> str:
 
 
 def _without_labels(text: str) -> str:
-    kept = text.translate(_FULL_WIDTH)
-    kept = _DOUBLE_PLUS.sub(" ", _SONG.sub(" ", kept))
+    rest = text.translate(_FULL_WIDTH)
+    rest = _DOUBLE_PLUS.sub(" ", _SONG.sub(" ", rest))
     for brackets in _BRACKETS:
-        kept = _cut(brackets, kept)
-    kept = _NOT_CLOSED.sub(" ", _NOT_OPENED.sub(" ", _STARRED.sub(" ", kept)))
-    if kept == text:
+        rest = _cut(brackets, rest)
+    rest = _NOT_CLOSED.sub(" ", _NOT_OPENED.sub(" ", _STARRED.sub(" ", rest)))
+    if rest == text:
         return text
-    kept = _BEFORE_SIGN.sub("", " ".join(kept.split()))
-    return _REPEATED_SIGN.sub(r"\1", _ORPHANS.sub("", kept))
+    rest = _BEFORE_SIGN.sub("", " ".join(rest.split()))
+    return _REPEATED_SIGN.sub(r"\1", _ORPHANS.sub("", rest))
 
 
 def _cut(brackets: re.Pattern[str], text: str) -> str:
     """The text without what stands in these brackets, from the innermost outwards."""
-    while (kept := brackets.sub(_label_or_words, text)) != text:
-        text = kept
+    while (rest := brackets.sub(_label_or_words, text)) != text:
+        text = rest
     return text
 
 

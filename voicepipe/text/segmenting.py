@@ -123,7 +123,7 @@ class Segmenter:
         return not (after[:1].islower() or (is_whole and after[:1].isdigit()))
 
     def _is_word_whole(self, text: str) -> bool | None:
-        """Returns True if the word before a full stop is one without it, and so ends the sentence; None: who knows."""
+        """Returns True if the word before a full stop is one without it, and so ends the sentence; None: undecided."""
         word_before = _WORD_BEFORE.search(text)
         if word_before is None or text.endswith(".."):
             return None

@@ -1,13 +1,13 @@
-r"""Words, as Unicode tells them apart: the one place where what was said is compared. Sans-IO.
+r"""Splits texts into words by Unicode's rules, and folds them for comparison. Sans-IO.
 
-Two texts say the same if they have the same words here. Unicode's rules make them:
+Two texts are equal if they have equal words here. Unicode's rules make the words:
 
 - Words are those of UAX 29 (`\b` of the library `regex`, with its flag WORD). A word keeps its combining marks: in
   Hindi, Bengali or Thai they are its vowels and tones.
 - Spelling is compared in NFKC and by full case folding: composed or not, full width or not, `STRASSE` or `Straße`.
-- What is never seen (joiners, soft hyphens, variation selectors) is nothing.
+- Invisible characters (joiners, soft hyphens, variation selectors) are left out.
 
-What is decided beyond them:
+Beyond these rules:
 
 - An apostrophe of any kind vanishes (`don't`, `don’t` and `dont` are one word), and so do the middle dot of Catalan and
   the quotes within Hebrew acronyms. All other punctuation separates words, within numbers too: `3.50` is `3 50`.
@@ -33,7 +33,7 @@ TURKIC = frozenset({"tr", "az", "tt", "crh", "gag"})
 _TURKISH_LETTERS = re.compile("[ıİğĞ]")
 _TURKISH_CAPITALS = str.maketrans({"I": "ı", "İ": "i"})
 
-# Most of what is said in Europe needs none of the slow steps: letters that NFKC leaves as they are, and no marks.
+# Most speech in Europe needs none of the slow steps: letters that NFKC leaves as they are, and no marks.
 _USUAL = re.compile(
     "[\x00-\x7f\u00a0\u00a1\u00ab\u00bb\u00bf-\u011d\u0120-\u012f\u0134-\u013e\u0141-\u0148\u014a-\u017e"
     "\u0386\u0388-\u03ce\u0400-\u0481\u048a-\u04ff\u2010-\u2015\u2018\u2019\u201c-\u201e]*"

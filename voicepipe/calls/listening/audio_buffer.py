@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class AudioBuffer:
-    """A bounded queue of bytes that keeps what was taken until it is told to forget it.
+    """A bounded queue of bytes that keeps bytes after they were taken, until `forget`.
 
     Positions count the bytes ever appended. When the queue is full, the oldest bytes are dropped, and counted if nobody
     took them. Its memory is what it holds: seconds of audio while somebody speaks, next to nothing otherwise.
@@ -42,7 +42,7 @@ class AudioBuffer:
                 self.dropped += missed
 
     def take(self, most: int) -> bytes:
-        """Takes the oldest bytes that were not taken yet, `most` at the most."""
+        """Takes the oldest bytes that were not taken yet, at most `most`."""
         start = self.read - self._start
         taken = bytes(self._data[start : start + most])
         self.read += len(taken)

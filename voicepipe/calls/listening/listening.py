@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 
 
 class Listening:
-    """Has recognisers listen to the caller, one at a time.
+    """Feeds the caller's audio to recognisers, one at a time, and passes on their transcripts.
 
     Args:
         audio: the call's format.
@@ -142,20 +142,20 @@ class Listening:
         self._audio.stop_reporting_edges()
 
     def set_expected_phrases(self, listen: Listen) -> None:
-        """Tells the recogniser what the caller is likely to say from now on."""
+        """Gives the recogniser the words that the caller is likely to say from now on."""
         if listen != self._listen:
             self._listen = listen
             if self._session is not None:
                 self._session.set_expected_phrases(listen)
 
     def finalise(self) -> None:
-        """Asks the recogniser for a final transcript of what was said so far."""
+        """Requests a final transcript of the audio so far."""
         self._final_due = True
         if self._session is not None:
             self._session.finalise()
 
     def give_up_on_final(self) -> None:
-        """Takes notice that the final transcript has not come in time: the recogniser has failed."""
+        """Counts the recogniser as failed: its final transcript has not come in time."""
         if self._session is not None:
             self._session.overdue()
 

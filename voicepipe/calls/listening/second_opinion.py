@@ -57,7 +57,7 @@ class SecondOpinion:
             voiced_ms: how much voice it covers, in ms.
 
         Returns:
-            True: the transcript is not to be believed yet, and the next recogniser has to hear the same audio.
+            Returns True if the transcript is doubted, and the next recogniser has to hear the audio again.
 
         """
         doubted, self._doubted = self._doubted, None

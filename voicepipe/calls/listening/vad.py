@@ -86,7 +86,7 @@ class VoiceActivity:
         return self._silent * FRAME_MS
 
     def process(self, frame: bytes) -> Edge | None:
-        """Judges the next frame of 20 ms; gives the edge that it makes, if any."""
+        """Judges the next frame of 20 ms; returns the edge that it makes, if any."""
         linear = frame if self._converter is None else self._converter.convert(frame)
         loudness = level(linear)
         if loudness < self._least:  # noqa: PLR1730 - a call of `min` takes 60 ns

@@ -39,7 +39,7 @@ class Composer:
     """Writes the text of a call's replies."""
 
     models: FailoverList[OpenedLanguageModel]
-    """The models that are asked."""
+    """The language models, in failover order."""
     states: Mapping[str, Any]
     """The last `ReplyDone.state` of each model, by its key."""
     fits: dict[str, int]
@@ -68,7 +68,7 @@ class Composer:
 
         Args:
             text: gets the segments, the tool calls and the model's own end.
-            request: what is asked; each model gets its own state in it.
+            request: the request; each model gets its own state in it.
 
         """
         failure = None

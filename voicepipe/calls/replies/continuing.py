@@ -14,14 +14,14 @@ CLOSING = " \t\n.,;:!?…\"')]}”’»。！？、，"  # noqa: RUF001 - full-w
 
 
 class Continuation:
-    """Passes the text of a second model on, without a beginning that repeats what was said already.
+    """Passes on the text of a second model, without a beginning that repeats the words that were heard.
 
     A model is told what the caller has heard and asked to go on after it, but many begin again. Their text is held back
     as long as it repeats what was said, letter by letter; spaces, case and punctuation are not compared. If it then
     differs, it was no repetition, and all that was held back is passed on.
 
     Args:
-        said: what was said of the reply; empty: nothing, so all text is passed on.
+        said: the part of the reply that was heard; empty: all text is passed on.
 
     """
 
@@ -33,14 +33,14 @@ class Continuation:
         self._letters = 0  # letters of `_said` that were repeated
 
     def feed(self, text: str) -> str:
-        """Takes the next piece of text; gives what is new, which may include text that was held back."""
+        """Takes the next piece of text; returns the new text, which may include text that was held back."""
         if not self._said:
             return text
         self._held += text
         return self._compare(_CHARACTER.findall(self._held, self._compared)[:-1])  # the last may get a combining mark
 
     def finish(self) -> str:
-        """Ends the text; gives what was held back and is no repetition."""
+        """Ends the text; returns the text that was held back and is no repetition."""
         if not self._said:
             return ""
         new = self._compare(_CHARACTER.findall(self._held, self._compared))

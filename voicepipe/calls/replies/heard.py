@@ -60,7 +60,7 @@ class SpokenSegment:
 
 
 def heard_text(segments: Sequence[SpokenSegment], played_ms: float) -> str:
-    """Gives the words of a reply that were heard when `played_ms` of its audio had been played; whole words only."""
+    """Returns the words of a reply that were heard when `played_ms` of its audio had been played; whole words only."""
     pace = _ms_a_char(segments)
     return " ".join(filter(None, (_heard_of(segment, played_ms, pace) for segment in segments)))
 
@@ -121,7 +121,7 @@ def _heard_of(segment: SpokenSegment, played_ms: float, pace: float) -> str:
 
 
 def _in_text(segment: SpokenSegment, chars: int) -> int:
-    """Leads from a position in what is spoken to the one in the text.
+    """Converts a position in the spoken form to one in the text.
 
     Words that both have are fixed points; between two of them, positions are in proportion.
     """

@@ -39,13 +39,13 @@ class Replies:
 
     Args:
         speaker: turns replies into speech.
-        conversation: keeps what was said and heard.
+        conversation: keeps the messages.
         playout: where the speech goes.
         listening: learns what the caller is likely to say next.
         tasks: the call's; a reply is one of them, in one cancel scope.
         emit: reports events to the observer.
-        happened: turn-taking.
-        failed: told when a reply could not be made.
+        happened: feeds an event to turn-taking.
+        failed: called when a reply could not be made.
         tools: runs the tools that replies call.
 
     """
@@ -71,16 +71,16 @@ class Replies:
         """The number of turns so far, including the present one."""
 
     def take_format(self, audio: AudioFormat) -> None:
-        """Takes notice that the transport takes another format from now on."""
+        """Switches to another format of the transport."""
         self._playout.take_format(audio)
 
     # --- What turn-taking decides ------------------------------------------------------------------------------------
 
     def reply(self, trigger: Trigger, inputs: Inputs, silent_since: float, final_at: float) -> None:
-        """Has the model reply.
+        """Requests a reply from the model, and speaks it.
 
         Args:
-            trigger: what is replied to.
+            trigger: the event that is replied to.
             inputs: everything that the caller said and pressed since the last reply.
             silent_since: when the caller was last heard to speak.
             final_at: when the last words were final.
@@ -92,7 +92,7 @@ class Replies:
         self._listening.return_to_preferred()
 
     def prepare(self, trigger: Utterance, inputs: Inputs) -> None:
-        """Has the model begin a reply that is not heard before it is adopted."""
+        """Requests a reply that is not heard before it is adopted."""
         self._conversation.caller_said(inputs)
         text = ReplyText(self._conversation.ask(trigger))
         self._begin(CallerSide(trigger, inputs), text, Fate(adopted=trio.Event()))
@@ -134,7 +134,7 @@ class Replies:
         """Says a text without asking a model.
 
         Args:
-            text: what is said.
+            text: the words to say.
             cached: that text as speech, if it was synthesised beforehand.
             answers: what it replies to; None: nothing.
             inputs: everything that the caller said and pressed since the last reply.
@@ -146,7 +146,7 @@ class Replies:
         self._begin(caller, ReplyText(announcement=text), cached=cached)
 
     def cancel(self, *, retracted: bool, by_caller: bool = True) -> None:
-        """Stops the reply at once, and keeps what was heard of it.
+        """Stops the reply at once, and keeps the part of it that was heard.
 
         Args:
             retracted: nobody has heard it, and what it replied to comes again as part of a longer utterance.
@@ -249,12 +249,12 @@ class Replies:
             fate.called = self._tools.begin(text.tool_calls, text.request.tools)
 
     def _close(self, turn: Turn, *, whole: bool, by_caller: bool = False) -> None:
-        """Keeps of the reply what was heard, and reports the turn.
+        """Keeps the part of the reply that was heard, and reports the turn.
 
         Args:
             turn: the present one; afterwards there is none.
             whole: whether all of the reply was heard; the model is told if not.
-            by_caller: whether it was the caller who cut it short.
+            by_caller: whether the caller cut it short.
 
         """
         self._current = None

@@ -58,7 +58,7 @@ class ReplyText:
         return " ".join(segment.text for segment in self.segments)
 
     def add(self, segments: Iterable[Segment]) -> None:
-        """Appends segments, and wakes whoever waits in `wait_growth`."""
+        """Appends segments, and wakes the task in `wait_growth`."""
         before = len(self.segments)
         self.segments += segments
         if len(self.segments) > before:

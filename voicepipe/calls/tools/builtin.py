@@ -32,9 +32,9 @@ class EndingTool:
     needs: frozenset[Capability]
     """The capabilities that the transport must have."""
     ending: Callable[[Mapping[str, Any]], Ending]
-    """Gives how the call ends, from the arguments."""
+    """Returns the end of the call, from the arguments."""
     check: Callable[[Mapping[str, Any]], str] = lambda _arguments: ""
-    """Gives what is wrong with the arguments; empty: nothing."""
+    """Returns the fault of the arguments; empty: none."""
 
 
 def _target_of(arguments: Mapping[str, Any]) -> str:

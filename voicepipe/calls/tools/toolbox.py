@@ -18,7 +18,7 @@ class Toolbox:
     """Holds the tools that the model of a call may call.
 
     Args:
-        names: the tools that the pipeline lists. Names that nothing is known of are left out.
+        names: the tools that the pipeline lists; unknown names are left out.
         functions: tools that are functions; those that are not listed are left out.
         transport: the call's; tools that it can't carry out are left out.
 
@@ -43,5 +43,5 @@ class Toolbox:
         return tuple(tool.tool for tool in self._tools.values())
 
     def get(self, name: str) -> EndingTool | FunctionTool | None:
-        """Gives the tool of that name; None: it is not offered."""
+        """Returns the tool of that name; None: it is not offered."""
         return self._tools.get(name)

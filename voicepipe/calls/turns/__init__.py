@@ -1,1 +1,1 @@
-"""Turn-taking: who may speak, as pure rules: `turn_taking` is the entry, and says how it works."""
+"""Turn-taking: pure rules that decide who may speak; `turn_taking` is the entry, and explains them."""

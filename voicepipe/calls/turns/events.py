@@ -1,4 +1,4 @@
-"""Events of turn-taking: what happens on a call, as far as it matters to who may speak. Sans-IO.
+"""Events of turn-taking: everything in a call that decides who may speak. Sans-IO.
 
 The call makes them: from the voice activity detector (`Speech...`), the recogniser's transcripts, keys, tools, and the
 reply. Those at the end are timers: the rules start them, and `TurnTaking.fire_timers` makes the event when one is due.

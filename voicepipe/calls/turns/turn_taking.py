@@ -98,10 +98,10 @@ class TurnTaking:
     Args:
         turns: when turns end and replies are interrupted.
         limits: what the call may not exceed.
-        on_failure: what is said and done when a role fails.
+        on_failure: the section `on_failure`.
         final_ms: how long a final transcript that was asked for is waited for, in ms.
         keys: menu keys, with what they do.
-        language: what is spoken, as a BCP 47 tag; None: not known.
+        language: the spoken language, as a BCP 47 tag; None: not known.
 
     """
 
@@ -149,7 +149,7 @@ class TurnTaking:
         return actions
 
     def take_unanswered(self) -> tuple[CallerInput, ...]:
-        """Takes what was said and pressed and is not replied to, in order: for the record of a call that is over."""
+        """Takes the inputs that no reply has taken up, in order: for the record of a call that is over."""
         return self.state.unanswered.take_all()
 
     def _handle(self, event: Event, now: float) -> None:

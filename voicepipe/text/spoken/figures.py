@@ -24,7 +24,7 @@ _MARKED = re.compile(rf"[0-9]{{1,3}}(?:(?P<mark>[.,'’{BLANKS}])(?:[0-9]{{2,3}}
 
 @lru_cache(maxsize=32)
 def figures_of(language: str) -> Figures:
-    """The figures of a BCP 47 tag; of English, if nobody has heard of it. The first time takes some 30 ms."""
+    """Returns the figures of a BCP 47 tag; of English, if the tag is unknown. The first time takes some 30 ms."""
     from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - 25 ms, for those who speak
 
     try:
@@ -84,7 +84,7 @@ class Figures:
         return number, ""
 
     def currency(self, code: str, count: int) -> str:
-        """The name of a currency by its ISO 4217 code, for so many of it."""
+        """Returns the name of a currency, by its ISO 4217 code, in the form for an amount."""
         return str(self._currency_name(code, count=count, locale=self._locale))
 
     def unit(self, number: str, unit: str) -> str:

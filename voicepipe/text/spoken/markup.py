@@ -1,4 +1,4 @@
-"""Text without what is only for the eye: Markdown, HTML, emoji; addresses in words. Pure functions."""
+"""Removes marks that are only for the eye (Markdown, HTML, emoji), and puts addresses into words. Pure functions."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def announce(state: TurnState, text: str, answers: Trigger | None = None) -> Non
 
     Args:
         state: the call's.
-        text: what is said.
+        text: the words to say.
         answers: what the caller did to hear it; None: nothing, and words that wait for a reply go on waiting.
 
     """
@@ -172,7 +172,7 @@ def prompt_caller(state: TurnState, now: float) -> None:
 
 
 def retract(state: TurnState) -> None:
-    """Cancels a reply that nobody has heard; what it took up waits for a reply again."""
+    """Cancels a reply that nobody has heard; the inputs that it took up wait for a reply again."""
     state.actions.append(actions.CancelReply(retracted=True))
     state.unanswered.retract()
     state.enter("endpointing")

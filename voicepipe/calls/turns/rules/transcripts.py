@@ -67,7 +67,7 @@ def is_interruption(state: TurnState, text: str, *, so_far: bool = False) -> boo
 
 
 def ask_for_final(state: TurnState, now: float) -> None:
-    """Asks the recogniser for the final of what was said so far, and waits for it for `final_s`."""
+    """Requests a final transcript of the audio so far, and waits for it for `final_s`."""
     state.awaits_final = True
     state.actions.append(actions.FinaliseTranscript())
     state.timers[events.FinalOverdue] = now + state.final_s
