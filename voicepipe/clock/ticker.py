@@ -42,7 +42,7 @@ class Ticker:
 
     def __init__(self) -> None:
         self._slots: list[dict[Ticking, None]] = [{} for _ in range(SLOTS)]
-        self._wake = trio.Event()
+        self._added = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
         """The number of objects that are ticked."""
@@ -51,7 +51,7 @@ class Ticker:
     def add(self, ticking: Ticking) -> None:
         """Adds an object; its first tick comes about 20 ms from now, on trio's clock."""
         self._slots[int(trio.current_time() / SLOT_S) % SLOTS][ticking] = None
-        self._wake.set()
+        self._added.unpark_all()
 
     def remove(self, ticking: Ticking) -> None:
         """Removes an object; no-op if it was not added."""
@@ -63,8 +63,7 @@ class Ticker:
         slot = int(trio.current_time() / SLOT_S)
         while True:
             while not any(self._slots):  # the object that woke this task may be removed before it runs
-                self._wake = trio.Event()
-                await self._wake.wait()
+                await self._added.park()
                 slot = int(trio.current_time() / SLOT_S)
             # The next slot with an object in it; after a stall, every slot that was missed is served without a sleep.
             slot += 1

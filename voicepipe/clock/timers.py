@@ -37,7 +37,7 @@ class Timers:
         self._entries: dict[TimerTarget, _Pending] = {}
         self._numbers = count()
         self._sleeps_until = inf
-        self._wake = trio.Event()
+        self._moved = trio.lowlevel.ParkingLot()  # of `run`, while it sleeps
 
     def __len__(self) -> int:
         """The number of targets with a pending timer; each call that is up has one."""
@@ -49,7 +49,7 @@ class Timers:
         entry = self._entries[target] = _Pending(target)
         heappush(self._heap, (when, next(self._numbers), entry))
         if when < self._sleeps_until:
-            self._wake.set()
+            self._moved.unpark_all()
 
     def remove(self, target: TimerTarget) -> None:
         """Cancels the pending timer; no-op if none is set."""
@@ -63,10 +63,9 @@ class Timers:
             now = trio.current_time()
             while self._heap and self._heap[0][0] <= now:
                 self._fire(heappop(self._heap)[2])
-            self._wake = trio.Event()
             self._sleeps_until = self._heap[0][0] if self._heap else inf
             with trio.move_on_at(self._sleeps_until):
-                await self._wake.wait()
+                await self._moved.park()
 
     def _fire(self, entry: _Pending) -> None:
         target = entry.target

@@ -50,7 +50,7 @@ class ReplyText:
     """Why the text breaks off: the error of the last model that was left to ask."""
     on_complete: list[Callable[[], None]] = field(factory=list)
     """Functions that are called, in order, when the text is complete."""
-    _grown: trio.Event = field(factory=trio.Event)
+    _grown: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
 
     @property
     def text(self) -> str:
@@ -62,7 +62,7 @@ class ReplyText:
         before = len(self.segments)
         self.segments += segments
         if len(self.segments) > before:
-            self._grown.set()
+            self._grown.unpark_all()
 
     def end(self, failure: ComponentError | None = None) -> None:
         """Marks the text as complete.
@@ -72,14 +72,13 @@ class ReplyText:
 
         """
         self.failure, self.complete = failure, True
-        self._grown.set()
+        self._grown.unpark_all()
         for function in self.on_complete:
             function()
 
     async def wait_growth(self) -> None:
-        """Waits for the next segment, or for the end of the text. One task at a time may wait."""
-        self._grown = trio.Event()
-        await self._grown.wait()
+        """Waits for the next segment, or for the end of the text."""
+        await self._grown.park()
 
     def raise_failure(self) -> None:
         """Raises `failure`, if there is one, and forgets it: the error's traceback would keep the call alive.
