@@ -20,43 +20,43 @@ if TYPE_CHECKING:
     from voicepipe.documents import Cursor
 
 NOWHERE = Location(Path())
-"""Where an adapter's `check` puts a problem of an option: `path` says which one."""
+"""The location of a problem that names its option by `path` only, as an adapter's `check` does."""
 
 
 def check(adapter: Adapter[Any], options: Any, secrets: Secrets) -> Iterable[Problem]:
     """Returns the problems that the adapter finds, with secrets as they are written."""
     return (
         attrs.evolve(problem, message=secrets.conceal(problem.message), hint=secrets.conceal(problem.hint))
-        for problem in _found(adapter, partial(adapter.check, options))
+        for problem in _run_check(adapter, partial(adapter.check, options))
     )
 
 
 def check_installed(adapter: Adapter[Any]) -> Iterable[Problem]:
     """Returns the adapter's problems with this machine, such as a missing library."""
-    return _found(adapter, adapter.check_installed)
+    return _run_check(adapter, adapter.check_installed)
 
 
-def _found(adapter: Adapter[Any], find: Callable[[], Iterable[Problem]]) -> Iterable[Problem]:
+def _run_check(adapter: Adapter[Any], find: Callable[[], Iterable[Problem]]) -> Iterable[Problem]:
     try:
         return tuple(find())
     except ConfigError as error:
         return error.problems
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a component: its fault is its user's problem
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a component
         hint = "this is a bug in the adapter: report it to its author"
         return (Problem(NOWHERE, "", f"the check of adapter {adapter.name} failed: {type(error).__name__}", hint),)
 
 
 def label_of(adapter: Adapter[Any], options: Any, secrets: Secrets) -> str | None:
-    """The model or voice as the adapter names it, but no secret; None if it has none, or fails to say."""
+    """Returns the model or voice as the adapter names it, without secrets; None if it has none, or raises."""
     try:
         label = adapter.label(options)
-    except (Exception, SystemExit):  # noqa: BLE001 - the edge of a component; when it is opened, somebody is told
+    except (Exception, SystemExit):  # noqa: BLE001 - the boundary of a component; opening it reports the fault
         return None
     return None if label is None else secrets.conceal(label)
 
 
 def placed(problem: Problem, cursor: Cursor, options: Any) -> Problem:
-    """The problem where the YAML names what it is about, unless it knows a better place, such as a line of a script."""
+    """Returns the problem at the place of its option in the YAML, unless it has one, such as a line of a script."""
     for name, at in cursor.entries().items():
         value = getattr(options, name, None)
         if isinstance(value, Directory) and value.name == problem.where.file:

@@ -1,10 +1,10 @@
-"""A YAML file of somebody's own settings, with what a pipeline set's file may have in it: `${...}` and paths.
+"""Reads a YAML file of a program's own settings, in which `${...}` and paths work as in a pipeline set's file.
 
 document = read_document(Path("engine.yaml"))
 settings = document.structure(EngineSettings)        # a frozen attrs class
 problem = document.problem(("listeners", 0, "set"), "there is no such set", "sets: main")
 
-What a pipeline set's file has besides that, such as references and tools, is in `load`.
+`load` reads the files of pipeline sets, which have references and tools besides.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ class ConfigDocument:
 
     It becomes an attrs class whose fields are texts, numbers, booleans, `Literal` texts, other attrs classes,
     `tuple[T, ...]` for lists, `Mapping[str, T]`, unions of those, or `Secret`, `File`, `CaFile`, `Directory` or `Path`.
-    Where `${NAME}` or `${file:path}` stands, it is resolved. A `Path` starts where the file is, and nothing need be
-    there.
+    `${NAME}` and `${file:path}` are resolved. A `Path` is relative to the file's directory, and need not exist.
     """
 
     def __init__(self, document: Document, files: Files, environ: Mapping[str, str]) -> None:
@@ -43,7 +42,7 @@ class ConfigDocument:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Absolute paths of everything that was read so far, the YAML first: what a watcher watches."""
+        """The absolute paths of all files that were read so far, the YAML first; a watcher watches them."""
         return (self._files.absolute, *self._files.paths)
 
     def keys_at(self, *at: str | int) -> tuple[str, ...]:
@@ -101,23 +100,22 @@ class ConfigDocument:
 
 
 def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> ConfigDocument:
-    """The YAML document in a file.
+    """Returns the YAML document in a file.
 
     Args:
-        path: the file; messages name it so.
-        environ: for `${NAME}`; None: the process's own.
+        path: the file, as messages are to name it.
+        environ: the variables for `${NAME}`; None: the process's environment.
 
     Raises:
-        ConfigError: the file can't be read, or nothing can be made of it; what is wrong with single values is
-            reported when it is structured.
+        ConfigError: the file can't be read or parsed; problems of values are raised when it is structured.
 
     """
     try:
         files = Files(path)
         content = files.configuration()
     except Unreadable as error:
-        there = [name for name in error.names if name.endswith((".yaml", ".yml"))]
-        hint = error.hint or did_you_mean(path.name, there, "YAML files in that directory")
+        nearby = [name for name in error.names if name.endswith((".yaml", ".yml"))]
+        hint = error.hint or did_you_mean(path.name, nearby, "YAML files in that directory")
         raise ConfigError([Problem(Location(path), "", f"the file {error}", hint)]) from None
     return ConfigDocument(parse_document(content, path), files, os.environ if environ is None else environ)
 

@@ -1,4 +1,4 @@
-r"""Files of variables, by the rules of dotenv, with every problem at its place.
+r"""Reads files of variables, by the rules of dotenv, and reports every problem with its line and column.
 
     # a comment, as what follows white space and a # is
     export NAME=value                  # `export` says nothing
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 1 << 20
-"""No list of variables comes near it; reading more of them would be felt by calls that are up."""
+"""The most bytes of a file: reading more variables would delay calls that are up."""
 
 _BLANK = re.compile(r"[ \t\f\v]*(#[^\n]*)?(?:\n|\Z)")
 _SPACE = re.compile(r"[ \t\f\v]*")
@@ -37,15 +37,15 @@ _COMMENT = re.compile(r"\s+#.*")
 _QUOTED = {'"': re.compile(r'"((?:\\.|[^"\\])*)"', re.DOTALL), "'": re.compile(r"'((?:\\.|[^'\\])*)'", re.DOTALL)}
 _ESCAPES = {'"': re.compile(r"\\[\\'\"abfnrtv]"), "'": re.compile(r"\\[\\']")}
 _OPENS = re.compile(r"\n[ \t]*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_]*[ \t]*=[ \t]*\Z")
-"""Text up to a quote that begins the value of a further line, and so ends none."""
+"""Text up to a quote that begins the value of a further line, so that it closes no quote."""
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a file, by name. Blocks, so beside calls it is for a thread: see `read_in_thread`.
+    """Returns the variables of a file, by name. It blocks: beside calls, use `read_in_thread`.
 
     Raises:
-        ConfigError: the file can't be read, is no regular file or larger than 1 MiB, or has lines that are something
-            else; with every problem at its place, and no value in any message.
+        ConfigError: the file can't be read, is not a regular file, is larger than 1 MiB, or has lines that are no
+            variables; it has every problem, and no value in any message.
 
     """
     where: tuple[Path, ...] = ()
@@ -79,7 +79,7 @@ class _Mistake(Exception):  # noqa: N818 - becomes a located Problem
 
 
 def _read(text: str, file: Path, variables: dict[str, str]) -> Iterator[Problem]:
-    """Enters all variables, and goes on in the next line after a mistake."""
+    """Adds all variables to `variables`, and yields each mistake; reading goes on in the next line."""
     first: dict[str, int] = {}
     at = 0
     while at < len(text):
@@ -105,17 +105,17 @@ def _read(text: str, file: Path, variables: dict[str, str]) -> Iterator[Problem]
 
 
 def _variable(text: str, begin: int) -> tuple[str, str, int]:
-    """Name and value of what begins there, and where the next line does."""
-    found = _NAME.match(text, begin)
-    if not found:
+    """Returns the name and the value of the variable at an offset, and the offset of the next line."""
+    match = _NAME.match(text, begin)
+    if not match:
         raise _Mistake(
             begin, "", "is not of the form NAME=value", "write NAME=value; lines that begin with # are comments"
         )
-    name, at = found[1], _end(_SPACE, text, found.end())
+    name, at = match[1], _end(_SPACE, text, match.end())
     quote = text[at : at + 1]
     if quote not in _QUOTED:
         end = _end(_REST, text, at)
-        return name, _COMMENT.sub("", text[found.end() : end]).strip(), end + 1
+        return name, _COMMENT.sub("", text[match.end() : end]).strip(), end + 1
     unclosed = _Mistake(at, name, "the quote is not closed", f"end the value with {quote}")
     value = _QUOTED[quote].match(text, at)
     if not value or _OPENS.search(value[1]):
@@ -135,5 +135,5 @@ def _character(escape: re.Match[str]) -> str:
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     """Returns the end of a match at an offset; the patterns match anything."""
-    found = pattern.match(text, at)
-    return found.end() if found else at
+    match = pattern.match(text, at)
+    return match.end() if match else at

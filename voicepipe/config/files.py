@@ -1,7 +1,6 @@
-"""The files that a configuration names, each read once, within bounds.
+"""Reads the files that a configuration names, each once, within bounds.
 
-A reading of the configuration shares one `Files`, so that a file that changes meanwhile is one thing for all
-who name it.
+One reading of a configuration has one `Files`, so that a file that changes meanwhile is the same for all that name it.
 """
 
 from __future__ import annotations
@@ -20,20 +19,21 @@ from voicepipe.documents import among
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Found = TypeVar("Found", File, Directory)
+T = TypeVar("T", File, Directory)
 
 MAX_BYTES = 16 << 20
-"""No prompt, script or secret comes near it; it keeps `/dev/zero` and its like out of memory."""
+"""The most bytes of a file: far more than any prompt, script or secret has. It keeps `/dev/zero` out of memory."""
 MAX_ENTRIES = 10_000
-"""Files of a directory; a Vosk model has about 20."""
+"""The most files of a directory; a Vosk model has about 20."""
 MAX_DIRECTORY_BYTES = 64 << 30
-"""Of all files of a directory together, which are read; the largest Vosk model has 4 GB."""
+"""The most bytes of a directory, because all its files are read; the largest Vosk model has 4 GB."""
 
 
 class Unreadable(Exception):  # noqa: N818 - becomes a located Problem where the file is named
-    """A file can't be used; the text says why, `hint` what to do, and `names` what else is in its directory.
+    """A file can't be used.
 
-    `absent` tells that nothing can be said against it: it isn't there, is not for this user, or is empty.
+    The text gives the reason, `hint` the remedy, and `names` the other files in its directory. `absent` is True if the
+    file does not exist, may not be read by this user, or is empty, so that another machine may have it.
     """
 
     def __init__(self, message: str, hint: str = "", *, names: tuple[str, ...] = (), absent: bool = False) -> None:
@@ -42,10 +42,10 @@ class Unreadable(Exception):  # noqa: N818 - becomes a located Problem where the
 
 
 def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
-    """All of a regular file of at most so many bytes.
+    """Returns the content of a regular file, which has at most so many bytes.
 
     Raises:
-        Unreadable: there is none, it may not be read, or it is no regular file or too large.
+        Unreadable: it does not exist, may not be read, is not a regular file, or is too large.
 
     """
     try:
@@ -74,10 +74,10 @@ def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
 
 
 class Files:
-    """Files and directories, found from where the configuration file is."""
+    """The files and directories of one configuration; relative paths start at the directory of its file."""
 
     def __init__(self, named: Path, contents: Mapping[Path, bytes] | None = None) -> None:
-        """Takes the path of the configuration file, and files' contents that count instead of the disk's.
+        """Takes the path of the configuration file, and contents of files that replace those on the disk.
 
         Raises:
             Unreadable: the path is relative, and the working directory is gone.
@@ -89,7 +89,7 @@ class Files:
         except OSError as error:
             hint = "start in a directory that exists, or use an absolute path"
             raise Unreadable(f"can't be found: the working directory {_reason(error)}", hint) from None
-        """The configuration file itself."""
+        """The absolute path of the configuration file."""
         self._contents = contents or {}
         self._configuration: bytes | None = None
         self._secret: set[Path] = set()
@@ -98,18 +98,18 @@ class Files:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Absolute paths of everything that was asked for, in that order."""
+        """The absolute paths of all files and directories that were asked for, in that order."""
         return (*self._files, *self._directories)
 
     @property
     def sources(self) -> dict[Path, bytes]:
         """The contents of all files that are not secret, by absolute path, the configuration file first."""
         own = {} if self._configuration is None else {self.absolute: self._configuration}
-        found = {path: file for path, file in self._files.items() if path not in self._secret}
-        return own | {path: file.content for path, file in found.items() if isinstance(file, File)}
+        public = {path: file for path, file in self._files.items() if path not in self._secret}
+        return own | {path: file.content for path, file in public.items() if isinstance(file, File)}
 
     def configuration(self) -> bytes:
-        """All of the configuration file.
+        """Returns the content of the configuration file.
 
         Raises:
             Unreadable: see `read_file`.
@@ -133,7 +133,7 @@ class Files:
         return self.file(text)
 
     def file(self, text: str) -> File:
-        """A file that is there and not empty.
+        """Returns a file, which is not empty.
 
         Raises:
             Unreadable: see `read_file`; or it is empty.
@@ -143,20 +143,20 @@ class Files:
         if path not in self._files:
             try:
                 content = self._read(path)
-                found: File | Unreadable = File(path, content, self._shown / text)
+                file: File | Unreadable = File(path, content, self._shown / text)
                 if not content.strip():
                     hint = "add its content, or remove the line that names it"
-                    found = Unreadable("is empty", hint, absent=True)
+                    file = Unreadable("is empty", hint, absent=True)
             except Unreadable as error:
-                found = error
-            self._files[path] = found
+                file = error
+            self._files[path] = file
         return _or_raise(self._files[path])
 
     def directory(self, text: str) -> Directory:
-        """A directory that is there and not empty.
+        """Returns a directory with its fingerprint; it is not empty.
 
         Raises:
-            Unreadable: it is neither, or it has far too many files.
+            Unreadable: it does not exist, is empty, or exceeds the limits above.
 
         """
         path = self._absolute(_fit(text))
@@ -181,14 +181,14 @@ def _fit(text: str) -> str:
     return text
 
 
-def _or_raise(found: Found | Unreadable) -> Found:
-    if isinstance(found, Unreadable):
-        raise found
-    return found
+def _or_raise(cached: T | Unreadable) -> T:
+    if isinstance(cached, Unreadable):
+        raise cached
+    return cached
 
 
 def _fingerprint(path: Path) -> str:
-    """SHA-256 over the names and contents of all files below a directory."""
+    """Returns the SHA-256 of the names and contents of all files below a directory."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
@@ -235,7 +235,7 @@ def _walk(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _where_it_ends(path: Path) -> str:
-    """A hint if the directory that a path leads to is not there either: how far it leads."""
+    """Returns a hint with the first directory of a path that does not exist; empty if they all do."""
     try:
         if path.parent.exists():
             return ""

@@ -1,7 +1,7 @@
-"""Which code this is: a package that is upgraded in place under a running process is another one for its helpers.
+"""Fingerprints of the code, which detect that a package was upgraded in place under a running process.
 
-What a helper process says is made of the classes of its code. In a process that runs older code it would meet other
-classes of the same names: some of it could not be read, and some would be read wrong.
+A helper process answers with a pickle of the classes in its code, which it has just imported. A process that runs older
+code has other classes of the same names: it could not read some answers, and would misread others.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _SUFFIXES = (".py", ".pyc")
 
 
 def code_on_disk() -> str:
-    """SHA-256 in hex over the code of this package as its files are now; blocks for about 20 ms.
+    """Returns the SHA-256, in hex, of this package's code as its files are now; blocks for about 20 ms.
 
-    Over contents, for a wheel's files may bear whatever time its maker chose, and a new release the same version.
+    It covers contents, because a wheel's files may have any time, and a new release the same version.
     """
     files: dict[str, Path] = {}
     for at, directories, names in os.walk(_PACKAGE):
@@ -37,12 +37,12 @@ def code_on_disk() -> str:
 
 @cache
 def code_of_this_process() -> str:
-    """As `code_on_disk`, when this was first called: by who starts helper processes, before the first one is needed."""
+    """Returns `code_on_disk()` as it was at the first call, which has to be made before the first helper process."""
     return code_on_disk()
 
 
 def adapters_on_disk(registry: Registry) -> str:
-    """The same of the modules that declare the options of adapters of other packages."""
+    """Returns the SHA-256, in hex, of the modules that declare the options of other packages' adapters."""
     modules = sorted({adapter.options.__module__ for adapter in registry})
     files = {name: file for name in modules if (file := _file_of(name)) and _PACKAGE not in file.parents}
     return _digest_of(files)
@@ -50,20 +50,20 @@ def adapters_on_disk(registry: Registry) -> str:
 
 @cache
 def adapters_of_this_process(registry: Registry) -> str:
-    """As `adapters_on_disk`, when this was first called."""
+    """Returns `adapters_on_disk(registry)` as it was at the first call."""
     return adapters_on_disk(registry)
 
 
 @cache
 def libraries_of_this_process() -> Mapping[str, tuple[int, ...]]:
-    """What the files of all loaded modules of other packages were when this was first called; takes milliseconds."""
+    """Returns the state of the files of all loaded modules of other packages, as of the first call; takes some ms."""
     return {file: state for _, file in _modules() if (state := _state(file))}
 
 
 def libraries_changed() -> list[str]:
-    """Packages of which files were changed, replaced or removed since they were loaded, by name.
+    """Returns the names of packages whose files were changed, replaced or removed since they were loaded.
 
-    Asked only once a helper has broken down: to be changed is no fault, but the likely cause of one.
+    That is the likely cause of a helper's failure, but no failure by itself.
     """
     known = libraries_of_this_process()
     return sorted({name for name, file in _modules() if file in known and _state(file) != known[file]})
@@ -77,16 +77,16 @@ def _modules() -> Iterator[tuple[str, str]]:
 
 
 def _state(file: str) -> tuple[int, ...]:
-    """Empty if there is none. The times of a wheel's files are its maker's, but that of the inode's change is ours."""
+    """Returns the identity, size and change time of a file, which no installer can set; empty if there is no file."""
     try:
-        found = Path(file).stat()
+        status = Path(file).stat()
     except OSError:
         return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def say_code() -> None:
-    """What a helper process says first, whatever else its code is: `code_on_disk` in a line on standard output."""
+    """Writes `code_on_disk()` as a line to standard output: the first thing that a helper process does."""
     os.write(1, f"{code_on_disk()}\n".encode())
 
 
@@ -94,10 +94,10 @@ def _file_of(module: str) -> Path | None:
     from importlib.util import find_spec  # noqa: PLC0415 - helpers begin without it
 
     try:
-        found = find_spec(module)
-    except (ImportError, ValueError):  # a module that somebody has made by hand
+        spec = find_spec(module)
+    except (ImportError, ValueError):  # a module that was made at run time
         return None
-    return Path(found.origin) if found and found.origin else None
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 def _digest_of(files: Mapping[str, Path]) -> str:

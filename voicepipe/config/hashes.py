@@ -1,7 +1,7 @@
-"""What is in large files, such as models: hashed once, and again when the system says that a file has changed.
+"""Hashes of large files, such as models: each is computed once, and again when the file has changed.
 
-A model's own time says nothing about what is in it: a copy has another one, and `cp -p`, `rsync -t` and `touch -r` give
-any. Its change time can't be set, so a hash holds for as long as device, inode, size and both times are the same.
+A file's modification time doesn't tell whether its content has changed: `cp -p`, `rsync -t` and `touch -r` set it to
+anything. The change time can't be set, so a hash is valid while device, inode, size and both times stay the same.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Signature: TypeAlias = "tuple[int, int, int, int, int]"
 """Device, inode, size, modification time and change time in ns."""
 
 MOST = 100_000
-"""Hashes that are kept; far more than all models of a machine have files."""
+"""The most hashes that are kept: far more than all models of a machine have files."""
 
 SETTLED_NS = 2_000_000_000
-"""A file that was changed more recently may be changed again without another time: its hash is not kept."""
+"""The hash of a file that was changed more recently is not kept, in ns: it may change again within one time stamp."""
 
 _known: dict[Signature, str] = {}
 
 
 def hash_of(path: Path) -> str:
-    """SHA-256 in hex of what is in a file; blocks for as long as reading it takes, unless that is known.
+    """Returns the SHA-256 of a file's content in hex; blocks for as long as reading takes, unless the hash is known.
 
     Raises:
         OSError: it can't be read.
@@ -59,7 +59,7 @@ def known_hashes() -> dict[Signature, str]:
 
 
 def learn(hashes: Mapping[Signature, str]) -> None:
-    """Takes in what another process has found out."""
+    """Adds the hashes that another process has computed."""
     if len(_known) + len(hashes) > MOST:
         _known.clear()
     _known.update(hashes)

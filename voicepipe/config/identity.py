@@ -1,7 +1,7 @@
-"""Identity: what makes two configurations, or two components, the same.
+"""Normal forms, which are equal for equal configurations and equal components, and their digest.
 
-The digest of a configuration may be shown, so secrets are in it as they are written (`${NAME}`), and `***`
-where the YAML holds the value itself. The key of a component never is, so it covers their values.
+The digest of a configuration may be shown, so it is made of secrets as they are written (`${NAME}`), or of `***` if the
+YAML holds the value itself. The key of a component is never shown, and is made of the values of secrets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from voicepipe.documents.nodes import MappingNode, Node, ScalarNode, SequenceNod
 
 
 class Hidden(dict[str, str]):
-    """Where a value comes from that must not be shown: `{"secret": "${API_KEY}"}`, or `***` for one in the file."""
+    """The source of a value that must not be shown: `{"secret": "${API_KEY}"}`, or `***` if the file holds it."""
 
     def __init__(self, source: str, value: str) -> None:
         super().__init__(secret=source)
@@ -30,7 +30,7 @@ class Hidden(dict[str, str]):
 
 
 def identity(value: Any) -> Any:
-    """A value in normal form, secrets' values, files' contents and directories' fingerprints included."""
+    """Returns a value in normal form, with the values of secrets, and the digests of files and directories."""
     if isinstance(value, File):
         return {"file": str(value.path), "sha256": value.digest}
     if isinstance(value, Directory):
@@ -43,11 +43,11 @@ def identity(value: Any) -> Any:
 
 
 def written(value: Any, node: Node | None) -> Any:
-    """A value in normal form as it may be shown: defaults filled in, secrets and paths as they are written.
+    """Returns a value in normal form that may be shown: defaults filled in, secrets and paths as they are written.
 
     Args:
-        value: what the node was structured to.
-        node: None where the value is a default.
+        value: the value of the node.
+        node: the node; None if the value is a default.
 
     """
     if isinstance(node, ScalarNode):
@@ -62,7 +62,7 @@ def written(value: Any, node: Node | None) -> Any:
 
 
 def written_fields(value: Any, nodes: Mapping[str, Node]) -> dict[str, Any]:
-    """The fields of an attrs object, or the values of a mapping, in normal form."""
+    """Returns the fields of an attrs object, or the values of a mapping, in normal form that may be shown."""
     return {name: written(item, nodes.get(name)) for name, item in _fields(value)}
 
 
@@ -85,5 +85,5 @@ def _fields(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def sha256_of(normal: Any) -> str:
-    """SHA-256 in hex of a normal form; the order of keys doesn't count."""
+    """Returns the SHA-256, in hex, of a normal form; the order of keys doesn't matter."""
     return sha256(json.dumps(normal, sort_keys=True, default=repr).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""`${...}` in a value: what it asks for, and what it comes to.
+"""Resolves `${...}` in a value.
 
 `${NAME}` is an environment variable, `${NAME:-default}` one that may be unset or empty, `${file:path}` the
-content of a file without its last line break. `$$` is a dollar; one that begins nothing stands for itself.
+content of a file without its last line break. `$$` is a dollar, and so is a `$` before anything else.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?"
 
 
 class Unresolved(Exception):  # noqa: N818 - becomes a located Problem where the value stands
-    """A `${...}` comes to nothing; the text says which, `hint` what to do. Holds no values.
+    """A `${...}` can't be resolved; the text says why, and `hint` what to do. It quotes no values.
 
-    `missing` is what it refers to, if it could be given on another machine: a variable or a file that is not here.
+    `missing` is the reference, if it names a variable or a file that is not on this machine; else empty.
     """
 
     def __init__(self, message: str, hint: str, *, missing: str = "") -> None:
@@ -31,7 +31,7 @@ class Unresolved(Exception):  # noqa: N818 - becomes a located Problem where the
 
 def is_literal(text: str) -> bool:
     """Returns True if the text contains no `${...}`."""
-    return "${" not in text or all(found[0] == "$$" for found in _DOLLAR.finditer(text))
+    return "${" not in text or all(match[0] == "$$" for match in _DOLLAR.finditer(text))
 
 
 def interpolate(
@@ -43,29 +43,29 @@ def interpolate(
     """Returns the text with every `${...}` resolved, and `$$` replaced by `$`.
 
     Args:
-        text: as it stands in the YAML.
+        text: the value as it is written in the YAML.
         environ: environment variables.
-        read: the text of a file for `${file:...}`; raises `Unresolved`.
-        resolved: told each value that doesn't stand in the text itself, and the `${...}` for it.
+        read: returns the text of a file for `${file:...}`; raises `Unresolved`.
+        resolved: called with each value that is not in the text itself, and its `${...}`.
 
     Raises:
-        Unresolved: one is not closed, misspelt, or refers to what is not there.
+        Unresolved: a reference is not closed or misspelt, or its variable or file is missing.
 
     """
 
-    def value(found: re.Match[str]) -> str:
-        if found[0] == "$$":
+    def value(match: re.Match[str]) -> str:
+        if match[0] == "$$":
             return "$"
-        inner = found["inner"]
-        if found["close"] is None:
+        inner = match["inner"]
+        if match["close"] is None:
             raise Unresolved("unclosed ${", "write ${NAME}, or $${ for a literal ${")
         if inner.startswith("file:"):
             content = read(inner.removeprefix("file:"))
-            resolved(content, found[0])
+            resolved(content, match[0])
             return content
         if not (variable := _VARIABLE.fullmatch(inner)):
             hint = "write ${NAME}, ${NAME:-default} or ${file:/path}; $${ for a literal ${"
-            raise Unresolved(f"invalid reference {shown(found[0])}", hint)
+            raise Unresolved(f"invalid reference {shown(match[0])}", hint)
         name, default = variable["name"], variable["default"]
         if set_to := environ.get(name):
             resolved(set_to, f"${{{name}}}")
@@ -80,17 +80,17 @@ def interpolate(
 
 
 def without_literals(text: str) -> str:
-    """The text with nothing of its own left: `Bearer ${TOKEN:-abc}` becomes `***${TOKEN:-***}`."""
+    """Returns the text with all but the references masked: `Bearer ${TOKEN:-abc}` becomes `***${TOKEN:-***}`."""
 
-    def reference(found: re.Match[str]) -> str:
-        name, _, default = (found["inner"] or "").partition(":-")
-        return f"${{{name}:-***}}" if default and not name.startswith("file:") else found[0]
+    def reference(match: re.Match[str]) -> str:
+        name, _, default = (match["inner"] or "").partition(":-")
+        return f"${{{name}:-***}}" if default and not name.startswith("file:") else match[0]
 
     parts: list[str] = []
     end = 0
-    for found in _DOLLAR.finditer(text):
-        if found["inner"] is not None:
-            parts += ["***"] if found.start() > end else []
-            parts.append(reference(found))
-            end = found.end()
+    for match in _DOLLAR.finditer(text):
+        if match["inner"] is not None:
+            parts += ["***"] if match.start() > end else []
+            parts.append(reference(match))
+            end = match.end()
     return "".join(parts) + ("***" if end < len(text) else "")

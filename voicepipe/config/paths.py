@@ -1,8 +1,8 @@
-"""Paths of files that are read again while a process runs: where relative ones start, and which can't be any.
+"""Resolves relative paths in a process that runs for months, and tells which texts can be no path.
 
-A process that serves for months outlives what its working directory was called when it started. A deployment that
-switches a symlink `current` to another release leaves the process in the old one, and one that removes the old release
-leaves it nowhere. What is read again is therefore found by the name that the directory had when it was first asked for.
+A deployment may switch a symlink `current` to another release, which leaves a running process in the directory of the
+old release, or may remove that release, which leaves it in no directory. So relative paths are resolved against the
+name that the working directory had when it was first asked for, not against the directory itself.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from attrs import Attribute
 
 MAX_BYTES = 4095
-"""Of a path: Linux's own limit (PATH_MAX), without the NUL at its end."""
+"""The most bytes of a path: Linux's limit (PATH_MAX) without the NUL at the end."""
 
 MAX_NAME_BYTES = 255
-"""Of each name in it (NAME_MAX)."""
+"""The most bytes of each name in a path (NAME_MAX)."""
 
 NO_PATH_HINT = "write the path of a file or directory; check what a `${...}` in it resolves to"
-"""What to do about text that is no path."""
+"""The hint for a text that can be no path."""
 
 
 class _Known:
-    """The working directory under the name that it had when it was first asked for."""
+    """A working directory with the name that it had when it was first asked for."""
 
     def __init__(self, name: Path) -> None:
         self.name, self._descriptor = name, -1
-        # Keeps its inode, by which it is recognised, from becoming another directory's.
+        # Keeps the inode, by which the directory is recognised, from being reused.
         self._descriptor = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __del__(self) -> None:
@@ -37,7 +37,7 @@ class _Known:
             os.close(self._descriptor)
 
     def is_here(self) -> bool:
-        """Returns True if it is the working directory still, or again."""
+        """Returns True if it is the present working directory."""
         return os.path.samestat(os.fstat(self._descriptor), os.stat("."))  # noqa: PTH116 - Path.stat says no more
 
 
@@ -45,16 +45,16 @@ _known: list[_Known] = []
 
 
 def working_directory() -> Path:
-    """The working directory, absolute, by the name that it had when this process first asked for it there.
+    """Returns the absolute name that the working directory had when this process first asked for it.
 
-    That is `$PWD` where it leads there, so that symlinks are followed anew each time; shells set it, and so does
-    systemd. Renaming, replacing or removing the directory changes nothing; `os.chdir` does.
+    That is `$PWD`, which shells and systemd set, if it leads there; so symlinks in it are followed anew each time.
+    Renaming, replacing or removing the directory does not change the result; `os.chdir` does.
 
     Raises:
-        OSError: it had been removed before it was asked for.
+        OSError: the directory had been removed before that.
 
     """
-    # Threads may ask at once: each looks at one object, and at worst two find out the same.
+    # Several threads may get here at once; at worst they do the same work.
     for known in tuple(_known):
         if known.is_here():
             return known.name
@@ -64,15 +64,15 @@ def working_directory() -> Path:
 
 
 def know_working_directory(name: Path) -> None:
-    """Has the working directory called that, as the process that started this one calls it."""
+    """Sets the name of the working directory to the one that the parent process uses."""
     _known[:] = [_Known(name)]
 
 
 def absolute_path(path: str | Path) -> Path:
-    """A path made absolute, with `..` taken out but symlinks left in; see `working_directory`.
+    """Returns a path made absolute against `working_directory()`; `..` is resolved, symlinks are not.
 
     Raises:
-        OSError: it is relative, and the working directory had been removed before it was asked for.
+        OSError: it is relative, and the working directory had been removed before it was first asked for.
 
     """
     path = Path(path)
@@ -80,13 +80,13 @@ def absolute_path(path: str | Path) -> Path:
 
 
 def is_path(_instance: object, _field: Attribute[str], text: str) -> None:
-    """A validator of a path: raises `ValueError` if nothing can ever be there."""
+    """Validates a path: raises `ValueError` for a text that can be no path."""
     if why := why_no_path(text):
         raise ValueError(why)
 
 
 def why_no_path(text: str) -> str:
-    """Why nothing can ever be at a path, for a message: `contains a NUL character`; empty if something may be."""
+    """Returns the reason why a text can be no path, such as `contains a NUL character`; empty if it can."""
     if "\0" in text:
         return "contains a NUL character"
     try:

@@ -1,4 +1,4 @@
-"""Patterns of routes: `*` stands for any run of characters, also for none, `?` for any one."""
+"""Patterns of routes: `*` matches any run of characters, also an empty one, and `?` any single character."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _SEPARATORS = str.maketrans("", "", " -.()")
 
 
 def plain_number(text: str) -> str:
-    """A number, or a pattern of one, without what people put between digits: spaces, dashes, dots, parentheses."""
+    """Returns a number, or a pattern of one, without spaces, dashes, dots and parentheses."""
     return text.translate(_SEPARATORS)
 
 
@@ -18,11 +18,11 @@ def takes_all(pattern: str) -> bool:
 def matches(pattern: str, text: str) -> bool:
     """Returns True if the pattern matches the whole text.
 
-    The time it takes is at most their lengths multiplied, whatever a caller sends: a regular expression's
-    backtracking is not bounded so.
+    It takes at most the product of both lengths, whatever a caller sends; the backtracking of a regular expression has
+    no such bound.
     """
     at = here = 0
-    star, resumed = -1, 0  # the latest `*`, and where the text goes on behind what it stands for so far
+    star, resumed = -1, 0  # the latest `*`, and the end of the text that it matches so far
     while here < len(text):
         if at < len(pattern) and pattern[at] == "*":
             star, resumed = at, here

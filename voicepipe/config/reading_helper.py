@@ -1,9 +1,9 @@
-"""Reads a configuration in a helper process, at the lowest priority, so that active calls are not delayed.
+"""Runs in the helper process that reads a configuration while calls are up, and answers its parent.
 
-Parsing a big file takes the interpreter for hundreds of milliseconds, in a thread as well; calls that are up
-would hear that. A pickled `ReadRequest` comes on standard input. To standard output go a line that tells which code
-this is (see `fingerprint`), then a pickled `Preface`, which is of plain types, then a pickled `SetConfig` or
-`ConfigError`. Secrets travel in those alone.
+Parsing a large file holds the interpreter for hundreds of milliseconds, also in a thread, which callers would hear. The
+request is a pickled `ReadRequest` on standard input. The answer, on standard output, has three parts: a line with the
+fingerprint of this process's code (see `fingerprint`), a pickled `Preface`, which has plain types only, and a pickled
+`SetConfig` or `ConfigError`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class DefectError(ConfigError):
-    """Reading the files failed by a fault of the code, whatever they say."""
+    """Reading the files failed by a defect of the code, not by a mistake in them."""
 
 
 @frozen
@@ -45,26 +45,26 @@ class ReadRequest:
     tools: tuple[str, ...] = ()
     """Names that `tools:` may have besides the built-in ones."""
     contents: Mapping[Path, bytes] = field(factory=dict, repr=False)
-    """Files by absolute path that are as given here, whatever is on the disk."""
+    """Contents of files by absolute path, which replace those on the disk."""
     directory: Path = field(factory=working_directory)
     """The directory that relative paths start from."""
     hashes: Mapping[Signature, str] = field(factory=dict, repr=False)
-    """Hashes of large files that are known already."""
+    """The known hashes of large files."""
 
 
 Preface: TypeAlias = tuple[str, dict[Signature, str]]
-"""The first part of an answer: the fingerprint of the adapters' code, and the hashes of large files known by now."""
+"""The first pickle of an answer: the fingerprint of the adapters' code, and the known hashes of large files."""
 
 
 def read(request: ReadRequest, registry: Registry | None = None) -> SetConfig:
     """Returns the configuration with the reachable pipelines only: unpickling a thousand would delay calls.
 
     Args:
-        request: what to read.
-        registry: the adapters that it may name; None: the installed ones.
+        request: the file, and the environment to read it in.
+        registry: the adapters that the file may name; None: the installed ones.
 
     Raises:
-        ConfigError: with every problem; a `DefectError` if reading itself broke down.
+        ConfigError: the file has problems; a `DefectError` if any other exception was raised.
 
     """
     try:
@@ -77,7 +77,7 @@ def read(request: ReadRequest, registry: Registry | None = None) -> SetConfig:
         ).for_calls
     except (ConfigError, KeyboardInterrupt):
         raise
-    # An adapter's code is somebody else's, and a reload must never end the process.
+    # Adapters may raise anything, such as SystemExit, and a reload must never end the process.
     except BaseException as error:  # noqa: BLE001
         raise defect(request.path, broke_down(error)) from None
 
@@ -90,13 +90,13 @@ def broke_down(error: BaseException) -> str:
 
 
 def defect(path: Path, what: str) -> DefectError:
-    """The error for a file that could not be read through no fault of its own."""
+    """Returns the error for a file that could not be read because of a defect in the code."""
     hint = "a defect in voicepipe or in an adapter: please report it, with what `voicepipe check` prints"
     return DefectError([Problem(Location(path), "", f"reading it {what}", hint)])
 
 
 def answer(request: ReadRequest) -> bytes:
-    """The pickled answer to a request."""
+    """Returns the pickled answer to a request."""
     try:
         config = read(request)
     except ConfigError as error:
@@ -108,8 +108,8 @@ def answer(request: ReadRequest) -> bytes:
 
 
 def main() -> None:
-    """Answers one request."""
-    # Whatever an adapter prints must not end up in the middle of the answer.
+    """Answers the request on standard input, and ends the process."""
+    # What an adapter prints goes to stderr, not into the answer.
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)
         request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
@@ -118,4 +118,4 @@ def main() -> None:
         answered = answer(request)
         output.write(pickle.dumps((adapters_on_disk(installed()), known_hashes())))
         output.write(answered)
-    os._exit(0)  # whatever threads an adapter has left behind
+    os._exit(0)  # an adapter may have left threads behind, which would keep the process

@@ -12,14 +12,14 @@ from voicepipe.documents import Cursor
 
 @frozen
 class Resolved:
-    """A component as it is used, and as the digest sees it."""
+    """A component with its settings and their normal form."""
 
     settings: ComponentSettings
-    """Files read, secrets resolved."""
+    """The settings, with files read and secrets resolved."""
     written: Any
-    """The same in normal form, with secrets as they are written."""
+    """The settings in normal form, with secrets as they are written."""
     cursor: Cursor
-    """Its options by name, each where it stands: in its definition, or laid over it."""
+    """The cursor of its options, each at its own place: in the definition, or laid over it."""
 
 
 @frozen
@@ -27,4 +27,4 @@ class ResolvedReference:
     """The components that a reference in `stt:`, `llm:` or `tts:` leads to, in failover order."""
 
     components: tuple[Resolved, ...]
-    """At least one."""
+    """The components, at least one."""

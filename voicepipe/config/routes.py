@@ -22,8 +22,8 @@ def check_routes(cursor: Cursor | None, pipelines: Collection[str]) -> None:
     """Reports problems of routes that their types don't show.
 
     Args:
-        cursor: the value of `routes`, if there is one; what has the wrong type is left to others.
-        pipelines: the names that there are; none: that is not known.
+        cursor: the value of `routes`, if there is one; its readers report wrong types.
+        pipelines: the names of all pipelines; empty if they are not known.
 
     """
     if cursor is None or not isinstance(cursor.node, SequenceNode):
@@ -38,7 +38,7 @@ def check_routes(cursor: Cursor | None, pipelines: Collection[str]) -> None:
 
 
 def routes_of(sections: tuple[RouteSection, ...], cursor: Cursor | None) -> tuple[Route, ...]:
-    """The routes of a file that has nothing wrong with it."""
+    """Returns the routes of a file without problems."""
     cursors = cursor.items() if cursor else []
     return tuple(
         Route(
@@ -51,7 +51,7 @@ def routes_of(sections: tuple[RouteSection, ...], cursor: Cursor | None) -> tupl
 
 
 def _check_targets(route: Cursor, pipelines: Collection[str]) -> None:
-    """Reports a route that leads nowhere, to two places, or to pipelines that there are not."""
+    """Reports a route without a target, with two, or with pipelines that don't exist."""
     entries = route.entries()
     pipeline, split = entries.get("pipeline"), entries.get("split")
     if pipeline and split:
@@ -93,12 +93,12 @@ def _checked_when(route: Cursor) -> When | None:
     section = _read(cursor, WhenSection)
     if section is None:
         return None
-    found = [
+    valid = [
         _check_patterns(at, number=key in {"called", "caller"})
         for key, value in cursor.entries().items()
         for at in (value.entries().values() if key == "variables" else (value,))
     ]
-    return _when(section) if all(found) else None
+    return _when(section) if all(valid) else None
 
 
 def _check_patterns(cursor: Cursor, *, number: bool) -> bool:
@@ -106,32 +106,32 @@ def _check_patterns(cursor: Cursor, *, number: bool) -> bool:
     if isinstance(cursor.node, SequenceNode) and not cursor.node.items:
         cursor.report("is empty", "add a pattern, or remove the line to match every call")
         return False
-    fine = True
+    valid = True
     for at in cursor.items() if isinstance(cursor.node, SequenceNode) else [cursor]:
         pattern = _read(at, str)
         if not number or not pattern:
             continue
         if not plain_number(pattern):
             at.report(f"{at.given} contains only separators", 'write "" for an unknown number')
-            fine = False
+            valid = False
         elif _ASTERISK.fullmatch(pattern):
             at.report(f"{at.given} uses the syntax of Asterisk's dialplan", f"{_translated(at, pattern)}, {_SIGNS}")
-            fine = False
-    return fine
+            valid = False
+    return valid
 
 
 _SIGNS = "where * matches any characters and ? exactly one"
 
 
 def _translated(cursor: Cursor, pattern: str) -> str:
-    """A hint with a pattern of Asterisk's as it is written here; classes of digits become `?`."""
+    """Returns a hint with an Asterisk pattern as it is written here; classes of digits become `?`."""
     signs = {".": "?*", "!": "*"}
-    ours = _ASTERISK_PART.sub(lambda found: signs.get(found[0], "?"), pattern[1:].replace("-", ""))
+    ours = _ASTERISK_PART.sub(lambda match: signs.get(match[0], "?"), pattern[1:].replace("-", ""))
     return f"write {shown(ours)}" if cursor.showable else "write it without the _"
 
 
 def _check_reached(whens: list[tuple[Cursor, When]]) -> None:
-    """Reports routes that no call gets to, of those behind one that takes every call only the first."""
+    """Reports routes that no call reaches; after one that takes every call, only the first."""
     earlier: dict[Any, Cursor] = {}
     everything: Cursor | None = None
     for route, when in whens:

@@ -55,7 +55,7 @@ def check_tools(tools: Cursor | None, taken: Collection[str]) -> None:
 
     Args:
         tools: the file's section, if there is one.
-        taken: names of tools that there are anyway.
+        taken: names of the tools that exist already.
 
     """
     for name, cursor in entries_of(tools).items():
@@ -88,7 +88,7 @@ def _check_url(cursor: Cursor, parameters: Cursor | None) -> None:
         cursor.report(*fault)
         return
     names = items_of(entries_of(parameters).get("required"))
-    required = [one.node.text for one in names if isinstance(one.node, ScalarNode)]
+    required = [name.node.text for name in names if isinstance(name.node, ScalarNode)]
     for argument in ARGUMENT.findall(text):
         if argument not in required:
             known = did_you_mean(argument, required, "required parameters")

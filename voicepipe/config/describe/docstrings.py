@@ -19,23 +19,23 @@ class DocumentedName:
     """A documented name of a module or a class."""
 
     annotation: str
-    """The type as written; the value, for an alias or a constant."""
+    """The type as it is written; for an alias or a constant, the value."""
     doc: str
     """The docstring below it; empty if there is none."""
 
 
 def documented_fields(cls: type) -> Mapping[str, DocumentedName]:
-    """The fields of a class as its source has them, those of its bases first."""
-    found: dict[str, DocumentedName] = {}
-    for one in reversed(cls.__mro__[:-1]):
-        if body := _body_of(source_of(one.__module__), one.__qualname__.split(".")):
-            found |= documented_names(body)
-    return found
+    """Returns the documented fields of a class, those of its bases first."""
+    documented: dict[str, DocumentedName] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        if body := _body_of(source_of(base.__module__), base.__qualname__.split(".")):
+            documented |= documented_names(body)
+    return documented
 
 
 @cache
 def source_of(module: str) -> ast.Module:
-    """The syntax tree of a module that was imported; empty if its source is not there."""
+    """Returns the syntax tree of an imported module; an empty one without its source."""
     try:
         return ast.parse(inspect.getsource(sys.modules[module]))
     except (KeyError, OSError, TypeError):
@@ -43,9 +43,9 @@ def source_of(module: str) -> ast.Module:
 
 
 def documented_names(body: Iterable[ast.stmt]) -> dict[str, DocumentedName]:
-    """The names that statements of a module or class assign or declare, with the docstrings below them."""
+    """Returns the names that statements of a module or class assign or declare, with the docstrings below them."""
     statements = list(body)
-    found = {}
+    documented = {}
     for statement, below in zip(statements, [*statements[1:], ast.Pass()], strict=True):
         match statement:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
@@ -56,13 +56,13 @@ def documented_names(body: Iterable[ast.stmt]) -> dict[str, DocumentedName]:
             case _:
                 continue
         doc = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
-        found[name] = DocumentedName(ast.unparse(written), paragraphs(doc) if isinstance(doc, str) else "")
-    return found
+        documented[name] = DocumentedName(ast.unparse(written), paragraphs(doc) if isinstance(doc, str) else "")
+    return documented
 
 
-def _body_of(tree: ast.AST, way: list[str]) -> list[ast.stmt]:
-    """The statements of a class; `way` is its qualified name in parts, `<locals>` included."""
-    name, *rest = way
+def _body_of(tree: ast.AST, path: list[str]) -> list[ast.stmt]:
+    """Returns the statements of a class; `path` is its qualified name in parts, `<locals>` included."""
+    name, *rest = path
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
             rest = rest[1:] if rest[:1] == ["<locals>"] else rest
@@ -71,5 +71,5 @@ def _body_of(tree: ast.AST, way: list[str]) -> list[ast.stmt]:
 
 
 def paragraphs(doc: str) -> str:
-    """A docstring with each paragraph on one line."""
+    """Returns a docstring with each paragraph on one line."""
     return "\n".join(" ".join(part.split()) for part in inspect.cleandoc(doc).split("\n\n") if part.strip())

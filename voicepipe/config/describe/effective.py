@@ -1,4 +1,4 @@
-"""The effective configuration: every setting with its value, as plain data that anybody may see."""
+"""The effective configuration: every setting with its value, as plain data without secrets."""
 
 from __future__ import annotations
 
@@ -20,44 +20,45 @@ _USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
 
 
 class Shown(str):
-    """What is shown instead of a value, which is at hand for comparing."""
+    """The text that is shown in place of a secret value; the value is kept for comparisons in this process."""
 
     __slots__ = ("hidden",)
     hidden: str
 
     def __new__(cls, shown: str, hidden: str) -> Self:
-        """Makes text that reads as `shown` and keeps what it stands for in `hidden`."""
+        """Makes a text that reads as `shown`, and keeps the value in `hidden`."""
         text = super().__new__(cls, shown)
         text.hidden = hidden
         return text
 
 
 def effective(config: SetConfig) -> dict[str, Any]:
-    """A configuration as it is in effect: defaults filled in, references resolved, nothing secret in it.
+    """Returns a configuration as it is in effect: defaults filled in, references resolved, and without secrets.
 
-    Mappings, lists, text, numbers, booleans and None, so it can be written as JSON. The keys are those of the YAML
-    file, without `components` and `options`: each of a pipeline's roles is the list of its alternatives, in failover
-    order, of `{"name", "adapter", "model", "options"}`. What came from `${...}` is as it was written, a secret
+    It consists of mappings, lists, text, numbers, booleans and None, so it can be written as JSON. The keys are those
+    of the YAML file, without `components` and `options`: each of a pipeline's roles is the list of its alternatives, in
+    failover order, of `{"name", "adapter", "model", "options"}`. What came from `${...}` is as it was written, a secret
     that stands in the file is `***`, a file is `{"file", "sha256"}` and a directory `{"directory", "fingerprint"}`.
 
     Args:
         config: from `load_config`.
-
     """
     data: dict[str, Any] = _plain(comparable(config))
     return data
 
 
 def comparable(config: SetConfig) -> dict[str, Any]:
-    """As `effective`, but with a `Shown` for each secret, so that two of them can be compared in this process."""
+    """Returns `effective(config)` with a `Shown` for each secret, so that two configurations can be compared."""
     written = pickle.loads(config.written)  # noqa: S301 - `load_config` wrote it
     pipelines = written.pop("pipelines")
     shared = {key: _shown(value, key if key == "tools" else "") for key, value in written.items()}
-    return shared | {"pipelines": {name: _pipeline(one, pipelines[name]) for name, one in config.pipelines.items()}}
+    return shared | {
+        "pipelines": {name: _pipeline(settings, pipelines[name]) for name, settings in config.pipelines.items()}
+    }
 
 
 def masked(name: str, text: str) -> str:
-    """Text that an option of that name holds, unless it looks like a secret: then `***`."""
+    """Returns the text of an option, or `***` if its name or a password in it says that it is secret."""
     if text and names_a_secret(name):
         return "***"
     return _USER_INFO.sub("***", text) if "://" in text else text
@@ -70,9 +71,9 @@ def _pipeline(settings: PipelineSettings, written: Mapping[str, Any]) -> dict[st
                 "name": component.name,
                 "adapter": component.adapter,
                 "model": component.model,
-                "options": {name: _shown(value, name) for name, value in one["options"].items()},
+                "options": {name: _shown(value, name) for name, value in normal["options"].items()},
             }
-            for component, one in zip(settings.role(role), written[role], strict=True)
+            for component, normal in zip(settings.role(role), written[role], strict=True)
         ]
         for role in ROLES
     }
@@ -80,15 +81,15 @@ def _pipeline(settings: PipelineSettings, written: Mapping[str, Any]) -> dict[st
 
 
 def _shown(value: Any, option: str = "") -> Any:
-    """A value in normal form as it may be seen; in options, what stands below a name of a secret is one too."""
+    """Returns a value in normal form without secrets; in options, all that is below a secret's name is secret too."""
     match value:
         case Hidden():
             return Shown(value["secret"], value.value)
         case Mapping():
             secret = option if names_a_secret(option) else ""
-            return {key: _shown(one, secret or (option and key)) for key, one in value.items()}
+            return {key: _shown(item, secret or (option and key)) for key, item in value.items()}
         case list() | tuple():
-            return [_shown(one, option) for one in value]
+            return [_shown(item, option) for item in value]
         case str():
             text = masked(option, value) if option else value
             return text if text == value else Shown(text, value)
@@ -98,7 +99,7 @@ def _shown(value: Any, option: str = "") -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return str(value) if isinstance(value, Shown) else value

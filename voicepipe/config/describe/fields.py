@@ -1,7 +1,7 @@
-"""What settings and options classes say of themselves: types in words, defaults, bounds, units, docstrings.
+"""Describes settings and options classes: types in words, defaults, bounds, units, docstrings.
 
-The one source of `voicepipe components`, of the JSON Schema and of the reference tables. Docstrings under fields
-are read from the source of the class's module; where that is not there, they are empty.
+`voicepipe components`, the JSON Schema and the reference tables are all made from this. Docstrings under fields are
+read from the source of the class's module; without the source they are empty.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WORDS: dict[Any, str] = {
     CaFile: "file",
     Directory: "directory",
 }
-"""How types are called where people read who write YAML."""
+"""The names of types, for people who write YAML."""
 
 UNIONS: frozenset[Any] = frozenset({Union, UnionType})
 _NUMBERS = frozenset({int, float})
@@ -42,27 +42,27 @@ _SUFFIXES = {"ms": "ms", "s": "s", "minutes": "minutes", "hz": "Hz", "bytes": "b
 
 @frozen
 class Bounds:
-    """What a field's validators ask of its value, as far as attrs' own validators say it."""
+    """The bounds of a field's value, from those of its validators that attrs provides."""
 
     minimum: float | None = None
     """The least number."""
     exclusive_minimum: float | None = None
-    """What a number must be more than."""
+    """The number that the value must be more than."""
     maximum: float | None = None
     """The greatest number."""
     exclusive_maximum: float | None = None
-    """What a number must be less than."""
+    """The number that the value must be less than."""
     min_length: int | None = None
     """The least number of characters or entries."""
     max_length: int | None = None
-    """The greatest number of them."""
+    """The greatest number of characters or entries."""
     choices: tuple[Any, ...] = ()
-    """All values there are; empty: no such list."""
+    """All valid values; empty: no such list."""
     pattern: str | None = None
     """A regular expression of Python's that is found in the text; with `^` and `$` where it must match the whole."""
 
     def __str__(self) -> str:
-        """In words: `80 to 450`, `more than 0`; empty if there are none."""
+        """Returns the bounds in words, such as `80 to 450` or `more than 0`; empty if there are none."""
         if self.minimum is not None and self.maximum is not None:
             words = [f"{self.minimum:g} to {self.maximum:g}"]
         else:
@@ -95,20 +95,20 @@ class DescribedField:
     type: Any
     """The field's type, resolved."""
     default: Any
-    """The value if it is left out; `attrs.NOTHING` if it may not be."""
+    """The value if the key is left out; `attrs.NOTHING` if it is required."""
     bounds: Bounds
-    """What its validators ask."""
+    """The bounds of its value."""
     doc: str
     """The docstring under it, each paragraph on a line; empty if there is none."""
 
     @property
     def required(self) -> bool:
-        """True if it may not be left out."""
+        """Whether the key is required."""
         return self.default is attrs.NOTHING
 
     @property
     def kind(self) -> str:
-        """Its type in words: `whole number`, `list of text`."""
+        """The type in words: `whole number`, `list of text`."""
         return kind_of(self.type)
 
     @property
@@ -122,19 +122,20 @@ class DescribedField:
 
     @property
     def section(self) -> Described | None:
-        """What the class says whose fields stand below this key, if there is one."""
-        classes = [one for one in (self.type, *get_args(self.type)) if attrs.has(one) and one not in WORDS]
+        """The description of the class whose fields are the keys below this one; None if there is none."""
+        types = (self.type, *get_args(self.type))
+        classes = [kind for kind in types if attrs.has(kind) and kind not in WORDS]
         return describe(classes[0]) if classes else None
 
 
 @frozen
 class Described:
-    """What a settings or options class says of itself."""
+    """The description of a settings or options class."""
 
     doc: str
     """Its docstring, each paragraph on a line."""
     fields: tuple[DescribedField, ...] = field(factory=tuple)
-    """In the class's order, those of its bases first."""
+    """The fields in the class's order, those of its bases first."""
 
     @property
     def summary(self) -> str:
@@ -150,27 +151,27 @@ def describe(cls: type) -> Described:
         doc=paragraphs(cls.__doc__ or ""),
         fields=tuple(
             DescribedField(
-                name=one.name,
-                type=one.type,
-                default=one.default.factory() if _is_factory(one.default) else one.default,
-                bounds=bounds_of(one.validator),
-                doc=documented[one.name].doc if one.name in documented else "",
+                name=attribute.name,
+                type=attribute.type,
+                default=attribute.default.factory() if _is_factory(attribute.default) else attribute.default,
+                bounds=bounds_of(attribute.validator),
+                doc=documented[attribute.name].doc if attribute.name in documented else "",
             )
-            for one in attrs.fields(cls)
-            if one.init
+            for attribute in attrs.fields(cls)
+            if attribute.init
         ),
     )
 
 
 def kind_of(of: Any) -> str:
-    """A type in words, as an operator would say it."""
+    """Returns a type in words, for operators."""
     origin, inside = get_origin(of), get_args(of)
     if word := WORDS.get(of):
         return word
     if origin is Literal:
         return ("one of " if len(inside) > 1 else "") + ", ".join(map(str, inside))
     if origin in UNIONS:
-        return " or ".join(kind_of(one) for one in inside)
+        return " or ".join(map(kind_of, inside))
     if origin is tuple:
         return f"list of {kind_of(inside[0])}"
     if origin in {Mapping, dict}:
@@ -179,30 +180,30 @@ def kind_of(of: Any) -> str:
 
 
 def bounds_of(validator: Any) -> Bounds:
-    """What a validator asks. Those that attrs doesn't know by name, such as a function, ask nothing that shows."""
-    found: dict[str, Any] = {}
-    for one in _each(validator):
-        if hasattr(one, "compare_op"):
-            found[_COMPARED[one.compare_op]] = one.bound
-        elif hasattr(one, "min_length"):
-            found["min_length"] = one.min_length
-        elif hasattr(one, "max_length"):
-            found["max_length"] = one.max_length
-        elif hasattr(one, "match_func"):
-            found["pattern"] = _anchored(one.pattern.pattern, one.match_func.__name__)
-        elif hasattr(one, "options"):
-            found["choices"] = tuple(one.options)
-    return Bounds(**found)
+    """Returns the bounds of a validator; of one that isn't attrs' own, such as a function, they are not known."""
+    bounds: dict[str, Any] = {}
+    for single in _each(validator):
+        if hasattr(single, "compare_op"):
+            bounds[_COMPARED[single.compare_op]] = single.bound
+        elif hasattr(single, "min_length"):
+            bounds["min_length"] = single.min_length
+        elif hasattr(single, "max_length"):
+            bounds["max_length"] = single.max_length
+        elif hasattr(single, "match_func"):
+            bounds["pattern"] = _anchored(single.pattern.pattern, single.match_func.__name__)
+        elif hasattr(single, "options"):
+            bounds["choices"] = tuple(single.options)
+    return Bounds(**bounds)
 
 
 _COMPARED = {">=": "minimum", ">": "exclusive_minimum", "<=": "maximum", "<": "exclusive_maximum"}
 
 
 def _each(validator: Any) -> Iterator[Any]:
-    """The validators that a value must all satisfy."""
+    """Yields the single validators in a validator; a value must satisfy them all."""
     if hasattr(validator, "_validators"):  # and_, or a list of them
-        for one in validator._validators:  # noqa: SLF001 - attrs tells it in no other way
-            yield from _each(one)
+        for part in validator._validators:  # noqa: SLF001 - attrs has no public name for them
+            yield from _each(part)
     elif type(validator).__name__ == "_OptionalValidator":
         yield from _each(validator.validator)
     else:
@@ -221,9 +222,9 @@ def _is_factory(default: Any) -> bool:
 
 
 def as_data(value: Any) -> Any:
-    """A default as JSON has it."""
+    """Returns a default as data for JSON."""
     if attrs.has(type(value)):
-        return {one.name: as_data(getattr(value, one.name)) for one in attrs.fields(type(value))}
+        return {attribute.name: as_data(getattr(value, attribute.name)) for attribute in attrs.fields(type(value))}
     if isinstance(value, Mapping):
-        return {name: as_data(one) for name, one in value.items()}
-    return [as_data(one) for one in value] if isinstance(value, tuple) else value
+        return {name: as_data(item) for name, item in value.items()}
+    return [as_data(item) for item in value] if isinstance(value, tuple) else value

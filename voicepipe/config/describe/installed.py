@@ -1,7 +1,4 @@
-"""The components that are installed, as data: what their options are, and how each is written in YAML.
-
-All of it is read off the adapters' options classes.
-"""
+"""The installed components as data: their options, and an example of each in YAML; made from the options classes."""
 
 from __future__ import annotations
 
@@ -33,43 +30,44 @@ class InstalledComponent:
     """One installed component."""
 
     role: Role
-    """The role that it is for."""
+    """The role of the component."""
     name: str
     """The name in the YAML."""
     package: str | None
-    """The distribution that it comes from; None if it was not installed as one."""
+    """The distribution that it comes from; None if it belongs to none."""
     version: str | None
-    """That distribution's version."""
+    """The version of that distribution."""
     described: Described
     """The description of its options class."""
 
     @property
     def example(self) -> str:
-        """YAML that uses it, to be put into a pipeline: its type, the options that it must have, at least one."""
+        """An example in YAML, for a pipeline: the type and all required options, or else the first option."""
         fields = self.described.fields
-        shown = [one for one in fields if one.required] or list(fields[:1])
-        options = {one.name: example_of(one, self.name) for one in shown}
+        shown = [option for option in fields if option.required] or list(fields[:1])
+        options = {option.name: example_of(option, self.name) for option in shown}
         written: str = yaml.safe_dump({self.role: {"type": self.name, **options}}, sort_keys=False, allow_unicode=True)
         return written
 
     def as_data(self) -> dict[str, Any]:
-        """All of it for JSON."""
+        """Returns all fields as data for JSON."""
         return {
             "role": self.role,
             "name": self.name,
             "summary": self.described.summary,
             "package": self.package,
             "version": self.version,
-            "options": [option_as_data(one) for one in self.described.fields],
+            "options": [option_as_data(option) for option in self.described.fields],
             "example": self.example,
         }
 
 
 def installed_components(registry: Registry | None = None) -> tuple[InstalledComponent, ...]:
-    """The components of a registry, or all that are installed, by role and name."""
+    """Returns the components of a registry, or all that are installed, sorted by role and name."""
     packages = dict(_packages())
-    adapters = sorted(installed() if registry is None else registry, key=lambda one: (ROLES.index(one.role), one.name))
-    return tuple(_entry(one, *packages.get((one.role, one.name), (None, None))) for one in adapters)
+    known = installed() if registry is None else registry
+    adapters = sorted(known, key=lambda adapter: (ROLES.index(adapter.role), adapter.name))
+    return tuple(_entry(adapter, *packages.get((adapter.role, adapter.name), (None, None))) for adapter in adapters)
 
 
 def _entry(adapter: Adapter[Any], package: str | None, version: str | None) -> InstalledComponent:
@@ -83,59 +81,59 @@ def _packages() -> Iterator[tuple[tuple[Role, str], tuple[str, str]]]:
                 yield (role, entry_point.name), (entry_point.dist.name, entry_point.dist.version)
 
 
-def option_as_data(one: DescribedField) -> dict[str, Any]:
-    """An option for JSON; `options` are the keys below it, if it is a mapping with keys of its own."""
+def option_as_data(option: DescribedField) -> dict[str, Any]:
+    """Returns an option as data for JSON; `options` are the keys below it, if it is a section."""
     data = {
-        "name": one.name,
-        "type": one.kind,
-        "required": one.required,
-        "default": None if one.required else as_data(one.default),
-        "unit": one.unit,
+        "name": option.name,
+        "type": option.kind,
+        "required": option.required,
+        "default": None if option.required else as_data(option.default),
+        "unit": option.unit,
         "bounds": {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in attrs.asdict(one.bounds, recurse=False).items()
+            for name, value in attrs.asdict(option.bounds, recurse=False).items()
             if value not in {None, ()}
         },
-        "description": one.doc,
+        "description": option.doc,
     }
-    if section := one.section:
+    if section := option.section:
         data["options"] = [option_as_data(inner) for inner in section.fields]
     return data
 
 
-def example_of(one: DescribedField, adapter: str) -> Any:
-    """A value that an option may have: its default, what its docstring has for an example, or what fits its type."""
-    if not one.required:
-        return as_data(one.default)
-    if one.type in {str, File, CaFile, Directory} and (said := _EXAMPLE.search(one.doc)):
-        return said["value"]
-    if one.bounds.choices:
-        return one.bounds.choices[0]
-    return _fitting(one.type, one, adapter)
+def example_of(option: DescribedField, adapter: str) -> Any:
+    """Returns a valid value of an option: its default, the example in its docstring, or one that fits its type."""
+    if not option.required:
+        return as_data(option.default)
+    if option.type in {str, File, CaFile, Directory} and (example := _EXAMPLE.search(option.doc)):
+        return example["value"]
+    if option.bounds.choices:
+        return option.bounds.choices[0]
+    return _fitting(option.type, option, adapter)
 
 
-def _fitting(kind: Any, one: DescribedField, adapter: str) -> Any:
+def _fitting(kind: Any, option: DescribedField, adapter: str) -> Any:
     origin, inside = get_origin(kind), get_args(kind)
     value: Any
     if kind is Secret:
-        value = f"${{{re.sub(r'[^A-Z0-9]', '_', f'{adapter}_{one.name}'.upper())}}}"
+        value = f"${{{re.sub(r'[^A-Z0-9]', '_', f'{adapter}_{option.name}'.upper())}}}"
     elif kind in {File, CaFile, Directory}:
-        value = f"path/to/{one.name}"
+        value = f"path/to/{option.name}"
     elif kind is bool:
         value = True
     elif kind in {int, float}:
-        least = one.bounds.minimum
+        least = option.bounds.minimum
         value = kind(1 if least is None else least)
     elif origin is Literal:
         value = inside[0]
     elif origin in UNIONS:
-        value = _fitting(next(part for part in inside if part is not NoneType), one, adapter)
+        value = _fitting(next(part for part in inside if part is not NoneType), option, adapter)
     elif origin is tuple:
-        value = [_fitting(inside[0], one, adapter)]
+        value = [_fitting(inside[0], option, adapter)]
     elif origin in {Mapping, dict}:
         value = {}
     elif attrs.has(kind):
         value = {inner.name: example_of(inner, adapter) for inner in describe(kind).fields if inner.required}
     else:
-        value = f"your-{one.name}"
+        value = f"your-{option.name}"
     return value

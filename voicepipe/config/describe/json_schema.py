@@ -36,7 +36,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(registry: Registry | None = None) -> Schema:
-    """The schema as plain data, ready for `json.dumps`.
+    """Returns the schema as plain data, ready for `json.dumps`.
 
     Args:
         registry: the adapters that files may name; None: the installed ones.
@@ -51,14 +51,14 @@ def json_schema(registry: Registry | None = None) -> Schema:
 
 
 def _when_rules(_schemas: Schemas) -> list[Schema]:
-    """A list of patterns has at least one."""
+    """Returns the rule that a list of patterns is not empty."""
     listed = {"minItems": 1}
-    keys = {one.name: listed for one in describe(WhenSection).fields}
+    keys = {field.name: listed for field in describe(WhenSection).fields}
     return [{"properties": {**keys, "variables": {"additionalProperties": listed}}}]
 
 
 def _route_rules(_schemas: Schemas) -> list[Schema]:
-    """It leads to a pipeline or to several, and no weight is nothing."""
+    """Returns the rules that a route has either `pipeline` or `split`, and that weights are more than 0."""
     return [
         {"anyOf": [{"required": ["pipeline"]}, {"required": ["split"]}]},
         {"if": {"required": ["pipeline"]}, "then": {"properties": {"split": False}}},
@@ -67,8 +67,8 @@ def _route_rules(_schemas: Schemas) -> list[Schema]:
 
 
 def _set_rules(schemas: Schemas) -> list[Schema]:
-    """There is a pipeline, the active one if none is named, and no component takes an adapter's name."""
-    (active,) = (one.default for one in describe(SetFile).fields if one.name == "active_pipeline")
+    """Returns the rules for names: there is a pipeline, the default one unless another is active; no name is taken."""
+    (active,) = (field.default for field in describe(SetFile).fields if field.name == "active_pipeline")
     names = {"not": {"enum": list(schemas.registry.names())}}
     tools = {"pattern": f"^{NAME.pattern}$", "not": {"enum": list(TOOLS)}}
     return [
@@ -104,7 +104,7 @@ _SPECIAL: Specials = {
     Layer: lambda _schemas, _key: {"type": "object"},
     **{layer: partial(_layer, settings) for layer, settings in LAYERED.values()},
 }
-"""Types that mean more than their Python type says; the counterpart of the hooks in `load`."""
+"""Schemas of types that mean more than the Python type says; `load` has readers for the same types."""
 
 _RULES: Rules = {
     SetFile: _set_rules,
@@ -112,4 +112,4 @@ _RULES: Rules = {
     RouteSection: _route_rules,
     WhenSection: _when_rules,
 }
-"""What holds between the keys of a section."""
+"""Rules between the keys of a section."""

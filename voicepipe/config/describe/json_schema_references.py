@@ -1,7 +1,7 @@
-"""The schema of references: what may stand after `stt:`, `llm:` or `tts:`, and of options laid over them.
+"""The schema of references, the values of `stt:`, `llm:` and `tts:`, and of the options laid over them.
 
-A schema can't follow a component's name, so what hangs on that (its role, its options) is left to
-`voicepipe check`. Options of adapters that stand in the pipeline itself are known to the last key.
+A schema can't follow the name of a component, so its role and its options are left to `voicepipe check`. The options of
+adapters that a pipeline names itself are described completely.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Schema: TypeAlias = dict[str, Any]
 
 
 def reference(schemas: Schemas, role: str) -> Schema:
-    """A pipeline's reference for a role; options that it must have may also be laid over it."""
-    (of,) = (one for one in ROLES if one == role)
-    return _reference(schemas, (of,), whole=False)
+    """Returns the schema of a pipeline's reference; options that it must have may also be laid over it."""
+    (known,) = (name for name in ROLES if name == role)
+    return _reference(schemas, (known,), whole=False)
 
 
 def component(schemas: Schemas) -> Schema:
@@ -36,10 +36,10 @@ def pipeline_rules(schemas: Schemas) -> list[Schema]:
 
 
 def _role_rules(schemas: Schemas, role: Role) -> list[Schema]:
-    """Without options laid over it, a reference has all it must have; those laid over one are its adapter's."""
+    """Returns the rules of a role: options laid over a reference are its adapter's; without them it is complete."""
     laid_over = {"required": ["options"], "properties": {"options": _has(role, {"type": "object"})}}
-    adapters = [one for one in schemas.registry if one.role == role]
-    options = [_options(schemas, one) for one in adapters]
+    adapters = [adapter for adapter in schemas.registry if adapter.role == role]
+    options = [_options(schemas, adapter) for adapter in adapters]
     rules: list[Schema] = [
         {"if": laid_over, "else": {"properties": {role: _reference(schemas, (role,), whole=True)}}},
         {"if": _has(role, {"type": "array"}), "then": _over(role, {"type": "null"})},
@@ -61,28 +61,35 @@ def _role_rules(schemas: Schemas, role: Role) -> list[Schema]:
 
 
 def _has(key: str, value: Schema) -> Schema:
-    """A mapping with that key."""
+    """Returns the schema of a mapping with a key."""
     return {"required": [key], "properties": {key: value}}
 
 
 def _over(role: Role, value: Schema) -> Schema:
-    """A pipeline whose `options` for that role, if there are any, are such."""
+    """Returns the schema of a pipeline whose `options` for a role, if there are any, have a schema."""
     return {"properties": {"options": {"properties": {role: value}}}}
 
 
 def _names(adapter: Adapter[Any]) -> Schema:
-    """A reference that names an adapter itself."""
+    """Returns the schema of a reference that names an adapter itself."""
     return {"anyOf": [{"const": adapter.name}, {"type": "object", **_has("type", {"const": adapter.name})}]}
 
 
 def _reference(schemas: Schemas, roles: tuple[Role, ...], *, whole: bool) -> Schema:
-    """A name, a mapping with `type:`, or a list of those; `whole`: with all options that it must have."""
+    """Returns the schema of a name, a mapping with `type:`, or a list of those.
+
+    Args:
+        schemas: the schemas so far.
+        roles: the roles that the reference may have.
+        whole: whether all required options must be there.
+
+    """
     name = f"{roles[0] if len(roles) == 1 else 'component'}-{'whole' if whole else 'reference'}"
-    adapters = [one for one in schemas.registry if one.role in roles]
+    adapters = [adapter for adapter in schemas.registry if adapter.role in roles]
 
     def make() -> Schema:
-        fitting = {one.name for one in adapters}
-        alone = {one.name for one in adapters if not (whole and _required(one))}
+        fitting = {adapter.name for adapter in adapters}
+        alone = {adapter.name for adapter in adapters if not (whole and _required(adapter))}
         schema: Schema = {
             "anyOf": [
                 *([{"enum": sorted(alone)}] if alone else []),
@@ -95,9 +102,12 @@ def _reference(schemas: Schemas, roles: tuple[Role, ...], *, whole: bool) -> Sch
         rules = [
             *(_not_alone(other, f"{other} is not an adapter for {roles[0]}") for other in sorted(others)),
             *(
-                _not_alone(one.name, f"{one.name} needs options: {{type: {one.name}, {_required(one)[0]}: ...}}")
-                for one in adapters
-                if one.name not in alone
+                _not_alone(
+                    adapter.name,
+                    f"{adapter.name} needs options: {{type: {adapter.name}, {_required(adapter)[0]}: ...}}",
+                )
+                for adapter in adapters
+                if adapter.name not in alone
             ),
         ]
         return schema | ({"allOf": rules} if rules else {})
@@ -106,13 +116,13 @@ def _reference(schemas: Schemas, roles: tuple[Role, ...], *, whole: bool) -> Sch
 
 
 def _not_alone(name: str, message: str) -> Schema:
-    """A name that can't stand by itself. To say why, `errorMessage` is an extension of the editors' own."""
+    """Returns a rule against a name by itself; editors show its `errorMessage`, an extension of theirs."""
     return {"if": {"const": name}, "then": {"type": "object", "errorMessage": message}}
 
 
 def _inline(schemas: Schemas, adapters: list[Adapter[Any]], *, whole: bool) -> Schema:
-    """A mapping with `type:` and that adapter's options; where the type is a `${...}`, with any."""
-    names = sorted({one.name for one in adapters})
+    """Returns the schema of a mapping with `type:` and that adapter's options; any if it is a `${...}`."""
+    names = sorted({adapter.name for adapter in adapters})
     schema: Schema = {
         "type": "object",
         "required": ["type"],
@@ -125,14 +135,14 @@ def _inline(schemas: Schemas, adapters: list[Adapter[Any]], *, whole: bool) -> S
     }
     rules: list[Schema] = []
     for name in names:
-        fitting = [_typed(schemas, one, whole=whole) for one in adapters if one.name == name]
+        fitting = [_typed(schemas, adapter, whole=whole) for adapter in adapters if adapter.name == name]
         then = fitting[0] if len(fitting) == 1 else {"anyOf": fitting}
         rules.append({"if": _has("type", {"const": name}), "then": then})
     return schema | ({"allOf": rules} if rules else {})
 
 
 def _typed(schemas: Schemas, adapter: Adapter[Any], *, whole: bool) -> Schema:
-    """An adapter's options with `type:` beside them."""
+    """Returns the schema of an adapter's options with `type:` beside them."""
     options = _options(schemas, adapter)
     name = f"{adapter.role}-{adapter.name}"
 
@@ -147,7 +157,7 @@ def _typed(schemas: Schemas, adapter: Adapter[Any], *, whole: bool) -> Schema:
 
 
 def _options(schemas: Schemas, adapter: Adapter[Any]) -> Schema:
-    """An adapter's options alone, as they are laid over a reference; null is none."""
+    """Returns the schema of an adapter's options alone, as they are laid over a reference; null: none."""
 
     def make() -> Schema:
         schema = schemas.mapping(adapter.options)
@@ -158,4 +168,4 @@ def _options(schemas: Schemas, adapter: Adapter[Any]) -> Schema:
 
 
 def _required(adapter: Adapter[Any]) -> list[str]:
-    return [one.name for one in describe(adapter.options).fields if one.required]
+    return [field.name for field in describe(adapter.options).fields if field.required]

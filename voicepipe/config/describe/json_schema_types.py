@@ -36,22 +36,28 @@ _DEFS: Schema = {
 
 
 Specials: TypeAlias = Mapping[Any, "Callable[[Schemas, str], Schema]"]
-"""Types that mean more than their Python type says, and their schemas."""
+"""Schemas of types that mean more than the Python type says."""
 
 Rules: TypeAlias = Mapping[type, "Callable[[Schemas], list[Schema]]"]
-"""What holds between the keys of a section."""
+"""Rules between the keys of a section."""
 
 
 class Schemas:
-    """The schemas of types; those that are used in several places are collected in `defs`."""
+    """Makes schemas of types; those that are used in several places are collected in `defs`.
+
+    Args:
+        registry: the adapters.
+        special: schemas of types that mean more than the Python type says.
+        rules: rules between the keys of a section.
+
+    """
 
     def __init__(self, registry: Registry, special: Specials, rules: Rules) -> None:
-        """Takes the adapters, and what `json_schema` knows of types and sections that are more than their fields."""
         self.registry, self._special, self._rules = registry, special, rules
         self.defs: dict[str, Schema] = dict(_DEFS)
 
     def define(self, name: str, make: Callable[[], Schema]) -> Schema:
-        """A `$ref` to the definition of that name, which is made unless it is there or being made."""
+        """Returns a `$ref` to a definition, which is made unless it exists or is being made."""
         if name not in self.defs:
             self.defs[name] = {}
             self.defs[name] = make()
@@ -59,34 +65,34 @@ class Schemas:
         return {"$ref": f"#/$defs/{quote(step)}"}
 
     def mapping(self, cls: type) -> Schema:
-        """An attrs class: its fields are the keys, and there are no others."""
+        """Returns the schema of an attrs class: its fields are the keys, and there are no others."""
         described = describe(cls)
         schema: Schema = {"type": "object"}
         if described.doc:
             schema["description"] = described.doc
-        schema["properties"] = {one.name: self.field(one) for one in described.fields}
-        if required := [one.name for one in described.fields if one.required]:
+        schema["properties"] = {field.name: self.field(field) for field in described.fields}
+        if required := [field.name for field in described.fields if field.required]:
             schema["required"] = required
         schema["additionalProperties"] = False
         if rules := self._rules.get(cls):
             schema["allOf"] = rules(self)
         return schema
 
-    def field(self, one: DescribedField) -> Schema:
-        """A key's value, with its description and default."""
-        schema = dict(self.of(one.type, one.bounds, one.name))
-        if one.doc:
-            schema["description"] = one.doc
-        if not (one.required or attrs.has(type(one.default)) or one.default in _EMPTY):
-            schema["default"] = as_data(one.default)
+    def field(self, described: DescribedField) -> Schema:
+        """Returns the schema of a key's value, with its description and default."""
+        schema = dict(self.of(described.type, described.bounds, described.name))
+        if described.doc:
+            schema["description"] = described.doc
+        if not (described.required or attrs.has(type(described.default)) or described.default in _EMPTY):
+            schema["default"] = as_data(described.default)
         return schema
 
     def of(self, kind: Any, bounds: Bounds = _NO_BOUNDS, key: str = "") -> Schema:
-        """A value of that type.
+        """Returns the schema of a value.
 
         Args:
             kind: the type.
-            bounds: what the field's validators ask besides.
+            bounds: the bounds of the field's validators.
             key: the field's name, for types that mean something else under another name.
 
         """
@@ -100,7 +106,7 @@ class Schemas:
         elif origin is Literal:
             schema = _words(inside)
         elif origin in UNIONS:
-            schema = any_of([self.of(one, bounds, key) for one in inside])
+            schema = any_of([self.of(alternative, bounds, key) for alternative in inside])
         elif origin is tuple:
             schema = _with({"type": "array", "items": self.of(inside[0])}, minItems=bounds.min_length)
         elif origin in {Mapping, dict}:
@@ -114,7 +120,7 @@ class Schemas:
 
 
 _EMPTY: tuple[Any, ...] = ("", (), {})
-"""Defaults that nobody wants an editor to write; a section's are those of its own keys."""
+"""Defaults that an editor need not write."""
 
 
 _NUMBERS = {int: "integer", float: "number"}
@@ -133,7 +139,7 @@ def _number(kind: str, bounds: Bounds) -> Schema:
 
 
 def text_schema(bounds: Bounds) -> Schema:
-    """Text as typed. Its bounds are for what `${...}` comes to, so they hold only where there is none."""
+    """Returns the schema of a text; its bounds apply only if it has no `${...}`, whose value is not known."""
     if bounds.choices:
         return _words(bounds.choices)
     pattern = bounds.pattern if bounds.pattern and "(?P" not in bounds.pattern else None
@@ -143,7 +149,7 @@ def text_schema(bounds: Bounds) -> Schema:
 
 
 def _words(words: tuple[Any, ...]) -> Schema:
-    """Fixed words, in quotes or as YAML reads them without."""
+    """Returns the schema of fixed words, in quotes or as YAML reads them without quotes."""
     written = [str(word) for word in words]
     read = [value for word in written if not isinstance(value := core_schema_value(word), str)]
     return any_of([{"enum": [*written, *read]}, {"$ref": "#/$defs/interpolated"}])
@@ -154,15 +160,15 @@ def _with(schema: Schema, **keywords: Any) -> Schema:
 
 
 def any_of(schemas: list[Schema]) -> Schema:
-    """Whichever fits; each alternative once."""
+    """Returns a schema that any of several satisfies; each alternative occurs once."""
     flat: list[Schema] = []
     for schema in schemas:
-        for one in schema["anyOf"] if set(schema) == {"anyOf"} else [schema]:
-            if one not in flat:
-                flat.append(one)
+        for alternative in schema["anyOf"] if set(schema) == {"anyOf"} else [schema]:
+            if alternative not in flat:
+                flat.append(alternative)
     return {"anyOf": flat}
 
 
 def path_schema(_schemas: Schemas, _key: str) -> Schema:
-    """The schema of a path: a text that is not empty."""
+    """Returns the schema of a path: a text that is not empty."""
     return text_schema(Bounds(min_length=1))

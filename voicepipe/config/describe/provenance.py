@@ -37,7 +37,7 @@ class Setting:
     """One setting as it is in effect, and where it was set."""
 
     path: str
-    """Its name, from the component or the pipeline: `turns.barge_in.min_words`."""
+    """The path of the setting in its component or pipeline: `turns.barge_in.min_words`."""
     value: Any
     """Plain data; a secret as it is written, or `***`, and files as they are named."""
     origin: Origin
@@ -69,17 +69,17 @@ class PipelineProvenance:
     components: tuple[ComponentProvenance, ...]
     """Role by role, in failover order."""
     settings: tuple[Setting, ...]
-    """All others."""
+    """All other settings."""
 
 
 def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
-    """A pipeline with all its settings, each with where it comes from."""
+    """Returns a pipeline with all its settings, and the origin of each."""
     section, config = placed.file.pipelines[pipeline], placed.config.pipelines[pipeline]
     root = entries_of(placed.root)
     cursor = entries_of(root["pipelines"])[pipeline]
     own = entries_of(cursor)
-    components = tuple(_component(one) for role in ROLES for one in getattr(section, role).components)
-    settings = [found for key in _OWN for found in _settings(key, getattr(section, key), _given(key, own))]
+    components = tuple(_component(resolved) for role in ROLES for resolved in getattr(section, role).components)
+    settings = [setting for key in _OWN for setting in _settings(key, getattr(section, key), _given(key, own))]
     for key in LAYERED:
         settings += _settings(key, getattr(config, key), _given(key, root, own))
     tools = entries_of(root["tools"]) if "tools" in root else {}
@@ -92,16 +92,16 @@ def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
 
 def _component(resolved: Resolved) -> ComponentProvenance:
     cursors = resolved.cursor.entries()
-    options = _inner(resolved.settings.options).items()
-    found = tuple(one for name, value in options for one in _settings(name, value, _given(name, cursors)))
-    return ComponentProvenance(resolved.settings, found)
+    values = _inner(resolved.settings.options).items()
+    options = (setting for name, value in values for setting in _settings(name, value, _given(name, cursors)))
+    return ComponentProvenance(resolved.settings, tuple(options))
 
 
 def _settings(path: str, value: Any, cursors: list[Cursor]) -> Iterator[Setting]:
-    """A setting and those below it; of the places that it has, a later one is laid over an earlier one."""
+    """Yields a setting, or those below it; a later cursor is laid over an earlier one."""
     if _is_section(value) and (inner := _inner(value)):
-        for name, one in inner.items():
-            yield from _settings(f"{path}.{name}", one, _given(name, *map(entries_of, cursors)))
+        for name, item in inner.items():
+            yield from _settings(f"{path}.{name}", item, _given(name, *map(entries_of, cursors)))
         return
     cursor = cursors[-1] if cursors else None
     shown = _shown(path.rpartition(".")[2], value, cursor)
@@ -129,13 +129,13 @@ def _origin(keys: tuple[str | int, ...]) -> Origin:
 
 
 def _shown(name: str, value: Any, cursor: Cursor | None) -> Any:
-    """A value as plain data that may be seen."""
+    """Returns a value as plain data without secrets."""
     if isinstance(value, tuple):
         items = cursor.items() if cursor and isinstance(cursor.node, SequenceNode) else [None] * len(value)
-        return [_shown(name, one, at) for one, at in zip(value, items, strict=True)]
+        return [_shown(name, item, at) for item, at in zip(value, items, strict=True)]
     if _is_section(value):
         entries = entries_of(cursor) if cursor else {}
-        return {key: _shown(key, one, entries.get(key)) for key, one in _inner(value).items()}
+        return {key: _shown(key, item, entries.get(key)) for key, item in _inner(value).items()}
     node = cursor.node if cursor else None
     if isinstance(node, ScalarNode) and (isinstance(value, File | Directory) or not is_literal(node.text)):
         return node.text
