@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 import trio.testing
 from attrs import frozen
+from patience import LONG_S
 
 from voicepipe.components.registry import Adapter, Registry
 from voicepipe.components.values import File
@@ -185,3 +187,21 @@ class RecordedSet(RecordingAdapters):
         outcome = await pipelines.reload()
         await trio.testing.wait_all_tasks_blocked()
         return outcome
+
+
+class Gate:
+    """Stops readings in their thread: `check` is called when the file has been read."""
+
+    def __init__(self, recorded):
+        self.readings = 0
+        self.read = trio.Event()
+        self.go_on = threading.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        recorded.check = self._check
+
+    def _check(self, options):
+        if options.id.startswith("stt"):
+            self.readings += 1
+            self._token.run_sync_soon(self.read.set)
+            assert self.go_on.wait(LONG_S)
+        return ()

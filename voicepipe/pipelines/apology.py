@@ -1,4 +1,4 @@
-"""Apologies, spoken beforehand: when nothing can speak any more, they still can be heard."""
+"""Apologies that are synthesised in advance, so that they can be played when no voice works."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from voicepipe.pipelines.shared_component import SharedComponent
 
 SYNTHESIS_S = 10.0
-"""How long a voice may take to speak an apology, in s."""
+"""The time limit of synthesising an apology, in s."""
 
 LONGEST_MS = 60_000
-"""How long it may be, in ms: what is longer is cut, and is not an apology."""
+"""The longest apology, in ms; the rest is cut off."""
 
 TELEPHONE = AudioFormat(8000)
-"""What most calls are; a call of another format has it converted."""
+"""The format of cached apologies, that of most calls; calls of other formats convert it."""
 
 AT_ONCE = 8
-"""How many are synthesised at the same time."""
+"""The number of apologies that are synthesised at the same time."""
 
 AGAIN_S = (30.0, 600.0)
-"""The first and the longest pause before those that are missing are tried again, though no voice has come back."""
+"""The first and the longest pause before missing apologies are tried again without a voice having come back, in s."""
 
 
 class Apologies:
-    """What the pipelines of one version say when nothing can speak any more: kept for as long as the version is.
+    """The apologies of one version's pipelines, as cached speech.
 
-    A voice knows what it has spoken for any version, so an apology is made once however many pipelines and versions
-    share it; when the last of them has forgotten it, it is gone.
+    Each voice caches its speech weakly, so an apology is synthesised once for all pipelines and versions that share it,
+    and freed with the last of them.
 
     Args:
-        pipelines: whose.
-        voices: components by key, their text-to-speech among them; those that are not open yet may open later.
+        pipelines: the pipelines of the version.
+        voices: the components of the version by key; those that are not open yet may open later.
 
     """
 
@@ -51,27 +51,27 @@ class Apologies:
         self._voices = voices
         self._wanted: dict[tuple[str, tuple[str, ...]], list[PipelineSettings]] = {}
         for pipeline in pipelines:
-            if any(map(str.isalnum, pipeline.on_failure.say)):  # else there is nothing to speak
-                keys = tuple(one.key for one in pipeline.tts)
+            if any(map(str.isalnum, pipeline.on_failure.say)):  # otherwise there is nothing to speak
+                keys = tuple(voice.key for voice in pipeline.tts)
                 self._wanted.setdefault((pipeline.on_failure.say, keys), []).append(pipeline)
         self._speech: dict[str, CachedSpeech] = {}
         self._failures: dict[tuple[str, tuple[str, ...]], ComponentError] = {}
         self._forgotten = False
 
     def of(self, name: str) -> CachedSpeech | None:
-        """That of a pipeline; None: no voice has spoken it yet, or it says nothing."""
+        """Returns the apology of a pipeline; None: no voice has spoken it yet, or its text has no words."""
         return self._speech.get(name)
 
     @property
     def missing(self) -> tuple[Problem, ...]:
-        """Which could not be spoken, and why."""
+        """The problems of apologies that are not recorded."""
         return tuple(self._problem(wanted, users[0]) for wanted, users in self._missing())
 
     async def synthesise(self, deadline: float) -> None:
-        """Has those spoken that are missing and that a voice is open for.
+        """Synthesises missing apologies that have an open voice.
 
         Args:
-            deadline: until when, on trio's clock; what is not done by then stays missing.
+            deadline: the deadline on trio's clock; what is not ready by then stays missing.
 
         """
         limit = trio.CapacityLimiter(AT_ONCE)
@@ -93,7 +93,7 @@ class Apologies:
                     nursery.start_soon(synthesise, wanted, users)
 
     async def keep(self) -> None:
-        """Has those spoken that are missing as soon as that may succeed; returns when none is."""
+        """Synthesises missing apologies when voices work again; returns when none is missing."""
         pause, longest = AGAIN_S
         moved = trio.Event()
 
@@ -117,7 +117,7 @@ class Apologies:
                 voice.breaker.watchers.discard(move)
 
     def forget(self) -> None:
-        """Forgets all of them: the version is gone."""
+        """Drops all apologies, because the version is gone."""
         self._forgotten = True
         self._speech.clear()
 
@@ -138,7 +138,7 @@ class Apologies:
 
 
 async def _by_any(voices: Sequence[SharedComponent], text: str) -> CachedSpeech | None:
-    """The text as the first voice speaks it that can; None: none is open. Raises the last one's failure."""
+    """Returns the text as spoken by the first voice that works; None: no voice is open. Raises the last failure."""
     for voice in voices:
         if (known := voice.cached_speech.get(text)) is not None:
             return known

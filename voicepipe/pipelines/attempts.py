@@ -1,4 +1,4 @@
-"""An attempt to serve a configuration: how far it came, and the rejection that an error makes of it."""
+"""One attempt to serve a configuration, and its rejection."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _log = logging.getLogger("voicepipe")
 
 @define
 class Attempt:
-    """How far an attempt to serve a configuration has come."""
+    """The progress of an attempt to serve a configuration."""
 
     set: str
     """The pipeline set's name."""
     trigger: str
-    """What asked for it."""
+    """The name of what asked for it."""
     to: int | None = None
-    """For a rollback: the version that is gone back to. None: the files are read."""
+    """The version that a rollback goes back to; None: the files are read."""
     began: float = field(factory=trio.current_time)
-    """When, on trio's clock."""
+    """Its begin, on trio's clock."""
     stage: RejectedFor = "config"
-    """The reason that a rejection gives if this fails now."""
+    """The reason of the rejection if the attempt fails now."""
     digest: str | None = None
     """The configuration's digest; None until it is read."""
     files: tuple[Path, ...] = ()
-    """Absolute paths of the files that it was read from."""
+    """The absolute paths of the files that were read."""
 
     def outcome(self) -> dict[str, Any]:
-        """The fields that every `ReloadOutcome` has, but for the version that serves."""
+        """Returns the fields that all outcomes have, except for the version."""
         return {
             "set": self.set,
             "trigger": self.trigger,
@@ -46,7 +46,7 @@ class Attempt:
         }
 
     def rejected(self, error: ConfigError, version: int | None) -> Rejected:
-        """The outcome if that error ended the attempt; `version` serves on, or None."""
+        """Returns the outcome of an attempt that an error ended; `version` is the one that serves, if any."""
         return Rejected(
             version=version,
             digest=self.digest,
@@ -64,11 +64,10 @@ class Attempt:
 
 
 def as_config_error(error: Exception, path: Path) -> ConfigError:
-    """The `ConfigError` that an attempt's exception is told as, free to be kept.
+    """Returns the `ConfigError` that reports an attempt's exception, without frames, so that it may be kept.
 
-    Anything but a `ConfigError` is a defect of ours or of an adapter: its traceback is logged. The exception that is
-    returned leads to no frames: the thread that read the file has frames that know it, and only the garbage collector
-    would free that circle.
+    Anything but a `ConfigError` is a defect of voicepipe or of an adapter: its traceback is logged. With its frames the
+    exception would be part of a reference cycle, which only the garbage collector would free.
     """
     if isinstance(error, ConfigError):
         return without_frames(error)
@@ -77,7 +76,7 @@ def as_config_error(error: Exception, path: Path) -> ConfigError:
 
 
 def neither_served(refused: ConfigError, last_known_good: ConfigError, path: Path) -> ConfigError:
-    """Why neither the files nor the last known good sources can be served."""
+    """Returns the error of a start whose files and whose last known good sources are both refused."""
     first, *more = last_known_good.problems
     others = f", and {len(more)} more" if more else ""
     hint = "mend the file, and the start needs no other"

@@ -1,4 +1,4 @@
-"""The queue of a pipeline set: reloads and rollbacks wait here until the set's helper task carries them out."""
+"""The queue of a pipeline set: starts, reloads and rollbacks wait here until the set's worker carries them out."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from voicepipe.pipelines.outcome import ReloadOutcome
 
 @define(eq=False)
 class ChangeRequest:
-    """A start, a reload or a rollback that was asked for."""
+    """A request for a start, a reload or a rollback."""
 
     trigger: str
-    """What asked for it; of a reload that several share, what asked first."""
+    """The name of what asked for it, for logs; of a shared reload, the first one."""
     force: bool = False
-    """For a reload: whether it ends a rollback, and may lose a component that works."""
+    """Whether a reload ends a rollback, and may lose a component that works."""
     starts: bool = False
-    """Whether it is the set's start: a reload of which the observer is not told."""
+    """Whether it is the start of the set, which is reported only if its files are rejected."""
     to: int | None = None
-    """For a rollback: the version to go back to. None: the files are read."""
+    """The version that a rollback goes back to; None: the files are read."""
     config: SetConfig | None = None
-    """For a rollback: what that version was built from, for it may be forgotten before its turn comes."""
+    """The configuration of that version, which may be forgotten before the request's turn; None: the files are read."""
     done: trio.Event = field(factory=trio.Event)
-    """Set when `outcome` is known, or never will be."""
+    """Set when `outcome` is known, or the set has closed."""
     outcome: ReloadOutcome | None = None
-    """What came of it. None when `done` is set: the set closed first."""
+    """The outcome; None if the set closed first."""
     refused: ConfigError | None = None
-    """Why it was rejected, as the exception that a start raises."""
+    """The error that rejected it, which a start raises; None if it was not rejected."""
 
     @property
     def is_reload(self) -> bool:
@@ -40,7 +40,7 @@ class ChangeRequest:
 
 
 class ChangeQueue:
-    """Requests in the order in which they came; a reload that has not begun is shared by all who ask meanwhile."""
+    """The waiting requests, in order; a reload that has not begun is shared by all who ask meanwhile."""
 
     def __init__(self) -> None:
         self._waiting: deque[ChangeRequest] = deque()
@@ -62,13 +62,13 @@ class ChangeQueue:
         return request
 
     async def next(self) -> ChangeRequest:
-        """Waits for a request and takes it out of the queue; from then on nobody joins it."""
+        """Waits for a request, and returns it; it is not shared from then on."""
         while not self._waiting:
             self._arrived = trio.Event()
             await self._arrived.wait()
         return self._waiting.popleft()
 
     def abandon(self) -> None:
-        """Wakes everyone who waits for a request that has not begun; it gets no outcome."""
+        """Wakes all who wait for a request that has not begun, without an outcome."""
         while self._waiting:
             self._waiting.popleft().done.set()

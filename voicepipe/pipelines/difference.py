@@ -1,4 +1,4 @@
-"""What is different between two effective configurations, wherever each of them comes from."""
+"""Compares two effective configurations, from files or from a running engine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @frozen
 class Component:
-    """A component as a configuration has it."""
+    """A component of a configuration."""
 
     role: str
-    """What it is used as."""
+    """Its role."""
     name: str
-    """As the operator knows it."""
+    """The name under `components:`, or else the adapter's."""
     adapter: str
-    """Its adapter's name."""
+    """The name of its adapter."""
     model: str | None
     """The model or voice, if it has one."""
     pipelines: tuple[str, ...] = field(eq=False)
-    """Names of the pipelines that use it, of those that calls can get."""
+    """The names of the reachable pipelines that use it."""
 
     def __str__(self) -> str:
         return f"{self.role} {self.name}" + (f" ({self.model})" if self.model else "")
@@ -37,10 +37,10 @@ class Component:
 
 @frozen
 class Change:
-    """A setting that has another value; None stands for one that isn't there as well."""
+    """A setting with another value; None stands for a missing one."""
 
     path: str
-    """Which, from where its section begins: `turns.end_of_turn_ms`, `tts.voice`, or `tts[1].voice` among several."""
+    """The path of the setting in its pipeline: `turns.end_of_turn_ms`, `tts.voice`, or `tts[1].voice` in a list."""
     old: Any
     """Plain data, secrets hidden."""
     new: Any
@@ -49,50 +49,50 @@ class Change:
 
 @frozen
 class Difference:
-    """What replacing one configuration by another changes; as a `Plan`, but told in settings."""
+    """The difference between two configurations, down to single settings."""
 
     opens: tuple[Component, ...]
-    """Components that the new one has and the old one has not."""
+    """Components of the new configuration only."""
     keeps: tuple[Component, ...]
-    """Components that both have."""
+    """Components of both configurations."""
     closes: tuple[Component, ...]
-    """Components that the new one has no more; they close with the last call that uses them."""
+    """Components of the old configuration only, which close after the last call that uses them."""
     added: tuple[str, ...]
-    """Names of pipelines that calls can get now, and could not before."""
+    """The names of pipelines that only the new configuration serves."""
     changed: Mapping[str, tuple[Change, ...]]
-    """Pipelines that are different for the next call, and in what."""
+    """The changed settings of pipelines that both serve."""
     removed: tuple[str, ...]
-    """Names of pipelines that no new call gets."""
+    """The names of pipelines that only the old configuration serves."""
     unused: tuple[str, ...]
-    """Names of pipelines that are different, but that no call gets, before or after."""
+    """The names of changed pipelines that neither serves."""
     settings: tuple[Change, ...]
-    """Settings of the whole file: the active pipeline, routes, streaming, limits and logging."""
+    """The changed settings of the whole file: the active pipeline, routes, streaming, limits and logging."""
     hidden: bool = False
-    """Whether the digests say that there is more, in what is not shown."""
+    """Whether the digests differ although nothing that is shown does."""
 
     def __bool__(self) -> bool:
         parts = (self.opens, self.closes, self.added, self.changed, self.removed, self.unused, self.settings)
         return self.hidden or any(parts)
 
     def as_data(self) -> dict[str, Any]:
-        """All of it for JSON."""
+        """Returns all fields as data for JSON."""
         return {"equal": not self, **asdict(self)}
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
-    """What is different between two effective configurations; secrets count if both come from this process."""
+    """Compares two effective configurations; secrets are compared if both come from this process."""
     before, after = _components(old), _components(new)
-    answered, answering = _reachable(old), _reachable(new)
+    served_before, served_after = _reachable(old), _reachable(new)
     was, now = old["pipelines"], new["pipelines"]
     changes = {name: tuple(_pipeline_changes(was[name], now[name])) for name in now if name in was}
-    others = [name for name in {**now, **was} if name not in {*answered, *answering}]
+    others = [name for name in {**now, **was} if name not in {*served_before, *served_after}]
     return Difference(
-        opens=tuple(one for key, one in after.items() if key not in before),
-        keeps=tuple(one for key, one in after.items() if key in before),
-        closes=tuple(one for key, one in before.items() if key not in after),
-        added=tuple(name for name in answering if name not in answered),
-        changed={name: found for name in answering if name in answered and (found := changes[name])},
-        removed=tuple(name for name in answered if name not in answering),
+        opens=tuple(component for key, component in after.items() if key not in before),
+        keeps=tuple(component for key, component in after.items() if key in before),
+        closes=tuple(component for key, component in before.items() if key not in after),
+        added=tuple(name for name in served_after if name not in served_before),
+        changed={name: changes[name] for name in served_after if name in served_before and changes[name]},
+        removed=tuple(name for name in served_before if name not in served_after),
         unused=tuple(name for name in others if name not in changes or changes[name]),
         settings=tuple(_changes("", _settings(old), _settings(new))),
     )
@@ -103,24 +103,26 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reachable(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the pipelines that calls can get, in the file's order."""
-    led_to = {config["active_pipeline"]}
+    """Returns the names of the pipelines that calls can get, in the file's order."""
+    targets = {config["active_pipeline"]}
     for route in config["routes"]:
-        led_to |= {route["pipeline"], *route["split"]}
-    return tuple(name for name, one in config["pipelines"].items() if name in led_to or one["selectable"])
+        targets |= {route["pipeline"], *route["split"]}
+    pipelines = config["pipelines"].items()
+    return tuple(name for name, pipeline in pipelines if name in targets or pipeline["selectable"])
 
 
 def _components(config: Mapping[str, Any]) -> dict[str, Component]:
-    """What is open for the pipelines that calls can get, by identity."""
-    found: dict[str, Component] = {}
+    """Returns the components of reachable pipelines, by identity."""
+    components: dict[str, Component] = {}
     users: dict[str, dict[str, None]] = {}
     for pipeline in _reachable(config):
         for role in ROLES:
-            for one in config["pipelines"][pipeline][role]:
-                key = _identity(role, one)
+            for component in config["pipelines"][pipeline][role]:
+                key = _identity(role, component)
                 users.setdefault(key, {})[pipeline] = None
-                found[key] = Component(role, one["name"], one["adapter"], one["model"], tuple(users[key]))
-    return found
+                name, adapter, model = component["name"], component["adapter"], component["model"]
+                components[key] = Component(role, name, adapter, model, tuple(users[key]))
+    return components
 
 
 def _identity(role: str, component: Mapping[str, Any]) -> str:
@@ -128,18 +130,18 @@ def _identity(role: str, component: Mapping[str, Any]) -> str:
 
 
 def _revealed(value: Any) -> Any:
-    """With what is hidden, where that is at hand."""
+    """Returns a value with its secrets, if this process has them."""
     if isinstance(value, Mapping):
-        return {key: _revealed(one) for key, one in value.items()}
+        return {key: _revealed(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_revealed(one) for one in value]
+        return [_revealed(item) for item in value]
     return [str(value), value.hidden] if isinstance(value, Shown) else value
 
 
 def _pipeline_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for role in ROLES:
         yield from _role_changes(role, old[role], new[role])
-    own = [{key: value for key, value in one.items() if key not in ROLES} for one in (old, new)]
+    own = [{key: value for key, value in pipeline.items() if key not in ROLES} for pipeline in (old, new)]
     yield from _changes("", *own)
 
 
@@ -147,7 +149,7 @@ def _role_changes(role: str, old: list[Any], new: list[Any]) -> Iterator[Change]
     several = len(old) > 1 or len(new) > 1
     for index in range(max(len(old), len(new))):
         path = f"{role}[{index}]" if several else role
-        was, now = (one[index] if index < len(one) else None for one in (old, new))
+        was, now = (items[index] if index < len(items) else None for items in (old, new))
         if was is None or now is None or was["adapter"] != now["adapter"]:
             yield Change(path, _called(was), _called(now))
             continue
@@ -164,19 +166,19 @@ def _called(component: Mapping[str, Any] | None) -> str | None:
 
 
 def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:
-    """The settings at and below a path that differ."""
+    """Yields the settings at and below a path that differ."""
     if _is_section(old) and _is_section(new):
         for key in {**old, **new}:
             step = path_of((key,))
             yield from _changes(f"{path}.{step}" if path else step, old.get(key), new.get(key))
     elif isinstance(old, list) and isinstance(new, list) and any(map(_is_section, (*old, *new))):
         for index in range(max(len(old), len(new))):
-            was, now = (one[index] if index < len(one) else None for one in (old, new))
+            was, now = (items[index] if index < len(items) else None for items in (old, new))
             yield from _changes(f"{path}[{index}]", was, now)
     elif _revealed(old) != _revealed(new):
         yield Change(path, old, new)
 
 
 def _is_section(value: Any) -> bool:
-    """Whether it is a mapping of settings: a file or a directory is one value."""
+    """Whether a value is a mapping of settings; a file or a directory is a single value."""
     return isinstance(value, Mapping) and value.keys() not in ({"file", "sha256"}, {"directory", "fingerprint"})

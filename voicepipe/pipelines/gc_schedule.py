@@ -1,8 +1,8 @@
-"""The garbage collector, scheduled so that it holds up no call.
+"""Schedules the garbage collector so that it delays no call.
 
-Left to itself it comes when so many objects were made, which is while a reply is made and its caller waits. A look at
-every object of the process takes 50 ms and more, in which no frame is written. And there is next to nothing for it to
-find: calls, and versions that retire, are made so that their last reference frees them. So:
+By default Python collects when enough objects were made, which is while a reply is made and its caller waits. A full
+collection takes 50 ms and more, in which no frame is written. It would find next to nothing: calls and retired versions
+are built without reference cycles, so that their last reference frees them. So:
 
 - Nearly all objects are code, settings and components, which live for hours. They are frozen: no look goes over them.
 - While a call is up, a look goes over at most `FEW` objects, which takes a millisecond: the youngest of them four times

@@ -1,4 +1,4 @@
-"""How a component does, for all calls of a process: what logs, metrics and status pages are made of."""
+"""The health of a component, for logs, metrics and status pages."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ if TYPE_CHECKING:
 
 @frozen
 class ComponentHealth:
-    """How a component does, for all calls of a process."""
+    """The health of a component, for all calls of a process."""
 
     role: Role
-    """What it is used as."""
+    """Its role."""
     name: str
-    """As the operator knows it."""
+    """The name under `components:`, or else the adapter's."""
     adapter: str
     """The adapter's name."""
     model: str | None
-    """The model or voice, where the adapter has one."""
+    """The model or voice; None if it has none."""
     state: BreakerState
-    """`closed`: calls use it; `open`: they leave it alone; `half_open`: it is being tried."""
+    """The state of its circuit breaker. `closed`: calls use it; `open`: calls skip it; `half_open`: it is being
+    tried."""
     error: ComponentError | None
-    """Why calls leave it alone; None while they use it."""
+    """The error that opened the breaker; None while calls use the component."""
     retry_s: float
-    """Until it is tried again, in s; 0 while it is not left alone."""
+    """The time until it is tried again, in s; 0 unless the breaker is open."""
     retries: int
-    """How often it was tried again in vain since then."""
+    """Failed probes and trials since the breaker opened."""
     successes: int
-    """How many attempts of calls gave something useful, ever."""
+    """The total attempts of calls that succeeded."""
     failures: int
-    """How many failed by its fault."""
+    """The total attempts that failed by the component's fault."""
     excused: int = 0
-    """How many failed for no fault of its own: what was asked was too long, filtered or malformed, or this machine was
-    in want of something."""
+    """The total attempts that failed for another cause: a request that was too long, filtered or malformed, or a lack
+    of resources on this machine."""
     was_open: bool = True
-    """Whether it has been open since the version that has it serves: one that could not be opened is tried again."""
+    """Whether it has ever been open; one that could not be opened is tried again."""
 
 
 def health_of(
     settings: ComponentSettings, model: str | None, breaker: Breaker, *, was_open: bool = True
 ) -> ComponentHealth:
-    """How the component of those settings does, as its breaker sees it now."""
+    """Returns the health of a component, from the present state of its breaker."""
     return ComponentHealth(
         role=settings.role,
         name=settings.name,

@@ -1,4 +1,4 @@
-"""What a change would take from callers: components that work, and whose successors of the same name do not open."""
+"""Refuses a change that loses a component: it works now, and its successor of the same name does not open."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 def check_losses(serving: Snapshot, new: SetConfig, lease: Lease, *, may_lose: bool) -> tuple[Problem, ...]:
-    """What the new version will lack; what works now and would be lost comes first, and says so.
+    """Returns the problems of the new version, those of lost components first.
 
-    Lost is a component that works, and that the new version has under the same name in the same role of the same
-    pipeline, but could not open: a key that was changed while the provider had a hiccup, for instance.
+    A component is lost if it works now, and the new version has one of the same name, in the same role of the same
+    pipeline, that could not be opened; for instance, a key was changed during an outage of the provider.
 
     Args:
-        serving: the version that would be replaced.
-        new: what is to replace it.
-        lease: what was opened for that.
-        may_lose: whether somebody has said that it is to be done all the same.
+        serving: the version that serves.
+        new: the configuration of the new version.
+        lease: the components of the new version.
+        may_lose: whether losses are accepted.
 
     Raises:
-        ComponentsUnavailable: something would be lost.
+        ComponentsUnavailable: a component would be lost, and that is not accepted.
 
     """
     lost = losses(serving, new, lease.problems)
@@ -43,7 +43,7 @@ def check_losses(serving: Snapshot, new: SetConfig, lease: Lease, *, may_lose: b
 
 
 def losses(serving: Snapshot, new: SetConfig, problems: Mapping[str, Problem]) -> tuple[Problem, ...]:
-    """Why the components could not be opened that would be lost, of all those that could not, by key."""
+    """Returns the problems of lost components, from the problems of all components that could not be opened, by key."""
     if not problems:
         return ()
     keys = dict.fromkeys(

@@ -20,11 +20,11 @@ class _OutcomeBase:
     set: str
     """The pipeline set's name."""
     trigger: str
-    """What asked for it: `start`, `signal`, `api`, ..."""
+    """The name of what asked for it: `start`, `signal`, `api`, ..."""
     at: datetime
-    """When it ended, UTC."""
+    """The time of its end, in UTC."""
     seconds: float
-    """How long it took."""
+    """Its duration, in s."""
 
 
 @frozen(kw_only=True)
@@ -32,53 +32,52 @@ class Applied(_OutcomeBase):
     """A new version serves."""
 
     version: int
-    """Its number."""
+    """The number of the version."""
     digest: str
-    """Its digest."""
+    """The digest of its configuration."""
     plan: Plan
-    """What changed."""
+    """The changes."""
     logging: LoggingSettings
     """Its logging settings, which take effect at once."""
     rolled_back_to: int | None = None
-    """Which earlier version it was built from; None: from the files."""
+    """The earlier version whose configuration it serves; None: it was read from the files."""
 
 
 @frozen(kw_only=True)
 class Unchanged(_OutcomeBase):
-    """The files say what is served already: no new version, nothing reopened."""
+    """The files have no change: there is no new version, and nothing was opened."""
 
     version: int
-    """The version that serves on."""
+    """The number of the serving version."""
     digest: str
-    """The serving digest."""
+    """The digest of its configuration."""
     rolled_back_to: int | None = None
-    """The files say what was rolled back from, so the version that was gone back to serves on; None: no rollback."""
+    """The version that a rollback went back to, which serves until the files change again; None: no rollback."""
     degraded: tuple[Problem, ...] = ()
-    """What of the serving version is not there: what is not open yet, and has been tried again at once, and apologies
-    that no voice has spoken."""
+    """The problems of components that are not open yet, which are retried at once, and of apologies that are not
+    recorded."""
 
 
 RejectedFor: TypeAlias = Literal["config", "open", "limit", "defect"]
-"""What the files say is wrong; a component can't be opened; a limit of the set is reached; a fault of the code."""
+"""The files have problems; a component can't be opened; a limit of the set is reached; the code has a defect."""
 
 
 @frozen(kw_only=True)
 class Rejected(_OutcomeBase):
-    """The files can't be served; the version before serves on, if there is one."""
+    """The files can't be served; the version before goes on serving, if there is one."""
 
     version: int | None
-    """The version that serves now; None: none has ever served, which a set may have that was opened with
-    `start=False`."""
+    """The number of the serving version; None: no version has served yet, as is possible with `start=False`."""
     digest: str | None
-    """What was attempted; None if it could not be read that far."""
+    """The digest of the rejected configuration; None if it could not be read."""
     problems: tuple[Problem, ...] = field()
-    """Everything that is wrong, in order; never empty."""
+    """All problems, in order; never empty."""
     reason: RejectedFor = "config"
-    """In a word, for counting."""
+    """The kind of the problems, for counting."""
     rolled_back_to: int | None = None
-    """Which earlier version was to be served again; None: the files were."""
+    """The earlier version that was to be served again; None: the files were to be served."""
     files: tuple[Path, ...] = ()
-    """Absolute paths of everything that was read, or looked for: what a watcher watches besides the serving files."""
+    """The absolute paths of all files that were read or looked for; a watcher watches them too."""
 
 
 ReloadOutcome: TypeAlias = Applied | Unchanged | Rejected
@@ -86,16 +85,16 @@ ReloadOutcome: TypeAlias = Applied | Unchanged | Rejected
 
 @frozen
 class Retired:
-    """The last call of a version that no longer serves has ended, and what only it used is being closed."""
+    """The last call of a version that no longer serves has ended; components that only it used are being closed."""
 
     set: str
     """The pipeline set's name."""
     version: int
-    """The version that is gone."""
+    """The number of the version."""
 
 
 SetEvent: TypeAlias = ReloadOutcome | Retired
-"""What a pipeline set tells its observer."""
+"""The events that a pipeline set reports to its observer."""
 
 
 @frozen
@@ -103,18 +102,18 @@ class VersionRecord:
     """One version in a set's history."""
 
     version: int
-    """Its number."""
+    """The number of the version."""
     digest: str
-    """Its digest."""
+    """The digest of its configuration."""
     active_pipeline: str
-    """The pipeline that answered."""
+    """The name of its active pipeline."""
     applied_at: datetime
-    """UTC."""
+    """The time when it began to serve, in UTC."""
     trigger: str
-    """What asked for it; `last known good` for a first version that is not what the files said."""
+    """The name of what asked for it; `last known good` for a first version that is not from the files."""
     plan: Plan
-    """What it changed."""
+    """The changes that it made."""
     calls: int
-    """How many calls hold it now."""
+    """The number of calls that hold it now."""
     state: str
-    """`serving`, `draining` (only calls hold it), `retired`."""
+    """Its state: `serving`, `draining` (only calls hold it), or `retired`."""

@@ -1,4 +1,4 @@
-"""What a reload changes, as a value: worked out before anything is opened."""
+"""The plan of a reload: the changes, computed before anything is opened."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class Plan:
     active: str = ""
     """The pipeline that answers from now on."""
     was_active: str = ""
-    """The pipeline that answered before; empty for the first version."""
+    """The pipeline that served_before before; empty for the first version."""
     degraded: tuple[Problem, ...] = ()
-    """What could not be opened, and is tried again, and apologies that could not be spoken beforehand.
+    """The problems of components that could not be opened, and are retried, and of apologies that are not recorded.
 
-    What worked in the version before comes first, and says so."""
+    Components that worked in the version before come first."""
     secrets_changed: tuple[str, ...] = ()
-    """What has another secret, though it is written as before: components (`tts espeak (en-us)`), and other settings
-    by their path (`pipelines.sales.greeting`)."""
+    """Settings whose text in the file is unchanged, but whose secret has another value: components
+    (`tts espeak (en-us)`), and other settings by their path (`pipelines.sales.greeting`)."""
     unserved: tuple[str, ...] = ()
-    """Names of pipelines that are different, and that no call gets: an edited script there is out of service."""
+    """Names of pipelines that have changed, and that no call gets."""
     settings: tuple[str, ...] = ()
-    """Sections of the whole file that are different: `routes`, `logging`; `written` if the digest is another for no
-    reason but how it is written, or what nobody uses, such as a tool that no pipeline lists."""
+    """Changed sections of the whole file: `routes`, `logging`; `written` if only the digest has changed, by how the
+    file is written, or by something that is not used, such as a tool that no pipeline lists."""
 
     def __str__(self) -> str:
         active = f"{self.was_active} -> {self.active}" if self.was_active not in {"", self.active} else self.active
@@ -70,7 +70,7 @@ class Plan:
 
 
 def reachable_components(config: SetConfig) -> Iterator[ComponentSettings]:
-    """The components of all pipelines that calls can get, each key once, in the file's order."""
+    """Yields the components of all reachable pipelines, each key once, in the file's order."""
     seen = set()
     for name in config.reachable:
         for role in ROLES:
@@ -81,31 +81,33 @@ def reachable_components(config: SetConfig) -> Iterator[ComponentSettings]:
 
 
 OWN_FIELDS = tuple(field.name for field in attrs.fields(PipelineSettings) if field.name != "declared")
-"""What a pipeline has of its own; `declared` are tools of the whole file."""
+"""The fields that a pipeline has of its own; `declared` has tools of the whole file."""
 
 
 def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[str] = ()) -> Plan:
-    """What replacing one configuration by another changes.
+    """Returns the plan of replacing one configuration by another.
 
     Args:
-        old: None for the first version.
-        new: what is to be served.
-        unopened: keys of the old one's components that are not open, so that they are opened, not kept.
+        old: the configuration that is served; None for the first version.
+        new: the configuration to serve.
+        unopened: keys of the old configuration's components that have not been open: they are opened, not kept.
 
     """
     components = reachable_components(old) if old else ()
     before = {component.key: component for component in components if component.key not in unopened}
     after = {component.key: component for component in reachable_components(new)}
-    answered = {name: old.pipelines[name] for name in old.reachable} if old else {}
-    answering = {name: new.pipelines[name] for name in new.reachable}
-    changed = tuple(name for name, pipeline in answering.items() if name in answered and answered[name] != pipeline)
+    served_before = {name: old.pipelines[name] for name in old.reachable} if old else {}
+    served_after = {name: new.pipelines[name] for name in new.reachable}
+    changed = tuple(
+        name for name, pipeline in served_after.items() if name in served_before and served_before[name] != pipeline
+    )
     plan = Plan(
         opened=tuple(_label(component) for key, component in after.items() if key not in before),
         kept=tuple(_label(component) for key, component in after.items() if key in before),
         closed=tuple(_label(component) for key, component in before.items() if key not in after),
-        added=tuple(name for name in answering if name not in answered),
+        added=tuple(name for name in served_after if name not in served_before),
         changed=changed,
-        removed=tuple(name for name in answered if name not in answering),
+        removed=tuple(name for name in served_before if name not in served_after),
         active=new.active_pipeline,
         was_active=old.active_pipeline if old else "",
         secrets_changed=tuple(dict.fromkeys(_secrets_changed(old, new, changed))) if old else (),
@@ -114,18 +116,18 @@ def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[s
         if old
         else (),
     )
-    if old is None or old.digest == new.digest or _says_a_difference(plan):
+    if old is None or old.digest == new.digest or _has_a_difference(plan):
         return plan
     return attrs.evolve(plan, settings=("written",))
 
 
-def _says_a_difference(plan: Plan) -> bool:
-    said = (plan.opened, plan.closed, plan.added, plan.changed, plan.removed, plan.unserved, plan.settings)
-    return any(said) or plan.active != plan.was_active
+def _has_a_difference(plan: Plan) -> bool:
+    differences = (plan.opened, plan.closed, plan.added, plan.changed, plan.removed, plan.unserved, plan.settings)
+    return any(differences) or plan.active != plan.was_active
 
 
 def _unserved(old: SetConfig, new: SetConfig) -> Iterator[str]:
-    """Names of pipelines that are different, or gone, or new, and that no call gets, before or after."""
+    """Yields the names of changed, new and removed pipelines that no call gets, before or after."""
     served = {*old.reachable, *new.reachable}
     for name in {**new.pipelines, **old.pipelines}:
         if name not in served and old.pipelines.get(name) != new.pipelines.get(name):
@@ -133,7 +135,7 @@ def _unserved(old: SetConfig, new: SetConfig) -> Iterator[str]:
 
 
 def _secrets_changed(old: SetConfig, new: SetConfig, changed: tuple[str, ...]) -> Iterator[str]:
-    """What is different in those pipelines by nothing but a secret."""
+    """Yields the settings of changed pipelines that differ only by the value of a secret."""
     for before, after in ((old.pipelines[name], new.pipelines[name]) for name in changed):
         for role in ROLES:
             for was, now in zip(before.role(role), after.role(role), strict=False):

@@ -1,4 +1,10 @@
-"""Reading a configuration beside calls that are up."""
+"""Reads a configuration beside calls that are up: in a helper process, or in a thread.
+
+Parsing holds the interpreter's lock, so a thread would delay the audio of calls; a process of low priority doesn't. The
+helper (`config/reading_helper.py`) imports voicepipe anew, so it must be the same code as in this process: fingerprints
+of both are compared before anything of its answer is unpickled. If they differ, a package was upgraded in place, and
+the outcome says that the program needs a restart.
+"""
 
 from __future__ import annotations
 
@@ -59,12 +65,12 @@ HELPER = (sys.executable, "-P", "-c", _HELP)
 T = TypeVar("T")
 
 READERS = 8
-"""Threads that read files at once; more readings wait for one, as long as they have."""
+"""The number of threads that read files at the same time; further readings wait, within their time limit."""
 
 _limiter = trio.lowlevel.RunVar[trio.CapacityLimiter]("files that are read in threads")
 
 READ_S = 120.0
-"""How long reading may take: a drive that has gone, or a check that hangs, must not keep later reloads waiting."""
+"""The time limit of reading, in s: a network drive or a check that hangs must not block later reloads."""
 
 
 async def load(
@@ -76,19 +82,19 @@ async def load(
     beside_calls: bool,
     contents: Mapping[Path, bytes] | None = None,
 ) -> SetConfig:
-    """What `load_config` says of the file.
+    """Returns the configuration of a file, as `load_config` does, without blocking the loop.
 
     Args:
         path: the YAML file.
         registry: the adapters that it may name.
-        environ: where `${NAME}` is looked up.
+        environ: the variables for `${NAME}`.
         tools: names that `tools:` may have besides the built-in ones.
-        beside_calls: True while calls may be up: then a helper process reads, so that none of them is delayed. A
-            registry that is not the installed one is known to this process only, which then reads in a thread.
-        contents: files by absolute path that are as given here, whatever is on the disk.
+        beside_calls: whether calls may be up, so that a helper process has to read. With a registry other than the
+            installed one, which only this process knows, a thread reads all the same.
+        contents: contents of files by absolute path, which replace those on the disk.
 
     Raises:
-        ConfigError: with every problem; a `DefectError` if reading itself broke down.
+        ConfigError: the file has problems; a `DefectError` if reading itself failed.
 
     """
     request = await read_in_thread(path, partial(_request, path, environ, tools, contents, registry))
@@ -102,13 +108,13 @@ async def load(
 
 
 async def read_in_thread(path: Path, read: Callable[[], T]) -> T:
-    """What a function returns that reads files, which a drive that doesn't answer may keep from returning at all.
+    """Calls a function that reads files in a thread, and returns its result.
 
-    It is run in a thread of those that are for this alone, so that readings that hang take none from anything else.
+    A network drive may keep it from ever returning. So it has threads of its own, of which others need none.
 
     Args:
         path: the file that problems are about.
-        read: called in a thread; whatever it raises is raised here. It is abandoned at the deadline, or if cancelled.
+        read: the function; what it raises is raised here. At the time limit, or if cancelled, it is abandoned.
 
     Raises:
         ConfigError: it did not return within `READ_S`, or the system grants no more threads.
@@ -145,7 +151,7 @@ def _too_slow(path: Path) -> ConfigError:
 def _request(
     path: Path, environ: Environ, tools: tuple[str, ...], contents: Mapping[Path, bytes] | None, registry: Registry
 ) -> ReadRequest:
-    _note_code(registry)  # at the first reading at the latest: later the files may be another release's
+    _note_code(registry)  # at the first reading, because the files may be another release's later
     try:
         directory = working_directory()
     except OSError as error:
@@ -160,7 +166,7 @@ def _variables(path: Path, environ: Environ) -> dict[str, str]:
         return dict(os.environ if environ is None else environ() if callable(environ) else environ)
     except (ConfigError, KeyboardInterrupt):
         raise
-    # It is an integrator's, and a reload must never end the process.
+    # A program's own function may raise anything, and a reload must never end the process.
     except BaseException as error:  # noqa: BLE001
         raise defect(path, f"could not begin, because the environment {broke_down(error)}") from None
 
@@ -173,23 +179,23 @@ async def _read_in_helper(request: ReadRequest) -> SetConfig:
             capture_stdout=True,
             stderr=subprocess.DEVNULL,  # a traceback may quote a secret
             check=False,
-            start_new_session=True,  # a Ctrl-C at the terminal is for us
+            start_new_session=True,  # a Ctrl-C at the terminal is not for the helper
             env={**os.environ, "PYTHONPATH": os.pathsep.join(str(request.directory / path) for path in sys.path)},
-            cwd="/",  # ours may be gone, and Python does not start where there is no directory
+            cwd="/",  # ours may have been removed, and Python does not start in a removed directory
             deliver_cancel=_kill,
         )
     except OSError as error:
         raise defect(request.path, f"failed, because no helper process can be started: {error.strerror}") from None
     code, _, answer = run.stdout.partition(b"\n")
-    # A helper that has said nothing may be of a release that does not even know how to begin.
-    said = code.decode(errors="replace") or await trio.to_thread.run_sync(code_on_disk)
-    if said != code_of_this_process():
+    # A helper without output may be of a release that lacks the modules of `_HELP`.
+    fingerprint = code.decode(errors="replace") or await trio.to_thread.run_sync(code_on_disk)
+    if fingerprint != code_of_this_process():
         raise _upgraded(request.path, "voicepipe")
     if run.returncode:
         ended = f"by signal {-run.returncode}" if run.returncode < 0 else f"with status {run.returncode}"
         raise await _broke_down(request.path, f"failed, because the helper process ended {ended}")
     try:
-        # In a thread, for a big one takes 100 ms.
+        # In a thread, because a large answer takes 100 ms.
         adapters, result = await trio.to_thread.run_sync(_unpickled, answer)
     except EOFError:
         raise await _broke_down(request.path, "failed, because the helper process ended without an answer") from None
@@ -206,7 +212,7 @@ async def _read_in_helper(request: ReadRequest) -> SetConfig:
 
 
 async def _broke_down(path: Path, message: str) -> ConfigError:
-    """Why the helper broke down: libraries that are not those that this process has loaded, or a defect."""
+    """Returns the error of a helper that failed: libraries have changed since this process loaded them, or a defect."""
     changed = await trio.to_thread.run_sync(libraries_changed)
     return _upgraded(path, ", ".join(changed)) if changed else defect(path, message)
 
@@ -238,6 +244,6 @@ def _upgraded(path: Path, what: str) -> ConfigError:
 
 
 async def _kill(process: trio.Process) -> None:
-    """Ends a helper at once, with what an adapter may have started in it: there is nothing to be tidied up."""
+    """Kills a helper and all processes that an adapter may have started in it; there is nothing to clean up."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Which pipeline a call gets: pure, and the same on every worker and after every restart."""
+"""Chooses the pipeline of a call: pure, and with the same result in every process and after every restart."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import Route, SetConfig, When
 
 WITHHELD = frozenset({"anonymous", "unknown", "unavailable", "restricted", "private"})
-"""What stands for a number that is not shown: `anonymous` by RFC 3323, section 4.1, the others by custom."""
+"""Texts in place of a withheld number: `anonymous` by RFC 3323, section 4.1, the others by custom."""
 
 
 @frozen
 class Choice:
-    """The pipeline that a call gets, and why."""
+    """The pipeline that a call gets, and the reason."""
 
     pipeline: str
-    """Its name."""
+    """The name of the pipeline."""
     route: int | None
-    """Which of the routes decided, from 0; None: none matched."""
+    """The index of the route that decided; None: no route matched."""
     reason: str
-    """For people: `called "+18005550100" matches "+1800*"`."""
+    """The reason, in words: `called "+18005550100" matches "+1800*"`."""
 
 
 @frozen
 class Comparison:
-    """One key of a route's `when`, held against a call."""
+    """The comparison of one key of a route's `when` with a call."""
 
     key: str
     """`called`, `caller`, `listener`, or `variable NAME`."""
     given: str
-    """What the call says; empty if unknown."""
+    """The value in the call; empty if it is unknown."""
     patterns: tuple[str, ...]
-    """What the route asks: any of them."""
+    """The patterns of the route, of which one must match."""
     matched: str | None
-    """The first of them that matches; None if none does."""
+    """The first pattern that matches; None if none does."""
 
     def __str__(self) -> str:
         given = f"{self.key} {shown(self.given)}" if self.given else f"{self.key}, which is not known,"
@@ -58,10 +58,11 @@ class Comparison:
 
 
 def choose(config: SetConfig, info: CallInfo) -> Choice:
-    """The pipeline for a call: by the first route that matches, else the active one."""
+    """Returns the pipeline for a call: that of the first route that matches, or else the active one."""
     for index, route in enumerate(config.routes):
-        if all(one.matched is not None for one in compare(route.when, info)):
-            reason = "; ".join(map(str, compare(route.when, info))) or "takes every call"
+        comparisons = list(compare(route.when, info))
+        if all(comparison.matched is not None for comparison in comparisons):
+            reason = "; ".join(map(str, comparisons)) or "takes every call"
             pipeline, *others = route.weights
             if not others:
                 return Choice(pipeline, index, reason)
@@ -74,27 +75,28 @@ def choose(config: SetConfig, info: CallInfo) -> Choice:
 
 
 def compare(when: When, info: CallInfo) -> Iterator[Comparison]:
-    """What a route asks, held against a call, key by key."""
+    """Yields the comparison of each key of a condition with a call."""
     for key, patterns, number in (("called", when.called, info.called), ("caller", when.caller, info.caller)):
         if patterns:
             plain = plain_number(number)
-            matched = next((one for one in patterns if matches(plain_number(one), plain)), None)
+            matched = next((pattern for pattern in patterns if matches(plain_number(pattern), plain)), None)
             yield Comparison(key, number, patterns, matched)
     others = [("listener", when.listener, info.listener)]
-    others += [(f"variable {name}", of, info.variables.get(name, "")) for name, of in when.variables.items()]
+    others += [(f"variable {name}", asked, info.variables.get(name, "")) for name, asked in when.variables.items()]
     for key, patterns, text in others:
         if patterns:
-            yield Comparison(key, text, patterns, next((one for one in patterns if matches(one, text)), None))
+            matched = next((pattern for pattern in patterns if matches(pattern, text)), None)
+            yield Comparison(key, text, patterns, matched)
 
 
 def _who(info: CallInfo) -> tuple[str, str]:
-    """For whom a split decides: the caller, or if that is not known, only this call."""
+    """Returns the key of a split's hash: the caller, or the call itself if the caller is unknown."""
     caller = plain_number(info.caller)
     return ("call", info.call_id) if not caller or caller.lower() in WITHHELD else ("caller", caller)
 
 
 def _dealt(route: Route, who: tuple[str, str]) -> str:
-    """The pipeline that a split has for somebody.
+    """Returns the pipeline that a split assigns to a caller; assignments are computed, none is stored.
 
     Weighted rendezvous hashing: each pipeline draws an exponentially distributed number for the caller, divided by
     its weight, and the lowest wins. So a weight that grows moves callers only to its pipeline, one that shrinks only

@@ -1,4 +1,4 @@
-"""One version of a pipeline set, frozen: what a call reads, and nothing else."""
+"""One version of a pipeline set, as a call sees it: immutable."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
 
 @frozen
 class OpenedComponent:
-    """An opened component as a pipeline refers to it, or one that is still tried to be opened."""
+    """A component that a pipeline uses: opened, or not open yet and retried."""
 
     label: ComponentLabel
-    """As logs and records name it."""
+    """Its names in logs and records."""
     settings: ComponentSettings
-    """What it was opened with."""
+    """The settings that it is opened with."""
     breaker: Breaker = field(factory=Breaker, eq=False, repr=False, kw_only=True)
-    """Whether calls should try it; shared by all that use the same component."""
+    """Decides whether calls should try it; shared by all users of the component."""
     _was_open: Callable[[], bool] = field(default=lambda: True, eq=False, repr=False, kw_only=True)
 
     @property
     def was_open(self) -> bool:
-        """Whether it has been open; one that could not be opened is still tried."""
+        """Whether it has ever been open."""
         return self._was_open()
 
     @property
     def health(self) -> ComponentHealth:
-        """How it does, for all calls of the process."""
+        """Its health, for all calls of the process."""
         return health_of(self.settings, self.label.model, self.breaker, was_open=self.was_open)
 
     @property
     def ref(self) -> ComponentRef:
-        """As errors name it."""
+        """Its name and role in errors."""
         return ComponentRef(self.settings.role, self.settings.name, self.settings.secrets.conceal)
 
 
@@ -58,7 +58,7 @@ class OpenedSpeechToText(OpenedComponent):
     """An opened speech-to-text."""
 
     component: SpeechToText = field(repr=False)
-    """Behind its edge: raises nothing but `ComponentError`."""
+    """The component behind the boundary: it raises nothing but `ComponentError`."""
 
 
 @frozen
@@ -66,7 +66,7 @@ class OpenedLanguageModel(OpenedComponent):
     """An opened language model."""
 
     component: LanguageModel = field(repr=False)
-    """Behind its edge: raises nothing but `ComponentError`."""
+    """The component behind the boundary: it raises nothing but `ComponentError`."""
 
 
 @frozen
@@ -74,19 +74,19 @@ class OpenedTextToSpeech(OpenedComponent):
     """An opened text-to-speech."""
 
     component: TextToSpeech = field(repr=False)
-    """Behind its edge: raises nothing but `ComponentError`."""
+    """The component behind the boundary: it raises nothing but `ComponentError`."""
 
 
 @frozen
 class CachedSpeech:
-    """Speech that was made beforehand."""
+    """Speech that was synthesised before it is needed."""
 
     text: str
-    """What it says."""
+    """The text that is spoken."""
     audio: bytes = field(repr=False)
-    """The speech."""
+    """The speech, in `format`."""
     format: AudioFormat
-    """How it is written."""
+    """The format of the audio."""
 
 
 @frozen
@@ -98,35 +98,35 @@ class Pipeline:
     set: str
     """The pipeline set's name."""
     version: int
-    """The snapshot that it belongs to."""
+    """The number of the version that it belongs to."""
     digest: str
-    """That snapshot's digest."""
+    """The digest of that version."""
     settings: PipelineSettings = field(repr=False)
-    """As configured."""
+    """Its settings."""
     _stt: tuple[OpenedSpeechToText, ...]
     _llm: tuple[OpenedLanguageModel, ...]
     _tts: tuple[OpenedTextToSpeech, ...]
     clock: Clock = field(repr=False)
     """The clock of its calls."""
     reports: ObserverReports = field(factory=ObserverReports, eq=False, repr=False, kw_only=True)
-    """Where it is said what observers of its calls raise."""
+    """Reports what observers of its calls raise."""
     tools: tuple[FunctionTool, ...] = field(default=(), repr=False)
-    """Those of `settings.tools` that run: declared in the file, or an integrator's own."""
+    """The tools of `settings.tools` that run: declared in the file, or functions of the program."""
     _apology_of: Callable[[str], CachedSpeech | None] = field(default=lambda _name: None, eq=False, repr=False)
 
     @property
     def stt(self) -> tuple[OpenedSpeechToText, ...]:
-        """Speech-to-text that has opened, in failover order; empty only if a start found none, until one opens."""
+        """Speech-to-text that has been open, in failover order; empty only after a start that could open none."""
         return tuple(opened for opened in self._stt if opened.was_open)
 
     @property
     def llm(self) -> tuple[OpenedLanguageModel, ...]:
-        """Language models that have opened, in failover order."""
+        """Language models that have been open, in failover order."""
         return tuple(opened for opened in self._llm if opened.was_open)
 
     @property
     def tts(self) -> tuple[OpenedTextToSpeech, ...]:
-        """Text-to-speech that has opened, in failover order."""
+        """Text-to-speech that has been open, in failover order."""
         return tuple(opened for opened in self._tts if opened.was_open)
 
     @overload
@@ -138,39 +138,39 @@ class Pipeline:
     @overload
     def role(self, role: Role) -> tuple[OpenedComponent, ...]: ...
     def role(self, role: Role) -> tuple[OpenedComponent, ...]:
-        """All alternatives of a role, in failover order; the breaker of one that has not opened is open."""
+        """Returns all alternatives of a role, in failover order; the breaker of one that is not open yet is open."""
         alternatives: dict[Role, tuple[OpenedComponent, ...]] = {"stt": self._stt, "llm": self._llm, "tts": self._tts}
         return alternatives[role]
 
     @property
     def apology(self) -> CachedSpeech | None:
-        """`on_failure.say`, spoken beforehand, for when nothing can speak any more; None: no voice has done so yet."""
+        """The cached speech of `on_failure.say`, for when no voice works; None: no voice has spoken it yet."""
         return self._apology_of(self.name)
 
 
 @frozen
 class Snapshot:
-    """One version of a pipeline set; pinned by a call, it stays as it is until the call lets go."""
+    """One version of a pipeline set; its components stay open for as long as it serves or is pinned."""
 
     set: str
     """The pipeline set's name."""
     version: int
-    """Counts from 1."""
+    """Its number, from 1."""
     digest: str
-    """SHA-256 in hex of the sources; equal digests say the same."""
+    """The digest of its configuration: SHA-256 in hex."""
     config: SetConfig = field(repr=False)
-    """What it was built from."""
+    """The configuration that it was built from."""
     pipelines: Mapping[str, Pipeline]
-    """By name: those that calls can get."""
+    """The reachable pipelines, by name."""
 
     @property
     def active(self) -> Pipeline:
-        """The pipeline that answers when nothing else is said."""
+        """The active pipeline, which calls get that no route takes."""
         return self.pipelines[self.config.active_pipeline]
 
     @property
     def components(self) -> tuple[ComponentHealth, ...]:
-        """How each component does that its calls can get, by role and name; those that have not opened too."""
+        """The health of all components, by role and name, also of those that are not open yet."""
         opened = {
             component.settings.key: component
             for pipeline in self.pipelines.values()
@@ -182,9 +182,9 @@ class Snapshot:
         return tuple(sorted(health, key=lambda component: (order[component.role], component.name)))
 
     def choose(self, info: CallInfo) -> Pipeline:
-        """The pipeline for a call: by the first route that matches, else the active one.
+        """Returns the pipeline for a call: that of the first route that matches, or else the active one.
 
-        A split gives the same caller the same pipeline, and callers who are not known any of them, call by call.
+        A split gives a caller the same pipeline each time; a call with an unknown caller gets any of them.
         """
         this_call = evolve(info, call_id=new_call_id())  # a split draws by it if the caller is not known
         return self.pipelines[choose(self.config, this_call).pipeline]

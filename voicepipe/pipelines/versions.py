@@ -1,4 +1,4 @@
-"""The versions of a pipeline set: the one that serves, those that calls still hold, and the latest for going back."""
+"""The versions of a pipeline set: the serving one, those that calls hold, and the latest ones, for a rollback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import SetConfig
 
 KEPT = 10
-"""How many versions are remembered, besides those that calls hold."""
+"""The number of versions that are remembered, besides those that calls hold."""
 
 
 @define(eq=False)
@@ -38,11 +38,11 @@ class _Version:
 
 
 class Versions:
-    """The versions of one set: which one serves, which ones calls hold, and the latest for a rollback.
+    """The versions of one pipeline set: the serving one, those that calls hold, and the latest ones, for a rollback.
 
     Args:
-        name: the pipeline set's.
-        on_retired: told the number of each version whose last call has ended.
+        name: the name of the pipeline set.
+        on_retired: called with the number of each version that retires; must not raise.
 
     """
 
@@ -73,7 +73,7 @@ class Versions:
 
     @property
     def live(self) -> int:
-        """How many versions have components open: the serving one and those that calls hold."""
+        """The number of versions with open components: the serving one and those that calls hold."""
         return sum(not version.retired for version in self._kept)
 
     @property
@@ -82,10 +82,10 @@ class Versions:
         return self._closing
 
     def check_limit(self, most: int, path: Path) -> None:
-        """Raises if one more version would make more live versions than there may be.
+        """Checks that one more version may be live.
 
         Raises:
-            ConfigError: it would; the hint says how to make room.
+            ConfigError: there would be more live versions than `most`.
 
         """
         retires = self._serving is not None and not self._serving.pins
@@ -95,7 +95,7 @@ class Versions:
             raise ConfigError([Problem(Location(path), "", message, hint)])
 
     def records(self) -> tuple[VersionRecord, ...]:
-        """The latest versions and all that calls still hold, oldest first."""
+        """Returns the latest versions and all that calls hold, oldest first."""
         return tuple(
             VersionRecord(
                 version=version.snapshot.version,
@@ -126,10 +126,10 @@ class Versions:
 
     @contextmanager
     def pin(self) -> Iterator[Snapshot]:
-        """Holds the serving version.
+        """Pins the serving version during the block.
 
         Raises:
-            PipelineSetClosed: no more calls are taken.
+            PipelineSetClosed: the set takes no more calls.
             UnknownVersion: no version serves yet.
 
         """
@@ -147,11 +147,11 @@ class Versions:
 
     @property
     def next(self) -> int:
-        """The number of the version that serves next."""
+        """The number of the next version."""
         return self._serving.snapshot.version + 1 if self._serving else 1
 
     def serve(self, snapshot: Snapshot, lease: Lease, plan: Plan, trigger: str) -> None:
-        """Makes a new version serve; the one before is not retired yet, see `retire_unused`."""
+        """Makes a new version the serving one; the one before is retired by `retire_unused`."""
         lease.persist()
         self._serving = _Version(
             snapshot=snapshot,
@@ -164,7 +164,7 @@ class Versions:
         self._served.set()
 
     def retire_unused(self) -> None:
-        """Retires the versions that neither serve nor are pinned: releases their leases, and tells the observer."""
+        """Retires the versions that neither serve nor are pinned: releases their leases and reports them."""
         for version in list(self._kept):
             if version is not self._serving and not version.retired and not version.pins:
                 version.retired = True
@@ -174,7 +174,7 @@ class Versions:
         self._kept = [version for version in self._kept[:-KEPT] if not version.retired] + latest
 
     async def keep_apologies(self) -> NoReturn:
-        """Records missing apologies of each version that serves as soon as a voice is there; until it is cancelled."""
+        """Records missing apologies of each version when voices work again, until it is cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 self._served = trio.Event()

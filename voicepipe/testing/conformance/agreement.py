@@ -1,4 +1,4 @@
-"""What a use of a stream gives when nobody disturbs it, so that others can be compared with it."""
+"""The events of an undisturbed use of a stream, with which other uses are compared."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ component, in a class or in a module is heard by whoever calls next."""
 
 
 class Agreement:
-    """What undisturbed uses gave, and in how much detail two of them agreed."""
+    """The views of undisturbed uses, and the strictest one in which two of them agreed."""
 
     def __init__(self, bench: Bench[Any], views: dict[int, tuple[Any, ...]], depth: int) -> None:
         self._bench, self._views, self._depth = bench, views, depth
 
     def __call__(self, variant: int, got: list[Received]) -> None:
-        """Raises `Failed` if a use of a variant gave something else."""
+        """Raises `Failed` if a use of a variant gave other events."""
         expected = self._views[variant][self._depth]
-        found = self._bench.subject.use.essence(events_of(got))[self._depth]
-        if found != expected:
+        given = self._bench.subject.use.essence(events_of(got))[self._depth]
+        if given != expected:
             raise Failed(
-                f"stream {variant} gave {_shortened(found)}; alone and undisturbed it gives {_shortened(expected)}"
+                f"stream {variant} gave {_shortened(given)}; alone and undisturbed it gives {_shortened(expected)}"
             )
 
 
 async def agreement(bench: Bench[Any], variants: list[int], *, brief: bool = False) -> Agreement:
-    """Uses each variant twice, alone; what both gave is what it gives.
+    """Uses each variant twice, alone, and returns the strictest view in which both uses agree.
 
     Raises:
-        Failed: they differ because the component keeps something of the uses before.
-        Skipped: they have nothing in common.
+        Failed: they differ because the component keeps something of earlier uses.
+        Skipped: they agree in no view.
 
     """
     first = {variant: await _view(bench, variant, brief=brief) for variant in variants}
@@ -44,7 +44,7 @@ async def agreement(bench: Bench[Any], variants: list[int], *, brief: bool = Fal
     for depth in range(len(first[variants[0]])):
         if all(first[variant][depth] == second[variant][depth] for variant in variants):
             return Agreement(bench, first, depth)
-    await _keeps_nothing(bench, next(v for v in variants if first[v][-1] != second[v][-1]))
+    await _keeps_nothing(bench, next(number for number in variants if first[number][-1] != second[number][-1]))
     raise Skipped(
         "the same use gave something else each time, of a component that was just opened too: hand in options that "
         "make it say the same, such as a temperature of 0 or a fixed voice"
@@ -52,12 +52,13 @@ async def agreement(bench: Bench[Any], variants: list[int], *, brief: bool = Fal
 
 
 async def _keeps_nothing(bench: Bench[Any], variant: int) -> None:
-    """Whether two components that were just opened say the same at first, and both something else when asked again.
+    """Checks that a component does not answer differently because of its earlier uses.
 
-    What is left to chance differs between the two; what differs only from one use to the next is remembered.
+    Two components are opened and used twice each. If both give the same the first time, and both something else the
+    second time, the difference is no chance.
 
     Raises:
-        Failed: so it is.
+        Failed: it does.
 
     """
     views = []
@@ -78,10 +79,10 @@ async def _view(bench: Bench[Any], variant: int, *, brief: bool = False) -> tupl
 
 
 def events_of(got: list[Received]) -> list[Any]:
-    """The events alone."""
-    return [one.event for one in got if one.event is not None]
+    """Returns the events alone, without None at the end."""
+    return [received.event for received in got if received.event is not None]
 
 
 def _shortened(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) < 300 else f"{said[:140]} ... {said[-140:]}"
+    text = repr(value)
+    return text if len(text) < 300 else f"{text[:140]} ... {text[-140:]}"

@@ -1,4 +1,4 @@
-"""What this process holds: tasks, threads, processes, file descriptors, generators; and what is more than before."""
+"""Counts what this process holds (tasks, threads, processes, file descriptors, generators), to find leaks."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
     from voicepipe.components.protocols import Resources
 
 IDLE_THREAD = re.compile(r"Trio thread \d+")
-"""What trio's threads are called while they wait for work: it keeps them for 10 s. Busy ones bear their work's name."""
+"""The names of trio's idle threads, which it keeps for 10 s; busy threads have other names."""
 
 LOOK_S = 0.01
 
 
 @frozen
 class Belongings:
-    """What the process holds at one moment, by kind."""
+    """The tasks, threads and other objects that the process holds at one time."""
 
     kinds: dict[str, Counter[str]]
-    """The names of what there is of each kind: `task`, `thread`, ..."""
+    """The names of the objects of each kind (`task`, `thread`, ...), counted."""
 
     def or_more(self, other: Belongings) -> Belongings:
-        """Of each kind what there was more of at either moment."""
+        """Returns, for each kind, the larger of both counts."""
         return Belongings(
             {kind: max(names, other.kinds[kind], key=Counter.total) for kind, names in self.kinds.items()}
         )
 
     def more_than(self, before: Belongings) -> list[str]:
-        """What there is more of than before: of each kind how many, and which ones are new.
+        """Returns, in words, the kinds of which there are more than before, how many more, and the new names.
 
-        Only numbers count: a pool may replace a connection by another.
+        Only counts are compared, because a pool may replace one connection by another.
         """
-        found = []
+        leaks = []
         for kind, names in self.kinds.items():
             extra = names.total() - before.kinds[kind].total()
             if extra > 0:
                 new = (names - before.kinds[kind]).elements()
-                found.append(f"{extra} {kind}{'s' if extra > 1 else ''} more than before ({in_words(new)})")
-        return found
+                leaks.append(f"{extra} {kind}{'s' if extra > 1 else ''} more than before ({in_words(new)})")
+        return leaks
 
 
 def belongings(resources: Resources | None = None) -> Belongings:
-    """What this process holds now.
+    """Returns what this process holds now.
 
     Args:
-        resources: what was lent to a component, to count the threads that it uses.
+        resources: the resources of a component, to count the threads that it borrows; None: none.
 
     """
     borrowed = resources.threads.borrowed_tokens if resources else 0
@@ -77,7 +77,7 @@ def belongings(resources: Resources | None = None) -> Belongings:
 
 
 async def nothing_more_than(before: Belongings, settle_s: float, resources: Resources | None = None) -> None:
-    """Returns as soon as the process holds no more than before.
+    """Waits until the process holds no more than before.
 
     Raises:
         Failed: it still does after `settle_s`.
@@ -90,7 +90,7 @@ async def nothing_more_than(before: Belongings, settle_s: float, resources: Reso
         if not extra:
             return
         if counted_s() > deadline:
-            gc.collect()  # what only a cycle holds is not held
+            gc.collect()  # objects in cycles are not held
             if not (extra := belongings(resources).more_than(before)):
                 return
             raise Failed(f"there is still {in_words(extra)}; those of a test server in this process count too")
@@ -111,7 +111,7 @@ def _threads() -> Iterable[str]:
 
 
 def _children() -> Iterator[str]:
-    """By process number; on systems without /proc, none."""
+    """Yields the process ids of child processes; none on systems without /proc."""
     for task in Path("/proc/self/task").glob("*/children"):
         try:
             yield from task.read_text(encoding="ascii").split()
@@ -120,7 +120,7 @@ def _children() -> Iterator[str]:
 
 
 def _descriptors() -> Iterator[str]:
-    """What each open file descriptor leads to, where the system tells."""
+    """Yields the target of each open file descriptor, or its number if the system doesn't tell."""
     for number in os.listdir("/dev/fd"):  # noqa: PTH208 - names are enough
         try:
             yield str(Path("/dev/fd", number).readlink())

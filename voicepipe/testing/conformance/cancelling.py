@@ -1,4 +1,4 @@
-"""Cancelling a use of a stream at its first step, at its second, and so on: at every point where it can be."""
+"""Cancels a block before its first step, its second, and so on: at every point where it can be cancelled."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 class Steps(trio.abc.Instrument):
-    """Counts the steps of the current task, and of those that it starts; can cancel a scope before one of them.
+    """Counts the steps of the current task and of tasks that it starts, and can cancel a scope before one of them.
 
-    A step is what a task runs from one checkpoint that made it wait to the next. A scope that is cancelled before a
+    A step is what a task runs between two checkpoints that made it wait. A scope that is cancelled before a
     step interrupts each of the tasks at the checkpoint where it waits, and the stepping one at its next.
     """
 
     def __init__(self, cancel_before: int | None = None, *, alone: bool = False) -> None:
         self.count = 0
-        """Steps so far."""
+        """The number of steps so far."""
         self.scope = trio.CancelScope()
-        """What is cancelled."""
+        """The scope that is cancelled."""
         self._cancel_before, self._alone = cancel_before, alone
         self._tasks = {trio.lowlevel.current_task()}
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        """Takes the tasks' own tasks in."""
+        """Includes a task that one of the tasks has started."""
         if not self._alone and task.parent_nursery and task.parent_nursery.parent_task in self._tasks:
             self._tasks.add(task)
 
@@ -36,7 +36,7 @@ class Steps(trio.abc.Instrument):
         self._tasks.discard(task)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Counts, and cancels when it is time."""
+        """Counts a step, and cancels the scope before the chosen one."""
         if task in self._tasks:
             self.count += 1
             if self.count == self._cancel_before:
@@ -45,11 +45,11 @@ class Steps(trio.abc.Instrument):
 
 @contextmanager
 def counting_steps(cancel_before: int | None = None, *, alone: bool = False) -> Iterator[Steps]:
-    """Counts the steps of what is in the block, and cancels it before one of them.
+    """Counts the steps of a block, and cancels it before one of them.
 
     Args:
-        cancel_before: before which, from 1; None: before none.
-        alone: whether only the current task's own steps count.
+        cancel_before: the number of that step, from 1; None: it is not cancelled.
+        alone: whether only steps of the current task count.
 
     """
     steps = Steps(cancel_before, alone=alone)
@@ -62,7 +62,7 @@ def counting_steps(cancel_before: int | None = None, *, alone: bool = False) -> 
 
 
 def chosen(steps: int, most: int) -> list[int]:
-    """Which of that many steps to cancel before: all, or the most that are wanted, evenly chosen."""
+    """Returns the numbers of the steps to cancel before: all, or at most `most`, evenly spaced."""
     if steps <= most:
         return [*range(1, steps + 1)]
     return sorted({1 + round(at * (steps - 1) / max(most - 1, 1)) for at in range(most)})

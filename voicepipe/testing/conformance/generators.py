@@ -1,4 +1,4 @@
-"""Async generators that somebody began and did not end, while a check runs."""
+"""Finds async generators that were begun during a check and not closed."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ AnyGenerator = Any
 
 
 class Generators:
-    """Those that were begun since it watches."""
+    """The async generators that were begun since it was made."""
 
     def __init__(self, module: str) -> None:
         self._package = module.partition(".")[0]
         self._begun: WeakSet[AnyGenerator] = WeakSet()
         self._hooks = sys.get_asyncgen_hooks()
         self.dropped: list[str] = []
-        """The adapter's own that were left to the collector, which ends them when it likes.
+        """The adapter's generators that were collected before their end, when it is too late for their cleanup.
 
-        Those of libraries are not held against it: openai's and httpx's are left so by a stream that was read whole.
+        Those of libraries don't count: openai and httpx leave some behind when a stream is read to its end.
         """
 
     def unfinished(self) -> list[str]:
-        """Those that wait half-way, and that somebody still holds."""
+        """Returns the generators that are suspended and still referenced."""
         waiting = (generator for generator in self._begun if generator.ag_frame and not generator.ag_running)
         return [_name(generator) for generator in waiting]
 
     def begin(self, generator: AnyGenerator) -> None:
-        """The interpreter's hook for a generator's first step."""
+        """Notes a generator; the interpreter's hook for its first step."""
         self._begun.add(generator)
         if self._hooks.firstiter is not None:
             self._hooks.firstiter(generator)
 
     def drop(self, generator: AnyGenerator) -> None:
-        """The interpreter's hook for one that is collected before its end."""
+        """Notes a generator that is collected before its end; the interpreter's hook for that."""
         module = str(generator.ag_frame.f_globals.get("__name__", "")) if generator.ag_frame else ""
         if module.partition(".")[0] == self._package:
             self.dropped.append(_name(generator))
         finalizer: Callable[[AnyGenerator], object] | None = self._hooks.finalizer
         if finalizer is not None:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ResourceWarning)  # it is told by the check
+                warnings.simplefilter("ignore", ResourceWarning)  # the check reports it
                 finalizer(generator)
 
 
@@ -57,10 +57,10 @@ _watching: ContextVar[Generators] = ContextVar("_watching")
 
 @contextmanager
 def watching_generators(module: str) -> Iterator[None]:
-    """Watches what is begun in this thread; `generators()` gives it to whoever runs within.
+    """Watches the generators of this thread during the block, in which `generators()` returns them.
 
     Args:
-        module: where the adapter is, to tell its own generators from those of the libraries that it uses.
+        module: the adapter's module, to tell its generators from those of libraries.
 
     """
     watch = Generators(module)
@@ -75,7 +75,7 @@ def watching_generators(module: str) -> Iterator[None]:
 
 
 def generators() -> Generators:
-    """Those of the check that runs."""
+    """Returns the generators of the running check."""
     return _watching.get()
 
 

@@ -1,4 +1,43 @@
-"""Checks with names, run one at a time or all with a report."""
+"""Checks with names, run one at a time or all with a report.
+
+Theory of operation
+===================
+
+*A check* is an async function of a `Subject`. Its name is the rule, and its docstring says what breaking the rule does
+to a call, and the remedy. It returns if the adapter keeps the rule, raises `Failed` if not, and `Skipped` if it lacks
+an input. Each check opens the component anew, so checks run in any order, alone or together. `subject.py` has what
+they share: how a component and its streams are opened, used and compared.
+
+*Real time.* Checks run on the real clock and, for a vendor's adapter, on real sockets to a local server, because an
+adapter's library would not run on a virtual clock. But no verdict may depend on how fast the machine is. So three kinds
+of time are told apart:
+
+- *The kit's deadlines* (`Subject.due`, `Subject.entered`, `ended_after`) count by the `CheckClock` of `waiting.py`. It
+doesn't count the time in which this process or a child of it was stopped, or was ready to run and got no processor. -
+*Steps on the loop*, for `nothing_holds_up_the_loop`, are measured by `loop.py`, less the same two. A thread tells when
+the process was stopped (`witness.py`). Each measurement is made three times, and the least counts. - *The adapter's own
+deadlines* run on trio's clock, and can't be held back. If the process is stopped for two seconds, an adapter may
+rightly report a timeout.
+
+*Retries* follow from the last point. A failure proves nothing if the clock saw the process, or a child of it, stopped
+during the check (`CheckClock.stood_still`): the check runs again, at most `ATTEMPTS` times in all. A failure without a
+stop is final, however busy the machine was, and a check that passed is never repeated.
+
+*How a check runs* (`Conformance.run`):
+
+    watching_generators         notes async generators that the adapter begins and doesn't close
+      counting_time             makes the CheckClock
+        a nursery
+          clock.run             cancels what is overdue, and takes away shields that are in the way
+          check.run(subject)    opens, uses and judges the component
+
+The clock's task ends with the check. What else the adapter left behind (tasks, threads, sockets, memory) is looked for
+by the checks themselves (`belongings.py`, `memory.py`).
+
+*The verdict.* Nurseries turn exceptions into groups, so the leaves of what was raised are looked at:
+`KeyboardInterrupt` first, then `Failed`, then `Skipped`. Anything else is a failure too, with the line of the adapter's
+module that raised it. A cancellation from outside, such as a test's timeout, is raised as it is.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What the loop does while an adapter works: how long a task keeps it, and for how long nothing happens at all.
+"""Measures the event loop while an adapter works: the longest step of a task, and the longest time without any step.
 
-Both are told apart from a machine that is busy: what counts is the time less that for which this process was ready to
-run and got no processor, and less that for which it did not run at all.
+A busy machine has no influence: the time for which this process waited for a processor, or was stopped, is deducted.
 """
 
 from __future__ import annotations
@@ -24,34 +23,34 @@ if TYPE_CHECKING:
 
 
 ASKED_S = 0.02
-"""How long a step has to be for the witness to be asked, who takes up to 10 ms to answer."""
+"""The shortest step, in s, that is compared with the stops of the process: that takes up to 10 ms."""
 
 
 class LongestStep(trio.abc.Instrument):
-    """The longest step of the current task and of those that it starts from now on.
+    """Measures the longest step of the current task and of tasks that it starts from now on.
 
     A step is what a task runs between two checkpoints that made it wait: meanwhile no other call is served. Tasks that
-    ran before, such as those of a server that the options need, do not count.
+    exist already, such as those of a test server, don't count.
     """
 
     def __init__(self, witness: Witness) -> None:
-        """Begins in the middle of the current task's step.
+        """Begins to measure, in the middle of the current task's step.
 
         Args:
-            witness: tells when the whole process did not run.
+            witness: knows when the process was stopped.
 
         """
         self.seconds = 0.0
-        """How long it was."""
+        """The duration of the longest step, in s."""
         self.task = ""
-        """The name of the task."""
+        """The name of its task."""
         self._witness = witness
         current = trio.lowlevel.current_task()
         self._tasks = {current}
         self._others = {id(nursery) for nursery in current.child_nurseries}
         self._began = self._delayed = 0.0
         self._schedstat: int | None = None
-        with suppress(OSError):  # elsewhere than on Linux time is just time
+        with suppress(OSError):  # on other systems than Linux all time counts
             self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         self.before_task_step(current)  # which it is in the middle of
 
@@ -61,7 +60,7 @@ class LongestStep(trio.abc.Instrument):
             os.close(self._schedstat)
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        """Takes the tasks' own tasks in."""
+        """Includes a task that one of the tasks has started."""
         nursery = task.parent_nursery
         if nursery and nursery.parent_task in self._tasks and id(nursery) not in self._others:
             self._tasks.add(task)
@@ -71,13 +70,13 @@ class LongestStep(trio.abc.Instrument):
         self._tasks.discard(task)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Looks at the clock."""
+        """Notes the begin of a step."""
         if task in self._tasks:
             self._delayed = self._delayed_s()
             self._began = perf_counter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Looks at it again; a task whose last step it was has exited by then."""
+        """Measures the step; a task whose last step it was has exited by then."""
         if not self._began:
             return
         began, now = self._began, perf_counter()
@@ -89,13 +88,13 @@ class LongestStep(trio.abc.Instrument):
                 self.seconds, self.task = took, task.name
 
     def _delayed_s(self) -> float:
-        """For how long this thread has been kept waiting for a processor."""
+        """Returns the total time that this thread has waited for a processor, in s."""
         return int(os.pread(self._schedstat, 64, 0).split()[1]) / 1e9 if self._schedstat is not None else 0.0
 
 
 @contextmanager
 def longest_step() -> Iterator[LongestStep]:
-    """Measures the steps of what is in the block; the garbage collector, whose pauses are no adapter's, waits."""
+    """Measures the steps in the block, with the garbage collector off: its pauses are not the adapter's."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -114,31 +113,31 @@ def longest_step() -> Iterator[LongestStep]:
 
 
 class LongestQuiet(trio.abc.Instrument):
-    """The longest time in which no task ran but the kit's own clock: whoever waited, waited for a deadline."""
+    """Measures the longest time in which no task ran, except the kit's clock: all others waited for a deadline."""
 
     def __init__(self) -> None:
         self._clock = check_clock()
         self.seconds = 0.0
-        """How long it was, in counted time."""
+        """That time, in counted seconds."""
         self._since, self._counted = trio.current_time(), self._clock.now()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """A task runs: how long has it been?"""
+        """Measures the time since the last step."""
         if task is self._clock.task:
             return
         if trio.current_time() - self._since > max(self.seconds, LOOK_S):
-            # What was counted when it began is known only to a look.
+            # The time that was counted at its begin is known only up to one look.
             self.seconds = max(self.seconds, self._clock.now() - self._counted - LOOK_S)
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """It has run."""
+        """Notes the end of a step."""
         if task is not self._clock.task:
             self._since, self._counted = trio.current_time(), self._clock.seen_s
 
 
 @contextmanager
 def longest_quiet() -> Iterator[LongestQuiet]:
-    """Measures how long nothing happens in the block."""
+    """Measures the longest time in the block in which no task ran."""
     watch = LongestQuiet()
     trio.lowlevel.add_instrument(watch)
     try:

@@ -1,4 +1,4 @@
-"""Checks for text-to-speech on the sound itself: that it is speech, loud enough, and that none of it is cut off."""
+"""Checks of the sound of text-to-speech: it is speech, loud enough, and complete."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 FRAME_MS = 20
 
 AUDIBLE = 300
-"""Level (RMS, of 32,768) that one frame in ten of speech has at least: -41 dB; telephones have it at -26 dB."""
+"""The least level (RMS, of 32,768) of the loudest tenth of speech: -41 dB; on telephones it has -26 dB."""
 
 FULL_SCALE, CLIPPED = 32_000, 0.1
-"""From which level a sample is at its limit, and how many of them may be."""
+"""The level of a sample that is at its limit, and the share of samples that may be."""
 
 WRAPS, WRAPPED = 50_000, 0.0005
-"""By how much a sample differs from the next where the limit was overrun, and how many may do so."""
+"""The step between two samples that shows an overrun of the limit, and the share of samples that may have it."""
 
 LOUD = 0.3
-"""Which frames tell the sound of a voice: those of at least so much of the loudest one's level."""
+"""The least level of a frame that is judged, as a share of the loudest frame's."""
 
 SMOOTH = 0.25
-"""How much a sample of speech says about the next at least: 0.5 to 0.97 for voices, 0 for noise."""
+"""The least correlation of neighbouring samples: voices have 0.5 to 0.97, noise has 0."""
 
 HEADERS = {b"RIFF": "WAV", b"OggS": "Ogg", b"ID3": "MP3", b"fLaC": "FLAC", b"\x1aE\xdf\xa3": "WebM", b"FORM": "AIFF"}
-"""What files with sound in them begin with."""
+"""The first bytes of audio files, and the names of their formats."""
 
 
 def audio_of(events: list[Any]) -> dict[int, bytes]:
-    """The audio of each segment."""
+    """Returns the audio of each segment."""
     audio: dict[int, bytes] = defaultdict(bytes)
     for event in events:
         if isinstance(event, SpeechAudio):
@@ -71,7 +71,7 @@ async def speech_is_audible(subject: Subject[Speaking]) -> None:
     them of floating-point numbers multiplies by that, and cuts off what lies beyond.
     """
     output, got = await subject.undisturbed()
-    for segment, audio in audio_of([one.event for one in got]).items():
+    for segment, audio in audio_of([received.event for received in got]).items():
         samples = _samples(audio, output)
         levels = sorted(level(frame.tobytes()) for frame in _frames(samples, output))
         text = subject.use.text_of(segment)
@@ -94,7 +94,7 @@ async def speech_is_no_noise(subject: Subject[Speaking]) -> None:
     an odd byte that was dropped, or compressed audio are noise, at full level in the caller's ear.
     """
     output, got = await subject.undisturbed()
-    for segment, audio in audio_of([one.event for one in got]).items():
+    for segment, audio in audio_of([received.event for received in got]).items():
         for beginning, name in HEADERS.items():
             if audio.startswith(beginning):
                 raise Failed(f"the audio of {subject.use.text_of(segment)!r} begins with the header of a {name} file")
@@ -111,10 +111,10 @@ async def speech_is_no_noise(subject: Subject[Speaking]) -> None:
 
 
 BRIEF = ("5", "12", "ma", "mamamama")
-"""What is short, and may be taken for nothing; and four times as much of the same."""
+"""Short texts, which an adapter may take for blank ones; and one syllable four times."""
 
 ADDS_UP = 1.1
-"""How much longer four syllables in one word may be than four times one."""
+"""The most that four syllables in one word may last, as a multiple of four single ones."""
 
 
 async def a_short_segment_is_spoken(subject: Subject[Speaking]) -> None:
@@ -131,22 +131,22 @@ async def a_short_segment_is_spoken(subject: Subject[Speaking]) -> None:
     for text, length in lengths.items():
         if not length:
             raise Failed(f"no audio for {text!r}")
-    one, four = lengths["ma"], lengths["mamamama"]
-    if four > 4 * one * ADDS_UP:
+    syllable, four = lengths["ma"], lengths["mamamama"]
+    if four > 4 * syllable * ADDS_UP:
         raise Failed(
-            f"{BRIEF[2]!r} lasts {one:.0f} ms and {BRIEF[3]!r} {four:.0f} ms, more than four times as long: "
+            f"{BRIEF[2]!r} lasts {syllable:.0f} ms and {BRIEF[3]!r} {four:.0f} ms, more than four times as long: "
             "is the end of each segment lost?"
         )
 
 
 SIGNS = 'Tom & Jerry say: "5 < 6", 100% sure.'
-"""What has a meaning in markup, in JSON and in addresses."""
+"""A text with characters that have a meaning in markup, in JSON and in URLs."""
 
 LONG = 300
-"""How many characters a long segment has at least: lists, and sentences without a full stop."""
+"""The least length of a long segment, in characters: a list, or a sentence without a full stop."""
 
 AS_LONG = 0.7
-"""How much of its share a long segment lasts at least: it has fewer pauses than short ones."""
+"""The least duration of a long segment, as a share of its parts': it has fewer pauses than short ones."""
 
 
 async def every_segment_is_spoken_whole(subject: Subject[Speaking]) -> None:
@@ -172,7 +172,7 @@ async def every_segment_is_spoken_whole(subject: Subject[Speaking]) -> None:
             raise Failed(f"no audio for {text!r}, in a reply of {len(texts)} segments of which some are alike")
         if text == short and length < lengths[0] / 2:
             raise Failed(f"{short!r} lasts {lengths[0]:.0f} ms, and {length:.0f} ms when it is said again")
-    usual = sum(output.ms_in(len(one)) for one in audio_of([one.event for one in got]).values())
+    usual = sum(output.ms_in(len(audio)) for audio in audio_of([received.event for received in got]).values())
     due = usual * len(texts[2]) / sum(map(len, use.texts()))
     if lengths[2] < AS_LONG * due:
         raise Failed(f"a segment of {len(texts[2])} characters lasts {lengths[2]:.0f} ms, its parts {due:.0f} ms")
@@ -194,10 +194,14 @@ async def the_end_is_not_cut_off(subject: Subject[Speaking]) -> None:
     first, second = use.texts()[:2]
     async with subject.bench() as bench:
         output = bench.component.output_for(use.call)
-        one = audio_of(await _spoken(bench, (first, second)))
-        other = audio_of(await _spoken(bench, (second, first)))
+        in_order = audio_of(await _spoken(bench, (first, second)))
+        reversed_ = audio_of(await _spoken(bench, (second, first)))
         alone = audio_of(await _spoken(bench, (first,), waits=True))
-    pairs = [(first, one[0], other[1]), (second, other[0], one[1]), (first, one[0], alone[0])]
+    pairs = [
+        (first, in_order[0], reversed_[1]),
+        (second, reversed_[0], in_order[1]),
+        (first, in_order[0], alone[0]),
+    ]
     for text, followed, last in pairs:
         for shorter, longer, when in (
             (last, followed, "no other segment follows"),
@@ -206,7 +210,7 @@ async def the_end_is_not_cut_off(subject: Subject[Speaking]) -> None:
             lost = longer[len(shorter) :]
             if lost and longer.startswith(shorter) and _audible(lost, output):
                 raise Failed(f"the last {output.ms_in(len(lost)):.0f} ms of {text!r} are lost when {when}")
-    for text, audio, alike in ((first, other[1], one[0]), (second, one[1], other[0])):
+    for text, audio, alike in ((first, reversed_[1], in_order[0]), (second, in_order[1], reversed_[0])):
         before = audio.find(alike[: output.bytes_in(BEGINNING_MS)])
         if before > 0 and _audible(audio[:before], output):
             raise Failed(f"{text!r} begins with {output.ms_in(before):.0f} ms of the segment before it")
@@ -217,14 +221,14 @@ async def the_end_is_not_cut_off(subject: Subject[Speaking]) -> None:
 
 
 BEGINNING_MS = 60
-"""How much of a segment is looked for in another voicing of it."""
+"""The beginning of a segment that is looked for in another rendering of it, in ms."""
 
 MOST_OF = 0.8
-"""How much of a segment there is at least, if a voice says it differently each time."""
+"""The least length of a segment, as a share of another rendering, for voices that vary."""
 
 
 async def _spoken(bench: Bench[Speaking], texts: tuple[str, ...], *, waits: bool = False) -> list[Any]:
-    """The events of some segments; if it waits, `finish` is called when the first has come."""
+    """Returns the events of some segments; with `waits`, `finish` is called after the first event."""
     events: list[Any] = []
     async with bench.stream() as stream:
         with bench.subject.due("send() or finish()"):

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Subject
 
 CALLS = tuple(AudioFormat(rate, encoding) for rate in (8000, 16000, 24000) for encoding in ("pcm16", "mulaw", "alaw"))
-"""Formats that calls come in, and some that they might."""
+"""Formats of calls: those in use, and some others."""
 
 SHORTER, LONGER = 1.6, 2.5
-"""How much shorter or longer a single segment may be than all together: short ones have as long a pause as others."""
+"""The factors by which a single segment may be shorter or longer than all together: short ones have long pauses."""
 
 SAME_LENGTH = 0.15
-"""By how much the same text may differ in length in two formats: voices breathe."""
+"""The share by which a text may differ in length in two formats: voices vary their pauses."""
 
 
 async def output_for_is_pure_and_sane(subject: Subject[Speaking]) -> None:
@@ -52,9 +52,9 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
     use = subject.use
     output, got = await subject.undisturbed()
     marks: dict[int, SpeechMark] = {}
-    length = _lengths(output, [one.event for one in got])
-    for one in got[:-1]:
-        match one.event:
+    length = _lengths(output, [received.event for received in got])
+    for received in got[:-1]:
+        match received.event:
             case SpeechAudio(audio=bytes(audio), segment=int()):
                 if len(audio) % output.sample_bytes:
                     raise Failed(f"{len(audio)} bytes are no whole samples of {output}")
@@ -69,10 +69,10 @@ async def events_are_well_formed(subject: Subject[Speaking]) -> None:
             case Usage() as usage:
                 judge_usage(usage)
             case _:
-                raise Failed(f"receive() gave {one.event!r}")
+                raise Failed(f"receive() gave {received.event!r}")
     texts = use.texts()
     spoken_s, characters = sum(length.values()) / 1000, sum(map(len, texts))
-    judge_charge((one.event for one in got), audio_s=spoken_s, requests=len(texts), characters=characters)
+    judge_charge((received.event for received in got), audio_s=spoken_s, requests=len(texts), characters=characters)
 
 
 async def segments_come_in_order(subject: Subject[Speaking]) -> None:
@@ -82,7 +82,7 @@ async def segments_come_in_order(subject: Subject[Speaking]) -> None:
     """
     use = subject.use
     _, got = await subject.undisturbed()
-    spoken = [(one.event.segment, one.sent) for one in got if isinstance(one.event, SpeechAudio)]
+    spoken = [(received.event.segment, received.sent) for received in got if isinstance(received.event, SpeechAudio)]
     for segment, sent in spoken:
         if not 0 <= segment < sent:
             raise Failed(f"audio for segment {segment} when {sent} segments were sent")
@@ -123,7 +123,7 @@ async def speech_lasts_as_long_as_its_text(subject: Subject[Speaking]) -> None:
     """
     use = subject.use
     output, got = await subject.undisturbed()
-    lengths = _lengths(output, [one.event for one in got])
+    lengths = _lengths(output, [received.event for received in got])
     for segment, length in lengths.items():
         text = use.text_of(segment)
         a_char = length / len(text)
@@ -162,7 +162,7 @@ async def _spoken_ms(bench: Bench[Speaking], output: AudioFormat, text: str) -> 
 
 
 def _lengths(output: AudioFormat, events: list[Any]) -> dict[int, float]:
-    """How long each segment lasts, in ms."""
+    """Returns the duration of each segment, in ms."""
     lengths: dict[int, float] = defaultdict(float)
     for event in events:
         if isinstance(event, SpeechAudio):
@@ -203,7 +203,7 @@ async def finishing_gives_the_rest(subject: Subject[Speaking]) -> None:
 
 
 WORDLESS = ((), ("...",), ("\U0001f642", " "), ("—", "\n"))
-"""What is sent in replies that have no words."""
+"""Texts of replies without words."""
 
 
 async def a_reply_without_words_ends_well(subject: Subject[Speaking]) -> None:

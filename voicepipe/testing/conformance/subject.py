@@ -1,4 +1,30 @@
-"""The subject of checks: an adapter with options, opened anew for each check, and how its streams are used."""
+"""The subject of checks: an adapter with options, opened anew for each check, and how its streams are used.
+
+Theory of operation
+===================
+
+    Subject ── served() ──> options ── opened() ──> Bench ── stream() ──> a stream
+       │                                              │
+       use: Use (hearing, asking, speaking)           use() ──> list[Received]
+
+*Subject* is what the author of an adapter hands in: the adapter, its options, faulty options, and limits. Options may
+be a function that opens them, for a test server that has to run meanwhile: `served` enters it.
+
+*Bench* is one opened component. It has it twice. `component` is behind the boundary, as calls use it: whatever the
+adapter raises becomes a `ComponentError`. `raw` is the adapter's own object, for checks of what it raises and keeps.
+
+*Use* says how streams of a role are used, so that most checks are written once for all roles: `Hearing` sends
+utterances, `Asking` sends a request, `Speaking` sends segments of text. A *variant* is a number for different content,
+by which mixed-up streams are noticed. `essence` reduces the events of a stream to views that must be equal when the use
+is repeated, the strictest first: a model that words each reply differently is compared by less.
+
+*Bench.use* sends and receives in two tasks, as a call does. It notes with each event how much had been sent by then,
+so a check can tell audio that came before `finish` from audio after it. `undisturbed` is the result of one use, and
+shared by all checks that only look at events.
+
+*Deadlines.* `due` and `entered` fail the check if the adapter doesn't return in time. They count by the clock in
+`waiting.py`, so they may be close without failing on a slow machine.
+"""
 
 from __future__ import annotations
 

@@ -53,18 +53,18 @@ async def events_are_well_formed(subject: Subject[Hearing]) -> None:
     audio, got = await subject.undisturbed()
     eager = ended = False
     partials: list[str] = []
-    for one in got[:-1]:
-        match one.event:
+    for received in got[:-1]:
+        match received.event:
             case Transcript(text=text, final=final):
-                _judge_transcript(one.event)
+                _judge_transcript(received.event)
                 if final and len(partials) > 1 and words_of(" ".join(partials)) == words_of(text):
                     raise Failed(f"{text!r} came in pieces, {partials}: each partial transcript is all that was said")
                 partials = [] if final else [*partials, text]
                 ended = ended and not text.strip()
             case EndOfTurn():
-                if ended and not one.event.eager:
+                if ended and not received.event.eager:
                     raise Failed("EndOfTurn came twice, and nothing was heard in between")
-                eager, ended = one.event.eager, ended or not one.event.eager
+                eager, ended = received.event.eager, ended or not received.event.eager
             case TurnResumed():
                 if not eager:
                     raise Failed("TurnResumed without an eager EndOfTurn before it")
@@ -72,9 +72,9 @@ async def events_are_well_formed(subject: Subject[Hearing]) -> None:
             case Usage() as usage:
                 judge_usage(usage)
             case _:
-                raise Failed(f"receive() gave {one.event!r}")
-    finals = sum(isinstance(one.event, Transcript) and one.event.final for one in got)
-    judge_charge((one.event for one in got), audio_s=audio.ms_in(got[-1].sent) / 1000, requests=finals)
+                raise Failed(f"receive() gave {received.event!r}")
+    finals = sum(isinstance(received.event, Transcript) and received.event.final for received in got)
+    judge_charge((received.event for received in got), audio_s=audio.ms_in(got[-1].sent) / 1000, requests=finals)
 
 
 def _judge_transcript(heard: Transcript) -> None:
@@ -100,12 +100,12 @@ async def audio_end_ms_is_where_the_text_ends(subject: Subject[Hearing]) -> None
     """
     audio, got = await subject.undisturbed()
     reached, told = 0, False
-    for one in got[:-1]:
-        match one.event:
+    for received in got[:-1]:
+        match received.event:
             case Transcript(final=final, audio_end_ms=int(end)) as heard:
                 if heard.words and heard.words[0].start_ms < reached - BEFORE_MS:
                     raise Failed(f"{heard.words[0]} begins before {reached} ms, where the final before it ended")
-                sent = audio.ms_in(one.sent)
+                sent = audio.ms_in(received.sent)
                 if end > sent + 1:
                     raise Failed(f"audio_end_ms is {end} when {sent:.0f} ms were sent")
                 if final and end < reached:
@@ -181,7 +181,7 @@ async def the_words_are_heard(subject: Subject[Hearing]) -> None:
     if use.speech is None:
         raise Skipped("no speech: hand in speech=(AudioFormat(8000), audio) and words='what is said in it'")
     _, got = await subject.undisturbed()
-    heard = _text([one.event for one in got])
+    heard = _text([received.event for received in got])
     if words_of(heard) != words_of(use.words) * 2:
         raise Failed(f"heard {heard!r}, said was twice {use.words!r}")
 

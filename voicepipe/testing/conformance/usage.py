@@ -1,4 +1,4 @@
-"""Whether what an adapter tells of its provider's figures can be true."""
+"""Checks that the figures in an adapter's `Usage` are plausible."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROUNDED_UP_S = 1.0
-"""By how much a provider may round up the audio of a request, in s."""
+"""The most that a provider may round up the audio of a request, in s."""
 
 MORE_CHARACTERS = 1.5
-"""How many times as many characters as were sent may be charged for: told twice, they would be twice as many."""
+"""The most characters that may be charged for, as a multiple of those sent; reported twice, it would be 2."""
 
 
 def judge_usage(usage: Usage) -> None:
-    """Fails unless each figure is a number from 0 on, or None, and one at least is told."""
+    """Fails unless each figure is a number from 0 on, or None, and at least one is a number."""
     figures = asdict(usage)
     if all(figure is None for figure in figures.values()):
         raise Failed("a Usage has no figure: leave it out where the provider tells none")
@@ -32,23 +32,23 @@ def judge_usage(usage: Usage) -> None:
 
 
 def judge_charge(events: Iterable[Any], *, audio_s: float, requests: int, characters: int | None = None) -> None:
-    """Fails if more is charged for than there was: each `Usage` of a stream is what came since the one before.
+    """Fails if a stream is charged for more than was sent; each `Usage` covers what came since the one before.
 
     Args:
-        events: all of a stream.
-        audio_s: how much audio was sent or given.
-        requests: of how many requests a provider may have rounded the audio up.
-        characters: how many were sent; None: none can be.
+        events: all events of the stream.
+        audio_s: the audio that was sent or received, in s.
+        requests: the number of requests, whose audio a provider may have rounded up.
+        characters: the characters that were sent; None: none.
 
     """
-    told = [event for event in events if isinstance(event, Usage)]
-    charged_s = sum(usage.audio_s or 0.0 for usage in told)
+    usages = [event for event in events if isinstance(event, Usage)]
+    charged_s = sum(usage.audio_s or 0.0 for usage in usages)
     if charged_s > audio_s + ROUNDED_UP_S * requests:
         raise Failed(
             f"its Usage adds up to {charged_s:.1f} s of audio, and there were {audio_s:.1f} s: is it told twice, or "
             "each time for the whole stream?"
         )
-    charged = sum(usage.characters or 0 for usage in told)
+    charged = sum(usage.characters or 0 for usage in usages)
     if charged > MORE_CHARACTERS * (characters or 0):
         raise Failed(
             f"its Usage adds up to {charged} characters, and {characters or 0} were sent: is it told twice, or each "

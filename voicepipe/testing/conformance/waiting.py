@@ -1,19 +1,18 @@
-"""How long the kit waits: by a clock that stands still while the machine does not run what is checked.
+"""The clock of the kit's deadlines, which doesn't count time in which the machine did not run what is checked.
 
-No verdict may depend on how fast a machine is. A deadline is there for what would never come; on a loaded machine,
-under a tracer or in a slow container, what was to come may be late although the adapter is quick. So three kinds of
-time do not count:
+No verdict may depend on how fast a machine is. A deadline is for what would never come; on a loaded machine, under a
+tracer or in a slow container, an event may be late although the adapter is quick. So three kinds of time don't count:
 
-- That for which a thread of this process, or of a child process, was ready to run and got no processor. Linux tells
-  it for each thread, in `/proc/PID/task/TID/schedstat`; elsewhere it counts.
-- That in which the loop did not turn, because the process was stopped, the machine slept, or a task held the loop up.
-  A task looks at the clock every `LOOK_S`, and no look counts more than that, however long ago the last one was. When
-  the loop turns again, deadlines of the adapter's and events have come at once; the kit's own deadlines come later.
-  (What holds up the loop is for the check `nothing_holds_up_the_loop` to find.)
-- That for which a child process was stopped, or waited for a disk, when it was looked at; on Linux.
+- The time for which a thread of this process, or of a child process, was ready to run and got no processor. Linux
+  has it for each thread, in `/proc/PID/task/TID/schedstat`; on other systems it counts.
+- The time in which the loop did not turn, because the process was stopped, the machine slept, or a task blocked the
+  loop. A task looks at the clock every `LOOK_S`, and no look counts more than that, however long ago the last one was.
+  When the loop turns again, the adapter's deadlines and events have come at once; the kit's deadlines come later.
+  (The check `nothing_holds_up_the_loop` finds tasks that block the loop.)
+- The time for which a child process was stopped, or waited for a disk, when it was looked at; on Linux.
 
-The adapter's own deadlines do not stand still with the kit's: what they make of a stop is seen in its events. So what
-fails while the process stood still proves nothing, and is tried again.
+The adapter's own deadlines don't stand still with the kit's. So a failure during a stop proves nothing, and the check
+is run again.
 """
 
 from __future__ import annotations
@@ -32,27 +31,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_S = 0.1
-"""How often it is looked whether something is overdue, and the most that one look counts."""
+"""The time between two looks at what is overdue, and the most that one look counts, in s."""
 
 FRESH_S = 0.005
 """For how long what was seen at a look is not looked at again: a look reads files for each thread, which takes longer
 than what most checks do between two of them."""
 
 SHIELDED_S = 0.5
-"""How long after its deadline what is still in a scope keeps its shields."""
+"""The time after a deadline for which tasks in its scope keep their shields, in s."""
 
 AT_LEAST = 0.1
-"""How much of the time in which the loop turns counts whatever the machine does, so that every deadline comes."""
+"""The share of time that counts in any case, so that every deadline comes."""
 
 STOOD_S = 0.25
-"""For how long the loop has to have stood still, neither computing nor ready to, for `CheckClock.stood_still`."""
+"""The shortest stop of the loop, neither computing nor ready to, that sets `CheckClock.stood_still`, in s."""
 
 STOPPED = ("T", "t", "D")
-"""States, in `/proc/PID/stat`, of what does not run although it has something to do: stopped, traced, at a disk."""
+"""States in `/proc/PID/stat` of a process that is stopped, traced, or waits for a disk."""
 
 
 class CheckClock:
-    """Counts time for one check, and ends what is overdue."""
+    """Counts the time of one check, and cancels the scopes that are overdue."""
 
     def __init__(self) -> None:
         self._counted_s = 0.0
@@ -61,17 +60,17 @@ class CheckClock:
         self._delayed_s(0.0)
         self._due: dict[trio.CancelScope, float] = {}
         self.task: trio.lowlevel.Task | None = None
-        """The one that looks."""
+        """The task that looks."""
         self.stood_still = False
-        """Whether the process, or a child of it, was stopped meanwhile."""
+        """Whether the process, or a child of it, was stopped during the check."""
 
     @property
     def seen_s(self) -> float:
-        """Seconds counted when it last looked, for those who can't afford a look."""
+        """The seconds counted at the last look; cheaper than `now`."""
         return self._counted_s
 
     def now(self) -> float:
-        """Seconds counted since it was made, as of at most `FRESH_S` ago."""
+        """Looks at the clock, unless it did less than `FRESH_S` ago, and returns the seconds counted so far."""
         passed = trio.current_time() - self._looked_at
         if passed > FRESH_S:
             self._looked_at += passed
@@ -84,7 +83,7 @@ class CheckClock:
 
     @contextmanager
     def ending(self, scope: trio.CancelScope, due: float) -> Iterator[None]:
-        """Cancels a scope at a time, and then takes the shields of what is still in the block."""
+        """Cancels a scope when `due` seconds are counted, and later removes shields of tasks that are still in it."""
         self._due[scope] = due
         try:
             yield
@@ -92,7 +91,7 @@ class CheckClock:
             del self._due[scope]
 
     async def run(self) -> None:
-        """Looks, as long as it is not cancelled; runs beside each check."""
+        """Looks at the clock until it is cancelled; runs beside each check."""
         self.task = trio.lowlevel.current_task()
         while True:
             await trio.sleep(LOOK_S)
@@ -101,16 +100,16 @@ class CheckClock:
             for scope in overdue:
                 scope.cancel()
             if max(overdue.values(), default=-inf) > SHIELDED_S:
-                # Which of them is in the way can't be told from outside; the check has failed anyway.
+                # Which shield is in the way can't be told from outside; the check has failed anyway.
                 for shielded in gc.get_objects():
                     if type(shielded) is trio.CancelScope and shielded.shield:
                         shielded.shield = False
 
     def _delayed_s(self, passed: float) -> float:
-        """For how long threads have been kept waiting since this was last asked, in s, all of them together.
+        """Returns the time that threads have waited for a processor since the last call, summed up, in s.
 
         Args:
-            passed: how long ago that was, in s: for as long whoever is stopped has been.
+            passed: the time since the last call, in s; it counts as waiting if a child is stopped.
 
         """
         delayed = 0
@@ -129,14 +128,14 @@ class CheckClock:
 
 
 def _threads(process: Path) -> Iterator[Path]:
-    """The threads of a process and of those that it has started, in /proc."""
+    """Yields the threads of a process and of its descendants, as paths in /proc."""
     yield from _tasks(process)
     for child in _children(process):
         yield from _tasks(child)
 
 
 def _tasks(process: Path) -> Iterator[Path]:
-    """The threads of a process, in /proc."""
+    """Yields the threads of a process, as paths in /proc."""
     try:
         yield from list((process / "task").iterdir())
     except OSError:  # it has ended
@@ -144,7 +143,7 @@ def _tasks(process: Path) -> Iterator[Path]:
 
 
 def _children(process: Path) -> Iterator[Path]:
-    """The processes that a process has started, and that they have, in /proc."""
+    """Yields the descendants of a process, as paths in /proc."""
     for thread in _tasks(process):
         try:
             numbers = (thread / "children").read_text(encoding="ascii").split()
@@ -157,7 +156,7 @@ def _children(process: Path) -> Iterator[Path]:
 
 
 def _is_stopped(process: Path) -> bool:
-    """Whether a process has something to do, and can't."""
+    """Whether a process is stopped or waits for a disk."""
     try:
         # The name, in parentheses, may hold anything.
         return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].startswith(STOPPED)
@@ -170,7 +169,7 @@ _clock: ContextVar[CheckClock] = ContextVar("_clock")
 
 @contextmanager
 def counting_time() -> Iterator[CheckClock]:
-    """The clock of a check: `run` of what is given has to run beside it."""
+    """Makes the clock of a check; its `run` has to run beside the check."""
     clock = CheckClock()
     token = _clock.set(clock)
     try:
@@ -180,18 +179,18 @@ def counting_time() -> Iterator[CheckClock]:
 
 
 def check_clock() -> CheckClock:
-    """The clock of the check that runs."""
+    """Returns the clock of the running check."""
     return _clock.get()
 
 
 def counted_s() -> float:
-    """The time of the check that runs, in s."""
+    """Looks at the clock of the running check, and returns the seconds counted so far."""
     return _clock.get().now()
 
 
 @contextmanager
 def ended_after(seconds: float) -> Iterator[trio.CancelScope]:
-    """A scope that is cancelled after so much counted time, as `trio.move_on_after` is after so much of any."""
+    """Like `trio.move_on_after`, but in counted time."""
     clock = _clock.get()
     with trio.CancelScope() as scope, clock.ending(scope, clock.now() + seconds):
         yield scope
@@ -199,6 +198,6 @@ def ended_after(seconds: float) -> Iterator[trio.CancelScope]:
 
 @contextmanager
 def ending_at(scope: trio.CancelScope, due: float) -> Iterator[None]:
-    """Cancels a scope of one's own when `counted_s` has come so far, while the block lasts."""
+    """Cancels a scope when `counted_s()` reaches `due`, unless the block has ended."""
     with _clock.get().ending(scope, due):
         yield

@@ -1,4 +1,4 @@
-"""Values that note which of their fields are read, to tell whether an adapter looks at what it is asked."""
+"""Values that note which of their fields are read, to tell whether an adapter looks at its request."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 def watched(value: T, read: set[str]) -> T:
-    """A value of the same fields, of a class derived from its own.
+    """Returns a copy of a value that notes which of its fields are read; its class is derived from the value's.
 
     Args:
-        value: of an attrs class.
-        read: what the names of its fields are entered into when they are read; a pickle reads them all.
+        value: an instance of an attrs class.
+        read: receives the names of fields that are read; pickling reads all of them.
 
     """
     kind: Any = type(value)

@@ -1,9 +1,9 @@
-"""When this process did not run at all: it was stopped, or the machine slept, or gave its processors to another one.
+"""Detects when this process did not run at all: it was stopped, or the machine slept or was suspended.
 
-Nothing in a process tells that afterwards: a step in which it was stopped for a second looks like one that slept for a
-second. But whoever sleeps lets other threads run. So a thread wakes every 10 ms; when it did not, the process was
-stopped, or another thread kept the interpreter's lock. These two can be told apart as well: whoever waits for the lock
-wakes every 5 ms (`sys.getswitchinterval`) to ask for it, and the system counts how often a thread has waited.
+From inside, a step during which the process was stopped for a second looks like one that slept for a second. But a
+thread that sleeps lets others run. So a witness thread wakes every 10 ms. If it wakes late, the process was stopped, or
+another thread held the interpreter's lock. The kernel's counters tell these apart: a thread that waits for the lock
+wakes every 5 ms (`sys.getswitchinterval`) to ask for it, and each wait counts as a voluntary context switch.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ try:
     import resource
 
     WHO: int | None = resource.RUSAGE_THREAD
-except (ImportError, AttributeError):  # elsewhere than on Linux time is just time
+except (ImportError, AttributeError):  # on other systems than Linux all time counts
     WHO = None
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TICK_S = 0.01
-"""How often the thread wakes."""
+"""The time between two wakings of the thread, in s."""
 
 NOTED_S = 0.01
-"""How late it is, beyond what excuses it, when it is noted."""
+"""The unexcused delay of a waking from which on it is noted, in s."""
 
 PATIENCE_S = 1.0
-"""How long its next waking is awaited at most."""
+"""The longest wait for the next waking, in s."""
 
 
 class Witness:
-    """A thread that wakes all the time, and what it has noticed."""
+    """A thread that wakes regularly, and the stops that it has noticed."""
 
     def __init__(self) -> None:
-        self._stops: list[tuple[float, float, float]] = []  # between two wakings, how long the process did not run
+        self._stops: list[
+            tuple[float, float, float]
+        ] = []  # begin and end of a waking period, and the time stopped in it
         self._woke = time.perf_counter()
         self._watches, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="voicepipe kit: witness", daemon=True)
@@ -48,9 +50,9 @@ class Witness:
             self._watches.wait()
 
     def stopped_s(self, began: float, ended: float) -> float:
-        """For how long the process did not run between two moments of `perf_counter`, in s.
+        """Returns how long the process was stopped between two times of `perf_counter`, in s.
 
-        It waits, for some 10 ms, until the thread has woken after the later one.
+        It waits, for some 10 ms, until the thread has woken after the later time.
         """
         while self._woke < ended < time.perf_counter() < ended + PATIENCE_S and self._thread.is_alive():
             time.sleep(TICK_S / 5)
@@ -76,17 +78,17 @@ class Witness:
 
 
 def _excused_s() -> float:
-    """What this thread was late by so far although the process ran, in s: for want of a processor, or of the lock."""
+    """Returns the total delay of this thread that is excused, in s: waits for a processor or for the lock."""
     delayed = 0.0
-    with suppress(OSError), Path("/proc/thread-self/schedstat").open(encoding="ascii") as told:
-        delayed = int(told.read().split()[1]) / 1e9
+    with suppress(OSError), Path("/proc/thread-self/schedstat").open(encoding="ascii") as schedstat:
+        delayed = int(schedstat.read().split()[1]) / 1e9
     waits: int = resource.getrusage(WHO).ru_nvcsw if WHO is not None else 0
     return delayed + waits * sys.getswitchinterval()
 
 
 @contextmanager
 def watching_for_stops() -> Iterator[Witness]:
-    """A witness while the block lasts."""
+    """Runs a witness during the block."""
     witness = Witness()
     try:
         yield witness
