@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voicepipe.components.boundary import ComponentRef, as_component_error
-from voicepipe.components.quoting import MOST_LOOKED_AT, MOST_QUOTED, MOST_SAID, quoted
+from voicepipe.components.quoting import MOST_LOOKED_AT, MOST_OF_MESSAGE, MOST_QUOTED, quoted
 from voicepipe.components.secrets import Secrets
 from voicepipe.errors import ComponentError
 
@@ -33,10 +33,14 @@ def test_white_space_is_folded_after_concealing(conceal):
 
 
 def test_the_boundary_does_it_for_every_text_of_an_error(conceal):
-    raw = f"{'x' * (MOST_SAID - 10)} {KEY}\n tail"
+    raw = f"{'x' * (MOST_OF_MESSAGE - 10)} {KEY}\n tail"
     error = as_component_error(ComponentError(raw, answered=raw, hint=raw), ComponentRef("llm", "model", conceal))
     assert isinstance(error, ComponentError)
-    for text, most in ((error.message, MOST_SAID), (error.answered, MOST_QUOTED), (error.hint, MOST_SAID)):
+    for text, most in (
+        (error.message, MOST_OF_MESSAGE),
+        (error.answered, MOST_QUOTED),
+        (error.hint, MOST_OF_MESSAGE),
+    ):
         assert len(text) == most
         assert text.endswith("…")
         assert "canary" not in text

@@ -212,7 +212,7 @@ async def test_one_that_was_too_slow_is_tried_again_only_if_it_must(autojump_clo
     alone, listed = Role("a"), Role("a", "b")
     for role, used in ((alone, "a"), (listed, "b")):
         attempts = await role.begin()
-        await attempts.failed(SLOW, persistent=True)
+        await attempts.failed(SLOW, retry_slow=True)
         assert name_of(attempts) == used
 
 

@@ -264,12 +264,12 @@ class Attempts(Generic[AnyOpened]):
         self._alternatives.tell(error)
         self._alternatives.tell_next("retry", self.current.ref.name)
 
-    async def failed(self, error: ComponentError, *, persistent: bool = False) -> None:
+    async def failed(self, error: ComponentError, *, retry_slow: bool = False) -> None:
         """Goes on to the component that is used after the current one's failure; may wait for one.
 
         Args:
             error: why it failed.
-            persistent: whether a component that was too slow is tried again if there is no other.
+            retry_slow: whether a component that was too slow is tried again if there is no other.
 
         Raises:
             ComponentError: `error`; nothing is left.
@@ -281,7 +281,7 @@ class Attempts(Generic[AnyOpened]):
         if error.fault == "request" and self._index is not None:
             self._alternatives.note_refusal(self._index, refused=True)
         self._alternatives.tell(error)
-        slow = isinstance(error, BudgetExceeded) and not (persistent and not self.has_other)
+        slow = isinstance(error, BudgetExceeded) and not (retry_slow and not self.has_other)
         may_pass = error.retryable and error.fault != "request" and not pause_asked_s(error) and not slow
         if may_pass and self._again > 0 and self._may_go_on:
             self._again -= 1

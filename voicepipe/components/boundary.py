@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 import trio
 from attrs import field, frozen
 
-from voicepipe.components.quoting import MOST_SAID, quoted
+from voicepipe.components.quoting import MOST_OF_MESSAGE, quoted
 from voicepipe.components.tls import tls_failure
 from voicepipe.errors import ComponentError, errors_behind, is_local
 from voicepipe.nurseries import leaves_of
@@ -104,9 +104,9 @@ def _concealed(error: ComponentError, ref: ComponentRef) -> ComponentError:
         if failure.cause not in error.message:
             error.message = f"{error.message}: the server {failure.cause}"
     # Adapters pass a service's text on unchanged, so that all secrets in it are found; it is folded and cut here.
-    error.message = quoted(str(error.message), ref.conceal, MOST_SAID)
+    error.message = quoted(str(error.message), ref.conceal, MOST_OF_MESSAGE)
     error.answered = quoted(str(error.answered), ref.conceal)
-    error.hint = quoted(str(error.hint), ref.conceal, MOST_SAID)
+    error.hint = quoted(str(error.hint), ref.conceal, MOST_OF_MESSAGE)
     error.args = (error.message,)
     if notes := getattr(error, "__notes__", None):
         error.__notes__ = [ref.conceal(str(note)) for note in notes]

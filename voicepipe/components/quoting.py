@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MOST_QUOTED = 200
 """The most characters that an error quotes of an answer."""
 
-MOST_SAID = 400
+MOST_OF_MESSAGE = 400
 """The most characters of a message, or of a hint."""
 
 MOST_LOOKED_AT = 4096

@@ -213,7 +213,7 @@ class Listening:
                     attempts.prefer()
                 else:
                     try:
-                        await attempts.failed(error, persistent=True)
+                        await attempts.failed(error, retry_slow=True)
                     finally:
                         del error
                 self._audio.rewind()
