@@ -1,8 +1,8 @@
 """Access control of the control's TCP port; on the Unix socket, the file's owner may request anything.
 
-- With a token, everything but `OPEN` must bear it.
-- Without one, the port is a loopback port, so whoever asks is on this machine; but a browser may ask for a page from
-  elsewhere. Such a request names another host than this machine in `Host` (DNS rebinding), or the page's origin.
+- With a token, all requests except those for `OPEN` must have it.
+- Without a token the port is on loopback, so all clients are on this machine. One of them may be a browser that shows a
+  page from elsewhere. Its requests have that page's `Origin`, or, after DNS rebinding, a foreign name in `Host`.
 """
 
 from __future__ import annotations
@@ -24,21 +24,26 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import CurrentSettings
 
 OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open_to_all)
-"""Paths that need no token: probes and scrapers read them, and they have no caller's number."""
+"""The paths that need no token: probes and scrapers read them, and they show no caller's number."""
 
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Paths that any `Host` may be given for: health checks use all kinds, and there is nothing to steal."""
+"""The paths that are answered for any `Host`: health checks send all kinds, and the answers show nothing."""
 
 
 class AccessControl:
-    """Wraps an ASGI application and passes on only the requests that are allowed."""
+    """An ASGI application that passes allowed requests on to another one, and answers 401 or 403 to others.
+
+    Args:
+        app: the other application.
+        current: the settings in force; the token is looked up for each request.
+
+    """
 
     def __init__(self, app: ASGIApp, current: CurrentSettings) -> None:
-        """Takes the application, and where the token is, looked up for each request."""
         self._app, self._current = app, current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request that is refused; hands any other on."""
+        """Answers a request that is not allowed; passes any other on."""
         if scope["type"] == "http":
             admin = self._current.settings.admin
             token = admin.token if admin is not None else None
@@ -64,12 +69,12 @@ def _without_token(request: Request) -> JSONResponse | None:
     host, origin = request.headers.get("host"), request.headers.get("origin")
     if request.method in {"GET", "HEAD"} and request.url.path in PROBES:
         return None
-    if host is None and origin is None:  # HTTP/1.0, as some health checks speak it: no browser does
+    if host is None and origin is None:  # HTTP/1.0 without `Host`, of some health checks; no browser sends that
         return None
     if host is None or not is_loopback(_host_name(host)):
         return _refusal(
             HTTPStatus.FORBIDDEN,
-            "`Host` is no loopback address: use 127.0.0.1, or give `admin` a token",
+            "`Host` is not a loopback address: use 127.0.0.1, or give `admin` a token",
         )
     if origin is not None and origin != f"http://{host}":
         return _refusal(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused; give `admin` a token")

@@ -1,4 +1,4 @@
-"""JSON responses that can hold any file name, UTF-8 or not."""
+"""JSON answers that can contain any file name, UTF-8 or not."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from starlette.responses import JSONResponse
 
 
 class JSONAnswer(JSONResponse):
-    """A JSON body in UTF-8.
+    """An answer with a JSON body in UTF-8.
 
-    Bytes of a file name that are no UTF-8 are lone surrogates in Python, which UTF-8 has no form for. They are
-    written as JSON escapes them, and read back as what they were.
+    Python represents bytes of a file name that are not UTF-8 by lone surrogates, which UTF-8 can't encode. They are
+    written as JSON escapes, which a JSON parser turns into the same surrogates.
     """
 
     def render(self, content: Any) -> bytes:
-        """The body's bytes."""
+        """Returns the bytes of the body."""
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""The control's HTTP application: reloads and rollbacks on request, and the state of sets, calls and the engine."""
+"""The control's HTTP application: carries out reloads and rollbacks, and reports sets, calls and the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reference_engine.calls.answering import CallAnswerer
 from reference_engine.control.answers import JSONAnswer
 from reference_engine.control.openapi import OPENAPI
 from reference_engine.control.operations import OPERATIONS
-from reference_engine.control.parameters import flag, only, version_that_must_serve, version_to_go_back_to
+from reference_engine.control.parameters import boolean_parameter, check_parameters, if_match_version, rollback_target
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.reloads.outcomes import ReloadResult
 from reference_engine.reloads.reloading import Reloader
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from reference_engine.sets.served_set import ServedSet
 
 TRIGGER = "control"
-"""What logs and the history name as the cause of a change that was asked for here."""
+"""The trigger of changes that are requested here, in logs and in the history."""
 
 _REFUSALS = (HTTPException, VersionChangedError, UnknownVersion, PipelineSetClosed)
-"""What is answered with `{"error": ...}`."""
+"""The exceptions that are answered with `{"error": ...}`."""
 
 
 @frozen(eq=False)
@@ -45,24 +45,24 @@ class Control:
     """The application's request handlers, and the parts of the engine that they read and act on."""
 
     current: CurrentSettings
-    """What the engine runs with."""
+    """The settings in force."""
     sets: Sets
-    """Its pipeline sets."""
-    reloading: Reloader
-    """Its reloads."""
+    """The pipeline sets."""
+    reloader: Reloader
+    """Reloads the engine's file and all sets."""
     sessions: SessionStore
-    """Its calls."""
+    """The calls that are up."""
     metrics: Metrics
-    """Its metrics."""
+    """The metrics."""
     readiness: Readiness
-    """Whether it is starting, ready or draining."""
-    answering: CallAnswerer
-    """Its calls, those included whose line is being closed."""
+    """The state of the engine; changes wait for the end of the start."""
+    answerer: CallAnswerer
+    """The calls that are up, for the outcome of one that is being hung up."""
     ended: EndedCalls
-    """The calls that have ended lately."""
+    """The outcomes of the last calls."""
 
     def app(self) -> Starlette:
-        """The ASGI application."""
+        """Returns the ASGI application, with a route for each operation of `operations.py`."""
         routes = [
             Route(operation.path, getattr(self, operation.answered_by), methods=[operation.method])
             for operation in OPERATIONS
@@ -70,9 +70,9 @@ class Control:
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(_REFUSALS, _refused))
 
     async def reload(self, request: Request) -> Response:
-        """Answers when the reload is done: 200 if the files are served now, 422 if one was rejected."""
-        only(request, "set", "force")
-        force, if_version = flag(request, "force"), version_that_must_serve(request)
+        """Reloads, and answers after it: 200 if all files are served now, 422 if one was rejected."""
+        check_parameters(request, "set", "force")
+        force, if_version = boolean_parameter(request, "force"), if_match_version(request)
         await self.readiness.started.wait()
         name = request.query_params.get("set")
         if name is None and if_version is not None:
@@ -80,7 +80,7 @@ class Control:
                 raise HTTPException(HTTPStatus.BAD_REQUEST, "If-Match applies to one set: name it with ?set=")
             (name,) = self.current.settings.pipeline_sets
         if name is None:
-            reloaded = await self.reloading.reload(trigger=TRIGGER, force=force)
+            reloaded = await self.reloader.reload(trigger=TRIGGER, force=force)
         else:
             served = self._set(name)
             outcome = await served.reload(trigger=TRIGGER, force=force, if_version=if_version)
@@ -88,18 +88,18 @@ class Control:
         return self._outcome(reloaded)
 
     async def roll_back(self, request: Request) -> Response:
-        """Answers when the rollback is done: 200 if it serves the earlier version, 422 if it was rejected."""
-        only(request)
-        if_version = version_that_must_serve(request)
-        to = await version_to_go_back_to(request)
+        """Rolls a set back, and answers after it: 200 if the earlier version serves, 422 if it was rejected."""
+        check_parameters(request)
+        if_version = if_match_version(request)
+        to = await rollback_target(request)
         await self.readiness.started.wait()
         served = self._set(request.path_params["set"])
         outcome = await served.rollback(to, trigger=TRIGGER, if_version=if_version)
         return self._outcome(ReloadResult(None, (outcome,)))
 
     async def show_sets(self, _request: Request) -> Response:
-        """Where each set stands, and how the engine's file fared last."""
-        last, path = self.reloading.last_attempt, self.current.settings.path
+        """Answers with the state of all sets and the last outcome of the engine's file."""
+        last, path = self.reloader.last_attempt, self.current.settings.path
         sets = [
             bodies.served_set(served.pipelines)
             if served.pipelines is not None
@@ -110,7 +110,7 @@ class Control:
         return JSONAnswer(bodies.sets_body(sets, removed, path, last))
 
     async def show_version(self, request: Request) -> Response:
-        """One version of a set: what it was built from and what it changed."""
+        """Answers with one version of a set, its changes and its effective configuration."""
         served, number = self._set(request.path_params["set"]), request.path_params["version"]
         if (pipelines := served.pipelines) is not None:
             for record in pipelines.history:
@@ -122,15 +122,15 @@ class Control:
         )
 
     async def show_calls(self, _request: Request) -> Response:
-        """What every call is doing."""
+        """Answers with the calls that are up."""
         return JSONAnswer(bodies.calls_body(self.sessions))
 
     async def show_call(self, request: Request) -> Response:
-        """The state of one call, or how it ended; with `field`, that value alone as plain text, for a dialplan."""
-        only(request, "field")
+        """Answers with the state or the outcome of one call; with `field`, with that value as plain text."""
+        check_parameters(request, "field")
         name = request.path_params["call"]
-        call = self.answering.ending(name) or self.sessions.find(name) or self.ended.find(name)
-        if call is None and "field" in request.query_params:  # a dialplan would take the error for the answer
+        call = self.answerer.ending(name) or self.sessions.find(name) or self.ended.find(name)
+        if call is None and "field" in request.query_params:  # a dialplan would take an error's text for the value
             return Response(b"", HTTPStatus.NOT_FOUND, media_type="text/plain; charset=utf-8")
         if call is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"no call {name!r} is up or has ended in the last ten minutes")
@@ -143,21 +143,21 @@ class Control:
         return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
 
     async def healthz(self, _request: Request) -> Response:
-        """That the process is alive."""
+        """Answers 200: the process is alive."""
         return JSONAnswer({"status": "ok"})
 
     async def readyz(self, _request: Request) -> Response:
-        """Whether calls are answered."""
+        """Answers 200 while calls are answered, else 503."""
         state = self.readiness.state
         status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONAnswer({"status": state}, status)
 
     async def show_metrics(self, _request: Request) -> Response:
-        """What Prometheus scrapes."""
+        """Answers with the metrics in Prometheus's text format."""
         return Response(self.metrics.exposition(), media_type=CONTENT_TYPE)
 
     async def show_openapi(self, _request: Request) -> Response:
-        """The OpenAPI document."""
+        """Answers with the OpenAPI document."""
         return JSONAnswer(OPENAPI)
 
     def _set(self, name: str) -> ServedSet:

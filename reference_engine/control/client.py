@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONNECT_S = 5.0
-"""How long the engine may take to accept, in s; its answer has no limit, for models load slowly."""
+"""The time that the engine has to accept the connection, in s; its answer has no limit, since models load slowly."""
 
 
 def ask(control: Path, method: str, path: str, **request: Any) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON body of the engine's answer; `request` is what httpx takes: `params`, `json`.
+    """Returns the status and the JSON body of the engine's answer; `request` is passed to httpx: `params`, `json`.
 
     Raises:
         EngineError: no engine is listening there, or it stopped before it answered.
@@ -28,7 +28,7 @@ def ask(control: Path, method: str, path: str, **request: Any) -> tuple[int, dic
             transport=transport,
             base_url="http://engine",
             timeout=httpx.Timeout(None, connect=CONNECT_S),
-            trust_env=False,  # a proxy for the web is not one for this socket
+            trust_env=False,  # a proxy of the environment is not for this socket
         ) as client:
             answer = client.request(method, path, **request)
             return answer.status_code, answer.json()

@@ -1,8 +1,31 @@
-"""HTTP/1.1 for an ASGI application on trio: h11 says what bytes mean, one request of a connection at a time.
+"""Serves an ASGI application over HTTP/1.1 on trio, with h11 for the protocol.
 
-Requests that are pipelined are answered in their order. Nothing is shielded from cancellation, so that a client that
-does not read can't hold up the engine's stop, which hypercorn's trio worker lets it do; and running out of descriptors
-is the caller's to report, where `trio.serve_listeners` logs a traceback ten times a second.
+Theory of operation
+===================
+
+`serve_http` accepts connections and runs `_serve` for each in a task. `_Connection` couples three things: the byte
+stream, h11's state machine, and one call of the application per request:
+
+    bytes -> h11.receive_data -> next_event -> `_receive` -> application
+    bytes <- h11.send         <- events     <- `_send_message` <-'
+
+*One request at a time.* `answer` reads a request's head, calls the application, and returns whether the connection can
+be used again. h11 decides that: both sides must be DONE. Pipelined requests stay in h11's buffer until their turn.
+
+*Heads.* The application's head is kept until its first piece of body and sent with it in one segment. A HEAD request
+gets the head only. A request that h11 rejects is answered with the status that h11 suggests, and the connection ends.
+
+*Limits.* A client that is slow must not hold resources for ever: `IDLE_S` for a request's head, `SEND_S` for reading an
+answer, `MAX_HEAD` bytes, `MAX_CONNECTIONS`. Bodies are limited by the application (`parameters.py`).
+
+*The end of a connection.* Closing a socket with unread input makes the kernel send a reset, which can overtake the last
+answer on its way. So `linger` ends only the sending side, and reads for `LINGER_S` what the client still sends.
+
+*Cancellation.* Nothing is shielded from it, so the engine's stop ends every connection at once.
+
+Why not a library's server: hypercorn's trio worker shields the sending of answers, so that a client which does not read
+holds up the stop; and `trio.serve_listeners` logs a traceback ten times a second when descriptors run out, where the
+caller of `serve_http` is told, and reports it once a minute.
 """
 
 from __future__ import annotations
@@ -26,22 +49,22 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 IDLE_S = 30.0
-"""How long a connection may take for the next request's head, in s."""
+"""The time that a client has for the next request's head, in s."""
 
 SEND_S = 30.0
-"""How long a client may take to read an answer, in s."""
+"""The time that a client has to read an answer, in s."""
 
 LINGER_S = 1.0
-"""How long a client that is still sending is listened to after the last answer, which a reset would take from it."""
+"""The time for which input is read and dropped after the last answer, in s: a reset could overtake the answer."""
 
 MAX_HEAD = 16 << 10
-"""Bytes of a request's head."""
+"""The most bytes of a request's head."""
 
 MAX_CONNECTIONS = 256
-"""Connections at once; further ones are closed."""
+"""The most connections at once; further ones are closed."""
 
 READ_BYTES = 1 << 16
-"""The most that is read at once."""
+"""The most bytes that are read at once."""
 
 _log = logging.getLogger("reference_engine.control")
 
@@ -50,9 +73,10 @@ async def serve_http(app: ASGIApp, listening: socket.socket, on_shortage: Callab
     """Answers requests on a listening socket until it is cancelled; the socket stays the caller's to close.
 
     Args:
-        app: gets each request, as ASGI has it.
+        app: the ASGI application.
         listening: a stream socket; it is made non-blocking.
-        on_shortage: told when a connection can't be accepted for want of descriptors or memory; it is tried again.
+        on_shortage: called when a connection can't be accepted for lack of descriptors or memory; `accept` is tried
+            again after `RETRY_S`.
 
     """
     accepting = trio.socket.from_stdlib_socket(listening)
@@ -75,7 +99,7 @@ async def serve_http(app: ASGIApp, listening: socket.socket, on_shortage: Callab
 
 
 async def _serve(app: ASGIApp, stream: trio.SocketStream) -> None:
-    """One connection, from its first request to its end."""
+    """Serves one connection, from its first request to its end."""
     async with stream:
         with suppress(trio.BrokenResourceError, trio.TooSlowError, OSError):
             connection = _Connection(app, stream)
@@ -85,17 +109,17 @@ async def _serve(app: ASGIApp, stream: trio.SocketStream) -> None:
 
 
 class _Connection:
-    """What h11 knows of a connection, and the stream that it is on."""
+    """A connection: its stream, h11's state of it, and the request that is being answered."""
 
     def __init__(self, app: ASGIApp, stream: trio.SocketStream) -> None:
         self._app, self._stream = app, stream
         self._http = h11.Connection(h11.SERVER, MAX_HEAD)
-        self._head: h11.Response | None = None  # what the application answers, until its first piece of body
+        self._head: h11.Response | None = None  # the head of the answer, until the first piece of its body
         self._answered = trio.Event()
         self._bodiless = False
 
     async def answer(self) -> bool:
-        """Answers the next request; whether there may be another one."""
+        """Answers the next request; returns whether another one may follow."""
         try:
             request = await self._next_request()
         except h11.RemoteProtocolError as error:
@@ -105,33 +129,33 @@ class _Connection:
             return False
         self._answered, self._bodiless = trio.Event(), request.method == b"HEAD"
         try:
-            await self._app(_scope(request), self._receive, self._take)
+            await self._app(_scope(request), self._receive, self._send_message)
         except (trio.BrokenResourceError, trio.TooSlowError):
             return False
-        except Exception:  # noqa: BLE001 - the edge of the application; its own answer is a 500 already
+        except Exception:  # noqa: BLE001 - the boundary of a request; Starlette has answered 500 already
             _log.exception("%s %s failed", request.method.decode(), request.target.decode("latin-1"))
             return False
         if self._http.their_state is h11.SEND_BODY:
-            self._http.next_event()  # the end of a body that was not asked for, if that is all that is left
+            self._http.next_event()  # the end of a body that the application did not read, if no more of it is left
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
         return True
 
     async def linger(self) -> None:
-        """Ends our side, and takes what is still sent for a moment: a reset would overtake the answer."""
+        """Ends the sending side, then reads and drops input for `LINGER_S`."""
         await self._stream.send_eof()
         with trio.move_on_after(LINGER_S):
             while await self._stream.receive_some(READ_BYTES):
                 pass
 
     async def _next_request(self) -> h11.Request | None:
-        """The head of the next request; None if there is none, or not in time."""
+        """Returns the head of the next request; None if the client has closed, or sends none within `IDLE_S`."""
         with trio.move_on_after(IDLE_S):
             request = await self._next_event()
             if not isinstance(request, h11.Request):
                 return None
-            # h11's own limit is for heads that have come in part
+            # h11's limit applies only to heads that are incomplete
             if len(request.target) + sum(len(name) + len(value) for name, value in request.headers) > MAX_HEAD:
                 raise h11.RemoteProtocolError("the head is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return request
@@ -145,7 +169,7 @@ class _Connection:
         return event
 
     async def _receive(self) -> MutableMapping[str, Any]:
-        """What ASGI's `receive` gives: the body in pieces, then that the client is no longer of interest."""
+        """ASGI's `receive`: returns the body in pieces; after it, waits for the answer and returns a disconnect."""
         event: Any = None
         with suppress(h11.RemoteProtocolError):
             if self._http.their_state is h11.SEND_BODY:
@@ -159,8 +183,8 @@ class _Connection:
                 await self._answered.wait()
                 return {"type": "http.disconnect"}
 
-    async def _take(self, message: MutableMapping[str, Any]) -> None:
-        """What ASGI's `send` does: the head goes out with the first piece of the body."""
+    async def _send_message(self, message: MutableMapping[str, Any]) -> None:
+        """ASGI's `send`: keeps the head, and sends it with the first piece of the body."""
         if message["type"] == "http.response.start":
             headers = [*message.get("headers", ()), (b"date", formatdate(usegmt=True).encode())]
             self._head = h11.Response(status_code=message["status"], headers=headers)
@@ -176,7 +200,7 @@ class _Connection:
                 self._answered.set()
 
     async def _refuse(self, status: int) -> None:
-        """Answers what is no request."""
+        """Answers bytes that are not a valid request."""
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             head = h11.Response(status_code=status, headers=[("content-length", "0"), ("connection", "close")])
             await self._send(head, h11.EndOfMessage())
@@ -188,7 +212,7 @@ class _Connection:
 
 
 def _scope(request: h11.Request) -> dict[str, Any]:
-    """The request as ASGI has it."""
+    """Returns the ASGI scope of a request."""
     path, _, query = request.target.partition(b"?")
     return {
         "type": "http",

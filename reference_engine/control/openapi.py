@@ -1,4 +1,4 @@
-"""The control in OpenAPI 3.1's words: made of its table of operations and of the classes of its bodies."""
+"""Makes the OpenAPI 3.1 document of the control, from its table of operations and the classes of its bodies."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _SCHEMAS = NamedSchemas(
         "Status": status.StatusBody,
     }
 )
-"""What is referred to by name; other classes stand where they are used."""
+"""The schemas with names, which others refer to; other classes are described where they are used."""
 
 _NO_TOKEN = Answer("The token is missing or wrong; over TCP only.")
-_FOREIGN_PAGE = Answer("It comes from a page elsewhere; over TCP only.")
+_FOREIGN_PAGE = Answer("The request comes from a web page elsewhere; over TCP only.")
 
 
 def _describe(operation: Operation) -> Schema:

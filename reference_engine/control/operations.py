@@ -1,6 +1,7 @@
-"""The control's operations as one table: what is asked, which method of `Control` answers, and with what.
+"""The operations of the control as a table: each request, the method of `Control` that answers it, and its answers.
 
-The HTTP application takes its routes from it, the guard of the TCP port what needs no token, and OpenAPI all of it.
+The HTTP application makes its routes of it, the access control of the TCP port the paths without a token, and the
+OpenAPI document everything.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ from reference_engine.reports.status_bodies import (
 
 @frozen
 class Parameter:
-    """Something that a request says besides its path and body."""
+    """A parameter of a request."""
 
     name: str
-    """Its name."""
+    """The parameter's name."""
     where: Literal["path", "query", "header"]
-    """Where it stands; what stands in the path is required."""
+    """The part of the request that contains it; a parameter in the path is required."""
     description: str
-    """What it is."""
+    """The meaning."""
     kind: Any = str
-    """Its type."""
+    """The type of its value."""
 
 
 @frozen
 class Answer:
-    """What an operation may answer with one status."""
+    """One answer of an operation, by its status."""
 
     description: str
-    """What that means."""
+    """The meaning of the status."""
     kind: Any = ErrorBody
     """The type of the body."""
     media_type: str = "application/json"
@@ -51,32 +52,32 @@ class Answer:
 
 @frozen
 class Operation:
-    """One thing that can be asked of the control."""
+    """One request that the control answers."""
 
     method: Literal["GET", "POST"]
-    """HTTP's method."""
+    """The HTTP method."""
     path: str
     """The path, with parameters in braces."""
     answered_by: str
-    """The method of `Control` that answers."""
+    """The name of the method of `Control` that answers."""
     summary: str
-    """What it is for."""
+    """The purpose."""
     answers: Mapping[int, Answer]
-    """What it answers, by status; what any request over TCP may be answered comes on top."""
+    """The answers by status, without those of the access control."""
     parameters: tuple[Parameter, ...] = ()
-    """What else the request may say."""
+    """The parameters."""
     body: type | None = None
-    """The type of the request's body, which may be left out; None: it has none."""
+    """The type of the request's body, which may be left out; None: there is none."""
     open_to_all: bool = False
-    """Whether it needs no token over TCP: what probes and scrapers read, without any caller's number in it."""
+    """True: it needs no token over TCP, because probes and scrapers use it and it shows no caller's number."""
 
 
 _SET = Parameter("set", "path", "The set's name.")
-_IF_MATCH = Parameter("If-Match", "header", 'Only if this version serves: `"3"`.')
+_IF_MATCH = Parameter("If-Match", "header", 'Carries out the change only if this version serves: `"3"`.')
 _CHANGE_REFUSED = {
-    400: Answer("The request makes no sense."),
+    400: Answer("The request is invalid."),
     404: Answer("There is no such set, or no such version."),
-    412: Answer("Another version serves than `If-Match` says."),
+    412: Answer("The version in `If-Match` does not serve."),
     503: Answer("The set is closing."),
 }
 
@@ -87,14 +88,17 @@ OPERATIONS = (
         "reload",
         "Reads the files again, and answers when that is done.",
         {
-            200: Answer("All of them are served now.", ReloadedBody),
-            422: Answer("Some can't be served; each has its own fate.", ReloadedBody),
+            200: Answer("All files are served now.", ReloadedBody),
+            422: Answer("Some files can't be served; the body has the outcome of each set.", ReloadedBody),
             **_CHANGE_REFUSED,
         },
         (
-            Parameter("set", "query", "Only this set; left out: the engine's file and all sets."),
+            Parameter("set", "query", "Reloads only this set; left out: the engine's file and all sets."),
             Parameter(
-                "force", "query", "Leave a rollback; serve without a component that works now and would be lost.", bool
+                "force",
+                "query",
+                "Ends a rollback; serves without a component that works now if its successor does not open.",
+                bool,
             ),
             _IF_MATCH,
         ),
@@ -105,8 +109,8 @@ OPERATIONS = (
         "roll_back",
         "Serves what an earlier version served, as a new version.",
         {
-            200: Answer("It serves now.", SetOutcomeBody),
-            422: Answer("It can't be opened any more.", SetOutcomeBody),
+            200: Answer("The earlier version serves now.", SetOutcomeBody),
+            422: Answer("The earlier version can't be opened any more.", SetOutcomeBody),
             **_CHANGE_REFUSED,
             408: Answer("The body did not arrive."),
             413: Answer("The body is too large."),
@@ -114,65 +118,70 @@ OPERATIONS = (
         (_SET, _IF_MATCH),
         body=RollbackBody,
     ),
-    Operation("GET", "/sets", "show_sets", "Where each set stands.", {200: Answer("Each of them.", SetsBody)}),
+    Operation("GET", "/sets", "show_sets", "Reports the state of all sets.", {200: Answer("The sets.", SetsBody)}),
     Operation(
         "GET",
         "/sets/{set}/versions/{version}",
         "show_version",
-        "What a version was built from, and what it changed.",
+        "Reports a version, its changes and its effective configuration.",
         {
-            200: Answer("That version.", VersionDetailBody),
+            200: Answer("The version.", VersionDetailBody),
             404: Answer("There is no such set, or no such version."),
         },
         (_SET, Parameter("version", "path", "Its number.", Count)),
     ),
-    Operation("GET", "/calls", "show_calls", "What each call is doing.", {200: Answer("Each of them.", CallsBody)}),
+    Operation("GET", "/calls", "show_calls", "Reports the calls that are up.", {200: Answer("The calls.", CallsBody)}),
     Operation(
         "GET",
         "/calls/{call}",
         "show_call",
-        "How a call stands, or what became of one that has ended in the last ten minutes.",
+        "Reports the state of a call, or the outcome of one that ended in the last ten minutes.",
         {
-            200: Answer("How it stands; with `field`, that field's value as plain text.", CallBody),
+            200: Answer("The call; with `field`, that field's value as plain text.", CallBody),
             400: Answer("There is no such field."),
             404: Answer("There is no such call."),
         },
         (
             Parameter("call", "path", "The engine's ID of the call, or its transport's: AudioSocket's UUID."),
-            Parameter("field", "query", "One field of the answer, for a dialplan's `CURL()`."),
+            Parameter(
+                "field", "query", "A field of the answer, to be answered as plain text, for a dialplan's `CURL()`."
+            ),
         ),
     ),
     Operation(
         "GET",
         "/healthz",
         "healthz",
-        "Whether the process is alive.",
-        {200: Answer("It is.", StatusBody)},
+        "Reports that the process is alive.",
+        {200: Answer("The process is alive.", StatusBody)},
         open_to_all=True,
     ),
     Operation(
         "GET",
         "/readyz",
         "readyz",
-        "Whether calls are answered.",
-        {200: Answer("They are.", StatusBody), 503: Answer("Not yet, or not any more.", StatusBody)},
+        "Reports whether calls are answered.",
+        {
+            200: Answer("Calls are answered.", StatusBody),
+            503: Answer("Calls are not answered yet, or not any more.", StatusBody),
+        },
         open_to_all=True,
     ),
     Operation(
         "GET",
         "/metrics",
         "show_metrics",
-        "What Prometheus scrapes.",
-        {200: Answer("Its text format.", str, "text/plain")},
+        "Reports the metrics for Prometheus.",
+        {200: Answer("The metrics in Prometheus's text format.", str, "text/plain")},
         open_to_all=True,
     ),
     Operation(
         "GET",
         "/openapi.json",
         "show_openapi",
-        "This description.",
-        {200: Answer("OpenAPI 3.1.", Mapping[str, Any])},
+        "Reports this document.",
+        {200: Answer("The document in OpenAPI 3.1.", Mapping[str, Any])},
         open_to_all=True,
     ),
 )
-"""All of them."""
+"""All operations of the control."""

@@ -1,4 +1,4 @@
-"""Reads the parameters of requests strictly: a misspelt `set` must not reload all sets."""
+"""Reads the parameters of requests, strictly: a misspelt `set` must not reload all sets."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MAX_BODY = 4096
-"""Bytes; `{"to": 3}` is the longest that makes sense."""
+"""The most bytes of a body; the longest useful one is `{"to": 3}`."""
 
 BODY_S = 5.0
-"""How long a body may take to arrive, in s."""
+"""The time in which a body must arrive, in s."""
 
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,8})"?')
 
 
-def only(request: Request, *names: str) -> None:
-    """Raises HTTPException (400) for a parameter that is not among `names`, or that is given twice."""
+def check_parameters(request: Request, *names: str) -> None:
+    """Checks that a request has only these parameters, each once; raises HTTPException (400) if not."""
     for name, _value in (given := request.query_params).multi_items():
         if name not in names:
             known = f"parameters: {', '.join(names)}" if names else "this request takes none"
@@ -32,16 +32,16 @@ def only(request: Request, *names: str) -> None:
             raise HTTPException(HTTPStatus.BAD_REQUEST, f"the parameter {name!r} is given twice")
 
 
-def flag(request: Request, name: str) -> bool:
-    """The value of a boolean parameter, false if it is left out; raises HTTPException (400) for any other text."""
+def boolean_parameter(request: Request, name: str) -> bool:
+    """Returns a boolean parameter, by default false; raises HTTPException (400) for anything but true and false."""
     text = request.query_params.get(name, "false")
     if text not in {"true", "false"}:
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} must be true or false, not {text!r}")
     return text == "true"
 
 
-def version_that_must_serve(request: Request) -> int | None:
-    """The version that `If-Match: "3"` requires; None without the header, or for `*`, which any version matches."""
+def if_match_version(request: Request) -> int | None:
+    """Returns the version of `If-Match: "3"`; None for `*` and without the header. Raises HTTPException (400)."""
     text = request.headers.get("if-match", "*").strip()
     if text == "*":
         return None
@@ -50,11 +50,11 @@ def version_that_must_serve(request: Request) -> int | None:
     raise HTTPException(HTTPStatus.BAD_REQUEST, f'If-Match must be a version, such as "3", not {text!r}')
 
 
-async def version_to_go_back_to(request: Request) -> int | None:
-    """The version that the body `{"to": 3}` names; None if the body is empty or names none.
+async def rollback_target(request: Request) -> int | None:
+    """Returns the version in the body `{"to": 3}`; None if the body is empty or has none.
 
     Raises:
-        HTTPException: the body is too long (413), does not arrive in time (408), or says anything else (400).
+        HTTPException: the body is too long (413), does not arrive in time (408), or is anything else (400).
 
     """
     content = bytearray()

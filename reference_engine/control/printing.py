@@ -24,7 +24,7 @@ _CHANGES = (
 
 
 def describe_reload(body: Mapping[str, Any], *, colour: bool = False) -> str:
-    """The outcome of a reload: for the engine's file and each set, what changed or every problem with its place."""
+    """Returns the outcome of a reload as text: for the engine's file and each set, the changes or all problems."""
     engine = [_describe_engine(body["engine"], colour=colour)] if "engine" in body else []
     sets = body.get("sets", [body])
     alone = len(sets) == 1 and "engine" in body  # then `errors` has those of the engine's file too
@@ -77,12 +77,12 @@ def _describe_applied(body: Mapping[str, Any], *, colour: bool) -> str:
 
 
 def _degraded(problems: Sequence[Mapping[str, Any]], *, colour: bool) -> str:
-    """The components that a version lacks, and the apologies, with why."""
+    """Returns the components and apologies that a version lacks, as problems."""
     return f"  degraded, and tried again until it is there:\n\n{_problems(problems, colour=colour).rstrip()}"
 
 
 def describe_sets(body: Mapping[str, Any]) -> str:
-    """A line for each version that serves or has calls, and how the last reload of each set went."""
+    """Returns the state of all sets as text: a line for each live version, then the last reload of each set."""
     rows = [("SET", "VERSION", "STATE", "CALLS", "ACTIVE PIPELINE", "SINCE")]
     notes = []
     engine = body["engine"]

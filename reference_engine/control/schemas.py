@@ -1,7 +1,7 @@
-"""JSON Schema of attrs classes, for the control's OpenAPI document.
+"""Makes JSON Schema of attrs classes, for the control's OpenAPI document.
 
-The schemas of configurations are made in the SDK and are not used here. Those describe what people may write: text in
-place of numbers, `${...}`, keys that may be left out. These describe what a program has written, exactly.
+The SDK's maker of schemas is not used here. It describes configurations, which people write: text in place of numbers,
+`${...}`, keys that may be left out. These schemas describe exactly what a program has written.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _UNIONS = frozenset({Union, UnionType})
 
 
 class NamedSchemas:
-    """NamedSchemas of types, of which some have names and are referred to by them.
+    """Schemas of types; types with a name are referred to by it.
 
     Args:
-        named: types by their names in the document: attrs classes, and unions of such.
+        named: the types with names in the document: attrs classes, and unions of them.
 
     """
 
@@ -41,14 +41,14 @@ class NamedSchemas:
         self._named = named
 
     def components(self) -> dict[str, Schema]:
-        """The schemas of all types that have names, by name."""
+        """Returns the schemas of all named types, by name."""
         return {name: self._define(kind) for name, kind in self._named.items()}
 
     def of(self, kind: Any) -> Schema:
-        """The schema of a type: a reference if it has a name.
+        """Returns the schema of a type; a reference if the type has a name.
 
         Raises:
-            TypeError: values of that type have no form in JSON.
+            TypeError: the type has no form in JSON.
 
         """
         for name, named in self._named.items():
@@ -100,7 +100,7 @@ class NamedSchemas:
         return {"oneOf": [*schemas, {"type": "null"}]}
 
     def _regrouped(self, kinds: Sequence[Any]) -> list[Any]:
-        """The alternatives of a union, with those that are a named union by themselves in one: Python forgets that."""
+        """Returns the alternatives of a union, with a named union among them restored: Python flattens unions."""
         for named in self._named.values():
             parts = set(get_args(named)) if get_origin(named) in _UNIONS else set()
             if parts and parts < set(kinds):
@@ -118,7 +118,7 @@ def _keywords(notes: Sequence[Any]) -> Schema:
 
 
 def docs_of_fields(cls: type) -> dict[str, str]:
-    """The docstrings below a class's fields and those of its bases, each in one line; only the source has them."""
+    """Returns the docstrings below the fields of a class and its bases, by field, each in one line, from the source."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         docs |= _docs_of_module(base.__module__).get(base.__qualname__, {})

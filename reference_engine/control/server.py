@@ -27,7 +27,7 @@ async def serve_control(app: ASGIApp, listening: socket.socket, shortage: Shorta
 async def serve_admin(
     app: ASGIApp, listening: Sequence[socket.socket], current: CurrentSettings, shortage: Shortage
 ) -> None:
-    """Answers requests on TCP sockets until it is cancelled, those alone that `AccessControl` lets pass."""
+    """Answers the requests on TCP sockets that `AccessControl` allows, until it is cancelled."""
     async with trio.open_nursery() as nursery:
         for listener in listening:
             nursery.start_soon(serve_http, AccessControl(app, current), listener, shortage.report)

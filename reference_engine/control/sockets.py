@@ -1,4 +1,25 @@
-"""The sockets of the control: a Unix socket that only this user may have, and a TCP port if one is configured."""
+"""Opens the sockets of the control: a Unix socket for this user only, and a TCP port if one is configured.
+
+Theory of operation
+===================
+
+The path of a Unix socket is a file. It stays behind when an engine is killed, it can be removed or replaced while an
+engine uses it, and `bind` fails if it exists. So the path alone does not show whether an engine is running, and two
+engines on one path must not be possible: reloads would reach the wrong one. `claimed_socket` does this, in order:
+
+1. *The directory.* The default one is created with mode 0700. If it exists, it must belong to this user and be closed
+   to others; `/tmp` is open to all, and another user could have put a socket there that takes commands.
+2. *The lock* (`_lock`). A second socket is bound to a name in the kernel's abstract namespace, made of the user, the
+  root directory and the path. Only one process can hold a name; it is freed when that process ends, however it ends;
+  and no file has to be removed. A second engine asks the holder's process ID of the kernel (`SO_PEERCRED`), to name it
+  in its error. Holders of other users are ignored: anybody can bind any name, and must not keep this engine from
+  starting.
+3. *A stale file* (`_remove_stale`). With the lock held, a socket file that refuses connections is left over from a
+   killed engine, and is removed. One that accepts them belongs to an engine that the lock does not cover, for instance
+   in another container that shares the directory; that is an error. So is a file that is not a socket.
+4. *The bind.* The mode is set to 0600 before `bind`, so that the file is never open to others. On exit the file is
+   removed only if it is still the one that was bound, by its inode.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +43,18 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import AdminSettings
 
 BACKLOG = 128
-"""Connections that may wait to be accepted."""
+"""The most connections that wait to be accepted."""
 
 ANSWER_S = 1.0
-"""How long an engine that may be listening already gets to take a connection, in s."""
+"""The time that another engine has to accept a connection, in s."""
 
 
 @contextmanager
 def claimed_socket(path: Path) -> Iterator[socket.socket]:
-    """A socket that listens at `path` and that only this user can connect to; the file goes when it is left.
-
-    The file of an engine that was killed is replaced. An engine whose file, or the directory of it, is gone is still
-    noticed, by its lock.
+    """Opens a Unix socket that listens at `path` and that only this user can connect to; removes its file on exit.
 
     Raises:
-        EngineError: another engine answers there, or no socket can be made there.
+        EngineError: another engine listens there, or no socket can be created there.
 
     """
     if path == default_control_path():
@@ -61,13 +79,13 @@ def claimed_socket(path: Path) -> Iterator[socket.socket]:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Holds a name that no other process of this machine can hold at the same time, and that goes with the process.
+    """Holds the lock of a path, which no other process of this user can hold at the same time.
 
-    It is an address in the abstract namespace, which no file system has, so that nobody can remove it. Two containers
-    that share a network but have roots of their own don't meet.
+    The name contains the root directory's device and inode, so that containers which share a network namespace but not
+    a file system don't lock each other out.
     """
-    root = os.stat("/")  # noqa: PTH116 - two numbers
-    place = f"{os.geteuid()}:{root.st_dev}:{root.st_ino}:{os.path.abspath(path)}"  # noqa: PTH100 - it may not be there
+    root = os.stat("/")  # noqa: PTH116 - only its numbers are used
+    place = f"{os.geteuid()}:{root.st_dev}:{root.st_ino}:{os.path.abspath(path)}"  # noqa: PTH100 - the file may not exist
     name = f"\0voicepipe-control-{sha256(os.fsencode(place)).hexdigest()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
         try:
@@ -81,7 +99,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _holder(name: str) -> int | None:
-    """The process that holds a name, if it is this user's or root's: anybody could hold it to keep us from starting."""
+    """Returns the ID of the process that holds a lock, if it is this user's or root's; else None."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(ANSWER_S)
         try:
@@ -101,7 +119,7 @@ def _taken(path: Path, pid: int) -> str:
 
 @contextmanager
 def claimed_port(admin: AdminSettings, *, ipv6_only: bool = False) -> Iterator[Sequence[socket.socket]]:
-    """Sockets that listen where the control is to be reached over TCP: one for each address of the host.
+    """Opens the TCP sockets of the control, one for each address of the host, and closes them on exit.
 
     Raises:
         EngineError: it can't listen there.
@@ -119,7 +137,7 @@ def claimed_port(admin: AdminSettings, *, ipv6_only: bool = False) -> Iterator[S
 
 
 def address_of(listening: socket.socket) -> dict[str, str | int]:
-    """Where a TCP socket is really bound."""
+    """Returns the address that a TCP socket is bound to."""
     host, port, *_ = listening.getsockname()
     return {"host": host, "port": port}
 
@@ -130,7 +148,7 @@ def _cannot_listen(admin: AdminSettings, error: OSError) -> EngineError:
 
 
 def _check_directory(directory: Path) -> None:
-    """Makes the default directory, or makes sure that nobody else could have put a socket there."""
+    """Creates the default directory, or checks that only this user can create a socket in it."""
     with suppress(FileExistsError):
         try:
             directory.mkdir(mode=0o700)
@@ -152,7 +170,7 @@ def _remove_stale(path: Path) -> None:
     try:
         status = path.lstat()
     except OSError:
-        return  # not there, or the bind will say why not
+        return  # it does not exist, or `bind` will report the error
     if not stat.S_ISSOCK(status.st_mode):
         raise EngineError(f"{path} is there already and is not a socket; remove it or give another with --control")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:

@@ -1,7 +1,28 @@
-"""Writes log lines from a thread, so that no call waits for the reader or for a full disk.
+"""Writes lines to a file descriptor from a thread, so that no call waits for a slow reader or a full disk.
 
-Each line is written whole or not at all. If a disk is full in the middle of one, its rest is written when there is
-room again; if that never comes, the beginning is taken back. Meanwhile lines wait, as many as there is memory for.
+Theory of operation
+===================
+
+The log and the file of records are written so. `write` puts a line into a queue and returns; it never waits and never
+raises, since it is called on the event loop. A thread takes lines out and writes them with `os.write`.
+
+*Limits.* The queue holds at most `MAX_LINES` lines and `MAX_CHARACTERS` characters. If the reader of a pipe stops, or a
+disk stays full, further lines are dropped and counted in `lost`; the log puts that number into its next record.
+
+*Whole lines.* `os.write` may write part of a line. The rest is written next; nothing else comes in between, because
+only this thread writes. If the rest can't be written:
+
+- Errors that pass (`_PASSING`: a full disk, a full pipe that is non-blocking) are retried every `RETRY_S`, for as long
+  as it takes. `reason` says why lines wait.
+- Other errors, and passing ones at the exit, lose the line. If its beginning is at the end of a regular file, the file
+  is truncated to where the line began. Else the next line begins with a line end, so that the reader finds the torn
+  line by itself (`_torn`).
+
+*Rotation.* `reopen` puts a request into the same queue. So lines that were written before it go to the old file and
+later ones to the new file. If the new file can't be opened, the old one stays in use.
+
+*Exit.* Leaving the block queues an end, wakes the thread if it waits for a retry, and gives it `FLUSH_S` to write what
+is queued. The thread is a daemon: one that hangs in `os.write`, on a pipe that nobody reads, does not keep the process.
 """
 
 from __future__ import annotations
@@ -20,16 +41,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_LINES = 10_000
-"""Lines that may wait for a reader that has stopped reading; further ones are lost and counted."""
+"""The most lines in the queue; further ones are lost and counted."""
 
 MAX_CHARACTERS = 16 * 1024 * 1024
-"""Characters that the waiting lines may have together."""
+"""The most characters of all lines in the queue."""
 
 FLUSH_S = 1.0
-"""How long the last lines are waited for at the end, in s."""
+"""The time that the thread has to write the queued lines at the exit, in s."""
 
 RETRY_S = 0.25
-"""How long to wait before a full disk, or a full pipe, is tried again, in s."""
+"""The pause before a write to a full disk or a full pipe is tried again, in s."""
 
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM}
 _REOPEN: Final = "reopen"
@@ -37,16 +58,16 @@ _Item: TypeAlias = "str | tuple[Literal['reopen']] | None"
 
 
 class LineWriter:
-    """Lines on their way to a file descriptor; to be entered before the first line, and left after the last.
+    """A writer of lines; a context manager whose thread runs while the block does.
 
     Args:
-        descriptor: where they go.
-        reopen: opens it anew, for `reopen`; runs in the thread.
+        descriptor: the file descriptor to write to.
+        reopen: opens the file again and returns its descriptor, for `reopen`; called in the thread.
 
     Attributes:
-        lost: how many lines could not be written since somebody set it to 0.
-        reason: why one was lost, or waits; empty: none does.
-        descriptor: where lines go now.
+        lost: the number of lost lines; a reader may reset it to 0.
+        reason: why the last line was lost or waits; empty if neither.
+        descriptor: the file descriptor that is written to now.
 
     """
 
@@ -65,7 +86,7 @@ class LineWriter:
 
     @property
     def waiting(self) -> int:
-        """How many lines wait."""
+        """The number of lines in the queue."""
         return self._lines.qsize()
 
     def __enter__(self) -> Self:
@@ -81,7 +102,7 @@ class LineWriter:
         self._thread.join(FLUSH_S)
 
     def write(self, line: str) -> None:
-        """Takes a line without its end; never waits and never raises."""
+        """Queues a line, given without its line end; never waits and never raises."""
         if self._lines.qsize() < MAX_LINES and self._waiting + len(line) <= MAX_CHARACTERS:
             self._count(len(line))
             self._lines.put(line)
@@ -92,12 +113,12 @@ class LineWriter:
     debug = info = warning = error = critical = write
 
     def reopen(self) -> None:
-        """Goes on in a file that is opened anew, after the lines that are on their way; never waits."""
+        """Has the file opened again after the lines that are queued; never waits."""
         if self._open is not None:
             self._lines.put((_REOPEN,))
 
     def _count(self, characters: int) -> None:
-        with self._counting:  # records come from the loop, and from libraries' threads
+        with self._counting:  # the event loop and threads of libraries write
             self._waiting += characters
 
     def _write_all(self) -> None:
@@ -110,7 +131,7 @@ class LineWriter:
 
     def _write(self, line: bytes) -> None:
         if self._torn:
-            line = b"\n" + line  # whoever reads it finds the torn one alone
+            line = b"\n" + line  # so that the torn line stands alone
         rest = memoryview(line)
         while rest:
             try:
@@ -118,19 +139,19 @@ class LineWriter:
             except OSError as error:
                 self.reason = error.strerror or str(error)
                 if error.errno in _PASSING and monotonic() < self._until:
-                    # At the end there is less time, and no event to wait for.
+                    # At the exit `_leaving` is set already, and time is short.
                     if self._until == inf:
                         self._leaving.wait(RETRY_S)
                     else:
                         sleep(RETRY_S / 5)
                     continue
-                self.lost += 1  # nobody will ever read it, or there is no more time
-                self._take_back(len(line) - len(rest))
+                self.lost += 1  # the error does not pass, or time is up
+                self._remove_beginning(len(line) - len(rest))
                 return
         self._torn, self.reason = False, ""
 
-    def _take_back(self, written: int) -> None:
-        """Removes the beginning of a line from the end of a file."""
+    def _remove_beginning(self, written: int) -> None:
+        """Truncates a regular file by the written beginning of a line; else notes that the line is torn."""
         if not written:
             return
         self._torn = True
@@ -144,7 +165,7 @@ class LineWriter:
 
     def _open_anew(self) -> None:
         if self._open is None:
-            raise AssertionError("only asked for what can be reopened")
+            raise AssertionError("`reopen` queues this only if there is a function to open the file")
         try:
             descriptor = self._open()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The engine's log: readable on a terminal, else one JSON object a line.
+"""The engine's log: text for a terminal, else one JSON object per line.
 
 Every record has `timestamp` (ISO 8601, UTC), `level` and `event`, then its own fields.
 """
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from reference_engine.log.line_writer import LineWriter
 
 LogFormat: TypeAlias = Literal["json", "console"]
-"""One JSON object a line for machines, or aligned text for people."""
+"""`json`: one object per line, for programs; `console`: aligned text, for people."""
 
 _DEFAULTS = LoggingSettings()
 
 _FOREIGN = ("message", "exception", "reason")
-"""Fields that may hold what libraries say, which nobody else has looked through for secrets."""
+"""Fields with text of libraries, from which secrets have not been removed yet."""
 
 Log: TypeAlias = FilteringBoundLogger
-"""What the engine's parts write to: `log.info("call.started", call_id=...)`."""
+"""A structlog logger: `log.info("call.started", call_id=...)`."""
 
 
 def open_log(
@@ -40,16 +40,16 @@ def open_log(
     conceal: Callable[[str], str] = str,
     colours: bool = False,
 ) -> Log:
-    """A log that writes to `lines`.
+    """Returns a log that writes to `lines`.
 
     Args:
-        lines: where finished records go.
-        form: for whom they are.
-        level_of: the level of a pipeline set by its name, asked for every record that bears `set`. Records about the
-            engine itself (`engine.ready`, ...) have no level to be turned down by.
-        logging_of: the logging settings of a pipeline set by its name, for what its records may show of conversations,
-            asked for every one of them; None: it has none yet, and the defaults hold.
-        conceal: takes the secrets of all sets out of what libraries say, and out of tracebacks.
+        lines: gets the finished records.
+        form: their format.
+        level_of: returns the level of a pipeline set, by its name; called for each record with `set`. Records of the
+            engine itself (`engine.ready`, ...) are always written.
+        logging_of: returns the logging settings of a pipeline set, by its name, for what its records may show of
+            conversations; None: the defaults.
+        conceal: removes the secrets of all sets from text of libraries and from tracebacks.
         colours: whether a `console` log has colours.
 
     """
@@ -89,17 +89,17 @@ def open_log(
 
 @define
 class LogSettings:
-    """The settings that the log looks up for each record: it exists before any pipeline set does."""
+    """The settings that the log looks up for each record; they are filled in later, when pipeline sets exist."""
 
     of_set: dict[str, LoggingSettings] = field(factory=dict)
-    """The logging settings of each pipeline set that serves, by its name."""
+    """The logging settings of the pipeline sets that serve, by name."""
     conceal: Callable[[str], str] = str
-    """Takes secrets out of a text."""
+    """Removes secrets from a text."""
 
 
 @define
 class _PrivacyFilter:
-    """A processor that takes secrets, and what its set does not want to see of conversations, out of a record."""
+    """A processor that removes secrets from a record, and the parts of a conversation that its set hides."""
 
     _logging_of: Callable[[str], LoggingSettings | None]
     _conceal: Callable[[str], str]
@@ -114,13 +114,13 @@ class _PrivacyFilter:
 
 
 def adopt_standard_logging(log: Log) -> None:
-    """Sends what libraries say through `logging`, from WARNING up, to the same log as `library.message`."""
+    """Sends records of libraries' `logging`, from WARNING up, and warnings to this log, as `library.message`."""
     logging.basicConfig(handlers=[_StandardLogHandler(log)], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
 
 
 class _StandardLogHandler(logging.Handler):
-    """The one handler of the standard root logger."""
+    """The only handler of the standard root logger."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ def _standard_keys_first(_logger: WrappedLogger, _method: str, record: EventDict
 
 
 def _console_renderer(colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]:
-    """A processor that renders a record for a terminal: components and listeners in short, a line for each problem."""
+    """Returns a processor that renders a record for a terminal: names in short, and each problem on its own line."""
     renderer = structlog.dev.ConsoleRenderer(
         colors=colours, sort_keys=False, pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
     )
@@ -169,5 +169,5 @@ def _console_renderer(colours: bool) -> Callable[[WrappedLogger, str, EventDict]
 
 
 def _printable(text: str, kept: str = "") -> str:
-    """The text with what would move a terminal's cursor, or forge a line, spelt out."""
+    """Returns the text with control characters escaped, which could move a terminal's cursor or forge a line."""
     return "".join(char if char.isprintable() or char in kept else repr(char)[1:-1] for char in text)

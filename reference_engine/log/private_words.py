@@ -1,6 +1,6 @@
-"""What the log shows of what callers say, hear and press: no PIN that was pressed, and no card that was read out.
+"""Removes private words from log records: pressed keys, numbers that were said, e-mail addresses. Pure functions.
 
-Pure: a record's fields in, the same without what is private out.
+`logging.transcripts` and `logging.dtmf` of a set decide how much its records show of conversations.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from voicepipe import LoggingSettings
 
 HIDDEN = "***"
-"""Stands where something was."""
+"""The replacement of removed text."""
 
 MAX_DIGITS = 3
-"""A longer number is not shown, in digits or in words for numbers."""
+"""The most digits of a number that is shown, written in digits or in words."""
 
 WORDS = ("heard", "said", "arguments", "result")
-"""Fields of records that hold what was said, or what a tool was told and tells."""
+"""Fields with speech of a conversation, or with arguments and results of tools."""
 
 QUOTING = ("message", "answered", "detail", "exception", "reason")
-"""Fields that may quote some of it."""
+"""Fields of messages that may quote speech."""
 
 _NUMBER = (
     r"(?:\d+|zero|oh|o|nought|double|triple|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen"
@@ -45,7 +45,7 @@ _SPOKEN_ADDRESS = re.compile(
 
 
 def redacted(text: str) -> str:
-    """The text without numbers of four digits and more, in figures or in words, and without e-mail addresses."""
+    """Returns the text without numbers of four digits and more, in digits or in words, and without e-mail addresses."""
     text = _SPOKEN_ADDRESS.sub(HIDDEN, _ADDRESS.sub(HIDDEN, text))
     return _GLUED.sub(HIDDEN, _RUN.sub(_short_or_hidden, text))
 
@@ -56,7 +56,7 @@ def _short_or_hidden(match: re.Match[str]) -> str:
 
 
 def without_private(record: MutableMapping[str, Any], settings: LoggingSettings) -> None:
-    """Takes out of a log record what its set does not want to see there."""
+    """Removes from a log record what the logging settings of its set hide."""
     masked = settings.dtmf == "masked"
     pressed = record.pop("pressed", ())
     for begins, ends in pressed if masked else ():
@@ -75,7 +75,7 @@ def without_private(record: MutableMapping[str, Any], settings: LoggingSettings)
 
 
 def _redacted(value: Any) -> Any:
-    """The same for what tools are given: arguments may be numbers, and lists and mappings of all that."""
+    """Returns a value of any type without private words; lists and mappings are searched too."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):
@@ -91,5 +91,5 @@ _ALONE = re.compile(r"(?<![\w.:/#-])(?<!line )\+?\d(?:[\s.\-]?\d){3,}(?![\w:/-]|
 
 
 def _quoting(text: str) -> str:
-    """Messages keep IDs, ports, line numbers and rates in Hz, which people need: only numbers by themselves go."""
+    """Returns a message without private words; IDs, ports, line numbers and rates in Hz stay."""
     return _ALONE.sub(HIDDEN, _ADDRESS.sub(HIDDEN, text))

@@ -1,1 +1,1 @@
-"""engine.yaml and the options of `run`: how they are read, checked and compared."""
+"""Reads, checks and compares `engine.yaml`, and the options of `run`."""

@@ -1,4 +1,4 @@
-"""What a changed `engine.yaml` changes, as a value: worked out before anything is touched."""
+"""Compares two states of `engine.yaml`: the changes as a value, before anything is applied."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versi
 
 @frozen
 class EnginePlan:
-    """The difference between two states of an engine's file.
+    """The differences between two states of an engine's file.
 
-    If anything needs a restart, nothing of the file is applied; the sets are reloaded all the same.
+    If any of them needs a restart, nothing of the file is applied; the sets are reloaded all the same.
     """
 
     sets_added: tuple[str, ...] = ()
-    """Names of sets to open."""
+    """The sets to open, by name."""
     sets_removed: tuple[str, ...] = ()
-    """Names of sets that take no more calls, and close when those that are up have ended."""
+    """The sets that take no more calls, and close when their last call ends."""
     sets_moved: tuple[str, ...] = ()
-    """Names of sets that have another file from now on."""
+    """The sets whose file is another one from now on."""
     listeners_closed: tuple[str, ...] = ()
-    """Names of listeners that take no more calls; those that are up go on."""
+    """The listeners that take no more calls; calls that are up go on."""
     listeners_answered: tuple[str, ...] = ()
-    """Names of listeners whose next call another set answers."""
+    """The listeners whose next call is answered by another set."""
     changed: tuple[str, ...] = ()
-    """Other settings that are different from now on: `max_calls`, `admin.token`."""
+    """Other settings with a new value: `max_calls`, `admin.token`."""
     restart: tuple[Problem, ...] = ()
-    """What can't change while the engine runs, each at its place in the new file."""
+    """The settings that can't change while the engine runs, each as a problem at its place in the new file."""
 
     def __bool__(self) -> bool:
         return self != EnginePlan()
@@ -57,11 +57,11 @@ class EnginePlan:
 
 
 def plan_engine_change(old: EngineSettings, new: EngineSettings) -> EnginePlan:
-    """What replacing one state of an engine's file by another changes.
+    """Returns the differences between two states of an engine's file.
 
     Args:
-        old: what the engine runs with.
-        new: what its file says now; it comes from a file.
+        old: the settings in force.
+        new: the settings that were read; they have a `document`.
 
     """
     before, after = ({listener.name: listener for listener in settings.listeners} for settings in (old, new))
@@ -111,5 +111,5 @@ def _shown(value: Any) -> str:
 
 def _problem(new: EngineSettings, at: tuple[str | int, ...], message: str) -> Problem:
     if new.document is None:
-        raise ValueError("what an engine changes to comes from a file")
+        raise ValueError("the new settings must be read from a file")
     return new.document.problem(at, message, _RESTART)

@@ -1,4 +1,4 @@
-"""`reference-engine check`: whether a file and the files of its sets are valid."""
+"""Checks a file and the files of its sets, for `reference-engine check`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,25 @@ class CheckResult:
     """The result of checking one file."""
 
     path: Path
-    """As the user named it, or as the engine's file led to it."""
+    """The path, as it was given on the command line or in the engine's file."""
     summary: str = ""
-    """What it comes to, in a line; empty if it has problems."""
+    """The content in a line; empty if there are problems."""
     problems: tuple[Problem, ...] = ()
-    """All that is wrong with it."""
+    """All problems of the file."""
 
 
 def check_file(path: Path, env_file: Path | None = None) -> tuple[CheckResult, ...]:
-    """An engine's file and those of its sets, or a set's own: each read as a start or a reload would, none opened.
+    """Reads an engine's file and those of its sets, or a set's own file, as a start would; opens no component.
 
-    Sets are checked even if something else is wrong with the engine's file. Variables of `env_file` are laid over the
-    process's environment; nothing else is looked at if something is wrong with it.
+    Sets are checked even if the engine's file has other problems. If `env_file` has problems, only these are returned.
+
+    Args:
+        path: an engine's file, or a pipeline set's.
+        env_file: variables for `${NAME}`, which override the environment.
+
+    Returns:
+        The results, that of `path` first.
+
     """
     try:
         environ = read_environ(env_file)
@@ -54,12 +61,12 @@ def check_file(path: Path, env_file: Path | None = None) -> tuple[CheckResult, .
 
 
 def report(checked: tuple[CheckResult, ...], *, colour: bool = False) -> str:
-    """What `check_file` found, for people."""
+    """Returns the results as text for a terminal."""
     return "\n".join(_paragraphs(checked, colour)) + "\n"
 
 
 def report_json(checked: tuple[CheckResult, ...]) -> str:
-    """The results as JSON for programs: `{"ok": bool, "errors": [...]}`."""
+    """Returns the results as JSON: `{"ok": bool, "errors": [...]}`."""
     errors = problems_as_data(problem for result in checked for problem in result.problems)
     return json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False) + "\n"
 

@@ -1,4 +1,4 @@
-"""The environment that `${NAME}` is looked up in: the process's own, with a file's laid over it."""
+"""Reads the variables for `${NAME}`: the process's environment, overridden by a file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     EnvironState: TypeAlias = Mapping[str, str] | tuple[object, ...]
-    """The variables, or what tells one unreadable file of them from another."""
+    """The variables, or values that identify the state of a file that can't be read."""
 
 
 def read_environ(env_file: Path | None) -> Mapping[str, str]:
-    """The process's environment, with the variables of a file laid over it; to be read again at each reload. Blocks.
+    """Returns the process's environment, overridden by the variables of a file. Blocks.
 
     Raises:
-        ConfigError: the file can't be read, or has lines that are something else; no value is shown.
+        ConfigError: the file can't be read, or has invalid lines; the problems show no values.
 
     """
     return dict(os.environ) if env_file is None else os.environ | read_env_file(env_file)
 
 
 def environ_state(env_file: Path | None) -> EnvironState:
-    """What `read_environ` says, to be compared with what it said before. Blocks.
+    """Returns the variables, to be compared with an earlier state; an unreadable file has a state too. Blocks.
 
-    A file that can't be read is another one whenever it was written, so that whoever mends it is told how that went.
+    The state of an unreadable file contains its modification time. So each attempt to correct the file is a change, and
+    leads to a reload that reports the problems that are left.
     """
     try:
         return read_environ(env_file)

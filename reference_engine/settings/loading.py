@@ -1,4 +1,4 @@
-"""Reads `engine.yaml`, or finds out that a file is a pipeline set's; opens nothing."""
+"""Reads and checks `engine.yaml`, and tells it from a pipeline set's file; opens nothing."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ _NEITHER = "a pipeline set's file has `pipelines:`, an engine's `pipeline_sets:`
 
 
 def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> EngineSettings:
-    """What to run with, from an engine's file or a pipeline set's own.
+    """Returns the settings of an engine's file; for a pipeline set's own file, default settings that serve it.
 
     Args:
-        path: either file; messages name it so.
-        environ: for `${NAME}`; None: the process's own.
+        path: either file; messages name it by this path.
+        environ: the variables for `${NAME}`; None: the process's environment.
 
     Raises:
-        ConfigError: it is neither, or it is an engine's and something is wrong with it. A set's own file is not
-            looked at any further.
+        ConfigError: the file is neither, or is an engine's file with problems. A set's own file is not checked here.
 
     """
     document = read_document(path, environ=environ)
@@ -51,20 +50,20 @@ def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> En
 
 
 def load_engine_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> EngineSettings:
-    """What an engine's file says; the files of its sets are not looked at.
+    """Returns the settings of an engine's file; the files of its sets are not read.
 
     Raises:
-        ConfigError: with every problem of the file.
+        ConfigError: with all problems of the file.
 
     """
     return settings_of(read_document(path, environ=environ), path)
 
 
 def kind_of(document: ConfigDocument) -> Literal["engine", "set"]:
-    """Whose file it is, by the key that only one of them has, or by one that is a misspelling of it.
+    """Returns whose file it is, by the key that only one kind has, or by a misspelling of it.
 
     Raises:
-        ConfigError: it has both of them, or nothing like either.
+        ConfigError: the file has both keys, or none that is similar to either.
 
     """
     keys = document.keys_at()
@@ -79,7 +78,7 @@ def kind_of(document: ConfigDocument) -> Literal["engine", "set"]:
 
 
 def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
-    """What an engine's file says that was read already; `load_engine_settings` tells more."""
+    """Returns the settings of an engine's file that was read already; raises as `load_engine_settings` does."""
     try:
         file = document.structure(EngineFile)
     except ConfigError as error:
@@ -87,7 +86,7 @@ def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
     if problems := tuple(_inconsistencies(document, ())):
         raise ConfigError(problems, document.files)
     values = asdict(file, recurse=False)
-    # Where the engine writes for as long as it runs; the socket's path must stay as short as it was written.
+    # The engine writes there for as long as it runs. `control` is not made absolute: a socket's path has a limit.
     for name in ("records", "last_known_good"):
         values[name] = absolute_path(values[name]) if values[name] else None
     values["control"] = file.control or default_control_path()
@@ -95,7 +94,7 @@ def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
 
 
 def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterator[Problem]:
-    """What is wrong between settings, besides what is known; each is looked at as far as it can be read."""
+    """Yields the problems between settings, as far as the settings can be read; `known` are the other problems."""
     sets = document.keys_at("pipeline_sets")
     for name in sets:
         if not _NAME.fullmatch(name):
@@ -148,7 +147,7 @@ def _bound_twice(
 
 
 def _open_to_all(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterator[Problem]:
-    """What changes state needs a token once it can be reached from elsewhere."""
+    """Yields a problem if `admin` can be reached from other machines and has no token."""
     host = document.take(("admin", "host"), str)
     if host is None or is_loopback(host) or document.take(("admin", "token"), Secret) is not None:
         return
@@ -160,7 +159,7 @@ def _open_to_all(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterat
 
 
 def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], cls: type[Any]) -> T | None:
-    """A setting, its default where it is left out, or None where nobody knows."""
+    """Returns a setting, or its default if it is left out; None if it is invalid, or may be misspelt."""
     *above, name = at
     if name in document.keys_at(*above):
         return document.take(at, of)
@@ -171,7 +170,7 @@ def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], cls
 
 
 def _misspelt(document: ConfigDocument, at: tuple[str | int, ...], cls: type[Any]) -> bool:
-    """Whether there are unknown keys, which may be meant to be some that are missing."""
+    """Returns whether a mapping has unknown keys, which may be misspellings of missing ones."""
     return not set(document.keys_at(*at)) <= set(fields_dict(cls))
 
 
@@ -180,5 +179,5 @@ def _misnamed(name: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Text in quotes, with nothing in it that acts on a terminal; of a secret, where it comes from."""
+    """Returns a value in quotes, shortened, with control characters escaped."""
     return f'"{repr(text)[1:-1][:60]}"'

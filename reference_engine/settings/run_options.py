@@ -1,4 +1,4 @@
-"""The options of `reference-engine run`, and the settings that they and the files make."""
+"""The options of `reference-engine run`, and the settings that result from them and the file."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ class RunOptions:
     """The command line of `reference-engine run`; it takes precedence over the file."""
 
     file: Path
-    """An engine's YAML file, or a pipeline set's own."""
+    """An engine's YAML file, or a pipeline set's."""
     env_file: Path | None = None
-    """Variables for `${NAME}`, laid over the process's environment."""
+    """The file of variables for `${NAME}`, which override the environment; None: only the environment."""
     audiosocket: tuple[str, int] | None = None
-    """Host and port of the one listener."""
+    """The host and port of the only listener; None: those of the file."""
     control: Path | None = None
-    """The control's Unix socket."""
+    """The control's Unix socket; None: that of the file."""
     drain_s: float | None = None
-    """How long calls that are up may go on when the engine is stopped, in s."""
+    """The time that calls may go on after a stop signal, in s; None: that of the file."""
     watch: bool = False
-    """Whether files are watched, whatever the file says."""
+    """True: watches files, even if the file says `watch: false`."""
 
     def load(self) -> tuple[EngineSettings, Mapping[str, str]]:
-        """The settings, and the environment that they and the sets are to be read with. Reads files, so it blocks.
+        """Returns the settings, and the variables that they were read with. Blocks.
 
         Raises:
-            ConfigError: with every problem of the file, or of `env_file`.
+            ConfigError: with all problems of the file, or of `env_file`.
 
         """
         environ = read_environ(self.env_file)
-        return self.laid_over(load_settings(self.file, environ=environ)), environ
+        return self.override(load_settings(self.file, environ=environ)), environ
 
     def load_again(self) -> EngineSettings:
-        """What the engine's file comes to now, when one is run with. Reads files, so it blocks.
+        """Returns the settings of the engine's file as it is now, for a reload. Blocks.
 
         Raises:
-            ConfigError: with every problem of the file, or of `env_file`.
+            ConfigError: with all problems of the file, or of `env_file`.
 
         """
-        return self.laid_over(load_engine_settings(self.file, environ=read_environ(self.env_file)))
+        return self.override(load_engine_settings(self.file, environ=read_environ(self.env_file)))
 
-    def laid_over(self, settings: EngineSettings) -> EngineSettings:
-        """The settings with those of the command line in their places; raises `ConfigError` if there is no place."""
+    def override(self, settings: EngineSettings) -> EngineSettings:
+        """Returns the settings overridden by the command line; raises `ConfigError` if that is ambiguous."""
         if self.audiosocket is not None:
             if settings.document is not None and len(settings.listeners) > 1:
-                message = f"--audiosocket can't say which of these {len(settings.listeners)} it is for"
-                hint = "leave it out, and give the addresses here"
+                message = f"--audiosocket overrides the address of one listener, and here are {len(settings.listeners)}"
+                hint = "leave out --audiosocket, and give each listener its `host` and `port` here"
                 raise ConfigError([settings.document.problem(("listeners",), message, hint)], settings.files)
             host, port = self.audiosocket
             settings = evolve(settings, listeners=(evolve(settings.listeners[0], host=host, port=port),))
