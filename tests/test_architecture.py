@@ -1,4 +1,8 @@
-"""The arrows of the house point one way: read off the imports, module by module."""
+"""The dependencies between packages, checked on the imports of each module.
+
+The packages directly below `voicepipe` and `reference_engine`, and the modules there, are ordered in layers (`LAYERS`).
+A package imports only from layers below its own. docs/Architecture.md shows the same layers.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ import voicepipe
 from voicepipe.components.distribution import DISTRIBUTION
 
 ROOT = Path(voicepipe.__file__).parents[1]
+ARCHITECTURE = ROOT / "docs/Architecture.md"
 SDK = sorted((ROOT / "voicepipe").rglob("*.py"))
 ENGINE = sorted((ROOT / "reference_engine").rglob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
@@ -34,21 +39,7 @@ OTHERS = [
 
 USUAL_LINES = 400
 SANS_IO = re.compile(r"(?i)\bsans-io\b|\bno i/o\b|\bwithout i/o\b|\bpure\b")
-"""A module whose docstring says that it is one does no I/O; so does each module of a package that says so."""
-IO = (
-    "voicepipe/*/wire.py",
-    "voicepipe/transports/audiosocket/audio.py",
-    "voicepipe/text/*",
-    "voicepipe/calls/turns/*",
-    "voicepipe/calls/listening/audio_buffer.py",
-    "voicepipe/calls/listening/echo.py",
-    "voicepipe/calls/listening/vad.py",
-    "voicepipe/calls/replies/continuing.py",
-    "voicepipe/calls/replies/heard.py",
-    "voicepipe/components/breaker.py",
-    "voicepipe/components/encoded_audio.py",
-    "voicepipe/components/speech_heads.py",
-)
+"""A module whose docstring matches must do no I/O; so must each module of a package whose docstring matches."""
 IO = (
     "trio",
     "socket",
@@ -82,7 +73,7 @@ FOR_ADAPTERS = {
     *(f"voicepipe.wire.{name}" for name in ("process", "refusals", "sessions", "websocket")),
 }
 SHARED_BY_ADAPTERS = "voicepipe.adapters.shared"
-"""What several adapters stand on; it may import what they may, and nurseries."""
+"""The code that several adapters use; it may import `FOR_ADAPTERS`, and nurseries."""
 
 
 def name_of(path: Path) -> str:
@@ -102,7 +93,7 @@ def imports(path: Path) -> frozenset[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide where an arrow points"
+            assert node.level == 0, f"{path}:{node.lineno}: use absolute imports, which show the imported package"
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return frozenset(found)
 
@@ -138,7 +129,7 @@ def breaches(paths: list[Path], forbidden) -> list[str]:
     ]
 
 
-def test_the_sdk_knows_nothing_of_the_engine():
+def test_the_sdk_does_not_import_the_engine():
     assert breaches([*SDK, *EXAMPLES], lambda name: within(name, "reference_engine")) == []
 
 
@@ -152,7 +143,7 @@ def test_the_engine_and_the_examples_use_public_names_only():
     assert engine + examples == []
 
 
-def test_the_test_kit_is_for_tests():
+def test_only_tests_and_examples_import_the_test_kit():
     its_own = ("voicepipe.testing", "voicepipe.commands.caller")  # the latter is the kit's caller, at a terminal
     elsewhere = [path for path in SDK if not name_of(path).startswith(its_own)]
     assert breaches([*elsewhere, *ENGINE], lambda name: within(name, "voicepipe.testing")) == []
@@ -163,7 +154,7 @@ def test_whatever_is_imported_first_can_be(module):
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
 
 
-ROOMS = {
+LAYERS = {
     "voicepipe": [
         ("roles", "audio", "text"),
         ("errors", "clock"),
@@ -196,44 +187,57 @@ ROOMS = {
         ("__main__",),
     ],
 }
-"""The rooms of each package, from the bottom up: a room imports from floors below its own, and from itself.
-
-Rooms of one floor know nothing of each other.
-"""
+"""The layers of both distributions, from the bottom up. Packages of one layer do not import each other."""
 
 
-def room_of(module: str) -> str:
-    """`calls` for `voicepipe.calls.turns.rules`; `__init__` for the package itself."""
+def package_in(module: str) -> str:
+    """`calls` for `voicepipe.calls.turns.rules`; `__init__` for `voicepipe` itself."""
     return [*module.split("."), "__init__"][1]
 
 
-def arrows(package: str) -> dict[tuple[str, str], list[str]]:
-    """From which room to which there are imports, and those; what is imported for its types counts."""
+def dependencies(root: str) -> dict[tuple[str, str], list[str]]:
+    """The imports between two packages, by the importing and the imported one; imports for types only are included."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, path in MODULES.items():
-        for other in modules_imported(path) if within(name, package) else ():
-            if within(other, package) and room_of(name) != room_of(other):
-                found.setdefault((room_of(name), room_of(other)), []).append(f"{name} imports {other}")
+        for other in modules_imported(path) if within(name, root) else ():
+            if within(other, root) and package_in(name) != package_in(other):
+                found.setdefault((package_in(name), package_in(other)), []).append(f"{name} imports {other}")
     return found
 
 
-@pytest.mark.parametrize("package", ROOMS)
-def test_every_arrow_runs_down(package):
-    floor = {room: number for number, rooms in enumerate(ROOMS[package]) for room in rooms}
-    assert {room_of(name) for name in MODULES if within(name, package)} == set(floor)
-    up = [each for (room, other), those in arrows(package).items() if floor[other] >= floor[room] for each in those]
-    assert up == []
+@pytest.mark.parametrize("root", LAYERS)
+def test_a_package_imports_only_from_layers_below_its_own(root):
+    layer = {package: number for number, packages in enumerate(LAYERS[root]) for package in packages}
+    assert {package_in(name) for name in MODULES if within(name, root)} == set(layer)
+    upward = [
+        line
+        for (importing, other), lines in dependencies(root).items()
+        if layer[other] >= layer[importing]
+        for line in lines
+    ]
+    assert upward == []
 
 
-def test_the_house_can_be_taken_in_at_a_look():
-    assert len({room_of(name) for name in MODULES if within(name, "voicepipe")} - {"__init__"}) <= 20
-    assert len(arrows("voicepipe")) <= 80
+@pytest.mark.parametrize("root", LAYERS)
+def test_the_page_shows_these_layers(root):
+    """From the top down, a layer in each line, without `__init__` and `__main__`."""
+    drawn = [[name for name in layer if not name.startswith("__")] for layer in reversed(LAYERS[root])]
+    section = ARCHITECTURE.read_text(encoding="utf-8").partition("\n## Layers\n")[2].partition("\n## ")[0]
+    blocks = [block.split("\n") for block in re.findall(r"```text\n(.*?)\n```", section, re.DOTALL)]
+    shown = [[line.split() for line in block] for block in blocks]
+    assert [sorted(layer) for layer in drawn if layer] in [[sorted(layer) for layer in layers] for layers in shown]
 
 
-@pytest.mark.parametrize("package", ROOMS)
-def test_no_module_imports_itself_in_a_circle(package):
-    """Not for its types either: two modules that need each other are one idea, or hide a third."""
-    graph = {name: modules_imported(path) - {name} for name, path in MODULES.items() if within(name, package)}
+def test_the_packages_and_their_dependencies_are_few():
+    """So that one drawing shows them all."""
+    assert len({package_in(name) for name in MODULES if within(name, "voicepipe")} - {"__init__"}) <= 20
+    assert len(dependencies("voicepipe")) <= 80
+
+
+@pytest.mark.parametrize("root", LAYERS)
+def test_no_imports_are_circular(root):
+    """Not for types either: two modules that need each other are one idea, or hide a third."""
+    graph = {name: modules_imported(path) - {name} for name, path in MODULES.items() if within(name, root)}
     order = TopologicalSorter(graph)
     try:
         order.prepare()
@@ -241,12 +245,12 @@ def test_no_module_imports_itself_in_a_circle(package):
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
-@pytest.mark.parametrize("room", ["calls", "pipelines", "transports", "config", "documents", "components", "tools"])
-def test_no_part_knows_an_adapter(room):
-    assert breaches(matching(f"voicepipe/{room}/*"), lambda name: within(name, "voicepipe.adapters")) == []
+@pytest.mark.parametrize("package", ["calls", "pipelines", "transports", "config", "documents", "components", "tools"])
+def test_only_adapters_import_adapters(package):
+    assert breaches(matching(f"voicepipe/{package}/*"), lambda name: within(name, "voicepipe.adapters")) == []
 
 
-def test_calls_do_not_know_where_pipelines_come_from():
+def test_calls_import_the_snapshot_and_their_settings_only():
     """A call reads its snapshot, and nothing else of pipelines or of how they are configured."""
     allowed = {"voicepipe.pipelines.snapshot", "voicepipe.config.call_settings", "voicepipe.config.history_settings"}
     found = {
@@ -258,7 +262,7 @@ def test_calls_do_not_know_where_pipelines_come_from():
     assert found == set()
 
 
-def test_an_adapter_knows_its_own_files_and_what_adapters_are_made_of():
+def test_an_adapter_imports_its_own_files_and_those_for_adapters():
     found = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path in matching("voicepipe/adapters/*")
@@ -288,8 +292,8 @@ def test_configuration_opens_nothing(package):
     assert breaches(paths, lambda name: within(name, *opened)) == []
 
 
-def test_documents_know_nothing_of_configurations():
-    """They are text with places: scripts are read with them as well."""
+def test_documents_import_no_configuration():
+    """Scripts of the scripted adapter are read with them too."""
     found = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path in matching("voicepipe/documents/*")
@@ -329,7 +333,7 @@ TWICE = {
 """Names of classes that two modules have, and why both are right."""
 
 
-def test_one_word_is_one_class():
+def test_a_class_name_occurs_once():
     """A reader who looks for a class by its name finds one; an underscore before it makes no other name of it."""
     places: dict[str, list[str]] = {}
     for name, path in MODULES.items():

@@ -85,17 +85,17 @@ def test_the_engine_takes_the_options_that_are_named(command):
 
 
 @pytest.mark.parametrize("package", ["voicepipe", "reference_engine"])
-def test_the_house_in_the_architecture_page_is_the_house(package):
-    """Every part that it shows is there, and every directory is shown."""
-    (house,) = (block.text for block in blocks_in(ROOT / "docs/Architecture.md") if "registry.py" in block.text)
-    inside = re.match(r".*\n((?:  .*\n)*)", house[house.index(f"{package}/  ") :])[1]
-    shown, rooms = set(), []
+def test_the_tree_in_the_architecture_page_is_that_of_the_code(package):
+    """Every file that it shows exists, and every directory is shown."""
+    (tree,) = (block.text for block in blocks_in(ROOT / "docs/Architecture.md") if "registry.py" in block.text)
+    inside = re.match(r".*\n((?:  .*\n)*)", tree[tree.index(f"{package}/  ") :])[1]
+    shown, above = set(), []
     for line in inside.splitlines():
-        rooms = rooms[: (len(line) - len(line.lstrip())) // 2 - 1]
+        above = above[: (len(line) - len(line.lstrip())) // 2 - 1]
         names = re.findall(r"\b\w+\.py|\b\w+/", line)
-        shown |= {"".join(rooms) + name for name in names}
+        shown |= {"".join(above) + name for name in names}
         if names and names[0].endswith("/"):
-            rooms.append(names[0])
+            above.append(names[0])
     missing = {name for name in shown if not (ROOT / package / name).exists()}
     there = {path.name + "/" for path in (ROOT / package).iterdir() if path.is_dir()} - {"__pycache__/"}
     assert missing == set()
