@@ -1,12 +1,13 @@
 #!/bin/bash
-# What:      espeak-ng's variants with an echo (f2 to f5, m2 and others) begin a text with the end of the text before,
-#            and break their own echo off where the text ends, in the middle of a wave. Choosing the voice again
+# What:      espeak-ng's variants with an echo (f2 to f5, m2 and others) begin a text with the echo of the text before, and
+#            cut off their own echo at the end of a text, in the middle of a wave. Selecting the voice again
 #            (espeak_SetVoiceByName) clears the echo; it takes 0.3 ms.
-# For whom:  Whoever speaks to several people with one process: the second hears the end of what the first was told.
-# How seen:  One text was spoken after another with each of six variants, without and with choosing the voice between.
-#            It begins with a sound that espeak-ng makes only after 13 ms; what is in the 10 ms before is of other origin.
+# For whom:  Programs that speak to several people from one process: a listener hears the end of another listener's text.
+# How seen:  With six variants, one text was spoken after another, with and without selecting the voice in between.
+#            The text begins with a sound that espeak-ng produces only after 13 ms, so audio in the first 10 ms comes from
+#            the text before.
 # A good guess: each espeak_Synth begins in silence.
-# Exits with something else than 0 if that has changed.
+# Exit status: not 0 if this has changed.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT

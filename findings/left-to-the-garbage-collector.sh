@@ -1,15 +1,16 @@
 #!/bin/bash
-# What:      Objects that only Python's garbage collector frees, in ordinary use of libraries that servers on trio build
-#            on: a connection of websockets.trio that a cancellation ended (it and its queue know each other), a
-#            response of httpx that was read and closed (it and its stream do; httpx2 has mended that), what a function
-#            raised that ran in trio.to_thread.run_sync, and the cancellation of a task whose nursery's body raised.
-# For whom:  Whoever keeps the collector away, because a full look of it stops a server for 50 ms and more: what a
-#            call leaves behind in circles has to be parted by hand, or memory grows. For a connection that is its
-#            attributes recv_messages.pause and .resume; for an exception its __traceback__.
-# How seen:  Each was done ten times with the collector off; then it was run with gc.DEBUG_SAVEALL, which keeps what
+# What:      In ordinary use, some libraries for servers on trio leave objects that only Python's garbage collector frees:
+#            a connection of websockets.trio that was cancelled (the connection and its queue refer to each other), a
+#            response of httpx that was read and closed (the response and its stream do; httpx2 has corrected that), an
+#            exception raised by a function in trio.to_thread.run_sync, and the cancellation of a task whose nursery's
+#            body raised.
+# For whom:  Programs that avoid full collections, because one stops a server for 50 ms and more: such cycles have to be
+#            broken by hand, or memory grows. For a connection the cycle is in its attributes recv_messages.pause and
+#            .resume, for an exception in its __traceback__.
+# How seen:  Each was done ten times with the collector off. Then the collector ran with gc.DEBUG_SAVEALL, which keeps what
 #            it finds, and the objects of the class in question were counted.
-# A good guess: 0 of each: these libraries take care to leave no circles, and trio has tests for it.
-# Exits with something else than 0 if that has changed.
+# A good guess: 0 of each, because these libraries avoid cycles, and trio has tests for it.
+# Exit status: not 0 if this has changed.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT

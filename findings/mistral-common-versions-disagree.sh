@@ -1,13 +1,13 @@
 #!/bin/bash
-# What:      Which conversations with tools mistral-common takes depends on the tokenizer's version and on the package's.
-#            Words beside a tool call are refused for V1 and V3 and taken from V5 on. A result with the id of no call, or
-#            two results with one id, are taken for V1 to V5, which only count them, and refused for V13. The user's words
-#            right behind a tool's result are refused by 1.8.5 for all, and taken by 1.13.1 for all.
-# For whom:  Whoever sends one conversation to several Mistral models, by the API or by vLLM's `--tokenizer-mode mistral`,
-#            for instance because one stands in for another: what one server takes another refuses with HTTP 400.
+# What:      Which conversations with tool calls mistral-common accepts depends on the version of the tokenizer and of the
+#            package. Text beside a tool call is refused by V1 and V3, and accepted from V5 on. A tool result with an unknown
+#            ID, or two results with one ID, are accepted by V1 to V5, which only count results, and refused by V13. A user
+#            message right after a tool result is refused by package version 1.8.5 for all tokenizers, and accepted by 1.13.1.
+# For whom:  Programs that send one conversation to several Mistral models, by the API or by vLLM's `--tokenizer-mode mistral`,
+#            for instance in a failover list: what one server accepts, another refuses with HTTP 400.
 # How seen:  Five short conversations were given to the validators of two versions of the package.
-# A good guess: what is a valid conversation is the same for all of them.
-# Exits with something else than 0 if that has changed.
+# A good guess: all of them agree on what a valid conversation is.
+# Exit status: not 0 if this has changed.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT

@@ -1,14 +1,14 @@
 #!/bin/bash
-# What:      The stream of the openai library loses the first event of an answer that begins with a byte order mark
-#            (U+FEFF): the first words of a reply are missing, and nothing is raised. The standard of server-sent events
-#            (HTML, 9.2.6: "UTF-8 decode") has one such mark taken off before anything is read.
-# For whom:  Whoever reads replies by the library from servers and proxies other than OpenAI's own (base_url), which may
-#            send that mark. A caller hears "closed on Sunday" for "We are closed on Sunday"; of a tool call that comes
-#            alone, name and id are in the first event.
-# How seen:  The same stream of three chunks was given to the library twice, by httpx2's transport for tests: as it is,
-#            and with the mark before it.
+# What:      If a streamed answer begins with a byte order mark (U+FEFF), the openai library loses the first event: the first
+#            words of a reply are missing, and nothing is raised. The standard for server-sent events (HTML, 9.2.6: "UTF-8
+#            decode") removes one such mark before anything is parsed.
+# For whom:  Programs that use the library with other servers and proxies than OpenAI's (base_url), which may send that mark.
+#            A caller hears "closed on Sunday" in place of "We are closed on Sunday". If a reply is only a tool call, its
+#            name and ID are in the first event.
+# How seen:  A stream of three chunks was given to the library twice, by httpx2's transport for tests: unchanged, and with
+#            the mark before it.
 # A good guess: both give the same words, as a browser's EventSource does.
-# Exits with something else than 0 if that has changed.
+# Exit status: not 0 if this has changed.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT

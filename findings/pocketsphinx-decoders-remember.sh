@@ -1,12 +1,12 @@
 #!/bin/bash
-# What:      A PocketSphinx decoder that is used for one caller after another hears the second by the first one's noise:
-#            word times and probabilities, and in dictation the words, depend on what it heard before. start_utt()
-#            and set_cmn() do not undo that; reinit_feat() does, in a tenth of a millisecond.
-# For whom:  Whoever keeps decoders in a pool, because making one costs 20 ms (with a language model a second).
-# How seen:  The same recording was given to a new decoder, to a decoder that had heard something loud and noisy, and
-#            to such a one after reinit_feat(), each time with the same cepstral mean to begin with.
-# A good guess: an utterance begins anew with start_utt(), so all three give the same.
-# Exits with something else than 0 if that has changed.
+# What:      If a PocketSphinx decoder is used for one caller after another, earlier audio changes later results: times and
+#            probabilities of words, and in dictation the words themselves. start_utt() and set_cmn() do not reset
+#            that; reinit_feat() does, in a tenth of a millisecond.
+# For whom:  Programs that keep decoders in a pool, because making one takes 20 ms (with a language model a second).
+# How seen:  One recording was given to a new decoder, to a decoder that had processed loud noise before, and to such a
+#            decoder after reinit_feat(), each time with the same initial cepstral mean.
+# A good guess: start_utt() begins anew, so all three results are equal.
+# Exit status: not 0 if this has changed.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
