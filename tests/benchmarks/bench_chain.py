@@ -116,6 +116,14 @@ class NoMeasurementError(Exception):
 # --- What is measured ------------------------------------------------------------------------------------------------
 
 
+def write_chain(base, ca_file=None):
+    """The file to serve, with vendors at an address."""
+    os.environ["BENCH_KEY"] = "bench-key"
+    file = OUT / "chain.yaml"
+    file.write_text(CHAIN.format(base=base, more=f', ca_file: "{ca_file}"' if ca_file else "") + TURNS)
+    return file
+
+
 @frozen
 class Vendors:
     """Vendors, and how they are reached."""
@@ -139,11 +147,8 @@ class Vendors:
     @contextmanager
     def pipelines(self):
         """The file to serve, and what the vendors say, as above."""
-        os.environ["BENCH_KEY"] = "bench-key"
         with self.serving() as (base, ca_file, out):
-            file = OUT / "chain.yaml"
-            file.write_text(CHAIN.format(base=base, more=f', ca_file: "{ca_file}"' if ca_file else "") + TURNS)
-            yield file, out
+            yield write_chain(base, ca_file), out
 
 
 @frozen
@@ -223,7 +228,7 @@ def hold(parts, folder, calls, seconds, warm_up, *, quick=False):
         return {"base_mb": base_mb, **held}
 
     row, said = run(parts, folder, "--pauses", work=work)
-    due = max(1, int(HEARD * calls * seconds / CYCLE_S))
+    due = due_replies(calls, seconds)
     if row["replies"] < due or row["faults"]:
         raise NoMeasurementError(
             f"callers heard {row['replies']} replies where at least {due} were due; faults: {row['faults']}; the "
@@ -231,9 +236,8 @@ def hold(parts, folder, calls, seconds, warm_up, *, quick=False):
         )
     row["over_silence_p50_ms"] = round(row["caller_response_p50_ms"] - END_OF_TURN_MS, 3)
     row["over_silence_p99_ms"] = round(row["caller_response_p99_ms"] - END_OF_TURN_MS, 3)
-    steps = [steps for steps in said["steps"] if steps["heard_ms"] is not None]
     for name, since in ("from_end", "asked_ms"), ("from_final", "final_ms"):
-        took = [each["heard_ms"] - each[since] for each in steps[not quick :] if each[since] is not None]
+        took = since_end_of_turn(said["steps"], since)[not quick :]
         row[f"{name}_p50_ms"], row[f"{name}_p99_ms"] = percentile(took, 0.5), percentile(took, 0.99)
     measured = row.pop("measured")
     pauses = [pause for pause in said["pauses"] if measured["began"] <= pause[0] <= measured["ended"]]
@@ -241,6 +245,16 @@ def hold(parts, folder, calls, seconds, warm_up, *, quick=False):
     row["pause_cpu_ms"] = round(max((used for *_, used in pauses), default=0.001) * 1000, 2)
     row["vendors_load"], row["ready_s"] = said["vendors"]["load"], said["ready_s"]
     return row
+
+
+def due_replies(calls, seconds):
+    """How many replies callers must hear in that time."""
+    return max(1, int(HEARD * calls * seconds / CYCLE_S))
+
+
+def since_end_of_turn(steps, since="asked_ms"):
+    """How long replies took, in ms, from the end of the caller's turn or another step to the first audio."""
+    return [each["heard_ms"] - each[since] for each in steps if None not in (each["heard_ms"], each[since])]
 
 
 def set_ups(parts, folder, calls):

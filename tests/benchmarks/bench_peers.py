@@ -10,6 +10,9 @@ pipecat       a pipeline a call, as its quickstart sets it up
 pipecat-lean  the same with everything switched off that a call can do without
 livekit       an AgentSession a call, without a LiveKit room
 
+`--chain` gives each Deepgram's ears, OpenAI's model and Deepgram's voice instead, by its own plugins, at the vendors of
+`vendor_servers.py`; a server has one client, and shares the connections that its documentation lets it share.
+
 A server can't hold so many calls if it drops one or needs all of its core; then it is not tried with more. All of it
 takes less than an hour; `--runs 1 --calls 10,50` takes ten minutes. Let the machine do nothing else meanwhile.
 """
@@ -21,12 +24,13 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
 from attrs import frozen
 from bench import HERE, OUT, ROOT, cores, machine, middle, percentile, pinned, shown, write_files
+from bench_chain import END_OF_TURN_MS, Vendors, due_replies, since_end_of_turn, write_chain
 
 FULL = 0.97
 """The load of a core from which on there is none left."""
@@ -43,6 +47,8 @@ COLUMNS = {
     "late_p99_ms": "p99",
     "response_p50_ms": "response, ms: p50",
     "response_p99_ms": "p99",
+    "over_silence_p50_ms": "over the silence, ms: p50",
+    "over_silence_p99_ms": "p99",
     "set_ups_a_second": "set-ups a second",
     "kb_per_active_call": "kB an active call",
     "load": "of the core",
@@ -87,10 +93,13 @@ class Server:
             ) from None
         installed.write_text(wanted)
 
-    def command(self):
-        """How it is started."""
+    def command(self, base=None, ca_file=None):
+        """How it is started; with vendors at an address or without."""
+        if self.script == "server.py":
+            options = [write_chain(base, ca_file) if base else write_files()]
+        else:
+            options = [*self.options, *(["--vendors", base] if base and self.environment else [])]
         python = sys.executable if self.environment is None else self.folder / "bin/python"
-        options = [write_files()] if self.script == "server.py" else self.options
         return [python, HERE / self.script, *options]
 
 
@@ -114,14 +123,15 @@ class TooManyCallsError(Exception):
 class Held:
     """A server that runs, pinned to its core."""
 
-    def __init__(self, name, server, log):
+    def __init__(self, name, server, log, base=None, ca_file=None):
         self._name = name
+        trusted = {} if ca_file is None or server.environment is None else {"SSL_CERT_FILE": str(ca_file)}
         self._process = subprocess.Popen(
-            list(map(str, server.command())),
+            list(map(str, server.command(base, ca_file))),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(OUT)])},
+            env={**os.environ, **trusted, "PYTHONPATH": os.pathsep.join([str(HERE), str(OUT)])},
             preexec_fn=pinned(cores()[0]),  # noqa: PLW1509 - no thread of ours is running
             process_group=0,  # Ctrl-C is for us: the server ends when its input does
         )
@@ -164,10 +174,11 @@ class Held:
 
 
 @contextmanager
-def held(name, said=None):
-    """A server while it runs; what it says in the end is appended to `said`."""
-    with (OUT / f"peers-{name}.log").open("a") as log:
-        server = Held(name, (OURS | PEERS)[name], log)
+def held(name, said=None, vendors=None):
+    """A server while it runs, and vendors for it; what it says in the end is appended to `said`."""
+    serving = nullcontext((None, None, None)) if vendors is None or name == "echo" else vendors.serving()
+    with serving as (base, ca_file, _), (OUT / f"peers-{name}.log").open("a") as log:
+        server = Held(name, (OURS | PEERS)[name], log, base, ca_file)
         try:
             yield server
         finally:
@@ -176,32 +187,42 @@ def held(name, said=None):
                 said.append(words)
 
 
-def hold(name, calls, seconds, warm_up):
+def hold(name, calls, arguments):
     """One measurement of so many calls at once; `TooManyCallsError` if they are too many."""
-    said = []
-    with held(name, said) as server:
+    said, seconds, warm_up = [], arguments.seconds, arguments.warm_up
+    with held(name, said, arguments.vendors) as server:
         server.call(*WARM_UP_CALL, at_most_s=END_S)
         row = server.call(
             "--calls", calls, "--seconds", seconds, "--warm-up", warm_up, at_most_s=seconds + warm_up + END_S
         )
+    del row["measured"]
     if row["load"] >= FULL:
         raise TooManyCallsError("it needs all of its core")
     if lost := [fault for fault in row["faults"] if "dropped" in fault or "Error" in fault]:
         raise TooManyCallsError(lost[0])
-    if name != "echo":
-        if not said[0]:
-            raise TooManyCallsError(f"it did not end within {END_S} s")
-        responses = json.loads(said[0])["response_ms"][1:]  # the first is of the call to warm up
-        row["response_p50_ms"], row["response_p99_ms"] = percentile(responses, 0.5), percentile(responses, 0.99)
+    if name == "echo":
+        return row
+    if not said[0]:
+        raise TooManyCallsError(f"it did not end within {END_S} s")
+    if row["replies"] < (due := due_replies(calls, seconds)):
+        raise TooManyCallsError(f"callers heard {row['replies']} replies where at least {due} were due")
+    said = json.loads(said[0])
+    responses = said["response_ms"]
+    if arguments.vendors is not None:
+        responses = since_end_of_turn(said["steps"]) if "steps" in said else responses
+        row["over_silence_p50_ms"] = round(row["caller_response_p50_ms"] - END_OF_TURN_MS, 3)
+        row["over_silence_p99_ms"] = round(row["caller_response_p99_ms"] - END_OF_TURN_MS, 3)
+    responses = responses[1:]  # the first is of the call to warm up
+    row["response_p50_ms"], row["response_p99_ms"] = percentile(responses, 0.5), percentile(responses, 0.99)
     return row
 
 
-def set_ups(name, calls):
+def set_ups(name, arguments):
     """How many calls a second it answers, from connecting to the first of the greeting; None if it drops one."""
-    with held(name) as server:
+    with held(name, vendors=arguments.vendors) as server:
         try:
             server.call("--what", "set_up", "--calls", 5, at_most_s=END_S)
-            rates = [server.call("--what", "set_up", "--calls", calls, at_most_s=END_S) for _ in range(3)]
+            rates = [server.call("--what", "set_up", "--calls", arguments.set_ups, at_most_s=END_S) for _ in range(3)]
         except TooManyCallsError as too_many:
             print(f"{name}: {too_many}", file=sys.stderr)
             return None
@@ -212,7 +233,7 @@ def measure(names, numbers, arguments, rows):
     """Appends a row for each server and number of calls as it is known."""
     rates = {}
     for name in names:
-        rates[name] = None if name == "echo" else set_ups(name, arguments.set_ups)
+        rates[name] = None if name == "echo" else set_ups(name, arguments)
         if rates[name]:
             print(f"{name}: {rates[name]} set-ups a second", flush=True)
     beaten = set()
@@ -224,7 +245,7 @@ def measure(names, numbers, arguments, rows):
                 for name in [name for name in runs if name not in cant]:
                     print(f"{calls} calls, run {run} of {arguments.runs}, {name}: ", end="", flush=True)
                     try:
-                        row = hold(name, calls, arguments.seconds, arguments.warm_up)
+                        row = hold(name, calls, arguments)
                     except TooManyCallsError as too_many:
                         print(f"can't: {too_many}", flush=True)
                         cant[name] = str(too_many)
@@ -287,9 +308,12 @@ def main():
     parser.add_argument("--warm-up", type=float, default=16, help="before each, in s; set-ups and a turn fit in (16)")
     parser.add_argument("--runs", type=int, default=3, help="of which the medians are shown (3)")
     parser.add_argument("--set-ups", type=int, default=100, metavar="N", help="calls to answer for their rate (100)")
+    parser.add_argument("--chain", action="store_true", help="with Deepgram and OpenAI, by each one's own plugins")
+    parser.add_argument("--tls", action="store_true", help="which are reached by TLS")
     parser.add_argument("--out", type=Path, default=OUT / "peers.json", help="where the results go, as JSON")
     parser.add_argument("--install-only", action="store_true", help="makes the environments, and nothing else")
     arguments = parser.parse_args()
+    arguments.vendors = Vendors(tls=arguments.tls) if arguments.chain else None
     OUT.mkdir(parents=True, exist_ok=True)
     rows, names, stopped = [], [*OURS, *arguments.peers], False
     try:

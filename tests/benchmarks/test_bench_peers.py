@@ -6,9 +6,11 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import bench_chain
 import bench_components
 import bench_peers
 import pytest
+from bench_chain import Vendors
 from bench_peers import PEERS, TooManyCallsError
 
 from voicepipe.calls.listening import vad
@@ -35,14 +37,14 @@ def test_the_peers_say_and_decide_what_voicepipe_does(monkeypatch):
 def test_who_can_not_hold_so_many_is_not_tried_with_more(monkeypatch, capsys):
     tried = []
 
-    def hold(name, calls, seconds, warm_up):
+    def hold(name, calls, arguments):
         tried.append((name, calls))
         if name == "pipecat" and calls > 10:
             raise TooManyCallsError("it needs all of its core")
         return {**SPEED, "cpu_s_per_call_min": {"echo": 0.2, "voicepipe": 0.1}.get(name, 0.4)}
 
     monkeypatch.setattr(bench_peers, "hold", hold)
-    monkeypatch.setattr(bench_peers, "set_ups", lambda name, calls: 100)
+    monkeypatch.setattr(bench_peers, "set_ups", lambda name, arguments: 100)
     rows = []
     arguments = Namespace(runs=2, seconds=1, warm_up=1, set_ups=1)
     bench_peers.measure(["echo", "voicepipe", "pipecat", "livekit"], [10, 50, 100], arguments, rows)
@@ -68,14 +70,26 @@ def test_who_can_not_hold_so_many_is_not_tried_with_more(monkeypatch, capsys):
     assert "can't: it needs all of its core" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("vendors", [None, Vendors()], ids=["alone", "chain"])
 @pytest.mark.parametrize("name", PEERS)
-def test_a_peer_answers(name):
+def test_a_peer_answers(name, vendors):
     server = PEERS[name]
     if not (server.folder / "installed.txt").exists():
         pytest.skip(f"{server.folder.name} is not there: `make bench-peers` makes it")
     bench_peers.OUT.mkdir(parents=True, exist_ok=True)
     said = []
-    with bench_peers.held(name, said) as held:
+    with bench_peers.held(name, said, vendors) as held:
         answered = held.call("--what", "set_up", "--calls", 2, at_most_s=60)
     assert answered["set_ups_a_second"] > 0
     assert said == [b'{"response_ms": []}\n']
+
+
+def test_each_server_is_told_where_the_vendors_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench_chain, "OUT", tmp_path)
+    base, ca_file = "https://127.0.0.1:4433", tmp_path / "ca.pem"
+    assert PEERS["livekit"].command(base, ca_file)[-2:] == ["--vendors", base]
+    assert PEERS["pipecat-lean"].command(base, ca_file)[-3:] == ["--lean", "--vendors", base]
+    assert bench_peers.OURS["echo"].command(base, ca_file)[1:] == [bench_peers.HERE / "echo.py"]
+    file = bench_peers.OURS["voicepipe"].command(base, ca_file)[-1]
+    components = file.read_text().splitlines()[2:5]
+    assert [f'base_url: "{base}' in line and f'ca_file: "{ca_file}"' in line for line in components] == [True] * 3

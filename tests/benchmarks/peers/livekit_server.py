@@ -2,20 +2,26 @@
 
 There is no LiveKit room and no media server, so what is measured is the framework alone. In a room, the pace of audio
 is kept by LiveKit's native library; here one clock for all calls does it, the cheapest that is known.
-`python livekit_server.py`; the rest is as for `server.py`.
+`python livekit_server.py [--vendors URL]`; the rest is as for `server.py`. With `--vendors` it has its own plugins for
+Deepgram and OpenAI instead of components of ours that take no time, at that address: one of each for all calls, with
+an HTTP session of ours, as its documentation has it outside of a job; LiveKit's own would hold 50 connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from argparse import ArgumentParser
+from functools import cache
 
+import aiohttp
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, llm, stt, tts, vad
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.utils import shortuuid
 from livekit.agents.voice import io
-from peer_calls import END_OF_TURN_S, FRAME_BYTES, GREETING, MIN_SPEECH_S, REPLY, SAMPLE_RATE, Ears, serve, speech
+from livekit.plugins import deepgram, openai
+from peer_calls import END_OF_TURN_S, FRAME_BYTES, GREETING, KEY, MIN_SPEECH_S, REPLY, SAMPLE_RATE, Ears, serve, speech
 
 FRAME_S = 0.02
 FRAMES_AN_UPDATE = 2
@@ -136,10 +142,11 @@ class Output(io.AudioOutput):
 
 
 class Detector(vad.VAD):
-    """Our detector where Silero would be."""
+    """Our detector where Silero would be; says when the caller's speech has ended."""
 
-    def __init__(self):
+    def __init__(self, ended):
         super().__init__(capabilities=vad.VADCapabilities(update_interval=FRAME_S * FRAMES_AN_UPDATE))
+        self.ended = ended
 
     def stream(self):
         return Verdicts(self)
@@ -184,6 +191,7 @@ class Verdicts(vad.VADStream):
                 tell(vad.VADEventType.START_OF_SPEECH)
             elif speaking and silence_s > END_OF_TURN_S - FRAME_S / 2:
                 speaking = False
+                self._vad.ended()
                 tell(vad.VADEventType.END_OF_SPEECH)
                 speech_s = 0.0
 
@@ -259,14 +267,26 @@ class Speech(tts.SynthesizeStream):
         output_emitter.end_segment()
 
 
-async def call(line, clock):
+@cache
+def vendors_at(base):
+    """LiveKit's plugins for Deepgram and OpenAI; each keeps connections for whoever needs one next."""
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    listen = deepgram.STT(
+        api_key=KEY, base_url=f"{base}/v1/listen", sample_rate=SAMPLE_RATE, endpointing_ms=300, http_session=session
+    )
+    speak = deepgram.TTS(api_key=KEY, base_url=f"{base}/v1/speak", sample_rate=SAMPLE_RATE, http_session=session)
+    return listen, openai.LLM(api_key=KEY, base_url=f"{base}/v1", model="gpt-4.1-mini"), speak
+
+
+async def call(line, clock, vendors):
     """One call from its first frame to its last."""
     ended = asyncio.Event()
+    recogniser, model, synthesiser = vendors_at(vendors) if vendors else (Recogniser(line), Model(), Synthesiser())
     session = AgentSession(
-        stt=Recogniser(line),
-        vad=Detector(),
-        llm=Model(),
-        tts=Synthesiser(),
+        stt=recogniser,
+        vad=Detector(line.heard if vendors else lambda: None),
+        llm=model,
+        tts=synthesiser,
         turn_handling=TURN_HANDLING,
         aec_warmup_duration=None,
     )
@@ -280,8 +300,11 @@ async def call(line, clock):
 
 def main():
     """Takes calls until its input ends."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--vendors", metavar="URL", help="Deepgram and OpenAI, as `vendor_servers.py` plays them")
+    vendors = parser.parse_args().vendors
     clock = Clock()
-    serve(lambda line: call(line, clock))
+    serve(lambda line: call(line, clock, vendors))
 
 
 if __name__ == "__main__":

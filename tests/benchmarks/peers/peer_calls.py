@@ -30,6 +30,8 @@ SPEECH = [b"".join(FRAMES[at : at + 5]) for at in range(0, len(FRAMES), 5)]
 GREETING_CHUNKS = 2
 END_OF_TURN_S = 0.6
 """Silence that ends the caller's turn: voicepipe's `end_of_turn_ms`."""
+KEY = "bench-key"
+"""For vendors that check none."""
 MIN_SPEECH_S = 0.16
 """Speech that interrupts: voicepipe's `min_speech_ms`."""
 

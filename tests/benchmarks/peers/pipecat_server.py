@@ -1,8 +1,10 @@
 """The same calls through Pipecat: a pipeline, a `PipelineWorker` and a `WorkerRunner` a call, as its quickstart has it.
 
-`python pipecat_server.py [--lean]`; the rest is as for `server.py`. Lean is without whatever a call can do without:
-RTVI, turn tracking and the idle timeout, each of which observes every frame at every step; and voice activity detection
-is called where the frame is, without the thread and the measure of loudness that Pipecat's base class has for it.
+`python pipecat_server.py [--lean] [--vendors URL]`; the rest is as for `server.py`. With `--vendors` it has its own
+services for Deepgram and OpenAI instead of ours that take no time, at that address. Lean is without whatever a call can
+do without: RTVI, turn tracking and the idle timeout, each of which observes every frame at every step; and voice
+activity detection is called where the frame is, without the thread and the measure of loudness that Pipecat's base
+class has for it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import time
 from argparse import ArgumentParser
 
 from loguru import logger
-from peer_calls import END_OF_TURN_S, GREETING, MIN_SPEECH_S, REPLY, SAMPLE_RATE, Ears, serve, speech
+from peer_calls import END_OF_TURN_S, GREETING, KEY, MIN_SPEECH_S, REPLY, SAMPLE_RATE, Ears, serve, speech
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
 from pipecat.frames.frames import (
     InputAudioRawFrame,
@@ -30,7 +32,10 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
+from pipecat.services.deepgram.stt import DeepgramSTTService
+from pipecat.services.deepgram.tts import DeepgramTTSService
 from pipecat.services.llm_service import LLMService
+from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.settings import LLMSettings, STTSettings, TTSSettings
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
@@ -131,10 +136,11 @@ class Detector(VADAnalyzer):
 
 
 class LeanDetector(Detector):
-    """The same decisions, without a thread and without loudness."""
+    """The same decisions, without a thread and without loudness; says when the caller's speech has ended."""
 
-    def __init__(self):
+    def __init__(self, ended):
         super().__init__()
+        self._ended = ended
         self._speaking = False
         self._others = 0  # frames in a row that are not what the state is
 
@@ -145,6 +151,8 @@ class LeanDetector(Detector):
             self._others += 1
             if self._others >= (END_OF_TURN_S if self._speaking else MIN_SPEECH_S) / FRAME_S:
                 self._speaking, self._others = not self._speaking, 0
+                if not self._speaking:
+                    self._ended()
         return VADState.SPEAKING if self._speaking else VADState.QUIET
 
 
@@ -208,7 +216,27 @@ class Synthesiser(TTSService):
             yield TTSAudioRawFrame(chunk, SAMPLE_RATE, 1, context_id=context_id)
 
 
-async def call(line, *, lean):
+class OpenAIModel(OpenAILLMService):
+    """Pipecat's own, with one client for all calls, which keeps connections for the next reply of any of them."""
+
+    client = None
+
+    def create_client(self, **options):
+        if OpenAIModel.client is None:
+            OpenAIModel.client = super().create_client(**options)
+        return OpenAIModel.client
+
+
+def vendors_at(base):
+    """Pipecat's services of Deepgram and OpenAI, for one call: each has connections to Deepgram of its own."""
+    return (
+        DeepgramSTTService(api_key=KEY, base_url=base, ttfs_p99_latency=0.0),
+        OpenAIModel(api_key=KEY, base_url=f"{base}/v1", settings=OpenAIModel.Settings(model="gpt-4.1-mini")),
+        DeepgramTTSService(api_key=KEY, base_url=f"ws{base.removeprefix('http')}", sample_rate=SAMPLE_RATE),
+    )
+
+
+async def call(line, *, lean, vendors):
     """One call from its first frame to its last."""
     ended = asyncio.Event()
     telephone = Telephone(line, ended)
@@ -217,11 +245,13 @@ async def call(line, *, lean):
     user, assistant = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
-            vad_analyzer=LeanDetector() if lean else Detector(), user_turn_strategies=strategies
+            vad_analyzer=LeanDetector(line.heard if vendors else lambda: None) if lean else Detector(),
+            user_turn_strategies=strategies,
         ),
     )
+    recogniser, model, synthesiser = vendors_at(vendors) if vendors else (Recogniser(line), Model(), Synthesiser())
     worker = PipelineWorker(
-        Pipeline([telephone.input(), Recogniser(line), user, Model(), Synthesiser(), telephone.output(), assistant]),
+        Pipeline([telephone.input(), recogniser, user, model, synthesiser, telephone.output(), assistant]),
         params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE, audio_out_sample_rate=SAMPLE_RATE),
         **(LEAN if lean else {}),
     )
@@ -241,7 +271,8 @@ async def call(line, *, lean):
 if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--lean", action="store_true", help="without whatever can be done without")
+    parser.add_argument("--vendors", metavar="URL", help="Deepgram and OpenAI, as `vendor_servers.py` plays them")
     chosen = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, level="ERROR")
-    serve(lambda line: call(line, lean=chosen.lean))
+    serve(lambda line: call(line, lean=chosen.lean, vendors=chosen.vendors))
