@@ -87,10 +87,10 @@ phrase-rates: .venv/dev  ## How often PocketSphinx hears its phrases where nobod
 bench: .venv/dev  ## What a call costs, beside a bare echo: half an hour; BENCH="--calls 50 --runs 1" for less
 	$(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
-bench-peers: .venv/dev  ## The same through Pipecat and LiveKit Agents: an hour; BENCH="--calls 10,50 --runs 1" for ten minutes
+bench-peers: .venv/dev  ## The same through Pipecat and LiveKit Agents: an hour; BENCH="--calls 10,50 --runs 1" for ten minutes, BENCH=--chain for that with vendors
 	$(BIN)/python tests/benchmarks/bench_peers.py $(BENCH)
 
-bench-chain: .venv/dev  ## The same with Deepgram's and OpenAI's protocols: an hour; BENCH="--calls 50 --runs 1 --against HEAD~9", or --profile 50
+bench-chain: .venv/dev  ## The same with Deepgram's and OpenAI's protocols: an hour; BENCH="--calls 50 --runs 1 --against HEAD~1", or --profile 50
 	$(BIN)/python tests/benchmarks/bench_chain.py $(BENCH)
 
 profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph
