@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     import httpx
 
 CONNECT_S = 5.0
-"""How long an engine may take to accept a connection."""
+"""The time limit of connecting to an engine, in s."""
 ANSWER_S = 30.0
-"""How long it may be silent before it has answered."""
+"""The longest wait for data of an answer, in s."""
 TOKEN = "VOICEPIPE_ADMIN_TOKEN"  # noqa: S105 - the name of the variable
-"""The variable that holds what an engine asks for over TCP; sent as a bearer token (RFC 6750)."""
+"""The variable with the token that an engine requires over TCP; sent as a bearer token (RFC 6750)."""
 
 
 class NoAnswerError(VoicepipeError):
-    """An engine can't be asked, or says nothing that helps; `hint` is what to do about it."""
+    """An engine can't be reached, or does not answer as expected; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -34,16 +34,16 @@ class NoAnswerError(VoicepipeError):
 
 @frozen
 class Serving:
-    """What an engine serves for one of its sets."""
+    """The version of a pipeline set that an engine serves."""
 
     set: str
     """The pipeline set's name."""
     version: int
-    """Which of its versions."""
+    """The number of the version."""
     digest: str
-    """That version's digest."""
+    """The digest of the version."""
     config: Mapping[str, Any]
-    """Its effective configuration, secrets hidden."""
+    """The effective configuration, without secrets."""
 
 
 def ask_serving(engine: str, name: str | None) -> Serving:
@@ -58,7 +58,7 @@ def ask_serving(engine: str, name: str | None) -> Serving:
 
     """
     try:
-        import httpx  # noqa: PLC0415 - an extra, and 100 ms for those who ask nobody
+        import httpx  # noqa: PLC0415 - an extra, whose import takes 100 ms
     except ImportError:
         message = "connecting to an engine needs httpx, which is not installed"
         raise NoAnswerError(message, install_hint("engine")) from None
@@ -71,7 +71,7 @@ def ask_serving(engine: str, name: str | None) -> Serving:
             base_url=engine if by_address else "http://engine",
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-            trust_env=False,  # a proxy for the web is not one for an engine
+            trust_env=False,  # a proxy for the web does not lead to an engine
         ) as client:
             return _serving(client, engine, name)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -96,7 +96,7 @@ def _serving(client: httpx.Client, engine: str, name: str | None) -> Serving:
 
 
 def _asked(client: httpx.Client, engine: str, path: str, key: str, kind: type) -> Mapping[str, Any]:
-    """An answer that has what it is asked for."""
+    """Returns the body of an answer, which has a value of a type under a key."""
     answer = client.get(path)
     if answer.status_code in {401, 403}:
         raise NoAnswerError(f"the engine at {engine} asks for a token", f"export {TOKEN}=...")

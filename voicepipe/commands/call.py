@@ -1,4 +1,4 @@
-"""`voicepipe call`: places one call to a running engine, says what it is told to, and tells who spoke when."""
+"""`voicepipe call`: places one call to a running engine, says the given lines, and lists who spoke when."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def run(arguments: Namespace) -> int:
         wrong = [f"the call could not be placed: {error}\n  hint: {hint}"]
     except ComponentError as error:
         wrong = [f"the caller can't speak: {error}"]
-    for what in wrong:
-        sys.stderr.write(f"{what}\n")
+    for problem in wrong:
+        sys.stderr.write(f"{problem}\n")
     return 1 if wrong else 0
 
 
 def address(text: str) -> tuple[str, int]:
-    """`HOST:PORT` taken apart."""
+    """Parses `HOST:PORT`."""
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isdecimal() and int(port) < 2**16):
         raise ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9092")

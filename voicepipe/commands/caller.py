@@ -1,4 +1,4 @@
-"""The caller of `voicepipe call`: holds the conversation and gives an account of it."""
+"""The caller of `voicepipe call`: holds the conversation, and reports it line by line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 LISTEN_ON_S = 2.0
-"""How long after the last reply the agent may hang up before the caller does."""
+"""The time after the last reply in which the agent may hang up before the caller does, in s."""
 
 
 async def call(arguments: Namespace) -> list[str]:
-    """Holds the call; gives what was wrong with it."""
+    """Holds the call, and returns the problems with it."""
     async with open_speaker(arguments.voice) as speaker:
         lines = [Line(text, await speaker.say(text)) for text in arguments.say]
     host, port = arguments.address
@@ -53,18 +53,18 @@ async def call(arguments: Namespace) -> list[str]:
 
 
 def how_it_ended(caller: AudioSocketCaller) -> tuple[str, str]:
-    """Who ended the call, and how."""
+    """Returns the side that ended the call, and how it did."""
     if caller.how == "caller":
         return "caller", "hung up"
     return "agent", f"hung up ({caller.how})"
 
 
 def show(at_s: float, who: str, what: str) -> None:
-    """One line of the account."""
+    """Writes one line of the report."""
     _say(f"{at_s:7.2f}  {who:<7} {what}")
 
 
 def _say(text: str) -> None:
-    """Writes a line at once, for it tells what happens now."""
+    """Writes a line and flushes it, because it reports the present."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

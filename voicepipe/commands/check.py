@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 EX_CONFIG = 78
-"""From BSD's sysexits.h: something is wrong in a configuration file."""
+"""The exit status for an invalid configuration file, as in BSD's sysexits.h."""
 
 _DESCRIPTION = """\
 Checks pipeline files as a start or a reload does, and reports all problems at once, each with file:line:column, the
@@ -107,7 +107,9 @@ def _summary(presumed: Presumed) -> str:
     if presumed.placed is None:
         return f"ok, as far as it can be checked{without}"
     config = presumed.placed.config
-    components = {one.key for pipeline in config.pipelines.values() for role in ROLES for one in pipeline.role(role)}
+    components = {
+        component.key for pipeline in config.pipelines.values() for role in ROLES for component in pipeline.role(role)
+    }
     pipelines = f"{_count(len(config.pipelines), 'pipeline')} ({_some(list(config.pipelines))})"
     return f"ok: {pipelines}, {_count(len(components), 'component')}, {config.active_pipeline} is active{without}"
 

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 WITHOUT_A_TERMINAL = 120
-"""Characters a line has where nobody says how many there are, as in a pipe."""
+"""The width of a line, in characters, if it is not known, as in a pipe."""
 NARROWEST = 16
-"""Characters that a column keeps, however narrow the terminal is."""
+"""The least width of a column, in characters, however narrow the terminal is."""
 
 
 def in_columns(rows: Sequence[tuple[str, ...]], *, indent: str = "  ", gap: str = "  ") -> Iterator[str]:
-    """Lines of at most the terminal's width (or `COLUMNS`), with each cell below its column's first.
+    """Yields lines of at most the terminal's width (or `COLUMNS`), with each cell below its column's first.
 
     The widest columns are narrowed first, each to no less than `NARROWEST`.
     """
@@ -26,7 +26,7 @@ def in_columns(rows: Sequence[tuple[str, ...]], *, indent: str = "  ", gap: str 
     room = width - len(indent) - len(gap) * (len(widths) - 1)
     while sum(widths) > room and max(widths) > NARROWEST:
         widest = widths.index(max(widths))
-        others = max((one for n, one in enumerate(widths) if n != widest), default=0)
+        others = max((size for index, size in enumerate(widths) if index != widest), default=0)
         wanted = max(room - sum(widths) + widths[widest], others - 1, NARROWEST)
         widths[widest] = min(wanted, widths[widest] - 1)
     for row in rows:

@@ -1,4 +1,4 @@
-"""`voicepipe components`: what is installed, and the options of each."""
+"""`voicepipe components`: lists the installed components, and describes their options."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ exit status: 0 success, 1 no component of that name is installed, 2 wrong usage
 _ROLES = {"stt": "speech-to-text", "llm": "language model", "tts": "text-to-speech"}
 _WIDEST = 100
 _NO_MORE = "\n...\n"
-"""What PyYAML puts after a scalar that stands alone."""
+"""The end that PyYAML writes after a single scalar."""
 
 
 def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
@@ -60,44 +60,48 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Shows all components or those of one name; returns the exit status."""
-    every = installed_components()
-    entries = [one for one in every if arguments.name in {None, one.name}]
-    if broken := [one for one in installed().broken if one.name == arguments.name]:
-        for one in broken:
-            sys.stderr.write(f"{one.message}\n  hint: {one.hint}\n")
+    components = installed_components()
+    entries = [component for component in components if arguments.name in {None, component.name}]
+    if broken := [adapter for adapter in installed().broken if adapter.name == arguments.name]:
+        for adapter in broken:
+            sys.stderr.write(f"{adapter.message}\n  hint: {adapter.hint}\n")
         if not entries:
             return 1
     elif arguments.name is not None and not entries:
-        names = sorted({one.name for one in every})
+        names = sorted({component.name for component in components})
         hint = did_you_mean(arguments.name, names, "installed")
         sys.stderr.write(f"no component named {shown(arguments.name)}\n  hint: {hint}\n")
         return 1
     if arguments.format == "json":
-        text = json.dumps({"components": [one.as_data() for one in entries]}, indent=2, ensure_ascii=False)
+        text = json.dumps({"components": [entry.as_data() for entry in entries]}, indent=2, ensure_ascii=False)
     else:
-        text = _listed(entries) if arguments.name is None else "\n\n".join("\n".join(_told(one)) for one in entries)
+        text = (
+            _listed(entries) if arguments.name is None else "\n\n".join("\n".join(_in_full(entry)) for entry in entries)
+        )
     sys.stdout.write(text + "\n")
     return 0
 
 
 def _listed(entries: list[InstalledComponent]) -> str:
-    """All in short, by role."""
-    width = max((len(one.name) for one in entries), default=0)
+    """Returns a list of all components, by role."""
+    width = max((len(entry.name) for entry in entries), default=0)
     parts = []
     for role in ROLES:
         lines = [f"{role}: {_ROLES[role]}"]
-        for one in entries:
-            if one.role == role:
-                lines += _wrapped(f"{one.described.summary} ({_origin(one)})", f"  {one.name:{width}}  ")
+        for entry in entries:
+            if entry.role == role:
+                lines += _wrapped(f"{entry.described.summary} ({_origin(entry)})", f"  {entry.name:{width}}  ")
         parts.append("\n".join(lines if len(lines) > 1 else [*lines, "  none is installed"]))
     if broken := installed().broken:
-        lines = [line for one in broken for line in _wrapped(f"{one.name} ({one.role}): {one.reason}", "  ")]
+        lines = [
+            line for adapter in broken for line in _wrapped(f"{adapter.name} ({adapter.role}): {adapter.reason}", "  ")
+        ]
         parts.append("\n".join(["can't be used:", *lines]))
     return "\n\n".join([*parts, "Options and an example of one: voicepipe components NAME"])
 
 
-def _told(entry: InstalledComponent) -> Iterator[str]:
-    """One in full."""
+def _in_full(entry: InstalledComponent) -> Iterator[str]:
+    """Yields the lines that describe a component in full."""
     yield f"{entry.name}: {_ROLES[entry.role]} ({entry.role}), {_origin(entry)}"
     for paragraph in entry.described.doc.splitlines():
         yield from _wrapped(paragraph, "  ")
@@ -110,22 +114,22 @@ def _told(entry: InstalledComponent) -> Iterator[str]:
 
 
 def _options(fields: Iterable[DescribedField], above: str) -> Iterator[str]:
-    for one in fields:
-        unit = f" ({one.unit})" if one.unit else ""
-        bounds = f", {one.bounds}" if str(one.bounds) else ""
-        yield from _wrapped(f"{one.kind}{unit}{bounds}; {_default(one)}", f"  {above}{one.name}: ")
-        for paragraph in one.doc.splitlines():
+    for option in fields:
+        unit = f" ({option.unit})" if option.unit else ""
+        bounds = f", {option.bounds}" if str(option.bounds) else ""
+        yield from _wrapped(f"{option.kind}{unit}{bounds}; {_default(option)}", f"  {above}{option.name}: ")
+        for paragraph in option.doc.splitlines():
             yield from _wrapped(paragraph, "      ")
-        if section := one.section:
-            yield from _options(section.fields, f"{above}{one.name}.")
+        if section := option.section:
+            yield from _options(section.fields, f"{above}{option.name}.")
 
 
-def _default(one: DescribedField) -> str:
-    if one.required:
+def _default(option: DescribedField) -> str:
+    if option.required:
         return "required"
-    if attrs.has(type(one.default)):
+    if attrs.has(type(option.default)):
         return "defaults as below"
-    written = yaml.safe_dump(as_data(one.default), default_flow_style=True, allow_unicode=True, width=_WIDEST)
+    written = yaml.safe_dump(as_data(option.default), default_flow_style=True, allow_unicode=True, width=_WIDEST)
     return f"default {written.removesuffix(_NO_MORE)}".rstrip()
 
 
@@ -134,7 +138,7 @@ def _origin(entry: InstalledComponent) -> str:
 
 
 def _wrapped(text: str, head: str) -> list[str]:
-    """Text in lines that fit the terminal: the first begins with the head, the others are as far in."""
+    """Returns a text in lines that fit the terminal: the first begins with `head`, the others are indented."""
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     indent = " " * min(len(head), 16)
     return textwrap.wrap(text, max(width, 40), initial_indent=head, subsequent_indent=indent, break_long_words=False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import SetConfig
 
 EX_CONFIG = 78
-"""From BSD's sysexits.h: something is wrong in a configuration file."""
+"""The exit status for an invalid configuration file, as in BSD's sysexits.h."""
 
 _DESCRIPTION = """\
 Shows what would change if NEW replaced OLD, or if a running engine reloaded FILE: the components that would be opened,
@@ -67,7 +67,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Tells the difference; returns the exit status."""
+    """Shows the difference; returns the exit status."""
     if len(arguments.files) != (1 if arguments.engine else 2):
         arguments.refuse("give two files, or one and --engine")
     if arguments.set and not arguments.engine:
@@ -88,7 +88,7 @@ def run(arguments: Namespace) -> int:
         data = {"old": old, "new": new, **difference.as_data()}
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write("\n".join(_told(old, new, difference)) + "\n")
+        sys.stdout.write("\n".join(_in_text(old, new, difference)) + "\n")
     return 1 if difference else 0
 
 
@@ -101,22 +101,22 @@ def _loaded(path: Path, tools: tuple[str, ...], problems: list[Problem]) -> SetC
 
 
 def _between(old: SetConfig, new: SetConfig) -> tuple[str, Difference]:
-    found = compare(comparable(old), comparable(new))
-    return str(old.path), attrs.evolve(found, hidden=not found and old.digest != new.digest)
+    difference = compare(comparable(old), comparable(new))
+    return str(old.path), attrs.evolve(difference, hidden=not difference and old.digest != new.digest)
 
 
 def _from_engine(arguments: Namespace, new: SetConfig) -> tuple[str, Difference]:
     serving = ask_serving(arguments.engine, arguments.set)
     try:
-        found = compare(serving.config, effective(new))
+        difference = compare(serving.config, effective(new))
     except (AttributeError, KeyError, TypeError) as error:
         message = f"what the engine serves can't be compared: {type(error).__name__}: {error}"
         raise NoAnswerError(message, "check that the engine has the same version as this command") from error
-    difference = attrs.evolve(found, hidden=not found and serving.digest != new.digest)
+    difference = attrs.evolve(difference, hidden=not difference and serving.digest != new.digest)
     return f"{serving.set}, version {serving.version}", difference
 
 
-def _told(old: str, new: str, difference: Difference) -> Iterator[str]:
+def _in_text(old: str, new: str, difference: Difference) -> Iterator[str]:
     """Yields the lines of the text output."""
     if not difference:
         yield f"{old} -> {new}: no difference"
@@ -126,25 +126,25 @@ def _told(old: str, new: str, difference: Difference) -> Iterator[str]:
         yield "\nThe only difference is in a secret that is written into the file itself, which is not shown."
     yield from _section("components", _components(difference))
     yield from _section("pipelines", _pipelines(difference))
-    at_once = [one for one in difference.settings if one.path.startswith("logging.")]
-    yield from _section("settings", (_change(one) for one in difference.settings if one not in at_once))
+    at_once = [change for change in difference.settings if change.path.startswith("logging.")]
+    yield from _section("settings", (_change(change) for change in difference.settings if change not in at_once))
     yield from _section("immediately, also for active calls", map(_change, at_once))
     yield "\nNo restart is needed."
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    if found := list(lines):
+    if entries := list(lines):
         yield f"\n{title}:"
-        yield from (f"  {line}" for line in found)
+        yield from (f"  {line}" for line in entries)
 
 
 def _components(difference: Difference) -> Iterator[str]:
-    for one in difference.opens:
-        yield f"opens   {one}, for {', '.join(one.pipelines)}"
-    for one in difference.closes:
-        yield f"closes  {one}, with the last call that uses it"
-    for one in difference.keeps:
-        yield f"keeps   {one}"
+    for component in difference.opens:
+        yield f"opens   {component}, for {', '.join(component.pipelines)}"
+    for component in difference.closes:
+        yield f"closes  {component}, with the last call that uses it"
+    for component in difference.keeps:
+        yield f"keeps   {component}"
 
 
 def _pipelines(difference: Difference) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _pipelines(difference: Difference) -> Iterator[str]:
         yield f"removes  {name}"
     for name, changes in difference.changed.items():
         yield f"changes  {name}"
-        yield from (f"    {_change(one)}" for one in changes)
+        yield from (f"    {_change(change)}" for change in changes)
     for name in difference.unused:
         yield f"differs  {name}, which no call gets"
 
@@ -169,7 +169,7 @@ def _change(change: Change) -> str:
 
 
 def _brief(value: Any) -> str:
-    """A value in a few words."""
+    """Returns a value in a few words."""
     match value:
         case None:
             return "nothing"

@@ -1,4 +1,4 @@
-"""`voicepipe explain`: which pipeline a call would get, why, and where each of its settings comes from."""
+"""`voicepipe explain`: shows the pipeline that a call would get, the reason, and the origin of each setting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import SetConfig
 
 EX_CONFIG = 78
-"""From BSD's sysexits.h: something is wrong in a configuration file."""
+"""The exit status for an invalid configuration file, as in BSD's sysexits.h."""
 
 _DESCRIPTION = """\
 Shows which pipeline a call would get: the routes that are tried, in order, and why each matches or not; then all
@@ -74,7 +74,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Explains; returns the exit status."""
+    """Shows the pipeline of a call; returns the exit status."""
     info = CallInfo(
         called=arguments.called,
         caller=arguments.caller,
@@ -96,7 +96,7 @@ def run(arguments: Namespace) -> int:
 
 @frozen
 class _Tried:
-    """A route that was held against the call."""
+    """A route that was compared with the call."""
 
     path: str
     where: Location
@@ -106,7 +106,7 @@ class _Tried:
 
 @frozen
 class _Explained:
-    """All that there is to say."""
+    """The explanation, as text and JSON are made from it."""
 
     info: CallInfo
     choice: Choice
@@ -126,7 +126,7 @@ def _tried(config: SetConfig, choice: Choice, info: CallInfo) -> Iterator[_Tried
         if matched := index == choice.route:
             reason = choice.reason
         else:
-            reason = "; ".join(str(one) for one in compare(route.when, info) if one.matched is None)
+            reason = "; ".join(str(compared) for compared in compare(route.when, info) if compared.matched is None)
         yield _Tried(f"routes[{index}]", route.where, matched, reason)
 
 
@@ -137,12 +137,16 @@ def _text(explained: _Explained) -> Iterator[str]:
     if explained.routes:
         yield "\nroutes, in order:"
         yield from in_columns(
-            [(one.path, str(one.where), f"{'yes' if one.matches else 'no'}: {one.reason}") for one in explained.routes]
+            [
+                (route.path, str(route.where), f"{'yes' if route.matches else 'no'}: {route.reason}")
+                for route in explained.routes
+            ]
         )
-    for one in pipeline.components:
-        of = one.settings
-        yield f"\n{of.role} {of.name}{'' if of.name == of.adapter else f', adapter {of.adapter}'} ({of.where})"
-        yield from in_columns([_row(option) for option in one.options])
+    for component in pipeline.components:
+        settings = component.settings
+        adapter = "" if settings.name == settings.adapter else f", adapter {settings.adapter}"
+        yield f"\n{settings.role} {settings.name}{adapter} ({settings.where})"
+        yield from in_columns([_row(option) for option in component.options])
     yield "\nsettings:"
     yield from in_columns([_row(setting) for setting in pipeline.settings])
 
@@ -167,19 +171,19 @@ def _json(explained: _Explained) -> str:
         "route": choice.route,
         "reason": choice.reason,
         "routes": [
-            {"path": one.path, "matches": one.matches, "reason": one.reason, **_place(one.where)}
-            for one in explained.routes
+            {"path": route.path, "matches": route.matches, "reason": route.reason, **_place(route.where)}
+            for route in explained.routes
         ],
         "components": [
             {
-                "role": one.settings.role,
-                "name": one.settings.name,
-                "adapter": one.settings.adapter,
-                "path": one.settings.path,
-                **_place(one.settings.where),
-                "options": [_setting(option) for option in one.options],
+                "role": component.settings.role,
+                "name": component.settings.name,
+                "adapter": component.settings.adapter,
+                "path": component.settings.path,
+                **_place(component.settings.where),
+                "options": [_setting(option) for option in component.options],
             }
-            for one in pipeline.components
+            for component in pipeline.components
         ],
         "settings": [_setting(setting) for setting in pipeline.settings],
     }

@@ -37,12 +37,12 @@ INTERRUPTED = 128 + signal.SIGINT
 
 @contextmanager
 def interrupts_end_it(*, for_good: bool) -> Iterator[None]:
-    """Within it, and for good if wanted, SIGINT ends the process with status 130.
+    """Makes SIGINT end the process with status 130, during the block or for good.
 
-    A handler that somebody else has set stays, and so does an ignored SIGINT, as of a shell's background.
+    A handler that was set before stays, and so does an ignored SIGINT, as in the background of a shell.
 
     Args:
-        for_good: the process is this program's until it ends; else the handler is as before when the block is left.
+        for_good: whether the handler stays after the block, because the process has no other purpose.
 
     """
     if threading.current_thread() is not threading.main_thread() or (

@@ -1,4 +1,4 @@
-"""`voicepipe new-adapter`: writes a package to begin an adapter with, which works and passes its tests."""
+"""`voicepipe new-adapter`: writes a package for a new adapter, which works and passes its tests from the start."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ exit status: 0 success, 1 the package can't be written, 2 wrong usage
 
 
 class NotWrittenError(VoicepipeError):
-    """The package can't be written; `hint` is what to do about it."""
+    """The package can't be written; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -79,21 +79,21 @@ def run(arguments: Namespace) -> int:
     except NotWrittenError as error:
         sys.stderr.write(f"{error}\n  hint: {error.hint}\n")
         return 1
-    sys.stdout.write(_told(package, arguments.name, arguments.role, arguments.over))
+    sys.stdout.write(_next_steps(package, arguments.name, arguments.role, arguments.over))
     return 0
 
 
 def write_adapter(name: str, role: Role, over: Over, into: Path) -> Path:
-    """Writes the package, and gives its directory.
+    """Writes the package, and returns its directory.
 
     Args:
-        name: what the YAML will say.
-        role: what it does.
-        over: what it speaks to.
-        into: where its directory is made.
+        name: the name of the adapter in the YAML.
+        role: the role of its components.
+        over: the way to reach the service or library.
+        into: the directory in which the package's directory is made.
 
     Raises:
-        NotWrittenError: the name is none or is taken, or something is there already, or it can't be written.
+        NotWrittenError: the name is not valid or is taken, the directory exists, or it can't be written.
 
     """
     _check_name(name, role)
@@ -127,7 +127,7 @@ def _check_name(name: str, role: Role) -> None:
         )
 
 
-def _told(package: Path, name: str, role: Role, over: Over) -> str:
+def _next_steps(package: Path, name: str, role: Role, over: Over) -> str:
     """Returns the next steps, as text."""
     return f"""\
 {package}: an adapter {name} for {role}, {OVERS[over].against}

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from voicepipe.config.settings import SetConfig
 
 PROGRESS_S = 0.2
-"""How often the line on the terminal is written again."""
+"""The time between two updates of the line on the terminal, in s."""
 _WIDEST = 78
 
 
 def probe(placed: PlacedConfig, registry: Registry, deadline_s: float) -> tuple[Problem, ...]:
-    """Returns a problem for each component that can't be opened; one that can probe itself does.
+    """Opens the components of reachable pipelines, and returns a problem for each that can't be opened.
 
-    Those that calls can get are opened, all at once, as a start does. Progress is shown on a terminal.
+    They are opened at the same time and probed, as at a start. Progress is shown on a terminal.
     """
     problems = run_interruptible(_problems, placed.config, registry, deadline_s)
     source = placed.root.context.source
@@ -43,7 +43,7 @@ async def _problems(config: SetConfig, registry: Registry, deadline_s: float) ->
         try:
             await lease.open(config, registry, deadline_s, name="main", version=1)
         except ConfigError:
-            pass  # a start would be refused; the other things that did not open are of interest as well
+            pass  # a start would be refused; here all components that did not open are reported
         finally:
             lease.release()
             nursery.cancel_scope.cancel()
@@ -51,12 +51,12 @@ async def _problems(config: SetConfig, registry: Registry, deadline_s: float) ->
 
 
 async def _show_progress(config: SetConfig, lease: Lease) -> None:
-    """Keeps a line on the terminal that tells what is waited for."""
-    every = {one.key: f"{one.role} {one.name}" for one in reachable_components(config)}
+    """Shows, in a line on the terminal, which components are not open yet."""
+    labels = {component.key: f"{component.role} {component.name}" for component in reachable_components(config)}
     try:
         while True:
-            waiting = [label for key, label in every.items() if key not in {*lease.components, *lease.problems}]
-            line = f"opened {len(every) - len(waiting)} of {len(every)}, waiting for {', '.join(waiting)}"
+            waiting = [label for key, label in labels.items() if key not in {*lease.components, *lease.problems}]
+            line = f"opened {len(labels) - len(waiting)} of {len(labels)}, waiting for {', '.join(waiting)}"
             _clear_line()
             sys.stderr.write(line[:_WIDEST])
             sys.stderr.flush()
@@ -66,6 +66,6 @@ async def _show_progress(config: SetConfig, lease: Lease) -> None:
 
 
 def _clear_line() -> None:
-    """Empties the terminal's line, past the stream: in what it is given it escapes whatever acts on a terminal."""
+    """Clears the terminal's line, bypassing the stream, which escapes control characters."""
     sys.stderr.flush()
     os.write(sys.stderr.fileno(), b"\r\x1b[K")

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 _ESCAPED = "voicepipe.escaped"
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What acts on a terminal: control characters but tab and line feed, line separators, overrides of the direction."""
+"""Characters that control a terminal: all control characters but tab and line feed, and those that change direction."""
 _CONTROL_OR_COLOUR = re.compile(rf"\x1b\[[0-9;]*m|{_CONTROL.pattern}")
 
 
 def run_program(name: str, run: Callable[[], int]) -> int:
-    """The exit status of a program, whatever its standard streams are.
+    """Runs a program, and returns its exit status.
 
     Args:
-        name: what messages begin with.
+        name: the name of the program, for messages.
         run: the program; writes to `sys.stdout` and `sys.stderr`, and returns its exit status. A `SystemExit` of
             argparse goes through; an `OSError` is said on stderr, with status 1. A `KeyboardInterrupt`, alone or in a
             group as it comes out of a nursery, makes the status 130.
@@ -71,7 +71,7 @@ def _run(name: str, run: Callable[[], int]) -> int:
 
 
 class _Descriptor(io.RawIOBase):
-    """A file descriptor that takes everything, and remembers why it could not be written."""
+    """A file descriptor that accepts all output, and keeps the error of the first write that failed."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -99,19 +99,19 @@ class _Descriptor(io.RawIOBase):
 
 
 class _Printing(io.TextIOWrapper):
-    """Text on its way to a descriptor, with nothing in it that acts on a terminal but colours."""
+    """A text stream that escapes all control characters except colours."""
 
     def write(self, text: str, /) -> int:
         act = _CONTROL_OR_COLOUR if self.isatty() else _CONTROL
-        super().write(act.sub(lambda found: found[0] if len(found[0]) > 1 else escaped(found[0]), text))
+        super().write(act.sub(lambda match: match[0] if len(match[0]) > 1 else escaped(match[0]), text))
         return len(text)
 
 
 @contextmanager
 def _streams() -> Iterator[_Printing | None]:
-    """Streams that take everything, in place of `sys.stdout` and `sys.stderr`; the first of them.
+    """Replaces `sys.stdout` and `sys.stderr` by streams that accept all output, and yields the first.
 
-    Streams that somebody has put in their places, such as a test that captures them, stay (None).
+    Streams that were replaced before, such as by a test that captures output, stay; then it yields None.
     """
     for descriptor in (0, 1, 2):
         _open_if_closed(descriptor)

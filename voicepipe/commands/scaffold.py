@@ -1,7 +1,13 @@
-"""The files of a new adapter's package, made of templates: pure.
+"""Makes the files of a new adapter's package from templates; pure, apart from reading the templates.
 
-Templates are Python for an adapter called `acme`; what differs by role or by what it speaks to stands in them as
-`@SO@`.
+Templates (`templates/`) are files of an adapter called `acme`. A package is made in three steps:
+
+1. `OVERS` has, for each way to reach the service or library, the files of the package and the templates that each is
+   made of. `{role}` in the name of a template is replaced by `stt`, `llm` or `tts`.
+2. Placeholders such as `@KIT@` are replaced by words that differ by role (`_ROLE_WORDS`) or by way (`OverWords.words`).
+3. `acme` is replaced by the name of the adapter, in the spelling that the place needs (`Names`).
+
+Steps 2 and 3 are one regular expression, so that a name that contains `acme` is not replaced twice.
 """
 
 from __future__ import annotations
@@ -18,24 +24,24 @@ if TYPE_CHECKING:
     from voicepipe.components.labels import Role
 
 Over = Literal["inside", "http", "websocket", "process"]
-"""What an adapter speaks to: a library in the same process, a service, or a process of its own."""
+"""The way to reach a service or library: in the same process, over HTTP or WebSockets, or in a helper process."""
 
 
 @frozen
 class Names:
-    """What an adapter is called in different places."""
+    """The name of an adapter in its different spellings."""
 
     name: str
-    """In the YAML: `my-vendor`."""
+    """The name in the YAML: `my-vendor`."""
     snake: str = field(init=False)
-    """In names of modules: `my_vendor`."""
+    """The name for modules: `my_vendor`."""
     camel: str = field(init=False)
-    """In names of classes: `MyVendor`."""
+    """The name for classes: `MyVendor`."""
     distribution: str = field(init=False)
-    """For pip: `voicepipe-my-vendor`."""
+    """The name of the distribution: `voicepipe-my-vendor`."""
 
     def __attrs_post_init__(self) -> None:
-        """Derives the others."""
+        """Derives the other spellings."""
         snake = self.name.replace("-", "_")
         object.__setattr__(self, "snake", snake)
         object.__setattr__(self, "camel", "".join(part.capitalize() for part in snake.split("_")))
@@ -44,18 +50,18 @@ class Names:
 
 @frozen
 class OverWords:
-    """What differs by what an adapter speaks to."""
+    """The files and words of a package that depend on the way to reach the service or library."""
 
     against: str
-    """What it works against from the start."""
+    """The stand-in that it works against from the start."""
     dependencies: tuple[str, ...]
-    """What it needs besides voicepipe."""
+    """The requirements of the package."""
     templates: dict[str, tuple[str, ...]]
-    """The file of the package -> the templates that it is made of."""
+    """The templates of each file of the package."""
     told: dict[str, str]
-    """The file of the package -> what the README says of it."""
+    """The descriptions of files in the README."""
     words: dict[str, str] = field(factory=dict)
-    """What stands for `@SO@` in the templates."""
+    """The values of placeholders in the templates."""
 
 
 _SERVED = {
@@ -173,15 +179,15 @@ _OTHERS: dict[Role, str] = {
     "llm": "{type: scripted, script: script.yaml}",
     "tts": "{type: espeak}",
 }
-"""What stands beside it in the example: embedded parts, which need no server and no model."""
+"""The other components of the example, which need no server and no model."""
 _SERVER_FIRST = "python tests/example_server.py    # the stand-in, until `base_url` and the key are the service's\n"
 _KEYED: frozenset[Over] = frozenset({"http", "websocket"})
-"""What asks for a key."""
+"""The ways that need an API key."""
 _TEMPLATES = files("voicepipe.commands") / "templates"
 
 
 def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
-    """The package's files with their text, by path."""
+    """Returns the texts of the package's files, by path."""
     about = OVERS[over]
     module = f"src/voicepipe_{names.snake}"
     own = reference(names, over)
@@ -190,7 +196,7 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
         **about.words,
         "ROLE": role,
         "AGAINST": about.against,
-        "DEPENDENCIES": ", ".join(f'"{one}"' for one in about.dependencies),
+        "DEPENDENCIES": ", ".join(f'"{requirement}"' for requirement in about.dependencies),
         "FILES": "\n".join(f"| `{_path(module, file)}` | {told} |" for file, told in about.told.items()),
         "SPEECH_HOLE": _SPEECH_HOLE if role == "stt" else "",
         "NOBODY": "http://127.0.0.1:1" if over == "http" else "ws://127.0.0.1:1",
@@ -198,7 +204,7 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
         "GREETING": f"    greeting: Good morning. This is a test of {names.name}.\n" if role == "llm" else "",
         "TERMINALS": "three" if over in _KEYED else "two",
         "SERVER_FIRST": f"{_SERVER_FIRST}export {names.snake.upper()}_API_KEY=test-key\n" if over in _KEYED else "",
-        **{one.upper(): own if one == role else other for one, other in _OTHERS.items()},
+        **{name.upper(): own if name == role else other for name, other in _OTHERS.items()},
     }
     made = {
         "pyproject.toml": ("common/pyproject.toml",),
@@ -225,7 +231,7 @@ def _path(module: str, file: str) -> str:
 
 
 def _filled(templates: tuple[str, ...], words: dict[str, str], names: Names, role: Role) -> str:
-    """Some templates, one after the other, with everything in its place."""
+    """Returns the text of some templates, one after the other, with placeholders and names replaced."""
     parts = ((_TEMPLATES / f"{template.format(role=role)}.txt").read_text(encoding="utf-8") for template in templates)
     named = {
         "voicepipe-acme": names.distribution,

@@ -1,4 +1,4 @@
-"""`--tools MODULE`: an integrator's own tools, whose names a file may have besides the built-in ones."""
+"""The argument `--tools MODULE`: a program's own tools, which files may list besides the built-in ones."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def add_tools_to(parser: ArgumentParser) -> None:
 
 
 def tools_of(arguments: Namespace) -> tuple[str, ...]:
-    """The names of all tools that were given."""
+    """Returns the names of all tools that were given."""
     return tuple(dict.fromkeys(name for names in arguments.tools for name in names))
 
 
 def _names_in(module: str) -> tuple[str, ...]:
-    """The names in a module's `tools`; raises `ArgumentTypeError`, which is wrong usage."""
+    """Returns the names in a module's `tools`; raises `ArgumentTypeError` for wrong usage."""
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
-        found = import_module(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module: it may raise anything
-        said = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise ArgumentTypeError(f"can't import {module!r}: {said}") from None
+        imported = import_module(module)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a program's module may raise anything
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ArgumentTypeError(f"can't import {module!r}: {reason}") from None
     finally:
         sys.path.remove(here)
-    tools: Any = getattr(found, "tools", None)
+    tools: Any = getattr(imported, "tools", None)
     try:
         names = tuple(map(_name, tools))
     except TypeError:

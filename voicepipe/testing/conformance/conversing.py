@@ -1,4 +1,4 @@
-"""Checks for language models over several turns: keys, tools and their results, and what is remembered of a call."""
+"""Checks for language models over several turns: keys, tools and their results, and the state of a call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Subject
 
 OTHER_TOOL = Tool("weather", "Says what the weather will be like.", {"type": "object", "properties": {}})
-"""What is offered instead, to see that it is looked at."""
+"""A tool that is offered instead, to check that offers are read."""
 
 FIELDS = {field.name for field in attrs.fields(ReplyRequest)}
 
@@ -42,7 +42,7 @@ async def keys_and_tool_results_are_heeded(subject: Subject[Asking]) -> None:
 
 
 async def _heeds(bench: Bench[Asking], what: str, requests: list[ReplyRequest]) -> None:
-    """Whether the reply depends on it, or, where replies are always the same, the adapter has at least read it."""
+    """Checks that the reply depends on the request, or, if replies are always equal, that the adapter reads it."""
     replies = [_said(await answer(bench, request)) for request in requests]
     if replies[0] != replies[1]:
         return
@@ -87,14 +87,16 @@ async def tool_calls_can_be_answered(subject: Subject[Asking]) -> None:
 
 
 async def _without_its_tools(bench: Bench[Asking], request: ReplyRequest) -> str:
-    """What is said if another tool is offered, or none."""
+    """Returns the reply if another tool is offered, or none."""
     said = ""
     for tools in ((OTHER_TOOL,), ()):
         events = await answer(bench, evolve(request, tools=tools))
         said = _said(events)[0]
         for call in _calls(events):
             if call.name not in {tool.name for tool in tools}:
-                raise Failed(f"it calls {call.name!r} when {in_words(t.name for t in tools) or 'no tool'} is offered")
+                raise Failed(
+                    f"it calls {call.name!r} when {in_words(tool.name for tool in tools) or 'no tool'} is offered"
+                )
     return said
 
 
@@ -159,7 +161,7 @@ async def state_travels_with_the_call(subject: Subject[Asking]) -> None:
 
 
 async def _two_turns(bench: Bench[Asking]) -> list[Any]:
-    """What a second turn says, asked twice from the same state, and another call in between."""
+    """Returns two replies to a second turn, from the same state, with another call in between."""
     first, second, others = (bench.subject.use.requests[at % len(bench.subject.use.requests)] for at in range(3))
     events = await answer(bench, first)
     messages = (*first.messages, Message("agent", _said(events)[0]), *second.messages)
@@ -173,7 +175,7 @@ async def _two_turns(bench: Bench[Asking]) -> list[Any]:
 
 
 NAME = "Zebrowski"
-"""What nobody says but one caller."""
+"""A name that only one caller says."""
 
 
 async def a_call_hears_nothing_of_another(subject: Subject[Asking]) -> None:
@@ -202,7 +204,7 @@ async def a_call_hears_nothing_of_another(subject: Subject[Asking]) -> None:
 
 
 SPACED = 8
-"""How many joints between pieces of text are enough to judge them by."""
+"""The least number of joints between pieces of text by which blanks are judged."""
 
 
 async def text_comes_in_pieces_that_add_up(subject: Subject[Asking]) -> None:
@@ -240,7 +242,7 @@ def _unspaced(text: str) -> str:
 
 
 def _is_spaced(char: str) -> bool:
-    """Whether it is a letter of a script that has blanks between words."""
+    """Whether a character is a letter of a script that has blanks between words."""
     return char.isalpha() and char < "\u0e00"
 
 

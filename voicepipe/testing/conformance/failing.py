@@ -1,4 +1,4 @@
-"""Checks for what goes wrong on the other side: it is noticed in time, and told in our words."""
+"""Checks of faults of the service: each is noticed in time, and reported as a `ComponentError`."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 @frozen
 class FaultKind:
-    """Something that goes wrong on the other side."""
+    """A fault of the service, and the error that must report it."""
 
     check: str
     """The name of its check."""
     happens: str
-    """What happens."""
+    """The fault, in words."""
     retryable: bool | None = None
-    """What `ComponentError.retryable` must be; None: either."""
+    """The required value of `ComponentError.retryable`; None: either."""
     hinted: bool = False
-    """Whether an operator can mend it, so that there must be a hint."""
+    """Whether an operator can mend it, so that the error must have a hint."""
     waits: bool = False
-    """Whether the other side says how long to wait."""
+    """Whether the service says how long to wait."""
     may_be_empty: bool = False
-    """Whether a reply that says that it is empty, or an empty transcript, will do as well."""
+    """Whether a reply that ends as `empty`, or an empty transcript, is allowed instead of an error."""
     overdue: bool = False
-    """Whether nothing tells of it but that something is overdue."""
+    """Whether only a deadline can notice it."""
 
 
 MEND = """\
@@ -68,7 +68,7 @@ A service that refuses without saying how long to wait is handed in as a `server
 `"server_error: too many"`, and `"throttled": None`: an adapter does not make up a time."""
 
 QUIET_S = 0.5
-"""How long nothing may happen before a fault is told that the service itself tells."""
+"""The longest time without any step before a fault that the service reports is reported, in s."""
 
 FAULTS: Mapping[str, FaultKind] = {
     "broken": FaultKind("broken_options_are_told", "the options name what is not there", False, hinted=True),
@@ -84,21 +84,21 @@ FAULTS: Mapping[str, FaultKind] = {
     "rubbish": FaultKind("rubbish_is_told", "the service sends what can't be read"),
     "deaf": FaultKind("a_deaf_service_is_noticed", "the service stops reading, and says nothing", True, overdue=True),
 }
-"""By the name under which options for it are handed in."""
+"""The kinds of faults, by the name under which options for them are handed in."""
 
 
 def fault_checks(faults: Mapping[str, Any]) -> tuple[Check, ...]:
-    """A check for each fault that was handed in, and one that is skipped and names the kinds that were not.
+    """Makes a check for each fault that was handed in, and one that is skipped and names the kinds that were not.
 
     Args:
-        faults: by kind, or by kind and what tells it from others of that kind: `stall`, `stall: before the head`. None
-            instead of options: such a thing can't happen to the adapter, so there is nothing to check.
+        faults: options by kind, or by kind and detail: `stall`, `stall: before the head`. None instead of options: the
+            fault is impossible for this adapter, and is not checked.
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: a kind is unknown.
 
     """
-    found = []
+    made = []
     for name in faults:
         kind = name.partition(":")[0].strip()
         if kind not in FAULTS:
@@ -107,15 +107,15 @@ def fault_checks(faults: Mapping[str, Any]) -> tuple[Check, ...]:
             continue
         what = name.partition(":")[2].strip()
         check = FAULTS[kind].check + (f"[{what}]" if what else "")
-        found.append(Check(check, f"When {FAULTS[kind].happens}.\n\n{MEND}", partial(_goes_wrong, name, FAULTS[kind])))
+        made.append(Check(check, f"When {FAULTS[kind].happens}.\n\n{MEND}", partial(_goes_wrong, name, FAULTS[kind])))
     kinds = {name.partition(":")[0].strip() for name in faults}
     if lacking := [kind for kind in FAULTS if kind not in kinds]:
         reason = (
             f"hand in faults={{kind: options}} for what can go wrong with it of {', '.join(lacking)}; "
             f"for what can't, faults={{kind: None}}"
         )
-        found.append(Check("other_faults_are_noticed", MEND, partial(_skip, reason)))
-    return tuple(found)
+        made.append(Check("other_faults_are_noticed", MEND, partial(_skip, reason)))
+    return tuple(made)
 
 
 async def _skip(reason: str, subject: Subject[Any]) -> None:
@@ -124,11 +124,11 @@ async def _skip(reason: str, subject: Subject[Any]) -> None:
 
 
 async def _goes_wrong(name: str, kind: FaultKind, subject: Subject[Any]) -> None:
-    quiet_s = await _told_after_s(name, kind, subject)
+    quiet_s = await _reported_after_s(name, kind, subject)
     if kind.overdue or quiet_s < QUIET_S:
         return
     # A library that was imported, or a process that was started, may have taken as long: once, or each time.
-    quiet_s = min(quiet_s, await _told_after_s(name, kind, subject))
+    quiet_s = min(quiet_s, await _reported_after_s(name, kind, subject))
     with longest_quiet() as otherwise:
         async with subject.bench() as bench:
             await bench.use(brief=True)
@@ -138,8 +138,8 @@ async def _goes_wrong(name: str, kind: FaultKind, subject: Subject[Any]) -> None
         )
 
 
-async def _told_after_s(name: str, kind: FaultKind, subject: Subject[Any]) -> float:
-    """For how long nothing happened before a fault was told as it ought to be."""
+async def _reported_after_s(name: str, kind: FaultKind, subject: Subject[Any]) -> float:
+    """Returns the longest time without any step, in s, until the fault was reported as it has to be."""
     async with subject.served(name) as options:
         before = belongings()
         with longest_quiet() as quiet:
@@ -152,12 +152,14 @@ async def _told_after_s(name: str, kind: FaultKind, subject: Subject[Any]) -> fl
 
 
 async def _failure(kind: FaultKind, subject: Subject[Any], options: Any) -> ComponentError | None:
-    """What comes out of the adapter itself, without its edge."""
+    """Returns the `ComponentError` that the adapter itself raises, without the boundary; None if none is needed."""
     resources = Resources(component=subject.adapter.name, threads=trio.CapacityLimiter(THREADS))
     events: list[Any] = []
     try:
         async with subject.entered("the component", subject.adapter.open(options, resources)) as component:
-            events = [one.event for one in await Bench(subject, component, component, resources).use(raw=True)]
+            events = [
+                received.event for received in await Bench(subject, component, component, resources).use(raw=True)
+            ]
     except BaseException as raised:
         leaves = list(leaves_of(raised))
         for leaf in leaves:
@@ -166,8 +168,8 @@ async def _failure(kind: FaultKind, subject: Subject[Any], options: Any) -> Comp
         if any(isinstance(leaf, Failed | trio.Cancelled | KeyboardInterrupt) for leaf in leaves):
             raise
         module = subject.adapter.options.__module__
-        said = "; ".join(f"{type(leaf).__name__}: {leaf}{place_of(leaf, module)}" for leaf in leaves)
-        raise Failed(f"what came was no ComponentError, but {said}") from raised
+        errors = "; ".join(f"{type(leaf).__name__}: {leaf}{place_of(leaf, module)}" for leaf in leaves)
+        raise Failed(f"what came was no ComponentError, but {errors}") from raised
     if kind.may_be_empty and _says_that_it_is_empty(events):
         return None
     raise Failed(f"nothing was noticed: the stream ended as if all was well, after {len(events) - 1} events")
@@ -176,7 +178,9 @@ async def _failure(kind: FaultKind, subject: Subject[Any], options: Any) -> Comp
 def _says_that_it_is_empty(events: list[Any]) -> bool:
     finals = [event for event in events if isinstance(event, Transcript) and event.final]
     ends = [event for event in events if isinstance(event, ReplyDone)]
-    return bool(finals or ends) and not any(final.text for final in finals) and all(e.reason == "empty" for e in ends)
+    return (
+        bool(finals or ends) and not any(final.text for final in finals) and all(end.reason == "empty" for end in ends)
+    )
 
 
 def _judge(kind: FaultKind, error: ComponentError) -> None:
@@ -193,18 +197,18 @@ def _judge(kind: FaultKind, error: ComponentError) -> None:
 
 
 SHORTEST_SECRET = 8
-"""Characters: what is shorter may be in a message by chance."""
+"""The least length of a secret that is looked for, in characters: a shorter one may occur by chance."""
 
 
 def _shows_no_secret(options: Any, error: ComponentError) -> None:
-    said = f"{error} {error.message} {error.answered} {error.hint}"
+    text = f"{error} {error.message} {error.answered} {error.hint}"
     for secret in _secrets(options):
-        if len(secret) >= SHORTEST_SECRET and secret in said:
-            raise Failed(f"its error shows a secret of the options: {said.replace(secret, '[here]')}")
+        if len(secret) >= SHORTEST_SECRET and secret in text:
+            raise Failed(f"its error shows a secret of the options: {text.replace(secret, '[here]')}")
 
 
 def _secrets(value: Any) -> Iterator[str]:
-    """The secrets in options, at any depth."""
+    """Yields the secrets in options, at any depth."""
     if isinstance(value, Secret):
         yield str(value)
     elif attrs.has(type(value)):

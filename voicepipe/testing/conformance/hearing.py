@@ -1,4 +1,4 @@
-"""How speech-to-text streams are used: what they hear, and what must come of it again."""
+"""The use of speech-to-text streams: the audio that they hear, and the comparison of what comes."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ CALL = AudioFormat(8000)
 """The audio of a telephone call, as AudioSocket carries it."""
 
 UTTERANCE_MS, PAUSE_MS = 700, 300
-"""How long the voice of an utterance lasts, and the silence after it."""
+"""The duration of an utterance, and of the silence after it, in ms."""
 
 BRIEF_MS = 200
-"""How long an utterance is that need not make sense."""
+"""The duration of an utterance whose words don't matter, in ms."""
 
 
 FRAME_MS = 10
-"""By how much a recording is trimmed at a time."""
+"""The step in which a recording is trimmed, in ms."""
 
 MARGIN_MS = 60
-"""How much is left of what is around the words: recognisers go by it, and a loss of 300 ms is a loss all the same."""
+"""The silence that is left around words, in ms: recognisers need it, and it does not hide a loss of 300 ms."""
 
 QUIETER = 30
-"""A frame that is so many times quieter than the loudest is no part of a word."""
+"""The factor by which a frame is quieter than the loudest one if it is no part of a word."""
 
 
 def spoken(audio: AudioFormat, ms: int) -> bytes:
-    """Something that a detector takes for a voice."""
+    """Returns a synthetic voice, which speech detectors take for speech."""
     return from_pcm16(voice(audio.rate, ms), audio.encoding)
 
 
 def silence(audio: AudioFormat, ms: int) -> bytes:
-    """Nothing."""
+    """Returns silence."""
     return audio.silence * (audio.bytes_in(ms) // audio.sample_bytes)
 
 
 @cache
 def converted(speech: tuple[AudioFormat, bytes], audio: AudioFormat) -> bytes:
-    """A recording in another format."""
+    """Returns a recording in another format."""
     converter = open_converter(speech[0], audio, live=False)
     return speech[1] if converter is None else converter.convert(speech[1]) + converter.finish()
 
 
 @cache
 def trimmed(speech: tuple[AudioFormat, bytes]) -> tuple[AudioFormat, bytes]:
-    """A recording from just before its first word's first sound to just after its last word's last."""
+    """Returns a recording without the silence before its first word and after its last word."""
     audio, samples = speech
     size = audio.bytes_in(FRAME_MS)
     frames = [samples[at : at + size] for at in range(0, len(samples), size)]
@@ -70,32 +70,32 @@ def trimmed(speech: tuple[AudioFormat, bytes]) -> tuple[AudioFormat, bytes]:
 
 @frozen
 class Hearing:
-    """A stream hears two utterances, each finalised, and is finished."""
+    """Sends two utterances, each finalised, and finishes."""
 
     finishes: ClassVar[bool] = True
 
     speech: tuple[AudioFormat, bytes] | None = None
-    """A recording, as its format and its audio; None: something like a voice."""
+    """A recording, as its format and its audio; None: a synthetic voice."""
     words: str = ""
-    """What is said in it."""
+    """The words of the recording."""
     call: AudioFormat = CALL
     """The call's format."""
 
     def in_call(self, call: AudioFormat) -> Hearing:
-        """The same in a call of another format."""
+        """Returns this use in a call of another format."""
         return evolve(self, call=call)
 
     def open(self, component: SpeechToText, variant: int) -> AbstractAsyncContextManager[TranscriptStream]:
-        """A stream in the format that the component asks for."""
+        """Opens a stream in the format that the component asks for."""
         del variant
         return component.open_stream(component.input_for(self.call), Listen())
 
     def format_of(self, component: SpeechToText) -> AudioFormat:
-        """The format that it asks for."""
+        """Returns the format that the component asks for."""
         return component.input_for(self.call).format
 
     async def begin(self, component: SpeechToText, stream: TranscriptStream, variant: int) -> None:
-        """One short utterance, finalised."""
+        """Sends one short utterance, and finalises it."""
         del variant
         await self.utter(component, stream, spoken(component.input_for(self.call).format, BRIEF_MS))
         await stream.end_utterance()
@@ -103,11 +103,11 @@ class Hearing:
     async def say(
         self, component: SpeechToText, stream: TranscriptStream, progress: Progress, variant: int, *, brief: bool
     ) -> None:
-        """All utterances; other variants have other audio, and another number of utterances."""
+        """Sends all utterances; variants differ in their audio and in the number of utterances."""
         audio = component.input_for(self.call).format
-        said = spoken(audio, BRIEF_MS) if brief else self.utterance(component, variant)
+        utterance = spoken(audio, BRIEF_MS) if brief else self.utterance(component, variant)
         for at in range(2 + variant % 3):
-            await self.utter(component, stream, said, progress)
+            await self.utter(component, stream, utterance, progress)
             if at == 1:
                 await stream.listen_for(Listen(phrases=("yes", "no")))
                 await stream.listen_for(Listen())
@@ -117,47 +117,47 @@ class Hearing:
         await stream.finish()
 
     def open_much(self, component: SpeechToText, variant: int) -> AbstractAsyncContextManager[TranscriptStream]:
-        """A stream like the others."""
+        """Opens a stream."""
         return self.open(component, variant)
 
     async def say_much(self, component: SpeechToText, stream: TranscriptStream, variant: int) -> None:
-        """Two utterances, of which nobody asks what was heard."""
+        """Sends two utterances, whose transcripts are not received."""
         for _ in range(2):
             await self.utter(component, stream, self.utterance(component, variant))
             await stream.end_utterance()
 
     def utterance(self, component: SpeechToText, variant: int = 0) -> bytes:
-        """What is said once: the recording, or something like a voice, and a pause; each variant has its own length."""
+        """Returns the audio of an utterance and a pause; each variant has its own length."""
         audio = component.input_for(self.call).format
         if self.speech is None:
             return spoken(audio, UTTERANCE_MS + 100 * variant) + silence(audio, PAUSE_MS)
         return converted(self.speech, audio) + silence(audio, PAUSE_MS + 100 * variant)
 
     def bare(self, component: SpeechToText) -> bytes:
-        """What is said once, without any silence before or after it."""
+        """Returns the audio of an utterance without silence before or after it."""
         audio = component.input_for(self.call).format
         return spoken(audio, UTTERANCE_MS) if self.speech is None else converted(trimmed(self.speech), audio)
 
     async def utter(
-        self, component: SpeechToText, stream: TranscriptStream, said: bytes, progress: Progress | None = None
+        self, component: SpeechToText, stream: TranscriptStream, speech: bytes, progress: Progress | None = None
     ) -> None:
         """Sends audio in the chunks that the component asks for."""
         wanted = component.input_for(self.call)
         size = wanted.format.bytes_in(wanted.chunk_ms)
-        for at in range(0, len(said), size):
-            chunk = said[at : at + size]
+        for at in range(0, len(speech), size):
+            chunk = speech[at : at + size]
             if progress is not None:
                 progress.sent += len(chunk)
             await stream.send(chunk)
 
     def essence(self, events: list[Any]) -> tuple[Any, ...]:
-        """All transcripts (how far partial ones reach is a matter of moments); the finals; all their words."""
-        all_of_them = [event for event in events if isinstance(event, Transcript)]
-        transcripts = [one if one.final else evolve(one, audio_end_ms=None) for one in all_of_them]
+        """Returns all transcripts, without the ends of partial ones, which depend on timing; the finals; all words."""
+        given = [event for event in events if isinstance(event, Transcript)]
+        transcripts = [event if event.final else evolve(event, audio_end_ms=None) for event in given]
         finals = [transcript.text for transcript in transcripts if transcript.final]
         return transcripts, finals, words_of(" ".join(finals))
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as they compare: in lower case, without punctuation."""
+    """Returns the words of a text for comparison: in lower case, without punctuation."""
     return words_in(text)

@@ -1,4 +1,4 @@
-"""Checks for speech-to-text at its edges: words without silence around them, other calls' formats, short utterances."""
+"""Checks for speech-to-text in special cases: no silence around words, formats of other calls, short utterances."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Subject
 
 CALLS = (AudioFormat(16000), AudioFormat(48000), AudioFormat(8000, "mulaw"), AudioFormat(8000, "alaw"))
-"""Calls in other formats than the one that all other checks have."""
+"""Formats of calls, other than that of all other checks."""
 
 PADDING_MS = 600
-"""How much silence there is around words that are hard to lose."""
+"""The silence around words for comparison, in ms."""
 
 FEWER = 2
-"""How many words fewer than with silence around them are a loss, where nobody knows which words there should be."""
+"""The number of missing words that counts as a loss if the right words are not known."""
 
 ENOUGH = 3
-"""How many words a sound has to be for a difference of one to count."""
+"""The least number of words for which a difference of one counts."""
 
 
 async def the_first_and_last_words_are_heard(subject: Subject[Hearing]) -> None:
@@ -48,7 +48,7 @@ async def the_first_and_last_words_are_heard(subject: Subject[Hearing]) -> None:
 
 
 async def _as_much_as_with_silence(bench: Bench[Hearing], sound: bytes) -> None:
-    """Whether something like a voice is as many words without silence around it as with it, if it is any."""
+    """Checks that a synthetic voice gives as many words without silence around it as with it."""
     audio = bench.component.input_for(bench.subject.use.call).format
     around = silence(audio, PADDING_MS)
     padded, bare = [
@@ -56,7 +56,7 @@ async def _as_much_as_with_silence(bench: Bench[Hearing], sound: bytes) -> None:
         for said in (around + sound + around, sound)
     ]
     if padded[0] != padded[1] or bare[0] != bare[1]:
-        return  # it depends on something else as well
+        return  # the words vary anyway
     if len(bare[0]) <= len(padded[0]) - FEWER:
         raise Failed(f"heard {bare[0]} where there was no silence around it, and {padded[0]} where there was")
     # What is lost where a stream begins is lost once, and so is what is kept back from each utterance for the next.
@@ -80,13 +80,13 @@ async def expecting_other_phrases_loses_nothing(subject: Subject[Hearing]) -> No
 
 
 async def _hear(bench: Bench[Hearing], sound: bytes, times: int, *, listens: bool = False) -> str:
-    """What is heard if it is said so often, each time to the end of the utterance, and nothing in between.
+    """Returns the text of a sound that is sent several times, each time as an utterance, without pauses.
 
     Args:
-        bench: by whom.
-        sound: what is said.
-        times: how often.
-        listens: whether other phrases are expected, and then the same as before, between the sound and its end.
+        bench: the component.
+        sound: the audio.
+        times: the number of repetitions.
+        listens: whether the expected phrases are changed, and changed back, before each end of the utterance.
 
     """
     use = bench.subject.use
@@ -129,7 +129,7 @@ async def calls_in_other_formats_are_heard(subject: Subject[Hearing]) -> None:
 
 
 async def _heard_in(bench: Bench[Hearing], call: AudioFormat) -> list[str]:
-    """The words of one utterance in a call of another format."""
+    """Returns the words of one utterance in a call of another format."""
     use = bench.subject.use.in_call(call)
     audio = bench.component.input_for(call).format
     said = use.utterance(bench.component)
@@ -147,7 +147,7 @@ async def _heard_in(bench: Bench[Hearing], call: AudioFormat) -> list[str]:
 
 
 SHORT_MS = (0, 20, 60)
-"""How long utterances are that are shorter than any chunk."""
+"""The durations of utterances that are shorter than any chunk, in ms."""
 
 
 async def a_short_utterance_is_answered(subject: Subject[Hearing]) -> None:
@@ -177,18 +177,18 @@ async def a_short_utterance_is_answered(subject: Subject[Hearing]) -> None:
 
 
 QUIET_S = 0.1
-"""How long it is awaited that nothing comes."""
+"""The time in which nothing must come, in s."""
 
 
 async def _one_final(bench: Bench[Hearing], stream: TranscriptStream, what: str) -> None:
-    """Receives the final that is due, and sees that nothing follows it."""
+    """Receives the final that is due, and checks that nothing follows it."""
     await _final(bench, stream)
     for late in await _late(stream):
         raise Failed(f"after the final of {what} came {late!r}, although nothing more was said")
 
 
 async def _final(bench: Bench[Hearing], stream: TranscriptStream) -> Transcript:
-    """The final transcript that is due."""
+    """Returns the final transcript that is due."""
     event: object = None
     with bench.subject.due("receive()"):
         while not (isinstance(event, Transcript) and event.final):
@@ -199,7 +199,7 @@ async def _final(bench: Bench[Hearing], stream: TranscriptStream) -> Transcript:
 
 
 async def _late(stream: TranscriptStream) -> list[Transcript]:
-    """The transcripts that come before it is quiet."""
+    """Returns the transcripts that come within `QUIET_S`."""
     late: list[Transcript] = []
     with ended_after(QUIET_S):
         while (event := await stream.receive()) is not None:

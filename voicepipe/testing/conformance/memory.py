@@ -1,4 +1,4 @@
-"""Checks on what streams hold: two hundred give everything back, and what nobody takes is bounded."""
+"""Checks of memory: many streams release everything, and buffers are bounded."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Subject
 
 WARM_UP = 20
-"""How many streams are opened before anything is counted: caches fill, pools grow, imports happen."""
+"""The number of streams that are opened before memory is counted, to fill caches and pools."""
 
 OWN_BYTES_A_STREAM = 128
-"""How much of what lines of the adapter allocated for a stream may be held when it was left: next to nothing."""
+"""The most memory of a stream, allocated by the adapter's own lines, that may be held after it was left, in bytes."""
 
 SLACK_BYTES = 16 << 10
-"""What all of them together may leave besides: something is cached by now."""
+"""The memory that all streams together may leave besides, in bytes, for caches."""
 
 FLOOD_S = 0.5
-"""For how long a stream is sent what nobody receives; as long again whenever what it holds has grown meanwhile."""
+"""The time for which a stream is sent data without being received, in s; it begins anew whenever the buffer grows."""
 
 GROWS_BYTES = 64 << 10
-"""By how much it has to have grown for that."""
+"""The growth of the buffer for that, in bytes."""
 
 FLOOD = 4
-"""How many times as much is sent as may be held."""
+"""The factor by which more is sent than may be held."""
 
 LONG_TEXT = "She sells sea shells by the sea shore, and the shells that she sells are sea shells for sure. "
 """A segment that makes some six seconds of audio."""
@@ -93,7 +93,7 @@ async def many_streams_give_everything_back(subject: Subject[Any]) -> None:
 def _kept(
     subject: Subject[Any], left: list[weakref.ref[Any]], held: tracemalloc.Snapshot, values: Counter[str]
 ) -> str | None:
-    """What is still there of streams that were left, in words; None: no more than there may be."""
+    """Returns, in words, what is still held of streams that were left; None if it is within limits."""
     grown = _held().compare_to(held, "lineno")
     alive = sum(stream() is not None for stream in left)
     if alive > WARM_UP:
@@ -108,7 +108,7 @@ def _kept(
 
 
 def _held() -> tracemalloc.Snapshot:
-    """What Python holds, by where it was allocated."""
+    """Returns a snapshot of Python's memory, by the lines that allocated it."""
     for _ in range(1100):  # trio forgets deadlines by the thousand, and with them what they belonged to
         with trio.move_on_after(1):  # noqa: ASYNC100 - nothing is to be waited for
             pass
@@ -117,9 +117,9 @@ def _held() -> tracemalloc.Snapshot:
 
 
 def _values(adapter: Adapter[Any]) -> Counter[str]:
-    """How many there are of each class of the adapter's module, and of what components are asked and say."""
+    """Returns the numbers of instances of each class of the adapter's module, and of requests and events."""
     modules = {adapter.options.__module__, ReplyRequest.__module__, TextDelta.__module__}
-    return Counter(type(one).__qualname__ for one in gc.get_objects() if type(one).__module__ in modules)
+    return Counter(type(value).__qualname__ for value in gc.get_objects() if type(value).__module__ in modules)
 
 
 def _too_much(grown: list[tracemalloc.StatisticDiff], most: int, subject: Subject[Any]) -> str | None:
@@ -132,7 +132,7 @@ def _too_much(grown: list[tracemalloc.StatisticDiff], most: int, subject: Subjec
 
 
 def _files_of(adapter: Adapter[Any]) -> Callable[[str], bool]:
-    """Tells an adapter's files: its package's, or the one that it is."""
+    """Returns a function that tells whether a file belongs to the adapter: to its package, or its only module."""
     module = sys.modules[adapter.options.__module__]
     file = getattr(module, "__file__", None) or ""
     if module.__package__:
@@ -191,9 +191,9 @@ async def audio_that_is_not_taken_is_bounded(subject: Subject[Hearing]) -> None:
 async def _hoards_nothing(subject: Subject[Hearing], options: Any, *, deaf: bool) -> None:
     async with subject.opened(options) as bench:
         wanted = bench.component.input_for(subject.use.call)
-        said = spoken(wanted.format, wanted.chunk_ms)
+        speech = spoken(wanted.format, wanted.chunk_ms)
         # Each chunk is an object of its own: as long as somebody else holds it, its reference count tells.
-        chunks = [bytes(bytearray(said)) for _ in range(FLOOD * subject.limits.buffered_bytes // len(said))]
+        chunks = [bytes(bytearray(speech)) for _ in range(FLOOD * subject.limits.buffered_bytes // len(speech))]
         unheld = sys.getrefcount(chunks[0])
         with _tracing():
             async with bench.stream() as stream:
@@ -204,7 +204,7 @@ async def _hoards_nothing(subject: Subject[Hearing], options: Any, *, deaf: bool
                         await stream.send(chunk)
 
                 def held() -> int:
-                    as_it_came = sum(sys.getrefcount(chunks[at]) > unheld for at in range(len(chunks))) * len(said)
+                    as_it_came = sum(sys.getrefcount(chunks[at]) > unheld for at in range(len(chunks))) * len(speech)
                     # A local server that takes audio may well keep it; one that takes none can't.
                     in_other_form = tracemalloc.get_traced_memory()[0] - started if deaf else 0
                     return as_it_came + in_other_form
@@ -213,9 +213,9 @@ async def _hoards_nothing(subject: Subject[Hearing], options: Any, *, deaf: bool
 
 
 async def _flooded(flood: Callable[[], Any], held: Callable[[], int], subject: Subject[Any]) -> None:
-    """Sends for a while, receives nothing, and looks at what is held.
+    """Sends for a while without receiving, and fails the check if the stream holds too much.
 
-    A slow machine fills a buffer slowly: it is looked at for as long as it grows.
+    A slow machine fills a buffer slowly, so this goes on for as long as the buffer grows.
     """
     most = subject.limits.buffered_bytes
     async with trio.open_nursery() as nursery:
@@ -236,7 +236,7 @@ async def _flooded(flood: Callable[[], Any], held: Callable[[], int], subject: S
 
 @contextmanager
 def _tracing() -> Iterator[None]:
-    """Traces what Python allocates."""
+    """Traces Python's allocations during the block."""
     traced = tracemalloc.is_tracing()
     if not traced:
         tracemalloc.start()
@@ -248,7 +248,7 @@ def _tracing() -> Iterator[None]:
 
 
 def _resident() -> int:
-    """How much memory the process has, in bytes; 0 where there is no /proc."""
+    """Returns the resident memory of the process, in bytes; 0 on systems without /proc."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Checks for models that repeat what they are told, as a local server's does: it comes back whole, and as it was said.
+"""Checks for models that repeat their request, as a test server's does: the whole request must come back unchanged.
 
-What an adapter sends can't be seen from here. Where the reply is what was asked, the reply tells.
+The kit can't see what an adapter sends to its service; if the reply repeats the request, it shows that.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Subject
 
 ODD = 'It is no, no, no: I said "Müller & Söhne", in 東京: it costs 5,50 € (100% more!)'
-"""What is easily lost on the way: words said twice, signs with a meaning in markup, letters that ASCII has not."""
+"""A text that is easily damaged: repeated words, characters of markup, letters outside ASCII."""
 
 KEYS, MORE_KEYS = ("1", "7"), "170"
-"""What is pressed, one key at a time and several."""
+"""The keys that are pressed: one at a time, and several."""
 
 RESULTS = ("from nine to five", "closed on Sundays")
-"""What two tools return."""
+"""The results of two tools."""
 
 
 async def what_is_said_reaches_the_model_whole(subject: Subject[Asking]) -> None:

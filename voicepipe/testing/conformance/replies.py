@@ -1,4 +1,4 @@
-"""Checks for language models: what a reply may consist of, and how it ends."""
+"""Checks for language models: the events of a reply, and its end."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ async def an_empty_reply_says_so(subject: Subject[Asking]) -> None:
     async with subject.bench() as bench:
         for request in (*use.requests, *TRIGGERS):
             events = await answer(bench, request)
-            says = any(isinstance(event, ToolCall) or getattr(event, "text", "").strip() for event in events)
+            has_content = any(isinstance(event, ToolCall) or getattr(event, "text", "").strip() for event in events)
             reasons = {event.reason for event in events if isinstance(event, ReplyDone)}
-            if says and "empty" in reasons:
+            if has_content and "empty" in reasons:
                 raise Failed("a reply with text or tool calls is called empty")
-            if not says and "empty" not in reasons:
+            if not has_content and "empty" not in reasons:
                 raise Failed(
                     f"a reply without text or tool call ends as {', '.join(reasons) or 'nothing'}, not as empty"
                 )

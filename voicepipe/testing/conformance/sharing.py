@@ -1,4 +1,4 @@
-"""Checks on what calls have in common: one loop, one component, and connections that others have used before."""
+"""Checks of what calls share: one loop, one component, and connections that other calls have used."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Subject
 
 STEP_S = 0.05
-"""How long a task may keep the loop at a time: a frame lasts 20 ms, and what comes late is heard."""
+"""The longest step of a task on the loop, in s: a frame lasts 20 ms, and a late one is heard."""
 
 ATTEMPTS = 3
-"""How often a thing is measured: what is slow each time is slow, what was slow once had a reason of the machine's."""
+"""The number of measurements, of which the least counts: what is slow only once is the machine's doing."""
 
 UNRECEIVED = 4
-"""How many streams are open, at most, while another one is used."""
+"""The most streams that are open while another one is used."""
 
 
 async def nothing_holds_up_the_loop(subject: Subject[Any]) -> None:
@@ -122,7 +122,7 @@ async def calls_are_served_at_the_same_time(subject: Subject[Any]) -> None:
 
 
 async def _kept_open(bench: Bench[Any], number: int, *, task_status: trio.TaskStatus[None]) -> None:
-    """A call of its own, and so a task of its own: a lock knows who has it."""
+    """Keeps a stream open in a task of its own, as a call does: locks belong to tasks."""
     async with _unreceived(bench, number) as stream:
         if number % 2:
             await bench.next(stream)
@@ -132,7 +132,7 @@ async def _kept_open(bench: Bench[Any], number: int, *, task_status: trio.TaskSt
 
 @asynccontextmanager
 async def _unreceived(bench: Bench[Any], variant: int) -> AsyncIterator[Any]:
-    """A stream that was asked for much, whose sender waits as long as it has to."""
+    """Opens a stream that is sent much and not received; its sender waits for as long as it has to."""
     use = bench.subject.use
     async with bench.stream(variant, much=True) as stream, open_hidden_nursery() as nursery:
         nursery.start_soon(use.say_much, bench.component, stream, variant)
@@ -174,8 +174,8 @@ async def components_do_not_share(subject: Subject[Any]) -> None:
         except (Exception, BaseExceptionGroup) as error:
             if uncancelled(error) is None:
                 raise
-            said = in_words(f"{type(leaf).__name__}: {leaf}" for leaf in leaves_of(error))
-            raise Failed(f"after another component of the adapter had been closed: {said}") from error
+            errors = in_words(f"{type(leaf).__name__}: {leaf}" for leaf in leaves_of(error))
+            raise Failed(f"after another component of the adapter had been closed: {errors}") from error
 
 
 SHARING = checks(

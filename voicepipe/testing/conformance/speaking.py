@@ -1,4 +1,4 @@
-"""How text-to-speech streams are used: what they say, and what must come of it again."""
+"""The use of text-to-speech streams: the texts that they speak, and the comparison of what comes."""
 
 from __future__ import annotations
 
@@ -24,55 +24,55 @@ SEGMENTS = (
     "You have reached the surgery of Doctor Jones.",
     "If you would like to make an appointment, please say so now.",
 )
-"""What is said if nothing else is handed in."""
+"""The default texts."""
 
 MS_A_CHAR = (36.0, 92.0)
-"""How long a character lasts in `SEGMENTS`, over all: English voices take 46 to 72 ms, and at half or twice their rate
-less or more than this."""
+"""The least and the most time that a character of `SEGMENTS` lasts, in ms, on average. English voices take 46 to 72 ms;
+at half or twice their rate they are out of these bounds."""
 
 MS_A_CHAR_OF_ANY = (20.0, 300.0)
-"""The same for texts of any kind: 450 words a minute take 25 ms, a character of Chinese up to 300."""
+"""The least and the most time for other texts, in ms: 450 words a minute take 25, a Chinese character up to 300."""
 
 MUCH = 300
-"""How many characters are more than what is made ahead as a rule."""
+"""A length in characters that is more than adapters usually synthesise ahead."""
 
 NUMBERS = ("One.", "Two, please.", "Three or so.", "Four of them.", "Five, or six.", "Seven days.", "Eight o'clock.")
-"""What tells one stream from another."""
+"""The first segments of variants."""
 
 
 @frozen
 class Speaking:
-    """A stream says some segments, and is finished."""
+    """Speaks some segments, and finishes."""
 
     finishes: ClassVar[bool] = True
 
     segments: tuple[str, ...] = field(default=SEGMENTS, validator=min_len(2))
     """The texts."""
     language: str | None = None
-    """What `open_stream` is told."""
+    """The language for `open_stream`."""
     ms_a_char: tuple[float, float] = MS_A_CHAR
-    """How long a character may last, at least and at most."""
+    """The least and the most time that a character may last, in ms."""
     call: AudioFormat = CALL
     """The call's format."""
 
     def open(self, component: TextToSpeech, variant: int) -> AbstractAsyncContextManager[SpeechStream]:
-        """A stream in the format that the component has for the call."""
+        """Opens a stream in the component's format for the call."""
         del variant
         return component.open_stream(component.output_for(self.call), self.language)
 
     def format_of(self, component: TextToSpeech) -> AudioFormat:
-        """The format that it gives."""
+        """Returns the component's format for the call."""
         return component.output_for(self.call)
 
     async def begin(self, component: TextToSpeech, stream: SpeechStream, variant: int) -> None:
-        """The first segment."""
+        """Sends the first segment."""
         del component
         await stream.send(self.texts(variant)[0], 0)
 
     async def say(
         self, component: TextToSpeech, stream: SpeechStream, progress: Progress, variant: int, *, brief: bool
     ) -> None:
-        """All segments; if it is to be brief, the first two."""
+        """Sends all segments, with `brief` the first two, and finishes."""
         del component
         for segment, text in enumerate(self.texts(variant)[: 2 if brief else None]):
             progress.sent += 1
@@ -81,21 +81,21 @@ class Speaking:
         await stream.finish()
 
     def open_much(self, component: TextToSpeech, variant: int) -> AbstractAsyncContextManager[SpeechStream]:
-        """A stream like the others."""
+        """Opens a stream."""
         return self.open(component, variant)
 
     async def say_much(self, component: TextToSpeech, stream: SpeechStream, variant: int) -> None:
-        """Some twenty seconds of speech, in one segment."""
+        """Sends some twenty seconds of speech, in one segment."""
         del component
         text = " ".join(self.texts(variant))
         await stream.send(" ".join([text] * (1 + MUCH // len(text))), 0)
 
     def texts(self, variant: int = 0) -> tuple[str, ...]:
-        """The segments of a variant."""
+        """Returns the segments of a variant."""
         return (NUMBERS[variant % len(NUMBERS)], *self.segments[1:]) if variant else self.segments
 
     def text_of(self, segment: int) -> str:
-        """What was to be said in a segment that audio came for.
+        """Returns the text of a segment that audio came for.
 
         Raises:
             Failed: no such segment was sent.
@@ -107,7 +107,7 @@ class Speaking:
         return texts[segment]
 
     def essence(self, events: list[Any]) -> tuple[Any, ...]:
-        """Audio and marks of each segment; how much audio each has, to a tenth; which were spoken."""
+        """Returns the exact audio and marks of each segment, and the segments that were spoken."""
         audio: dict[int, bytes] = defaultdict(bytes)
         for event in events:
             if isinstance(event, SpeechAudio):
@@ -118,12 +118,12 @@ class Speaking:
 
 @frozen
 class Exactly:
-    """What was spoken, sample by sample."""
+    """Speech, sample by sample."""
 
     audio: dict[int, bytes]
-    """By segment."""
+    """The audio by segment."""
     marks: list[SpeechMark]
-    """All of them."""
+    """All marks, in order."""
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"segment {segment}: {len(audio)} bytes" for segment, audio in sorted(self.audio.items()))

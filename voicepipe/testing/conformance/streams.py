@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Received, Subject
 
 OPENINGS = 60
-"""At how many checkpoints of opening a component it is cancelled: some take long to open."""
+"""The most checkpoints at which opening a component is cancelled: some take long to open."""
 
 QUIET_S = 0.2
-"""How long it is awaited that nothing comes."""
+"""The time in which nothing must come, in s."""
 
 SETTLING_S = 0.05
-"""How long what is held is given to settle, where nothing tells when it has; more than enough makes no difference."""
+"""The time in which resources settle if no event tells when they have, in s."""
 
 INTERRUPTIONS = 6
-"""How often the waiting for one event is interrupted."""
+"""The number of interruptions of the wait for one event."""
 
 
 async def the_adapter_is_what_it_says(subject: Subject[Any]) -> None:
@@ -153,11 +153,11 @@ async def cancelled_anywhere_it_leaves_nothing(subject: Subject[Any]) -> None:
                     await bench.use(brief=True)
                 await nothing_more_than(before, subject.limits.settle_s, bench.resources)
             except (Exception, BaseExceptionGroup) as error:
-                said = in_words(
+                errors = in_words(
                     str(leaf) if isinstance(leaf, Failed) else f"{type(leaf).__name__}: {leaf}"
                     for leaf in leaves_of(error)
                 )
-                raise Failed(f"cancelled at checkpoint {step} of {whole.count}: {said}") from error
+                raise Failed(f"cancelled at checkpoint {step} of {whole.count}: {errors}") from error
         await bench.use()
 
 
@@ -192,7 +192,7 @@ async def cancelled_is_not_swallowed(subject: Subject[Any]) -> None:
 
 
 async def _cancelled_receive(stream: Any) -> None:
-    """Receives in a scope that is cancelled, until that is noticed or there is no more to come."""
+    """Receives in a cancelled scope until `Cancelled` is raised or the stream ends."""
     with trio.CancelScope() as scope:
         scope.cancel()
         try:
@@ -224,7 +224,7 @@ async def a_cancelled_receive_loses_nothing(subject: Subject[Any]) -> None:
 
 
 async def _interrupted(bench: Bench[Any], stream: Any) -> Any:
-    """The next event, after as many attempts to get it were cancelled."""
+    """Returns the next event, after several attempts to receive it were cancelled."""
     for attempt in range(INTERRUPTIONS):
         with counting_steps(attempt or None, alone=True) as steps:
             if attempt == 0:
@@ -256,7 +256,7 @@ async def streams_do_not_mix(subject: Subject[Any]) -> None:
 
 
 async def warmed_up(bench: Bench[Any]) -> Belongings:
-    """What is held when a stream was used twice, to its end: caches are filled, and pools keep what they keep."""
+    """Returns what the process holds after two uses of a stream, when caches and pools are filled."""
     most = belongings(bench.resources)
     for _ in range(2):
         await bench.use(brief=True)
@@ -266,7 +266,7 @@ async def warmed_up(bench: Bench[Any]) -> Belongings:
 
 
 FIRST = checks(the_adapter_is_what_it_says, none_comes_only_at_the_end)
-"""What the other checks stand on."""
+"""The checks on which the others rely."""
 
 STREAMS = checks(
     a_cancelled_receive_loses_nothing,

@@ -1,4 +1,4 @@
-"""Checks for speech-to-text: what is heard, in which order, and how far it reaches."""
+"""Checks for speech-to-text: transcripts, their order, and the positions that they reach in the audio."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Bench, Subject
 
 CALLS = tuple(AudioFormat(rate, encoding) for rate in (8000, 16000, 48000) for encoding in ("pcm16", "mulaw", "alaw"))
-"""Formats that calls come in, and some that they might."""
+"""Formats of calls: those in use, and some others."""
 
 BEFORE_MS = 300
-"""By how much a word may begin before the end of the final before it: recognisers are not exact."""
+"""How long a word may begin before the end of the preceding final, in ms: recognisers are not exact."""
 
 
 async def input_for_is_pure_and_sane(subject: Subject[Hearing]) -> None:
@@ -99,7 +99,7 @@ async def audio_end_ms_is_where_the_text_ends(subject: Subject[Hearing]) -> None
     counts ms of audio from the stream's first sample, across reconnections and utterances; so do the times of words.
     """
     audio, got = await subject.undisturbed()
-    reached, told = 0, False
+    reached, has_ends = 0, False
     for received in got[:-1]:
         match received.event:
             case Transcript(final=final, audio_end_ms=int(end)) as heard:
@@ -111,9 +111,9 @@ async def audio_end_ms_is_where_the_text_ends(subject: Subject[Hearing]) -> None
                 if final and end < reached:
                     raise Failed(f"audio_end_ms goes back from {reached} to {end}")
                 reached = end if final else reached
-                told = True
+                has_ends = True
     whole = audio.ms_in(got[-1].sent)
-    if told and reached < 0.6 * whole:  # the second of two utterances that are as long as each other
+    if has_ends and reached < 0.6 * whole:  # the second of two utterances that are as long as each other
         raise Failed(f"the last final's audio_end_ms is {reached} of {whole:.0f} ms")
 
 
