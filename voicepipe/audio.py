@@ -102,7 +102,7 @@ def from_pcm16(audio: bytes, encoding: Encoding) -> bytes:
 
 
 def level(linear: bytes | memoryview) -> int:
-    """The level of 16-bit linear audio: the root mean square of its samples, 0 to 32767."""
+    """Returns the level of 16-bit linear audio: the root mean square of its samples, 0 to 32767."""
     return audioop.rms(linear, 2)
 
 
@@ -126,7 +126,7 @@ def roughness(linear: bytes) -> float:
 
 
 def likeness(linear: bytes, lag: int) -> float:
-    """The correlation of 16-bit linear audio with itself `lag` samples later: about 1 if it repeats, else 0."""
+    """Returns the correlation of 16-bit linear audio with itself `lag` samples later: about 1 if it repeats, else 0."""
     return audioop.findfactor(linear[2 * lag :], linear[: -2 * lag])
 
 
@@ -137,7 +137,7 @@ class _Resampler(Protocol):
 
 @frozen
 class _Chain:
-    """Decode, resample, encode: each step only where it is needed."""
+    """Decodes, resamples and encodes; each step only where it is needed."""
 
     source: AudioFormat
     target: AudioFormat

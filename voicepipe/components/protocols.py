@@ -68,7 +68,7 @@ class TranscriptStream(Protocol):
 
 
 class LanguageModel(Protocol):
-    """Decides what to say and do."""
+    """Decides the words and the tool calls of a reply."""
 
     def respond(self, request: ReplyRequest) -> AbstractAsyncContextManager[ReplyStream]:
         """Returns one reply, streamed; entering it sends the request."""
@@ -91,9 +91,9 @@ class TextToSpeech(Protocol):
         """Returns a synthesis session for one reply; entering it connects.
 
         Args:
-            output: what `output_for` gave.
-            language: what the reply is spoken in, a BCP 47 tag: the pipeline's `speech.language`; None: not known. A
-                voice or a language in the component's own options goes first.
+            output: the format that `output_for` returned.
+            language: the language of the reply, a BCP 47 tag: the pipeline's `speech.language`; None: not known. A
+                voice or a language in the component's own options takes precedence.
 
         """
 

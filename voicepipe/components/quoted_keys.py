@@ -1,9 +1,9 @@
-r"""Finds where a text quotes a key, or too long a part of one, in whatever way it is escaped, wrapped or encoded.
+r"""Finds places where a text quotes a key, or too long a part of one, escaped, wrapped or encoded in any way.
 
-Nobody can list the ways: `\u002f`, `%2F`, `%252F`, `&#47;`, letter by letter, folded at a `<br>`, in capitals.
-So the text and the key are brought into one bare form: each escape becomes its character, and only letters and digits
-stay, in one case. A part of the key is looked for there, and what is replaced is the place that it came from.
-Base64 and hex hide the letters from that, so what a key is in them is looked for in the same way.
+No list of the ways can be complete: `\u002f`, `%2F`, `%252F`, `&#47;`, letter by letter, folded at a `<br>`, in
+capitals. So the text and the key are brought into one bare form: each escape becomes its character, and only letters
+and digits stay, in one case. Parts of the key are searched there, and the place that they came from is replaced. Base64
+and hex hide the letters from that, so the key's base64 and hex are searched as well.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _BYTE = 0xE000  # of a character beyond ASCII in UTF-8; as a character for priva
 
 @final
 class _Bare:
-    """A text in its bare form, and where each letter of that stands in the text."""
+    """A text in its bare form, and the place of each of its letters in the text."""
 
     def __init__(self, text: str, token: re.Pattern[str]) -> None:
         self._text, self._token = text, token

@@ -1,9 +1,8 @@
 """Adapters by role and name.
 
-An adapter is found by its entry point: the group is the role (`voicepipe.stt`, `voicepipe.llm`,
-`voicepipe.tts`), the name is what the YAML says, the object is an `Adapter`. That object says all there is to
-say; validation, logs, documentation and the JSON Schema are made from it. Importing it imports no vendor's
-library: its `open` does.
+An adapter is found by its entry point: the group is the role (`voicepipe.stt`, `voicepipe.llm`, `voicepipe.tts`), the
+name is the one in the YAML, the object is an `Adapter`. Validation, logs, documentation and the JSON Schema are all
+made from that object. Importing it imports no vendor's library: its `open` does.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Adapter(Generic[Options]):
     """The model or voice that logs and records show; None: there is none."""
 
     def label(self, options: Options) -> str | None:
-        """The model or voice as logs may show it: what came out of `${...}` stays there."""
+        """Returns the model or voice as logs may show it: a value from `${...}` is shown as that."""
         model = self.model(options)
         return model.source if isinstance(model, Secret) else None if model is None else str(model)
 

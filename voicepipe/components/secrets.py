@@ -2,7 +2,7 @@
 
 A message quotes a secret as it is, escaped (`repr`, JSON, percent-encoding, HTML), inside base64 as in HTTP's Basic
 authentication, wrapped over lines, cut off, or masked by its vendor (`sk-pr***************abcd`). `Secrets.conceal`
-finds each of these, with `quoted_keys` also what nobody has listed. It must see the text as it came: once white space
+finds each of these, and with `quoted_keys` other encodings too. It must see the unchanged text: once white space
 is folded or the text is cut, a secret that has white space in it, or was cut through, is no longer found.
 """
 
@@ -173,7 +173,7 @@ def _masked(text: str, key: str) -> Iterator[tuple[int, int]]:
     if key[:2] not in text and key[-2:] not in text:
         return
     for mask in _MASK.finditer(text):
-        # Two characters on one side, at the least: most marks have neither, and are passed over fast.
+        # At least two characters on one side: most marks have neither, and are skipped fast.
         most = min(len(key) - 1, mask.start())
         around = text[mask.start() - most : mask.start()], text[mask.end() : mask.end() + len(key) - 1]
         if key[:2] not in around[0] and key[-2:] not in around[1]:

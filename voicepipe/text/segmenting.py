@@ -65,7 +65,7 @@ class Segmenter:
         self._is_first = True
 
     def feed(self, text: str) -> list[str]:
-        """The pieces that this text completes."""
+        """Adds text; returns the pieces that it completes."""
         self._text = (self._text + text).lstrip()
         return list(self._cut(ended=False))
 
@@ -83,7 +83,7 @@ class Segmenter:
                 yield segment
 
     def _next(self, *, ended: bool) -> int | None:
-        """Returns where the next piece ends, if that is known."""
+        """Returns the end of the next piece; None: it has not come yet."""
         text = self._text
         most = self._place_of(self._most)
         clause = 0  # the last one within `most`
@@ -105,7 +105,7 @@ class Segmenter:
         return clause or self._between_words(most)
 
     def _ends(self, mark: re.Match[str], *, ended: bool) -> bool | None:
-        """Returns True if a sentence ends with this mark; None: what comes next will tell."""
+        """Returns True if a sentence ends with this mark; None: the next characters will decide."""
         text, end = self._text, mark.end()
         after = text[end:].lstrip()
         if mark.lastgroup in {"line", "wide"} or "\n" in text[end : len(text) - len(after)] or end == len(text):
@@ -145,7 +145,7 @@ class Segmenter:
         return word in BEFORE_NUMBERS or word.endswith(STREETS)
 
     def _place_of(self, weight: int) -> int:
-        """Returns how far into the text one gets with that weight; beyond its end, if it is lighter."""
+        """Returns the position at which the text reaches a weight; beyond its end, if it is lighter."""
         if len(self._text) * WIDE_WEIGHT <= weight:
             return len(self._text) + 1
         for place, character in enumerate(self._text):

@@ -1,6 +1,6 @@
-"""The caller's latest audio: what no recogniser has taken yet, and what the next one may have to hear again. Sans-IO.
+"""Buffers the caller's latest audio, taken by a recogniser or not: the next one may have to hear it again. Sans-IO.
 
-`listening` draws the positions.
+`listening.py` draws the positions.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 class AudioBuffer:
     """A bounded queue of bytes that keeps bytes after they were taken, until `forget`.
 
-    Positions count the bytes ever appended. When the queue is full, the oldest bytes are dropped, and counted if nobody
-    took them. Its memory is what it holds: seconds of audio while somebody speaks, next to nothing otherwise.
+    Positions count the bytes ever appended. When the queue is full, the oldest bytes are dropped, and counted if they
+    were not taken. It takes as much memory as it holds: seconds of audio during speech, next to nothing otherwise.
 
     Args:
-        capacity: the most that is kept, in bytes.
+        capacity: the most bytes that are kept.
 
     """
 
@@ -22,11 +22,11 @@ class AudioBuffer:
         self._capacity = capacity
         self._start = 0  # position of the first byte that is kept
         self.written = 0
-        """The position at which `append` goes on: bytes ever appended."""
+        """The position at which `append` goes on: the number of bytes so far."""
         self.read = 0
         """The position at which `take` goes on."""
         self.dropped = 0
-        """Bytes that were dropped before anybody took them."""
+        """The number of bytes that were dropped before they were taken."""
 
     def __len__(self) -> int:
         return self.written - self.read
@@ -49,7 +49,7 @@ class AudioBuffer:
         return taken
 
     def rewind(self, position: int) -> None:
-        """Has `take` go back to a position, or as near to it as bytes are kept."""
+        """Moves `read` back to a position, or as near to it as bytes are kept."""
         self.read = min(max(position, self._start), self.read)
 
     def forget(self, position: int) -> None:

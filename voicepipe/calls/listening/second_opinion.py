@@ -1,4 +1,4 @@
-"""A second opinion: whether a recogniser that returned no words for speech was right.
+"""A second opinion: finds out whether a recogniser that returned no words for speech was right.
 
 A recogniser can fail without an error: it answers each utterance with an empty transcript. A caller whose words vanish
 hears nothing, and no breaker opens. But an empty transcript is also the right answer to a cough, to music, or to the
@@ -36,9 +36,9 @@ class SecondOpinion:
     """Judges the final transcripts of one call.
 
     Args:
-        after_ms: how much voice makes an empty transcript doubtful, in ms; 0: none ever is.
+        after_ms: the length of voice from which an empty transcript is doubted, in ms; 0: it never is.
         stts: the call's recognisers, to which failures are reported.
-        attempts: which of them listens at present.
+        attempts: has the one that listens at present.
 
     """
 
@@ -53,11 +53,11 @@ class SecondOpinion:
         """Judges the next final transcript.
 
         Args:
-            final: what the present recogniser returned.
-            voiced_ms: how much voice it covers, in ms.
+            final: the transcript of the present recogniser.
+            voiced_ms: the length of voice that it covers, in ms.
 
         Returns:
-            Returns True if the transcript is doubted, and the next recogniser has to hear the audio again.
+            True if the transcript is doubted, and the next recogniser has to hear the audio again.
 
         """
         doubted, self._doubted = self._doubted, None

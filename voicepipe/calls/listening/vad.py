@@ -1,9 +1,9 @@
-"""Voice activity detection: when the caller speaks. Sans-IO.
+"""Voice activity detection: finds the beginnings and ends of the caller's speech. Sans-IO.
 
 WebRTC's detector judges single frames, in 1.5 us each. `VoiceActivity` makes edges of its verdicts: speech began, has
 lasted long enough to interrupt, has ended. It corrects the detector in two ways:
 
-- A frame that is much quieter than speech on a telephone line (`MIN_LEVEL`) is silence, whatever it sounds like.
+- A frame that is much quieter than speech on a telephone line (`MIN_LEVEL`) is silence, whatever the detector says.
 - A noise that passes for voice and goes on (a fan, hold music) would make a caller who never stops speaking. Speech has
   a gap at least once in `FLOOR_FRAMES`, so the quietest frame of two such counts is the noise; voice must be
   `ABOVE_FLOOR` times as loud as that, until the noise stops.
@@ -22,7 +22,7 @@ ONSET_FRAMES = 3
 """Voiced frames out of the last `WINDOW_FRAMES` that make a beginning: a click is shorter."""
 
 WINDOW_FRAMES = 5
-"""The latest frames that are looked at for a beginning."""
+"""The number of latest frames that decide on a beginning."""
 
 HANGOVER_FRAMES = 10
 """Frames without voice, in a row, that make an end: the gap within a word is shorter."""
@@ -30,18 +30,18 @@ HANGOVER_FRAMES = 10
 MIN_LEVEL = 180
 """RMS of 16-bit samples below which a frame is silence: about -45 dBFS, as line noise and faint echo are.
 
-Speech is nominally at -26 dBFS (ITU-T G.191). A voice that is so much quieter is somebody else in the room, or the
-agent's own.
+Speech is nominally at -26 dBFS (ITU-T G.191). A voice that is so much quieter is that of another person in the room, or
+the agent's own.
 """
 
 FLOOR_FRAMES = 100
-"""Speech has a gap at least once in so many frames; a sound that has none is a noise that goes on."""
+"""The number of frames within which speech has a gap; a sound without one is a noise that goes on."""
 
 ABOVE_FLOOR = 1.8
 """The loudness of a voice relative to such a noise, at least: 5 dB."""
 
 LOUDEST = 1 << 15
-"""More than any level."""
+"""A level above all others."""
 
 AGGRESSIVENESS = 2
 """WebRTC's own setting, 0 to 3: the higher, the more frames are taken for noise."""
@@ -55,7 +55,7 @@ class VoiceActivity:
 
     Args:
         audio: the call's format.
-        sustained_ms: how long speech must last, from its first voiced frame, to be `sustained`.
+        sustained_ms: the length of speech, from its first voiced frame, that makes it `sustained`.
 
     """
 
@@ -76,7 +76,7 @@ class VoiceActivity:
         self._frames = 0  # since speech began
         self._silent = 0  # in a row, while speaking
         self.speaking = False
-        """Between `began` and `ended`."""
+        """True between `began` and `ended`."""
         self.voiced = False
         """True if the latest frame was voice."""
 
@@ -113,7 +113,7 @@ class VoiceActivity:
         return None
 
     def end(self) -> Edge:
-        """Ends speech that turned out to be none; gives `ended`."""
+        """Ends speech that turned out to be none; returns `ended`."""
         self.speaking, self._recent = False, 0
         return "ended"
 

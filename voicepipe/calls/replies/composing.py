@@ -57,14 +57,14 @@ class Composer:
     async def compose(self, text: ReplyText, request: ReplyRequest) -> None:
         """Writes the model's reply as it comes, segment by segment, and ends the text.
 
-        While nothing was said, a model that fails is replaced without a trace. After that the next one goes on from
-        what was said, and what it repeats of it is left out.
+        A model that fails before anything was said is replaced without a trace. After that the next one goes on from
+        the words that were said, and its repetitions of them are left out.
 
         A model that succeeds without a word has failed, if the caller waits for words. Where that is not known (the
         reply that called the tools has said something, or nobody spoke), and where all of the text is such that
         nothing of it is spoken (code, an emoji), the model is asked once more, and may stay silent.
 
-        If no model is left, `text.failure` is why; what was said before stays said.
+        If no model is left, `text.failure` has the error; earlier words stay said.
 
         Args:
             text: gets the segments, the tool calls and the model's own end.
@@ -225,7 +225,7 @@ def _owes_words(request: ReplyRequest) -> bool:
 async def _next(
     stream: ReplyStream, model: OpenedLanguageModel, usage: StreamUsage
 ) -> TextDelta | ToolCall | ReplyDone:
-    """The next event that the reply consists of; what the provider has counted is added to the usage."""
+    """Returns the next event of the reply itself; an event of usage is counted."""
     while isinstance(event := await stream.receive(), Usage):
         usage.report(event)
     if event is None:

@@ -1,7 +1,7 @@
 """Computes the part of a reply's text that was heard, from the audio that was played. Sans-IO.
 
-Of each segment it is known where its audio begins and ends in the reply's audio (see the three clocks in `speaking`).
-For how much of the text a given moment stands, there are up to four sources, the best first:
+The beginning and the end of each segment in the reply's audio are known (see the three clocks in `speaking`). For the
+position in the text at a given moment, there are up to four sources, the best first:
 
 1. A segment whose audio is complete and was played to its end was heard as a whole.
 2. Marks of the synthesiser: the latest one before that moment.
@@ -12,7 +12,7 @@ For how much of the text a given moment stands, there are up to four sources, th
 The result is always whole words. A word that had begun but not ended was not heard.
 
 Marks and lengths are of what the synthesiser got (`spoken`: "five dollars"), but the conversation holds what the model
-wrote (`text`: "$5"). `_in_text` leads from one to the other by the words that both have.
+wrote (`text`: "$5"). `_in_text` converts positions by the words that both have.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MS_A_CHAR = 65.0
 """The length of a character of speech, in ms, until a complete segment shows it: about 150 words a minute."""
 
 FASTEST_MS_A_CHAR = 45.0
-"""The least that a character takes, in ms: less audio than that is not all of a segment."""
+"""The shortest time of a character, in ms: less audio is not all of a segment."""
 
 
 @define
@@ -41,7 +41,7 @@ class SpokenSegment:
     """A piece of a reply's text, and its place in the reply's audio."""
 
     text: str
-    """In the model's own words."""
+    """The piece in the model's own words."""
     spoken: str = field(default=Factory(lambda segment: segment.text, takes_self=True), kw_only=True)
     """The text as the synthesiser gets it. Marks and durations are of this."""
     start_ms: float | None = None
@@ -73,10 +73,10 @@ def split_spoken(segments: Sequence[SpokenSegment], index: int) -> SpokenSegment
 
     Args:
         segments: the reply's; the one at `index` is shortened.
-        index: which segment to cut.
+        index: the index of the segment to cut.
 
     Returns:
-        What is left to speak, as a segment of its own; None: nothing is.
+        The rest, which is still to be spoken, as a segment of its own; None: there is none.
 
     """
     segment = segments[index]

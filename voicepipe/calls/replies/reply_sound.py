@@ -1,4 +1,4 @@
-"""The sound of one reply: which of its text lies where in its audio. Sans-IO; written by speaking alone."""
+"""The sound of one reply: the places of its text in its audio. Sans-IO; written by speaking alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ReplySound:
     _taken: int = 0  # of the text's segments
 
     def follow(self, written: Sequence[Segment]) -> None:
-        """Takes over those of a text's segments that it does not have yet."""
+        """Adds the new segments of a text."""
         if len(written) > self._taken:
             self.segments += [SpokenSegment(segment.text, spoken=segment.spoken) for segment in written[self._taken :]]
             self._taken = len(written)
@@ -40,5 +40,5 @@ class ReplySound:
         return any(segment.has_words for segment in self.segments[first:])
 
     def heard(self, played_ms: float) -> str:
-        """The words that the caller has heard when `played_ms` of the audio have been played."""
+        """Returns the words that the caller has heard when `played_ms` of the audio have been played."""
         return heard_text(self.segments, played_ms)

@@ -21,19 +21,19 @@ class Segment:
     """A piece of a reply's text that the synthesiser gets at once: a sentence, or a clause of one."""
 
     text: str
-    """In the model's own words."""
+    """The piece in the model's own words."""
     spoken: str
     """The piece as the synthesiser gets it, with figures and signs put into words."""
 
 
 @define(eq=False)
 class ReplyText:
-    """The text of one reply, written by `Composer`; everybody else only reads it."""
+    """The text of one reply, written by `Composer` alone, and read by others."""
 
     request: ReplyRequest | None = None
     """The request to the language model; None: `announcement` is said, and no model is asked."""
     announcement: str = ""
-    """Text that is said without asking a model."""
+    """The text that is said without a request to a model."""
     segments: list[Segment] = field(factory=list)
     """The text so far. Segments are only ever appended."""
     complete: bool = False
@@ -47,7 +47,7 @@ class ReplyText:
     first_token_at: float | None = None
     """The time of the model's first word or tool call, on trio's clock."""
     failure: ComponentError | None = None
-    """Why the text breaks off: the error of the last model that was left to ask."""
+    """The error of the last model, if the text breaks off; None: it does not."""
     on_complete: list[Callable[[], None]] = field(factory=list)
     """Functions that are called, in order, when the text is complete."""
     _grown: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
@@ -68,7 +68,7 @@ class ReplyText:
         """Marks the text as complete.
 
         Args:
-            failure: why it breaks off here; None: it does not.
+            failure: the error at which it breaks off; None: it is whole.
 
         """
         self.failure, self.complete = failure, True

@@ -1,13 +1,13 @@
-"""A turn: what the caller said, and the reply to it, in parts that are each written in one place.
+"""A turn: the caller's inputs and the reply to them, in parts that are each written in one place.
 
-| part | what it tells | who writes it |
+| part | contents | written by |
 | --- | --- | --- |
-| `caller` | what is replied to, and when it was said | `Replies`, as a whole, also when a reply is adopted |
-| `text` | what the reply says | `Composer`, from the model's stream |
-| `sound` | which of that text lies where in the audio | `ReplySpeaker`, from the synthesiser's stream |
-| `fate` | whether it is wanted, audible, committed | `Replies`, from what turn-taking decides |
+| `caller` | the inputs, and the time at which they were said | `Replies`, as a whole, also when a reply is adopted |
+| `text` | the words of the reply | `Composer`, from the model's stream |
+| `sound` | the places of that text in the audio | `ReplySpeaker`, from the synthesiser's stream |
+| `fate` | whether it is wanted, audible, committed | `Replies`, from the actions of turn-taking |
 
-A turn has no state of its own beyond these. Whether it is the present one is known to `Replies` alone.
+A turn has no state of its own beyond these. Only `Replies` knows the present turn.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class CallerSide:
 
     @property
     def trigger_name(self) -> Any:
-        """The trigger's kind, for `TurnEnded.trigger`."""
+        """The value of `TurnEnded.trigger`."""
         return TRIGGER_NAMES[type(self.trigger)]
 
     @property
     def line(self) -> tuple[str, tuple[tuple[int, int], ...]]:
-        """The inputs in one line, and where keys stand in it: for `TurnEnded.heard` and `TurnEnded.pressed`."""
+        """The inputs in one line, and the spans of keys in it: for `TurnEnded.heard` and `TurnEnded.pressed`."""
         line, pressed = "", []
         for part in self.inputs:
             begins = len(line) + bool(line)
@@ -72,7 +72,7 @@ class Fate:
     """The fate of a reply."""
 
     adopted: trio.Event | None = None
-    """Of a reply that is prepared before it is wanted: set when it is wanted; None: it was wanted from the start."""
+    """Set when a prepared reply is adopted; None: the reply was wanted from the start."""
     audible_at: float | None = None
     """The time at which its first audio was written, on trio's clock; None: it has not been."""
     committed: bool = False
@@ -91,7 +91,7 @@ class Turn:
     """One turn of a call."""
 
     number: int
-    """Counts from 1 in a call."""
+    """The turn's number in the call, from 1."""
     caller: CallerSide
     """The caller's side."""
     text: ReplyText
@@ -103,7 +103,7 @@ class Turn:
     asked_at: float
     """The time at which the reply was requested, on trio's clock."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
-    """Cancelling it stops everything that is done for the reply, except tools that have begun."""
+    """The scope of all work for the reply, except tools that have begun."""
 
     @property
     def timings(self) -> Timings:

@@ -1,8 +1,8 @@
 """Numbers that are read digit by digit, or letter by letter: of telephones, cards, codes, IBANs, serial numbers.
 
-Which telephone numbers exist does not matter: those in examples do not, nor do those with a slip. What matters is that
-a figure is no quantity. A library of the world's numbering plans would need the country, which `en` does not tell, and
-would not take the rest of these.
+Only one thing matters here: that a figure is no quantity. Whether a telephone number exists does not: those in examples
+do not exist, nor do those with a slip. A library of the world's numbering plans would need the country, which `en` does
+not tell, and would not take the rest of these.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def phone(match: re.Match[str], figures: Figures, words: Words | None) -> str | 
     before = match.string[max(0, match.start() - 40) : match.start()]
     rest = ""
     if not plus and (first := _NORTH_AMERICAN.match(body)) and body[first.end() :][:1] in set(BLANKS):
-        body, rest = body[: first.end()], body[first.end() :]  # a number of its own follows
+        body, rest = body[: first.end()], body[first.end() :]  # another number follows
     groups = re.findall("[0-9]+", body)
     is_marked = plus or match.group().startswith("tel:") or match["extension"]
     if is_marked and (max(map(len, groups)) < 2 or sum(map(len, groups)) <= LONGEST_NUMBER):

@@ -18,7 +18,7 @@ NUMBER = (
     rf"(?>[0-9]{{1,3}}(?:[{BLANKS}][0-9]{{3}}(?![0-9]))+(?:[.,][0-9]{{1,2}}(?![0-9]))?"
     r"|[0-9]+(?:[.,'’\u00a0\u202f\u2009][0-9]+)*)"
 )
-"""A figure that is taken whole or not at all."""
+"""A pattern of a whole figure."""
 _MARKED = re.compile(rf"[0-9]{{1,3}}(?:(?P<mark>[.,'’{BLANKS}])(?:[0-9]{{2,3}}(?P=mark))*[0-9]{{3}})?")
 
 
@@ -63,10 +63,10 @@ class Figures:
         return f"{whole}{self.decimal}{fraction}" if fraction else whole
 
     def parts(self, number: str, *, any_mark: bool = True) -> tuple[str, str]:
-        """The digits before and after the decimal mark; one that is no number stays whole.
+        """Splits a number at its decimal mark; text that is no number stays whole.
 
         Args:
-            number: as it is written.
+            number: the number as it is written.
             any_mark: whether a single mark may be decimal that is not the language's own.
 
         """

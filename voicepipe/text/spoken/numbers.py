@@ -1,11 +1,12 @@
 """Money, dates, telephone numbers and other figures, written so that any synthesiser says them properly.
 
-Plain numbers stay in figures: every synthesiser says `1250` in its own language. What they get wrong is how figures
-are written: `$12.50`, `1.250,00`, `03.05.2026`, `555-0100`. Names and orders are those of the Unicode CLDR, which
+Plain numbers stay in figures: every synthesiser says `1250` in its own language. They go wrong with other ways
+to write figures: `$12.50`, `1.250,00`, `03.05.2026`, `555-0100`. Names and orders are those of the Unicode CLDR, which
 Babel brings: it is released with each CLDR, is pure Python, and loads a language in 5 ms.
 
-Each recogniser looks at the text as it was written, in the order of `_RECOGNISERS`. What one has understood is no
-other's; what none understands stays as it is. Digits of other scripts are looked at as 0 to 9, and put back.
+Each recogniser searches the text as it was written, in the order of `_RECOGNISERS`. A place that one has recognised is
+closed to the others; a figure that none recognises stays as it is. Digits of other scripts are searched as 0 to 9, and
+put back.
 """
 
 from __future__ import annotations
@@ -90,12 +91,12 @@ _LIKE_ASCII = str.maketrans("٪٫٬％＋－−（）／：．，＃＊‑￥", 
 
 
 def with_spoken_numbers(text: str, language: str, words: Words | None) -> str:
-    """Text whose figures any synthesiser says properly.
+    """Returns a text with its figures rewritten so that any synthesiser says them properly.
 
     Args:
         text: of one language.
         language: its BCP 47 tag.
-        words: how signs are said in it; None: unknown, so signs are left as they are.
+        words: the language's words for signs; None: unknown, so signs stay as they are.
 
     """
     if not any(map(str.isdecimal, text)):
@@ -124,7 +125,7 @@ def load_figures(language: str) -> None:
 
 
 def _like_ascii(text: str) -> str:
-    """The text with the digits and signs of other scripts as ASCII has them, character for character."""
+    """Returns a text with digits and signs of other scripts in ASCII, character for character."""
     if text.isascii():
         return text
     return "".join(

@@ -40,7 +40,7 @@ class Words:
     hours: tuple[str, str] | None = None
     """One and several, where a time is written `8h30` and nothing else is."""
     day_after: str = ""
-    """A pattern of what stands before a day and a month in figures, where `12.5.` is one."""
+    """A pattern of the words before a day and a month in figures, where `12.5.` is one."""
 
 
 _RUPEES = {"lakh": ("lakh", "lakh"), "cr": ("crore", "crore")}
@@ -104,7 +104,7 @@ WORDS = {
         {"m": ("मिलियन", "मिलियन"), "bn": ("अरब", "अरब"), "lakh": ("लाख", "लाख"), "cr": ("करोड़", "करोड़")},
     ),
 }  # fmt: skip
-"""By language. In others such signs are left to the synthesiser."""
+"""Words for signs by language. In other languages, signs are left to the synthesiser."""
 
 SAID_BEFORE_DIGITS = (
     r"call|dial|phone|telephone|tel|fax|mobile|cell|text|hotline|extension|"

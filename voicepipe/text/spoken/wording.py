@@ -17,7 +17,7 @@ _SOUND = re.compile(r"\w")
 
 
 class Wording:
-    """Puts one reply's segments so that they can be spoken.
+    """Puts the segments of one reply into words.
 
     It keeps whether the text is inside a block of code, which is not spoken.
     """
@@ -29,7 +29,7 @@ class Wording:
         self._in_code = False
 
     def spoken(self, text: str) -> str:
-        """The segment as it is to be spoken; empty if there is nothing in it to speak."""
+        """Returns the segment as it is to be spoken; empty if there is nothing in it to speak."""
         settings = self._settings
         if settings.markup:
             text = " ".join(filter(None, map(self._line, text.split("\n"))))

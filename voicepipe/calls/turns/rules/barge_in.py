@@ -1,4 +1,4 @@
-"""Barge-in: what the caller says over a reply, and whether it ends the reply.
+"""Barge-in: the caller speaks over a reply, which is paused, and then ends or goes on.
 
 Speech alone only pauses a reply (`interrupted`), for a cough is speech to a detector. Words decide: if they come, the
 reply is over; if none come within `barge_in.resume_ms`, or nothing but a backchannel ("uh-huh"), it is resumed where it
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.turns.state import TurnState
 
 HASTY_S = 1.5
-"""A reply that is interrupted within so many seconds was hardly heard: after several, nobody may be interrupting."""
+"""The time within which an interruption is hasty, in s: after several, it may be the agent's own echo."""
 
 
 @rule(events.SpeechSustained, "speaking")
@@ -124,7 +124,7 @@ def interrupt(state: TurnState, now: float) -> None:
 
 
 def resume(state: TurnState, *, wordless: bool) -> None:
-    """Goes on with the paused reply; `wordless`: whether nothing was recognised in what paused it."""
+    """Goes on with the paused reply; `wordless`: whether no words were recognised in the sound that paused it."""
     state.enter("speaking")
     state.actions.append(actions.ResumeReply(wordless))
 

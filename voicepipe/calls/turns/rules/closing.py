@@ -1,4 +1,4 @@
-"""The end of a call: the last words, and what happens while they are said."""
+"""The end of a call: the last words, and events while they are said."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def close(
     Args:
         state: the call's.
         text: the last words; empty: the call ends at once.
-        ending: how the call ends.
+        ending: the end of the call.
         now: the time, in s.
         apology: whether the text is `on_failure.say`, of which there may be a recording.
-        answers: what the caller did to end the call, if that is why.
+        answers: the caller's input that ends the call, if one does.
 
     """
     if state.phase in REPLYING:

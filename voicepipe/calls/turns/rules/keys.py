@@ -1,7 +1,7 @@
 """Keys (DTMF): menu keys, keys that are replied to one by one, and numbers.
 
-A key interrupts whatever is said, and is replied to together with the words before it: if the recogniser is yet to give
-the final of those, it is asked for it first. Keys never wait for words that come after them.
+A key interrupts any reply, and is replied to together with the words before it: if their final transcript has not come,
+it is requested first. Keys never wait for words that come after them.
 """
 
 from __future__ import annotations

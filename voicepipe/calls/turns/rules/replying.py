@@ -1,7 +1,7 @@
-"""Replies: how they are requested, retracted and end, and who may speak between them.
+"""Replies: requests, retractions and ends of replies, and the right to speak between them.
 
 Every reply takes up everything that the caller has said and pressed since the last. Until a reply is audible it can be
-retracted, as if it had never been requested; from then on what it replied to is answered.
+retracted, as if it had never been requested; from then on its inputs are answered.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ def reply(state: TurnState, trigger: Trigger, inputs: tuple[events.CallerInput, 
 
     Args:
         state: the call's.
-        trigger: what it replies to.
-        inputs: what the caller said and pressed, already taken; None: what asks for no reply is taken along.
+        trigger: the event that is replied to.
+        inputs: the words and keys that were taken; None: those that ask for no reply are taken along.
 
     """
     state.interrupted_by_partial = False
@@ -154,7 +154,7 @@ def announce(state: TurnState, text: str, answers: Trigger | None = None) -> Non
     Args:
         state: the call's.
         text: the words to say.
-        answers: what the caller did to hear it; None: nothing, and words that wait for a reply go on waiting.
+        answers: the caller's input that it answers; None: none, and words that wait for a reply go on waiting.
 
     """
     state.enter("thinking")
