@@ -94,11 +94,11 @@ class _Run:
 
 
 @frozen
-class _Outcome:
+class _ToolResult:
     """The result of one call of a tool."""
 
     ok: bool
-    result: str
+    text: str
     error: BaseException | None = None
     hint: str = ""
 
@@ -244,56 +244,56 @@ class ToolRuns:
             self._tasks.start_soon(self._fill, batch)
 
     async def _run(self, run: _Run, batch: _Batch) -> None:
-        outcome = _Outcome(ok=False, result=f"error: {run.fault}" if run.fault else CANCELLED)
+        result = _ToolResult(ok=False, text=f"error: {run.fault}" if run.fault else CANCELLED)
         began = trio.current_time()
         try:
             if run.tool is not None:
                 call = run.call
                 self._emit(ToolStarted, tool_call_id=call.id, name=call.name, arguments=call.arguments)
-                outcome = await self._outcome(run, run.tool)
+                result = await self._call(run, run.tool)
         finally:
-            self._end(run, batch, outcome, trio.current_time() - began)
+            self._end(run, batch, result, trio.current_time() - began)
 
-    def _end(self, run: _Run, batch: _Batch, outcome: _Outcome, seconds: float) -> None:
+    def _end(self, run: _Run, batch: _Batch, result: _ToolResult, seconds: float) -> None:
         call = run.call
-        self._conversation.tool_ended(call.id, outcome.result)
+        self._conversation.tool_ended(call.id, result.text)
         self._emit(
             ToolEnded,
             tool_call_id=call.id,
             name=call.name,
-            ok=outcome.ok,
-            result=_shortened(outcome.result),
+            ok=result.ok,
+            result=_shortened(result.text),
             seconds=seconds,
-            error=outcome.error,
-            hint=outcome.hint,
+            error=result.error,
+            hint=result.hint,
         )
         batch.running.discard(call.id)
         if not run.stopped and batch.replied_to:
-            batch.results[call.id] = outcome.result
+            batch.results[call.id] = result.text
         if not batch.running:
             self._batches.discard(batch)
             self._progress.unpark_all()
             self._happened(turns.ToolsEnded(batch.results))
 
-    async def _outcome(self, run: _Run, tool: FunctionTool) -> _Outcome:
+    async def _call(self, run: _Run, tool: FunctionTool) -> _ToolResult:
         """Runs the function of a tool, which is the program's code: whatever it raises becomes the result."""
-        arguments, result = run.call.arguments, ""
+        arguments, text = run.call.arguments, ""
         run.scope.shield = not tool.cancellable
         run.scope.deadline = trio.current_time() + tool.timeout_s
         try:
             if fault := tool.check(arguments):
-                return _Outcome(ok=False, result=f"error: {fault}")
+                return _ToolResult(ok=False, text=f"error: {fault}")
             with run.scope:
-                result = text_of(await tool.function(arguments, self._context))
+                text = text_of(await tool.function(arguments, self._context))
         except BaseException as error:
             failure = uncancelled(error)
             if not isinstance(failure, Exception | SystemExit):
                 raise
             return _failed(failure)
         if not run.scope.cancelled_caught:
-            return _Outcome(ok=True, result=result)
+            return _ToolResult(ok=True, text=text)
         late = f"error: {tool.name} did not answer within {tool.timeout_s:g} s"
-        return _Outcome(ok=False, result=CANCELLED if run.stopped else late)
+        return _ToolResult(ok=False, text=CANCELLED if run.stopped else late)
 
     async def _fill(self, batch: _Batch) -> None:
         """Has a filler said, once, if its tool still runs `filler_after_ms` after the reply has been heard."""
@@ -307,12 +307,12 @@ class ToolRuns:
                 return
 
 
-def _failed(failure: Exception | SystemExit) -> _Outcome:
+def _failed(failure: Exception | SystemExit) -> _ToolResult:
     """Returns the result of a tool that raised: a `ToolError`'s words, or a defect's type and the rest for the log."""
     first = next(leaves_of(failure))
     if isinstance(first, ToolError):
-        return _Outcome(ok=False, result=f"error: {first}", hint=first.hint)
-    return _Outcome(ok=False, result=f"error: the tool failed ({type(first).__name__})", error=failure)
+        return _ToolResult(ok=False, text=f"error: {first}", hint=first.hint)
+    return _ToolResult(ok=False, text=f"error: the tool failed ({type(first).__name__})", error=failure)
 
 
 def _shortened(result: str) -> str:
