@@ -86,11 +86,11 @@ def turns_diagram() -> str:
     parts = [_arrow(source, target, events) for (source, target), events in transitions().items()]
     parts += [_box(phase) for phase in PLACES]
     return (
-        '<svg class="turns" viewBox="0 0 900 620" role="img" xmlns="http://www.w3.org/2000/svg" '
+        '<div class="turns"><svg class="turns" viewBox="0 0 900 620" role="img" xmlns="http://www.w3.org/2000/svg" '
         'aria-label="Phases of a conversation, and the events that lead from one to another">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'
-        f"{''.join(parts)}</svg>"
+        f"{''.join(parts)}</svg></div>"
     )
 
 

@@ -65,7 +65,7 @@ GRAMMARS_KEPT = 512
 
 @frozen
 class PocketsphinxOptions:
-    """What it listens for where nothing else is said."""
+    """The phrases to recognise when the conversation expects none of its own."""
 
     phrases: tuple[str, ...] = ()
     """Words and phrases to listen for where the conversation expects none of its own: `[yes, no, operator]`."""

@@ -48,7 +48,7 @@ RATES = (8000, 48000)
 
 @frozen
 class VoskOptions:
-    """A model, and what to tell about its words."""
+    """The model, and the details of its transcripts."""
 
     model: Directory
     """The model: an unpacked directory from alphacephei.com/vosk/models, with `am/`, `conf/` and `graph/` in it."""
