@@ -14,6 +14,7 @@ import pytest
 from forked_pytest import forked_pytest
 from installing import metadata_of
 from patience import LONG_S
+from type_checking import mypy_options
 
 from voicepipe import cli
 
@@ -162,8 +163,7 @@ def test_the_house_s_type_checker_has_nothing_to_say(packages, tmp_path):
     pytest.importorskip("mypy", reason="pip install 'voicepipe-telephony[dev]'")
     sources = [package / "src" / f"voicepipe_{name_of(*one).replace('-', '_')}" for one, package in packages.items()]
     path = os.pathsep.join([str(ROOT), *(str(source.parent) for source in sources)])
-    options = ("--config-file", ROOT / "pyproject.toml", "--cache-dir", tmp_path / "cache")
-    ran = run("-m", "mypy", *options, *sources, cwd=tmp_path, MYPYPATH=path)
+    ran = run("-m", "mypy", *mypy_options(tmp_path), *sources, cwd=tmp_path, MYPYPATH=path)
     assert ran.returncode == 0, ran.stdout
 
 

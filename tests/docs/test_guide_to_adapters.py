@@ -13,6 +13,7 @@ from doc_pages import ROOT, block_titled, blocks_in
 from following import GUIDE, follow
 from installing import metadata_of
 from patience import LONG_S
+from type_checking import mypy_options
 
 from voicepipe import cli
 
@@ -55,8 +56,8 @@ def test_the_house_s_tools_have_nothing_to_say(package, tmp_path):
     for command in (["check"], ["format", "--check"]):
         ran = run(package, "-m", "ruff", *command, "--no-cache", "--config", config, ".")
         assert ran.returncode == 0, ran.stdout + ran.stderr
-    options = ("--config-file", config, "--cache-dir", tmp_path)
-    ran = run(package, "-m", "mypy", *options, "src/voicepipe_ollama", MYPYPATH=f"{ROOT}{os.pathsep}src")
+    own = "src/voicepipe_ollama"
+    ran = run(package, "-m", "mypy", *mypy_options(tmp_path), own, MYPYPATH=f"{ROOT}{os.pathsep}src")
     assert ran.returncode == 0, ran.stdout
 
 
