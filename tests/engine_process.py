@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import trio
 from attrs import define, field
+from forked_program import CAN_FORK, ForkedProcess, fork_program
 from patience import LONG_S
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -50,7 +52,7 @@ admin: {port: 0}
 class EngineProcess:
     """A running engine."""
 
-    process: trio.Process
+    process: trio.Process | ForkedProcess
     home: Path
     """The directory that it runs in."""
     records: list = field(factory=list)
@@ -176,19 +178,69 @@ def command_line(*arguments, program=ENGINE):
     return [sys.executable, *program, *arguments]
 
 
-async def run_command(*arguments, home):
-    """Runs `reference-engine` to its end in a directory."""
+async def run_command(*arguments, home, fresh=False):
+    """Runs `reference-engine` to its end in a directory; `fresh` is as for `open_process`."""
     with trio.fail_after(LONG_S):
-        return await trio.run_process(
-            command_line(*arguments), cwd=home, capture_stdout=True, capture_stderr=True, check=False
-        )
+        if fresh or not CAN_FORK:
+            return await trio.run_process(
+                command_line(*arguments), cwd=home, capture_stdout=True, capture_stderr=True, check=False
+            )
+        said = {"stdout": b"", "stderr": b""}
+
+        async def read(stream, name):
+            async with stream:
+                async for data in stream:
+                    said[name] += data
+
+        async with trio.open_nursery() as nursery:
+            with pipe() as (stdout, out), pipe() as (stderr, err):
+                nursery.start_soon(read, stdout, "stdout")
+                nursery.start_soon(read, stderr, "stderr")
+                process = await fork_program([*map(str, arguments)], cwd=home, stdout=out, stderr=err)
+            ended = await ending(process)
+        return subprocess.CompletedProcess(arguments, ended, **said)
+
+
+async def ending(process):
+    """Waits for a process; kills it if this is cancelled."""
+    try:
+        return await process.wait()
+    finally:
+        with trio.CancelScope(shield=True):
+            process.kill()
+            await process.wait()
+            await process.aclose()
+
+
+@contextmanager
+def pipe():
+    """The reading end of a pipe, as a stream that has to be closed, and its other end while this is open."""
+    reading, writing = os.pipe()
+    try:
+        yield trio.lowlevel.FdStream(reading), writing
+    finally:
+        os.close(writing)
 
 
 @asynccontextmanager
-async def open_process(*arguments, home, program=ENGINE):
-    """A `reference-engine` process in a directory; killed when this is left, if it is still running."""
-    command = command_line(*arguments, program=program)
-    process = await trio.lowlevel.open_process(command, cwd=home, stderr=subprocess.PIPE)
+async def open_process(*arguments, home, program=ENGINE, fresh=False):
+    """A `reference-engine` process in a directory; killed when this is left, if it is still running.
+
+    Args:
+        arguments: of the command.
+        home: the directory.
+        program: another program that runs one, as arguments of Python.
+        fresh: whether it begins with its imports, for tests of what happens meanwhile; else it is a fork of a process
+            that has imported what it needs.
+
+    """
+    if fresh or program != ENGINE or not CAN_FORK:
+        command = command_line(*arguments, program=program)
+        process = await trio.lowlevel.open_process(command, cwd=home, stderr=subprocess.PIPE)
+    else:
+        with pipe() as (reading, writing):
+            process = await fork_program([*map(str, arguments)], cwd=home, stdout=1, stderr=writing)
+        process.stderr = reading
     async with process.stderr:
         try:
             yield process
@@ -196,17 +248,30 @@ async def open_process(*arguments, home, program=ENGINE):
             with trio.CancelScope(shield=True):
                 process.kill()
                 await process.wait()
+                if isinstance(process, ForkedProcess):
+                    await process.aclose()
 
 
 @asynccontextmanager
-async def open_engine(home, *arguments, ready=True, file="ai-agent.yaml", program=ENGINE):
-    """An engine that serves a file of a directory, a set's or an engine's; `ready` waits until it does."""
+async def open_engine(home, *arguments, ready=True, file="ai-agent.yaml", program=ENGINE, fresh=False):
+    """An engine that serves a file of a directory, a set's or an engine's.
+
+    Args:
+        home: the directory.
+        arguments: of `run`, besides the file and its addresses.
+        ready: whether to wait until it serves.
+        file: the file.
+        program: as for `open_process`.
+        fresh: as for `open_process`.
+
+    """
     run = ["run", file, "--control", str(home / "c.sock")]
     if (home / file).read_text().count("{set:") < 2:  # else it can't say which listener
         run += ["--audiosocket", "127.0.0.1:0"]
+    run += ["--log-format", "json", *arguments]
     async with (
         trio.open_nursery() as nursery,
-        open_process(*run, "--log-format", "json", *arguments, home=home, program=program) as process,
+        open_process(*run, home=home, program=program, fresh=fresh) as process,
     ):
         engine = EngineProcess(process, home)
         nursery.start_soon(engine.read_log)

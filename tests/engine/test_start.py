@@ -29,7 +29,7 @@ async def test_a_bad_file_ends_it_with_78_and_every_problem_at_its_place(home):
     (home / "ai-agent.yaml").write_text(
         QUICK.replace("voice: en-us", "voise: en-us").replace("type: vosk", "type: vsok", 1)
     )
-    ended = await run_command("run", "ai-agent.yaml", "--control", "c.sock", home=home)
+    ended = await run_command("run", "ai-agent.yaml", "--control", "c.sock", home=home, fresh=True)
     assert ended.returncode == 78
     first, second = [line for line in ended.stdout.decode().splitlines() if line.startswith("ai-agent.yaml:")]
     assert first.startswith("ai-agent.yaml:5:")
@@ -52,7 +52,7 @@ async def test_a_port_that_is_taken(home):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         where = ["--audiosocket", f"127.0.0.1:{port}", "--control", "c.sock"]
-        ended = await run_command("run", "ai-agent.yaml", *where, home=home)
+        ended = await run_command("run", "ai-agent.yaml", *where, home=home, fresh=True)
     assert ended.returncode == 1
     *_, failed = map(json.loads, ended.stderr.splitlines())
     assert failed["event"] == "engine.failed"
@@ -72,7 +72,7 @@ async def test_another_engine_on_the_same_control_socket(engine):
 
 
 async def test_the_socket_of_an_engine_that_was_killed_is_replaced(home):
-    async with open_engine(home) as killed:
+    async with open_engine(home, fresh=True) as killed:
         killed.process.kill()
         await killed.process.wait()
         assert killed.control.is_socket()
@@ -85,7 +85,8 @@ async def test_the_socket_of_an_engine_that_was_killed_is_replaced(home):
 
 async def test_a_log_for_people(home):
     where = ["--audiosocket", "127.0.0.1:0", "--control", "c.sock"]
-    async with open_process("run", "ai-agent.yaml", *where, "--log-format", "console", home=home) as process:
+    run = ["run", "ai-agent.yaml", *where, "--log-format", "console"]
+    async with open_process(*run, home=home, fresh=True) as process:
         said = await process.stderr.receive_some()
     first = said.decode().splitlines()[0]
     assert "engine.starting" in first

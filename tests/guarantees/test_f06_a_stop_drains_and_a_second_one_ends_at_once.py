@@ -85,7 +85,7 @@ async def test_a_second_signal_ends_at_once(home):
 
 
 async def test_during_the_start_there_is_nothing_to_drain(home):
-    async with open_engine(home, ready=False) as engine:
+    async with open_engine(home, ready=False, fresh=True) as engine:
         await engine.logged("engine.starting")
         engine.process.terminate()
         assert await engine.ended() == 0

@@ -6,7 +6,7 @@ from engine_process import open_engine
 
 
 async def test_it_is_kept_and_a_burst_of_them_is_one(home):
-    async with open_engine(home, file="engine.yaml", ready=False) as engine:
+    async with open_engine(home, file="engine.yaml", ready=False, fresh=True) as engine:
         await engine.logged("engine.starting")
         for _ in range(20):
             engine.hang_up()

@@ -196,7 +196,7 @@ async def test_a_systemd_that_does_not_read_holds_nothing_up_and_misses_nothing(
 async def test_a_real_engine_from_start_to_stop(systemd, home, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", systemd.told_to)
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
-    async with open_engine(home) as engine:
+    async with open_engine(home, fresh=True) as engine:
         assert systemd.note() == {"READY": "1", "STATUS": "main: version 1 serves (default)"}
 
         engine.edit("active_pipeline: default", "active_pipeline: night")
