@@ -306,3 +306,10 @@ def test_the_documentation_shows_a_script_that_works():
     assert blocks
     for block in blocks:
         assert read_script(options(block).script)
+
+
+def test_a_script_is_read_once_for_all_pipelines_that_use_it():
+    """A thousand pipelines of a script are checked as fast as one."""
+    first, second = (options(SCRIPTS / "reception.yaml").script for _ in range(2))
+    assert first is not second
+    assert read_script(first) is read_script(second)

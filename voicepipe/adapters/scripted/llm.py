@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -82,8 +83,12 @@ def _events(reply: ScriptedReply, turn: int) -> Iterable[ReplyEvent]:
     yield ReplyDone("complete" if acts else "empty", state=reply.progress, listen=reply.listen)
 
 
+@lru_cache(maxsize=32)
 def read_script(file: File) -> Dialogue:
     """The conversation that a script file describes.
+
+    The last scripts are kept. Reading one takes 15 ms, and a script is read for the check of each pipeline that uses it
+    and again when it is opened.
 
     Raises:
         ConfigError: with every problem, each at its line in the script.
