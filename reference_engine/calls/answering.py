@@ -138,7 +138,8 @@ class CallAnswerer:
         if name is None:
             self._refuse(info, f"listener {info.listener!r} was removed from the engine's file", None)
         elif pipelines is None or pipelines.version is None:
-            self._refuse(info, f"pipeline set {name!r} does not serve", name)
+            reason = f"pipeline set {name!r} has no version that serves; `reference-engine status` shows why"
+            self._refuse(info, reason, name)
         elif self.capacity.is_full:
             self._refuse(info, f"{self.capacity.calls} calls are up already, as many as max_calls allows", name)
         else:

@@ -60,7 +60,8 @@ class RecordFile:
         if self._lines is None or (self._lines.lost == self._reported and not self._lines.reason):
             return
         lost, self._reported = self._lines.lost - self._reported, self._lines.lost
-        waiting, reason = self._lines.waiting, self._lines.reason or f"more than {MAX_LINES} waited"
+        waiting = self._lines.waiting
+        reason = self._lines.reason or f"more than {MAX_LINES:,} records waited for the disk"
         log.error("records.failed", path=str(self._path), lost=lost, waiting=waiting, reason=reason)
 
 

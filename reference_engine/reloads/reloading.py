@@ -259,7 +259,8 @@ def _unserved_set(new: EngineSettings, number: int) -> Problem:
     if document is None:
         raise AssertionError("an engine's file is read from a file")
     message = f'"{name}" can\'t be served yet, so nobody would answer'
-    return document.problem(("listeners", number, "set"), message, "mend the set's file, as told below, then reload")
+    hint = "correct the set's file, whose problems follow, then reload"
+    return document.problem(("listeners", number, "set"), message, hint)
 
 
 def _format_error(error: Exception) -> str:

@@ -12,7 +12,7 @@ from voicepipe import Problem, Secret
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_RESTART = "a restart does it; until then, put back what was there"
+_RESTART = "restart the engine to apply it; until then, put the earlier value back"
 _SET = fields(ListenerSettings).set
 _BOUND = tuple(field.name for field in fields(ListenerSettings) if field not in {_SET, fields(ListenerSettings).name})
 _AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versions", "last_known_good")

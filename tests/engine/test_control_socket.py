@@ -123,7 +123,7 @@ ADDRESSES = [
     (OSError(errno.EADDRINUSE, "in use"), 9092, "ss -ltnp 'sport = :9092'"),
     (PermissionError(errno.EACCES, "denied"), 80, "CAP_NET_BIND_SERVICE"),
     (OSError(errno.EADDRNOTAVAIL, "not here"), 9092, "ip address"),
-    (socket.gaierror(-2, "unknown"), 9092, "spelt right"),
+    (socket.gaierror(-2, "unknown"), 9092, "check its spelling"),
     (OSError(errno.EIO, "odd"), 9092, ""),
 ]
 
