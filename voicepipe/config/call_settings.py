@@ -185,7 +185,7 @@ class TransferTo:
 
 @frozen
 class OnFailure:
-    """What follows a component's failure, in this order: a retry, the next alternative, an apology, the end."""
+    """The steps after a component has failed: a retry, the next alternative, an apology, the end of the call."""
 
     say: str = "I'm sorry, something went wrong."
     """The apology: the text that is said when a role has no alternative left."""

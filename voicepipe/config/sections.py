@@ -145,7 +145,7 @@ class PipelineSection:
     selectable: bool = False
     """Whether components are opened even if no route leads here, for programs that choose a pipeline by its name."""
     on_failure: OnFailure = field(default=OnFailure())
-    """What follows when a component fails, and when a role has no alternative left."""
+    """The steps after a component has failed, and after a role has no alternative left."""
     keys: Mapping[str, KeyAction] = field(factory=dict, validator=_are_keys)
     """The actions of menu keys, at any time in the call: `{say: ...}`, `{transfer: ...}` or `{hang_up: true}` by
     key."""

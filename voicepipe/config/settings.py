@@ -81,7 +81,7 @@ class PipelineSettings:
     selectable: bool = False
     """Whether it is reachable although no route leads to it, for programs that choose a pipeline by its name."""
     on_failure: OnFailure = field(default=OnFailure())
-    """What follows when a component fails, and when a role has no alternative left."""
+    """The steps after a component has failed, and after a role has no alternative left."""
     keys: Mapping[str, KeyAction] = field(factory=dict)
     """The actions of menu keys, at any time in the call; the model replies to all other keys."""
     turns: TurnsSettings = field(default=TurnsSettings())

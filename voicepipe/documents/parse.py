@@ -52,9 +52,9 @@ def decode_text(content: bytes, name: Path) -> str:
         message = f"is not UTF-8: byte 0x{content[error.start]:02x}"
         raise _refused(name, message, "save the file as UTF-8", line=len(lines), column=len(lines[-1]) + 1) from None
     text = text.removeprefix("\ufeff")
-    if found := UNPRINTABLE.search(text):
-        lines = LINE_BREAK.split(text[: found.start()])
-        message = f"contains the control character U+{ord(found[0]):04X}"
+    if match := UNPRINTABLE.search(text):
+        lines = LINE_BREAK.split(text[: match.start()])
+        message = f"contains the control character U+{ord(match[0]):04X}"
         raise _refused(name, message, "remove it", line=len(lines), column=len(lines[-1]) + 1)
     return text
 

@@ -47,7 +47,7 @@ class Source:
         if number > len(self._lines) or len(self._lines[number - 1]) > _LONGEST_LINE:
             return ""
         line = self._lines[number - 1]
-        named = (found for found in _SECRET_KEY.finditer(line) if not found["value"].lstrip("\"'").startswith("$"))
-        for begin, end in (*self._concealed.get(number, ()), *(found.span("value") for found in named)):
+        named = (match for match in _SECRET_KEY.finditer(line) if not match["value"].lstrip("\"'").startswith("$"))
+        for begin, end in (*self._concealed.get(number, ()), *(match.span("value") for match in named)):
             line = line[:begin] + "*" * (end - begin) + line[end:]
         return line

@@ -29,7 +29,7 @@ def printable(text: str) -> str:
 
     Letters and spaces of all scripts stay as they are, for names and prompts are full of them.
     """
-    return _ACTING.sub(lambda found: escaped(found[0]), text)
+    return _ACTING.sub(lambda match: escaped(match[0]), text)
 
 
 def escaped(text: str) -> str:

@@ -54,17 +54,17 @@ class SetOptions:
     registry: Registry
     """The adapters that the file may name."""
     environ: Environ
-    """Where `${NAME}` is looked up."""
+    """The variables for `${NAME}`, or a function that returns them."""
     tool_names: tuple[str, ...]
     """Names that `tools:` may have besides the built-in ones."""
     functions: Mapping[str, FunctionTool]
     """Those of the tools that run, by name."""
     open_s: float
-    """How long components may take to open, in s."""
+    """The time limit of opening the components of a version, in s."""
     max_live_versions: int
-    """How many versions may have components open at once."""
+    """The most versions with open components."""
     last_known_good: LastKnownGood
-    """What a first version serves if the files can't be served."""
+    """The sources that a first version serves if the files can't be served."""
 
 
 class ChangeWorker:
@@ -87,8 +87,10 @@ class ChangeWorker:
         self._runtime, self._observe = runtime, observe
         self._open_s = options.open_s
         self._queue = ChangeQueue()
-        self._read: tuple[Any, ...] | None = None  # what the files said when they were last read; None: rubbish
-        self._left: tuple[Any, ...] | None = None  # what they said when they were rolled back from
+        self._read: tuple[Any, ...] | None = (
+            None  # the configuration of the files when they were last read; None: they were refused
+        )
+        self._left: tuple[Any, ...] | None = None  # the configuration of the files at the last rollback
         self._rolled_back_to: int | None = None
 
     async def ask(self, request: ChangeRequest) -> ReloadOutcome:
@@ -122,7 +124,7 @@ class ChangeWorker:
                 request.outcome = outcome = await self._carry_out(request)
                 if not request.starts or request.refused is not None:
                     self.last_attempt = outcome
-                # Nobody need be told of a start that serves its files, and one that serves nothing is its caller's.
+                # A start that serves its files is no news, and one that serves nothing is reported to its caller.
                 if not request.starts or (request.refused is not None and self._versions.serving is not None):
                     self._observe(outcome)
             finally:
@@ -146,7 +148,7 @@ class ChangeWorker:
         return attempt.rejected(refused, None if serving is None else serving.snapshot.version)
 
     async def _change(self, request: ChangeRequest, attempt: Attempt) -> ReloadOutcome:
-        """Serves what is asked for, unless it serves already; raises what keeps it from that."""
+        """Serves the requested configuration, unless it is served already; raises if that is not possible."""
         config = request.config or await self._read_files()
         attempt.digest, attempt.files = config.digest, config.files
         if self._unchanged(config, request):
@@ -173,7 +175,7 @@ class ChangeWorker:
         )
 
     async def _serve_last_known_good(self, refused: ConfigError) -> ConfigError:
-        """Serves the last known good sources in place of files that were refused; returns why files are not served."""
+        """Serves the last known good sources instead of refused files; returns the error of the files."""
         try:
             kept = self._options.last_known_good
             if not (sources := await kept() if callable(kept) else kept):
@@ -204,10 +206,10 @@ class ChangeWorker:
         )
 
     async def _replace(self, config: SetConfig, attempt: Attempt, *, may_lose: bool) -> None:
-        """Opens what a new version needs, and has it serve; if it raises, nothing has changed."""
+        """Opens a new version, and makes it the serving one; if it raises, nothing has changed."""
         serving = self._versions.serving
         old, unopened = (serving.snapshot.config, serving.lease.unopened) if serving else (None, ())
-        # In a thread: it takes 10 ms if 250 pipelines change, and calls are up.
+        # In a thread, because it takes 10 ms if 250 pipelines change, and calls are up.
         plan = await trio.to_thread.run_sync(partial(plan_change, old, config, unopened=unopened))
         limit = partial(self._versions.check_limit, self._options.max_live_versions, self._options.path)
         attempt.stage = "limit"
@@ -235,20 +237,20 @@ class ChangeWorker:
             undo.pop_all()
 
     def _unchanged(self, config: SetConfig, request: ChangeRequest) -> bool:
-        """Whether there is nothing to do; files that say what is served end a rollback."""
+        """Returns True if the configuration is served already; files that have it end a rollback."""
         serving = self._versions.serving
         if serving is None:
             return False
-        says = _served(config)
-        if request.to is None and self._rolled_back_to is not None and says == self._left and not request.force:
+        wanted = _served(config)
+        if request.to is None and self._rolled_back_to is not None and wanted == self._left and not request.force:
             return True
-        same: bool = says == _served(serving.snapshot.config)
+        same: bool = wanted == _served(serving.snapshot.config)
         if same and request.to is None:
             self._rolled_back_to = self._left = None
         return same
 
 
 def _served(config: SetConfig) -> tuple[Any, ...]:
-    """All that calls and logs get of a configuration; the digest alone doesn't tell when a secret's value changed."""
-    answering = {name: config.pipelines[name] for name in config.reachable}
-    return config.digest, config.active_pipeline, config.routes, config.logging, answering
+    """Returns all that calls and logs see of a configuration; its digest alone ignores new values of secrets."""
+    pipelines = {name: config.pipelines[name] for name in config.reachable}
+    return config.digest, config.active_pipeline, config.routes, config.logging, pipelines

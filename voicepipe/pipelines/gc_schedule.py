@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("voicepipe")
 
 LOOK_S = 0.25
-"""How often the youngest objects are looked at, in s."""
+"""The time between two collections of the youngest objects, in s."""
 
 MIDDLE, OLD = 4, 240
 """Of so many looks, one goes over those that outlived one look, and one over all that are not frozen."""
 
 FEW = 8_000
-"""How many objects a look may go over while a call is up; going over one takes 0.05 to 0.4 µs."""
+"""The most objects of a collection while a call is up; each takes 0.05 to 0.4 µs."""
 
 QUIET_S = 10.0
 """For how long no call must have been up, and no version have changed, before everything is looked at, in s."""

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from voicepipe.tools.functions import FunctionTool
 
 OPEN_S = 30.0
-"""How long components may take to open before a version is given up, in s."""
+"""The default time limit of opening the components of a version, in s."""
 
 MAX_LIVE_VERSIONS = 10
-"""How many versions may have components open at once, unless told otherwise."""
+"""The default of the most versions with open components."""
 
 
 @asynccontextmanager
@@ -44,24 +44,24 @@ async def open_pipeline_set(
     last_known_good: LastKnownGood = None,
     start: bool = True,
 ) -> AsyncIterator[PipelineSet]:
-    """A pipeline set that serves its file's pipelines.
+    """Opens a pipeline set, which serves the pipelines of its file.
 
-    Leaving it refuses new calls and waits for those that hold a version; on an error or a cancellation it
-    closes at once.
+    Leaving the context refuses new calls, and waits for calls that hold a version; on an error or a cancellation the
+    set closes at once.
 
     Args:
         path: the YAML file.
-        name: what logs and metrics call the set.
-        runtime: where components are opened and shared; None: one of its own.
+        name: the set's name in logs and metrics.
+        runtime: opens and shares components; None: the set has a runtime of its own.
         registry: the adapters that the file may name; None: all that are installed.
-        environ: where `${NAME}` is looked up, or a function that gives it anew for each reload and may raise
+        environ: the variables for `${NAME}`, or a function that returns them for each reload and may raise
             `ConfigError`; None: the process's environment.
-        tools: those of your own, which a pipeline's `tools:` may list by name: functions under `voicepipe.tool`. A
-            name alone is one that the file may have, and no call.
-        observer: told about each reload and each retired version, synchronously; what it raises is logged once.
-        open_s: how long components may take to open, in seconds.
-        max_live_versions: how many versions may have components open at once, the serving one and those that
-            calls hold; at the limit a reload is rejected.
+        tools: tools of your own, made with `voicepipe.tool`, which a pipeline may list under `tools:`. A name alone may
+            be listed too, but is offered in no call.
+        observer: called with each reload and each retired version, synchronously; what it raises is logged once.
+        open_s: the time limit of opening the components of a version, in s.
+        max_live_versions: the most versions with open components, the serving one and those that calls hold; at the
+            limit a reload is rejected.
         last_known_good: the `SetConfig.sources` of a version that was served once, or an async function that gives
             them when they are needed; if the file can't be served and no version serves, the set serves them,
             `last_attempt` and the observer are told why, and the history says so.
@@ -70,8 +70,8 @@ async def open_pipeline_set(
             gives it one.
 
     Raises:
-        ConfigError: the file can't be served; it tells every problem with its place. Not raised if `start` is False.
-        ValueError: two tools have one name, or a built-in one's.
+        ConfigError: the file can't be served; it has every problem with its place. Not raised if `start` is False.
+        ValueError: two tools have the same name, or a tool has the name of a built-in one.
 
     """
     tools = tuple(tools)

@@ -96,7 +96,7 @@ class PipelineSet:
         self.name = options.name
         """The set's name in logs and metrics."""
         self.max_live_versions = options.max_live_versions
-        """How many versions may have components open at once; at the limit a change is rejected."""
+        """The most versions with open components; at the limit a change is rejected."""
         self._versions, self._worker = versions, worker
 
     @property
@@ -130,33 +130,33 @@ class PipelineSet:
 
     @property
     def live_versions(self) -> int:
-        """How many versions have components open: the serving one and those that calls hold."""
+        """The number of versions with open components: the serving one and those that calls hold."""
         return self._versions.live
 
     @property
     def degraded(self) -> tuple[Problem, ...]:
-        """What the serving version lacks by now: components that are still tried, apologies that were not spoken."""
+        """The problems of the serving version: components that are not open yet, apologies that are not recorded."""
         serving = self._versions.serving
         return () if serving is None else serving.lease.degraded
 
     @property
     def last_known_good(self) -> bool:
-        """Whether the serving version is not what the files said at the start, but what they had said before."""
+        """Whether the serving version is from the last known good sources, because the files were refused."""
         serving = self._versions.serving
         return serving is not None and serving.trigger == LAST_KNOWN_GOOD
 
     def config_of(self, version: int) -> SetConfig:
-        """The configuration that a version in the history was built from.
+        """Returns the configuration that a version in the history was built from.
 
         Raises:
-            UnknownVersion: it is not remembered any more.
+            UnknownVersion: the version is not remembered.
 
         """
         return self._versions.config_of(version)
 
     @contextmanager
     def pin(self) -> Iterator[Snapshot]:
-        """Holds the serving version for one call: whatever is reloaded meanwhile, its components stay open.
+        """Pins the serving version for one call: its components stay open, whatever is reloaded meanwhile.
 
         Raises:
             PipelineSetClosed: the set is closing and takes no more calls.
@@ -180,15 +180,15 @@ class PipelineSet:
         return await self._worker.ask(ChangeRequest(START, starts=True))
 
     async def reload(self, *, trigger: str = "api", force: bool = False) -> ReloadOutcome:
-        """Reads the files and, if they are good and say something new, serves them from the next call on.
+        """Reads the files, and serves them from the next call on if they are valid and have changed.
 
-        Requests are answered by a reload that began reading after they came; those that wait share one. What
-        the files hold never raises: it comes back as `Rejected`. Cancelling one waiter does not cancel the reload.
+        A request is answered by a reload that began to read after it; requests that wait share one. Problems of the
+        files are returned as `Rejected`, not raised. Cancelling one who waits does not cancel the reload.
 
         Args:
-            trigger: what asked for it, for logs and the history.
-            force: leave a rollback, although the files still say what was rolled back from; and serve without a
-                component that works now if its successor of the same name does not open.
+            trigger: the name of what asked for it, for logs and the history.
+            force: whether to end a rollback although the files have not changed since, and to serve without a component
+                that works now if its successor of the same name does not open.
 
         Raises:
             PipelineSetClosed: the set is closing.
@@ -197,16 +197,16 @@ class PipelineSet:
         return await self._worker.ask(ChangeRequest(trigger, force=force))
 
     async def rollback(self, to: int | None = None, *, trigger: str = "api") -> ReloadOutcome:
-        """Serves what an earlier version served, as a new version, from what was kept of it.
+        """Serves the configuration of an earlier version, as a new version; no file is read.
 
-        It holds until files that say something else than they do now are served, or serve already.
+        The rollback lasts until the files change and are reloaded.
 
         Args:
-            to: that version's number; None: the one before the serving one.
-            trigger: what asked for it, for logs and the history.
+            to: the number of the earlier version; None: the one before the serving version.
+            trigger: the name of what asked for it, for logs and the history.
 
         Raises:
-            UnknownVersion: it is not remembered any more, or no version serves yet.
+            UnknownVersion: the version is not remembered, or no version serves yet.
             PipelineSetClosed: the set is closing.
 
         """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from voicepipe.components.values import CaFile
 
 CLOSE_S = 1.0
-"""How long closing the connections of a client may take, in s."""
+"""The time limit of closing the connections of a client, in s."""
 
 
 @define(eq=False)

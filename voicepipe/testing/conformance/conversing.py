@@ -43,7 +43,7 @@ async def keys_and_tool_results_are_heeded(subject: Subject[Asking]) -> None:
 
 async def _heeds(bench: Bench[Asking], what: str, requests: list[ReplyRequest]) -> None:
     """Checks that the reply depends on the request, or, if replies are always equal, that the adapter reads it."""
-    replies = [_said(await answer(bench, request)) for request in requests]
+    replies = [_reply_of(await answer(bench, request)) for request in requests]
     if replies[0] != replies[1]:
         return
     read: set[str] = set()
@@ -55,7 +55,7 @@ async def _heeds(bench: Bench[Asking], what: str, requests: list[ReplyRequest]) 
         raise Failed(f"it replies the same whatever it is, and never looks at {what}")
 
 
-def _said(events: list[Any]) -> tuple[str, list[ToolCall]]:
+def _reply_of(events: list[Any]) -> tuple[str, list[ToolCall]]:
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     return text, [evolve(event, id="") for event in events if isinstance(event, ToolCall)]
 
@@ -75,7 +75,7 @@ async def tool_calls_can_be_answered(subject: Subject[Asking]) -> None:
             if calls := _calls(events):
                 await _goes_on(bench, request, events, calls)
                 return
-            if not _said(events)[0].strip() and plain.strip():
+            if not _reply_of(events)[0].strip() and plain.strip():
                 raise Failed("when a tool is offered the reply is empty, without one it is not: was a call lost?")
     if use.calls_tools and use.tool_request is not ANY_TOOL_REQUEST:
         raise Failed("tool_request is not answered with a tool call, as it should be")
@@ -88,16 +88,16 @@ async def tool_calls_can_be_answered(subject: Subject[Asking]) -> None:
 
 async def _without_its_tools(bench: Bench[Asking], request: ReplyRequest) -> str:
     """Returns the reply if another tool is offered, or none."""
-    said = ""
+    text = ""
     for tools in ((OTHER_TOOL,), ()):
         events = await answer(bench, evolve(request, tools=tools))
-        said = _said(events)[0]
+        text = _reply_of(events)[0]
         for call in _calls(events):
             if call.name not in {tool.name for tool in tools}:
                 raise Failed(
                     f"it calls {call.name!r} when {in_words(tool.name for tool in tools) or 'no tool'} is offered"
                 )
-    return said
+    return text
 
 
 async def _goes_on(bench: Bench[Asking], request: ReplyRequest, events: list[Any], calls: list[ToolCall]) -> None:
@@ -109,15 +109,15 @@ async def _goes_on(bench: Bench[Asking], request: ReplyRequest, events: list[Any
                 f"the call of {call.name} lacks {in_words(sorted(lacking))}: its arguments are {call.arguments}"
             )
     results = ToolResults({call.id: "done" for call in calls})
-    said = _said(events)[0]
+    text = _reply_of(events)[0]
     messages = (
         *request.messages,
-        Message("agent", said, tool_calls=tuple(calls)),
+        Message("agent", text, tool_calls=tuple(calls)),
         *(Message("tool", "done", tool_call_id=call.id) for call in calls),
     )
     after = evolve(request, trigger=results, messages=messages, state=_state(events))
     events = await answer(bench, after)
-    messages = (*messages, Message("agent", _said(events)[0] or "Done."), *request.messages[-1:])
+    messages = (*messages, Message("agent", _reply_of(events)[0] or "Done."), *request.messages[-1:])
     again = await answer(bench, evolve(request, messages=messages, state=_state(events)))
     ids = {call.id for call in calls}
     if same := ids & {call.id for call in _calls(again)}:
@@ -164,14 +164,14 @@ async def _two_turns(bench: Bench[Asking]) -> list[Any]:
     """Returns two replies to a second turn, from the same state, with another call in between."""
     first, second, others = (bench.subject.use.requests[at % len(bench.subject.use.requests)] for at in range(3))
     events = await answer(bench, first)
-    messages = (*first.messages, Message("agent", _said(events)[0]), *second.messages)
+    messages = (*first.messages, Message("agent", _reply_of(events)[0]), *second.messages)
     turn = evolve(second, messages=messages, state=_state(events))
-    said = []
+    replies = []
     for _ in range(2):
-        said.append(_said(await answer(bench, turn)))
+        replies.append(_reply_of(await answer(bench, turn)))
         other = await answer(bench, others)
         await answer(bench, evolve(others, state=_state(other)))
-    return said
+    return replies
 
 
 NAME = "Zebrowski"
@@ -184,9 +184,9 @@ async def a_call_hears_nothing_of_another(subject: Subject[Asking]) -> None:
     A component is shared by all calls, and so is a module: a list of messages, a cache by the wrong key or a default
     argument that is changed tells one caller what another said. Send what the request holds, and nothing else.
     """
-    said = f"my name is {NAME}"
+    introduction = f"my name is {NAME}"
     async with subject.bench() as bench:
-        first = ReplyRequest(Utterance(said), (Message("caller", said),))
+        first = ReplyRequest(Utterance(introduction), (Message("caller", introduction),))
         replies: list[list[Any]] = []
 
         async def ask(requests: Sequence[ReplyRequest]) -> None:
@@ -198,9 +198,9 @@ async def a_call_hears_nothing_of_another(subject: Subject[Asking]) -> None:
                 other_calls.start_soon(ask, subject.use.requests[:2])
         await ask(subject.use.requests[:1])
     for events in replies:
-        text, calls = _said(events)
+        text, calls = _reply_of(events)
         if NAME.casefold() in f"{text} {calls}".casefold():
-            raise Failed(f"another caller said {said!r}, and the reply is {text!r}")
+            raise Failed(f"another caller said {introduction!r}, and the reply is {text!r}")
 
 
 SPACED = 8
@@ -221,9 +221,9 @@ async def text_comes_in_pieces_that_add_up(subject: Subject[Asking]) -> None:
             pieces = [piece for piece in pieces if piece]
             _judge_repetition(pieces)
             joints += [before[-1] + after[0] for before, after in pairwise(pieces)]
-            whole, said = "".join(pieces), getattr(request.trigger, "text", "")
-            if " " in said.strip() and said not in whole and _unspaced(said) in _unspaced(whole):
-                raise Failed(f"the reply {whole!r} has other blanks than {said!r}, which it repeats")
+            whole, asked = "".join(pieces), getattr(request.trigger, "text", "")
+            if " " in asked.strip() and asked not in whole and _unspaced(asked) in _unspaced(whole):
+                raise Failed(f"the reply {whole!r} has other blanks than {asked!r}, which it repeats")
     words = [joint for joint in joints if all(map(_is_spaced, joint))]
     if len(joints) >= SPACED and len(words) > len(joints) / 2 and not any(map(str.isspace, "".join(joints))):
         raise Failed(f"no piece of {len(joints)} begins or ends with a blank: are they stripped?")

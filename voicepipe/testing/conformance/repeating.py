@@ -35,19 +35,19 @@ async def what_is_said_reaches_the_model_whole(subject: Subject[Asking]) -> None
     reply that called two tools has two results. (This is for stand-ins that repeat; others are not judged by it.)
     """
     async with subject.bench() as bench:
-        said = [request.trigger.text for request in subject.use.requests if isinstance(request.trigger, Utterance)]
+        texts = [request.trigger.text for request in subject.use.requests if isinstance(request.trigger, Utterance)]
         requests = [request for request in subject.use.requests if isinstance(request.trigger, Utterance)]
         replies = [await _reply(bench, request) for request in requests]
-        lost = [(text, reply) for text, reply in zip(said, replies, strict=True) if text not in reply]
+        lost = [(text, reply) for text, reply in zip(texts, replies, strict=True) if text not in reply]
         if len(set(replies)) == 1 < len(replies):
             raise Skipped(f"whatever is said, the reply is {replies[0]!r}: have the server that it uses repeat it")
-        if len(lost) * 2 >= len(said):
+        if len(lost) * 2 >= len(texts):
             return
         for text, reply in lost:
             raise Failed(f"it repeats what it is told, and the reply to {text!r} is {reply!r}")
         if ODD not in (reply := await _reply(bench, utterance(ODD))):
             raise Failed(f"it repeats what it is told, and the reply to {ODD!r} is {reply!r}")
-        await _repeats_the_last(bench, *said[:2])
+        await _repeats_the_last(bench, *texts[:2])
         await _repeats_keys(bench)
         await _repeats_results(bench)
 

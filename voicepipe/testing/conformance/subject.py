@@ -106,18 +106,18 @@ class Received:
 
 @define(eq=False)
 class Progress:
-    """How much a stream's sender has sent; updated before each call, so no event can be ahead of it."""
+    """The progress of a stream's sender; updated before each call, so no event can be ahead of it."""
 
     sent: int = 0
-    """As in `Received`."""
+    """The amount that was sent, as in `Received`."""
     utterances: int = 0
-    """How often `end_utterance` was called."""
+    """The number of calls of `end_utterance`."""
     finished: bool = False
     """Whether `finish` was called."""
 
 
 class Use(Protocol):
-    """How streams of a role are used; a variant is a number for one stream's content, distinct from the others'."""
+    """The use of a role's streams; a variant is the number of a content that differs from all others."""
 
     finishes: ClassVar[bool]
     """Whether its streams have a `finish()`, before which they have no end."""
@@ -233,7 +233,7 @@ class Subject(Generic[U]):
     options: Options
     """Its options, or a function that returns a context manager of them."""
     use: U
-    """How its streams are used."""
+    """The use of its streams."""
     faults: Mapping[str, Options] = field(factory=dict)
     """Options that cause a fault, by the kind of fault."""
     impossible: frozenset[str] = frozenset()
