@@ -135,7 +135,7 @@ def serve(requests: socket.socket) -> dict[str, object] | None:
 def main() -> None:
     """Imports what engines and commands import, and becomes what is asked for."""
     import reference_engine.cli  # noqa: PLC0415 - only here
-    import reference_engine.commands  # noqa: PLC0415
+    import reference_engine.commands.parser  # noqa: PLC0415
     import reference_engine.control.client  # noqa: PLC0415
     import reference_engine.control.printing  # noqa: PLC0415
     import reference_engine.settings.checking  # noqa: PLC0415
