@@ -7,7 +7,8 @@ revision of voicepipe, in turn, so that all see the same machine. Prints tables 
 all runs. A run in which the callers do not hear their replies is no measurement, and ends it.
 
 `--scripted` has components that take no time instead of vendors, and a recogniser that looks at every 20 ms.
-`--profile N` says where the time goes instead; see docs/explanation/performance.md.
+`--profile N` says where the time goes instead, and `--churn N` how much memory calls leave behind; see
+docs/explanation/performance.md.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ CYCLE_S = 10
 """How often a caller says something."""
 HEARD = 0.8
 """The share of the replies due that callers must hear; which fall just out of the measurement is chance."""
+LISTENING = OUT / f"chain-listening-{os.getpid()}"
+"""Where vendors count the connections of recognisers."""
+CHURN_UP = 100
+"""Calls that are up at the same time while memory is looked at."""
+CHURN_REST_S = 15
+"""When no call is up for 10 s, the garbage collector visits all objects."""
 OWN = "this one"
 """The build of the working tree."""
 
@@ -133,16 +140,29 @@ class Vendors:
     """Whether speech and tokens come at the pace of real vendors."""
     piece_ms: int = 200
     """Of speech in a message."""
+    mulaw: bool = False
+    """Whether calls are in mu-law, which both of Deepgram's services take."""
+
+    @property
+    def server_options(self):
+        """Of `server.py`."""
+        return ["--mulaw"] if self.mulaw else []
+
+    set_up_options = "--listening", LISTENING
+    """Of callers that only set up calls: a call is up when it listens, too."""
 
     @contextmanager
     def serving(self):
         """Their address, the file of the CA to trust or None, and once they have ended what they say, in a list."""
         OUT.mkdir(parents=True, exist_ok=True)
         ca_file = OUT / "chain-ca.pem" if self.tls else None
-        options = ["--piece-ms", self.piece_ms, *(["--tls", ca_file] if self.tls else [])]
+        options = ["--listening", LISTENING, "--piece-ms", self.piece_ms, *(["--tls", ca_file] if self.tls else [])]
         options += ["--live"] if self.live else []
-        with serving("vendor_servers.py", *options, core=cores()[1]) as (_, port, out):
-            yield f"{'https' if self.tls else 'http'}://127.0.0.1:{port}", ca_file, out
+        try:
+            with serving("vendor_servers.py", *options, core=cores()[1]) as (_, port, out):
+                yield f"{'https' if self.tls else 'http'}://127.0.0.1:{port}", ca_file, out
+        finally:
+            LISTENING.unlink(missing_ok=True)
 
     @contextmanager
     def pipelines(self):
@@ -157,6 +177,7 @@ class Scripted:
 
     chunk_ms: int = 20
     """Of audio that the recogniser gets at once."""
+    server_options = set_up_options = ()
 
     @contextmanager
     def pipelines(self):
@@ -202,7 +223,7 @@ def run(parts, folder, *options, work):
     """What `work(pid, port)` gives, and what the server and the vendors say; of the build in a folder."""
     with parts.pipelines() as (file, vendors):
         began = time.perf_counter()
-        with serving("server.py", file, *options, path=[folder]) as (pid, port, out):
+        with serving("server.py", file, *options, *parts.server_options, path=[folder]) as (pid, port, out):
             ready_s = time.perf_counter() - began
             done = work(pid, port)
     said = json.loads(out[0])
@@ -258,13 +279,31 @@ def since_end_of_turn(steps, since="asked_ms"):
 
 
 def set_ups(parts, folder, calls):
-    """How many calls a second are answered, up to the first audio of the greeting."""
+    """How many calls a second are answered with the first audio of the greeting, and listen."""
 
     def work(pid, port):
-        call(port, pid, "--what", "set_up", "--calls", 5)
-        return [call(port, pid, "--what", "set_up", "--calls", calls)["set_ups_a_second"] for _ in range(3)]
+        options = "--what", "set_up", *parts.set_up_options
+        call(port, pid, *options, "--calls", 5)
+        return [call(port, pid, *options, "--calls", calls)["set_ups_a_second"] for _ in range(3)]
 
     return round(median(run(parts, folder, work=work)[0]), 1)
+
+
+def churn(parts, calls):
+    """Prints the memory of a server while so many calls are set up and end."""
+
+    def work(pid, port):
+        began, each = time.perf_counter(), max(1, calls // 10)
+        print(f"0 calls: {rss_mb(pid)} MB", flush=True)
+        for ended in range(each, calls + 1, each):
+            for _ in range(0, each, CHURN_UP):
+                call(port, pid, "--what", "set_up", *parts.set_up_options, "--calls", min(each, CHURN_UP))
+            print(f"{ended} calls: {rss_mb(pid)} MB, after {time.perf_counter() - began:.0f} s", flush=True)
+        time.sleep(CHURN_REST_S)
+        print(f"{CHURN_REST_S} s later: {rss_mb(pid)} MB", flush=True)
+
+    _, said = run(parts, ROOT, work=work)
+    print(f"the vendors were asked for {said['vendors']['asked']}")
 
 
 def profile(parts, calls, seconds, warm_up):
@@ -368,9 +407,11 @@ def parsed():
     parser.add_argument("--against", metavar="REVISION", help="another build, measured in the same minutes")
     parser.add_argument("--tls", action="store_true", help="the vendors are reached by TLS")
     parser.add_argument("--live", action="store_true", help="speech and tokens come at the pace of real vendors")
+    parser.add_argument("--mulaw", action="store_true", help="calls are in mu-law, and so are the vendors' streams")
     parser.add_argument("--piece-ms", type=int, default=200, help="of speech in a vendor's message (default: 200)")
     parser.add_argument("--scripted", action="store_true", help="components that take no time instead of vendors")
     parser.add_argument("--chunk-ms", type=int, default=20, help="of audio for the scripted recogniser (default: 20)")
+    parser.add_argument("--churn", type=int, metavar="N", help="memory while N calls are set up and end, nothing else")
     parser.add_argument("--profile", type=int, metavar="N", help="a sampling profile of N calls, and nothing else")
     parser.add_argument("--quick", action="store_true", help="one call for some seconds, to see that it works")
     parser.add_argument("--out", type=Path, default=OUT / "chain.json", help="where the results go, as JSON")
@@ -385,11 +426,14 @@ def parsed():
 def main():
     """Measures and prints; 1 if the calls did not go as they should."""
     arguments = parsed()
-    vendors = Vendors(arguments.tls, arguments.live, arguments.piece_ms)
+    vendors = Vendors(arguments.tls, arguments.live, arguments.piece_ms, arguments.mulaw)
     parts = Scripted(arguments.chunk_ms) if arguments.scripted else vendors
     results = {"machine": machine(), "parts": str(parts), "against": arguments.against, "rows": [], "ratios": []}
     status = 0
     try:
+        if arguments.churn:
+            churn(parts, arguments.churn)
+            return 0
         if arguments.profile:
             profile(parts, arguments.profile, arguments.seconds, arguments.warm_up)
             return 0

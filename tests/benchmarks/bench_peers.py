@@ -221,8 +221,9 @@ def set_ups(name, arguments):
     """How many calls a second it answers, from connecting to the first of the greeting; None if it drops one."""
     with held(name, vendors=arguments.vendors) as server:
         try:
-            server.call("--what", "set_up", "--calls", 5, at_most_s=END_S)
-            rates = [server.call("--what", "set_up", "--calls", arguments.set_ups, at_most_s=END_S) for _ in range(3)]
+            options = "--what", "set_up", *(arguments.vendors.set_up_options if arguments.vendors else ())
+            server.call(*options, "--calls", 5, at_most_s=END_S)
+            rates = [server.call(*options, "--calls", arguments.set_ups, at_most_s=END_S) for _ in range(3)]
         except TooManyCallsError as too_many:
             print(f"{name}: {too_many}", file=sys.stderr)
             return None

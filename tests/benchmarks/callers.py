@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import select
 import socket
@@ -32,6 +33,8 @@ LEAD_FRAMES = 2
 """Frames that playout writes at once when a reply begins, before it keeps to its schedule."""
 MIN_SPEECH_FRAMES = 8
 """How many frames a caller must have spoken to interrupt: `min_speech_ms` is 160."""
+AT_ONCE = 20
+"""Calls that are set up at the same time."""
 MOST_S = 60
 """For how long replies are waited for."""
 COARSE_S, FINE_S = 0.002, 0.0002
@@ -330,24 +333,52 @@ def idle(arguments):
 
 
 def set_up(arguments):
-    """How many calls a second are answered: from connecting to the first audio of the greeting, `at_once` at a time."""
+    """How many calls a second are answered, `AT_ONCE` at a time: from connecting to the first audio of the greeting.
+
+    With `--listening` a call is set up when it listens too: that file counts recognisers' connections, from which on
+    all calls stay up until the last is.
+    """
     epoll, waiting, began, done, started = select.epoll(), {}, clock(), 0, 0
+    listening = Listening(arguments.listening) if arguments.listening else None
+    answered = []
     while done < arguments.calls:
-        while len(waiting) < 20 and started < arguments.calls:
+        while started - done < AT_ONCE and started < arguments.calls:
             connection = socket.create_connection(("127.0.0.1", arguments.port))
             connection.sendall(b"\x01\0\x10" + uuid4().bytes + QUIET)
             epoll.register(connection, select.EPOLLIN)
             waiting[connection.fileno()] = connection
             started += 1
-        for fd, _ in epoll.poll():
-            connection = waiting[fd]
+        for fd, _ in epoll.poll(None if listening is None else COARSE_S):
+            connection = waiting.pop(fd)
             if not connection.recv(65536):
                 raise SystemExit("a call was dropped")
             epoll.unregister(fd)
-            del waiting[fd]
-            connection.close()
-            done += 1
-    return {"set_ups_a_second": arguments.calls / (clock() - began)}
+            answered.append(connection)
+            if listening is None:
+                connection.close()
+        done = len(answered) if listening is None else min(len(answered), listening.count())
+        if clock() - began > MOST_S + arguments.calls:
+            raise SystemExit(f"{done} of {arguments.calls} calls are set up, and no more")
+    took = clock() - began
+    for connection in answered:
+        connection.close()
+    return {"set_ups_a_second": arguments.calls / took}
+
+
+class Listening:
+    """How many recognisers' connections there have been, as vendors count them in a file of 8 bytes."""
+
+    def __init__(self, file):
+        with file.open("rb") as counted:
+            self._bytes = mmap.mmap(counted.fileno(), 8, access=mmap.ACCESS_READ)
+        self._before = self._all()
+
+    def _all(self):
+        return int.from_bytes(self._bytes[:8], "little")
+
+    def count(self):
+        """Since this was made."""
+        return self._all() - self._before
 
 
 if __name__ == "__main__":
@@ -359,6 +390,7 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=20.0, help="of measuring")
     parser.add_argument("--replies", type=int, default=0, help="that are heard at least, however long that takes")
     parser.add_argument("--speech", type=Path, help="a recording that the callers play instead of a buzz")
+    parser.add_argument("--listening", type=Path, help="a file that counts the connections of recognisers")
     parser.add_argument("--polite", action="store_true", help="nobody interrupts in the end")
     parser.add_argument("--echo", action="store_true", help="the server sends everything back")
     parser.add_argument("--what", choices=("hold", "idle", "set_up"), default="hold")

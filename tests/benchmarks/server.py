@@ -1,8 +1,8 @@
 """The calls under measurement: pipelines from a file, AudioSocket calls on them, through the public API.
 
-`python server.py FILE [--reload S] [--pauses]` prints its port, takes calls until its input ends, and prints as JSON
-what it measured: the response times of the calls in ms, the steps that they are made of, how its reloads went, and with
-`--pauses` the longest turns of trio's loop; and which voicepipe that was.
+`python server.py FILE [--reload S] [--pauses] [--mulaw]` prints its port, takes calls until its input ends, and prints
+as JSON what it measured: the response times of the calls in ms, the steps that they are made of, how its reloads went,
+with `--pauses` the longest turns of trio's loop, and which voicepipe that was.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import trio
 from bench_components import FINAL, PRECISELY
+from mulaw_calls import MulawCall
 from sampler import sampled, write
 
 import voicepipe
@@ -95,6 +96,8 @@ async def main(arguments):
         async def answer(transport):
             with pipelines.pin() as snapshot:
                 pipeline = snapshot.choose(transport.info)
+                if arguments.mulaw:
+                    transport = MulawCall(transport)
                 async with voicepipe.open_call(pipeline, transport, observer=responses.of_a_call()) as call:
                     await call.run()
 
@@ -126,6 +129,7 @@ if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="the pipelines")
     parser.add_argument("--reload", type=float, default=0, help="reload them so often, in s (default: never)")
+    parser.add_argument("--mulaw", action="store_true", help="calls are in mu-law, converted from what callers send")
     parser.add_argument("--pauses", action="store_true", help="note the longest turns of the loop")
     parser.add_argument("--profile", type=Path, help="a folder for a profile of the calls")
     parser.add_argument("--profile-after", type=float, default=0, help="seconds before it begins (default: 0)")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import mmap
 import signal
 import ssl
 import sys
@@ -37,6 +38,7 @@ with warnings.catch_warnings():
     import audioop
 
 from bench_components import FINAL, GREETING_FRAMES, LOUD, PRECISELY, REPLY_S
+from mulaw_calls import numbered
 
 REPLY = (
     "You have three options for that order. You can change the date of delivery, collect it from the shop in Mill "
@@ -145,7 +147,7 @@ class Connection(asyncio.Protocol):
                 f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 f"Sec-WebSocket-Accept: {accept}\r\ndg-request-id: {servers.next_id()}\r\n\r\n".encode()
             )
-            servers.counts[target.path] += 1
+            servers.count_socket(target.path)
             self._socket = servers.sockets[target.path](servers, self, dict(parse_qsl(target.query)))
         elif method == "POST" and target.path == "/v1/chat/completions":
             servers.counts[target.path] += 1
@@ -353,11 +355,12 @@ REPLY_FRAMES = REPLY_S * FRAMES_A_S
 @cache
 def spoken(began: int, ended: int, rate: int, encoding: str, piece_ms: int) -> tuple[bytes, ...]:
     """The messages with that part of the reply, in frames of 20 ms."""
-    pcm = b"".join((1000 + at).to_bytes(2, "little") * (rate // FRAMES_A_S) for at in range(began, ended))
     if encoding == "mulaw":
-        pcm = audioop.lin2ulaw(pcm, 2)
-    size = rate * piece_ms // 1000 * (1 if encoding == "mulaw" else 2)
-    return tuple(frame(BINARY, pcm[at : at + size]) for at in range(0, len(pcm), size))
+        audio, size = b"".join(map(numbered, range(began, ended))), 8 * piece_ms
+    else:
+        audio = b"".join((1000 + at).to_bytes(2, "little") * (rate // FRAMES_A_S) for at in range(began, ended))
+        size = 2 * rate * piece_ms // 1000
+    return tuple(frame(BINARY, audio[at : at + size]) for at in range(0, len(audio), size))
 
 
 class Speak:
@@ -480,9 +483,9 @@ class Servers:
 
     sockets = {"/v1/listen": Listen, "/v1/speak": Speak}  # noqa: RUF012 - nobody changes it
 
-    def __init__(self, piece_ms, *, live):
-        self.piece_ms, self.live = piece_ms, live
-        self.loop = asyncio.get_running_loop()
+    def __init__(self, loop=None, piece_ms=200, *, live=False, listening=None):
+        self.loop, self.piece_ms, self.live = loop, piece_ms, live
+        self._listening = bytearray(8) if listening is None else mapped(listening)
         self.counts = Counter()
         self.listening = set()
         self._ids = 0
@@ -490,6 +493,11 @@ class Servers:
     def next_id(self):
         self._ids += 1
         return f"00000000-0000-4000-8000-{self._ids:012d}"
+
+    def count_socket(self, path):
+        """Counts a WebSocket; those that listen also for another process."""
+        self.counts[path] += 1
+        self._listening[:8] = self.counts["/v1/listen"].to_bytes(8, "little")
 
     def complete(self, connection):
         """Answers a request for a reply."""
@@ -506,13 +514,24 @@ class Servers:
 
         more()
 
+    def close_silent(self):
+        """Closes listening connections on which nothing has come for long."""
+        late = clock() - PATIENCE_S
+        for talk in [talk for talk in self.listening if talk.heard_at < late]:
+            talk.lose_patience()
+
     async def be_impatient(self):
-        """Closes listening connections on which nothing comes."""
+        """Looks each second for connections on which nothing comes."""
         while True:
             await asyncio.sleep(1)
-            late = clock() - PATIENCE_S
-            for talk in [talk for talk in self.listening if talk.heard_at < late]:
-                talk.lose_patience()
+            self.close_silent()
+
+
+def mapped(file: Path) -> mmap.mmap:
+    """8 bytes of a new file, which other processes see change."""
+    file.write_bytes(bytes(8))
+    with file.open("r+b") as opened:
+        return mmap.mmap(opened.fileno(), 8)
 
 
 def tls_context(ca_file: Path) -> ssl.SSLContext:
@@ -528,8 +547,9 @@ def tls_context(ca_file: Path) -> ssl.SSLContext:
 
 async def main(arguments):
     """Serves until the input ends."""
-    servers = Servers(arguments.piece_ms, live=arguments.live)
-    listener = await servers.loop.create_server(
+    loop = asyncio.get_running_loop()
+    servers = Servers(loop, arguments.piece_ms, live=arguments.live, listening=arguments.listening)
+    listener = await loop.create_server(
         lambda: Connection(servers),
         "127.0.0.1",
         0,
@@ -551,6 +571,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--tls", type=Path, metavar="CA_FILE", help="TLS; the CA to trust is written to this file")
+    parser.add_argument("--listening", type=Path, help="a file that is to count the connections of recognisers")
     parser.add_argument("--piece-ms", type=int, default=200, help="of speech in a message (default: 200)")
     parser.add_argument("--live", action="store_true", help="speech and tokens at the pace of real vendors")
     asyncio.run(main(parser.parse_args()))
