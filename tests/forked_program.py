@@ -149,7 +149,8 @@ def main() -> None:
     os.chdir(told["cwd"])
     os.environ.clear()
     os.environ.update(told["environ"])
-    sys.path[0] = told["cwd"]
+    if not sys.flags.safe_path:
+        sys.path[0] = told["cwd"]  # as for `python -m`
     sys.argv = ["reference-engine", *told["argv"]]
     random.seed()
     sys.exit(reference_engine.cli.main())
