@@ -260,7 +260,8 @@ def test_each_reason_of_the_table_means_one_thing():
 
 def test_the_table_of_the_pages_says_so():
     page = (Path(__file__).parents[2] / "docs/reference/adapters/openai.md").read_text()
-    rows = [row.split("|")[1:4] for row in page.partition("| it says |")[2].partition("\n\n")[0].splitlines()[2:-1]]
+    table = page.partition("| `finish_reason` |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:4] for row in table.splitlines()[2:-1]]
     ends = [{end_of(reason) for reason in re.findall("`(.*?)`", reasons)} for reasons, _, _ in rows]
     assert ends == [{"complete"}, {"called"}, {"length"}, {"filtered"}, {"failed"}]
     assert ["a failure" in with_words for _, with_words, _ in rows] == [False, False, False, False, True]

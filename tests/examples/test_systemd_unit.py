@@ -11,7 +11,8 @@ from subprocess import run
 
 import pytest
 
-from reference_engine import commands, starting
+from reference_engine import starting
+from reference_engine.commands.parser import make_parser
 from reference_engine.lifecycle import stopping
 
 UNIT = Path(__file__).parents[2] / "examples/deploy/systemd/voicepipe.service"
@@ -30,7 +31,7 @@ def arguments(service):
     """What the engine makes of the command line."""
     program, *words = shlex.split(service["ExecStart"])
     assert Path(program).name == "reference-engine"
-    return commands.parser().parse_args(words)
+    return make_parser().parse_args(words)
 
 
 def test_the_drain_fits_into_the_time_that_systemd_gives(service, arguments):
