@@ -14,7 +14,7 @@ SHORT=(tests/test_public_api.py tests/test_documents.py tests/test_interrupts.py
   tests/config/test_values.py tests/config/test_identity.py tests/guarantees/test_cfg2_every_mistake_has_its_report.py
   tests/pipelines/test_pipeline_set.py tests/pipelines/test_reloads.py tests/pipelines/test_several_reloads_at_once.py
   tests/pipelines/test_pins.py tests/pipelines/test_closing_a_set.py
-  tests/transports/test_audiosocket_wire.py tests/transports/test_audiosocket_transport.py
+  tests/transports/test_audiosocket_wire_format.py tests/transports/test_audiosocket_transport.py
   tests/calls/test_whole_calls.py tests/calls/test_barge_in.py tests/adapters/test_espeak.py tests/adapters/test_vosk.py
   tests/engine/test_calls.py tests/engine/test_reload.py::test_by_command)
 NO_WHEEL='No matching distribution found for|Failed building wheel for|Failed to build'

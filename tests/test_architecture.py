@@ -314,7 +314,8 @@ def test_protocol_logic_does_no_io():
     paths = [path for path in SDK if says_sans_io(path)]
     named = {str(path.relative_to(ROOT / "voicepipe")) for path in paths}
     assert {f"calls/turns/{name}.py" for name in ("turn_taking", "state", "endpointing")} <= named
-    assert {"transports/audiosocket/wire.py", "text/words.py", "pipelines/routing.py", "components/breaker.py"} <= named
+    packets = "transports/audiosocket/wire_format.py"
+    assert {packets, "text/words.py", "pipelines/routing.py", "components/breaker.py"} <= named
     assert len(paths) > 40
     assert breaches(paths, lambda name: within(name, *IO)) == []
 

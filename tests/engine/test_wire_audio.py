@@ -13,7 +13,7 @@ from attrs import define, field
 from patience import LONG_S
 
 from voicepipe.audio import AudioFormat, open_converter
-from voicepipe.transports.audiosocket.wire import RATES, Decoder, encode_audio, encode_uuid
+from voicepipe.transports.audiosocket.wire_format import RATES, Decoder, encode_audio, encode_uuid
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from voicepipe.errors import TransportError
 from voicepipe.transports.audiosocket.audio import AudioCheck
-from voicepipe.transports.audiosocket.wire import HEADER_BYTES, KINDS, MAX_PAYLOAD, RATES, Decoder
+from voicepipe.transports.audiosocket.wire_format import HEADER_BYTES, KINDS, MAX_PAYLOAD, RATES, Decoder
 
 CAPTURES = Path(__file__).parents[1] / "data" / "asterisk"
 

@@ -17,7 +17,7 @@ from patience import LONG_S, until
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 from voicepipe.transports.audiosocket.listener import serve_audiosocket
-from voicepipe.transports.audiosocket.wire import ERROR, HANGUP, MAX_PAYLOAD, encode_audio, encode_uuid
+from voicepipe.transports.audiosocket.wire_format import ERROR, HANGUP, MAX_PAYLOAD, encode_audio, encode_uuid
 
 HELLO = encode_uuid(UUID(int=1))
 SAID = np.arange(1, 8001, dtype="<i2")
@@ -153,7 +153,7 @@ async def test_f07_connections_are_bounded_in_number(nursery):
     assert answers == [HANGUP] * 20
     assert len(refused) == 20
     assert all("5 connections are up already" in error for error in refused)
-    await until(lambda: listener._serving == 0)
+    await until(lambda: listener._served_connections == 0)
     async with open_audiosocket_call(*listener.address) as caller:
         await caller.say(SAID[:1600].tobytes())
         await until(lambda: spoken(caller.recording()[1]) == SAID[:1600].tolist())

@@ -18,7 +18,7 @@ import trio.testing
 from voicepipe.calls.replies.playout import Playout
 from voicepipe.clock.ticker import Ticker
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
-from voicepipe.transports.audiosocket.wire import Decoder, encode_audio, encode_dtmf, encode_uuid
+from voicepipe.transports.audiosocket.wire_format import Decoder, encode_audio, encode_dtmf, encode_uuid
 
 GAP_MS, FRAME_MS = 60, 20
 SLACK_MS = 10

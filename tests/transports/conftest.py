@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from voicepipe.transports.audiosocket.listener import serve_audiosocket
-from voicepipe.transports.audiosocket.wire import RATES, Decoder, encode_audio
+from voicepipe.transports.audiosocket.wire_format import RATES, Decoder, encode_audio
 
 ASTERISK = Path(__file__).parents[1] / "data" / "asterisk"
 

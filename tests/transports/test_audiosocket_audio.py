@@ -16,7 +16,7 @@ from voicepipe.audio import AudioFormat, from_pcm16, open_converter
 from voicepipe.errors import TransportError
 from voicepipe.testing.transport import voice
 from voicepipe.transports.audiosocket.audio import AudioCheck, codec_of, sound_of
-from voicepipe.transports.audiosocket.wire import KINDS, RATES, Decoder
+from voicepipe.transports.audiosocket.wire_format import KINDS, RATES, Decoder
 
 DATA = Path(__file__).parents[1] / "data"
 ADD_SLIN = "in the dialplan, add c(slin): Dial(AudioSocket/host:port/uuid/c(slin))"

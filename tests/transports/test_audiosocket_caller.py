@@ -18,7 +18,7 @@ import trio.testing
 from patience import LONG_S
 
 from voicepipe.testing.audiosocket_caller import JITTER_BUFFER_MS, open_audiosocket_call, write_stereo_wav
-from voicepipe.transports.audiosocket.wire import (
+from voicepipe.transports.audiosocket.wire_format import (
     HANGUP,
     KIND_DTMF,
     KIND_UUID,

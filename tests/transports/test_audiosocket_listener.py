@@ -15,7 +15,7 @@ from patience import LONG_S, until
 
 from voicepipe.transports.audiosocket import listener as audiosocket
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener, serve_audiosocket
-from voicepipe.transports.audiosocket.wire import HANGUP, encode_audio, encode_uuid
+from voicepipe.transports.audiosocket.wire_format import HANGUP, encode_audio, encode_uuid
 
 HELLO = encode_uuid(UUID(int=7)) + encode_audio(0x10, bytes(320))
 

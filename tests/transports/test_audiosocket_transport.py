@@ -13,7 +13,15 @@ from patience import LONG_S, until
 from voicepipe.audio import AudioFormat
 from voicepipe.errors import TransportError
 from voicepipe.testing.transport import voice
-from voicepipe.transports.audiosocket.wire import ERROR, HANGUP, KINDS, Decoder, encode_audio, encode_dtmf, encode_uuid
+from voicepipe.transports.audiosocket.wire_format import (
+    ERROR,
+    HANGUP,
+    KINDS,
+    Decoder,
+    encode_audio,
+    encode_dtmf,
+    encode_uuid,
+)
 
 CALL = UUID("11111111-2222-4333-8444-555555555501")
 HELLO = encode_uuid(CALL)

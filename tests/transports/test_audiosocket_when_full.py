@@ -13,7 +13,7 @@ from voicepipe.errors import CallRefused
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 from voicepipe.transports.audiosocket import listener as audiosocket
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
-from voicepipe.transports.audiosocket.wire import ERROR, HANGUP, encode_audio, encode_uuid
+from voicepipe.transports.audiosocket.wire_format import ERROR, HANGUP, encode_audio, encode_uuid
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.listening_socket import ListeningSocket
 
@@ -182,7 +182,7 @@ async def test_its_port_stays_its_own_while_it_is_closed(host):
 
 async def test_all_addresses_of_a_host_are_closed(serve):
     listener = await serve(Calls(), host="localhost")
-    addresses = [one.address for one in listener._listening]
+    addresses = [listening.address for listening in listener._listening_sockets]
     assert {port for _, port in addresses} == {listener.address[1]}
     for pause in True, False, True:
         if pause:

@@ -16,7 +16,7 @@ from attrs import define, field
 from voicepipe.audio import FRAME_MS, AudioFormat, open_converter
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.transports.audiosocket.wire import (
+from voicepipe.transports.audiosocket.wire_format import (
     KIND_ERROR,
     KIND_HANGUP,
     KINDS,

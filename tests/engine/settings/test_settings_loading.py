@@ -21,7 +21,7 @@ from reference_engine.settings.settings import (
 )
 from voicepipe import ConfigError, Secret
 from voicepipe.transports.audiosocket.listener import AudioSocketListener
-from voicepipe.transports.audiosocket.wire import KINDS
+from voicepipe.transports.audiosocket.wire_format import KINDS
 
 ROOT = Path(__file__).parents[3]
 GOOD = Path(__file__).parent / "good"

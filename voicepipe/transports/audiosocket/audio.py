@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from voicepipe.audio import half_without_mean, level, likeness, roughness, to_pcm16
 from voicepipe.errors import TransportError
-from voicepipe.transports.audiosocket.wire import KIND_AUDIO, KINDS, RATES
+from voicepipe.transports.audiosocket.wire_format import KIND_AUDIO, KINDS, RATES
 
 if TYPE_CHECKING:
     from voicepipe.audio import Encoding

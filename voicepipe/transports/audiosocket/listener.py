@@ -18,8 +18,9 @@ from voicepipe.audio import FRAME_MS
 from voicepipe.components.observers import ObserverReports
 from voicepipe.errors import CallRefused, TransportError
 from voicepipe.nurseries import defect_of, leaves_of
-from voicepipe.transports.audiosocket.transport import GAP_FRAMES, AudioSocketTransport, WhenFull, cut_off
-from voicepipe.transports.audiosocket.wire import KINDS
+from voicepipe.transports.audiosocket.refusing import WhenFull, cut_off
+from voicepipe.transports.audiosocket.transport import GAP_FRAMES, AudioSocketTransport
+from voicepipe.transports.audiosocket.wire_format import KINDS
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.hub import Hub
 from voicepipe.transports.listening_socket import BACKLOG, ListeningSocket
@@ -41,7 +42,7 @@ SLACK_S: Final = 0.005
 """The tolerance of such a check, in s, so that it falls together with audio that comes in."""
 NO_RESOURCES_S: Final = 0.1
 """The pause after a connection could not be accepted for lack of descriptors or memory, in s."""
-SHORT_S: Final = 60.0
+SHORTAGE_REPORT_S: Final = 60.0
 """The interval at which such a shortage is reported, in s."""
 UUID_S: Final = 0.5
 """The longest wait of a refusal for the UUID, in s: a peer that is still sending it would see a broken connection."""
@@ -73,7 +74,7 @@ class AudioSocketOptions(TypedDict, total=False):
 class AudioSocketListener:
     """An open listening socket; made by `open_audiosocket_listener`."""
 
-    _listening: Sequence[ListeningSocket]
+    _listening_sockets: Sequence[ListeningSocket]
     """The listening sockets, one for each address of the host."""
     listener: str = "audiosocket"
     """The listener's name in `CallInfo.listener`."""
@@ -90,30 +91,35 @@ class AudioSocketListener:
     on_crash: OnCrash | None = None
     """Called when a handler raised anything but `TransportError`; None: the exception is logged by "voicepipe"."""
     _buffer: memoryview = field(init=False, factory=lambda: memoryview(bytearray(READ_BYTES)))
+    """All transports read into it; its content is used before the next `await`."""
     _hub: Hub = field(init=False)
     _calls: set[AudioSocketTransport] = field(init=False, factory=set)
+    """The calls that are up."""
     _first_call: trio.Event = field(init=False, factory=trio.Event)
-    _look_at: float = field(init=False, default=0.0)
-    _next_look: trio.CancelScope = field(init=False, factory=trio.CancelScope)
-    _sockets: int = field(init=False, default=0)
-    """Open connections, served or being refused."""
+    """Set by a call that begins, after a time without any."""
+    _gap_check_at: float = field(init=False, default=0.0)
+    """The time of the next check for gaps, on trio's clock."""
+    _gap_timer: trio.CancelScope = field(init=False, factory=trio.CancelScope)
+    """Wakes the task that checks for gaps if the hub does not."""
+    _open_connections: int = field(init=False, default=0)
+    """The number of connections that are served or being refused."""
+    _served_connections: int = field(init=False, default=0)
+    """The number of connections that count towards `max_connections`."""
     _reports: ObserverReports = field(init=False, factory=ObserverReports)
     """Reports what `on_refused` and `on_crash` raise."""
-    _serving: int = field(init=False, default=0)
-    """Open connections that count towards `max_connections`."""
-    _fell_short_at: float = field(init=False, default=-math.inf)
-    """The time of the last report of a shortage, on trio's clock."""
+    _shortage_reported_at: float = field(init=False, default=-math.inf)
+    """The time of the last report of a shortage of resources, on trio's clock."""
     _paused: bool = field(init=False, default=False)
 
     @property
     def address(self) -> tuple[str, int]:
         """The host and port that it is bound to; of several addresses, the first."""
-        return self._listening[0].address
+        return self._listening_sockets[0].address
 
     @property
     def is_listening(self) -> bool:
         """Whether the kernel accepts connections: not when closed, nor while full or paused with `close_listener`."""
-        return any(listening.listening and not listening.closed for listening in self._listening)
+        return any(listening.listening and not listening.closed for listening in self._listening_sockets)
 
     @property
     def calls(self) -> int:
@@ -135,13 +141,13 @@ class AudioSocketListener:
             upkeep.start_soon(self._fill_gaps)
             upkeep.start_soon(self._hub.run)
             async with trio.open_nursery() as connections:
-                for listening in self._listening:
+                for listening in self._listening_sockets:
                     connections.start_soon(self._accept, listening, handler, connections)
             upkeep.cancel_scope.cancel()
 
     def close(self) -> None:
         """Stops accepting connections for good; calls that are up go on."""
-        for listening in self._listening:
+        for listening in self._listening_sockets:
             listening.close()
 
     def pause(self) -> None:
@@ -156,11 +162,11 @@ class AudioSocketListener:
 
     @property
     def _has_room(self) -> bool:
-        return not self._paused and self._serving < self.max_connections
+        return not self._paused and self._served_connections < self.max_connections
 
     def _listen_if_room(self) -> None:
         if self.when_full == "close_listener":
-            for listening in self._listening:
+            for listening in self._listening_sockets:
                 listening.listen(self._has_room)
 
     async def _fill_gaps(self) -> None:
@@ -169,7 +175,7 @@ class AudioSocketListener:
             while not self._calls:
                 self._first_call = trio.Event()
                 await self._first_call.wait()
-            with trio.CancelScope(deadline=self._look_at + SLACK_S) as self._next_look:
+            with trio.CancelScope(deadline=self._gap_check_at + SLACK_S) as self._gap_timer:
                 await trio.sleep_forever()
             self._fill_gaps_if_due()
 
@@ -180,10 +186,10 @@ class AudioSocketListener:
         calls.
         """
         now = trio.current_time()
-        if now < self._look_at - SLACK_S:
+        if now < self._gap_check_at - SLACK_S:
             return
-        self._look_at = max(self._look_at + FRAME_S, now)  # checks that a stall delayed are not made up for
-        self._next_look.deadline = self._look_at + SLACK_S
+        self._gap_check_at = max(self._gap_check_at + FRAME_S, now)  # checks that a stall delayed are not made up for
+        self._gap_timer.deadline = self._gap_check_at + SLACK_S
         for call in self._calls:
             call.frames_without_write += 1
             if call.frames_without_write >= GAP_FRAMES:
@@ -200,18 +206,18 @@ class AudioSocketListener:
                 return
             except OSError as error:
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    self._fall_short(error)
+                    self._report_shortage(error)
                     await trio.sleep(NO_RESOURCES_S)
                 continue  # any other error concerns this connection only, such as one that is gone already
             peer = _format_peer(host, port)
-            if self._sockets >= self.max_connections + LINGERING:
+            if self._open_connections >= self.max_connections + LINGERING:
                 cut_off(connection, self.when_full)
-                self._refuse(peer, self._no_room())
+                self._report_refused(peer, self._no_room())
                 continue
-            self._sockets += 1
+            self._open_connections += 1
             served = self._has_room
             if served:  # counted before its task runs, so that the last one closes the listener for the next
-                self._serving += 1
+                self._served_connections += 1
                 self._listen_if_room()
             transport = AudioSocketTransport(
                 connection,
@@ -224,13 +230,13 @@ class AudioSocketListener:
             )
             nursery.start_soon(self._serve_connection, transport, peer, handler if served else None)
 
-    def _fall_short(self, error: OSError) -> None:
+    def _report_shortage(self, error: OSError) -> None:
         """Reports, at most once a minute, that no connection can be accepted for lack of a resource."""
-        if trio.current_time() - self._fell_short_at >= SHORT_S:
-            self._fell_short_at = trio.current_time()
+        if trio.current_time() - self._shortage_reported_at >= SHORTAGE_REPORT_S:
+            self._shortage_reported_at = trio.current_time()
             refused = TransportError(f"no call can be accepted: {error.strerror}; {_MORE_FILES}")
             refused.__cause__ = error
-            self._refuse("", refused)
+            self._report_refused("", refused)
 
     async def _serve_connection(self, transport: AudioSocketTransport, peer: str, handler: Handler | None) -> None:
         """Serves one connection from its first byte to its end; without a handler, refuses it."""
@@ -240,15 +246,15 @@ class AudioSocketListener:
             else:
                 with suppress(TransportError):  # it is refused whatever it sent
                     await transport.identify(UUID_S)
-                self._refuse(peer, self._no_room())
+                self._report_refused(peer, self._no_room())
                 await transport.refuse()
         finally:
             try:
                 await transport.hang_up()
             except Exception as error:  # noqa: BLE001 - the boundary of a call
-                self._crashed(transport, error)
+                self._report_crash(transport, error)
             finally:
-                self._sockets -= 1
+                self._open_connections -= 1
 
     async def _converse(self, transport: AudioSocketTransport, peer: str, handler: Handler) -> None:
         refuse = True
@@ -262,13 +268,13 @@ class AudioSocketListener:
             refuse = True
         except* TransportError as errors:
             for error in leaves_of(errors):
-                self._refuse(peer, error)
+                self._report_refused(peer, error)
         except* (Exception, SystemExit) as errors:  # noqa: BLE001 - the boundary of a call
             for crashed in leaves_of(errors):
-                self._crashed(transport, crashed)
+                self._report_crash(transport, crashed)
         finally:
             self._calls.discard(transport)
-            self._serving -= 1
+            self._served_connections -= 1
             self._listen_if_room()
         if refuse and transport.info.transport_id:  # without a UUID it is no call
             await transport.refuse()
@@ -280,11 +286,11 @@ class AudioSocketListener:
             f"{self.max_connections} connections are up already; raise max_connections if the machine can serve more"
         )
 
-    def _refuse(self, peer: str, why: TransportError) -> None:
+    def _report_refused(self, peer: str, why: TransportError) -> None:
         if self.on_refused is not None:
             self._reports.guard(self.on_refused)(peer, why)
 
-    def _crashed(self, transport: AudioSocketTransport, error: Exception | SystemExit) -> None:
+    def _report_crash(self, transport: AudioSocketTransport, error: Exception | SystemExit) -> None:
         defect = defect_of(error)
         if self.on_crash is not None:
             self._reports.guard(self.on_crash)(transport.info, defect)

@@ -1,14 +1,77 @@
 """One AudioSocket connection as the transport of a call.
 
-`wire` decodes its frames, `audio` checks the caller's audio, `sending` writes; the hub says when there is something to
-read.
+Theory of operation
+===================
+
+Asterisk connects once for each call. It sends the call's UUID, then a frame of audio about every 20 ms, and plays
+whatever audio it gets, at once. Either side ends the call: with a frame that says so, or by closing the connection.
+
+`wire_format` takes frames apart, `audio` determines the rate of the caller's audio, `sending` writes whole frames.
+This module is what lies between them: the state of the connection, and who may do what in it.
+
+The states
+----------
+
+::
+
+    identifying --- the UUID came ------------------> open
+    identifying, open --- Asterisk ended the call --> ended
+    identifying, open --- `fail` was called --------> failed
+    identifying, open, failed --- `hang_up` --------> leaving --- Asterisk closed, or `DRAIN_S` is over --> closed
+    ended --- `hang_up` ----------------------------> closed
+    any state --- `close` --------------------------> closed
+
+A connection moves along an arrow and never back. The event `_delivered` is set when it leaves `identifying` and `open`,
+and `_closed` when it is `closed`: tasks wait for these two events, and every decision looks at the state.
+
+===========  =====================  ==================  ====================================================
+state        who reads the socket   `write`             `hang_up` and `refuse`
+===========  =====================  ==================  ====================================================
+identifying  `identify`             sends               send their frame, shut down this side, drain, close
+open         `answer`, then `run`   sends               as in `identifying`
+ended        nobody                 sends, in vain      close: there is nobody to say goodbye to
+failed       nobody                 sends               as in `identifying`
+leaving      the drain, discarding  drops the frame     wait until the connection is closed
+closed       nobody                 drops the frame     return
+===========  =====================  ==================  ====================================================
+
+Receiving. The listener's task of the connection calls `answer` (or only `identify`, to refuse the call), which reads
+until the UUID and the first audio are there; `EarlyAudio` keeps that audio. Then the call calls `run`, which replays
+what was kept, adds the socket to the hub, and sleeps until `_delivered`. From then on the hub calls `receive` in its
+own task whenever the socket is readable, and frames go straight to the call's sink. When `run` wakes, it raises the
+error of `fail` if there was one; else it calls the sink's `hung_up` if the state is `ended`, and nothing if this side
+hung up.
+
+The format. `_check` examines audio until its rate is certain, which may be long after the call is up, since a muted
+caller sends nothing. Until then `_kind_in` matches no frame, and audio goes through `_handle`. After that, a frame
+of the known kind costs one comparison.
+
+The end of a call:
+
+- *Asterisk ends it* with a hang-up frame, an error frame, the end of the stream (it closed, or shut down its sending
+  side) or a reset. All four lead to `ended`, each with its own reason for the log. A half-closed connection is not kept
+  for what could still be sent: nobody would hear it.
+- *Something raises*: the peer violates the protocol, or the sink has a defect. `receive` raises it. In `answer` it goes
+  to the listener directly; under the hub it comes back as a call of `fail`, and `run` raises it. Asterisk is still
+  there in both cases, so it gets a goodbye.
+- *This side hangs up.* The goodbye must reach Asterisk whole, or the dialplan learns nothing. So the rest of an
+  unfinished frame and the goodbye are sent under a shield, for at most `GOODBYE_S`. Then this side is shut down, and
+  what Asterisk still sends is read and discarded until it closes too, for at most `DRAIN_S`: to close a socket with
+  unread data resets the connection, the reset may overtake the goodbye, and Asterisk then drops the caller.
+
+A full socket. `write` returns False if the kernel takes nothing of a frame; playout keeps that frame and waits in
+`wait_writable`. If the kernel takes a part, `write` returns True, and a task in the listener's nursery sends the rest
+as soon as there is room, since Asterisk drops a call whose frames come in pieces. What that task raises ends this
+call, not the nursery.
+
+Silence. The listener counts up `frames_without_write` of each call, and calls `write_silence` at `GAP_FRAMES`.
+
+`receive` and `write` run 50 times a second each: no object, log, lock, scope or task switch for a frame.
 """
 
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
-from struct import Struct
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -20,8 +83,10 @@ from voicepipe.components.requests import CallInfo
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import defect_of
 from voicepipe.transports.audiosocket.audio import AudioCheck
+from voicepipe.transports.audiosocket.early_audio import EarlyAudio
+from voicepipe.transports.audiosocket.refusing import reset_when_closed
 from voicepipe.transports.audiosocket.sending import FrameSender
-from voicepipe.transports.audiosocket.wire import (
+from voicepipe.transports.audiosocket.wire_format import (
     DTMF_DIGITS,
     ERROR,
     HANGUP,
@@ -35,16 +100,12 @@ from voicepipe.transports.audiosocket.wire import (
 )
 
 if TYPE_CHECKING:
+    from voicepipe.transports.audiosocket.refusing import WhenFull
     from voicepipe.transports.hub import Hub
     from voicepipe.transports.protocol import CallSink, Capability
 
-WhenFull: TypeAlias = Literal["close_listener", "error", "reset", "hang_up"]
-"""How calls are refused at capacity.
-
-`close_listener`: the listening socket is closed until there is room, so the kernel refuses connections; a call that had
-connected already gets an `error`. `error` and `reset`: after its UUID, an AudioSocket error frame, or a TCP reset.
-`hang_up`: a hang-up frame, which a dialplan can't tell from the end of a conversation.
-"""
+ConnectionState: TypeAlias = Literal["identifying", "open", "ended", "failed", "leaving", "closed"]
+"""The state of a connection; the theory of operation above has the transitions."""
 
 FIRST_AUDIO_S: Final = 0.2
 """The longest wait for the first audio, which tells the rate, in s; a muted caller sends none."""
@@ -102,15 +163,19 @@ class AudioSocketTransport:
         self._check = AudioCheck(rate)
         self._kind_out = self._check.kind
         self._kind_in = -1  # matches no frame, so each one is checked until the audio's format is certain
-        self._early = _Early()
+        self._early = EarlyAudio()
         self._sink: CallSink = self._early
-        self._ending = ""  # why the other side ended the call; empty while it has not
-        self._failure: Exception | None = None  # raised by receiving or by the sink
-        self._over = False  # this side has hung up
-        self._delivered = trio.Event()  # set by any of the three: nothing more is delivered
+        self._state: ConnectionState = "identifying"
+        self._end_reason = ""  # of `ended`, for the log
+        self._failure: Exception | None = None  # of `failed`, raised by `run`
+        self._delivered = trio.Event()  # nothing more is received: not `identifying`, not `open`
         self._closed = trio.Event()
         self.frames_without_write = 0
         """The time since the last write, in frames; the listener counts it up."""
+
+    @property
+    def _has_hung_up(self) -> bool:
+        return self._state in {"leaving", "closed"}
 
     async def answer(self, identify_timeout: float) -> bool:
         """Waits for the call's UUID and the format of its audio; False if the connection closed without a byte.
@@ -123,11 +188,11 @@ class AudioSocketTransport:
         if not self.info.transport_id:
             if self._decoder.midway:
                 raise TransportError("the connection began with half a frame; let only Asterisk connect here")
-            if not self._ending:
+            if self._state != "ended":
                 raise TransportError(f"no UUID within {identify_timeout:g} s; let only Asterisk connect here")
             return False
         with trio.move_on_after(FIRST_AUDIO_S):
-            while (not self._check.known or self._check.is_suspicious) and not self._ending:
+            while self._state == "open" and (not self._check.known or self._check.is_suspicious):
                 await trio.lowlevel.wait_readable(self._socket)
                 self.receive()
         return True
@@ -140,7 +205,7 @@ class AudioSocketTransport:
 
         """
         with trio.move_on_after(within_s):
-            while not self.info.transport_id and not self._ending:
+            while self._state == "identifying":
                 await trio.lowlevel.wait_readable(self._socket)
                 self.receive()
 
@@ -151,9 +216,9 @@ class AudioSocketTransport:
             TransportError: the other side broke the protocol, or its audio changed format or can't be decoded.
 
         """
-        if not self._over:
+        if not self._has_hung_up:
             self._early.replay(sink)
-        if not (self._over or self._ending):
+        if not self._delivered.is_set():
             self._sink = sink
             self._hub.add(self, self._socket)
             try:
@@ -163,13 +228,13 @@ class AudioSocketTransport:
                 self._sink = self._early
         if self._failure is not None:
             raise self._failure
-        if not self._over:
-            sink.hung_up(self._ending)
+        if self._state == "ended":
+            sink.hung_up(self._end_reason)
 
     def receive(self) -> None:
         """Receives whatever the socket has, and delivers it to the sink; never blocks."""
         data = self._read()
-        if data is None or self._over:
+        if data is None:
             return
         for kind, payload in self._decoder.feed(data):
             if kind == self._kind_in:
@@ -178,14 +243,22 @@ class AudioSocketTransport:
                 return
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Ends the call: `run` raises this error of receiving or delivering."""
+        """Ends the call with an error of receiving or delivering, which `run` raises."""
         self._failure = defect_of(error)
-        self._hub.remove(self._socket)
-        self._delivered.set()
+        if not self._delivered.is_set():
+            self._stop_receiving("failed")
 
-    def _end(self, ending: str) -> None:
-        """Notes that the other side has ended the call, and why."""
-        self._ending = ending
+    def _end(self, reason: str) -> None:
+        """Ends the call because Asterisk has; if this side has too, nothing is left to wait for."""
+        if self._state == "leaving":
+            self.close()
+        else:
+            self._end_reason = reason
+            self._stop_receiving("ended")
+
+    def _stop_receiving(self, state: ConnectionState) -> None:
+        """Enters a state in which nothing more is delivered."""
+        self._state = state
         self._hub.remove(self._socket)
         self._delivered.set()
 
@@ -207,6 +280,7 @@ class AudioSocketTransport:
         """Handles any frame but audio of the known format; False if it ended the call."""
         if kind == KIND_UUID and not self.info.transport_id:
             self.info = evolve(self.info, transport_id=str(UUID(bytes=bytes(payload))))
+            self._state = "open"
         elif kind == KIND_UUID or not self.info.transport_id:
             fault = f"a frame of kind 0x{kind:02x} came before the UUID"
             if self.info.transport_id:
@@ -222,7 +296,7 @@ class AudioSocketTransport:
             self._end("Asterisk ended the call")
         elif kind == KIND_ERROR:
             self._end(f"Asterisk reported an error ({bytes(payload[:8]).hex(' ') or 'without a code'})")
-        return not self._ending
+        return self._state == "open"
 
     def _take_audio(self, kind: int, payload: memoryview, sink: CallSink) -> None:
         """Handles audio until its format is certain; the first frame decides on the rate."""
@@ -238,7 +312,7 @@ class AudioSocketTransport:
 
     def write(self, audio: bytes | memoryview) -> bool:
         """Sends one frame and never blocks; False if nothing was taken. After the call's end, frames are dropped."""
-        if self._over:
+        if self._state != "open" and self._has_hung_up:
             return True
         if not self._sender.send(encode_audio(self._kind_out, audio)):
             return False
@@ -255,7 +329,7 @@ class AudioSocketTransport:
 
     async def wait_writable(self) -> None:
         """Returns when there is room for another `write`, or the call is over."""
-        if self._over:
+        if self._has_hung_up:
             await trio.lowlevel.checkpoint()
         else:
             await self._sender.wait_room()
@@ -290,88 +364,42 @@ class AudioSocketTransport:
 
     async def refuse(self) -> None:
         """Refuses the call in the way of the listener's `when_full`; takes as long as `hang_up`."""
-        if self._when_full == "reset" and not self._over:
-            _reset_when_closed(self._socket)
+        if self._when_full == "reset" and not self._has_hung_up:
+            reset_when_closed(self._socket)
             self.close()
         else:
             await self._end_with(HANGUP if self._when_full == "hang_up" else ERROR)
 
-    async def _end_with(self, message: bytes) -> None:
-        if self._over:
+    async def _end_with(self, goodbye: bytes) -> None:
+        if self._has_hung_up:
             await self._closed.wait()
             return
-        self._over = True
-        self._hub.remove(self._socket)
-        self._delivered.set()
+        has_ended = self._state == "ended"
+        self._stop_receiving("leaving")
         try:
-            if not self._ending:
+            if not has_ended:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_S):
-                    self._sender.append(message)
+                    self._sender.append(goodbye)
                     await self._sender.finish()
-                self._shut_down()
-                # To close a socket with unread data resets the connection, and Asterisk then drops the caller.
-                with trio.move_on_after(DRAIN_S):
-                    while not self._ending:
-                        await trio.lowlevel.wait_readable(self._socket)
-                        self._read()
+                await self._drain()
         finally:
             self.close()
 
-    def _shut_down(self) -> None:
+    async def _drain(self) -> None:
+        """Shuts down this side, and discards what Asterisk sends until it closes too, or `DRAIN_S` is over."""
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:  # the connection is gone already
-            self._ending = "the caller hung up"
+            return
+        with trio.move_on_after(DRAIN_S):
+            while self._state == "leaving":
+                await trio.lowlevel.wait_readable(self._socket)
+                self._read()
 
     def close(self) -> None:
         """Closes the socket at once, in any state of the call; no-op if it is closed."""
-        self._over = True
-        if self._socket.fileno() != -1:
-            self._hub.remove(self._socket)
+        if self._state != "closed":
+            self._stop_receiving("closed")
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
             self._closed.set()
-
-
-def cut_off(connection: socket.socket, when_full: WhenFull) -> None:
-    """Refuses a connection at once, without waiting for its UUID as `AudioSocketTransport.refuse` does."""
-    with suppress(OSError), connection:
-        if when_full == "hang_up":
-            connection.send(HANGUP)
-        else:
-            _reset_when_closed(connection)
-
-
-def _reset_when_closed(connection: socket.socket) -> None:
-    """Makes `close` reset the connection (socket(7), SO_LINGER with a time of 0)."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, Struct("ii").pack(1, 0))
-
-
-class _Early:
-    """What came before the call had a sink; itself a `CallSink`."""
-
-    def __init__(self) -> None:
-        self._items: list[bytes | str] = []
-
-    def format_changed(self, audio: AudioFormat) -> None:
-        """No news: whoever asks for the format does so afterwards."""
-
-    def audio(self, audio: bytes | memoryview) -> None:
-        self._items.append(bytes(audio))
-
-    def dtmf(self, digit: str) -> None:
-        self._items.append(digit)
-
-    def heard(self, mark: int) -> None:
-        """Never called: AudioSocket has no marks."""
-
-    def hung_up(self, reason: str) -> None:
-        """Never called: `run` says it."""
-
-    def replay(self, sink: CallSink) -> None:
-        for item in self._items:
-            if isinstance(item, bytes):
-                sink.audio(item)
-            else:
-                sink.dtmf(item)
-        self._items.clear()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.errors import TransportError
-from voicepipe.transports.audiosocket.wire import (
+from voicepipe.transports.audiosocket.wire_format import (
     HANGUP,
     HEADER_BYTES,
     MAX_PAYLOAD,
