@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.adapters.pocketsphinx.dictionary import Dictionary
-from voicepipe.adapters.pocketsphinx.grammar import GrammarError, parse_grammar
+from voicepipe.adapters.pocketsphinx.grammar_parser import GrammarError, parse_grammar
+from voicepipe.adapters.pocketsphinx.grammar_writer import write_grammar
 
 HEAD = "#JSGF V1.0 UTF-8 en;\ngrammar menu;\n"
 DICTIONARY = Dictionary(b"yes Y EH S\nno N OW\nplease P L IY Z\nthe DH AH\nthe(2) DH IY\nsales S EY L Z\nsail S EY L\n")
@@ -15,7 +16,7 @@ DICTIONARY = Dictionary(b"yes Y EH S\nno N OW\nplease P L IY Z\nthe DH AH\nthe(2
 
 def spelled(rules: str) -> str | None:
     """The body of the rules as PocketSphinx gets them."""
-    text = parse_grammar(HEAD + rules).spelled(DICTIONARY.spell)
+    text = write_grammar(parse_grammar(HEAD + rules), DICTIONARY.spell)
     return text and text.removeprefix("#JSGF V1.0;\ngrammar voicepipe;\npublic <top> = ")
 
 

@@ -220,7 +220,7 @@ async def test_a_server_that_answers_unasked_is_an_error(server, resources, auto
         monkeypatch.setattr(WyomingConnection, "send", take_nothing)
         monkeypatch.setattr(WyomingConnection, "receive", answer)
         await stream.send(SAID)
-        with pytest.raises(ComponentError, match="before it had heard anything"):
+        with pytest.raises(ComponentError, match="before it had received any audio"):
             await stream.receive()
 
 

@@ -1,4 +1,4 @@
-"""The words that PocketSphinx can hear, and how they are said: CMUdict's format, a word and its phones on a line."""
+"""Pronunciation dictionaries of PocketSphinx, in CMUdict's format: a word and its phones on each line."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ PHONES = frozenset(
         r"\w+", "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
     )
 )
-"""What words are made of: those of CMUdict, without stress. The acoustic model knows no others."""
+"""The phones of the acoustic model: those of CMUdict, without stress."""
 
 
 COMMENTS = (";;", "##")
-"""What lines begin with that are no entries."""
+"""The beginnings of lines that are comments."""
 
 ENTRY_HINT = "a line is a word and its phones: acme AE K M IY"
 
 
 @frozen
 class DictionaryProblem:
-    """A line of a dictionary that the library would not take."""
+    """A mistake in a dictionary, which the library would refuse."""
 
     line: int
-    """Which, from 1."""
+    """The line, from 1."""
     column: int
-    """Where in it, from 1."""
+    """The column in that line, from 1."""
     message: str
-    """What is wrong."""
+    """A description of the mistake."""
     hint: str = ENTRY_HINT
-    """What to do about it."""
+    """A way to correct it."""
 
 
 def problems_of(content: bytes) -> Iterator[DictionaryProblem]:
-    """The mistakes in lines of `word PHONE PHONE`; blank lines and comments are skipped."""
+    """Yields the mistakes in lines of `word PHONE PHONE`; blank lines and comments are skipped."""
     for number, raw in enumerate(content.split(b"\n"), 1):
         try:
             line = raw.decode()
@@ -63,7 +63,7 @@ def problems_of(content: bytes) -> Iterator[DictionaryProblem]:
 
 
 def words_of(phrase: str) -> list[str]:
-    """A phrase's words as dictionaries spell them: in lower case and NFC, with marks, apostrophes, hyphens and dots."""
+    """Splits a phrase into words as dictionaries spell them: lower case, NFC, with marks and inner `'`, `-` and `.`."""
     lowered = unicodedata.normalize("NFC", phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     # `\w` has no combining marks, which are the vowels of Hindi.
     kept = "".join(char if char in ".'-_" or unicodedata.category(char)[0] in "LMN" else " " for char in lowered)
@@ -71,39 +71,39 @@ def words_of(phrase: str) -> list[str]:
 
 
 class Dictionary:
-    """Words by their spelling.
+    """Pronunciations by word.
 
-    It is searched as text, some 0.2 ms a word: as a table its 135,000 words would take ten times the memory.
+    Each look-up searches the text, which takes 0.2 ms: a table of the 135,000 words would take ten times the memory.
     """
 
     def __init__(self, content: bytes) -> None:
-        """Takes lines of `word PHONE PHONE`, with other ways to say it as `word(2) ...`."""
+        """Takes lines of `word PHONE PHONE`; further pronunciations of a word are lines of `word(2) PHONE PHONE`."""
         self._content = b"\n" + content.replace(b"\r\n", b"\n").rstrip() + b"\n"
         self._known: dict[str, tuple[str, ...]] = {}
 
     def pronunciations(self, word: str) -> tuple[str, ...]:
-        """The phones of each way to say a word; none: it is unknown."""
+        """Returns the phones of each pronunciation of a word; empty if the word is unknown."""
         if (known := self._known.get(word)) is None:
             known = self._known[word] = tuple(self._look_up(word))
         return known
 
     def _look_up(self, word: str) -> list[str]:
-        found: list[str] = []
+        pronunciations: list[str] = []
         while True:
-            entry = word if not found else f"{word}({len(found) + 1})"
+            entry = word if not pronunciations else f"{word}({len(pronunciations) + 1})"
             start = self._content.find(f"\n{entry} ".encode())
             if start < 0:
-                return found
+                return pronunciations
             line = self._content[start + 1 : self._content.index(b"\n", start + 1)]
-            found.append(" ".join(line.decode().split()[1:]))
+            pronunciations.append(" ".join(line.decode().split()[1:]))
 
     def spell(self, phrase: str) -> tuple[str, ...]:
-        """A phrase in words of the dictionary; none if it lacks one of them."""
+        """Splits a phrase into words of the dictionary; empty if the dictionary lacks one of them."""
         words = self._words(phrase)
         return words if all(map(self.pronunciations, words)) else ()
 
     def unknown(self, phrase: str) -> tuple[str, ...]:
-        """The words of a phrase that the dictionary lacks."""
+        """Returns the words of a phrase that the dictionary lacks."""
         return tuple(word for word in self._words(phrase) if not self.pronunciations(word))
 
     def _words(self, phrase: str) -> tuple[str, ...]:
@@ -113,21 +113,21 @@ class Dictionary:
         return tuple(filter(None, words))
 
     def similar(self, word: str) -> list[str]:
-        """Words of the dictionary that are spelled much like one that it lacks, the nearest first."""
-        # All words would take seconds to compare.
+        """Returns up to three words of the dictionary that are spelled much like this one, the nearest first."""
+        # To compare all words would take seconds, so only those with the same first letter and a similar length are.
         lengths = f"{{{max(len(word) - 2, 1) - 1},{len(word) + 1}}}"
         entry = re.compile(rb"^%s[^\s()]%s(?= )" % (re.escape(word[:1]).encode(), lengths.encode()), re.MULTILINE)
-        candidates = [found.decode() for found in entry.findall(self._content)]
+        candidates = [candidate.decode() for candidate in entry.findall(self._content)]
         return get_close_matches(word, candidates, n=3, cutoff=0.75)
 
 
 @lru_cache(maxsize=2)
-def read_dictionary(path: Path, more: bytes = b"") -> Dictionary:
-    """A dictionary file, read once a process; its package's files stay as they are.
+def read_dictionary(path: Path, added: bytes = b"") -> Dictionary:
+    """Reads a dictionary file, once in a process: an installed package's files do not change.
 
     Args:
         path: the file.
-        more: further lines of the same format, which go before those of the file.
+        added: further lines in the same format; they precede those of the file.
 
     """
-    return Dictionary(more.strip() + b"\n" + path.read_bytes())
+    return Dictionary(added.strip() + b"\n" + path.read_bytes())

@@ -1,9 +1,9 @@
 """Speech-to-text with PocketSphinx, which brings its US English model: small grammars, another for each question.
 
-It listens in worker processes, each with some of the calls: see `pocketsphinx_worker`. What a state of the
-conversation expects (`Listen.grammar`, `Listen.phrases`) is all that is heard in it, and words that the dictionary
-lacks are left out of that. Where nothing is expected it listens for the phrases and the grammar of the options, and
-if there are none it takes dictation, which costs most of a processor a call and is wrong more often than right.
+Recognition runs in worker processes, each with some of the calls: see `worker`. Only what a state of the conversation
+expects (`Listen.grammar`, `Listen.phrases`) is recognised in it, without the words that the dictionary lacks. Where
+nothing is expected, the phrases and the grammar of the options are recognised; without those it is dictation, which
+costs most of a processor for each call and is wrong more often than right.
 """
 
 from __future__ import annotations
@@ -24,14 +24,9 @@ from attrs.validators import ge, le, optional
 
 from voicepipe.adapters.pocketsphinx import worker as pocketsphinx_worker
 from voicepipe.adapters.pocketsphinx.dictionary import Dictionary, problems_of, read_dictionary
-from voicepipe.adapters.pocketsphinx.grammar import (
-    Grammar,
-    GrammarAlternatives,
-    GrammarError,
-    GrammarSequence,
-    GrammarWord,
-    parse_grammar,
-)
+from voicepipe.adapters.pocketsphinx.grammar import Grammar, GrammarAlternatives, GrammarSequence, GrammarWord
+from voicepipe.adapters.pocketsphinx.grammar_parser import GrammarError, parse_grammar
+from voicepipe.adapters.pocketsphinx.grammar_writer import write_grammar
 from voicepipe.adapters.shared.recogniser_workers import RecogniserStream, RecogniserWorker
 from voicepipe.audio import AudioFormat
 from voicepipe.components.distribution import install_hint
@@ -47,20 +42,20 @@ if TYPE_CHECKING:
     from voicepipe.components.protocols import Resources
 
 INPUT = StreamInput(AudioFormat(pocketsphinx_worker.RATE), chunk_ms=100)
-"""What its model wants, whatever the call's rate."""
+"""The audio that the model needs, whatever the call's rate."""
 
 MOST_BYTES = INPUT.format.bytes_in(1000)
-"""How much audio a worker gets at a time, so that no stream waits long for another."""
+"""The most audio in a message to a worker, in bytes: no stream waits long for another."""
 
 PHRASES = "the phrases"
-"""The rule that phrases become; no grammar has one of that name, as it has a space in it."""
+"""The name of the rule that is made of the phrases; a grammar can't have it, because of the space."""
 
 REFUSED = "PocketSphinx can't work with what it was given"
 HINT = "what it was given are the options `phrases`, `grammar` and `dictionary`"
-"""For a worker that can't begin, or that ends by itself."""
+"""The message and the hint for a worker that can't begin, or that ends by itself."""
 
 GRAMMARS_KEPT = 512
-"""How many of the latest grammars are kept as the workers take them; each state of a conversation has one."""
+"""The number of latest grammars that are kept in the form for workers; each state of a conversation has one."""
 
 
 @frozen
@@ -68,18 +63,18 @@ class PocketsphinxOptions:
     """The phrases to recognise when the conversation expects none of its own."""
 
     phrases: tuple[str, ...] = ()
-    """Words and phrases to listen for where the conversation expects none of its own: `[yes, no, operator]`."""
+    """Words and phrases to recognise where the conversation expects none of its own: `[yes, no, operator]`."""
     grammar: File | None = None
-    """A grammar in JSGF to listen for there: every public rule of it may be said."""
+    """A grammar in JSGF to recognise there too: any of its public rules may be said."""
     dictionary: File | None = None
     """More words than the 135,000 of CMUdict: lines of a word and its phones, `acme AE K M IY`."""
     words: bool = False
-    """Whether transcripts tell when each word was said, and how sure the recogniser is of it."""
+    """Whether transcripts have the time and the confidence of each word."""
     strictness: float = field(default=1.0, validator=[ge(0), le(2)])
-    """How much other speech and noise is kept out: what fits no phrase well enough is not heard. More also keeps out
-    more of the phrases; 0: the likeliest phrase is heard in anything. Not for dictation."""
+    """The strictness against other speech and noise; a higher one rejects more of the phrases too. 0: any sound is taken
+    for the likeliest phrase. Without effect on dictation."""
     workers: int | None = field(default=None, validator=optional([ge(1), le(64)]))
-    """How many processes listen, each to its share of the calls; left out: one for every two processors."""
+    """The number of worker processes, which share the calls; None: one for every two processors."""
 
 
 class _Installed:
@@ -97,9 +92,9 @@ class _Installed:
         self.site, self.model = package.parent, package / "model/en-us"
 
     def dictionary(self, options: PocketsphinxOptions) -> Dictionary:
-        """The pronunciations of all words, those of the options included."""
-        more = options.dictionary.content if options.dictionary else b""
-        return read_dictionary(self.model / "cmudict-en-us.dict", more)
+        """Reads the model's dictionary, and adds the words of the options."""
+        added = options.dictionary.content if options.dictionary else b""
+        return read_dictionary(self.model / "cmudict-en-us.dict", added)
 
 
 def check_installed() -> Iterator[Problem]:
@@ -118,9 +113,9 @@ def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
     except ComponentError:
         return
     if options.dictionary is not None:
-        for wrong in problems_of(options.dictionary.content):
-            where = Location(options.dictionary.name, wrong.line, wrong.column)
-            yield Problem(where, "", wrong.message, wrong.hint)
+        for problem in problems_of(options.dictionary.content):
+            where = Location(options.dictionary.name, problem.line, problem.column)
+            yield Problem(where, "", problem.message, problem.hint)
     dictionary = installed.dictionary(options)
     for phrase in options.phrases:
         for word in dictionary.unknown(phrase):
@@ -133,16 +128,16 @@ def check_grammar(options: PocketsphinxOptions) -> Iterator[Problem]:
         hint = "a grammar in JSGF is made of lines like: public <answer> = yes | no [thank you];"
         yield Problem(Location(options.grammar.name, error.line, error.column), "", error.message, hint)
         return
-    for said in grammar.words():
-        for word in dictionary.unknown(said.text):
-            where = Location(options.grammar.name, said.line, said.column)
+    for grammar_word in grammar.words():
+        for word in dictionary.unknown(grammar_word.text):
+            where = Location(options.grammar.name, grammar_word.line, grammar_word.column)
             yield Problem(where, "", f"the dictionary has no word {word!r}", _hint(dictionary, word))
 
 
 def _hint(dictionary: Dictionary, word: str) -> str:
     similar = dictionary.similar(word)
-    meant = f"did you mean {', '.join(similar)}? If not, " if similar else ""
-    return f"{meant}say how it is spoken in a file that `dictionary` names"
+    suggestion = f"did you mean {', '.join(similar)}? If not, " if similar else ""
+    return f"{suggestion}say how it is spoken in a file that `dictionary` names"
 
 
 def _parse(file: File) -> Grammar:
@@ -150,27 +145,27 @@ def _parse(file: File) -> Grammar:
 
 
 class _Expectations:
-    """Makes the payloads of LISTEN; used in threads, as grammars may be long."""
+    """Makes the payloads of OPEN and LISTEN; used in threads, since grammars may be long."""
 
     def __init__(self, options: PocketsphinxOptions, dictionary: Dictionary) -> None:
         self._dictionary, self._strictness = dictionary, options.strictness
-        self.own = self._payload(options.phrases, _parse(options.grammar) if options.grammar else None)
-        """The payload of LISTEN where the conversation expects nothing; empty: dictation."""
+        self.default = self._payload(options.phrases, _parse(options.grammar) if options.grammar else None)
+        """The payload where the conversation expects nothing; empty: dictation."""
         self.payload_for = lru_cache(GRAMMARS_KEPT)(self._payload_for)
 
     def _payload_for(self, listen: Listen) -> bytes:
-        """The payload of LISTEN for what a conversation expects.
+        """Makes the payload for what the conversation expects.
 
         Raises:
-            ComponentError: its grammar is none.
+            ComponentError: the expected grammar is not valid.
 
         """
         try:
             grammar = parse_grammar(listen.grammar) if listen.grammar else None
         except GrammarError as error:
-            message = f"what is expected is no grammar: {error}"
+            message = f"the grammar that the conversation expects is not valid: {error}"
             raise ComponentError(message, retryable=False, fault="request") from error
-        return self._payload(listen.phrases, grammar) or self.own
+        return self._payload(listen.phrases, grammar) or self.default
 
     def _payload(self, phrases: tuple[str, ...], grammar: Grammar | None) -> bytes:
         spelled = dict.fromkeys(words for phrase in phrases if (words := self._dictionary.spell(phrase)))
@@ -183,13 +178,13 @@ class _Expectations:
             used.update(dict.fromkeys(words))
             return words
 
-        text = Grammar(rules, (*(grammar.public if grammar else ()), PHRASES)).spelled(spell)
+        text = write_grammar(Grammar(rules, (*(grammar.public if grammar else ()), PHRASES)), spell)
         if text is None:
             return b""
         pronounced = [
-            (word if way == 1 else f"{word}({way})", phones)
+            (word if variant == 1 else f"{word}({variant})", phones)
             for word in used
-            for way, phones in enumerate(self._dictionary.pronunciations(word), 1)
+            for variant, phones in enumerate(self._dictionary.pronunciations(word), 1)
         ]
         return json.dumps({"grammar": text, "words": pronounced, "strictness": self._strictness}).encode()
 
@@ -217,7 +212,7 @@ class _PocketSphinx:
         stream_input: StreamInput,  # noqa: ARG002 - there is only one
         listen: Listen,
     ) -> AsyncIterator[RecogniserStream]:
-        """A stream in the worker that has the fewest."""
+        """Opens a stream in the worker that has the fewest."""
         payload = await self._payload_for(listen)
         worker = min(self._workers, key=lambda worker: worker.load)
         await worker.wait_ready()
@@ -231,15 +226,15 @@ class _PocketSphinx:
             worker.close(stream)
 
     async def _payload_for(self, listen: Listen) -> bytes:
-        """The payload of LISTEN for what is expected."""
+        """Makes a payload in a thread."""
         return await trio.to_thread.run_sync(self._expectations.payload_for, listen, limiter=self._threads)
 
 
 def _prepare(options: PocketsphinxOptions, component: str) -> tuple[list[str], _Expectations]:
-    """The command of a worker, and its payloads; `component` is its last argument, for a reader of `ps`.
+    """Returns the command of a worker and its payloads; `component` is the last argument, for a reader of `ps`.
 
     Raises:
-        ComponentError: the library is not installed, or the grammar is none.
+        ComponentError: the library is not installed, or the grammar is not valid.
 
     """
     installed = _Installed()
@@ -260,7 +255,7 @@ async def open_pocketsphinx(options: PocketsphinxOptions, resources: Resources) 
     threads = resources.threads
     command, expectations = await trio.to_thread.run_sync(_prepare, options, resources.component, limiter=threads)
     number = options.workers or max(1, (os.cpu_count() or 1) // 2)
-    workers = [RecogniserWorker("PocketSphinx", REFUSED, expectations.own, hint=HINT) for _ in range(number)]
+    workers = [RecogniserWorker("PocketSphinx", REFUSED, expectations.default, hint=HINT) for _ in range(number)]
     async with open_kept_helpers(command, workers, hint=HINT):
         yield _PocketSphinx(workers, expectations, options.words, threads)
 

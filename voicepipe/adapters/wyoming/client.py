@@ -1,4 +1,4 @@
-"""Connections to a Wyoming server, over TCP or a Unix socket; what goes wrong is a `ComponentError`."""
+"""Connections to a Wyoming server, over TCP or a Unix socket; every failure is a `ComponentError`."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ class WyomingServer:
     """The address of a server, and its timeouts."""
 
     address: str
-    """As the operator wrote it: `HOST:PORT`, `tcp://HOST:PORT` or `unix:/PATH`."""
+    """The address as the operator wrote it: `HOST:PORT`, `tcp://HOST:PORT` or `unix:/PATH`."""
     connect_timeout_s: float
-    """How long a connection may take, in s."""
+    """The time limit for connecting, in s."""
     timeout_s: float
-    """How long it may take what is sent, and owe what is due, in s."""
+    """The time limit for sending, and for an event that is due, in s."""
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[WyomingConnection]:
-        """A connection of its own.
+        """Opens a new connection, and closes it on exit.
 
         Raises:
-            ComponentError: it can't be reached.
+            ComponentError: the server can't be reached.
 
         """
         try:
             with connecting(self.address, self.connect_timeout_s):
                 stream = await _open_stream(self.address)
         except OSError as error:
-            hint = "does the server run? what it was given for --uri is where it listens"
+            hint = "does the server run? it listens at the address of its --uri"
             reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
             raise ComponentError(f"{self.address} can't be reached", answered=str(reason), hint=hint) from error
         async with stream:
             yield WyomingConnection(stream, self.timeout_s)
 
     async def describe(self) -> Mapping[str, Any]:
-        """The data of the server's `info` event.
+        """Requests the server's `info` and returns its data.
 
         Raises:
-            ComponentError: it can't be reached, or does not say.
+            ComponentError: the server can't be reached, or sends no `info`.
 
         """
         async with self.connect() as connection:
@@ -65,7 +65,7 @@ class WyomingServer:
 
 
 def check_address(address: str) -> Iterator[Problem]:
-    """Gives a problem for an address that is none of a Wyoming server."""
+    """Gives a problem if the address is not one of a Wyoming server."""
     try:
         _parse(address)
     except ValueError as error:
@@ -74,7 +74,7 @@ def check_address(address: str) -> Iterator[Problem]:
 
 
 def _parse(address: str) -> tuple[str, int] | str:
-    """Host and port, or a socket's path."""
+    """Returns host and port, or the path of a Unix socket; raises `ValueError` for anything else."""
     url = urlsplit(address if address.startswith(("tcp:", "unix:")) else f"tcp://{address}")
     if url.scheme == "unix":
         if url.netloc or not url.path.startswith("/"):
@@ -88,14 +88,14 @@ def _parse(address: str) -> tuple[str, int] | str:
 
 
 async def _open_stream(address: str) -> trio.abc.Stream:
-    where = _parse(address)
-    if isinstance(where, str):
-        return await trio.open_unix_socket(where)
-    return await trio.open_tcp_stream(*where)
+    target = _parse(address)
+    if isinstance(target, str):
+        return await trio.open_unix_socket(target)
+    return await trio.open_tcp_stream(*target)
 
 
 class WyomingConnection:
-    """Events to a server, and from it."""
+    """Sends events to a server, and receives its events."""
 
     def __init__(self, stream: trio.abc.Stream, timeout_s: float) -> None:
         self._stream, self.timeout_s = stream, timeout_s
@@ -104,10 +104,10 @@ class WyomingConnection:
         self._failure: ComponentError | None = None
 
     async def send(self, *events: WyomingEvent) -> None:
-        """Sends events, at once.
+        """Sends events, all in one piece.
 
         Raises:
-            ComponentError: the server takes no more, or is gone.
+            ComponentError: the server took nothing for its timeout, or the connection broke.
 
         """
         try:
@@ -117,10 +117,10 @@ class WyomingConnection:
             raise _broken(error) from error
 
     async def receive(self) -> WyomingEvent:
-        """The next event, however long it takes; cancelled, it loses none.
+        """Returns the next event, without a time limit. A cancelled `receive` loses none.
 
         Raises:
-            ComponentError: it is an error, or there is no more.
+            ComponentError: the server reported an error, sent something unreadable, or ended the connection.
 
         """
         while not self._events:
@@ -131,12 +131,12 @@ class WyomingConnection:
             except trio.BrokenResourceError as error:
                 raise _broken(error) from error
             if not data:
-                where = "in the middle of an event" if self._decoder.midway else "before it had answered"
-                raise ComponentError(f"ended the connection {where}")
+                moment = "in the middle of an event" if self._decoder.midway else "before it had answered"
+                raise ComponentError(f"ended the connection {moment}")
             try:
                 self._events.extend(self._decoder.feed(data))
             except ComponentError as error:
-                self._failure = error  # after the events before it
+                self._failure = error  # raised after the events that came before it
         event = self._events.popleft()
         if event.type == "error":
             code, text = event.data.get("code"), str(event.data.get("text", ""))
@@ -146,10 +146,10 @@ class WyomingConnection:
         return event
 
     async def due(self) -> WyomingEvent:
-        """The next event, which must come within the server's time.
+        """Returns the next event, which must come within the server's timeout.
 
         Raises:
-            ComponentError: as for `receive`, or nothing came.
+            ComponentError: as for `receive`, or nothing came in time.
 
         """
         with answer_due(self.timeout_s):

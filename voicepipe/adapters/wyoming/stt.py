@@ -1,8 +1,8 @@
 """Speech-to-text by a Wyoming server: faster-whisper, Vosk, and whatever else speaks the protocol.
 
 A server takes one utterance at a time, and most close the connection after its transcript: so each utterance has a
-connection of its own. Audio is sent as it comes, from just before its first sound; servers that recognise on the fly
-have little left to do when it ends. Between utterances, and in pauses, nothing is sent.
+connection of its own. Audio is sent as it comes, from just before its first sound; servers that recognise as they
+receive have little left to do when it ends. Between utterances, and in pauses, nothing is sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from voicepipe.errors import Problem
 
 AUDIO = AudioFormat(16000)
-"""What is sent, whatever the call's: nearly all servers convert to it, and those that don't convert expect it."""
+"""The format of all audio that is sent: most servers convert to it, and those that don't convert expect it."""
 
 CHUNK_MS = 100
 
@@ -39,23 +39,23 @@ class WyomingTranscriptionOptions:
     """A recogniser of a Wyoming server."""
 
     address: str
-    """Where the server is: `host:port`, `tcp://host:port` or `unix:/path/of/the/socket`."""
+    """The server's address: `host:port`, `tcp://host:port` or `unix:/path/of/the/socket`."""
     model: str | None = field(default=None, validator=optional(min_len(1)))
     """The model, as the server calls it; None: the server's own. Servers that have but one ignore it."""
     language: str | None = field(default=None, validator=optional(min_len(1)))
-    """What callers speak: `en`, `de-AT`; None: the server decides."""
+    """The language of callers: `en`, `de-AT`; None: the server decides."""
     silence_level: int = field(default=120, validator=[ge(0), le(32767)])
     """Audio below this RMS level of 16-bit samples is silence and not sent, as is a steady noise; 0: all is."""
     max_utterance_s: float = field(default=60.0, validator=[ge(10), le(600)])
     """Speech without a pause is transcribed in parts of about this length, in s."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
-    """How long a connection may take, in s."""
+    """The time limit for connecting, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
-    """How long the transcript of an utterance that has ended may take, in s."""
+    """The time limit for the transcript of an utterance that has ended, in s."""
 
 
 def check_options(options: WyomingTranscriptionOptions) -> Iterator[Problem]:
-    """Gives a problem for an address that is none."""
+    """Gives a problem if the address is not valid."""
     yield from check_address(options.address)
 
 
@@ -66,7 +66,7 @@ class _WyomingTranscription:
         self._options, self._server, self._program = options, server, program
 
     async def probe(self) -> None:
-        """Returns if the server is there and still has the model; raises `ComponentError` if not."""
+        """Returns if the server answers and still has the model; raises `ComponentError` if not."""
         choose_program(await self._server.describe(), "asr", self._options.model)
 
     def input_for(self, call: AudioFormat) -> StreamInput:
@@ -76,11 +76,11 @@ class _WyomingTranscription:
 
     @asynccontextmanager
     async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[WyomingTranscriptStream]:
-        """A call's utterances; nothing is sent before the first sound."""
+        """Opens a stream for a call; it connects at the first sound of each utterance."""
         options = self._options
         stream = WyomingTranscriptStream(
             self._server,
-            self._beginning,
+            self._opening_events,
             stream_input.format,
             listen,
             silence_level=options.silence_level,
@@ -91,22 +91,22 @@ class _WyomingTranscription:
             yield stream
             nursery.cancel_scope.cancel()
 
-    def _beginning(self, listen: Listen) -> tuple[WyomingEvent, ...]:
-        """The events to send before an utterance."""
-        asked = {
+    def _opening_events(self, listen: Listen) -> tuple[WyomingEvent, ...]:
+        """The events that precede an utterance's audio."""
+        transcribe = {
             "name": self._options.model,
             "language": self._program.spelled(listen.language or self._options.language),
             "transcript_terms": list(listen.phrases) or None,
         }
-        told = {name: value for name, value in asked.items() if value is not None}
-        return (*self._program.selection, WyomingEvent("transcribe", told))
+        given = {name: value for name, value in transcribe.items() if value is not None}
+        return (*self._program.selection, WyomingEvent("transcribe", given))
 
 
 @asynccontextmanager
 async def open_transcription(
     options: WyomingTranscriptionOptions, resources: Resources
 ) -> AsyncIterator[_WyomingTranscription]:
-    """Asks the server what it offers."""
+    """Requests the server's `info`, and chooses the program that has the model."""
     del resources
     server = WyomingServer(options.address, options.connect_timeout_s, options.timeout_s)
     program = choose_program(await server.describe(), "asr", options.model)

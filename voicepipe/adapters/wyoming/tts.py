@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from voicepipe.components.protocols import Resources, SpeechStream
 
 MOST_CHARS = 1000
-"""The longest text of a request: a minute of speech."""
+"""The longest text of a request, in characters: a minute of speech."""
 
 SAMPLE = "Hello."
-"""What is spoken when the component opens."""
+"""The text whose audio tells the voice's sample rate when the component opens."""
 
 AUDIO = {"audio-start", "audio-chunk"}
-"""Events that tell what their audio is like."""
+"""Events that carry the format of their audio."""
 
 
 @frozen
@@ -42,21 +42,21 @@ class WyomingSpeechOptions:
     """A voice of a Wyoming server."""
 
     address: str
-    """Where the server is: `host:port`, `tcp://host:port` or `unix:/path/of/the/socket`."""
+    """The server's address: `host:port`, `tcp://host:port` or `unix:/path/of/the/socket`."""
     voice: str | None = field(default=None, validator=optional(min_len(1)))
     """The voice, as the server calls it: `en_US-lessac-medium`; None: the server's own."""
     speaker: str | None = field(default=None, validator=optional(min_len(1)))
     """The speaker, of a voice that has several; None: the voice's first."""
     language: str | None = field(default=None, validator=optional(min_len(1)))
-    """What to speak if no voice is named: `en`, `de-AT`; None: the call's language, or the server's own."""
+    """The language if no voice is named: `en`, `de-AT`; None: the call's language, or the server's own."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
-    """How long a connection may take, in s."""
+    """The time limit for connecting, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
-    """How long nothing may come of an answer, in s; more if the server loads its voice when it is first used."""
+    """The time limit for each next event of an answer, in s; more if the server loads a voice at its first use."""
 
 
 def check_options(options: WyomingSpeechOptions) -> Iterator[Problem]:
-    """Gives a problem for an address that is none, and for a speaker without a voice."""
+    """Gives a problem if the address is not valid, or a speaker has no voice."""
     yield from check_address(options.address)
     if options.speaker is not None and options.voice is None:
         yield Problem(Location(""), "speaker", "needs the voice whose speaker it is", "name it as `voice`")
@@ -72,8 +72,8 @@ class _SynthesisRequest:
     def events(self, text: str, language: str | None) -> tuple[WyomingEvent, ...]:
         """The events that request the audio of a text.
 
-        In a stream the protocol wants the plain `synthesize` too, between the last piece of text and the end, for
-        whoever knows no streams.
+        In a stream the protocol requires the plain `synthesize` too, between the last chunk and the end, for programs
+        that do not stream.
         """
         voice = self._voice(language)
         chosen = {"voice": voice} if voice else {}
@@ -90,7 +90,7 @@ class _SynthesisRequest:
 
     @property
     def end(self) -> str:
-        """The last event of the answer."""
+        """The type of the answer's last event."""
         return "synthesize-stopped" if self.program.streams else "audio-stop"
 
     def _voice(self, language: str | None) -> dict[str, str]:
@@ -104,12 +104,12 @@ class _SynthesisRequest:
 class _WyomingSpeech:
     """A server's voice, shared by all calls."""
 
-    def __init__(self, server: WyomingServer, asking: _SynthesisRequest, output: AudioFormat) -> None:
-        self._server, self._asking, self._output = server, asking, output
+    def __init__(self, server: WyomingServer, requests: _SynthesisRequest, output: AudioFormat) -> None:
+        self._server, self._requests, self._output = server, requests, output
 
     async def probe(self) -> None:
-        """Returns if the server is there and still has the voice; raises `ComponentError` if not."""
-        choose_program(await self._server.describe(), "tts", self._asking.options.voice)
+        """Returns if the server answers and still has the voice; raises `ComponentError` if not."""
+        choose_program(await self._server.describe(), "tts", self._requests.options.voice)
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
         """The voice's own rate, whatever the call's."""
@@ -117,7 +117,7 @@ class _WyomingSpeech:
         return self._output
 
     def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
-        """A reply, spoken segment by segment; nothing is asked for before the first."""
+        """Opens a stream for a reply; each segment is a request."""
         return open_requests(partial(self._request, output, language), output, most_chars=MOST_CHARS)
 
     @asynccontextmanager
@@ -126,17 +126,17 @@ class _WyomingSpeech:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         del before
         async with self._server.connect() as connection:
-            await connection.send(*self._asking.events(text, language))
-            yield self._spoken(connection, output, await connection.due())
+            await connection.send(*self._requests.events(text, language))
+            yield self._receive_audio(connection, output, await connection.due())
 
-    async def _spoken(
+    async def _receive_audio(
         self, connection: WyomingConnection, output: AudioFormat, event: WyomingEvent
     ) -> AsyncIterator[bytes]:
-        while event.type != self._asking.end:
+        while event.type != self._requests.end:
             if event.type in AUDIO:
-                if (found := _format_of(event)) != output:
+                if (audio := _format_of(event)) != output:
                     raise ComponentError(
-                        f"speaks {found} now, it spoke {output} when it was opened",
+                        f"speaks {audio} now, it spoke {output} when it was opened",
                         retryable=False,
                         hint="name the voice, or reload the pipelines if the server has got another one",
                     )
@@ -144,17 +144,17 @@ class _WyomingSpeech:
             event = await connection.due()
 
 
-async def _learn_output(server: WyomingServer, asking: _SynthesisRequest) -> AudioFormat:
-    """The output format of a voice, learnt from a word that nobody hears: `info` does not tell the sample rate.
+async def _learn_output(server: WyomingServer, requests: _SynthesisRequest) -> AudioFormat:
+    """Synthesises a word to learn the voice's output format: `info` does not tell the sample rate.
 
     Raises:
-        ComponentError: nothing is spoken, or it can't be used.
+        ComponentError: the answer has no audio, or audio in a format that can't be used.
 
     """
     output, spoken = None, 0
     async with server.connect() as connection:
-        await connection.send(*asking.events(SAMPLE, None))
-        while (event := await connection.due()).type != asking.end:
+        await connection.send(*requests.events(SAMPLE, None))
+        while (event := await connection.due()).type != requests.end:
             if event.type in AUDIO:
                 output = _format_of(event)
                 spoken += len(event.payload)
@@ -177,11 +177,11 @@ def _format_of(event: WyomingEvent) -> AudioFormat:
 
 @asynccontextmanager
 async def open_speech(options: WyomingSpeechOptions, resources: Resources) -> AsyncIterator[_WyomingSpeech]:
-    """Asks the server what it offers, and learns the rate of the voice."""
+    """Requests the server's `info`, chooses the program that has the voice, and learns the voice's rate."""
     del resources
     server = WyomingServer(options.address, options.connect_timeout_s, options.timeout_s)
-    asking = _SynthesisRequest(options, choose_program(await server.describe(), "tts", options.voice))
-    yield _WyomingSpeech(server, asking, await _learn_output(server, asking))
+    requests = _SynthesisRequest(options, choose_program(await server.describe(), "tts", options.voice))
+    yield _WyomingSpeech(server, requests, await _learn_output(server, requests))
 
 
 tts = Adapter(

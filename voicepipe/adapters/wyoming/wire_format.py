@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_HEADER: Final = 1 << 20
-"""Bytes of the longest header taken: some servers put what they offer into it, hundreds of voices."""
+"""The longest header that is accepted, in bytes: some servers put their `info` into it, with hundreds of voices."""
 MAX_DATA: Final = 4 << 20
-"""Bytes of the longest data block taken."""
+"""The longest data block that is accepted, in bytes."""
 MAX_PAYLOAD: Final = 16 << 20
-"""Bytes of the longest payload taken: minutes of speech in one piece."""
+"""The longest payload that is accepted, in bytes: minutes of speech in one piece."""
 
 BEGINNINGS: Final = b"{ \t\r"
-"""What a header begins with: of anything else the end of the line need not be waited for."""
+"""The bytes that a header may begin with; anything else is refused before its line has ended."""
 
 
 @frozen
@@ -34,15 +34,15 @@ class WyomingEvent:
     """One message, in either direction."""
 
     type: str
-    """What it is: `describe`, `audio-chunk`."""
+    """The event's type, such as `describe` or `audio-chunk`."""
     data: Mapping[str, Any] = field(factory=dict)
-    """By the type's field names."""
+    """The fields of that type, by name."""
     payload: bytes = field(default=b"", repr=False)
-    """Audio, or nothing."""
+    """Audio; empty in most events."""
 
 
 def encode(event: WyomingEvent) -> bytes:
-    """An event as bytes; data go into a block of their own, as the `wyoming` package writes them."""
+    """Encodes an event; data go into a block of their own, as the `wyoming` package writes them."""
     header: dict[str, Any] = {"type": event.type}
     data = json.dumps(event.data, ensure_ascii=False).encode() if event.data else b""
     if data:
@@ -61,11 +61,11 @@ class _Header:
 
 
 class WyomingDecoder:
-    """Turns what one connection sent, however it was split, into its events."""
+    """Decodes one connection's bytes, however they are split, into events."""
 
     def __init__(self) -> None:
         self._received = bytearray()
-        self._searched = 0  # bytes of it in which there is no end of a line
+        self._searched = 0  # bytes of `_received` that contain no end of a line
         self._header: _Header | None = None
 
     @property
@@ -74,10 +74,10 @@ class WyomingDecoder:
         return bool(self._received) or self._header is not None
 
     def feed(self, data: bytes | bytearray) -> Iterator[WyomingEvent]:
-        """The events that `data` completes, in order.
+        """Yields the events that `data` completes, in order.
 
         Raises:
-            ComponentError: it is not Wyoming, or larger than can be meant; nothing that follows can be read.
+            ComponentError: the bytes are not Wyoming, or a part is too large; nothing after them can be decoded.
 
         """
         self._received += data
@@ -141,9 +141,9 @@ def _parse_object(text: bytes) -> dict[str, Any]:
     return parsed
 
 
-def _unreadable(what: str, received: bytes) -> ComponentError:
+def _unreadable(message: str, received: bytes) -> ComponentError:
     return ComponentError(
-        what,
+        message,
         answered=repr(received.decode(errors="backslashreplace")),
         hint="is it a Wyoming server that listens there?",
     )
