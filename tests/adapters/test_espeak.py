@@ -41,7 +41,7 @@ async def espeak(resources):
     async with tts.open(EspeakOptions(), resources) as component:
         yield component
         assert not component._streams
-        assert not component._speaking
+        assert not component._requests
 
 
 async def drain(stream) -> list:
@@ -233,7 +233,7 @@ async def test_leaving_while_it_speaks_leaves_nothing_to_others(espeak):
         async with espeak.open_stream(OUTPUT, None) as stream:
             await stream.send(LONG, 0)
             await stream.receive()
-        assert not espeak._speaking
+        assert not espeak._requests
         events = await speak(espeak, "yes")
         assert marks_of(events)[-1].chars == 3
         assert OUTPUT.ms_in(len(audio_of(events))) < 1500
@@ -258,7 +258,7 @@ async def test_a_stream_cancelled_anywhere_leaves_nothing(espeak, cancel_at_ever
 
     def afterwards() -> None:
         assert not espeak._streams
-        assert not espeak._speaking
+        assert not espeak._requests
 
     assert await cancel_at_every_step(scenario, afterwards) > 10
     assert OUTPUT.ms_in(len(audio_of(await speak(espeak, "yes")))) < 1500
@@ -491,14 +491,14 @@ async def test_a_text_sounds_the_same_whatever_was_spoken_before(resources):
 
 def test_ends_fade_and_nothing_else_changes():
     samples = np.full(1000, -1000, np.int16)
-    faded = np.frombuffer(worker.faded(samples.tobytes()), np.int16)
+    faded = np.frombuffer(worker.fade(samples.tobytes()), np.int16)
     kept = 1000 - worker.FADE_SAMPLES
     assert (faded[:kept] == -1000).all()
     assert (np.diff(faded[kept - 1 :]) >= 0).all()
     assert np.diff(faded).max() <= 12, "no step that is heard as a click"
     assert faded[-1] == 0
-    assert worker.faded(b"") == worker.risen(b"") == b""
-    risen = np.frombuffer(worker.risen(samples.tobytes()), np.int16)
+    assert worker.fade(b"") == worker.rise(b"") == b""
+    risen = np.frombuffer(worker.rise(samples.tobytes()), np.int16)
     assert risen[0] == 0
     assert (np.diff(risen) <= 0).all()
     assert (risen[worker.RISE_SAMPLES :] == -1000).all()

@@ -1,4 +1,4 @@
-"""The voices that come with espeak-ng, found by reading their files: without the library, which holds global state."""
+"""The voices of espeak-ng, found by reading their files, without the library, which holds global state."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class UnknownVoice(LookupError):  # noqa: N818 - a lookup that failed, with what to say about it
-    """There is no such voice; the first argument says which part is unknown, the second what is like it."""
+class UnknownVoice(LookupError):  # noqa: N818 - a look-up that failed, and its message for the user
+    """There is no such voice; the arguments are a message with the unknown part, and a hint with similar names."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message, hint)
@@ -20,17 +20,17 @@ class UnknownVoice(LookupError):  # noqa: N818 - a lookup that failed, with what
 
 
 def find_voice(data: Path, voice: str) -> str:
-    """The voice as the library wants it: `gmw/en+f3` for `en-gb+f3`.
+    """Returns the library's name of a voice: `gmw/en+f3` for `en-gb+f3`.
 
-    A voice is a language's code (`en-us`), its file's name or the name in it (`English (America)`), and may have a
-    variant after a plus sign; upper and lower case are alike.
+    A voice is given by a language's code (`en-us`), its file's name, or the name in that file (`English (America)`),
+    and may have a variant after a plus sign. Case is ignored.
 
     Args:
         data: the directory `espeak-ng-data`.
-        voice: as the operator wrote it.
+        voice: the voice as the operator wrote it.
 
     Raises:
-        UnknownVoice: there is none of that name.
+        UnknownVoice: there is no such voice or variant.
 
     """
     name, plus, variant = voice.partition("+")
@@ -47,10 +47,10 @@ def find_voice(data: Path, voice: str) -> str:
     return f"{voices[name.lower()]}+{variants[variant.lower()]}"
 
 
-@cache  # a package's files stay as they are, and a long configuration asks for each of its voices
+@cache  # an installed package's files do not change, and a long configuration looks up each of its voices
 def _voices(lang: Path) -> dict[str, str]:
-    """The path below `lang` of each voice's file, by all its names in lower case."""
-    # Several voices share a language's code, each with its own priority; the lowest wins, and a file's name over all.
+    """The path below `lang` of each voice's file, by each of its names in lower case."""
+    # Several voices share a language's code, each with a priority; the lowest wins, and a file's name wins over all.
     ranked: dict[str, tuple[int, str]] = {}
     for file in sorted(file for file in lang.rglob("*") if file.is_file()):
         path = file.relative_to(lang).as_posix()
@@ -69,5 +69,5 @@ def _voices(lang: Path) -> dict[str, str]:
 
 
 def _similar(name: str, known: Iterable[str], usual: str) -> str:
-    close = get_close_matches(name.lower(), [one for one in known if "/" not in one], n=4, cutoff=0.5)
+    close = get_close_matches(name.lower(), [voice for voice in known if "/" not in voice], n=4, cutoff=0.5)
     return f"did you mean {', '.join(close)}?" if close else f"among others there are {usual}"

@@ -1,11 +1,10 @@
-"""The process in which espeak-ng speaks: a script of its own, run with nothing but the standard library.
-
-espeak-ng keeps its state in globals and is under the GPL, so it stays out of the process that answers calls.
+"""The process in which espeak-ng speaks: a script, run with nothing but the standard library.
 
     python -I -S worker.py LIBRARY DATA VOICE WORDS_PER_MINUTE PITCH
 
-Standard input and output carry the messages of `voicepipe.wire.process`, in the kinds and payloads below. Texts are
-spoken one at a time in the order of their coming. The process leaves when its standard input ends.
+espeak-ng keeps its state in globals and is under the GPL, so it stays out of the process that answers calls. Standard
+input and output carry the messages of `voicepipe.wire.process`, in the kinds and payloads below. Texts are spoken one
+at a time, in order. The process leaves when its standard input ends.
 """
 
 from __future__ import annotations
@@ -24,34 +23,34 @@ HEADER = Struct("!BII")
 """As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
 
 SPEAK = 1
-"""To the helper: the text, UTF-8."""
+"""To the helper: a request, with its text in UTF-8."""
 DROP = 2
-"""To the helper: the rest of that request is not wanted."""
+"""To the helper: cancels a request."""
 
 READY = 1
-"""From the helper: the request is the sample rate in Hz."""
+"""From the helper: it takes requests; the field of the request's number holds the sample rate in Hz."""
 REFUSED = 2
-"""From the helper, instead of READY: why, in UTF-8. It leaves."""
+"""From the helper, instead of READY: the reason, in UTF-8. The helper leaves."""
 AUDIO = 3
-"""From the helper: 16-bit mono samples."""
+"""From the helper: audio in 16-bit mono samples."""
 WORD = 4
-"""From the helper: a word begins; its place in the text in characters, and in the audio in samples (both u32)."""
+"""From the helper: a word begins at a position in the text, in characters, and in the audio, in samples."""
 DONE = 5
-"""From the helper: all of that text was spoken."""
+"""From the helper: the request's text was spoken to its end."""
 FAILED = 6
-"""From the helper: that text could not be spoken."""
+"""From the helper: the request's text could not be spoken."""
 
 WORD_AT = Struct("!II")
 """The payload of WORD."""
 
 BUFFER_MS = 100
-"""How much audio the library gives at a time; making it takes 0.1 ms."""
+"""The audio of a call of the library's callback, in ms; making it takes 0.1 ms."""
 
 SAMPLE_BYTES = 2
 RISE_SAMPLES = 22
-"""Over how many samples each text rises from zero, 1 ms: a text that begins with a vowel begins in mid-wave."""
+"""The samples over which each text rises from zero, 1 ms: a text that begins with a vowel begins in mid-wave."""
 FADE_SAMPLES = 110
-"""Over how many samples the end of each text fades to zero, 5 ms: the library cuts an echo off where the text ends."""
+"""The samples over which each text fades to zero, 5 ms: the library cuts an echo off where the text ends."""
 
 # espeak-ng/speak_lib.h
 SYNCHRONOUS, DONT_EXIT = 2, 0x8000
@@ -81,23 +80,24 @@ CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.
 class EspeakEngine:
     """The library, with one voice.
 
-    Voices with an echo keep the end of a text, and would begin the next one with it, which may be another caller's.
-    Choosing the voice clears that; it takes 0.3 ms, so it is done after each text, when nobody waits.
+    A voice with an echo keeps the end of a text and begins the next text with it, which may be another caller's. To
+    choose the voice again clears it; that takes 0.3 ms, so it is done after each text, when no audio is due.
     """
 
     def __init__(self, library: str, data: str, out: IO[bytes]) -> None:
         self._out = out
         self._espeak = ctypes.CDLL(library)
         self.rate = self._espeak.espeak_Initialize(SYNCHRONOUS, BUFFER_MS, data.encode(), DONT_EXIT)
-        self._callback = CALLBACK(self._made)  # held here: the library doesn't
+        self._callback = CALLBACK(self._on_audio)  # the library holds no reference to it
         self._espeak.espeak_SetSynthCallback(self._callback)
         self._request = 0
         self._silent = True
-        self._end = b""  # the latest samples, held back until it is known whether they are the last
+        self._end = b""  # the latest samples, held back because the last ones must fade
         self.wanted: dict[int, str] = {}
+        """The texts of the requests that are neither done nor cancelled, by number."""
 
     def set_up(self, voice: str, words_per_minute: int, pitch: int) -> bool:
-        """Chooses the voice; False if the library won't."""
+        """Chooses the voice; False if the library refuses it."""
         self._voice, self._words_per_minute, self._pitch = voice.encode(), words_per_minute, pitch
         return self.rate > 0 and self._choose()
 
@@ -109,7 +109,7 @@ class EspeakEngine:
         )
 
     def speak(self, request: int) -> None:
-        """Speaks one text, if it is still wanted: from silence, and to a zero."""
+        """Speaks the text of a request, unless it was cancelled: its audio rises from zero and fades to zero."""
         text = self.wanted.get(request)
         if text is None:
             return
@@ -117,7 +117,7 @@ class EspeakEngine:
         encoded = text.encode()
         failed = self._espeak.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8, None, None)
         if self.wanted.pop(request, None) is not None and self._end:
-            self.say(AUDIO, request, faded(self._end))
+            self.say(AUDIO, request, fade(self._end))
         self.say(FAILED if failed else DONE, request)
         self._choose()
 
@@ -129,8 +129,8 @@ class EspeakEngine:
         except OSError:
             os._exit(0)
 
-    def _made(self, samples: int | None, count: int, events: Any) -> int:
-        """The callback of the library: takes audio and events; returning 1 stops synthesis."""
+    def _on_audio(self, samples: int | None, count: int, events: Any) -> int:
+        """Takes audio and events, as the callback of the library; returning 1 stops the synthesis."""
         if self._request not in self.wanted:
             return 1
         kinds = set()
@@ -140,21 +140,21 @@ class EspeakEngine:
             kinds.add(event.type)
             if event.type == EVENT_WORD:
                 self.say(WORD, self._request, WORD_AT.pack(max(event.text_position - 1, 0), max(event.sample, 0)))
-        # A text with nothing to speak in it, such as "...", still makes 8 ms of silence.
-        nothing = self._silent and EVENT_END in kinds and EVENT_WORD not in kinds
-        if samples and count and not nothing:
+        # A text without any words, such as "...", makes 8 ms of silence, which is dropped.
+        is_wordless = self._silent and EVENT_END in kinds and EVENT_WORD not in kinds
+        if samples and count and not is_wordless:
             audio = ctypes.string_at(samples, count * SAMPLE_BYTES)
-            audio = risen(audio) if self._silent else self._end + audio
+            audio = rise(audio) if self._silent else self._end + audio
             self._silent = False
-            now = max(len(audio) - FADE_SAMPLES * SAMPLE_BYTES, 0)
-            self._end = audio[now:]
-            if now:
-                self.say(AUDIO, self._request, audio[:now])
+            end_at = max(len(audio) - FADE_SAMPLES * SAMPLE_BYTES, 0)
+            self._end = audio[end_at:]
+            if end_at:
+                self.say(AUDIO, self._request, audio[:end_at])
         return 0
 
 
-def risen(audio: bytes) -> bytes:
-    """16-bit samples of which the first rise from zero, in even steps."""
+def rise(audio: bytes) -> bytes:
+    """Makes the first of 16-bit samples rise from zero, in even steps."""
     samples = array("h", audio)
     most = min(len(samples), RISE_SAMPLES)
     for at in range(most):
@@ -162,8 +162,8 @@ def risen(audio: bytes) -> bytes:
     return samples.tobytes()
 
 
-def faded(audio: bytes) -> bytes:
-    """16-bit samples of which the last fade to zero, in even steps."""
+def fade(audio: bytes) -> bytes:
+    """Makes the last of 16-bit samples fade to zero, in even steps."""
     samples = array("h", audio)
     most = min(len(samples), FADE_SAMPLES)
     for left in range(most):
@@ -172,7 +172,7 @@ def faded(audio: bytes) -> bytes:
 
 
 def take_requests(speaker: EspeakEngine, requests: queue.SimpleQueue[int]) -> None:
-    """Takes requests until standard input ends, then ends the process, whatever it is doing."""
+    """Reads requests until standard input ends, then ends the process, even in mid-text."""
     source = sys.stdin.buffer
     while len(header := source.read(HEADER.size)) == HEADER.size:
         kind, request, size = HEADER.unpack(header)
@@ -187,11 +187,11 @@ def take_requests(speaker: EspeakEngine, requests: queue.SimpleQueue[int]) -> No
 
 def main() -> None:
     """Speaks until standard input ends."""
-    # A service manager that stops us sends SIGTERM to every process of the service, but calls are still draining.
+    # A service manager that stops the engine signals every process of the service, while calls are still draining.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # should the library print something, it must not get among the messages
+    os.dup2(2, 1)  # output that the library prints must not get among the messages
     library, data, voice, words_per_minute, pitch = sys.argv[1:6]
     speaker = EspeakEngine(library, data, out)
     if not speaker.set_up(voice, int(words_per_minute), int(pitch)):

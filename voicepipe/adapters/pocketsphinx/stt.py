@@ -71,8 +71,8 @@ class PocketsphinxOptions:
     words: bool = False
     """Whether transcripts have the time and the confidence of each word."""
     strictness: float = field(default=1.0, validator=[ge(0), le(2)])
-    """The strictness against other speech and noise; a higher one rejects more of the phrases too. 0: any sound is taken
-    for the likeliest phrase. Without effect on dictation."""
+    """The strictness against other speech and noise; a higher one rejects more of the phrases too. 0: any sound is
+    taken for the likeliest phrase. Without effect on dictation."""
     workers: int | None = field(default=None, validator=optional([ge(1), le(64)]))
     """The number of worker processes, which share the calls; None: one for every two processors."""
 

@@ -1,12 +1,34 @@
 """Speech recognition in worker processes: the side of the process that answers calls.
 
-A native library that crashes over a damaged model, dictionary or grammar ends only its worker: a reload is rejected, or
-the worker's streams fail over. Calls of other components go on.
+Theory of operation
+===================
 
-A worker is a helper process (`voicepipe.wire.process`) in which a request is the number of a stream. It first proves
-with what it was given that it can recognise something, and then says `READY`, or `REFUSED` and why. From then on it
-answers each message but `CLOSE`, in the order of a stream's messages; the answers are the backpressure. A worker is a
-script without voicepipe, so it repeats the kinds and payloads that are written down here.
+A native library that crashes over a damaged model, dictionary or grammar must end no call of another component. So it
+runs in a worker, a helper process (`voicepipe.wire.process`) in which a request's number is the number of a stream. Two
+objects face each other over the pipes:
+
+- `RecogniserWorker` is the helper's sink: it sorts messages to streams, and knows whether the process is usable.
+- `RecogniserStream` is one call's recognition, the stream that an adapter returns.
+
+The worker's script (`vosk.worker`, `pocketsphinx.worker`) does not import voicepipe, which would cost it memory and
+start-up time; it repeats the kinds and payloads of messages that are defined here.
+
+Starting. The worker recognises something before any call uses it: with what is on its command line, or with the payload
+of TRY. It answers READY, or REFUSED and the reason, and leaves. Thus a model that is damaged is a rejected reload, and
+not a call that fails. A worker of `open_kept_helpers` that ends later is replaced, and goes through the same trial;
+streams that open meanwhile wait in `wait_ready`.
+
+Messages of a stream. OPEN, AUDIO, END and LISTEN are answered one by one, in order, by HEARD with a list of transcripts
+that is mostly empty. The stream sends one and waits for its answer (`_ask`), so at most one message of each stream is
+in the pipe or in the worker: the answers are the backpressure. A call that is cancelled in that wait leaves a message
+whose answer comes later; `_requested` and `_answered` count both, and the next `_ask` waits for that answer first.
+
+The last one. `finish` asks END as well, but its final transcript counts only if there is text, and with its answer
+(number `_last_request`) the stream's events end.
+
+Failure. FAILED answers a message of a stream that is of no use any more; the others go on. If the process ends, all of
+its streams fail with the same error. Either way transcripts that came before can still be received. There are no timers
+here: a worker that is stuck is found by the budgets of its calls.
 """
 
 from __future__ import annotations
@@ -30,33 +52,33 @@ if TYPE_CHECKING:
     from voicepipe.wire.process import HelperProcess
 
 OPEN = 1
-"""To the worker: a stream, and what it listens for: as in LISTEN."""
+"""To the worker: opens a stream; the payload is as for LISTEN."""
 AUDIO = 2
-"""To the worker: 16-bit linear samples."""
+"""To the worker: audio in 16-bit linear samples."""
 END = 3
-"""To the worker: the utterance is over; exactly one final transcript answers."""
+"""To the worker: the utterance has ended; the answer has exactly one final transcript."""
 LISTEN = 4
-"""To the worker: what to listen for; the payload is the adapter's affair."""
+"""To the worker: the phrases or the grammar to recognise from now on; each adapter has its own form of payload."""
 CLOSE = 5
-"""To the worker: the stream is over. The only message without an answer."""
+"""To the worker: the stream is closed. The only message without an answer."""
 TRY = 6
-"""To the worker, before anything else, where an adapter has something to try: what streams listen for by default."""
+"""To the worker, before any other, if the adapter has a payload for it: what streams recognise by default."""
 
 READY = 1
-"""From the worker: it has recognised something, and takes streams."""
+"""From the worker: its trial succeeded, and streams may be opened."""
 HEARD = 2
-"""From the worker, the answer to each message: a JSON list of transcripts, or nothing. Each is an object with `text`,
-`final`, `end_ms` and `words` (word, start in ms, end in ms, probability)."""
+"""From the worker, the answer to each message: a JSON list of transcripts, or nothing. A transcript is an object with
+`text`, `final`, `end_ms` and `words` (word, start in ms, end in ms, probability)."""
 FAILED = 3
-"""From the worker, instead: why, in UTF-8. The stream is of no use any more."""
+"""From the worker, instead of HEARD: the reason, in UTF-8. The stream can't be used any more."""
 REFUSED = 4
-"""From the worker, instead of READY: why, in UTF-8. It leaves."""
+"""From the worker, instead of READY: the reason, in UTF-8. The worker leaves."""
 
 
 class RecogniserWorker:
-    """A worker process and its streams; when the process ends, its streams fail.
+    """A worker process and its streams.
 
-    Where it is kept by `open_kept_helpers` it is followed by another process, with no streams.
+    When the process ends, its streams fail. `open_kept_helpers` then starts another process for the same object.
     """
 
     def __init__(self, engine: str, refused: str, trial: bytes | None = None, *, hint: str = "") -> None:
@@ -64,33 +86,33 @@ class RecogniserWorker:
 
         Args:
             engine: the library's name, for messages.
-            refused: what it means that the worker refuses to work.
-            trial: the payload of TRY; None: the worker has all that it needs on its command line.
-            hint: what an operator can do if the worker refuses to work.
+            refused: the message of the error if the worker refuses.
+            trial: the payload of TRY; None: the worker needs nothing but its command line.
+            hint: advice for an operator if the worker refuses.
 
         """
         self._engine, self._refused, self._trial, self._hint = engine, refused, trial, hint
         self._ready = trio.Event()
         self._refusal = ""
         self.streams: dict[int, RecogniserStream] = {}
-        """Those that are open, by number."""
+        """The open streams by number."""
         self._failure: ComponentError | None = None
 
     @property
     def load(self) -> tuple[bool, int]:
-        """Sorts several workers, the best one for a new stream first."""
+        """A sort key: the worker that is ready and has the fewest streams comes first."""
         return not self._ready.is_set(), len(self.streams)
 
     @property
     def pid(self) -> int:
-        """The process id of the worker that runs now."""
+        """The id of the present process."""
         return self._helper.pid
 
     async def start(self, helper: HelperProcess) -> None:
-        """Waits until the process takes streams.
+        """Waits for the trial of a new process.
 
         Raises:
-            ComponentError: it refuses to, and says why.
+            ComponentError: the worker refused.
 
         """
         self._helper, self._failure = helper, None
@@ -98,23 +120,23 @@ class RecogniserWorker:
             helper.post(TRY, 0, self._trial)
         await self._ready.wait()
         if self._refusal:
-            with trio.CancelScope(shield=True):  # its end would cancel this; its reason says more
+            with trio.CancelScope(shield=True):  # the end of the process cancels this, but the refusal says more
                 answered = await helper.last_words()
             raise ComponentError(
                 f"{self._refused}: {self._refusal}", retryable=False, answered=answered, hint=self._hint
             )
 
     async def wait_ready(self) -> None:
-        """Returns when there is a process that takes streams; at once, without a checkpoint, if there is."""
+        """Returns when a process is ready; without a checkpoint if one is already."""
         while not self._ready.is_set():
             await self._ready.wait()
 
     def post(self, kind: int, stream: int, payload: bytes = b"") -> None:
-        """Sends a message."""
+        """Sends a message to the worker; never blocks."""
         self._helper.post(kind, stream, payload)
 
     def open(self, stream: RecogniserStream) -> None:
-        """Delivers the worker's answers to a stream from now on.
+        """Adds a stream, to which answers are delivered from now on.
 
         Raises:
             ComponentError: the process has ended by itself.
@@ -125,7 +147,7 @@ class RecogniserWorker:
         self.streams[stream.number] = stream
 
     def close(self, stream: RecogniserStream) -> None:
-        """Closes a stream in the worker; answers that still come are dropped."""
+        """Closes a stream here and in the worker; answers that still come are dropped."""
         if self.streams.pop(stream.number, None):
             self.post(CLOSE, stream.number)
         stream.close()
@@ -135,13 +157,17 @@ class RecogniserWorker:
         if kind in {READY, REFUSED}:
             self._refusal = payload.decode(errors="replace") if kind == REFUSED else ""
             self._ready.set()
-        elif kind == FAILED and (failed := self.streams.get(stream)):
-            failed.fail(ComponentError(f"{self._engine} failed", answered=payload.decode(errors="replace")))
-        elif asking := self.streams.get(stream):
-            asking.answered(payload)
+            return
+        addressee = self.streams.get(stream)
+        if addressee is None:
+            return
+        if kind == FAILED:
+            addressee.fail(ComponentError(f"{self._engine} failed", answered=payload.decode(errors="replace")))
+        else:
+            addressee.answered(payload)
 
     def ended(self, error: ComponentError) -> None:
-        """The process ended by itself, and with it its streams."""
+        """Takes the end of the process, and fails its streams."""
         self._ready = trio.Event()
         self._failure = error
         for stream in self.streams.values():
@@ -150,7 +176,7 @@ class RecogniserWorker:
 
 
 class RecogniserStream:
-    """One call's recognition: each message to the worker waits for its answer, and that is the backpressure."""
+    """One call's recognition; each message waits for the worker's answer, which is the backpressure."""
 
     def __init__(
         self,
@@ -164,44 +190,44 @@ class RecogniserStream:
         """Makes a stream; nothing is sent before `begin`.
 
         Args:
-            worker: where it is recognised.
-            number: its own, in that worker.
-            payload_for: what OPEN and LISTEN carry for what a conversation expects.
-            most_bytes: how much audio the worker gets at a time, so that no stream waits long for another.
+            worker: recognises the audio.
+            number: the stream's number, unique in that worker.
+            payload_for: makes the payload of LISTEN from what the conversation expects.
+            most_bytes: the most audio in a message, so that no stream waits long for another.
             words: whether transcripts have their words.
 
         """
         self.number = number
         self._worker, self._payload_for, self._most_bytes, self._words = worker, payload_for, most_bytes, words
-        self._expected = b""
-        self._asked = self._answers = 0
-        self._last: int | None = None  # the question after whose answer comes nothing more
-        self._news = trio.Event()
+        self._listen_payload = b""  # of the latest OPEN or LISTEN
+        self._requested = self._answered = 0  # messages sent, and answers received
+        self._last_request: int | None = None  # the number of the message of `finish`
+        self._progress = trio.Event()  # set by each answer and by a failure
         self._events = EventQueue[TranscriptEvent](inf)  # a few a second of speech
 
     async def begin(self, payload: bytes) -> None:
-        """Opens the stream in the worker; returns when the worker listens."""
-        self._expected = payload
+        """Opens the stream in the worker; returns when the worker has done so."""
+        self._listen_payload = payload
         await self._ask(OPEN, payload)
 
     async def send(self, audio: bytes) -> None:
-        """Takes the next audio."""
+        """Sends the next audio, and waits until it is recognised."""
         for at in range(0, max(len(audio), 1), self._most_bytes):
             await self._ask(AUDIO, audio[at : at + self._most_bytes])
 
     async def end_utterance(self) -> None:
-        """Finalises what was said so far."""
+        """Ends the utterance; its final transcript follows, be it empty."""
         await self._ask(END)
 
     async def listen_for(self, listen: Listen) -> None:
-        """Finalises what was said so far, unless nothing changes, then listens for something else."""
+        """Changes what is recognised; if it differs, the transcript of the utterance so far is finalised first."""
         payload = await self._payload_for(listen)
-        if payload != self._expected:
-            self._expected = payload
+        if payload != self._listen_payload:
+            self._listen_payload = payload
             await self._ask(LISTEN, payload)
 
     async def finish(self) -> None:
-        """Finalises what was said so far, for the last time."""
+        """Ends the audio; after the final transcript of the rest, `receive` returns None."""
         await self._ask(END, last=True)
 
     async def receive(self) -> TranscriptEvent | None:
@@ -209,49 +235,48 @@ class RecogniserStream:
         return await self._events.receive()
 
     def answered(self, payload: bytes) -> None:
-        """The worker has done the next thing that it was asked."""
-        self._answers += 1
-        over = self._answers == self._last
-        for found in json.loads(payload) if payload else ():
-            if found["text"] or not over:
-                self._events.put_nowait(self._transcript(found))
-        if over:
+        """Takes the worker's next answer."""
+        self._answered += 1
+        is_last = self._answered == self._last_request
+        for transcript in json.loads(payload) if payload else ():
+            if transcript["text"] or not is_last:
+                self._events.put_nowait(self._event(transcript))
+        if is_last:
             self._events.end()
-        self._wake()
+        self._notify()
 
     def fail(self, error: ComponentError) -> None:
         """Ends the stream with an error, which `receive` raises after the events that wait."""
         self._events.end(error)
-        self._wake()
+        self._notify()
 
     def close(self) -> None:
         """Closes the stream; events that wait are dropped."""
         self._events.close()
 
-    def _transcript(self, found: dict[str, Any]) -> Transcript:
-        words = tuple(Word(*word) for word in found["words"]) if self._words else ()
+    def _event(self, transcript: dict[str, Any]) -> Transcript:
+        words = tuple(Word(*word) for word in transcript["words"]) if self._words else ()
         return Transcript(
-            text=found["text"],
-            final=found["final"],
+            text=transcript["text"],
+            final=transcript["final"],
             confidence=fmean(word.confidence or 0.0 for word in words) if words else None,
             words=words,
-            audio_end_ms=found["end_ms"],
+            audio_end_ms=transcript["end_ms"],
         )
 
     async def _ask(self, kind: int, payload: bytes = b"", *, last: bool = False) -> None:
-        # A call that was cancelled here has left a message without its answer.
-        await self._wait_for_answers()
-        self._asked += 1
+        await self._wait_for_answers()  # an `_ask` that was cancelled has left its answer
+        self._requested += 1
         if last:
-            self._last = self._asked
+            self._last_request = self._requested
         self._worker.post(kind, self.number, payload)
         await self._wait_for_answers()
 
     async def _wait_for_answers(self) -> None:
-        while self._events.failure is None and self._answers < self._asked:
-            await self._news.wait()
+        while self._events.failure is None and self._answered < self._requested:
+            await self._progress.wait()
         self._events.check()
 
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = trio.Event()
+    def _notify(self) -> None:
+        self._progress.set()
+        self._progress = trio.Event()

@@ -1,7 +1,7 @@
-"""Speech-to-text with Vosk, in a worker process: one model for all calls, a recogniser a call.
+"""Speech-to-text with Vosk, in a worker process: one model for all calls, a recogniser for each.
 
-The native library ends its process over a damaged model, or one that was made for another version, so it never works
-in the process that answers calls: see `vosk_worker`. It resamples to its model's rate by itself.
+The native library ends its process over a damaged model, or a model for another version, so it is never loaded into the
+process that answers calls: see `worker`. It resamples audio to its model's rate by itself.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from voicepipe.components.protocols import Resources
 
 CHUNK_MS = 100
-"""A message to the worker and back costs 0.1 to 0.2 ms whatever it carries, so 20 ms at a time would be mostly that."""
+"""The audio in a message, in ms: a message and its answer cost 0.1 to 0.2 ms whatever they carry."""
 
 MOST_MS = 1000
-"""How much audio the worker gets at a time, so that no stream waits long for another."""
+"""The most audio in a message to the worker, in ms: no stream waits long for another."""
 
 KALDI_RATE = 16000
-"""The sample rate of a model that names none, in Hz (Kaldi's default for MFCC features)."""
+"""The sample rate of a model whose settings have none, in Hz (Kaldi's default for MFCC features)."""
 
 RATES = (8000, 48000)
-"""The least and the highest that a model may want, in Hz."""
+"""The lowest and the highest sample rate of a model, in Hz."""
 
 
 @frozen
@@ -53,11 +53,11 @@ class VoskOptions:
     model: Directory
     """The model: an unpacked directory from alphacephei.com/vosk/models, with `am/`, `conf/` and `graph/` in it."""
     words: bool = False
-    """Whether transcripts tell when each word was said, and how sure the recogniser is of it."""
+    """Whether transcripts have the time and the confidence of each word."""
 
 
 def _missing(model: Path) -> list[str]:
-    """Files that the library can't do without, relative to the model; word lists and word boundaries it can."""
+    """The required files that a model lacks, relative to it; word lists and word boundaries are not required."""
     needed = ["am/final.mdl", "conf/model.conf", "conf/mfcc.conf"]
     if not (model / "graph/HCLG.fst").is_file():
         needed += ["graph/HCLr.fst", "graph/Gr.fst", "graph/disambig_tid.int"]
@@ -77,7 +77,7 @@ def check_model(options: VoskOptions) -> Iterator[Problem]:
     missing = _missing(model)
     if not missing:
         return
-    inner = sorted(found.parent.parent.name for found in model.glob("*/am/final.mdl"))
+    inner = sorted(file.parent.parent.name for file in model.glob("*/am/final.mdl"))
     yield Problem(
         where=Location(options.model.name),
         path="",
@@ -103,14 +103,14 @@ class Vosk:
         self._numbers = count(1)
 
     def input_for(self, call: AudioFormat) -> StreamInput:
-        """The call's own rate if the library can bring it to the model's, else the model's."""
-        # Down it always resamples. Other rates than telephony's would only mean more bytes a message.
-        taken = call.rate in {8000, 16000} and (call.rate >= self._rate or self._upsamples)
-        return StreamInput(AudioFormat(call.rate if taken else self._rate), CHUNK_MS)
+        """The call's own rate if the library can resample it to the model's, else the model's rate."""
+        # It always resamples to lower rates. Higher rates than telephony's would only make messages larger.
+        resamples = call.rate in {8000, 16000} and (call.rate >= self._rate or self._upsamples)
+        return StreamInput(AudioFormat(call.rate if resamples else self._rate), CHUNK_MS)
 
     @asynccontextmanager
     async def open_stream(self, stream_input: StreamInput, listen: Listen) -> AsyncIterator[RecogniserStream]:
-        """A recogniser for one call."""
+        """Opens a recogniser for one call."""
         audio = stream_input.format
 
         async def payload_for(listen: Listen) -> bytes:
@@ -133,17 +133,17 @@ def _payload(audio: AudioFormat, listen: Listen) -> bytes:
 
 
 def _prepare(options: VoskOptions, component: str) -> tuple[list[str], int, bool]:
-    """The command of the worker, the model's rate in Hz, and whether the model takes lower rates.
+    """Returns the command of the worker, the model's rate in Hz, and whether the model accepts lower rates.
 
     Args:
-        options: which model.
-        component: for those who look at `ps`.
+        options: the model.
+        component: the worker's last argument, for a reader of `ps`.
 
     Raises:
-        ComponentError: the library is not installed, or the directory is no model.
+        ComponentError: the library is not installed, or the directory is not a model.
 
     """
-    for problem in check_model(options):  # of what is missing the library itself says only that it failed
+    for problem in check_model(options):  # the library itself does not report which file is missing
         raise ComponentError(problem.message, retryable=False, hint=problem.hint)
     spec = find_spec("vosk")
     if spec is None or spec.origin is None:
@@ -155,7 +155,7 @@ def _prepare(options: VoskOptions, component: str) -> tuple[list[str], int, bool
         rate = 0
     if not RATES[0] <= rate <= RATES[1]:
         raise ComponentError(
-            f"{options.model.name} is for audio at {mfcc.get('sample-frequency')!r} Hz, which is none that calls have",
+            f"{options.model.name} is for audio at {mfcc.get('sample-frequency')!r} Hz, which is not a rate of calls",
             retryable=False,
             hint="see --sample-frequency in its conf/mfcc.conf; models for telephones have 8000 or 16000",
         )
@@ -168,9 +168,9 @@ def _prepare(options: VoskOptions, component: str) -> tuple[list[str], int, bool
 
 @asynccontextmanager
 async def open_vosk(options: VoskOptions, resources: Resources) -> AsyncIterator[Vosk]:
-    """Loads the model in a worker, and has it recognise something there.
+    """Starts a worker, which loads the model and tries it out.
 
-    The context ends with a `ComponentError` if the worker ends by itself; its streams raise it too.
+    If the worker ends by itself, its streams and then the context raise a `ComponentError`.
     """
     command, rate, upsamples = await trio.to_thread.run_sync(
         _prepare, options, resources.component, limiter=resources.threads

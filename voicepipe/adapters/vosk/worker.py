@@ -1,14 +1,32 @@
-"""The process in which Vosk listens to all calls of a model: a script of its own, without voicepipe.
-
-Whatever is wrong with a model, the native library finds out here: it raises, or it ends the process. The model is
-loaded once. The library releases the interpreter's lock while it works, so as many threads as there are processors
-serve all streams, each stream by one of them at a time.
+"""The process in which Vosk recognises the speech of all calls of a model: a script, without voicepipe.
 
     python -I worker.py LIBRARY MODEL RATE WORDS NAME
 
-LIBRARY is the file of the Python package `vosk`, MODEL a directory, RATE what the model was trained on in Hz, WORDS
-`words` for transcripts with their words. NAME is for those who look at `ps`. Standard input and output carry the
-messages of `recogniser_workers`. The process leaves when its standard input ends.
+LIBRARY is the file of the Python package `vosk`, MODEL a directory, RATE the sample rate of the model's training in Hz,
+WORDS `words` for transcripts with their words, else `text`. NAME is for a reader of `ps`. Standard input and output
+carry the messages of `recogniser_workers`; the process leaves when its standard input ends.
+
+Theory of operation
+===================
+
+The trial. The native library finds mistakes in a model only when it uses the part in question: at loading, when a
+recogniser is made, when its graph is searched, when words are aligned. It then raises, or ends the process. So before
+READY the model recognises something like speech, once freely and once by a grammar, with words (`try_out`).
+
+The threads. The model is loaded once, and each stream has a recogniser. The library releases the interpreter's lock
+while it works, so as many threads as there are processors serve all streams:
+
+- The main thread reads messages and appends each to its stream's queue (`VoskStream.messages`).
+- A stream with messages that no thread has is put into `_ready`, and `is_scheduled` is set.
+- A thread takes a stream from `_ready`, does one message, and puts the stream back at the end if it has more.
+
+So the messages of a stream are done in order and by one thread at a time, and no stream waits for more than one message
+of each other stream. `_lock` protects the streams' queues and standard output; no thread holds it while it recognises.
+
+Transcripts. The library gives partial texts, and a final text where it finds an end or is asked for one. A recogniser
+counts time from its own first sample; `_began` maps its times to the stream's. To expect other phrases is to make
+another recogniser (0.1 ms with a small model): in 0.3.45 `SetGrammar` leaks the old grammar, and must not be called
+while there is audio in the decoder.
 """
 
 from __future__ import annotations
@@ -34,14 +52,14 @@ HEADER = Struct("!BII")
 
 OPEN, AUDIO, END, LISTEN, CLOSE = 1, 2, 3, 4, 5
 READY, HEARD, FAILED, REFUSED = 1, 2, 3, 4
-"""As in `recogniser_workers`. What to listen for is a JSON object with `rate`, that of the audio in Hz, and `phrases`,
-as a conversation has them."""
+"""As in `recogniser_workers`. The payload of OPEN and LISTEN is a JSON object with `rate`, of the audio in Hz, and
+`phrases`, as the conversation expects them."""
 
 UNKNOWN = "[unk]"
-"""What Vosk's models write for speech that is no word of theirs."""
+"""The word in transcripts that stands for speech which is no word of the model."""
 
 TRIAL_WORDS = 50
-"""How many of the model's words are expected in the second trial."""
+"""The number of the model's words in the grammar of the trial."""
 
 
 class VoskModel:
@@ -54,15 +72,11 @@ class VoskModel:
         self._new_recogniser = vosk.KaldiRecognizer
         self._directory, self._rate, self._words = Path(model), rate, words
         self.has_fixed_graph = (self._directory / "graph/HCLG.fst").is_file()
-        """Whether what can be heard can't be narrowed down."""
+        """Whether the model's graph is fixed, so that no grammar can restrict it."""
         self._model = vosk.Model(model)
 
     def recogniser(self, rate: int, grammar: tuple[str, ...], *, words: bool | None = None) -> Any:
-        """A `vosk.KaldiRecognizer` that hears what `grammar_for` gave, or everything if that is empty.
-
-        About 0.1 ms with a small model, so a recogniser is replaced rather than given another grammar: in 0.3.45
-        `SetGrammar` leaks the old one, and needs that no audio is in flight.
-        """
+        """Makes a `vosk.KaldiRecognizer` for a result of `grammar_for`; an empty one restricts nothing."""
         if grammar:
             recogniser = self._new_recogniser(self._model, rate, json.dumps([*grammar, UNKNOWN], ensure_ascii=False))
         else:
@@ -71,7 +85,7 @@ class VoskModel:
         return recogniser
 
     def grammar_for(self, phrases: list[str]) -> tuple[str, ...]:
-        """The phrases that the model knows every word of, as it spells them; none if its graph is fixed."""
+        """Returns the phrases of which the model knows every word, in its spelling; none if its graph is fixed."""
         if self.has_fixed_graph:
             return ()
         spelled = map(words_of, phrases)
@@ -81,10 +95,9 @@ class VoskModel:
         return bool(self._model.vosk_model_find_word(word) >= 0)
 
     def try_out(self) -> None:
-        """Recognises something like speech, to final transcripts with words: once anything, once a grammar.
+        """Recognises something like speech, freely and by a grammar, to final transcripts with words.
 
-        Some damage shows only when a recogniser is made, when its graph is searched, or when words are aligned; and
-        the first audio costs more than the next.
+        It also makes the first call's audio as quick as the next.
         """
         for grammar in ((), self.grammar_for(self._some_words())):
             recogniser = self.recogniser(self._rate, grammar, words=True)
@@ -97,17 +110,17 @@ class VoskModel:
             recogniser.FinalResult()
 
     def _some_words(self) -> list[str]:
-        """Some of the model's words, from all over its list."""
+        """Some of the model's words, at even distances in its list; none if it has no list."""
         try:
             lines = (self._directory / "graph/words.txt").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
-            return []  # not every model has the list
+            return []
         words = [line.split()[0] for line in lines if line[:1].isalpha()]
         return words[:: max(1, len(words) // TRIAL_WORDS)]
 
 
 def words_of(phrase: str) -> list[str]:
-    """A phrase's words as models spell them: in lower case and NFC, with their marks, apostrophes and hyphens."""
+    """Splits a phrase into words as models spell them: lower case, NFC, with marks and inner `'` and `-`."""
     lowered = unicodedata.normalize("NFC", phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     # `\w` has no combining marks, which are the vowels of Hindi.
     kept = "".join(char if char in "'-_" or unicodedata.category(char)[0] in "LMN" else " " for char in lowered)
@@ -115,12 +128,12 @@ def words_of(phrase: str) -> list[str]:
 
 
 def _imported(file: str) -> Any:
-    """The package `vosk` of that file, and no other of that name."""
+    """Imports the package `vosk` from that file, and no other of that name."""
     sys.path.append(str(Path(file).parent.parent))
     spec = spec_from_file_location("vosk", file, submodule_search_locations=[str(Path(file).parent)])
     assert spec is not None  # noqa: S101 - for mypy: it is a file of Python
     assert spec.loader is not None  # noqa: S101
-    # It looks for the home directory when it is imported, and a user whom /etc/passwd does not know has none.
+    # On import it looks for the home directory, and a user that /etc/passwd does not have has none.
     os.environ.setdefault("HOME", "/")
     vosk = sys.modules["vosk"] = module_from_spec(spec)
     spec.loader.exec_module(vosk)
@@ -128,9 +141,9 @@ def _imported(file: str) -> Any:
 
 
 def like_speech(rate: int) -> list[bytes]:
-    """A second and a half of vowels that glide, hisses, clicks and pauses, loud and quiet, in pieces of 100 ms.
+    """Makes 1.5 s of gliding vowels, hisses and pauses, loud and quiet, in pieces of 100 ms; always the same.
 
-    The same each time. It makes a decoder follow many paths of its graph, which silence or a tone would not.
+    It makes a decoder follow many paths of its graph, which silence or a tone would not.
     """
     chance = random.Random(0)  # noqa: S311 - noise
     pieces = []
@@ -156,22 +169,22 @@ def like_speech(rate: int) -> list[bytes]:
 
 
 FORMANTS = ((250, 900), (800, 2400), (2200, 3200))
-"""Between which frequencies the formants of vowels lie, in Hz."""
+"""The ranges of the formants of vowels, in Hz."""
 
 
 class VoskRecognition:
-    """One stream; made and used by one thread at a time."""
+    """The recognition of one stream; used by one thread at a time."""
 
     def __init__(self, library: VoskModel, listen: dict[str, Any]) -> None:
         self._library = library
         self._rate = listen["rate"]
         self._grammar = library.grammar_for(listen["phrases"])
         self._recogniser = library.recogniser(self._rate, self._grammar)
-        self._heard = self._began = 0  # bytes in all, and before this recogniser began
+        self._heard = self._began = 0  # bytes of the stream: all so far, and those before this recogniser
         self._partial = ""
 
     def hear(self, audio: bytes) -> list[dict[str, Any]]:
-        """Takes audio; gives the text so far if it changed, or the final one if the recogniser found an end."""
+        """Takes audio; returns the partial text if it changed, or the final text if the recogniser found an end."""
         self._heard += len(audio)
         if self._recogniser.AcceptWaveform(audio):
             final = self._final(self._recogniser.Result())
@@ -183,11 +196,11 @@ class VoskRecognition:
         return [{"text": text, "final": False, "end_ms": self._ms(self._heard), "words": []}]
 
     def conclude(self) -> list[dict[str, Any]]:
-        """The final text of what was heard so far, empty or not; the recogniser can go on."""
+        """Returns the final text of the audio so far, which may be empty; the recogniser can go on."""
         return [self._final(self._recogniser.FinalResult())]
 
     def listen_for(self, listen: dict[str, Any]) -> list[dict[str, Any]]:
-        """Expects other phrases; if that changes anything, gives the final text of what was heard, unless empty."""
+        """Expects other phrases; returns the final text of the audio so far if they differ and it is not empty."""
         grammar = self._library.grammar_for(listen["phrases"])
         if grammar == self._grammar:
             return []
@@ -196,11 +209,11 @@ class VoskRecognition:
         self._recogniser = self._library.recogniser(self._rate, grammar)
         return rest
 
-    def _ms(self, audio: int) -> int:
-        return int(audio * 500 / self._rate + 0.5)
+    def _ms(self, size: int) -> int:
+        return int(size * 500 / self._rate + 0.5)
 
     def _final(self, result: str) -> dict[str, Any]:
-        found = json.loads(result)
+        final = json.loads(result)
         self._partial = ""
         began = self._ms(self._began)
         words = [
@@ -210,10 +223,10 @@ class VoskRecognition:
                 began + round(word["end"] * 1000),
                 min(word["conf"], 1.0),
             )
-            for word in found.get("result", ())
+            for word in final.get("result", ())
             if word["word"] != UNKNOWN
         ]
-        return {"text": _text(found["text"]), "final": True, "end_ms": self._ms(self._heard), "words": words}
+        return {"text": _text(final["text"]), "final": True, "end_ms": self._ms(self._heard), "words": words}
 
 
 def _text(words: str) -> str:
@@ -221,12 +234,12 @@ def _text(words: str) -> str:
 
 
 class VoskStream:
-    """A stream's messages that are not yet done, and its recogniser."""
+    """A stream's queue of messages, and its recogniser."""
 
     def __init__(self) -> None:
         self.messages: deque[tuple[int, bytes]] = deque()
-        self.taken = False
-        """Whether a thread works on it, or it waits for one."""
+        self.is_scheduled = False
+        """Whether it waits for a thread, or a thread is at work on it."""
         self.recognition: VoskRecognition | None = None
 
 
@@ -236,8 +249,8 @@ class VoskWorker:
     def __init__(self, library: VoskModel, out: IO[bytes]) -> None:
         self._library, self._out = library, out
         self._streams: dict[int, VoskStream] = {}
-        self._lock = threading.Lock()  # for what streams have to do, and for the output
-        self._waiting: queue.SimpleQueue[tuple[int, VoskStream]] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # of the streams' queues, and of standard output
+        self._ready: queue.SimpleQueue[tuple[int, VoskStream]] = queue.SimpleQueue()
 
     def start(self, threads: int) -> None:
         """Starts that many threads."""
@@ -248,34 +261,34 @@ class VoskWorker:
         """Queues a message for a thread; messages of one stream are worked on in order."""
         with self._lock:
             stream = self._streams.setdefault(number, VoskStream()) if kind == OPEN else self._streams.get(number)
-            if stream is None:  # it failed
+            if stream is None:  # it has failed
                 return
             stream.messages.append((kind, payload))
-            if not stream.taken:
-                stream.taken = True
-                self._waiting.put((number, stream))
+            if not stream.is_scheduled:
+                stream.is_scheduled = True
+                self._ready.put((number, stream))
 
     def _serve(self) -> None:
         while True:
-            number, stream = self._waiting.get()
+            number, stream = self._ready.get()
             kind, payload = stream.messages.popleft()
-            self._do(number, stream, kind, payload)
+            self._do_message(number, stream, kind, payload)
             with self._lock:
-                stream.taken = bool(stream.messages)
-                if stream.taken:
-                    self._waiting.put((number, stream))
+                stream.is_scheduled = bool(stream.messages)
+                if stream.is_scheduled:
+                    self._ready.put((number, stream))
 
-    def _do(self, number: int, stream: VoskStream, kind: int, payload: bytes) -> None:
+    def _do_message(self, number: int, stream: VoskStream, kind: int, payload: bytes) -> None:
         try:
             if kind == CLOSE:
                 self._forget(number, stream)
                 return
-            found = self._answer(stream, kind, payload)
-        except Exception as error:  # noqa: BLE001 - the edge of a stream: the other streams of this process go on
+            transcripts = self._answer(stream, kind, payload)
+        except Exception as error:  # noqa: BLE001 - the boundary of a stream: the others of this process go on
             self._forget(number, stream)
             self.say(FAILED, number, f"{type(error).__name__}: {error}".encode())
         else:
-            self.say(HEARD, number, json.dumps(found).encode() if found else b"")
+            self.say(HEARD, number, json.dumps(transcripts).encode() if transcripts else b"")
 
     def _forget(self, number: int, stream: VoskStream) -> None:
         stream.recognition = None  # which frees its memory
@@ -308,18 +321,18 @@ class VoskWorker:
 
 def main() -> None:
     """Recognises until standard input ends."""
-    # A service manager that stops us sends SIGTERM to every process of the service, but calls are still draining.
+    # A service manager that stops the engine signals every process of the service, while calls are still draining.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # should the library print something, it must not get among the messages
+    os.dup2(2, 1)  # output that the library prints must not get among the messages
     file, model, rate, words = sys.argv[1:5]
     try:
         library = VoskModel(file, model, int(rate), words=words == "words")
         library.try_out()
-    except Exception as error:  # noqa: BLE001 - the edge of the library: it has no narrower one
-        said = f"{type(error).__name__}: {error}".encode()
-        out.write(HEADER.pack(REFUSED, 0, len(said)) + said)
+    except Exception as error:  # noqa: BLE001 - the boundary of the library, which raises `Exception` itself
+        reason = f"{type(error).__name__}: {error}".encode()
+        out.write(HEADER.pack(REFUSED, 0, len(reason)) + reason)
         out.flush()
         return
     worker = VoskWorker(library, out)
