@@ -256,8 +256,13 @@ def test_a_result_that_nothing_is_said_of_is_said_as_it_is(booking):
 
 @pytest.mark.parametrize("result", ["error: no", "cancelled: the caller interrupted"])
 def test_a_tool_that_failed_has_its_response(booking, result):
-    failed = talk(booking, "monday", ToolResults({"book-0": result}), tools=OWN)[-1]
+    failed = talk(booking, "monday", ToolResults({"book-0": result}, frozenset({"book-0"})), tools=OWN)[-1]
     assert (said(failed), failed.progress.state) == ("That did not work.", "ask")
+
+
+def test_a_result_that_only_looks_like_an_error_is_one_of_a_tool_that_worked(booking):
+    worked = talk(booking, "look", ToolResults({"look-0": "error: lamp 3, out of ink"}), tools=OWN)[-1]
+    assert said(worked) == "error: lamp 3, out of ink"
 
 
 def test_a_tool_that_the_call_does_not_have_is_not_called(booking):
@@ -347,7 +352,7 @@ def test_keys_are_looked_up_whole_and_else_heard_like_words(shop):
 )
 def test_keys_that_say_nothing_alone_are_heard_with_the_words_before(shop, words, keys, text, account):
     begun = shop.answer(CallStarted())
-    reply = shop.answer(Dtmf(keys), begun.progress, said=words)
+    reply = shop.answer(Dtmf(keys), begun.progress, words_before=words)
     assert (said(reply), reply.progress.slots.get("account")) == (text, account)
 
 

@@ -212,7 +212,7 @@ async def test_what_goes_wrong_is_a_result_and_no_exception(autojump_clock, book
     assert told.result == result
     assert told.ok == (not result.startswith("error"))
     assert (told.error is not None) == ("the tool failed" in result)
-    assert call.llm.requests[-1].trigger == ToolResults({"1": result})
+    assert call.llm.requests[-1].trigger == ToolResults({"1": result}, frozenset() if told.ok else frozenset({"1"}))
     assert call.conversation[-1] == ("", "Sorry.")
 
 

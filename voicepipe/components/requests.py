@@ -128,7 +128,9 @@ class ToolResults:
     """The tools that the model called have ended."""
 
     results: Mapping[str, str]
-    """By `ToolCall.id`: what the tool returned, as text; it begins with `error:` if the tool failed."""
+    """The text that each tool returned, by `ToolCall.id`; of a tool that failed, an explanation for the model."""
+    failed: frozenset[str] = frozenset()
+    """The ids of those that failed or were cancelled."""
 
 
 Trigger = CallStarted | Utterance | Dtmf | Silence | ToolResults

@@ -16,74 +16,67 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import Trigger
 
 SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+")  # noqa: RUF001 - the full-width marks of Chinese and Japanese
-"""Where a reply's text may be cut into pieces."""
+"""The ends of sentences, at which a reply's text is cut into pieces."""
 
-
-OWN_ENDINGS = ("hang_up-", "transfer-")
-"""How ids of the tools begin that a script calls to end the call."""
+ENDING_IDS = ("hang_up-", "transfer-")
+"""The beginnings of the ids of tool calls by which a script ends the call."""
 
 SAY_RESULT = Response(say=f"{{{RESULT}}}")
-"""What is done with a result that nothing is said of."""
+"""The response to a result for which the script has none: the result itself is spoken."""
 
 
 @frozen
 class DialogueState:
-    """The state of a call in a script, which travels with the call between replies."""
+    """The progress of a call in a script; the call keeps it between replies."""
 
     script: str
-    """The script's digest: progress in another script is none in this one."""
+    """The script's digest; progress in another script does not count."""
     state: str
-    """The present state."""
+    """The name of the present state."""
     slots: Mapping[str, str] = field(factory=dict)
-    """What is filled, as it is said."""
-    said: Mapping[str, int] = field(factory=dict)
-    """How often each state has said its text."""
+    """The values of the filled slots, as they are spoken."""
+    times_said: Mapping[str, int] = field(factory=dict)
+    """The number of times that each state has spoken its text."""
     misses: int = 0
-    """How often in a row the caller was not understood in this state."""
+    """The number of times in a row that the caller was not understood in this state."""
     transferring: bool = False
-    """Whether the last reply handed the call to somebody else."""
+    """Whether the last reply transferred the call."""
     called: tuple[str, ...] = ()
-    """The tools that were called so far."""
+    """The names of the tools that were called so far, in order."""
 
 
 @frozen
 class ScriptedReply:
-    """A reply: text, actions, and the state to keep if it is heard."""
+    """A reply: its text, its actions, and the progress that holds once it is heard."""
 
     text: tuple[str, ...]
-    """In pieces of a sentence each, to be joined without anything between; empty: nothing."""
+    """The sentences, with the spaces between them; empty: nothing is spoken."""
     transfer: str | None
-    """Whom to hand the call to, after the text."""
+    """The target to transfer the call to after the text."""
     hang_up: bool
-    """Whether to end the call, after the text."""
+    """Whether to end the call after the text."""
     call: ToolCall | None
-    """Which tool to call."""
+    """The tool to call."""
     progress: DialogueState
-    """Where the call stands then."""
+    """The progress of the call after this reply."""
     listen: Listen | None
-    """What to listen for next; None: as before."""
+    """The phrases to recognise from now on; None: as before."""
 
 
 class Dialogue:
-    """A script made ready to answer; keeps nothing of any call.
+    """A script that is prepared for answering; it keeps nothing of any call.
 
     Args:
-        script: without errors.
-        digest: of the script's text.
+        script: a script in which `check_script` finds no mistakes.
+        digest: the digest of its text.
 
     """
 
     def __init__(self, script: Script, digest: str) -> None:
         self._script, self._digest = script, digest
-        self._heard = {name: IntentMatcher(intent, script.slots) for name, intent in script.intents.items()}
-        self._begun = DialogueState(digest, script.start, said={script.start: 1})
-        self._on = {
-            name: {
-                **state.on,
-                **{intent: does for intent, does in script.anywhere.on.items() if intent not in state.on},
-            }
-            for name, state in script.states.items()
-        }
+        self._matchers = {name: IntentMatcher(intent, script.slots) for name, intent in script.intents.items()}
+        self._first = DialogueState(digest, script.start, times_said={script.start: 1})
+        self._responses = {name: self._responses_in(state) for name, state in script.states.items()}
         self._listen = {name: self._expected(name) for name in script.states}
 
     def answer(
@@ -91,21 +84,22 @@ class Dialogue:
         trigger: Trigger,
         state: Any = None,
         tools: Collection[str] = ("hang_up", "transfer"),
-        said: str = "",
+        words_before: str = "",
     ) -> ScriptedReply:
-        """The reply to what happened.
+        """Returns the reply to an event of the call.
 
         Args:
-            trigger: what happened.
+            trigger: the event.
             state: the `progress` of the call's last reply. Anything else, such as another model's state or None,
                 stands for a call that has just entered the start state.
-            tools: what the call can do. A transfer that it can't have is replaced by `no_transfer`, another tool by
-                `failed`; without `hang_up` it says goodbye, and goes on.
-            said: what the caller said before the keys that are replied to.
+            tools: the tools that the call offers. Without `transfer`, a transfer is replaced by `no_transfer`; without
+                `hang_up`, the goodbye is spoken and the call goes on; without another tool, its call is replaced by
+                `failed`.
+            words_before: the words that the caller said before the keys of a `Dtmf`.
 
         """
-        known = isinstance(state, DialogueState) and state.script == self._digest
-        progress: DialogueState = state if known else self._begun
+        is_own = isinstance(state, DialogueState) and state.script == self._digest
+        progress: DialogueState = state if is_own else self._first
         turn = _ScriptedTurn(self._script, evolve(progress, transferring=False), tools)
         match trigger:
             case CallStarted():
@@ -115,37 +109,44 @@ class Dialogue:
                 turn.react(*self._understand(spoken_words(text), turn.progress))
             case Dtmf(digits=digits):
                 response = self._keys(turn.state).get(digits)
-                turn.react(*((response, {}) if response else self._understand_keys(said, digits, turn.progress)))
+                turn.react(
+                    *((response, {}) if response else self._understand_keys(words_before, digits, turn.progress))
+                )
             case Silence(count=count):
                 turn.respond(in_turn(turn.state.silence or self._script.anywhere.silence, count))
             case ToolResults() if progress.transferring:
                 turn.respond(turn.no_transfer)
-            case ToolResults(results=results):
-                ids = {_id_of(index, tool): tool for index, tool in enumerate(progress.called)}
-                own = [(ids[call_id], result) for call_id, result in results.items() if call_id in ids]
-                if not own and all(call_id.startswith(OWN_ENDINGS) for call_id in results):
+            case ToolResults(results=results, failed=failed):
+                tools_by_id = {_call_id(index, tool): tool for index, tool in enumerate(progress.called)}
+                own = [call_id for call_id in results if call_id in tools_by_id]
+                if not own and all(call_id.startswith(ENDING_IDS) for call_id in results):
                     return ScriptedReply((), None, False, None, progress, None)
                 if own:
-                    turn.take_result(*own[-1])
+                    turn.take_result(tools_by_id[own[-1]], results[own[-1]], failed=own[-1] in failed)
                 else:  # another model called them, and has failed since: the caller waits for a word
                     turn.react(None, {})
         return turn.reply(self._listen)
 
+    def _responses_in(self, state: State) -> Mapping[str, Response]:
+        """The responses in a state, by intent: its own before those of `anywhere`, as ties go to the first."""
+        others = self._script.anywhere.on.items()
+        return {**state.on, **{intent: response for intent, response in others if intent not in state.on}}
+
     def _understand(self, words: str, progress: DialogueState) -> tuple[Response | None, dict[str, str]]:
         """The present state's response to these words, or None, and the slots that they fill."""
-        on = self._on[progress.state]
-        lengths = {intent: self._heard[intent].length(words) for intent in on}
+        responses = self._responses[progress.state]
+        lengths = {intent: self._matchers[intent].length(words) for intent in responses}
         best = max(lengths, key=lengths.__getitem__, default=None)
         if best is None or not lengths[best]:
             return None, {}
-        return on[best], self._heard[best].slots(words)
+        return responses[best], self._matchers[best].slots(words)
 
     def _understand_keys(
-        self, said: str, digits: str, progress: DialogueState
+        self, before: str, digits: str, progress: DialogueState
     ) -> tuple[Response | None, dict[str, str]]:
-        """The present state's response to keys taken as spoken digits, alone or after the words before."""
+        """The present state's response to keys taken as spoken digits, alone or after the words before them."""
         alone = self._understand(spoken_words(digits), progress)
-        return alone if alone[0] or not said else self._understand(spoken_words(f"{said} {digits}"), progress)
+        return alone if alone[0] or not before else self._understand(spoken_words(f"{before} {digits}"), progress)
 
     def _keys(self, state: State) -> Mapping[str, Response]:
         return {**self._script.anywhere.dtmf, **state.dtmf}
@@ -154,14 +155,14 @@ class Dialogue:
         state = self._script.states[name]
         if state.expect is None:
             return Listen()
-        heard = (phrase for intent in self._on[name] for phrase in self._script.intents[intent].phrases)
-        templates = dict.fromkeys((*state.expect, *heard))
+        of_intents = (phrase for intent in self._responses[name] for phrase in self._script.intents[intent].phrases)
+        templates = dict.fromkeys((*state.expect, *of_intents))
         phrases = (phrase for template in templates for phrase in expand(template, self._script.slots))
         return Listen(phrases=tuple(dict.fromkeys(phrases)))
 
 
 class _ScriptedTurn:
-    """One reply in the making."""
+    """Builds one reply: the methods that add to it, and `reply`, which returns it."""
 
     def __init__(self, script: Script, progress: DialogueState, tools: Collection[str]) -> None:
         self._script, self._tools = script, tools
@@ -169,7 +170,7 @@ class _ScriptedTurn:
         self.progress = progress
         self._call: ToolCall | None = None
         self._result: dict[str, str] = {}
-        self._said: list[str] = []
+        self._texts: list[str] = []
         self._transfer: str | None = None
         self._hang_up = False
 
@@ -185,9 +186,9 @@ class _ScriptedTurn:
     def failed(self) -> Response:
         return self.state.failed or self._script.anywhere.failed
 
-    def take_result(self, tool: str, result: str) -> None:
-        """Does what is to be done about what a tool returned."""
-        if result.startswith(("error:", "cancelled:")):
+    def take_result(self, tool: str, result: str, *, failed: bool) -> None:
+        """Adds the response to the result of a tool."""
+        if failed:
             self.respond(self.failed)
             return
         self._result = {RESULT: result}
@@ -195,7 +196,7 @@ class _ScriptedTurn:
         self.respond(responses.get(tool, SAY_RESULT))
 
     def react(self, response: Response | None, slots: Mapping[str, str]) -> None:
-        """Does what was found to be right, else what there is for such cases."""
+        """Adds the response to what was understood; None: the response to words that were not understood."""
         if response:
             self.progress = evolve(self.progress, slots={**self.progress.slots, **slots}, misses=0)
         else:
@@ -211,24 +212,25 @@ class _ScriptedTurn:
             response = self.no_transfer
         self._say(response.say)
         self._transfer, self._hang_up = response.transfer, response.hang_up and self._can_hang_up
-        stays = self.progress
-        if (to := stays.state if response.again else response.go) is not None:
-            kept = {slot: text for slot, text in stays.slots.items() if slot not in response.forget}
-            self.progress = evolve(stays, slots=kept)
-            self.enter(to)
+        unchanged = self.progress
+        if (target := unchanged.state if response.again else response.go) is not None:
+            kept = {slot: text for slot, text in unchanged.slots.items() if slot not in response.forget}
+            self.progress = evolve(unchanged, slots=kept)
+            self.enter(target)
         if response.tool:
             self._call_tool(response)
-        if self._hang_up or self._transfer is not None:  # the caller may speak over it, or it may fail
-            self.progress = stays
+        if self._hang_up or self._transfer is not None:  # the caller may interrupt the goodbye; the transfer may fail
+            self.progress = unchanged
 
     def enter(self, name: str) -> None:
         """Enters a state, or the one that it needs first, and adds its text."""
         name = destination(self._script, name, self.progress.slots)
         state = self._script.states[name]
-        times = self.progress.said.get(name, 0) + 1
+        times = self.progress.times_said.get(name, 0) + 1
         self._say(in_turn(state.say, times))
         misses = self.progress.misses if name == self.progress.state else 0
-        self.progress = evolve(self.progress, state=name, said={**self.progress.said, name: times}, misses=misses)
+        times_said = {**self.progress.times_said, name: times}
+        self.progress = evolve(self.progress, state=name, times_said=times_said, misses=misses)
         self._transfer, self._hang_up = state.transfer, state.hang_up and self._can_hang_up
 
     def _transfers(self, response: Response) -> bool:
@@ -239,21 +241,21 @@ class _ScriptedTurn:
 
     def _call_tool(self, response: Response) -> None:
         slots = {**self.progress.slots, **self._result}
-        given = response.call[response.tool].items()
-        arguments = {name: fill(value, slots) if isinstance(value, str) else value for name, value in given}
+        templates = response.call[response.tool]
+        arguments = {name: fill(text, slots) if isinstance(text, str) else text for name, text in templates.items()}
         called = self.progress.called
-        self._call = ToolCall(_id_of(len(called), response.tool), response.tool, arguments)
+        self._call = ToolCall(_call_id(len(called), response.tool), response.tool, arguments)
         self.progress = evolve(self.progress, called=(*called, response.tool))
 
     def _say(self, template: str) -> None:
         if text := fill(template, {**self.progress.slots, **self._result}):
-            self._said.append(text)
+            self._texts.append(text)
 
     def reply(self, listen: Mapping[str, Listen]) -> ScriptedReply:
-        """The finished reply."""
+        """Returns the reply; `listen` has the phrases to recognise in each state."""
         transfer = self._transfer if self._can_transfer else None
         return ScriptedReply(
-            text=_sentences(" ".join(self._said)),
+            text=_sentences(" ".join(self._texts)),
             transfer=transfer,
             hang_up=self._hang_up,
             call=self._call,
@@ -262,19 +264,19 @@ class _ScriptedTurn:
         )
 
 
-def _id_of(index: int, tool: str) -> str:
-    """The id of a call's tool call: the how manieth it is, from 0."""
+def _call_id(index: int, tool: str) -> str:
+    """The id of a tool call, unique in a call; `index` counts its tool calls from 0."""
     return f"{tool}-{index}"
 
 
 def destination(script: Script, name: str, filled: Collection[str]) -> str:
-    """The state of that name, or the one to which it sends a call that lacks what it needs."""
-    while missing := [to for slot, to in script.states[name].needs.items() if slot not in filled]:
+    """Returns the state of that name, or the one that first fills a slot that it needs."""
+    while missing := [instead for slot, instead in script.states[name].needs.items() if slot not in filled]:
         name = missing[0]
     return name
 
 
 def _sentences(text: str) -> tuple[str, ...]:
-    """The text in pieces that end where sentences do, spaces included."""
+    """The sentences of a text, each with the space after it."""
     ends = [match.end() for match in SENTENCE_END.finditer(text)]
     return tuple(text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True) if begin < end)

@@ -110,6 +110,7 @@ class _Batch:
     runs: tuple[_Run, ...]
     replied_to: bool
     results: dict[str, str] = field(factory=dict)  # those to reply to
+    failed: set[str] = field(factory=set)  # the ids of `results` whose tools failed
     running: set[str] = field(factory=set)
     heard: trio.Event = field(factory=trio.Event)
 
@@ -270,10 +271,12 @@ class ToolRuns:
         batch.running.discard(call.id)
         if not run.stopped and batch.replied_to:
             batch.results[call.id] = result.text
+            if not result.ok:
+                batch.failed.add(call.id)
         if not batch.running:
             self._batches.discard(batch)
             self._progress.unpark_all()
-            self._happened(turns.ToolsEnded(batch.results))
+            self._happened(turns.ToolsEnded(batch.results, frozenset(batch.failed)))
 
     async def _call(self, run: _Run, tool: FunctionTool) -> _ToolResult:
         """Runs the function of a tool, which is the program's code: whatever it raises becomes the result."""

@@ -105,6 +105,8 @@ class ToolsEnded:
 
     results: Mapping[str, str]
     """The results by `ToolCall.id`; empty: no reply is to be made to them."""
+    failed: frozenset[str] = frozenset()
+    """The ids of those that failed or were cancelled."""
 
 
 @frozen

@@ -124,6 +124,8 @@ class TurnState:
     """The number of replies whose tools still run; the caller, who waits for them, is not idle."""
     tool_results: dict[str, str] = field(factory=dict)
     """Results by `ToolCall.id` that no reply has taken up; cleared when a reply is requested."""
+    failed_tools: set[str] = field(factory=set)
+    """The ids of `tool_results` whose tools failed."""
 
     # The end: set by the rules.
 

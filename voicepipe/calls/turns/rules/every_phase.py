@@ -72,3 +72,4 @@ def keep_results(state: TurnState, event: events.ToolsEnded, _now: float) -> Non
     """Their results are kept for the next reply."""
     state.running_tools = max(0, state.running_tools - 1)
     state.tool_results.update(event.results)
+    state.failed_tools.update(event.failed)

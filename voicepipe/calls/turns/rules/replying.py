@@ -102,7 +102,7 @@ def end_reply(state: TurnState, event: events.ReplyEnded, now: float) -> None:
 def listen(state: TurnState, now: float) -> None:
     """Nobody speaks: says what was kept for such a moment, or waits for the caller."""
     if state.tool_results:
-        reply(state, ToolResults(dict(state.tool_results)))
+        reply(state, ToolResults(dict(state.tool_results), frozenset(state.failed_tools)))
     elif state.pending_announcement:
         text, state.pending_announcement = state.pending_announcement, ""
         announce(state, text)
@@ -144,6 +144,7 @@ def reply(state: TurnState, trigger: Trigger, inputs: tuple[events.CallerInput, 
     state.interrupted_by_partial = False
     discard(state)
     state.tool_results.clear()  # every request to a model has them, whatever it replies to
+    state.failed_tools.clear()
     state.enter("thinking")
     state.actions.append(actions.Reply(trigger, state.unanswered.take_before_words() if inputs is None else inputs))
 
