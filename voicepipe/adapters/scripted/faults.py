@@ -1,4 +1,4 @@
-"""Mistakes in a script and in its texts."""
+"""Mistakes in a script, and the checks of its texts. No I/O."""
 
 from __future__ import annotations
 
@@ -17,50 +17,49 @@ if TYPE_CHECKING:
     from voicepipe.adapters.scripted.format import Script
 
 MAX_PHRASES = 1000
-"""How many phrases one with slots may stand for."""
-
+"""The most phrases that a phrase with slots may stand for."""
 
 Faults: TypeAlias = "Iterator[Fault]"
 
 
 @frozen
 class Fault:
-    """One thing that is wrong."""
+    """A mistake in a script."""
 
     path: Path
-    """Where."""
+    """The place of the mistake."""
     message: str
-    """What."""
+    """A description of the mistake."""
     hint: str = ""
-    """What to do about it."""
+    """A way to correct it."""
     key: bool = False
-    """Whether it is the key that is wrong, rather than its value."""
+    """Whether the mistake is in the key, rather than in its value."""
 
 
-def unknown(path: Path, name: str, known: Collection[str], what: str, *, key: bool = False) -> Fault:
-    """A name that leads nowhere, with a guess at what was meant."""
-    return Fault(path, f"there is no {what} {shown(name)}", did_you_mean(name, known, f"{what}s"), key)
+def unknown(path: Path, name: str, known: Collection[str], kind: str, *, key: bool = False) -> Fault:
+    """Returns the fault of an unknown name of a kind, such as `state`, with a hint at similar known names."""
+    return Fault(path, f"there is no {kind} {shown(name)}", did_you_mean(name, known, f"{kind}s"), key)
 
 
-def check_heard(script: Script, path: Path, template: str) -> Faults:
-    """The mistakes in a phrase to recognise."""
+def check_phrase(script: Script, path: Path, template: str) -> Faults:
+    """Yields the mistakes in a phrase to recognise."""
     if _has_stray_brace(template):
         yield Fault(path, "has a brace that belongs to no {slot}", "braces are for slots only")
     elif not spoken_words(template):
         yield Fault(path, "there are no words to hear in this")
-    known = True
+    slots_exist = True
     for slot, has_default in slots_in(template):
         if slot not in script.slots:
-            known = False
+            slots_exist = False
             yield unknown(path, slot, script.slots, "slot")
         elif has_default:
             yield Fault(path, f"words for a missing {shown(slot)} are no use in what is heard", f"write {{{slot}}}")
-    if known and (count := count_expansions(template, script.slots)) > MAX_PHRASES:
+    if slots_exist and (count := count_expansions(template, script.slots)) > MAX_PHRASES:
         yield Fault(path, f"stands for {count:,} phrases, more than {MAX_PHRASES:,}", "use fewer slots in one phrase")
 
 
-def check_said(path: Path, template: str, fillable: Collection[str]) -> Faults:
-    """The mistakes in a text to speak."""
+def check_text(path: Path, template: str, fillable: Collection[str]) -> Faults:
+    """Yields the mistakes in a text to speak; `fillable` has the slots that intents fill."""
     if _has_stray_brace(template):
         yield Fault(path, "has a brace that belongs to no {slot}", "braces are for slots only: {slot}, {slot|words}")
     for slot, _ in slots_in(template):

@@ -1,7 +1,7 @@
-"""The classes that a script's YAML is read into, and the templates in its texts.
+"""The classes into which a script's YAML is parsed, and the templates in its texts. No I/O.
 
-Wherever text holds `{slot}`, a slot's value goes there; `{slot|words}` gives the words to use while it is
-missing. In phrases that are heard (`phrases`, `expect`) `{slot}` stands for anything that the slot may hear.
+In a text to speak, `{slot}` is replaced by the slot's value, and `{slot|words}` by these words while the slot is empty.
+In a phrase to recognise (`phrases`, `expect`), `{slot}` stands for each of the slot's words.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from attrs import field, frozen
 T = TypeVar("T")
 
 Path: TypeAlias = tuple[str | int, ...]
-"""A place in a script: keys and list indices from the top of the file."""
+"""The place of a value in a script: keys and list indices from the top of the file."""
 
 RESULT = "result"
-"""The slot that holds what a tool returned, in responses to that."""
+"""The slot that holds a tool's result, in responses to it."""
 
 SLOT = re.compile(r"(?P<space>\s*)\{(?P<slot>\w+)(?:\|(?P<missing>[^{}]*))?\}")
 """`{slot}` or `{slot|words while it is missing}`, with the space before it."""
@@ -28,126 +28,126 @@ SLOT = re.compile(r"(?P<space>\s*)\{(?P<slot>\w+)(?:\|(?P<missing>[^{}]*))?\}")
 
 @frozen
 class Intent:
-    """Something that a caller may want, and how to hear it."""
+    """An intent of the caller, and the words by which it is recognised."""
 
     phrases: tuple[str, ...] = ()
-    """Words to be found in what was said, in this order and next to each other; `{slot}` is any word of that slot."""
+    """Phrases, any of which must be part of the caller's words; `{slot}` is any word of that slot."""
     patterns: tuple[str, ...] = ()
-    """Regular expressions, searched in what was said as lower-case words; a named group fills the slot of its name."""
+    """Regular expressions that are searched in the lower-case words; a named group fills the slot of its name."""
     slots: tuple[str, ...] = ()
-    """Slots to fill besides, if any of their words is found anywhere in what was said."""
+    """Further slots, which are filled if any of their words occurs among the caller's."""
 
 
 @frozen
 class Response:
-    """What to say and do about something."""
+    """A response: a text and an action."""
 
     say: str = ""
-    """Said first."""
+    """The text, spoken before the action."""
     go: str | None = None
-    """The state to enter; what that state says follows."""
+    """The state to enter, whose text follows."""
     again: bool = False
-    """Enters the present state once more, which says its text again."""
+    """Enters the present state once more, which speaks its text again."""
     forget: tuple[str, ...] = ()
     """Slots to empty after `say`; only with `go` or `again`."""
     transfer: str | None = None
-    """Hands the call to this number or extension."""
+    """Transfers the call to this number or extension."""
     hang_up: bool = False
     """Ends the call."""
     call: Mapping[str, Mapping[str, Any]] = field(factory=dict)
-    """Calls this tool with these arguments, in whose text slots may stand; `results` says what to do then."""
+    """Calls this tool with these arguments, whose texts may have slots; `results` has the response to its result."""
 
     @property
     def tool(self) -> str:
-        """The tool that it calls; empty: none."""
+        """The name of the tool to call; empty: none."""
         return next(iter(self.call), "")
 
 
 @frozen
 class State:
-    """A place in the conversation: a question, and what to make of the answers."""
+    """A state of the conversation: a question, and the responses to its answers."""
 
     say: str | tuple[str, ...]
-    """Said on entering. A list: its first text the first time, and so on; the last one stays."""
+    """The text, spoken on entering. A list has the texts for the first time, the second, ...; the last one stays."""
     needs: Mapping[str, str] = field(factory=dict)
-    """Slots that must be filled on entering, each with the state to go to instead while it is empty."""
+    """Slots that must be filled on entering, each with the state to enter instead while it is empty."""
     expect: tuple[str, ...] | None = None
-    """Makes the recogniser listen for these phrases and those of all intents known here, and nothing else."""
+    """Restricts the recogniser to these phrases and those of all intents that have a response here."""
     on: Mapping[str, Response] = field(factory=dict)
-    """What to do by intent; these come before those of `anywhere`."""
+    """Responses by intent; they precede those of `anywhere`."""
     dtmf: Mapping[str, Response] = field(factory=dict)
-    """What to do by keys pressed; likewise."""
+    """Responses by the keys that are pressed; they precede those of `anywhere`."""
     otherwise: Response | tuple[Response, ...] | None = None
-    """What to do about anything else that is said or pressed. A list: the first, second, ... time in a row."""
+    """The response to any other words or keys. A list has those for the first, second, ... time in a row."""
     silence: Response | tuple[Response, ...] | None = None
-    """What to do when the caller says nothing. A list: the first, second, ... time in a row."""
+    """The response when the caller says nothing. A list has those for the first, second, ... time in a row."""
     no_transfer: Response | None = None
-    """What to do in place of a transfer that this call can't have."""
+    """The response in place of a transfer that this call does not offer."""
     results: Mapping[str, Response] = field(factory=dict)
-    """What to do with what a tool returned, by tool; `{result}` is that."""
+    """Responses to tools' results, by the tool's name; `{result}` is the result."""
     failed: Response | None = None
-    """What to do about a tool that failed, or that this call can't have."""
+    """The response to a tool that failed, or that this call does not offer."""
     transfer: str | None = None
-    """Hands the call to this number or extension once `say` is said."""
+    """Transfers the call to this number or extension after `say`."""
     hang_up: bool = False
-    """Ends the call once `say` is said."""
+    """Ends the call after `say`."""
 
     @property
     def ends(self) -> bool:
-        """Whether the conversation ends here."""
+        """Whether the conversation ends in this state."""
         return self.hang_up or self.transfer is not None
 
 
 @frozen
 class Anywhere:
-    """What holds in every state that doesn't say otherwise."""
+    """The responses in every state that has none of its own."""
 
     on: Mapping[str, Response] = field(factory=dict)
-    """What to do by intent."""
+    """Responses by intent."""
     dtmf: Mapping[str, Response] = field(factory=dict)
-    """What to do by keys pressed."""
+    """Responses by the keys that are pressed."""
     otherwise: Response | tuple[Response, ...] = Response(again=True)
-    """What to do about anything else that is said or pressed."""
+    """The response to any other words or keys."""
     silence: Response | tuple[Response, ...] = Response(again=True)
-    """What to do when the caller says nothing."""
+    """The response when the caller says nothing."""
     no_transfer: Response = Response(again=True)
-    """What to do in place of a transfer that this call can't have."""
+    """The response in place of a transfer that this call does not offer."""
     results: Mapping[str, Response] = field(factory=dict)
-    """What to do with what a tool returned, by tool; where nothing is said of one, its result is said as it is."""
+    """Responses to tools' results, by the tool's name; the result of a tool without one is spoken as it is."""
     failed: Response = Response(again=True)
-    """What to do about a tool that failed, or that this call can't have."""
+    """The response to a tool that failed, or that this call does not offer."""
 
 
 @frozen
 class Script:
-    """A whole script: the file's top level."""
+    """A script: the top level of the file."""
 
     start: str
-    """The state that a call begins in."""
+    """The state in which a call begins."""
     states: Mapping[str, State]
-    """By name."""
+    """The states by name."""
     intents: Mapping[str, Intent] = field(factory=dict)
-    """By name, for use in any state."""
+    """The intents by name, for all states."""
     slots: Mapping[str, Mapping[str, str]] = field(factory=dict)
-    """By name: what may be heard, and how to say it in a reply (`monday: on Monday`)."""
+    """The slots by name, each with the words to recognise and their form in replies (`monday: on Monday`)."""
     anywhere: Anywhere = Anywhere()
-    """What holds in every state that doesn't say otherwise."""
+    """The responses in every state that has none of its own."""
 
 
 def in_turn(entries: T | tuple[T, ...], count: int) -> T:
-    """The entry for the `count`-th time, from 1; the last one stays."""
+    """Returns the entry for the `count`-th time, from 1; the last entry for all further times."""
     if not isinstance(entries, tuple):
         return entries
     return entries[min(max(count, 1), len(entries)) - 1]
 
 
 def slots_in(template: str) -> Iterator[tuple[str, bool]]:
-    """The slots that a template uses, each with whether it says what to do while the slot is missing."""
+    """Yields the slots of a template, each with whether it has words for an empty slot."""
     return ((match["slot"], match["missing"] is not None) for match in SLOT.finditer(template))
 
 
 def fill(template: str, slots: Mapping[str, str]) -> str:
-    """The template as it is said; where a slot comes to nothing, the space before it goes too."""
+    """Replaces the slots of a template; where a slot is empty, the space before it is removed too."""
 
     def value(match: re.Match[str]) -> str:
         text = slots.get(match["slot"], match["missing"] or "")
@@ -157,15 +157,15 @@ def fill(template: str, slots: Mapping[str, str]) -> str:
 
 
 def count_expansions(template: str, slots: Mapping[str, Mapping[str, str]]) -> int:
-    """The number of phrases that a template expands to."""
+    """Returns the number of phrases that `expand` yields."""
     return prod(len(slots[slot]) for slot in _used(template))
 
 
 def expand(template: str, slots: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Every phrase that a template stands for."""
+    """Yields every phrase that a template stands for."""
     used = _used(template)
-    for heard in product(*(slots[slot] for slot in used)):
-        yield fill(template, dict(zip(used, heard, strict=True)))
+    for words in product(*(slots[slot] for slot in used)):
+        yield fill(template, dict(zip(used, words, strict=True)))
 
 
 def _used(template: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`scripted`: a language model whose whole behaviour is a YAML script. It needs no network and never has a bad day."""
+"""`scripted`: a language model whose replies come from a YAML script, without a network."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
 
 @frozen
 class ScriptedOptions:
-    """A conversation by a script: intents found by phrases and patterns, replies with slots, no model behind it."""
+    """A script: intents that are recognised by phrases and patterns, and replies with slots."""
 
     script: File
     """The script, a YAML file; its format is described in the reference under "Scripts"."""
 
 
 class ScriptedModel:
-    """Replies from a script; where a call stands in it travels in the request's `state`."""
+    """Replies from a script; the progress of a call in it is the `state` of requests and replies."""
 
     def __init__(self, dialogue: Dialogue) -> None:
         self._dialogue = dialogue
 
     @asynccontextmanager
     async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyStream]:
-        """One reply, complete from the start."""
+        """Makes a reply, all of whose events are available at once."""
         tools = [tool.name for tool in request.tools]
-        reply = self._dialogue.answer(request.trigger, request.state, tools, _said_before_keys(request.messages))
-        yield _Replying(_events(reply, turn=len(request.messages)))
+        reply = self._dialogue.answer(request.trigger, request.state, tools, _words_before_keys(request.messages))
+        yield _ScriptedReplyStream(_events(reply, turn=len(request.messages)))
 
 
-def _said_before_keys(messages: Sequence[Message]) -> str:
+def _words_before_keys(messages: Sequence[Message]) -> str:
     """The words that the caller said since the agent last spoke, up to the last keys."""
     unanswered = [*takewhile(lambda message: message.role == "caller", reversed(messages))][::-1]
     while unanswered and not unanswered[-1].pressed:
@@ -60,8 +60,8 @@ def _said_before_keys(messages: Sequence[Message]) -> str:
     return " ".join(message.text for message in unanswered if not message.pressed)
 
 
-class _Replying:
-    """A reply's events, one after the other."""
+class _ScriptedReplyStream:
+    """The events of a reply."""
 
     def __init__(self, events: Iterable[ReplyEvent]) -> None:
         self._events = deque(events)
@@ -85,13 +85,13 @@ def _events(reply: ScriptedReply, turn: int) -> Iterable[ReplyEvent]:
 
 @lru_cache(maxsize=32)
 def read_script(file: File) -> Dialogue:
-    """The conversation that a script file describes.
+    """Parses and checks a script file.
 
     The last scripts are kept. Reading one takes 15 ms, and a script is read for the check of each pipeline that uses it
     and again when it is opened.
 
     Raises:
-        ConfigError: with every problem, each at its line in the script.
+        ConfigError: the script has mistakes; it has a problem for each, with its line and column.
 
     """
     document = parse_document(file.content, file.name)

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from voicepipe.adapters.scripted.format import Anywhere, Script, State
 
 Kind: TypeAlias = Literal["on", "dtmf", "otherwise", "silence", "no_transfer", "results", "failed"]
-"""The keys under which responses stand."""
+"""The keys of a state whose values are responses."""
 
 
 @frozen
 class Reaction:
-    """A response and what it is for."""
+    """A response and its place in the script."""
 
     path: Path
-    """Where it stands."""
+    """The place of the response."""
     kind: Kind
-    """Under which key."""
+    """The key of the state or of `anywhere` that it belongs to."""
     name: str
     """The intent, the keys or the tool; empty for the other kinds."""
     response: Response
-    """What is said and done."""
+    """The response itself."""
 
 
 Turns: TypeAlias = "Response | tuple[Response, ...] | None"
@@ -54,16 +54,16 @@ def _reactions(path: Path, place: State | Anywhere) -> Iterator[Reaction]:
         yield Reaction((*path, "dtmf", name), "dtmf", name, response)
     for name, response in place.results.items():
         yield Reaction((*path, "results", name), "results", name, response)
-    for where, kind, entries in _turns(path, place):
+    for entry_path, kind, entries in _turns(path, place):
         if isinstance(entries, tuple):
             for index, response in enumerate(entries):
-                yield Reaction((*where, index), kind, "", response)
+                yield Reaction((*entry_path, index), kind, "", response)
         elif entries is not None:
-            yield Reaction(where, kind, "", entries)
+            yield Reaction(entry_path, kind, "", entries)
 
 
 def texts_of(path: Path, state: State) -> Iterator[tuple[Path, str]]:
-    """The texts of a state with their places."""
+    """Yields the texts of a state with their places."""
     if isinstance(state.say, str):
         yield (*path, "say"), state.say
     else:
@@ -71,7 +71,7 @@ def texts_of(path: Path, state: State) -> Iterator[tuple[Path, str]]:
 
 
 def texts_in(reaction: Reaction) -> Iterator[tuple[Path, str]]:
-    """The texts of a response and of its tool's arguments, with their places."""
+    """Yields the texts of a response and of its tool's arguments, with their places."""
     yield (*reaction.path, "say"), reaction.response.say
     for tool, arguments in reaction.response.call.items():
         for name, value in arguments.items():
@@ -80,19 +80,19 @@ def texts_in(reaction: Reaction) -> Iterator[tuple[Path, str]]:
 
 
 def empty_lists(script: Script) -> Iterator[Path]:
-    """The places of empty lists of responses."""
+    """Yields the places of empty lists of responses."""
     for path, place in _places(script):
-        yield from (where for where, _, entries in _turns(path, place) if entries == ())
+        yield from (entry_path for entry_path, _, entries in _turns(path, place) if entries == ())
 
 
 def reactions(script: Script) -> Iterator[Reaction]:
-    """All reactions of a script."""
+    """Yields all responses of a script."""
     for path, place in _places(script):
         yield from _reactions(path, place)
 
 
 def reactions_in(script: Script, name: str) -> Iterator[Reaction]:
-    """The reactions in a state: its own, and those of `anywhere` that its own do not replace."""
+    """Yields the responses in a state: its own, and those of `anywhere` that its own do not replace."""
     state = script.states[name]
     own = [*_reactions(("states", name), state)]
     taken = {(reaction.kind, reaction.name) for reaction in own}

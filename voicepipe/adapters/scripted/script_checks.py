@@ -1,11 +1,11 @@
-"""Checks of a script beyond its form: all of them, and those of single places."""
+"""Checks a script beyond its types: each intent, slot, state and response by itself, and then the whole. No I/O."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from voicepipe.adapters.scripted.faults import Fault, check_heard, check_said, unknown
+from voicepipe.adapters.scripted.faults import Fault, check_phrase, check_text, unknown
 from voicepipe.adapters.scripted.format import RESULT
 from voicepipe.adapters.scripted.intent_matching import compile_pattern, repeats_a_repeat, spoken_words
 from voicepipe.adapters.scripted.reachability import check_circles, check_expectations, check_gaps
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from voicepipe.adapters.scripted.reactions import Reaction
 
 KEYS = re.compile(r"[0-9*#A-D]+")
-"""What a telephone can send."""
+"""A sequence of keys of a telephone."""
 
 SAY_SOMETHING = "a state needs something to say, and to say again"
 
 
 def check_script(script: Script) -> Faults:
-    """All mistakes of a script; without any, calls can be answered from it."""
+    """Yields all mistakes in a script; a script without any can answer calls."""
     sound = {}
     for name, intent in script.intents.items():
         faults = [*_intent(script, name, intent)]
@@ -61,9 +61,9 @@ def _slots(script: Script) -> Faults:
             yield Fault(path, "is the name of what a tool returned", "choose another", key=True)
         if not values:
             yield Fault(path, "can't be filled: it has no words", "add `what is heard: what to say`")
-        for heard in values:
-            if not spoken_words(heard):
-                yield Fault((*path, heard), "there are no words to hear in this", key=True)
+        for words in values:
+            if not spoken_words(words):
+                yield Fault((*path, words), "there are no words to hear in this", key=True)
 
 
 def _intent(script: Script, name: str, intent: Intent) -> Faults:
@@ -71,7 +71,7 @@ def _intent(script: Script, name: str, intent: Intent) -> Faults:
     if not intent.phrases and not intent.patterns:
         yield Fault(path, "can't be heard: it has neither phrases nor patterns", "add `phrases: [...]`", key=True)
     for index, phrase in enumerate(intent.phrases):
-        yield from check_heard(script, (*path, "phrases", index), phrase)
+        yield from check_phrase(script, (*path, "phrases", index), phrase)
     for index, pattern in enumerate(intent.patterns):
         yield from _pattern(script, (*path, "patterns", index), pattern)
     for index, slot in enumerate(intent.slots):
@@ -106,7 +106,7 @@ def _state(script: Script, path: Path, state: State, fillable: Collection[str]) 
     for where, text in texts_of(path, state):
         if not text.strip():
             yield Fault(where, "says nothing", SAY_SOMETHING)
-        yield from check_said(where, text, fillable)
+        yield from check_text(where, text, fillable)
     for slot, instead in state.needs.items():
         where = (*path, "needs", slot)
         if slot not in fillable:
@@ -115,13 +115,13 @@ def _state(script: Script, path: Path, state: State, fillable: Collection[str]) 
         if instead not in script.states:
             yield unknown(where, instead, script.states, "state")
     for index, phrase in enumerate(state.expect or ()):
-        yield from check_heard(script, (*path, "expect", index), phrase)
+        yield from check_phrase(script, (*path, "expect", index), phrase)
     if state.ends:
         yield from _end(path, state)
 
 
 def _end(path: Path, state: State) -> Faults:
-    """The mistakes in a state that ends the conversation."""
+    """Yields the mistakes in a state that ends the conversation."""
     yield from _target(path, state.transfer)
     if state.hang_up and state.transfer is not None:
         yield Fault((*path, "hang_up"), "a call can't be transferred and hung up", "keep one of the two", key=True)
@@ -150,7 +150,7 @@ def _reaction(script: Script, reaction: Reaction, fillable: Collection[str]) -> 
     yield from _actions(path, response)
     known = {RESULT, *fillable} if reaction.kind == "results" else fillable
     for where, text in texts_in(reaction):
-        yield from check_said(where, text, known)
+        yield from check_text(where, text, known)
     if response.go is not None and response.go not in script.states:
         yield unknown((*path, "go"), response.go, script.states, "state")
     for index, slot in enumerate(response.forget):
@@ -159,7 +159,7 @@ def _reaction(script: Script, reaction: Reaction, fillable: Collection[str]) -> 
 
 
 def _actions(path: Path, response: Response) -> Faults:
-    """The mistakes in a response's actions."""
+    """Yields the mistakes in a response's actions."""
     yield from _target(path, response.transfer)
     actions = ("go", "again", "transfer", "hang_up", "call")
     chosen = [action for action in actions if getattr(response, action) not in (None, False, {})]

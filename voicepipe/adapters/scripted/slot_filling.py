@@ -1,4 +1,4 @@
-"""Computes the slots that are certainly filled in each state, so that no caller hears a gap in a sentence."""
+"""Computes the slots that are certainly filled in each state, so that no caller hears a gap in a sentence. No I/O."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ GROUP = re.compile(r"\(\?P<(\w+)>")
 
 
 def may_fill(intent: Intent) -> frozenset[str]:
-    """The slots that this intent can fill."""
+    """Returns the slots that an intent can fill."""
     return frozenset((*slots_of(intent), *(group for pattern in intent.patterns for group in GROUP.findall(pattern))))
 
 
 def surely_fills(intent: Intent) -> frozenset[str]:
-    """The slots that are filled whenever this intent is understood: those that all its phrases name.
+    """Returns the slots that are filled whenever an intent is recognised: those that all of its phrases have.
 
-    The groups of a pattern are not among them, since a group may be optional.
+    Groups of patterns are not among them, since a group may be optional.
     """
     if intent.patterns or not intent.phrases:
         return frozenset()
@@ -35,48 +35,51 @@ def surely_fills(intent: Intent) -> frozenset[str]:
 
 
 class Filling:
-    """The slots that are surely filled, by state and by response.
+    """The slots that are certainly filled, by state and by response.
+
+    It follows all ways that a call may take through the script, until no state is reached with fewer filled slots than
+    before.
 
     Args:
-        script: its names may be wrong, and lead nowhere then; its `needs` must not go in circles.
+        script: a script whose `needs` have no circles; unknown names in it are ignored.
 
     """
 
     def __init__(self, script: Script) -> None:
         self._script = script
         self.states: dict[str, frozenset[str]] = {}
-        """In each state that a call can reach."""
+        """The slots that are filled in each state that a call can reach."""
         self.responses: dict[Path, frozenset[str]] = {}
-        """When a response that a call can get begins to speak, by its place."""
+        """The slots that are filled when a response begins to speak, by its place; without unreachable responses."""
         self._changed: list[str] = []
         self._arrive(script.start, frozenset())
         while self._changed:
             self._follow(self._changed.pop())
 
     def _arrive(self, name: str, filled: frozenset[str]) -> None:
-        """A call comes to that state with at least those slots filled."""
+        """Notes that a call can enter a state with these slots filled, and the states that `needs` lead to instead."""
         if (state := self._script.states.get(name)) is None:
             return
         for slot, instead in state.needs.items():
             if slot not in filled:
                 self._arrive(instead, filled)
                 filled |= {slot}
-        known = self.states.get(name)
-        if known is None or not known <= filled:
-            self.states[name] = filled if known is None else known & filled
+        before = self.states.get(name)
+        if before is None or not before <= filled:
+            self.states[name] = filled if before is None else before & filled
             self._changed.append(name)
 
     def _follow(self, name: str) -> None:
-        """Goes where a call can go from that state."""
+        """Enters the states that a call can go to from a state."""
         state = self._script.states[name]
         if state.ends and name != self._script.start:
             return
         for reaction, filled in self._reactions(name):
             self.responses[reaction.path] = self.responses.get(reaction.path, filled) & filled
             response = reaction.response
-            to = name if response.again else response.go
-            if to is not None:
-                self._arrive(to, filled - {RESULT, *response.forget})
+            target = name if response.again else response.go
+            if target is not None:
+                self._arrive(target, filled - {RESULT, *response.forget})
 
     def _reactions(self, name: str) -> Iterator[tuple[Reaction, frozenset[str]]]:
         for reaction in reactions_in(self._script, name):
