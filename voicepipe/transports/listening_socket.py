@@ -1,9 +1,9 @@
 """A bound TCP socket that can stop listening, and listen again, without giving up its address.
 
-To close the socket and bind a new one would leave the port to other processes for a moment. On Linux `shutdown(2)`
-makes a listening socket a bound one again (`inet_shutdown` disconnects it): the kernel refuses new connections and
-resets those that were not accepted yet, and `listen(2)` undoes it. On other systems shutdown is an error, and the
-socket goes on listening.
+To close the socket and bind a new one would leave the port to other processes for a moment. On Linux, `shutdown(2)`
+turns a listening socket into a bound one (`inet_shutdown` disconnects it): the kernel refuses new connections, and
+resets those that were not accepted yet, until `listen(2)` is called again. On other systems `shutdown` is an error, and
+the socket goes on listening.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 import trio
 
 BACKLOG: Final = 1024
-"""The most connections that may wait to be accepted; Asterisk gives up after 2 s."""
-AGAIN_S: Final = 1.0
+"""The most connections that wait to be accepted; Asterisk gives up after 2 s."""
+RETRY_S: Final = 1.0
 """The interval of attempts to listen again while the system refuses it, in s."""
 
 
@@ -24,12 +24,12 @@ class ListeningSocket:
     """A bound socket that accepts connections while listening is switched on.
 
     Attributes:
-        listening: whether the kernel accepts connections for it.
+        listening: whether the kernel accepts connections.
 
     """
 
     def __init__(self, listening: socket.socket) -> None:
-        """Takes over a non-blocking socket that listens, bound to a port by number and not by 0."""
+        """Takes over a non-blocking, listening socket that was bound to a port by its number, not by 0."""
         self._socket = listening
         self.listening = self._wanted = True
         self._changed = trio.Event()
@@ -41,7 +41,7 @@ class ListeningSocket:
 
     @property
     def address(self) -> tuple[str, int]:
-        """The host and port that it is bound to."""
+        """The host and port to which the socket is bound."""
         host, port, *_ = self._socket.getsockname()
         return host, port
 
@@ -57,19 +57,19 @@ class ListeningSocket:
             elif self.listening and not on:
                 self._socket.shutdown(socket.SHUT_RD)
                 self.listening = False
-        except OSError:  # `accept` tries to listen again; a system that can't stop leaves the refusal to the listener
+        except OSError:  # `accept` retries to listen; where listening can't stop, the listener refuses each connection
             pass
         self._changed.set()
         self._changed = trio.Event()
 
-    def _stopped(self) -> bool:
+    def _has_stopped(self) -> bool:  # a call, for mypy: `listen` may change it while `accept` waits
         return not self.listening
 
     async def accept(self) -> tuple[socket.socket, tuple[str, int]]:
         """Waits for the next connection; returns its non-blocking socket, and the host and port of the peer.
 
         Raises:
-            OSError: the connection can't be accepted, or is gone.
+            OSError: the connection can't be accepted, or has been closed.
             trio.ClosedResourceError: the socket was closed.
 
         """
@@ -78,12 +78,12 @@ class ListeningSocket:
                 raise trio.ClosedResourceError
             if self.listening:
                 await trio.lowlevel.wait_readable(self._socket)
-                if self._stopped():  # that made it readable, and no connection
+                if self._has_stopped():  # which makes the socket readable too
                     continue
                 connection, (host, port, *_) = self._socket.accept()
                 connection.setblocking(False)
                 return connection, (host, port)
-            with trio.move_on_after(AGAIN_S if self._wanted else inf):
+            with trio.move_on_after(RETRY_S if self._wanted else inf):
                 await self._changed.wait()
             if self._wanted and not self.listening and not self.closed:
                 self._socket.listen(BACKLOG)

@@ -1,9 +1,9 @@
-"""Deadlines for the other side of a connection, whatever it is: a server, a helper process.
+"""Deadlines for the other side of a connection: a server, or a helper process.
 
     with answer_due(10):
         message = await connection.receive()
 
-A deadline that has passed is a `ComponentError`, so that a call fails over instead of waiting.
+A deadline that passes raises a `ComponentError`, so that the call fails over instead of waiting.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def answer_due(timeout_s: float) -> AbstractContextManager[None]:
 
 
 def taking(timeout_s: float) -> AbstractContextManager[None]:
-    """Bounds the time in which the other side must take what it is sent.
+    """Bounds the time in which the other side must accept what is sent.
 
     Raises:
         ComponentError: the body took longer than `timeout_s`, and was cancelled.
@@ -42,11 +42,11 @@ def taking(timeout_s: float) -> AbstractContextManager[None]:
 
 
 def connecting(address: str, timeout_s: float) -> AbstractContextManager[None]:
-    """Bounds the time in which the other side must take a connection.
+    """Bounds the time in which the other side must accept a connection.
 
     Args:
-        address: where to, for the message.
-        timeout_s: how long connecting may take, in s.
+        address: the address, for the message.
+        timeout_s: the time limit in s.
 
     Raises:
         ComponentError: the body took longer than `timeout_s`, and was cancelled.

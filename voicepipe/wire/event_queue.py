@@ -2,7 +2,7 @@
 
 events = EventQueue[TranscriptEvent](64)
 await events.put(Transcript(...))       # waits while 64 are not received
-events.end(error)                       # or end() when all is said
+events.end(error)                       # or end(), if there is no error
 event = await events.receive()          # None at the end, or the error
 """
 
@@ -22,17 +22,17 @@ T = TypeVar("T")
 
 
 class EventQueue(Generic[T]):
-    """A bounded queue of events that ends in good order or with an error.
+    """A bounded queue of events that ends with or without an error.
 
     Args:
-        most: how many events may wait to be received; `math.inf` if something else bounds them.
+        most: the most events that wait to be received; `math.inf` if something else bounds them.
 
     """
 
     def __init__(self, most: float) -> None:
         self._sender, self._receiver = trio.open_memory_channel[T](most)
         self.failure: ComponentError | None = None
-        """The error that the queue ended with; None: none, or it has not ended."""
+        """The error with which the queue has ended, if any."""
 
     async def put(self, event: T) -> None:
         """Adds an event; waits while the queue is full.
@@ -45,24 +45,24 @@ class EventQueue(Generic[T]):
         await self._sender.send(event)
 
     def put_nowait(self, event: T) -> None:
-        """Adds an event to a queue that is not full; raises as `put`, or `trio.WouldBlock`."""
+        """Adds an event without waiting; raises `trio.WouldBlock` if the queue is full, else as `put`."""
         self._sender.send_nowait(event)
 
     def end(self, error: ComponentError | None = None) -> None:
-        """Ends the queue: events that wait can still be received, then `receive` returns None or raises the error."""
+        """Ends the queue; after the events that wait, `receive` returns None or raises the error."""
         self.failure = error or self.failure
         self._sender.close()
 
     def close(self) -> None:
-        """Ends the queue and drops the events that wait: nobody receives any more."""
+        """Ends the queue and drops the events that wait; for the receiver's side."""
         self._sender.close()
         self._receiver.close()
 
     async def receive(self) -> T | None:
-        """The next event; None at the end. A cancelled `receive` loses none.
+        """Returns the next event; None at the end. A cancelled `receive` loses none.
 
         Raises:
-            ComponentError: a copy of the error that the queue ended with, each time.
+            ComponentError: the queue ended with this error; each call raises a copy.
 
         """
         try:
@@ -72,6 +72,6 @@ class EventQueue(Generic[T]):
             return None
 
     def check(self) -> None:
-        """Raises a copy of the error that the queue ended with, if any: a traceback belongs to one task."""
+        """Raises the error with which the queue has ended, if any: a copy, since a traceback belongs to one task."""
         if self.failure is not None:
             raise copy(self.failure) from None

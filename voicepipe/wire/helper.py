@@ -1,14 +1,14 @@
-"""The other end of a helper process's pipes: what a library does there for many streams at a time.
+"""The helper process's side of its pipes: serves many streams with a library.
 
-    def load():                                # imports the library, loads the model, may take its time
+    def load():                                # imports the library and loads the model, which may take long
         engine = Engine(sys.argv[1])
-        return lambda: Conversation(engine).answer   # called for each stream; `answer(message)` gives messages
+        return lambda: Conversation(engine).answer   # called for each stream; `answer(message)` returns messages
 
     if __name__ == "__main__":
         serve(load)
 
-`voicepipe.wire.sessions` is the end that an adapter holds. This module needs nothing but the standard library, so a
-helper starts in a few hundredths of a second.
+`voicepipe.wire.sessions` is the adapter's side. This module imports only the standard library, so a helper starts in a
+few hundredths of a second.
 
 A message is a header in network order (kind u8, stream u32, size of the payload u32) and its payload.
 """
@@ -36,37 +36,37 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 HEADER = Struct("!BII")
-"""Kind, stream, size of the payload in bytes."""
+"""The header of a message: kind, stream, size of the payload in bytes."""
 
 JSON, BYTES, CLOSED, MORE, READY, REFUSED, FAILED = 1, 2, 3, 4, 5, 6, 7
-"""Kinds of messages: an object and audio, in both directions; to the helper, that a stream is over and that so many
-more of its messages may come; from it, that it is ready, that it will never be, and that a stream has failed."""
+"""Kinds of messages. In both directions: JSON carries an object, BYTES audio. To the helper: CLOSED ends a stream, MORE
+gives it credit for further messages. From the helper: READY, or REFUSED if it can't serve; FAILED ends a stream."""
 
 WINDOW = 64
-"""The most messages of a stream that the adapter has not received yet; then the stream waits for credit."""
+"""The credit of a new stream: the most messages that it sends before the adapter has received any."""
 
 UNREAD = 256
-"""The most messages that are read ahead; then the pipe fills, and senders wait."""
+"""The most messages that are read ahead; beyond it the pipe fills, and the adapter's senders wait."""
 
 
 class _HelperStream:
-    """One stream: its messages, and the answer that is being made."""
+    """A stream: its messages, and the answer that is in progress."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._answers: Iterator[Message] | None = None
-        self.asked: deque[Message] = deque()
+        self.messages: deque[Message] = deque()
         self.credit = WINDOW
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the stream has work, and credit to send its result."""
-        return self.credit > 0 and (self._answers is not None or bool(self.asked))
+        """Whether the stream has a message to answer, and credit to send a message."""
+        return self.credit > 0 and (self._answers is not None or bool(self.messages))
 
     def step(self) -> Message | None:
-        """The next message of the answer; None when the answer has ended."""
+        """Makes the next message of the answer; None at its end."""
         if self._answers is None:
-            self._answers = iter(self._answer(self.asked.popleft()) or ())
+            self._answers = iter(self._answer(self.messages.popleft()) or ())
         answer = next(self._answers, None)
         if answer is None:
             self._answers = None
@@ -76,22 +76,23 @@ class _HelperStream:
 
 
 def serve(load: Callable[[], Callable[[], Answer]]) -> None:
-    """Answers the messages of streams until standard input ends; then the process ends, whatever it was doing.
+    """Answers the messages of streams until standard input ends, then ends the process, even in mid-answer.
 
-    Streams take turns, message by message, so a long answer of one stream does not hold up the others. The answer of a
-    closed stream is dropped. A single message must take no longer to make than another call can wait.
+    Streams take turns, message by message, so a long answer of one stream does not delay the others. The answer to a
+    closed stream is dropped. A single message must not take longer to make than another call can wait.
 
     Args:
-        load: imports the library and loads the model; it gives a function that is called for each stream, and that
-            gives a function from a message (an object, or audio as bytes) to messages, as a list or, better, one by
-            one. A `ValueError` of `load` is shown to the operator: there is no such model, say.
+        load: imports the library and loads the model. It returns a function that is called for each stream, and
+            returns the stream's `answer`: a function that takes a message (an object, or audio as bytes) and returns
+            messages, preferably as an iterator that makes them one by one. The text of a `ValueError` that `load`
+            raises is shown to the operator.
 
     """
     # A service manager that stops the engine signals every process of the service, while calls are still draining.
     for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # output that a library prints must not get among the messages
+    os.dup2(2, 1)  # output that the library prints must not get among the messages
     try:
         new_answer = load()
     except ValueError as error:
@@ -111,7 +112,7 @@ def serve(load: Callable[[], Callable[[], Answer]]) -> None:
 
 
 class _HelperStreams:
-    """All streams; each works on one message at a time, in turn."""
+    """All streams, which take turns."""
 
     def __init__(self, new_answer: Callable[[], Answer], out: IO[bytes]) -> None:
         self._new_answer, self._out = new_answer, out
@@ -133,18 +134,18 @@ class _HelperStreams:
         if kind == MORE:
             stream.credit += int.from_bytes(payload)
         else:
-            stream.asked.append(payload if kind == BYTES else json.loads(payload))
+            stream.messages.append(payload if kind == BYTES else json.loads(payload))
 
     def step(self) -> None:
-        """Makes one message of each stream that can go on."""
+        """Makes and sends one message for each stream that can go on."""
         for number, stream in list(self._streams.items()):
             if not stream.can_go_on:
                 continue
             try:
                 message = stream.step()
-            except Exception as error:  # noqa: BLE001 - this stream's; the others go on
+            except Exception as error:  # noqa: BLE001 - the boundary of a stream: the others go on
                 traceback.print_exc()
-                self._streams[number] = _HelperStream(lambda _: ())  # further messages for it go nowhere
+                self._streams[number] = _HelperStream(lambda _: ())  # answers nothing to further messages
                 _say(self._out, FAILED, number, f"{type(error).__name__}: {error}".encode())
                 continue
             if isinstance(message, bytes):
@@ -154,7 +155,7 @@ class _HelperStreams:
 
 
 def _read(source: IO[bytes], inbox: queue.Queue[tuple[int, int, bytes]]) -> None:
-    """Reads messages until there are no more, which ends the process."""
+    """Reads messages until standard input ends, then ends the process."""
     while len(header := source.read(HEADER.size)) == HEADER.size:
         kind, stream, size = HEADER.unpack(header)
         inbox.put((kind, stream, source.read(size)))
@@ -162,7 +163,7 @@ def _read(source: IO[bytes], inbox: queue.Queue[tuple[int, int, bytes]]) -> None
 
 
 def _say(out: IO[bytes], kind: int, stream: int, payload: bytes = b"") -> None:
-    """Sends a message; ends the process if nobody is there to read it."""
+    """Sends a message; ends the process if the pipe is closed."""
     try:
         out.write(HEADER.pack(kind, stream, len(payload)) + payload)
         out.flush()

@@ -1,7 +1,7 @@
-"""A helper process: a library that would crash, block or hold state here works there, behind messages over pipes.
+"""A helper process, which runs a library that could crash, block or share state, and is reached by messages over pipes.
 
-A message is a header in network order (kind u8, request u32, size of the payload u32) and its payload. What kinds and
-payloads mean is between an adapter and its helper.
+A message is a header in network order (kind u8, request u32, size of the payload u32) and its payload. Each adapter and
+its helper define their own kinds and payloads.
 
 Theory of operation
 ===================
@@ -11,27 +11,27 @@ keep their state in globals. In a helper none of that delays a frame of any call
 
 Three tasks serve a helper, in a nursery that lives as long as its context:
 
-- `write` hands on posted messages in order. `post` never blocks; `send` waits while `MESSAGES_AHEAD` messages are not
-  written yet. If the helper is gone `write` returns quietly, since `read` reports it with a better reason.
+- `write` writes posted messages in order. `post` never blocks; `send` waits while `MESSAGES_AHEAD` messages are not
+  written yet. If the helper is gone, `write` just returns, since `read` reports that with a better reason.
 - `read` cuts standard output into messages and calls the sink, synchronously: an adapter's sink only sorts them into
-  the channels of its streams. A header that announces more than `MOST_BYTES` means that something else printed to
-  standard output; the helper is then of no use.
-- `listen` keeps the last `LAST_WORDS` bytes of standard error, for the error if the helper crashes.
+  the channels of its streams. A header that announces more than `MOST_BYTES` means that something else was printed to
+  standard output; the helper can't be used any more.
+- `keep_stderr` keeps the last `LAST_WORDS` bytes of standard error, for the error message if the helper crashes.
 
-Who ends whom:
+The end of a helper:
 
-- *We leave the context*: standard input is closed, which is the helper's signal to leave; after `LEAVE_S` it is killed.
-  `end` is shielded, so a cancelled call can't leave a process behind.
-- *We crash*: our end of its standard input closes with us, whatever happened, so a helper never outlives its parent.
+- *The context is left*: standard input is closed, which tells the helper to leave; after `LEAVE_S` it is killed. `end`
+  is shielded, so a cancelled call can't leave a process behind.
+- *This process crashes*: the pipe to the helper's standard input closes with it, so a helper never outlives its parent.
 - *The helper ends by itself*: `read` sees the end of its output, waits up to `LEAVE_S` for exit status and last words,
-  tells the sink (`ended`) and cancels the context, which then raises the `ComponentError`. `open_kept_helpers` starts
-  another one instead, unless it had never become usable.
-- *A signal to the process group*: the helper runs in a session of its own and ignores SIGTERM, SIGINT and SIGHUP, for
+  calls the sink's `ended`, and cancels the context, which then raises the `ComponentError`. `open_kept_helpers` starts
+  another helper instead, unless this one had never become usable.
+- *A signal to the process group*: the helper has a session of its own and ignores SIGTERM, SIGINT and SIGHUP, since
   calls are still draining when a service manager stops all processes of the service.
 
-There are no pings: a pipe has no network to lose, so a helper is either there, or its pipe has ended. One that is there
-and does nothing is caught by deadlines on what it owes, not on the process: `wire.sessions` has one for each stream,
-the recogniser's adapters rely on the call's budgets.
+There are no pings: a pipe has no network to lose, so a helper either runs, or its pipe has ended. One that runs but
+does nothing is detected by deadlines on its answers, not on the process: `wire.sessions` has a deadline for each
+stream, and adapters of recognisers rely on the budgets of calls.
 """
 
 from __future__ import annotations
@@ -56,25 +56,24 @@ if TYPE_CHECKING:
 __all__ = ["HelperProcess", "HelperSink", "open_helper_process"]
 
 HEADER = Struct("!BII")
-"""Kind, request, size of the payload in bytes."""
+"""The header of a message: kind, request, size of the payload in bytes."""
 
 LEAVE_S = 0.5
-"""How long a helper may take to leave before it is killed; also how long its last words are waited for."""
+"""The time in which a helper must leave before it is killed, and the longest wait for its last words, in s."""
 
 MESSAGES_AHEAD = 64
-"""How many messages may wait to be written before `send` waits."""
+"""The most messages that wait to be written; with more, `send` waits."""
 
 MOST_BYTES = 1 << 26
-"""The longest payload that is taken, in bytes: a header that announces more is none."""
+"""The longest payload that is accepted, in bytes: bytes that announce more are no header."""
 
 LAST_WORDS = 2000
-"""How much of its standard error is kept, in bytes."""
+"""The part of standard error that is kept, in bytes."""
 
 CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
-"""What native code ends a process with when it finds itself at fault."""
+"""The signals by which native code ends its process after a defect."""
 
-
-KILLED_HINT = "somebody killed it, or the system did: is there memory left?"
+KILLED_HINT = "an operator killed it, or the system did: is there memory left?"
 
 
 class HelperSink(Protocol):
@@ -84,14 +83,14 @@ class HelperSink(Protocol):
         """Takes the next message."""
 
     def ended(self, error: ComponentError) -> None:
-        """Takes the error of a helper that ended by itself; nothing comes after this."""
+        """Takes the error of a helper that ended by itself; it is the last call."""
 
 
 class KeptSink(HelperSink, Protocol):
-    """Takes the messages of a helper that is started again when it has ended."""
+    """Takes the messages of a helper that is replaced when it ends."""
 
     async def start(self, helper: HelperProcess) -> None:
-        """Returns when a newly started helper can be used; raises `ComponentError` if it can't."""
+        """Returns when a new helper can be used; raises `ComponentError` if it can't."""
 
 
 class HelperProcess:
@@ -107,8 +106,9 @@ class HelperProcess:
         self._unwritten = 0
         self._room = trio.lowlevel.ParkingLot()
         self._last_words = bytearray()
-        self._spoken = trio.Event()
+        self._stderr_ended = trio.Event()
         self.failure: ComponentError | None = None
+        """The error of a helper that ended by itself."""
 
     @property
     def pid(self) -> int:
@@ -137,18 +137,18 @@ class HelperProcess:
                     self._unwritten -= 1
                     self._room.unpark()
 
-    async def listen(self) -> None:
+    async def keep_stderr(self) -> None:
         """Reads standard error to its end; keeps the last `LAST_WORDS` bytes."""
-        async for said in self._stderr:
-            self._last_words += said
+        async for data in self._stderr:
+            self._last_words += data
             del self._last_words[:-LAST_WORDS]
-        self._spoken.set()
+        self._stderr_ended.set()
 
     async def last_words(self) -> str:
-        """The end of its standard error, once the process has left or `LEAVE_S` is over."""
+        """Returns the last part of standard error, when the process has left or `LEAVE_S` is over."""
         with trio.move_on_after(LEAVE_S):
             await self._process.wait()
-            await self._spoken.wait()
+            await self._stderr_ended.wait()
         return self._last_words.decode(errors="replace").strip()
 
     async def read(self, sink: HelperSink, scope: trio.CancelScope) -> None:
@@ -160,8 +160,9 @@ class HelperProcess:
             while len(received) - at >= HEADER.size:
                 kind, request, size = HEADER.unpack_from(received, at)
                 if size > MOST_BYTES:
-                    said = repr(bytes(received[at : at + 50]))
-                    self._fail(ComponentError("the helper process says what can't be read", answered=said), sink, scope)
+                    unreadable = repr(bytes(received[at : at + 50]))
+                    error = ComponentError("the helper process says what can't be read", answered=unreadable)
+                    self._fail(error, sink, scope)
                     return
                 end = at + HEADER.size + size
                 if len(received) < end:
@@ -172,7 +173,7 @@ class HelperProcess:
         last_words = await self.last_words()
         returncode = self._process.returncode
         failure = ComponentError(
-            f"the helper process ended by itself ({_how(returncode)})",
+            f"the helper process ended by itself ({_describe_end(returncode)})",
             answered=last_words,
             hint=KILLED_HINT if returncode == -signal.SIGKILL else self._hint,
         )
@@ -195,7 +196,7 @@ class HelperProcess:
             await self._stderr.aclose()
 
 
-def _how(returncode: int | None) -> str:
+def _describe_end(returncode: int | None) -> str:
     if returncode is None:
         return "its output is closed"
     if returncode >= 0:
@@ -208,17 +209,17 @@ def _how(returncode: int | None) -> str:
 async def open_helper_process(
     command: Sequence[str], sink: HelperSink, *, hint: str = ""
 ) -> AsyncIterator[HelperProcess]:
-    """Runs a command as a helper until the context is left; then the process has ended.
+    """Runs a command as a helper until the context is left; afterwards the process has ended.
 
-    The helper gets a session of its own: a Ctrl-C at the terminal is for this process, which still needs the helper.
+    The helper has a session of its own, so that a Ctrl-C at the terminal does not reach it while it is needed.
 
     Args:
-        command: what to run.
-        sink: where its messages go.
-        hint: what an operator can do if it ends by itself, such as by a crash over the files that it was given.
+        command: the command and its arguments.
+        sink: takes the helper's messages.
+        hint: advice for an operator if the helper ends by itself.
 
     Raises:
-        ComponentError: it can't be started; or it ended by itself, which cancels what runs in the context.
+        ComponentError: the helper can't be started; or it ended by itself, which also cancels the body.
 
     """
     try:
@@ -231,7 +232,7 @@ async def open_helper_process(
     try:
         async with open_hidden_nursery() as nursery:
             nursery.start_soon(helper.write)
-            nursery.start_soon(helper.listen)
+            nursery.start_soon(helper.keep_stderr)
             nursery.start_soon(helper.read, sink, nursery.cancel_scope)
             yield helper
             nursery.cancel_scope.cancel()
@@ -245,17 +246,17 @@ async def open_helper_process(
 async def open_kept_helpers(
     command: Sequence[str], sinks: Sequence[KeptSink], *, hint: str = ""
 ) -> AsyncIterator[None]:
-    """Runs a command as several helpers, one for each sink, all of which are started when the context is entered.
+    """Runs a command as several helpers, one for each sink; entering the context returns when all can be used.
 
-    One that ends by itself after it was started is followed by another.
+    A helper that ends by itself after that is replaced by another.
 
     Args:
-        command: what to run.
-        sinks: where their messages go.
-        hint: as in `open_helper_process`.
+        command: the command and its arguments.
+        sinks: take the helpers' messages.
+        hint: advice for an operator if a helper ends by itself.
 
     Raises:
-        ComponentError: one can't be started, the first time or later, which cancels what runs in the context.
+        ComponentError: a helper can't be started, at first or as a replacement, which also cancels the body.
 
     """
     failures: list[ComponentError] = []
@@ -288,7 +289,7 @@ async def _keep(
                 started.set()
                 await trio.sleep_forever()
         except ComponentError as error:
-            if not usable:  # nor would the next one be
+            if not usable:  # the next one would not be either
                 failures.append(error)
                 scope.cancel()
                 return

@@ -1,7 +1,7 @@
-"""The sessions that streams have with a helper process.
+"""Sessions of streams with a helper process.
 
     async with open_helper([sys.executable, "-P", "-m", "acme.helper", model], timeout_s=10) as helper:
-        async with helper.open_session() as session:           # a stream's own
+        async with helper.open_session() as session:           # for one stream
             await session.send({"speak": "Good morning."})
             message = await session.due()
 
@@ -9,20 +9,20 @@ Theory of operation
 ===================
 
 `wire.process` moves messages; this module gives each stream of an adapter its own session over the one pair of pipes.
-`voicepipe.wire.helper` is the other end.
+`voicepipe.wire.helper` is the helper's side.
 
-- Sessions are numbered and made by the first message; CLOSED has the helper forget one. Numbers are never used again,
-  so what still comes for a closed session is dropped.
+- Sessions have numbers. The first message with a number makes the session in the helper, CLOSED removes it. Numbers are
+  not used again, so messages that still come for a closed session are dropped.
 - Ready or refused. The helper loads its library, then sends READY, or REFUSED with the reason. `open_helper` returns
-  only after that, so that a reload with a bad model is rejected before any call sees it.
-- Backpressure, from the helper: a session may have `wire.WINDOW` messages under way. `receive` counts, and returns
-  credit (MORE) after each half of the window; without credit the helper works on other sessions. To the helper: `send`
-  waits for room in the pipe.
-- Deadlines. `due` is for a message that the helper owes, `send` for one that it must take: both raise a
-  `ComponentError` after `timeout_s`. `receive` waits for ever, for messages that come when a caller speaks. The time
-  that one session waits says nothing about the others, so a deadline fails that session alone.
-- Failure. FAILED ends one session; the end of the process ends them all, and whoever waits gets the same error, each a
-  copy of its own, since a traceback belongs to one task.
+  only after that, so that a reload with a bad model is rejected before any call uses it.
+- Backpressure. From the helper: a session may have `wire.WINDOW` messages that were not received. `receive` counts
+  them, and returns credit (MORE) after each half of the window; without credit the helper works on other sessions. To
+  the helper: `send` waits for room in the pipe.
+- Deadlines. `due` waits for a message that the helper owes, and `send` for the helper to accept one: both raise a
+  `ComponentError` after `timeout_s`. `receive` has no deadline: it is for messages that come when a caller speaks. A
+  session that waits too long says nothing about the others, so it fails alone.
+- Failure. FAILED ends one session. The end of the process ends them all: each waiting task gets a copy of the error,
+  since a traceback belongs to one task.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["Helper", "HelperSession", "open_helper"]
 
 TAKEN = wire.WINDOW // 2
-"""The received messages after which the helper gets credit for as many more."""
+"""The number of received messages after which the helper gets credit for as many more."""
 
 
 class HelperSession:
@@ -57,7 +57,7 @@ class HelperSession:
 
     def __init__(self, process: HelperProcess, number: int, timeout_s: float) -> None:
         self._process, self._number, self._timeout_s = process, number, timeout_s
-        # The helper holds back what goes beyond its window, so this holds no more than that.
+        # Bounded by the helper, which sends no more than its window.
         self.arrived, self._messages = trio.open_memory_channel[bytes | dict[str, Any] | ComponentError](inf)
         self._taken = 0
 
@@ -65,7 +65,7 @@ class HelperSession:
         """Sends a message.
 
         Raises:
-            ComponentError: the helper took nothing for `timeout_s`.
+            ComponentError: the helper accepted nothing for `timeout_s`.
 
         """
         if isinstance(message, bytes):
@@ -76,10 +76,10 @@ class HelperSession:
             await self._process.send(kind, self._number, payload)
 
     async def receive(self) -> bytes | dict[str, Any]:
-        """The next message, however long it takes. A cancelled `receive` loses none.
+        """Returns the next message, without a time limit. A cancelled `receive` loses none.
 
         Raises:
-            ComponentError: what the helper does for this stream failed.
+            ComponentError: the helper failed for this stream, or has ended.
 
         """
         message = await self._messages.receive()
@@ -92,10 +92,10 @@ class HelperSession:
         return message
 
     async def due(self) -> bytes | dict[str, Any]:
-        """The next message, which must come within `timeout_s`. A cancelled `due` loses none.
+        """Returns the next message, which must come within `timeout_s`. A cancelled `due` loses none.
 
         Raises:
-            ComponentError: as for `receive`, or nothing came.
+            ComponentError: as for `receive`, or nothing came in time.
 
         """
         with answer_due(self._timeout_s):
@@ -115,8 +115,8 @@ class Helper:
 
     @asynccontextmanager
     async def open_session(self) -> AsyncIterator[HelperSession]:
-        """A session for one stream; leaving the context has the helper forget it."""
-        assert self.process is not None  # noqa: S101 - `open_helper` sets it before anybody has this object
+        """Opens a session for one stream; leaving the context removes it in the helper."""
+        assert self.process is not None  # noqa: S101 - `open_helper` sets it before it returns this object
         number = next(self._numbers)
         session = self._sessions[number] = HelperSession(self.process, number, self._timeout_s)
         try:
@@ -129,7 +129,7 @@ class Helper:
         """Returns when the helper has loaded its library.
 
         Raises:
-            ComponentError: the helper refused, or ended.
+            ComponentError: the helper refused, or has ended.
 
         """
         await self._ready.wait()
@@ -150,7 +150,7 @@ class Helper:
                 self._refuse(ComponentError("the helper process says what can't be read", answered=repr(payload[:50])))
 
     def ended(self, error: ComponentError) -> None:
-        """Takes the error of a helper that has ended; all waiting sessions raise it."""
+        """Takes the error of a helper that has ended, and fails all sessions."""
         self._refuse(error)
 
     def _refuse(self, error: ComponentError) -> None:
@@ -161,7 +161,7 @@ class Helper:
 
 
 def _read(kind: int, payload: bytes) -> bytes | dict[str, Any] | ComponentError:
-    """The content of a message for its session."""
+    """Decodes a message for its session."""
     if kind == wire.BYTES:
         return payload
     if kind == wire.FAILED:
@@ -180,12 +180,12 @@ async def open_helper(command: Sequence[str], *, timeout_s: float, hint: str = "
     """Runs a helper until the context is left; entering it returns when the helper is ready.
 
     Args:
-        command: what to run: a script that calls `voicepipe.wire.helper.serve`.
-        timeout_s: how long the helper may take nothing, or owe something, in s.
-        hint: what an operator can do if it refuses, or ends by itself.
+        command: the command of a script that calls `voicepipe.wire.helper.serve`.
+        timeout_s: the time limit for a message that the helper owes or must accept, in s.
+        hint: advice for an operator if the helper refuses, or ends by itself.
 
     Raises:
-        ComponentError: it can't be started or refused; or it ended by itself, which cancels what runs in the context.
+        ComponentError: the helper can't be started or refused; or it ended by itself, which also cancels the body.
 
     """
     helper = Helper(timeout_s)

@@ -1,7 +1,7 @@
-"""ElevenLabs' refusals as `ComponentError`: pure.
+"""Turns ElevenLabs' refusals into `ComponentError`: pure.
 
-The body's `detail` is an object with `code` and `message` (older: `status` and `message`), or a list of what is wrong
-with the request's fields. Sources: elevenlabs.io/docs/eleven-api/resources/errors and
+The body's `detail` is an object with `code` and `message` (older: `status` and `message`), or a list of the mistakes in
+the request's fields. Sources: elevenlabs.io/docs/eleven-api/resources/errors and
 help.elevenlabs.io, "API - Error Code 400 or 401" and "429".
 """
 
@@ -26,7 +26,7 @@ _HINTS = {
     422: "ElevenLabs does not take the voice, the model or an option beside them",
     429: "the account of {key} asks too often",
 }
-"""By HTTP status."""
+"""Hints by HTTP status."""
 
 _HINTS_BY_CODE = {
     "quota_exceeded": "the account of {key} has no characters left",
@@ -37,46 +37,46 @@ _HINTS_BY_CODE = {
     "concurrent_limit_exceeded": "the plan of {key} allows fewer requests at a time",
     "system_busy": "ElevenLabs has too much to do",
 }
-"""By `code` or `status`, which say more."""
+"""Hints by the error's `code` or `status`, which are more specific."""
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ComponentError:
-    """The error of an HTTP response without success.
+    """Returns the error for a response that is not a success.
 
     Args:
         status: the HTTP status.
-        headers: of the answer, by lower-case name.
-        body: of the answer.
-        key: how to name the API key: `${ELEVENLABS_API_KEY}`, never its value.
+        headers: the headers of the response, by lower-case name.
+        body: the body of the response.
+        key: the name of the API key for hints: `${ELEVENLABS_API_KEY}`, never its value.
 
     """
-    code, said = _detail(body)
+    code, message = _detail(body)
     return ComponentError(
         f"HTTP {status}",
         retryable=status >= 500 or status in PASSING,
-        answered=": ".join(filter(None, (code, said))),
+        answered=": ".join(filter(None, (code, message))),
         hint=_HINTS_BY_CODE.get(code, _HINTS.get(status, "")).format(key=key),
         retry_after_s=retry_after_s(headers),
-        fault=fault_of(status, said, [code], _parameter(body)),
+        fault=fault_of(status, message, [code], _parameter(body)),
     )
 
 
 def code_of(body: bytes) -> str:
-    """The error's own name, such as `missing_permissions`; empty if it has none."""
+    """Returns the error's code, such as `missing_permissions`; empty if it has none."""
     return _detail(body)[0]
 
 
 def _detail(body: bytes) -> tuple[str, str]:
-    """The error's own name and what it says of itself."""
+    """Returns the error's code and its message, either of which may be empty."""
     try:
         answer = json.loads(body)
     except ValueError:
         return "", body.decode(errors="replace")
     detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
     if isinstance(detail, dict):
-        # New answers have both, and `status` is the more specific one where they differ.
-        names = [name for name in (detail.get("status"), detail.get("code")) if isinstance(name, str)]
-        code = next((name for name in names if name in _HINTS_BY_CODE), next(iter(names), ""))
+        # New responses have both; where they differ, `status` is more specific.
+        codes = [code for code in (detail.get("status"), detail.get("code")) if isinstance(code, str)]
+        code = next((code for code in codes if code in _HINTS_BY_CODE), next(iter(codes), ""))
         return code, str(detail.get("message") or ("" if code else detail))
     if isinstance(detail, list):
         return "", "; ".join(map(_field, detail))
@@ -84,7 +84,7 @@ def _detail(body: bytes) -> tuple[str, str]:
 
 
 def _parameter(body: bytes) -> str:
-    """The field that a refusal is about, where it names one: `text`, `model_id`."""
+    """Returns the field that the refusal names, such as `text` or `model_id`; empty if it names none."""
     try:
         detail = json.loads(body)["detail"]
         place = detail[0]["loc"] if isinstance(detail, list) else [detail["param"]]
@@ -94,7 +94,7 @@ def _parameter(body: bytes) -> str:
 
 
 def _field(problem: Any) -> str:
-    """`body.text: Field required`."""
+    """Formats a mistake in a field: `body.text: Field required`."""
     if not isinstance(problem, dict):
         return str(problem)
     place = problem.get("loc")

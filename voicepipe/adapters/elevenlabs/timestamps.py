@@ -1,7 +1,7 @@
-"""ElevenLabs' speech with timestamps, taken apart: sans-IO.
+"""Parses ElevenLabs' speech with timestamps: sans-IO.
 
-The answer is a JSON object a line: `audio_base64`, and `alignment` with `characters`, `character_start_times_seconds`
-and `character_end_times_seconds`, which go on through the lines and count from the beginning of the request
+Each line of a response is a JSON object with `audio_base64`, and `alignment` with `characters`,
+`character_start_times_seconds` and `character_end_times_seconds`. Times count from the beginning of the response
 (elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps).
 """
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class TimedSpeech:
-    """The audio of one answer, with a mark where each word ends."""
+    """Parses one response into audio, and a mark at the end of each word."""
 
     def __init__(self, text: str) -> None:
-        self._most = len(text)
+        self._text_chars = len(text)
         self._line = bytearray()
         self._chars = self._end_ms = 0
         self._in_word = False
 
     def feed(self, data: bytes) -> Iterator[bytes | SpeechMark]:
-        """The audio and marks that the next bytes of the response complete.
+        """Yields the audio and marks that the next bytes of the response complete.
 
         Raises:
-            ComponentError: they are not what was announced.
+            ComponentError: a line is not speech with timestamps.
 
         """
         self._line += data
@@ -41,7 +41,7 @@ class TimedSpeech:
             yield from self._parse(line)
 
     def finish(self) -> Iterator[bytes | SpeechMark]:
-        """The audio and marks that were held back until the end of the response."""
+        """Yields the audio and marks of the last line, at the end of the response."""
         yield from self._parse(self._line)
         yield from self._word_end()
 
@@ -53,8 +53,8 @@ class TimedSpeech:
             audio = b64decode(message.get("audio_base64") or "", validate=True)
             timed = list(_timed(message.get("alignment") or {}))
         except (ValueError, TypeError, AttributeError) as error:
-            said = line.decode(errors="replace")
-            raise ComponentError("sent what is not speech with timestamps", answered=said) from error
+            answered = line.decode(errors="replace")
+            raise ComponentError("sent what is not speech with timestamps", answered=answered) from error
         if audio:
             yield audio
         for character, end_ms in timed:
@@ -62,7 +62,7 @@ class TimedSpeech:
                 yield from self._word_end()
             else:
                 self._in_word, self._end_ms = True, end_ms
-            self._chars = min(self._chars + len(character), self._most)
+            self._chars = min(self._chars + len(character), self._text_chars)
 
     def _word_end(self) -> Iterator[SpeechMark]:
         if self._in_word:
@@ -71,7 +71,7 @@ class TimedSpeech:
 
 
 def _timed(alignment: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Each character and where it ends, in ms."""
+    """Yields each character with the time at which it ends, in ms."""
     ends = alignment.get("character_end_times_seconds") or ()
     for character, end in zip(alignment.get("characters") or (), ends, strict=True):
         yield str(character), round(float(end) * 1000)

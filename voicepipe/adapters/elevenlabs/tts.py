@@ -1,7 +1,7 @@
 """Text-to-speech by ElevenLabs: streaming REST, in the call's own format where they have it.
 
-Each segment is a request of its own, which is told what the reply said before it, so that it goes on in the same
-tone. Their API: elevenlabs.io/docs/api-reference/text-to-speech/stream.
+Each segment is a request, which carries the text of the reply before it, so that the voice goes on in the same tone.
+API: elevenlabs.io/docs/api-reference/text-to-speech/stream.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ FORMATS = {
     AudioFormat(22050): "pcm_22050",
     AudioFormat(24000): "pcm_24000",
 }
-"""What they speak in that every plan has: 44,100 and 48,000 Hz are for the dearer ones."""
+"""Their names of the formats that every plan has; 44,100 and 48,000 Hz are only in the dearer plans."""
 
 MOST_CHARS = 2500
-"""The longest text of a request that every plan and model takes."""
+"""The longest text, in characters, that every plan and model accepts in a request."""
 
 BEFORE_CHARS = 500
-"""How much of what was said before a request is told."""
+"""The most text before a request that the request carries, in characters."""
 
 WITHOUT_LANGUAGE = {
     "eleven_flash_v2",
@@ -59,10 +59,10 @@ WITHOUT_LANGUAGE = {
     "eleven_multilingual_v2",
     "eleven_turbo_v2",
 }
-"""Models that can't be told which language to speak; they refuse requests that do."""
+"""Models that refuse requests with a language."""
 
 CHARGED = "character-cost"
-"""The header that tells what a request costs, in characters (credits, of models that cost less than one for each)."""
+"""The header with the cost of a request in characters; in credits for models that cost less than a credit for each."""
 
 
 @frozen
@@ -72,33 +72,33 @@ class ElevenLabsOptions:
     api_key: Secret
     """The API key, from the settings of the account."""
     voice: str = field(default="JBFqnCBsd6RMkjVDRZzb", validator=min_len(1))
-    """The ID of a voice; the default is one of their own."""
+    """The ID of a voice; the default is one of ElevenLabs' own."""
     model: str = field(default="eleven_flash_v2_5", validator=min_len(1))
-    """The model; the default is their fastest, others sound better."""
+    """The model; the default is the fastest, others sound better."""
     stability: float | None = field(default=None, validator=optional([ge(0), le(1)]))
-    """How even it speaks: 0 is lively, 1 is monotonous; as set for the voice if left out."""
+    """The evenness of the speech, from 0 (lively) to 1 (monotonous); None: the voice's own setting."""
     similarity: float | None = field(default=None, validator=optional([ge(0), le(1)]))
-    """How close it keeps to the original voice, 0 to 1; as set for the voice if left out."""
+    """The similarity to the original voice, from 0 to 1; None: the voice's own setting."""
     style: float | None = field(default=None, validator=optional([ge(0), le(1)]))
-    """How much it exaggerates the style of the voice, 0 to 1, which takes time; as set for the voice if left out."""
+    """The exaggeration of the voice's style, from 0 to 1, which takes time; None: the voice's own setting."""
     speaker_boost: bool | None = None
-    """Whether to bring it closer to the original speaker, which takes time; as set for the voice if left out."""
+    """Whether to increase the similarity to the speaker, which takes time; None: the voice's own setting."""
     speed: float | None = field(default=None, validator=optional([ge(0.7), le(1.2)]))
-    """How fast it speaks, 0.7 to 1.2 times the voice's own speed; as set for the voice if left out."""
+    """The speed as a factor, from 0.7 to 1.2; None: the voice's own setting."""
     text_normalization: Literal["auto", "on", "off"] = "auto"
-    """Whether they spell out numbers and dates before speaking, which takes time; `auto`: as the model needs it."""
+    """Whether ElevenLabs spells out numbers and dates, which takes time; `auto`: the model decides."""
     optimize_streaming_latency: int | None = field(default=None, validator=optional([ge(0), le(4)]))
-    """How much quality to give for time, 0 to 4; models of today need none of it."""
+    """The optimisation for latency at the cost of quality, from 0 to 4; recent models do not need it."""
     tell_before: bool = True
-    """Whether to tell each request what the reply said before it; `eleven_v3` refuses that."""
+    """Whether each request carries the text of the reply before it; `eleven_v3` refuses that."""
     timestamps: bool = False
-    """Whether to ask when each word is spoken, so that it is known to the word what the caller heard of a reply."""
+    """Whether to request the time of each word, so that an interrupted reply is recorded up to the last word heard."""
     base_url: str = "https://api.elevenlabs.io"
-    """Where they are: another region, or a server of your own that speaks the same."""
+    """The base URL, for another region or a compatible server."""
     ca_file: CaFile | None = None
     """PEM file with the CA certificates that the server's must come from; None: whatever this machine trusts."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
-    """How long a connection may take, in s."""
+    """The time limit for connecting, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))
     """The time limit for the next data of a response, in s."""
 
@@ -110,7 +110,7 @@ def check_installed() -> Iterator[Problem]:
 
 
 def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
-    """Gives a problem if httpx is missing, and for an address or a key that can't be used."""
+    """Gives a problem if httpx is missing, or the address or the key is not valid."""
     yield from check_installed()
     hint = "https://api.elevenlabs.io, or http://HOST:PORT for a server of your own"
     problems = list(check_base_url(options.base_url, hint))
@@ -121,10 +121,10 @@ def check_options(options: ElevenLabsOptions) -> Iterator[Problem]:
 
 
 class _ElevenLabs:
-    """An account's voice, shared by all calls, with the connections that are kept."""
+    """A voice of an account, shared by all calls, and its HTTP connections."""
 
     def __init__(self, options: ElevenLabsOptions) -> None:
-        """Imports httpx and makes its client, 0.2 s: in a thread."""
+        """Imports httpx and makes its client, which takes 0.2 s; called in a thread."""
         self._httpx = import_module("httpx")
         self._options = options
         self._key = name_of(options.api_key)
@@ -142,9 +142,9 @@ class _ElevenLabs:
         await self._http.aclose()
 
     async def probe(self) -> None:
-        """Asks for the list of models, which is nobody's content, and leaves a warm connection.
+        """Requests the list of models, which checks the key and leaves a warm connection.
 
-        A key that may only speak, and a server of one's own that has no such list, do work.
+        A key without permission for it, and a compatible server without such a list, pass too.
         """
         with self._failures():
             answer = await self._http.get("/v1/models")
@@ -154,14 +154,14 @@ class _ElevenLabs:
         raise refused(answer.status_code, answer.headers, body, self._key)
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
-        """The call's own format at 8 kHz, else linear audio of the next higher rate, 24,000 Hz at most."""
+        """The call's own format at 8 kHz; else linear audio at the next higher rate, at most 24,000 Hz."""
         if call in FORMATS:
             return call
         rates = [audio.rate for audio in FORMATS if audio.encoding == "pcm16"]
         return AudioFormat(next((rate for rate in rates if rate >= call.rate), rates[-1]))
 
     def open_stream(self, output: AudioFormat, language: str | None) -> AbstractAsyncContextManager[SpeechStream]:
-        """A reply, spoken segment by segment; nothing is asked for before the first."""
+        """Opens a stream for a reply; each segment is a request."""
         return open_requests(partial(self._request, output, language), output, most_chars=MOST_CHARS)
 
     @asynccontextmanager
@@ -184,8 +184,8 @@ class _ElevenLabs:
                 if self._options.timestamps:
                     yield with_charge(answer.headers.get(CHARGED), _timed(answer, TimedSpeech(text)))
                 elif answer.headers.get("content-type", "").startswith("application/json"):
-                    said = (await answer.aread()).decode(errors="replace")
-                    raise ComponentError("answered with JSON instead of audio", answered=said)
+                    answered = (await answer.aread()).decode(errors="replace")
+                    raise ComponentError("answered with JSON instead of audio", answered=answered)
                 else:
                     yield with_charge(answer.headers.get(CHARGED), answer.aiter_bytes())
 
@@ -226,17 +226,17 @@ async def _timed(answer: Any, speech: TimedSpeech) -> AsyncIterator[SpeechPart]:
     chunks = answer.aiter_bytes()
     try:
         async for data in chunks:
-            for found in speech.feed(data):
-                yield found
+            for part in speech.feed(data):
+                yield part
     finally:
         await unwind(chunks)
-    for found in speech.finish():
-        yield found
+    for part in speech.finish():
+        yield part
 
 
 @asynccontextmanager
 async def open_elevenlabs(options: ElevenLabsOptions, resources: Resources) -> AsyncIterator[_ElevenLabs]:
-    """Imports httpx and makes the client; sends nothing yet. A cancellation does not wait for the import."""
+    """Imports httpx and makes the client, but sends nothing. A cancellation does not wait for the import."""
     async with open_vendor_client(partial(_ElevenLabs, options), resources) as component:
         yield component
 

@@ -1,4 +1,4 @@
-"""API keys: their names in messages, and what is checked before they go into a header."""
+"""API keys: their names in messages, and the check that they can be sent in a header."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 def name_of(api_key: object) -> str:
-    """The name of a key for messages: `${ACME_API_KEY}` if it came from there, else the option's; never its value."""
+    """Returns the name of a key for messages: `${ACME_API_KEY}` if it came from there, else `api_key`."""
     source = getattr(api_key, "source", "***")
     return "api_key" if source == "***" else str(source)
 
 
 def check_api_key(api_key: str | None, *, vendor: str = "", hint: str = "") -> Iterator[Problem]:
-    """Gives a problem if a key is missing or can't be one, without quoting it.
+    """Gives a problem if a key is missing or not valid, without quoting it.
 
-    White space around the key is no problem: the reader of the YAML has removed it.
+    White space around the key has been removed by the reader of the YAML.
 
     Args:
         api_key: the value; None or empty: there is none.
-        vendor: the service that requires a key; empty: no service does.
-        hint: how the option is written.
+        vendor: the name of the service that requires a key; empty: a key is optional.
+        hint: an example of the option.
 
     """
     if not api_key:

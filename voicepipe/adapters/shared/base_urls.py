@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def check_base_url(base_url: str, hint: str) -> Iterator[Problem]:
-    """Gives a problem if the address is not one of HTTP: another scheme, no host, a query, or a port that is none.
+    """Gives a problem if the address is not an HTTP URL with a host and without a query.
 
     Args:
         base_url: the option's value.
-        hint: how the address is written.
+        hint: an example of the option.
 
     """
     try:
         url = urlsplit(base_url)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and not url.query and url.port != 0
-    except ValueError:  # brackets that do not match, a port that is no number
+    except ValueError:  # unbalanced brackets, or a port that is no number
         valid = False
     if not valid:
         yield Problem(Location(""), "base_url", "is not an http:// or https:// address", hint)

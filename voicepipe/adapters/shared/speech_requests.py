@@ -1,10 +1,28 @@
-"""A synthesis stream made of requests: for vendors that take a text and answer with its audio.
+"""A synthesis stream made of requests, for vendors that answer a text with its audio.
 
     async with open_requests(request, output, most_chars=2500) as stream: ...
 
-An adapter brings `request`, which asks its vendor to speak one text. Everything else is here: the order of segments,
-the cutting of long ones, the next request while the audio of the one before still comes, whole samples, the error for a
-text without audio, and the cancellation of requests when the stream is left.
+An adapter supplies `request`, which makes its vendor speak one text. The rest is done here: segments stay in order,
+long ones are cut, the next request is made while the audio of the one before is still received, audio comes in whole
+samples, a text without audio is an error, and leaving the stream cancels its requests.
+
+Theory of operation
+===================
+
+The stream is a pipeline of queues, each bounded, so that a caller who listens slowly slows down the vendor:
+
+    send --- `_texts`: segments ---> speak --- `_answers`: requests in order ---> receive
+                                       |                                             |
+                                       `-- a task for each request --- its parts ----'
+
+- `speak` takes segments one by one, cuts them into pieces of at most `most_chars` and starts a request for each. It
+  starts the next when the one before has begun to answer, and at most `AT_ONCE` are open (`_places`).
+- `_ask` runs one request and queues its parts: audio in whole samples, marks, usage.
+- `receive` takes the parts of the first request until its queue ends, then those of the next. Marks of a request count
+  from its own text and audio; `receive` moves them by what the segment had before (`chars`, `_ms_before`).
+
+Failure. A request that fails closes the input (`send` raises) and puts its error behind its last part, so that audio
+which came before is still heard. `receive` raises it again each time, as a copy: a traceback belongs to one task.
 """
 
 from __future__ import annotations
@@ -29,54 +47,56 @@ if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
 
 SpeechPart = bytes | SpeechMark | Usage
-"""What comes of an answer."""
+"""A part of an answer: audio, a mark, or the usage."""
 
 SpeechRequest = Callable[[str, str], AbstractAsyncContextManager[AsyncIterator[SpeechPart]]]
-"""Takes the text to speak and what the reply said before it; entering it returns when the answer has begun.
+"""Takes the text to speak, and the text of the reply before it; entering it returns when the answer has begun.
 
-What it gives are bytes of audio, cut anywhere, marks that count from the beginning of this text, segment 0, and what
-the vendor charges for it."""
+It yields audio in bytes, cut anywhere, marks that count from the beginning of this text (as segment 0), and the usage
+that the vendor reports."""
 
 AT_ONCE = 2
-"""Requests of one stream that are under way together: vendors count them, and one ahead hides their latency."""
+"""The most open requests of a stream: one ahead hides the latency, and vendors limit their number."""
 
 SEGMENTS_AHEAD = 16
-"""How many segments a stream takes before `send` waits."""
+"""The most segments that wait for their request; `send` waits for room."""
 
-PIECES_AHEAD = 32
-"""How many pieces of an answer are read before they are received; beyond that the vendor waits."""
+PARTS_AHEAD = 32
+"""The most parts of an answer that wait to be received; the vendor waits for room."""
 
 _ENDS = (re.compile(r"[.!?…]\s+|[。！？]|\n"), re.compile(r"[;:,]\s+|[；：，、]"), re.compile(r"\s"))  # noqa: RUF001 - meant
-"""Where a text may be cut, best first."""
+"""The places at which a text may be cut: after sentences, clauses, words, in this order of preference."""
 
 
 def pieces_of(text: str, most_chars: int) -> Iterator[str]:
-    """The text cut into pieces of at most that length, after a sentence if it can be, else a clause, else a word."""
+    """Yields the text in pieces of at most that length, cut after a sentence if possible, else a clause or a word."""
     while len(text) > most_chars:
         ends = ([end.end() for end in kind.finditer(text, 0, most_chars)] for kind in _ENDS)
-        cut = next((found[-1] for found in ends if found), most_chars)
+        cut = next((positions[-1] for positions in ends if positions), most_chars)
         yield text[:cut]
         text = text[cut:]
     yield text
 
 
 def is_spoken(text: str) -> bool:
-    """Whether a text has anything to speak: vendors refuse blank texts, and answer lone punctuation with no audio."""
+    """Whether a text has letters or digits: vendors refuse blank texts, and make no audio of lone punctuation."""
     return any(map(str.isalnum, text))
 
 
 @frozen
 class _RequestAudio:
-    """The audio and marks of one request."""
+    """The answer to one request."""
 
-    heard: trio.MemoryReceiveChannel[SpeechPart | ComponentError]
+    parts: trio.MemoryReceiveChannel[SpeechPart | ComponentError]
+    """Its parts, and then the error if the request failed."""
     segment: int
+    """The number of the segment."""
     chars: int
-    """Characters of the segment before this request's."""
+    """The characters of the segment before this request's text."""
 
 
 class _RequestSpeechStream:
-    """One reply, spoken by one request after the other."""
+    """One reply, whose segments are spoken by requests."""
 
     def __init__(self, request: SpeechRequest, output: AudioFormat, most_chars: int) -> None:
         self._request, self._output, self._most_chars = request, output, most_chars
@@ -87,8 +107,8 @@ class _RequestSpeechStream:
         self._raised: ComponentError | None = None
         self._answer: _RequestAudio | None = None
         self._segment = -1
-        self._ms_before = 0.0  # of the segment, before this answer
-        self._bytes = 0  # of the segment
+        self._ms_before = 0.0  # the audio of the segment before this answer
+        self._bytes = 0  # the audio of the segment that was received
 
     async def send(self, text: str, segment: int) -> None:
         """Takes the next segment of text; waits while enough segments are queued. Raises the stream's error."""
@@ -116,19 +136,19 @@ class _RequestSpeechStream:
                     return None
                 continue
             try:
-                heard = await self._answer.heard.receive()
+                part = await self._answer.parts.receive()
             except trio.EndOfChannel:
                 self._answer = None
                 continue
-            if isinstance(heard, bytes):
-                self._bytes += len(heard)
-                return SpeechAudio(heard, self._answer.segment)
-            if isinstance(heard, Usage):
-                return heard
-            if isinstance(heard, SpeechMark):
-                chars, at_ms = heard.chars + self._answer.chars, heard.at_ms + round(self._ms_before)
-                return evolve(heard, segment=self._answer.segment, chars=chars, at_ms=at_ms)
-            self._raised = heard
+            if isinstance(part, bytes):
+                self._bytes += len(part)
+                return SpeechAudio(part, self._answer.segment)
+            if isinstance(part, Usage):
+                return part
+            if isinstance(part, SpeechMark):
+                chars, at_ms = part.chars + self._answer.chars, part.at_ms + round(self._ms_before)
+                return evolve(part, segment=self._answer.segment, chars=chars, at_ms=at_ms)
+            self._raised = part
 
     def _begin(self, answer: _RequestAudio) -> None:
         if answer.segment != self._segment:
@@ -137,7 +157,7 @@ class _RequestSpeechStream:
         self._answer = answer
 
     async def speak(self) -> None:
-        """Makes one request after the other, the next while the audio of the one before still comes."""
+        """Starts the requests in order, each when the one before has begun to answer."""
         async with trio.open_nursery() as nursery:
             with self._answers_in:
                 before = ""
@@ -148,10 +168,10 @@ class _RequestSpeechStream:
                             await self._places.acquire()
                             if self._failure is not None:
                                 return
-                            heard_in, heard = trio.open_memory_channel[SpeechPart | ComponentError](PIECES_AHEAD)
-                            await self._answers_in.send(_RequestAudio(heard, segment, chars))
+                            parts_in, parts = trio.open_memory_channel[SpeechPart | ComponentError](PARTS_AHEAD)
+                            await self._answers_in.send(_RequestAudio(parts, segment, chars))
                             begun = trio.Event()
-                            nursery.start_soon(self._ask, piece, before, heard_in, begun)
+                            nursery.start_soon(self._ask, piece, before, parts_in, begun)
                             await begun.wait()
                         chars += len(piece)
                         before += piece
@@ -161,50 +181,50 @@ class _RequestSpeechStream:
         self,
         text: str,
         before: str,
-        heard: trio.MemorySendChannel[SpeechPart | ComponentError],
+        parts: trio.MemorySendChannel[SpeechPart | ComponentError],
         begun: trio.Event,
     ) -> None:
-        with heard:
+        with parts:
             try:
                 async with self._request(text, before) as answer:
                     begun.set()
-                    await self._relay(answer, heard)
+                    await self._relay(answer, parts)
             except ComponentError as error:
                 self._failure = error
                 self._texts_in.close()
                 begun.set()
-                await heard.send(error)
+                await parts.send(error)
             finally:
                 self._places.release()
 
     async def _relay(
         self,
         answer: AsyncIterator[SpeechPart],
-        heard: trio.MemorySendChannel[SpeechPart | ComponentError],
+        parts: trio.MemorySendChannel[SpeechPart | ComponentError],
     ) -> None:
-        rest, spoken = b"", False
+        rest, has_audio = b"", False
         try:
-            async for found in answer:
-                if not isinstance(found, bytes):
-                    await heard.send(found)
+            async for part in answer:
+                if not isinstance(part, bytes):
+                    await parts.send(part)
                     continue
-                audio = rest + found
+                audio = rest + part
                 whole = len(audio) - len(audio) % self._output.sample_bytes
                 rest = audio[whole:]
                 if whole:
-                    spoken = True
-                    await heard.send(audio[:whole])
+                    has_audio = True
+                    await parts.send(audio[:whole])
         finally:
             await unwind(answer)
-        if not spoken:
+        if not has_audio:
             raise ComponentError("answered a text without any audio")
 
 
 async def with_charge(characters: str | None, answer: AsyncIterator[SpeechPart]) -> AsyncIterator[SpeechPart]:
-    """An answer, and after its first part what its headers say is charged for it.
+    """Yields the parts of an answer, and after the first one the usage that its headers report.
 
     Args:
-        characters: the header that tells characters; None: there is none.
+        characters: the value of the header with the charged characters; None: the response has no such header.
         answer: the audio and marks.
 
     """
@@ -222,12 +242,12 @@ async def with_charge(characters: str | None, answer: AsyncIterator[SpeechPart])
 async def open_requests(
     request: SpeechRequest, output: AudioFormat, *, most_chars: int
 ) -> AsyncIterator[_RequestSpeechStream]:
-    """A synthesis stream of one reply; leaving it cancels its requests.
+    """Opens a synthesis stream for one reply; leaving it cancels its requests.
 
     Args:
-        request: has a vendor speak a text.
-        output: what the answers are in.
-        most_chars: the longest text that a request may have.
+        request: requests the audio of a text from the vendor.
+        output: the format of the answers' audio.
+        most_chars: the longest text of a request, in characters.
 
     """
     stream = _RequestSpeechStream(request, output, most_chars)

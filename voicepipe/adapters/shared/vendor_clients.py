@@ -1,4 +1,4 @@
-"""The client of a vendor: opened in a thread, closed within a bound."""
+"""Opens a vendor's client in a thread, and closes it within a time limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from voicepipe.components.protocols import Resources
 
 CLOSE_S = 1.0
-"""How long closing the connections that a client keeps may take, in s."""
+"""The time limit for closing a client's connections, in s."""
 
 
 class Closeable(Protocol):
@@ -28,10 +28,10 @@ C = TypeVar("C", bound=Closeable)
 
 @asynccontextmanager
 async def open_vendor_client(make: Callable[[], C], resources: Resources) -> AsyncIterator[C]:
-    """The client that `make` gives, for as long as the context lasts.
+    """Makes a client in a thread, and closes it when the context is left.
 
-    `make` imports a vendor's library, which takes up to half a second, so it runs in a thread. A cancellation does not
-    wait for that thread. Closing takes at most `CLOSE_S`, even when cancelled.
+    `make` imports a vendor's library, which takes up to half a second. A cancellation does not wait for that thread.
+    Closing takes at most `CLOSE_S`, and is not cancelled.
     """
     client = await trio.to_thread.run_sync(make, abandon_on_cancel=True, limiter=resources.threads)
     try:
