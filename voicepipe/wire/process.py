@@ -94,7 +94,7 @@ class KeptSink(HelperSink, Protocol):
 
 
 class HelperProcess:
-    """A running helper."""
+    """A helper process that was started."""
 
     def __init__(self, process: trio.Process, hint: str = "") -> None:
         assert process.stdin  # noqa: S101 - for mypy: all three are pipes

@@ -160,7 +160,7 @@ class _Espeak:
             raise ComponentError(self._refusal, retryable=False)
 
     def output_for(self, call: AudioFormat) -> AudioFormat:  # noqa: ARG002 - the Protocol's
-        """22,050 Hz, always."""
+        """Returns 22,050 Hz, whatever the call's format."""
         return OUTPUT
 
     @asynccontextmanager

@@ -20,7 +20,7 @@ from struct import Struct
 from typing import IO, Any
 
 HEADER = Struct("!BII")
-"""As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
+"""The header of a message, as in `voicepipe.wire.process`; importing that would load all of voicepipe."""
 
 SPEAK = 1
 """To the helper: a request, with its text in UTF-8."""
@@ -41,7 +41,7 @@ FAILED = 6
 """From the helper: the request's text could not be spoken."""
 
 WORD_AT = Struct("!II")
-"""The payload of WORD."""
+"""The payload of WORD: the position in the text and that in the audio."""
 
 BUFFER_MS = 100
 """The audio of a call of the library's callback, in ms; making it takes 0.1 ms."""
@@ -60,7 +60,7 @@ EVENT_END_OF_LIST, EVENT_WORD, EVENT_END = 0, 1, 5
 
 
 class EspeakEvent(ctypes.Structure):
-    """`espeak_EVENT`."""
+    """The structure `espeak_EVENT` of the library."""
 
     _fields_ = (
         ("type", ctypes.c_int),
@@ -156,18 +156,18 @@ class EspeakEngine:
 def rise(audio: bytes) -> bytes:
     """Makes the first of 16-bit samples rise from zero, in even steps."""
     samples = array("h", audio)
-    most = min(len(samples), RISE_SAMPLES)
-    for at in range(most):
-        samples[at] = samples[at] * at // most
+    length = min(len(samples), RISE_SAMPLES)
+    for at in range(length):
+        samples[at] = samples[at] * at // length
     return samples.tobytes()
 
 
 def fade(audio: bytes) -> bytes:
     """Makes the last of 16-bit samples fade to zero, in even steps."""
     samples = array("h", audio)
-    most = min(len(samples), FADE_SAMPLES)
-    for left in range(most):
-        samples[-1 - left] = samples[-1 - left] * left // most
+    length = min(len(samples), FADE_SAMPLES)
+    for left in range(length):
+        samples[-1 - left] = samples[-1 - left] * left // length
     return samples.tobytes()
 
 

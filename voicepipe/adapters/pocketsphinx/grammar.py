@@ -61,13 +61,13 @@ class GrammarRepeat:
     """A repeated or optional part."""
 
     part: Expansion
-    """The part."""
+    """The part that is repeated or optional."""
     sign: str
     """`*`: any number of times; `+`: at least once; `?`: once or not at all."""
 
 
 Expansion: TypeAlias = GrammarWord | RuleReference | GrammarSequence | GrammarAlternatives | GrammarRepeat
-"""What a rule may consist of."""
+"""A rule's content, or a part of it."""
 
 NULL = GrammarSequence()
 VOID = GrammarAlternatives()

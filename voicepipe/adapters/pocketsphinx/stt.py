@@ -203,7 +203,7 @@ class _PocketSphinx:
         self._numbers = count(1)
 
     def input_for(self, call: AudioFormat) -> StreamInput:  # noqa: ARG002 - the Protocol's
-        """16 kHz, always."""
+        """Returns 16 kHz, whatever the call's format."""
         return INPUT
 
     @asynccontextmanager

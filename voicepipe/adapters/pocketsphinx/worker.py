@@ -41,12 +41,14 @@ from struct import Struct
 from typing import IO, Any
 
 HEADER = Struct("!BII")
-"""As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
+"""The header of a message, as in `voicepipe.wire.process`; importing that would load all of voicepipe."""
 
 OPEN, AUDIO, END, LISTEN, CLOSE, TRY = 1, 2, 3, 4, 5, 6
 READY, HEARD, FAILED, REFUSED = 1, 2, 3, 4
-"""As in `recogniser_workers`. The payload of TRY, OPEN and LISTEN is a JSON object with `grammar` (JSGF), `words` (each
-a word and its phones) and `strictness` (a number); it is empty for dictation."""
+"""The kinds of messages, as in `recogniser_workers`.
+
+The payload of TRY, OPEN and LISTEN is a JSON object with `grammar` (JSGF), `words` (each a word and its phones) and
+`strictness` (a number); it is empty for dictation."""
 
 RATE = 16000
 """The sample rate of the acoustic model, in Hz."""

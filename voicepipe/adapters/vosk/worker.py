@@ -48,12 +48,14 @@ from struct import Struct
 from typing import IO, Any
 
 HEADER = Struct("!BII")
-"""As in `voicepipe.wire.process`, which this process doesn't import: it would bring all of voicepipe with it."""
+"""The header of a message, as in `voicepipe.wire.process`; importing that would load all of voicepipe."""
 
 OPEN, AUDIO, END, LISTEN, CLOSE = 1, 2, 3, 4, 5
 READY, HEARD, FAILED, REFUSED = 1, 2, 3, 4
-"""As in `recogniser_workers`. The payload of OPEN and LISTEN is a JSON object with `rate`, of the audio in Hz, and
-`phrases`, as the conversation expects them."""
+"""The kinds of messages, as in `recogniser_workers`.
+
+The payload of OPEN and LISTEN is a JSON object with `rate`, of the audio in Hz, and `phrases`, as the conversation
+expects them."""
 
 UNKNOWN = "[unk]"
 """The word in transcripts that stands for speech which is no word of the model."""
@@ -253,7 +255,7 @@ class VoskWorker:
         self._ready: queue.SimpleQueue[tuple[int, VoskStream]] = queue.SimpleQueue()
 
     def start(self, threads: int) -> None:
-        """Starts that many threads."""
+        """Starts the threads, of which `threads` is the number."""
         for _ in range(threads):
             threading.Thread(target=self._serve, daemon=True).start()
 

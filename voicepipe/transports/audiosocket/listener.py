@@ -83,7 +83,7 @@ class AudioSocketListener:
     max_connections: int = field(default=500, validator=ge(1))
     """The most connections that are served at once; further ones are refused as `when_full` says."""
     when_full: WhenFull = field(default="close_listener", validator=in_(get_args(WhenFull)))
-    """How Asterisk is told that a call is refused: see `WhenFull`."""
+    """The way in which calls are refused; see `WhenFull`."""
     identify_timeout: float = field(default=5.0, validator=gt(0))
     """The longest wait for a connection's UUID, in s."""
     on_refused: OnRefused | None = None

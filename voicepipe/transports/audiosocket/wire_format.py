@@ -53,7 +53,7 @@ ERROR: Final = b"\xff\0\1\1"
 DTMF_DIGITS: Final = "0123456789*#ABCD"
 
 Frame: TypeAlias = "tuple[int, memoryview]"
-"""Kind and payload."""
+"""A frame: its kind and its payload."""
 
 _LENGTHS: Final = {KIND_HANGUP: 0, KIND_UUID: 16, KIND_DTMF: 1}
 _HEADER: Final = Struct("!BH")
