@@ -184,10 +184,10 @@ async def test_speech_that_nobody_takes_is_not_made(espeak):
         with trio.fail_after(LONG_S):
             while slow._request is not None:
                 await trio.lowlevel.checkpoint()
-        assert AHEAD_BYTES <= slow._ahead < AHEAD_BYTES + OUTPUT.bytes_in(20_000)
+        assert AHEAD_BYTES <= slow._ahead_bytes < AHEAD_BYTES + OUTPUT.bytes_in(20_000)
         with trio.fail_after(LONG_S):
             assert audio_of(await speak(espeak, SENTENCE))  # and others don't wait for it
-        before = slow._ahead
+        before = slow._ahead_bytes
         received = 0
         while received < 3 * before:  # it goes on when somebody does
             event = await slow.receive()
