@@ -327,6 +327,25 @@ async def test_nothing_is_delivered_after_a_hang_up(serve, connect, heard):
     assert not heard.ending
 
 
+async def test_a_connection_that_is_closed_at_once_ends_its_run_and_its_hang_up(serve, connect, heard):
+    async def close(transport):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.run, heard)
+            await heard.something.wait()
+            nursery.start_soon(transport.hang_up)
+            await trio.testing.wait_all_tasks_blocked()
+            transport.close()
+        transport.close()
+        await transport.refuse()
+        assert transport.write(FRAME)
+
+    listener = await serve(close)
+    async with connect(listener) as asterisk:
+        await asterisk.send(HELLO + encode_audio(0x10, FRAME))
+        assert await asterisk.receive_all() == HANGUP
+    assert not heard.ending
+
+
 async def test_what_it_can_not(serve, connect):
     async def try_all(transport):
         with pytest.raises(NotImplementedError):
