@@ -109,7 +109,7 @@ async def test_a_helper_that_closes_its_output_has_ended(no_children, monkeypatc
 async def test_rubbish_is_told_at_once(no_children):
     """Not waited for: what is no header announces a payload that never comes."""
     script = "import sys; sys.stdout.buffer.write(b'@@ rubbish @@'); sys.stdout.buffer.flush(); sys.stdin.read()"
-    with pytest.raises(ComponentError, match="says what can't be read") as caught:
+    with pytest.raises(ComponentError, match="sent an unreadable message") as caught:
         await run(python(script), Sink())
     assert caught.value.answered == "b'@@ rubbish @@'"
     assert no_children()

@@ -120,7 +120,7 @@ async def test_a_stream_that_fails_fails_alone():
             assert caught.value.answered == "KeyError: 'words'"
         async with helper.open_session() as failing:
             await failing.send({"no object": True})
-            with pytest.raises(ComponentError, match="says what can't be read"):
+            with pytest.raises(ComponentError, match="sent an unreadable message"):
                 await failing.due()
         await other.send({"text": "still here"})
         assert await other.due() == {"text": "still here"}

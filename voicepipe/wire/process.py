@@ -161,7 +161,7 @@ class HelperProcess:
                 kind, request, size = HEADER.unpack_from(received, at)
                 if size > MOST_BYTES:
                     unreadable = repr(bytes(received[at : at + 50]))
-                    error = ComponentError("the helper process says what can't be read", answered=unreadable)
+                    error = ComponentError("the helper process sent an unreadable message", answered=unreadable)
                     self._fail(error, sink, scope)
                     return
                 end = at + HEADER.size + size

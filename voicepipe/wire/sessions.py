@@ -147,7 +147,9 @@ class Helper:
                 if session := self._sessions.get(request):
                     session.arrived.send_nowait(_read(kind, payload))
             case _:
-                self._refuse(ComponentError("the helper process says what can't be read", answered=repr(payload[:50])))
+                self._refuse(
+                    ComponentError("the helper process sent an unreadable message", answered=repr(payload[:50]))
+                )
 
     def ended(self, error: ComponentError) -> None:
         """Takes the error of a helper that has ended, and fails all sessions."""
@@ -171,7 +173,7 @@ def _read(kind: int, payload: bytes) -> bytes | dict[str, Any] | ComponentError:
     except ValueError:
         message = None
     if not isinstance(message, dict):
-        return ComponentError("the helper process says what can't be read", answered=repr(payload[:50]))
+        return ComponentError("the helper process sent an unreadable message", answered=repr(payload[:50]))
     return message
 
 
