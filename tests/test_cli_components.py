@@ -43,7 +43,7 @@ def test_one(capsys):
     out = capsys.readouterr().out
     assert out.startswith("espeak: text-to-speech (tts), from voicepipe-telephony ")
     assert "  words_per_minute: whole number (words a minute), 80 to 450; default 160\n" in out
-    assert "      How fast it speaks, in words a minute.\n" in out
+    assert "      The rate of speech, in words a minute.\n" in out
     assert out.endswith("example, in a pipeline:\n  tts:\n    type: espeak\n    voice: en-us\n")
     assert "vosk" not in out
 
@@ -88,7 +88,7 @@ def test_json(capsys):
     assert {(one["role"], one["name"]) for one in told} == {(one.role, one.name) for one in installed()}
     (espeak,) = [one for one in told if one["name"] == "espeak"]
     assert espeak["package"] == "voicepipe-telephony"
-    assert espeak["summary"] == "A voice and how it speaks."
+    assert espeak["summary"] == "A voice, its rate and its pitch."
     assert espeak["options"][1] == {
         "name": "words_per_minute",
         "type": "whole number",
@@ -96,7 +96,7 @@ def test_json(capsys):
         "default": 160,
         "unit": "words a minute",
         "bounds": {"minimum": 80, "maximum": 450},
-        "description": "How fast it speaks, in words a minute.",
+        "description": "The rate of speech, in words a minute.",
     }
 
 

@@ -145,7 +145,7 @@ def test_descriptions_and_defaults_come_with_it():
     )
     assert turns["properties"]["end_of_turn_ms"]["description"] == description
     espeak = schema["$defs"]["tts-espeak"]
-    assert espeak["description"] == "A voice and how it speaks."
+    assert espeak["description"] == "A voice, its rate and its pitch."
     assert espeak["properties"]["voice"]["default"] == "en-us"
 
 

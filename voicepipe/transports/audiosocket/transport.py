@@ -5,14 +5,10 @@ Theory of operation
 
 Asterisk connects once for each call. It sends the call's UUID, then a frame of audio about every 20 ms, and plays
 whatever audio it gets, at once. Either side ends the call: with a frame that says so, or by closing the connection.
-
 `wire_format` takes frames apart, `audio` determines the rate of the caller's audio, `sending` writes whole frames.
 This module is what lies between them: the state of the connection, and who may do what in it.
 
-The states
-----------
-
-::
+The states::
 
     identifying --- the UUID came ------------------> open
     identifying, open --- Asterisk ended the call --> ended
@@ -61,11 +57,9 @@ The end of a call:
 
 A full socket. `write` returns False if the kernel takes nothing of a frame; playout keeps that frame and waits in
 `wait_writable`. If the kernel takes a part, `write` returns True, and a task in the listener's nursery sends the rest
-as soon as there is room, since Asterisk drops a call whose frames come in pieces. What that task raises ends this
-call, not the nursery.
+as soon as there is room, since Asterisk drops a call whose frames come in pieces. An error of it ends only this call.
 
 Silence. The listener counts up `frames_without_write` of each call, and calls `write_silence` at `GAP_FRAMES`.
-
 `receive` and `write` run 50 times a second each: no object, log, lock, scope or task switch for a frame.
 """
 
