@@ -74,7 +74,8 @@ async def fork_program(arguments: list[str], *, cwd: Path, stdout: int, stderr: 
     with theirs:
         told = json.dumps({"argv": arguments, "cwd": str(cwd), "environ": dict(os.environ)}).encode()
         socket.send_fds(_server(), [told], [stdout, stderr, theirs.fileno()])
-    await trio.lowlevel.wait_readable(ours)
+    with trio.CancelScope(shield=True):  # else nobody would know of a process that has begun
+        await trio.lowlevel.wait_readable(ours)
     pid, (pidfd,), _, _ = socket.recv_fds(ours, 32, 1)
     return ForkedProcess(int(pid), pidfd, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
 
