@@ -18,10 +18,10 @@ is run again.
 from __future__ import annotations
 
 import gc
+import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
-from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ AT_LEAST = 0.1
 STOOD_S = 0.25
 """The shortest stop of the loop, neither computing nor ready to, that sets `CheckClock.stood_still`, in s."""
 
-STOPPED = ("T", "t", "D")
+STOPPED = (b"T", b"t", b"D")
 """States in `/proc/PID/stat` of a process that is stopped, traced, or waits for a disk."""
 
 
@@ -56,7 +56,7 @@ class CheckClock:
     def __init__(self) -> None:
         self._counted_s = 0.0
         self._looked_at, self._computed_s = trio.current_time(), process_time()
-        self._delays: dict[Path, int] = {}
+        self._delays: dict[str, int] = {}
         self._delayed_s(0.0)
         self._due: dict[trio.CancelScope, float] = {}
         self.task: trio.lowlevel.Task | None = None
@@ -114,54 +114,60 @@ class CheckClock:
         """
         delayed = 0
         seen = {}
-        for thread in _threads(Path("/proc/self")):
+        for thread in _threads("/proc/self"):
             try:
-                seen[thread] = int((thread / "schedstat").read_text(encoding="ascii").split()[1])
+                seen[thread] = int(_read(f"{thread}/schedstat").split()[1])
             except (OSError, IndexError, ValueError):  # it has ended, or the kernel does not tell
                 continue
             delayed += max(0, seen[thread] - self._delays.get(thread, 0))
         self._delays = seen
-        if not any(map(_is_stopped, _children(Path("/proc/self")))):
+        if not any(map(_is_stopped, _children("/proc/self"))):
             return delayed / 1e9
         self.stood_still = True
         return delayed / 1e9 + passed
 
 
-def _threads(process: Path) -> Iterator[Path]:
-    """Yields the threads of a process and of its descendants, as paths in /proc."""
+def _threads(process: str) -> Iterator[str]:
+    """The threads of a process and of those that it has started, in /proc."""
     yield from _tasks(process)
     for child in _children(process):
         yield from _tasks(child)
 
 
-def _tasks(process: Path) -> Iterator[Path]:
-    """Yields the threads of a process, as paths in /proc."""
+def _tasks(process: str) -> list[str]:
+    """The threads of a process, in /proc."""
     try:
-        yield from list((process / "task").iterdir())
+        return [f"{process}/task/{number}" for number in os.listdir(f"{process}/task")]  # noqa: PTH208 - see `_read`
     except OSError:  # it has ended
-        return
+        return []
 
 
-def _children(process: Path) -> Iterator[Path]:
-    """Yields the descendants of a process, as paths in /proc."""
+def _children(process: str) -> Iterator[str]:
+    """The processes that a process has started, and that they have, in /proc."""
     for thread in _tasks(process):
         try:
-            numbers = (thread / "children").read_text(encoding="ascii").split()
+            numbers = _read(f"{thread}/children").split()
         except OSError:
             continue
         for number in numbers:
-            child = Path("/proc", number)
+            child = f"/proc/{number.decode()}"
             yield child
             yield from _children(child)
 
 
-def _is_stopped(process: Path) -> bool:
-    """Whether a process is stopped or waits for a disk."""
+def _is_stopped(process: str) -> bool:
+    """Whether a process has something to do, and can't."""
     try:
         # The name, in parentheses, may hold anything.
-        return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].startswith(STOPPED)
+        return _read(f"{process}/stat").rpartition(b") ")[2].startswith(STOPPED)
     except OSError:
         return False
+
+
+def _read(file: str) -> bytes:
+    """The content of a file of /proc. A `Path` would take longer than the kernel: there is one for each thread."""
+    with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
+        return opened.read()
 
 
 _clock: ContextVar[CheckClock] = ContextVar("_clock")
