@@ -210,7 +210,7 @@ def middle(rows):
         elif name == "faults":
             merged[name] = [fault for row in rows for fault in row[name]]
         else:
-            values = [row[name] for row in rows if row[name] is not None]
+            values = [row[name] for row in rows if row.get(name) is not None]
             merged[name] = round(median(values), 4) if values else None
     return merged
 

@@ -30,12 +30,11 @@ from statistics import median
 
 from attrs import frozen
 from bench import HERE, OUT, ROOT, cores, machine, middle, percentile, pinned, shown, write_files
-from bench_chain import END_OF_TURN_MS, Vendors, due_replies, since_end_of_turn, write_chain
+from chain_parts import END_OF_TURN_MS, Vendors, write_chain
+from chain_runs import WARM_UP_CALL, due_replies, since_end_of_turn
 
 FULL = 0.97
 """The load of a core from which on there is none left."""
-WARM_UP_CALL = ("--calls", 1, "--warm-up", 2, "--seconds", 2)
-"""One turn, in which whatever is imported late is imported."""
 END_S = 60
 """How long a server may take to end, and the callers to connect, before they count as stuck."""
 COLUMNS = {

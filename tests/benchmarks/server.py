@@ -2,7 +2,7 @@
 
 `python server.py FILE [--reload S] [--pauses] [--mulaw]` prints its port, takes calls until its input ends, and prints
 as JSON what it measured: the response times of the calls in ms, the steps that they are made of, how its reloads went,
-with `--pauses` the longest turns of trio's loop, and which voicepipe that was.
+with `--pauses` the longest turns of trio's loop and how many there were, and which voicepipe that was.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import trio
@@ -56,9 +57,12 @@ def steps_of(timings):
 
 
 class LoopPauses(trio.abc.Instrument):
-    """Notes the turns of trio's loop that kept everything else waiting for longer than `NOTED_S`."""
+    """Notes the turns of trio's loop that kept everything else waiting for longer than `NOTED_S`, and counts all."""
 
     def __init__(self):
+        self.turns, self.steps = Counter(), defaultdict(Counter)
+        """In each second of `time.perf_counter`, how many turns of the loop there were, and steps of tasks by name."""
+        self._steps = self.steps[0]
         self.noted = []
         """When each ended, on `time.perf_counter`; how long it was in s; how much of that was CPU time of the loop."""
         self._began = time.perf_counter(), time.thread_time()
@@ -67,10 +71,16 @@ class LoopPauses(trio.abc.Instrument):
         """A turn begins."""
         self._began = time.perf_counter(), time.thread_time()
 
+    def before_task_step(self, task):
+        """A task goes on."""
+        self._steps[task.name] += 1
+
     def before_io_wait(self, timeout):
         """It ends."""
         began, used = self._began
         now = time.perf_counter()
+        self.turns[int(now)] += 1
+        self._steps = self.steps[int(now)]
         if now - began > NOTED_S:
             self.noted.append((now, now - began, time.thread_time() - used))
 
@@ -120,6 +130,7 @@ async def main(arguments):
             write(stacks, arguments.profile)
         nursery.cancel_scope.cancel()
     measured = {"response_ms": responses.ms, "steps": responses.steps, "reloads": outcomes, "pauses": pauses.noted}
+    measured |= {"loop_turns": pauses.turns, "task_steps": pauses.steps}
     measured["package"] = str(Path(voicepipe.__file__).parent)
     print(json.dumps(measured), flush=True)
 

@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 
 import bench_chain
+import chain_runs
 import pytest
-from bench_chain import COLUMNS, NoMeasurementError
+from bench_chain import COLUMNS
 from bench_components import LookingTranscripts
+from chain_parts import Vendors, checked_out
+from chain_runs import NoMeasurementError
+from sampler import by_group
 
 BENCH = Path(bench_chain.__file__)
 
@@ -30,6 +34,7 @@ def test_a_call(tmp_path):
     assert 0 <= row["from_end_p50_ms"] <= row["from_end_p99_ms"]
     assert row["set_ups_a_second"] > 0
     assert row["pause_ms"] > 0
+    assert any(name.startswith("voicepipe.adapters.deepgram.") for name in row["steps_by_task"])
     assert min(row["base_mb"], row["ready_s"]) > 0
     assert row["vendors_load"] > 0
     assert COLUMNS["cpu_s_per_call_min"] in run.stdout.decode()
@@ -42,7 +47,7 @@ def test_another_revision_is_what_python_imports(tmp_path):
         "import sys, voicepipe; from importlib.metadata import entry_points\n"
         "print(voicepipe.__file__, sorted(point.name for point in entry_points(group='voicepipe.llm')))"
     )
-    with bench_chain.checked_out("HEAD") as folder:
+    with checked_out("HEAD") as folder:
         project = folder / "pyproject.toml"
         (named,) = folder.glob("*.dist-info")
         entries = named / "entry_points.txt"
@@ -57,16 +62,16 @@ def test_another_revision_is_what_python_imports(tmp_path):
         )
         assert run.stdout.decode().strip() == f"{folder}/voicepipe/__init__.py ['scripted', 'then']"
     assert not folder.exists()
-    with pytest.raises(SystemExit, match="no revision is called 'nowhere'"), bench_chain.checked_out("nowhere"):
+    with pytest.raises(SystemExit, match="no revision is called 'nowhere'"), checked_out("nowhere"):
         pass
 
 
 def test_a_run_in_which_nobody_hears_a_reply_is_no_measurement(monkeypatch):
     row = {"replies": 7, "faults": [], "base_mb": 50.0}
     said = {"vendors": {"load": 0.1, "asked": {"/v1/listen": 10}}}
-    monkeypatch.setattr(bench_chain, "run", lambda *_, **__: (row, said))
+    monkeypatch.setattr(chain_runs, "run", lambda *_, **__: (row, said))
     with pytest.raises(NoMeasurementError, match=r"heard 7 replies where at least 8 were due.*'/v1/listen': 10"):
-        bench_chain.hold(bench_chain.Vendors(), Path(), 10, 10, 1)
+        chain_runs.hold(Vendors(), Path(), 10, 10, 1)
 
 
 def test_ratios_are_of_runs_that_followed_each_other():
@@ -99,8 +104,21 @@ server:main;trio._core._run:run;voicepipe.adapters.deepgram.stt:send;enum:Enum._
 server:main;trio._core._run:run;voicepipe.adapters.deepgram.stt:send;json.decoder:decode 10
 server:main;trio._core._run:run;<attrs generated methods outcome._impl:__init__ 60
 """
-    _, _, *rows = bench_chain.by_group(folded, bench_chain.GROUPS)
+    _, _, *rows = by_group(folded, chain_runs.GROUPS)
     assert rows == ["| trio | 60.0 % | 100.0 % |", "| our adapters | 30.0 % | 40.0 % |", "| json | 10.0 % | 10.0 % |"]
+
+
+def test_task_steps_are_counted_in_whole_seconds_that_were_measured():
+    by_second = {
+        "0": {"start": 900},
+        "10": {"send": 9},
+        "11": {"send": 20, "run": 40},
+        "12": {"run": 20},
+        "13": {"run": 9},
+    }
+    measured = {"began": 10.5, "ended": 13.5}
+    assert chain_runs.steps_by_task(by_second, measured, calls=2) == {"run": 15, "send": 5}
+    assert chain_runs.a_second({}, measured) == 0
 
 
 async def test_the_scripted_recogniser_looks_at_every_frame():

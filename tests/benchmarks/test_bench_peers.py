@@ -6,12 +6,12 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-import bench_chain
 import bench_components
 import bench_peers
+import chain_parts
 import pytest
-from bench_chain import Vendors
 from bench_peers import PEERS, TooManyCallsError
+from chain_parts import Vendors
 
 from voicepipe.calls.listening import vad
 from voicepipe.config.call_settings import BargeInSettings, TurnsSettings
@@ -85,7 +85,7 @@ def test_a_peer_answers(name, vendors):
 
 
 def test_each_server_is_told_where_the_vendors_are(monkeypatch, tmp_path):
-    monkeypatch.setattr(bench_chain, "OUT", tmp_path)
+    monkeypatch.setattr(chain_parts, "OUT", tmp_path)
     base, ca_file = "https://127.0.0.1:4433", tmp_path / "ca.pem"
     assert PEERS["livekit"].command(base, ca_file)[-2:] == ["--vendors", base]
     assert PEERS["pipecat-lean"].command(base, ca_file)[-3:] == ["--lean", "--vendors", base]
