@@ -315,9 +315,11 @@ def real(calls, seconds):
     (OUT / "real.script.yaml").write_text(SCRIPT)
     with serving("server.py", OUT / "real.yaml") as (pid, port, _):
         row = call(port, pid, "--calls", calls, "--seconds", seconds, "--warm-up", 11, "--speech", SPEECH)
-    parts = {"calls": "the calls", "vosk": "Vosk, in its process", "espeak": "espeak-ng, in its process"}
-    print(f"\nCPU s a call-minute with {calls} calls\n\n| part | CPU s |\n| --- | --- |")
-    print(*(f"| {title} | {row['cpu_by_part'][name]:.3f} |" for name, title in parts.items()), sep="\n")
+    titles = {"calls": "the calls", "vosk": "Vosk, in its process", "espeak": "espeak-ng, in its process"}
+    parts = {titles.get(name, name): cpu_s for name, cpu_s in row["cpu_by_part"].items()}
+    print(f"\nCPU s a call-minute with {calls} calls\n\n| part | CPU s | share |\n| --- | --- | --- |")
+    for title, cpu_s in sorted(parts.items(), key=lambda part: -part[1]):
+        print(f"| {title} | {cpu_s:.3f} | {100 * cpu_s / sum(parts.values()):.0f} % |")
 
 
 def profile(calls, seconds):

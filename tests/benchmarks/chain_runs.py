@@ -113,7 +113,7 @@ def steps_by_task(by_second, measured, calls):
         name: a_second({second: counts.get(name, 0) for second, counts in by_second.items()}, measured) / calls
         for name in names
     }
-    return {name: round(rate, 3) for name, rate in sorted(rates.items(), key=lambda item: -item[1]) if rate}
+    return {name: round(rate, 6) for name, rate in sorted(rates.items(), key=lambda item: -item[1]) if rate}
 
 
 def due_replies(calls, seconds):
@@ -155,10 +155,23 @@ def churn(parts, calls):
 
 
 def tasks(parts, calls, seconds, warm_up):
-    """Prints which tasks go on how often in so many calls: that does not depend on the machine."""
-    row = hold(parts, ROOT, calls, seconds, warm_up)
-    print(f"\n| task | steps a second and call |\n| --- | --- |\n| all | {row['task_steps']:.1f} |")
-    print(*(f"| {name} | {rate:.2f} |" for name, rate in row["steps_by_task"].items()), sep="\n")
+    """Prints how often each task goes on in so many calls, which does not depend on the machine, and its CPU time."""
+
+    def work(pid, port):
+        call(port, pid, *WARM_UP_CALL)
+        return call(port, pid, "--calls", calls, "--seconds", seconds, "--warm-up", warm_up, "--polite")
+
+    row, said = run(parts, ROOT, "--task-times", work=work)
+    measured = row["measured"]
+    steps = steps_by_task(said["task_steps"], measured, calls)
+    cpu_s = steps_by_task(said["task_cpu_s"], measured, calls)
+    longest = {name: max(seconds.get(name, 0) for seconds in said["task_longest_s"].values()) for name in cpu_s}
+    rows = [(name, steps.get(name, 0), cpu * 1e6, longest[name] * 1e3) for name, cpu in cpu_s.items()]
+    rows.insert(0, ("all", sum(steps.values()), sum(cpu_s.values()) * 1e6, max(longest.values()) * 1e3))
+    print("| task | steps a second and call | CPU us a second and call | us a step | longest step ever, ms of CPU |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, rate, cpu_us, longest_ms in rows:
+        print(f"| {name} | {rate:.2f} | {cpu_us:.0f} | {cpu_us / rate if rate else 0:.0f} | {longest_ms:.1f} |")
 
 
 def profile(parts, calls, seconds, warm_up):

@@ -2,7 +2,7 @@
 
 `python server.py FILE [--reload S] [--pauses] [--mulaw]` prints its port, takes calls until its input ends, and prints
 as JSON what it measured: the response times of the calls in ms, the steps that they are made of, how its reloads went,
-with `--pauses` the longest turns of trio's loop and how many there were, and which voicepipe that was.
+with `--pauses` or `--task-times` what `loop_turns` notes, and which voicepipe that was.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser
-from collections import Counter, defaultdict
 from pathlib import Path
 
 import trio
 from bench_components import FINAL, PRECISELY
+from loop_turns import LoopTurns, TaskTimes
 from mulaw_calls import MulawCall
 from sampler import sampled, write
 
@@ -24,7 +24,6 @@ import voicepipe
 from voicepipe import ReplyStarted, Transcribed, TurnEnded
 
 STEPS = "final_ms", "asked_ms", "first_token_ms", "first_audio_ms", "heard_ms"
-NOTED_S = 0.001
 
 
 class Responses:
@@ -56,35 +55,6 @@ def steps_of(timings):
     return {name: getattr(timings, name) for name in STEPS}
 
 
-class LoopPauses(trio.abc.Instrument):
-    """Notes the turns of trio's loop that kept everything else waiting for longer than `NOTED_S`, and counts all."""
-
-    def __init__(self):
-        self.turns, self.steps = Counter(), defaultdict(Counter)
-        """In each second of `time.perf_counter`, how many turns of the loop there were, and steps of tasks by name."""
-        self._steps = self.steps[0]
-        self.noted = []
-        """When each ended, on `time.perf_counter`; how long it was in s; how much of that was CPU time of the loop."""
-        self._began = time.perf_counter(), time.thread_time()
-
-    def after_io_wait(self, timeout):
-        """A turn begins."""
-        self._began = time.perf_counter(), time.thread_time()
-
-    def before_task_step(self, task):
-        """A task goes on."""
-        self._steps[task.name] += 1
-
-    def before_io_wait(self, timeout):
-        """It ends."""
-        began, used = self._began
-        now = time.perf_counter()
-        self.turns[int(now)] += 1
-        self._steps = self.steps[int(now)]
-        if now - began > NOTED_S:
-            self.noted.append((now, now - began, time.thread_time() - used))
-
-
 async def reload_every(seconds, pipelines, outcomes):
     """Changes the file and has it read again; the change is a pause that no call notices."""
     text, number = pipelines.path.read_text(), 0
@@ -96,7 +66,8 @@ async def reload_every(seconds, pipelines, outcomes):
 
 
 async def main(arguments):
-    responses, outcomes, collector, pauses = Responses(), [], voicepipe.Collector(), LoopPauses()
+    responses, outcomes, collector = Responses(), [], voicepipe.Collector()
+    turns = TaskTimes() if arguments.task_times else LoopTurns()
 
     async with (
         voicepipe.open_pipeline_set(arguments.file, observer=collector.observe_set) as pipelines,
@@ -119,8 +90,8 @@ async def main(arguments):
         if arguments.reload:
             nursery.start_soon(reload_every, arguments.reload, pipelines, outcomes)
         nursery.start_soon(collector.run)
-        if arguments.pauses:
-            trio.lowlevel.add_instrument(pauses)
+        if arguments.pauses or arguments.task_times:
+            trio.lowlevel.add_instrument(turns)
         if arguments.profile is None:
             await trio.to_thread.run_sync(sys.stdin.read)
         else:
@@ -129,8 +100,7 @@ async def main(arguments):
                 await trio.to_thread.run_sync(sys.stdin.read)
             write(stacks, arguments.profile)
         nursery.cancel_scope.cancel()
-    measured = {"response_ms": responses.ms, "steps": responses.steps, "reloads": outcomes, "pauses": pauses.noted}
-    measured |= {"loop_turns": pauses.turns, "task_steps": pauses.steps}
+    measured = {"response_ms": responses.ms, "steps": responses.steps, "reloads": outcomes, **turns.noted()}
     measured["package"] = str(Path(voicepipe.__file__).parent)
     print(json.dumps(measured), flush=True)
 
@@ -142,6 +112,9 @@ if __name__ == "__main__":
     parser.add_argument("--reload", type=float, default=0, help="reload them so often, in s (default: never)")
     parser.add_argument("--mulaw", action="store_true", help="calls are in mu-law, converted from what callers send")
     parser.add_argument("--pauses", action="store_true", help="note the longest turns of the loop")
+    parser.add_argument(
+        "--task-times", action="store_true", help="note the CPU time of tasks besides, which costs some"
+    )
     parser.add_argument("--profile", type=Path, help="a folder for a profile of the calls")
     parser.add_argument("--profile-after", type=float, default=0, help="seconds before it begins (default: 0)")
     trio.run(main, parser.parse_args())

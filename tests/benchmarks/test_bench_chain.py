@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import bench_chain
 import chain_runs
 import pytest
+import trio
 from bench_chain import COLUMNS
 from bench_components import LookingTranscripts
 from chain_parts import Vendors, checked_out
 from chain_runs import NoMeasurementError
+from loop_turns import TaskTimes
 from sampler import by_group
 
 BENCH = Path(bench_chain.__file__)
@@ -34,7 +37,7 @@ def test_a_call(tmp_path):
     assert 0 <= row["from_end_p50_ms"] <= row["from_end_p99_ms"]
     assert row["set_ups_a_second"] > 0
     assert row["pause_ms"] > 0
-    assert any(name.startswith("voicepipe.adapters.deepgram.") for name in row["steps_by_task"])
+    assert any(name.startswith("voicepipe.") for name in row["steps_by_task"])
     assert min(row["base_mb"], row["ready_s"]) > 0
     assert row["vendors_load"] > 0
     assert COLUMNS["cpu_s_per_call_min"] in run.stdout.decode()
@@ -119,6 +122,30 @@ def test_task_steps_are_counted_in_whole_seconds_that_were_measured():
     measured = {"began": 10.5, "ended": 13.5}
     assert chain_runs.steps_by_task(by_second, measured, calls=2) == {"run": 15, "send": 5}
     assert chain_runs.a_second({}, measured) == 0
+
+
+def test_the_steps_of_each_task_are_told_apart():
+    times = TaskTimes()
+
+    async def waits_thrice():
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+
+    async def computes():
+        sum(range(300_000))
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(waits_thrice, name="waits")
+            nursery.start_soon(computes, name="computes")
+
+    trio.run(main, instruments=[times])
+    noted = json.loads(json.dumps(times.noted()))
+    steps = sum(map(Counter, noted["task_steps"].values()), Counter())
+    assert (steps["waits"], steps["computes"]) == (4, 1)
+    cpu_s = sum(map(Counter, noted["task_cpu_s"].values()), Counter())
+    assert max(cpu_s, key=cpu_s.get) == "computes"
+    assert sum(noted["loop_turns"].values()) >= 3
 
 
 async def test_the_scripted_recogniser_looks_at_every_frame():
