@@ -1,17 +1,19 @@
-"""What Deepgram's messages come to, one by one, as its SDK parses them; and where audio lies in a stream."""
+"""The events of Deepgram's messages, read as they come and by its SDK's types; where audio lies in a stream."""
 
 from __future__ import annotations
 
 import json
+import warnings
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import cache
+from importlib import import_module
 
 import pytest
 from attrs import evolve
+from deepgram.core.unchecked_base_model import construct_type
 from deepgram_streams import FLUX, OPTIONS
 
-from voicepipe.adapters.deepgram.client import DeepgramClient, DeepgramEndpoint
 from voicepipe.adapters.deepgram.errors import closed, refused
 from voicepipe.adapters.deepgram.flux import Flux
 from voicepipe.adapters.deepgram.nova import Nova
@@ -21,18 +23,10 @@ from voicepipe.audio import AudioFormat
 from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed, Word
 from voicepipe.components.quoting import quoted
 from voicepipe.components.requests import Listen
-from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
 
 LINE = AudioFormat(8000)
 LONG_MS = 600_000
-
-
-@cache
-def socket_client(api):
-    """The SDK's, loaded as the adapter loads it."""
-    client, _ = DeepgramClient(DeepgramEndpoint(Secret("key"), "http://deepgram.test", 1, 1))._apis[api]
-    return client
 
 
 def sent_ms(hearing, ms=LONG_MS):
@@ -52,23 +46,24 @@ def flux():
     return sent_ms(Flux(evolve(FLUX, eager_eot_threshold=0.5), LINE))
 
 
-class Wire:
-    """A WebSocket that has one message."""
-
-    def __init__(self, message):
-        self._message = message
-
-    async def recv(self):
-        return self._message
-
-
-async def parsed(hearing, message):
-    """A message as the SDK gives it to the adapter."""
-    return await socket_client(hearing.api)(websocket=Wire(json.dumps(message))).recv()
+def read_by_the_sdk(hearing, message):
+    """A message as the SDK's own types have it: an object whose optional fields are None where they are missing."""
+    version = "v1" if isinstance(hearing, Nova) else "v2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the SDK tries websockets.legacy first
+        module = import_module(f"deepgram.listen.{version}.socket_client")
+    return construct_type(type_=getattr(module, f"{version.upper()}SocketClientResponse"), object_=message)
 
 
 async def heard(hearing, *messages):
-    return [event for message in messages for event in hearing.hear(await parsed(hearing, message))]
+    """The events of messages; the same come of what the SDK reads in them."""
+    events = []
+    for message in messages:
+        read = read_by_the_sdk(hearing, message)
+        same = deepcopy(hearing).hear(read.dict()) if read is not None else []
+        events += hearing.hear(json.loads(json.dumps(message)))
+        assert events[len(events) - len(same) :] == same
+    return events
 
 
 def results(words, *, final=False, start=0.0, end=None, **more):
@@ -201,7 +196,7 @@ async def test_an_error_is_told(nova):
 )
 async def test_nonsense_is_quoted(nova, message):
     with pytest.raises(ComponentError, match="a malformed message") as caught:
-        await heard(nova, message)
+        nova.hear(message)
     assert message["type"] in caught.value.answered
     assert caught.value.retryable
 
@@ -215,7 +210,8 @@ async def test_what_is_unknown_is_passed_over(nova):
     more = results(HELLO, final=True) | {"from_finalize": None, "entities": [], "tomorrow": {"new": 1}}
     del more["metadata"]
     assert texts(await heard(nova, more)) == [("hello", True)]
-    assert await parsed(nova, {"type": "SomethingNew"}) is None
+    assert read_by_the_sdk(nova, {"type": "SomethingNew"}) is None
+    assert await heard(nova, {"type": "SomethingNew"}) == []
 
 
 # --- Flux ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """WebSockets for components: opened, failed and closed so that calls wait for nobody and leave nothing.
 
-    async with open_websocket(url, headers=..., refused=...) as websocket:   # a `websockets.trio` connection
+    async with open_websocket(url, headers=..., refused=...) as websocket:
         messages = Messages(websocket, timeout_s=10)
         await messages.send(b"...")
         message = await messages.due()
@@ -8,39 +8,39 @@
 Theory of operation
 ===================
 
-`websockets` implements the protocol; this module decides who waits for whom when a call opens, leaves or loses a
-connection. A call must never wait for the other side longer than it was told to, and must leave no task, no socket and
-no reference cycle behind.
+The protocol is that of the library `websockets`: its sans-I/O half makes frames of messages, and events of bytes. The
+bytes are read and written here, on a `ByteStream`, because the library's own trio connection has two tasks, a lock, a
+queue and a scope for what mostly is one system call: a call sends a recogniser a dozen pieces of audio a second.
 
-Opening. The library raises a dozen classes of exceptions, some of them the system's. `_Opening.failures` makes one
-`ComponentError` of each: a refused handshake (an HTTP status, with the API key's name in the hint), an answer that is
-no WebSocket, a timeout, an unreachable address, a certificate that is not trusted. Only entering the connection is
-wrapped (`_Entered`), for an exception of the body is the caller's own.
+A `WebSocket` has no task of its own. Whoever sends writes to the socket, and whoever receives reads from it:
 
-Closing, by whoever ends first:
+- `send_nowait` writes a message at once. What the socket does not take stays in `_unsent`; then `send_nowait` raises
+  `trio.WouldBlock` until a `send` or a `receive` has written it. `send` waits until all is written.
+- `receive` returns the next message that was read, or reads. Control frames are handled on the way: the library
+  answers pings and Close frames, and `receive` sends a ping when `ping_interval` has passed since the last, and fails
+  if its pong does not come. So nothing is read while nobody receives, and that is the backpressure.
 
-- *The context is left in good order*: `_close` sends a Close frame and waits up to `close_s` for the other side's.
-  Meanwhile `_drain` reads and drops messages. Without that, unread messages fill the library's buffer, the library
-  stops reading the socket, never sees the other side's Close frame, and every such close takes the full `close_s`.
-- *The context is left by an exception or a cancellation*: there is no time for a Close frame. The stream is closed
-  forcefully, the other side sees the TCP connection end.
-- *The other side closes*: the next `receive` or `send` of `Messages` raises a `ComponentError` with the code and the
-  reason; services that refuse by closing code get their own error by `closed`.
-- *Nothing comes, or nothing is taken*: `due` and `send` raise after `timeout_s`. The connection is then useless and is
-  cut as by an exception.
+Opening. The library and the system raise a dozen classes of exceptions. `_Opening.failures` makes one `ComponentError`
+of each: a refused handshake (an HTTP status, with the API key's name in the hint), an answer that is no WebSocket, a
+timeout, an unreachable address, a certificate that is not trusted.
 
-In every case the stream ends in `aclose_forcefully`, since the library's own way out acquires its send lock, and a task
-that is blocked in `send` to a peer that does not read holds that lock.
+Ending, by whoever ends first:
 
-Memory. A connection and its message queue refer to each other by bound methods, and a `trio.Cancelled` that passed
-through the library's frames keeps the connection alive by its traceback. Both are cut on the way out, so a connection
-is freed when its context is left, not when the garbage collector comes by in the middle of a frame.
+- *The context is left in good order*: a Close frame is sent, and messages are read and dropped until the other side's
+  Close frame comes, or `close_s` is over.
+- *The context is left by an exception or a cancellation*: there is no time for a Close frame. The socket is closed, and
+  the other side sees the TCP connection end.
+- *The other side closes*: the next `receive` or `send` raises `websockets.exceptions.ConnectionClosed`, with the code
+  and the reason. `Messages` makes a `ComponentError` of it; services that refuse by a close code get their own error by
+  `closed`. A failed write may hide a reason that has come already, so what has come is read first (`_fail`).
+- *Nothing comes, or nothing is taken*: `Messages.due` and `Messages.send` raise after `timeout_s`. The connection is
+  then useless and is cut as by an exception.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ from voicepipe.wire.http import shortened, unreachable
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Iterator
-    from contextlib import AbstractContextManager
+
+    from voicepipe.wire.websocket_connection import WebSocket
 
 
 __all__ = ["Messages", "load_websockets", "open_websocket"]
@@ -67,9 +68,8 @@ CLOSE_S = 0.5
 
 
 def load_websockets() -> None:
-    """Imports `websockets`, which takes 0.1 s: call it in the thread in which an adapter loads its libraries."""
-    import_module("websockets.trio.client")
-    import_module("websockets.exceptions")
+    """Imports `websockets`, which takes 0.05 s: call it in the thread in which an adapter loads its libraries."""
+    import_module("voicepipe.wire.websocket_connection")
 
 
 @frozen
@@ -97,10 +97,10 @@ class _Opening:
         except exceptions.InvalidHandshake as error:
             said = shortened(str(error.__cause__ or error))
             raise ComponentError("answered with something other than a WebSocket", answered=said) from error
-        except TimeoutError as error:
+        except trio.TooSlowError as error:
             within = f"{self.connect_timeout_s:g} s"
             raise ComponentError(f"{self.address} did not take the connection within {within}") from error
-        except (OSError, trio.BrokenResourceError, exceptions.ConnectionClosed) as error:
+        except (OSError, exceptions.ConnectionClosed) as error:
             raise unreachable(self.address, error, self.ca_file) from error
 
 
@@ -116,9 +116,10 @@ async def open_websocket(
     close_s: float = CLOSE_S,
     ssl_context: ssl.SSLContext | None = None,
     ca_file: CaFile | None = None,
-    **options: Any,
-) -> AsyncIterator[Any]:
-    """A connection of `websockets.trio`, which is closed when the context is left, whatever was going on.
+    subprotocols: Sequence[str] | None = None,
+    ping_interval: float | None = 20.0,
+) -> AsyncIterator[WebSocket]:
+    """A WebSocket, which is closed when the context is left, whatever was going on.
 
     If the context is left in good order, the other side gets a Close frame and `close_s` to answer it; messages that
     still come are dropped. If the context is left by an exception or a cancellation, the connection is cut.
@@ -133,75 +134,29 @@ async def open_websocket(
         close_s: how long closing may take, in s.
         ssl_context: what `wss://` trusts, from `voicepipe.tls_context`; None: that of `ca_file`, made in a thread.
         ca_file: whose certificates are trusted, as errors name it; None: those that this machine trusts.
-        options: further ones of `websockets.trio.client.connect`, such as `subprotocols` or `ping_interval`.
+        subprotocols: the subprotocols that are offered, in order of preference; None: none.
+        ping_interval: how often the other side is pinged while a task receives, in s; None: never.
 
     Raises:
         ComponentError: it can't be opened.
 
     """
-    client = import_module("websockets.trio.client")
+    connection = import_module("voicepipe.wire.websocket_connection")
     if ssl_context is None and url.startswith("wss:"):
         ssl_context = await trio.to_thread.run_sync(tls_context, ca_file, abandon_on_cancel=True)
-    connecting = client.connect(
-        url,
-        ssl=ssl_context if url.startswith("wss:") else None,
-        additional_headers=dict(headers),
-        open_timeout=connect_timeout_s,
-        close_timeout=close_s,
-        # Audio can't be compressed, and options are all that a component knows of proxies.
-        **{"compression": None, "proxy": None, **options},
-    )
     opening = _Opening(address or url.partition("?")[0], connect_timeout_s, key, refused, ca_file)
+    with opening.failures(), trio.fail_after(connect_timeout_s):
+        websocket: WebSocket = await connection.connect(
+            url, headers, ssl_context, subprotocols=subprotocols, ping_interval=ping_interval
+        )
     try:
-        async with _Entered(connecting, opening.failures) as websocket:
-            try:
-                yield websocket
-                await _close(websocket, close_s)
-            finally:
-                # The connection and its queue refer to each other: else only the garbage collector would free them.
-                websocket.recv_messages.pause = websocket.recv_messages.resume = _nothing
-                # The library's own way out waits for the send lock, which a blocked sender holds.
-                await trio.aclose_forcefully(websocket.stream)
+        yield websocket
+        await websocket.close(close_s)
     except trio.Cancelled as cancelled:
-        without_frames(cancelled)  # the library's frames refer to the exception and the connection
+        without_frames(cancelled)
         raise
-
-
-class _Entered(AbstractAsyncContextManager[Any]):
-    """A context manager whose `__aenter__` alone runs within another context.
-
-    An `AsyncExitStack` would do, but its frames keep the exception that they pass on, in a reference cycle.
-    """
-
-    def __init__(self, inner: Any, entering: Callable[[], AbstractContextManager[None]]) -> None:
-        self._inner, self._entering = inner, entering
-
-    async def __aenter__(self) -> Any:
-        with self._entering():
-            return await self._inner.__aenter__()
-
-    async def __aexit__(self, *raised: object) -> bool | None:
-        left: bool | None = await self._inner.__aexit__(*raised)
-        return left
-
-
-def _nothing() -> None:
-    pass
-
-
-async def _close(websocket: Any, close_s: float) -> None:
-    """Sends a Close frame, and drops messages until the other side closes too or `close_s` is over."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_drain, websocket)
-        with trio.move_on_after(close_s):
-            await websocket.aclose()
-        await trio.aclose_forcefully(websocket.stream)
-
-
-async def _drain(websocket: Any) -> None:
-    with suppress(import_module("websockets.exceptions").ConnectionClosed):
-        while True:
-            await websocket.recv()
+    finally:
+        await websocket.aclose()
 
 
 class Messages:
@@ -214,10 +169,10 @@ class Messages:
         timeout_s: float,
         closed: Callable[[int, str], ComponentError | None] | None = None,
     ) -> None:
-        """Makes the messages of a connection of `websockets.trio`.
+        """Makes the messages of a connection.
 
         Args:
-            websocket: the connection.
+            websocket: the connection, from `open_websocket`.
             timeout_s: how long the other side may take nothing, or owe something, in s.
             closed: makes the error of a connection that the other side closed, from its code and reason, for services
                 that refuse by closing: a wrong key is 4001, say. None, or if it returns None: the connection broke.

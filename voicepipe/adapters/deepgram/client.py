@@ -1,26 +1,31 @@
-"""The client that Deepgram's adapters share: the SDK's REST calls, and its WebSockets opened on trio.
+"""The clients that Deepgram's adapters share: one for its WebSockets, and the SDK's for its REST API.
 
-    async with open_client(endpoint, resources) as client:                # once, in the adapter's `open`
+    async with open_sockets(endpoint, resources) as client:               # once, in the adapter's `open`
         async with client.connect(SPEAK_V1, {"model": ...}) as connection:
-            await connection.call(connection.sdk.send_flush)              # `sdk` is the SDK's socket client
+            await connection.send({"type": "Flush"})
             while (message := await connection.receive()) is not None: ...
-        with client.request():                                            # REST
+    async with open_rest_client(endpoint, resources) as client:
+        with client.request():
             async for piece in client.sdk.speak.v1.audio.generate(...): ...
 
-Every failure is a `ComponentError`. The SDK opens sockets on asyncio only, so `websockets.trio` opens them and the
-SDK's socket clients use them. Only this module uses private names of the SDK, and its version is pinned.
+Every failure is a `ComponentError`.
+
+WebSockets do without the SDK. It opens them on asyncio only; it makes an object of pydantic's of each message, which
+takes twenty times as long as reading the JSON; and it takes 14 MB. So the messages are the JSON of Deepgram's
+reference as it comes, and `tests/adapters/test_deepgram_messages.py` holds each that is sent, and each field that is
+read, to the SDK's own types. The REST API is asked once a segment at the most, and there the SDK is used as it is.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import warnings
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from attrs import frozen
@@ -37,13 +42,11 @@ from voicepipe.wire.http import http_failures
 from voicepipe.wire.websocket import load_websockets, open_websocket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from voicepipe.components.protocols import Resources
-
-P = ParamSpec("P")
-T = TypeVar("T")
+    from voicepipe.wire.websocket_connection import WebSocket
 
 _importing = threading.Lock()
 
@@ -54,30 +57,13 @@ class SocketApi:
 
     path: str
     """Where it is."""
-    module: str
-    """The module of the SDK's socket client."""
-    client: str
-    """The socket client's name there."""
-    configure: tuple[str, str] | None = None
-    """Module and name of the message that changes settings in mid-stream; None: there is none."""
     pings_s: float | None = 20.0
     """The interval of WebSocket pings, in s; None where unread audio may hold back the pong."""
 
 
-LISTEN_V1 = SocketApi(
-    "/v1/listen",
-    "deepgram.listen.v1.socket_client",
-    "AsyncV1SocketClient",
-    ("deepgram.listen.v1.types.listen_v1configure", "ListenV1Configure"),
-)
-LISTEN_V2 = SocketApi(
-    "/v2/listen",
-    "deepgram.listen.v2.socket_client",
-    "AsyncV2SocketClient",
-    ("deepgram.listen.v2.types.listen_v2configure", "ListenV2Configure"),
-)
-SPEAK_V1 = SocketApi("/v1/speak", "deepgram.speak.v1.socket_client", "AsyncV1SocketClient", pings_s=None)
-
+LISTEN_V1 = SocketApi("/v1/listen")
+LISTEN_V2 = SocketApi("/v2/listen")
+SPEAK_V1 = SocketApi("/v1/speak", pings_s=None)
 
 REST_MODULES = ("deepgram.speak.v1.client", "deepgram.speak.v1.audio.client", "deepgram.manage.v1.models.client")
 """What the SDK would import on the first request: 26 ms, and a warning."""
@@ -114,55 +100,75 @@ def check_endpoint(base_url: str, api_key: str) -> Iterator[Problem]:
 
 
 class DeepgramWebSocket:
-    """A WebSocket to Deepgram."""
+    """A WebSocket to Deepgram: JSON objects in text messages, audio in binary ones."""
 
-    def __init__(self, sdk: Any, configure: Any, request_id: str | None) -> None:
-        self._configure = configure
-        self.sdk = sdk
-        """The SDK's socket client; what it sends goes through `call`."""
-        self.request_id = request_id
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._closed = import_module("websockets.exceptions").ConnectionClosed
+        self._closed_in_order = import_module("websockets.exceptions").ConnectionClosedOK
+        headers = {name.lower(): value for name, value in websocket.response_headers.items()}
+        self.request_id = headers.get("dg-request-id")
         """How Deepgram's support finds this connection; None: it was not told."""
 
-    async def call(self, send: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Calls a sending method of the SDK's socket client.
+    @property
+    def is_flushed(self) -> bool:
+        """Whether all that was sent is written."""
+        return self._websocket.is_flushed
+
+    def send_nowait(self, message: bytes | Mapping[str, Any]) -> None:
+        """Sends a message, of which some may be left for `flush`.
+
+        Raises:
+            trio.WouldBlock: earlier messages are not written yet; this one is not sent.
+            ComponentError: the connection has ended, well or not.
+
+        """
+        try:
+            self._websocket.send_nowait(message if isinstance(message, bytes) else json.dumps(message))
+        except self._closed as error:
+            raise self._ended(error) from error
+
+    async def send(self, message: bytes | Mapping[str, Any]) -> None:
+        """Sends a message and waits until it is written.
 
         Raises:
             ComponentError: the connection has ended, well or not.
 
         """
-        from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - loaded in a thread by then
-
         try:
-            await send(*args, **kwargs)
-        except ConnectionClosed as error:
+            await self._websocket.send(message if isinstance(message, bytes) else json.dumps(message))
+        except self._closed as error:
             raise self._ended(error) from error
 
-    async def configure(self, changes: Mapping[str, Any]) -> None:
-        """Changes settings in mid-stream, where the API has that; as `call`."""
-        await self.call(self.sdk.send_configure, self._configure(**changes))
+    async def flush(self) -> None:
+        """Waits until all that was sent is written; raises as `send`."""
+        try:
+            await self._websocket.flush()
+        except self._closed as error:
+            raise self._ended(error) from error
 
-    async def receive(self) -> Any:
-        """The next message as the SDK parses it, bytes as they are; None when the connection was closed properly.
-
-        Messages and fields that the SDK does not know are skipped. Cancel-safe.
+    async def receive(self) -> Mapping[str, Any] | bytes | None:
+        """The next message: an object, or audio as bytes; None when the connection was closed properly. Cancel-safe.
 
         Raises:
-            ComponentError: the connection broke, or was closed because of an error, or a message is no JSON.
+            ComponentError: the connection broke, or was closed because of an error, or a message is not JSON.
 
         """
-        from websockets.exceptions import ConnectionClosed, ConnectionClosedOK  # noqa: PLC0415
-
         while True:
             try:
-                message = await self.sdk.recv()
-            except ConnectionClosedOK:
+                message = await self._websocket.recv()
+            except self._closed_in_order:
                 return None
-            except ConnectionClosed as error:
+            except self._closed as error:
                 raise self._ended(error) from error
-            except JSONDecodeError as error:
-                raise ComponentError("sent what is not JSON", answered=error.doc) from error
-            if message is not None:
+            if isinstance(message, bytes):
                 return message
+            try:
+                read = json.loads(message)
+            except (ValueError, RecursionError) as error:
+                raise ComponentError("sent what is not JSON", answered=message) from error
+            if isinstance(read, dict):  # Deepgram sends nothing else
+                return read
 
     def _ended(self, error: Any) -> ComponentError:
         """The error that a `websockets.ConnectionClosed` becomes."""
@@ -172,50 +178,16 @@ class DeepgramWebSocket:
         return closed(None, error.sent.reason if error.sent is not None else "", self.request_id)
 
 
-def _load(module: str, name: str) -> Any:
-    return getattr(import_module(module), name)
-
-
-class DeepgramClient:
-    """The SDK's client, with the connections that it can't open itself."""
+class DeepgramSockets:
+    """Opens the WebSockets of one component."""
 
     def __init__(self, endpoint: DeepgramEndpoint) -> None:
-        """Imports the SDK, 0.2 s, and makes its client: in a thread."""
-        with _importing, warnings.catch_warnings():
-            # The SDK tries websockets.legacy first, which warns. The lock: two threads would restore each
-            # other's filters.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._httpx = import_module("httpx")
-            load_websockets()
-            self._apis = {
-                api: (_load(api.module, api.client), _load(*api.configure) if api.configure else None)
-                for api in (LISTEN_V1, LISTEN_V2, SPEAK_V1)
-            }
-            self._encode_query = import_module("deepgram.core.query_encoder").encode_query
-            deepgram = import_module("deepgram.client")
-            for module in REST_MODULES:
-                import_module(module)
-            self._api_error = import_module("deepgram.core.api_error").ApiError
-            environment = import_module("deepgram.environment").DeepgramClientEnvironment
+        """Imports `websockets` and reads certificates: in a thread."""
+        load_websockets()
         self._endpoint = endpoint
-        self._key = name_of(endpoint.api_key)
-        https = endpoint.base_url.rstrip("/")
-        wss = "ws" + https.removeprefix("http")
+        self._url = "ws" + endpoint.base_url.rstrip("/").removeprefix("http")
+        self._headers = {"Authorization": f"Token {endpoint.api_key!s}"}
         self._tls = tls_context(endpoint.ca_file)
-        self._http = self._httpx.AsyncClient(
-            verify=self._tls,
-            trust_env=False,
-            timeout=self._httpx.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s),
-        )
-        self.sdk = deepgram.AsyncDeepgramClient(
-            api_key=str(endpoint.api_key),
-            environment=environment(base=https, production=wss, agent=wss, agent_rest=https),
-            httpx_client=self._http,
-            max_retries=0,  # its pauses are asyncio's
-        )
-        """The SDK's client: its REST calls work on trio as they are, inside `request`."""
-        self._headers = self.sdk._client_wrapper.get_headers()  # noqa: SLF001
-        self._socket_url = self.sdk._client_wrapper.get_environment().production  # noqa: SLF001
 
     @asynccontextmanager
     async def connect(
@@ -232,25 +204,62 @@ class DeepgramClient:
             ComponentError: it can't be opened.
 
         """
-        given = {name: list(value) if isinstance(value, tuple) else value for name, value in query.items()}
-        pairs = self._encode_query({name: value for name, value in given.items() if value is not None})
-        url = f"{self._socket_url}{api.path}?{urlencode(pairs)}"
         endpoint = self._endpoint
         async with open_websocket(
-            url,
+            f"{self._url}{api.path}?{urlencode(list(_parameters(query)))}",
             headers=self._headers,
-            refused=partial(_refused, key=self._key),
+            refused=partial(_refused, key=name_of(endpoint.api_key)),
             address=endpoint.base_url,
             connect_timeout_s=endpoint.connect_timeout_s if timeout_s is None else timeout_s,
             close_s=CLOSE_S,
             ssl_context=self._tls,
             ca_file=endpoint.ca_file,
-            user_agent_header=None,  # the SDK's is among the headers
             ping_interval=api.pings_s,
         ) as websocket:
-            socket_client, configure = self._apis[api]
-            request_id = websocket.response.headers.get("dg-request-id")
-            yield DeepgramWebSocket(socket_client(websocket=websocket), configure, request_id)
+            yield DeepgramWebSocket(websocket)
+
+    async def close(self) -> None:
+        """Does nothing: connections are closed by who opened them."""
+
+
+def _parameters(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in query.items():
+        for each in value if isinstance(value, list | tuple) else (value,):
+            if each is not None:
+                yield name, str(each).lower() if isinstance(each, bool) else str(each)
+
+
+class DeepgramRestClient:
+    """The SDK's client."""
+
+    def __init__(self, endpoint: DeepgramEndpoint) -> None:
+        """Imports the SDK, 0.2 s, and makes its client: in a thread."""
+        self._httpx = import_module("httpx")
+        with _importing, warnings.catch_warnings():
+            # The SDK tries websockets.legacy first, which warns. The lock: two threads would restore each
+            # other's filters.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            deepgram = import_module("deepgram.client")
+            for module in REST_MODULES:
+                import_module(module)
+            self._api_error = import_module("deepgram.core.api_error").ApiError
+            environment = import_module("deepgram.environment").DeepgramClientEnvironment
+        self._endpoint = endpoint
+        self._key = name_of(endpoint.api_key)
+        https = endpoint.base_url.rstrip("/")
+        wss = "ws" + https.removeprefix("http")
+        self._http = self._httpx.AsyncClient(
+            verify=tls_context(endpoint.ca_file),
+            trust_env=False,
+            timeout=self._httpx.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s),
+        )
+        self.sdk = deepgram.AsyncDeepgramClient(
+            api_key=str(endpoint.api_key),
+            environment=environment(base=https, production=wss, agent=wss, agent_rest=https),
+            httpx_client=self._http,
+            max_retries=0,  # its pauses are asyncio's
+        )
+        """The SDK's client: its REST calls work on trio as they are, inside `request`."""
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -274,9 +283,16 @@ class DeepgramClient:
         await self._http.aclose()
 
 
-def open_client(endpoint: DeepgramEndpoint, resources: Resources) -> AbstractAsyncContextManager[DeepgramClient]:
-    """The SDK's client for one component; sends nothing yet. A cancellation does not wait for the SDK's import."""
-    return open_vendor_client(partial(DeepgramClient, endpoint), resources)
+def open_sockets(endpoint: DeepgramEndpoint, resources: Resources) -> AbstractAsyncContextManager[DeepgramSockets]:
+    """What opens the WebSockets of one component; sends nothing yet."""
+    return open_vendor_client(partial(DeepgramSockets, endpoint), resources)
+
+
+def open_rest_client(
+    endpoint: DeepgramEndpoint, resources: Resources
+) -> AbstractAsyncContextManager[DeepgramRestClient]:
+    """The SDK's client of one component; sends nothing yet. A cancellation does not wait for the SDK's import."""
+    return open_vendor_client(partial(DeepgramRestClient, endpoint), resources)
 
 
 def _refused(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ComponentError:

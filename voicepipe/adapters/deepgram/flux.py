@@ -43,9 +43,9 @@ class Flux(TranscriptAssembler):
     """One stream's recognition over listen v2."""
 
     api = LISTEN_V2
-    finalise_by = "send_force_end_turn"
+    finalise: ClassVar[Mapping[str, str]] = {"type": "ForceEndTurn"}
     finalises_in_order = False  # it ends the turn where recognition has got to
-    keep_alive_by: ClassVar[str | None] = None
+    keep_alive: ClassVar[Mapping[str, str] | None] = None
 
     def __init__(self, options: DeepgramSttOptions, audio: AudioFormat) -> None:
         super().__init__()
@@ -106,51 +106,54 @@ class Flux(TranscriptAssembler):
         del end_ms  # words of a turn are counted
         self._known_words = self._turn
 
-    def _hear(self, message: Any) -> Iterator[TranscriptEvent]:
-        match message.type:
+    def _hear(self, message: Mapping[str, Any]) -> Iterator[TranscriptEvent]:
+        code = str(message.get("code"))
+        match message.get("type"):
             case "TurnInfo":
                 yield from self._turn_info(message)
-                self.heard_ms = self._timeline.stream_ms(message.audio_window_end)
+                self.heard_ms = self._timeline.stream_ms(message["audio_window_end"])
                 yield from self.reached()
             case "ConfigureSuccess" | "ConfigureFailure":
                 self.reconfiguring = False
             case "Error" if self.reconfiguring:
                 self.reconfiguring = False
-            case "Error" if self.waiting and self._forces and "UNPARSABLE" in str(message.code):
+            case "Error" if self.waiting and self._forces and "UNPARSABLE" in code:
                 self._forces = False
             case "Error":
-                code, said = str(message.code), str(message.description)
+                said = str(message.get("description"))
                 raise ComponentError(
                     "reports an error",
                     retryable=not code.startswith(_LASTING),
                     fault="local" if code.startswith("UNPARSABLE") else fault_of(500, said, [code]),
-                    answered=": ".join(filter(None, (message.code, message.description))),
+                    answered=": ".join(str(part) for part in (message.get("code"), message.get("description")) if part),
                 )
 
-    def _turn_info(self, message: Any) -> Iterator[TranscriptEvent]:
-        heard = list(message.words or ())
-        given = self._known_words[1] if self._known_words[0] == message.turn_index else 0
+    def _turn_info(self, message: Mapping[str, Any]) -> Iterator[TranscriptEvent]:
+        event, turn = message.get("event"), message["turn_index"]
+        heard = list(message.get("words") or ())
+        given = self._known_words[1] if self._known_words[0] == turn else 0
         fresh = heard[given:]
-        self._turn = (message.turn_index, len(heard))
+        self._turn = (turn, len(heard))
+        languages = message.get("languages")
         transcript = Transcript(
-            text=" ".join(word.word for word in fresh) if given else message.transcript.strip(),
-            final=message.event == "EndOfTurn",
-            language=message.languages[0] if message.languages else None,
-            confidence=fmean(word.confidence for word in fresh) if fresh else None,
-            words=self._words((word.word, word) for word in fresh),
-            audio_end_ms=self._timeline.stream_ms(message.audio_window_end),
+            text=" ".join(word["word"] for word in fresh) if given else message["transcript"].strip(),
+            final=event == "EndOfTurn",
+            language=languages[0] if languages else None,
+            confidence=fmean(word["confidence"] for word in fresh) if fresh else None,
+            words=self._words((word["word"], word) for word in fresh),
+            audio_end_ms=self._timeline.stream_ms(message["audio_window_end"]),
         )
-        if message.event == "EndOfTurn":
-            yield from self._end_of_turn(transcript, message.trigger)
+        if event == "EndOfTurn":
+            yield from self._end_of_turn(transcript, message.get("trigger"))
             return
-        if message.event == "TurnResumed" and self._eager:
+        if event == "TurnResumed" and self._eager:
             self._eager = False
             yield TurnResumed()
-        self._in_turn = self._in_turn or message.event in _IN_TURN or bool(transcript.text)
+        self._in_turn = self._in_turn or event in _IN_TURN or bool(transcript.text)
         if not self._in_turn:
             self.covered_ms = max(self.covered_ms, (transcript.audio_end_ms or 0) - LOOK_BACK_MS)
         yield from self._partially(transcript)
-        if message.event == "EagerEndOfTurn" and not self._eager:
+        if event == "EagerEndOfTurn" and not self._eager:
             self._eager = True
             yield EndOfTurn(eager=True)
 

@@ -31,9 +31,9 @@ class Nova(TranscriptAssembler):
     """One stream's recognition over listen v1."""
 
     api = LISTEN_V1
-    finalise_by = "send_finalize"
+    finalise: ClassVar[Mapping[str, str]] = {"type": "Finalize"}
     finalises_in_order = True
-    keep_alive_by: ClassVar[str | None] = "send_keep_alive"
+    keep_alive: ClassVar[Mapping[str, str] | None] = {"type": "KeepAlive"}
 
     def __init__(self, options: DeepgramSttOptions, audio: AudioFormat) -> None:
         super().__init__()
@@ -77,8 +77,8 @@ class Nova(TranscriptAssembler):
     def _gave(self, end_ms: int) -> None:
         self._given_ms = end_ms
 
-    def _hear(self, message: Any) -> Iterator[TranscriptEvent]:
-        match message.type:
+    def _hear(self, message: Mapping[str, Any]) -> Iterator[TranscriptEvent]:
+        match message.get("type"):
             case "Results":
                 yield from self._results(message)
             case "UtteranceEnd":
@@ -86,43 +86,47 @@ class Nova(TranscriptAssembler):
             case "Metadata":
                 self.over = True
                 # Of this connection: one that broke has told nothing, though it may be charged for.
-                if isinstance(message.duration, int | float) and message.duration > 0:
-                    yield Usage(audio_s=message.duration)
+                duration = message.get("duration")
+                if isinstance(duration, int | float) and duration > 0:
+                    yield Usage(audio_s=duration)
             case "ConfigureSuccess" | "ConfigureFailure":
                 self.reconfiguring = False
             case "Error" if self.reconfiguring:  # a server that knows no Configure: it listens on as before
                 self.reconfiguring = False
             case "Error":
-                said = ": ".join(filter(None, (message.variant, message.code, message.description, message.message)))
-                fault = fault_of(500, said, [str(message.code)])
+                parts = (message.get(name) for name in ("variant", "code", "description", "message"))
+                said = ": ".join(str(part) for part in parts if part)
+                fault = fault_of(500, said, [str(message.get("code"))])
                 raise ComponentError("reports an error", answered=said, fault=fault)
 
-    def _results(self, message: Any) -> Iterator[TranscriptEvent]:
-        end_ms = self._timeline.stream_ms(message.start + message.duration)
+    def _results(self, message: Mapping[str, Any]) -> Iterator[TranscriptEvent]:
+        start, is_final = message["start"], bool(message.get("is_final"))
+        end_ms = self._timeline.stream_ms(start + message["duration"])
         self.heard_ms = max(self.heard_ms, end_ms)
-        found = message.channel.alternatives[0]
-        words = self._words((word.punctuated_word or word.word, word) for word in found.words or ())
-        text = found.transcript.strip()
+        best = message["channel"]["alternatives"][0]
+        text = best["transcript"].strip()
+        words = self._words((word.get("punctuated_word") or word["word"], word) for word in best.get("words") or ())
         if words and words[0].start_ms < self._given_ms:
             # By their middles: Deepgram moves words a little as it hears on.
             words = tuple(word for word in words if word.start_ms + word.end_ms >= 2 * self._given_ms)
             text = " ".join(word.text for word in words)
+        languages = best.get("languages")
         transcript = Transcript(
             text=text,
-            final=bool(message.is_final),
-            language=found.languages[0] if found.languages else None,
-            confidence=found.confidence if text else None,
+            final=is_final,
+            language=languages[0] if languages else None,
+            confidence=best.get("confidence") if text else None,
             words=words,
             audio_end_ms=end_ms,
         )
-        if not message.is_final:
-            if not found.transcript:
-                self.covered_ms = max(self.covered_ms, self._timeline.stream_ms(message.start))
+        if not is_final:
+            if not best["transcript"]:
+                self.covered_ms = max(self.covered_ms, self._timeline.stream_ms(start))
             yield from self._partially(transcript)
             return
         self._said = self._said or bool(text)
-        yield from self._final(transcript, answers=bool(message.from_finalize) and self.asked > 0)
-        if message.speech_final:
+        yield from self._final(transcript, answers=bool(message.get("from_finalize")) and self.asked > 0)
+        if message.get("speech_final"):
             yield from self._turn_over()
 
     def _turn_over(self) -> Iterator[TranscriptEvent]:

@@ -1,4 +1,4 @@
-"""Speech-to-text by Deepgram, in its cloud or on a server of one's own, over its SDK.
+"""Speech-to-text by Deepgram, in its cloud or on a server of one's own.
 
 Nova models write down what is said and leave the turns to the call; Flux models, chosen by their name, hear
 when the caller's turn is over. Telephone audio is passed on as it is.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from voicepipe.adapters.deepgram.client import DeepgramEndpoint, check_installed, open_client
+from voicepipe.adapters.deepgram.client import DeepgramEndpoint, check_installed, open_sockets
 from voicepipe.adapters.deepgram.flux import RATES, Flux
 from voicepipe.adapters.deepgram.nova import Nova
 from voicepipe.adapters.deepgram.stt_connection import ListenTimeouts, Outbox
@@ -23,7 +23,7 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voicepipe.adapters.deepgram.client import DeepgramClient
+    from voicepipe.adapters.deepgram.client import DeepgramSockets
     from voicepipe.adapters.deepgram.transcript_assembler import TranscriptAssembler
     from voicepipe.components.protocols import Resources
 
@@ -34,7 +34,7 @@ CHUNK_MS = 80
 class _DeepgramStt:
     """Deepgram, shared by all calls; each has a connection of its own."""
 
-    def __init__(self, options: DeepgramSttOptions, client: DeepgramClient) -> None:
+    def __init__(self, options: DeepgramSttOptions, client: DeepgramSockets) -> None:
         self._options, self._client = options, client
         self._timeouts = ListenTimeouts(options.connect_timeout_s, options.timeout_s, options.keep_alive_s)
 
@@ -71,13 +71,13 @@ class _DeepgramStt:
 
 @asynccontextmanager
 async def open_deepgram_stt(options: DeepgramSttOptions, resources: Resources) -> AsyncIterator[_DeepgramStt]:
-    """Loads the SDK; connections are opened by calls."""
+    """Loads `websockets`; connections are opened by calls."""
     for problem in check_options(options):
         raise ComponentError(f"{problem.path} {problem.message}".lstrip(), retryable=False, hint=problem.hint)
     endpoint = DeepgramEndpoint(
         options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file
     )
-    async with open_client(endpoint, resources) as client:
+    async with open_sockets(endpoint, resources) as client:
         yield _DeepgramStt(options, client)
 
 

@@ -14,14 +14,17 @@ A new connection starts at `replay.start`, so Deepgram hears everything again th
 transcript. Its own clock starts at zero each time; `Timeline` maps its times to the stream's, and takes out silence
 that was sent only to keep the connection open.
 
-Two tasks work on a connection, so that neither a slow network nor a slow reader stops the other:
+Sending needs no task. Whatever changes (`send_nowait` of the stream, an end of an utterance, a message, a timer) calls
+`advance`, which takes one step after the other (`_step`) until nothing is due. The order of its cases is the protocol:
+first a due request for a final, then audio up to the next end of an utterance, then that end itself, then changed
+keyterms, then the end of the stream, then a keep-alive. So a caller's audio goes from the line to Deepgram's socket in
+one go. If the socket is full, a task waits for it (`_flush`), and then goes on. A step that fails just ends the
+sending, because the receiving task gets the same error from the same socket, with a better reason.
 
-- `_send_all` takes one step at a time from `_send_next`, whose order of cases is the protocol: first a due request for
-  a final, then audio up to the next end of an utterance, then that end itself, then changed keyterms, then the end of
-  the stream; with nothing to do it waits in `_wait_for_work`. A step that fails just ends the task, because the
-  receiving task gets the same error from the same socket, with a better reason.
-- `_receive_all` turns messages into events and is the only one to raise. It waits in a cancel scope whose deadline
-  `_set_deadline` moves whenever one of the two receiving timers changes, from whichever task.
+One task receives: `run` turns messages into events, and is the only one to raise. It waits in a cancel scope with the
+deadline of the earliest timer. `_wake_by` only ever moves that deadline forward; a timer that was put off meanwhile is
+not due when the deadline comes, and is waited for again. So audio that is sent, which puts off the keep-alive a dozen
+times a second, touches no deadline.
 
 Ends of utterances. `end_utterance()` notes the position (`assembler.waiting`). When all audio before it was sent, the
 end counts as `asked`, and Deepgram is told to finalise. Nova finalises in order: what was sent before, nothing of what
@@ -68,7 +71,7 @@ from voicepipe.audio import level, to_pcm16
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from voicepipe.adapters.deepgram.client import DeepgramWebSocket
     from voicepipe.adapters.deepgram.transcript_assembler import TranscriptAssembler
@@ -90,6 +93,9 @@ SILENCE_MS = 100
 
 LOUD = 300
 """The RMS level, of 32767, from which audio may be speech, so that Deepgram owes an answer."""
+
+CLOSE_STREAM = {"type": "CloseStream"}
+"""The message that ends a stream: Deepgram recognises what it has, and closes."""
 
 
 @frozen
@@ -118,20 +124,11 @@ class Outbox:
         """What the conversation expects next."""
         self.finishing = False
         """Whether no more audio comes."""
-        self._work = self._sent_more = trio.Event()
-
-    def wake(self) -> None:
-        """Wakes the sending task: there is something to send, or to reconsider."""
-        self._work.set()
+        self._sent_more = trio.Event()
 
     def notify_sent(self) -> None:
         """Wakes whoever waits in `wait_sent`: audio was sent, or none will be any more."""
         self._sent_more.set()
-
-    async def wait_work(self) -> None:
-        """Waits until `wake` is called."""
-        self._work = trio.Event()
-        await self._work.wait()
 
     async def wait_sent(self) -> None:
         """Waits until `notify_sent` is called."""
@@ -148,7 +145,7 @@ class ListenSession:
         assembler: what was recognised on earlier connections; makes events of messages.
         outbox: what there is to send.
         timeouts: how long to wait for what.
-        emit: takes the events, and may wait.
+        emit: takes the events.
 
     """
 
@@ -160,7 +157,7 @@ class ListenSession:
         outbox: Outbox,
         *,
         timeouts: ListenTimeouts,
-        emit: Callable[[Iterable[TranscriptEvent]], Awaitable[None]],
+        emit: Callable[[Iterable[TranscriptEvent]], None],
     ) -> None:
         self._connection, self._assembler, self._outbox = connection, assembler, outbox
         self._timeouts, self._emit = timeouts, emit
@@ -177,35 +174,62 @@ class ListenSession:
         self._answer_since = self._final_since = inf
         self._hold_until = -inf  # until then audio of the next utterance waits
         self._waiting = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None  # None: nothing is sent
+        self._is_flushing = False
+        self._silence_due = False  # the keep-alive needs some too
 
-    async def run(self) -> None:
+    async def run(self, wait_for_room: Callable[[], Awaitable[None]]) -> None:
         """Sends and receives until Deepgram has sent everything, after the stream has finished.
+
+        Args:
+            wait_for_room: returns when more events may be emitted: until then nothing is received.
 
         Raises:
             ComponentError: the connection broke, Deepgram reports an error, or an answer is overdue.
 
         """
-        replay = self._outbox.replay
-        self._outbox.sent = replay.start
-        await self._emit(self._assembler.connected(self._timeline))
+        self._outbox.sent = self._outbox.replay.start
+        self._emit(self._assembler.connected(self._timeline))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_all)
-            failure = await self._receive_all()
+            self._nursery = nursery
+            self.advance()
+            failure = await self._receive_all(wait_for_room)
+            self._nursery = None
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
     # --- Sending ------------------------------------------------------------------------------------------------
 
-    async def _send_all(self) -> None:
+    def advance(self) -> None:
+        """Sends whatever is due, as far as the socket takes it."""
         try:
-            while not self._closing:
-                await self._send_next()
+            while self._nursery is not None and not self._is_flushing:
+                if not self._connection.is_flushed:
+                    self._is_flushing = True
+                    self._nursery.start_soon(self._flush)
+                elif self._closing or not self._step():
+                    return
         except ComponentError:
             pass  # the receiving task gets an error from the same socket
 
-    async def _send_next(self) -> None:
-        """Does the next step: sends audio up to the next end of an utterance, else whatever else is due, or waits."""
+    async def _flush(self) -> None:
+        """Waits until the socket has taken everything, then goes on."""
+        try:
+            await self._connection.flush()
+        except ComponentError:
+            return  # the receiving task gets an error from the same socket
+        self._is_flushing = False
+        self.advance()
+        self._wake_by(self._next_timer())
+
+    def _step(self) -> bool:
+        """Takes the next step: sends audio up to the next end of an utterance, or else whatever is due.
+
+        Returns:
+            Whether there was one.
+
+        """
         outbox, assembler = self._outbox, self._assembler
         end_is_next = len(assembler.waiting) > assembler.asked
         until = outbox.replay.end
@@ -213,33 +237,38 @@ class ListenSession:
             until = min(until, outbox.audio.bytes_in(assembler.waiting[assembler.asked]))
         if self._finalise_due and assembler.can_finalise:
             self._finalise_due = False
-            await self._command(assembler.finalise_by)
+            self._send(assembler.finalise)
         elif assembler.asked and trio.current_time() < self._hold_until:
-            await self._wait_for_work()
+            self._wake_by(self._hold_until)
+            return False
         elif piece := outbox.replay.read(outbox.sent, until, PIECE_MS):
-            await self._send_audio(piece)
+            self._send_audio(piece)
         elif end_is_next:
-            await self._mark_end_sent()
+            self._mark_end_sent()
         elif not assembler.reconfiguring and (changes := assembler.changes(outbox.listen)) != self._configured:
             self._configured, assembler.reconfiguring = changes, True
-            await self._connection.configure(changes or {})
-            self._sent_at = trio.current_time()
+            self._send({"type": "Configure", **(changes or {})})
         elif outbox.finishing:
             self._closing = True
-            await self._command("send_close_stream")
+            self._send(CLOSE_STREAM)
             self._start_answer_timer()
+        elif self._silence_due:
+            self._send_silence()
+        elif trio.current_time() >= self._sent_at + self._timeouts.keep_alive_s:
+            self._keep_alive()
         else:
-            await self._wait_for_work()
+            return False
+        return True
 
-    async def _command(self, method: str, *args: Any) -> None:
-        await self._connection.call(getattr(self._connection.sdk, method), *args)
+    def _send(self, message: bytes | Mapping[str, Any]) -> None:
+        self._connection.send_nowait(message)
         self._sent_at = trio.current_time()
 
-    async def _send_audio(self, piece: bytes) -> None:
+    def _send_audio(self, piece: bytes) -> None:
         outbox = self._outbox
         outbox.sent += len(piece)
         self._timeline.sent_ms = outbox.replay.ms(outbox.sent)
-        await self._command("send_media", piece)
+        self._send(piece)
         self._had_audio = True
         outbox.replay.forget(self._assembler.covered_ms, outbox.sent)
         outbox.notify_sent()
@@ -248,7 +277,7 @@ class ListenSession:
             if self._assembler.reports:
                 self._start_answer_timer()
 
-    async def _mark_end_sent(self) -> None:
+    def _mark_end_sent(self) -> None:
         """Asks for a final transcript, now that all audio of the utterance was sent."""
         assembler, now = self._assembler, trio.current_time()
         assembler.asked += 1
@@ -261,30 +290,24 @@ class ListenSession:
             self._final_since = now
         known = assembler.reached()
         self._reset_final_timer()
-        await self._emit(known)
+        self._emit(known)
 
-    async def _wait_for_work(self) -> None:
-        """Waits for something to send until the hold is over; sends a keep-alive when its timer is over."""
-        silent_until = self._sent_at + self._timeouts.keep_alive_s
-        held_until = self._hold_until if self._hold_until > trio.current_time() else inf
-        with trio.move_on_at(min(silent_until, held_until)) as scope:
-            await self._outbox.wait_work()
-        if scope.cancelled_caught and trio.current_time() >= silent_until:
-            await self._keep_alive()
+    def _keep_alive(self) -> None:
+        # Without any audio Deepgram closes in spite of keep-alive messages.
+        self._silence_due = self._assembler.keep_alive is None or not self._had_audio
+        if self._assembler.keep_alive is not None:
+            self._send(self._assembler.keep_alive)
 
-    async def _keep_alive(self) -> None:
-        if self._assembler.keep_alive_by is not None:
-            await self._command(self._assembler.keep_alive_by)
-        if self._assembler.keep_alive_by is None or not self._had_audio:
-            # Without any audio Deepgram closes in spite of keep-alive messages.
-            silence = self._outbox.audio.silence * (self._outbox.audio.rate * SILENCE_MS // 1000)
-            self._timeline.pad(self._outbox.replay.ms(self._outbox.sent), SILENCE_MS)
-            await self._command("send_media", silence)
-            self._had_audio = True
+    def _send_silence(self) -> None:
+        self._silence_due = False
+        silence = self._outbox.audio.silence * (self._outbox.audio.rate * SILENCE_MS // 1000)
+        self._timeline.pad(self._outbox.replay.ms(self._outbox.sent), SILENCE_MS)
+        self._send(silence)
+        self._had_audio = True
 
     # --- Receiving -------------------------------------------------------------------------------------------------
 
-    async def _receive_all(self) -> ComponentError | None:
+    async def _receive_all(self, wait_for_room: Callable[[], Awaitable[None]]) -> ComponentError | None:
         """Emits events until Deepgram has sent everything; returns the error that ended it, or None.
 
         The error is returned, not raised, so that the nursery puts it in no group.
@@ -292,15 +315,17 @@ class ListenSession:
         while True:
             message = None
             try:
-                with trio.CancelScope() as self._waiting:
-                    self._set_deadline()
+                with trio.CancelScope(deadline=self._next_timer()) as self._waiting:
+                    await wait_for_room()
                     message = await self._connection.receive()
                 if self._waiting.cancelled_caught:
-                    await self._time_out()
+                    self._time_out()
+                    self.advance()
                     continue
                 if message is None:
                     return self._closing_error()
-                await self._handle(message)
+                self._handle(message)
+                self.advance()
             except ComponentError as failure:
                 return failure
             if self._closing and self._assembler.over:
@@ -312,7 +337,7 @@ class ListenSession:
             return closed(1000, "", self._connection.request_id)
         return ComponentError("ended without an answer to what was said") if self._answer_owed else None
 
-    async def _handle(self, message: Any) -> None:
+    def _handle(self, message: Mapping[str, Any] | bytes) -> None:
         assembler, now = self._assembler, trio.current_time()
         asked = assembler.asked
         events = assembler.hear(message)
@@ -322,32 +347,46 @@ class ListenSession:
         if assembler.asked < asked or (near and self._final_since == inf):
             self._final_since = now
         self._reset_final_timer()
-        await self._emit(events)
+        self._emit(events)
         self._outbox.replay.forget(assembler.covered_ms, self._outbox.sent)
-        self._outbox.wake()  # the sending task may wait for this message
 
-    async def _time_out(self) -> None:
-        """Handles a deadline: raises if the answer is overdue, else makes the final transcript of what is known."""
+    def _time_out(self) -> None:
+        """Handles the timers that are over.
+
+        Raises:
+            ComponentError: the answer is overdue.
+
+        """
         now = trio.current_time()
         if self._answer_since + self._timeouts.answer_s <= now:
             self.stalled = True
             raise ComponentError(f"nothing came for {self._timeouts.answer_s:g} s")
-        known = self._assembler.answer()
-        self._final_since = now
-        self._reset_final_timer()
-        await self._emit(known)
+        if self._final_since + FINAL_S <= now:
+            known = self._assembler.answer()
+            self._final_since = now
+            self._reset_final_timer()
+            self._emit(known)
+
+    # --- Timers ----------------------------------------------------------------------------------------------------
+
+    def _next_timer(self) -> float:
+        """The time at which the first of the timers is over."""
+        held = self._hold_until if self._hold_until > trio.current_time() else inf
+        keep_alive = inf if self._is_flushing or self._closing else self._sent_at + self._timeouts.keep_alive_s
+        return min(self._answer_since + self._timeouts.answer_s, self._final_since + FINAL_S, keep_alive, held)
+
+    def _wake_by(self, at: float) -> None:
+        """Has the receiving task look at the timers at that time, if not before."""
+        self._waiting.deadline = min(self._waiting.deadline, at)
 
     def _reset_final_timer(self) -> None:
         """Stops the final timer if no final transcript is asked for any more."""
         if self._assembler.asked == 0:
             self._final_since, self._finalise_due = inf, False
-        self._set_deadline()
+        self._wake_by(self._final_since + FINAL_S)
 
     def _start_answer_timer(self) -> None:
         """Starts the answer timer, unless it runs."""
-        self._answer_since = min(self._answer_since, trio.current_time())
-        self._set_deadline()
-
-    def _set_deadline(self) -> None:
-        """Has the receiving task wake when the earlier of the answer and the final timer is over."""
-        self._waiting.deadline = min(self._answer_since + self._timeouts.answer_s, self._final_since + FINAL_S)
+        if self._answer_since == inf:
+            self._answer_since = trio.current_time()
+            self._wake_by(self._answer_since + self._timeouts.answer_s)

@@ -19,7 +19,7 @@ from voicepipe.wire.event_queue import EventQueue
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from voicepipe.adapters.deepgram.client import DeepgramClient, DeepgramWebSocket
+    from voicepipe.adapters.deepgram.client import DeepgramSockets, DeepgramWebSocket
     from voicepipe.adapters.deepgram.transcript_assembler import TranscriptAssembler
     from voicepipe.components.requests import Listen
 
@@ -40,13 +40,32 @@ class DeepgramTranscriptStream:
     """A `voicepipe.components.protocols.TranscriptStream` over one connection after the other."""
 
     def __init__(
-        self, client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, timeouts: ListenTimeouts
+        self, client: DeepgramSockets, assembler: TranscriptAssembler, outbox: Outbox, timeouts: ListenTimeouts
     ) -> None:
         self._client, self._assembler, self._outbox, self._timeouts = client, assembler, outbox, timeouts
+        self._most_unsent = outbox.audio.bytes_in(BACKLOG_MS)
         self._breaks: list[float] = []
         self._opened = self._over = False
+        self._session: ListenSession | None = None
         self._session_scope: trio.CancelScope | None = None
-        self._events = EventQueue[TranscriptEvent](EVENTS_AHEAD)
+        self._events = EventQueue[TranscriptEvent](inf)
+        self._unread = 0  # events that were not received
+        self._room = trio.Event()
+
+    def send_nowait(self, audio: bytes) -> None:
+        """Takes the next audio, and sends it if the socket takes it.
+
+        Raises:
+            trio.WouldBlock: more than `BACKLOG_MS` of audio is not sent yet; this one is not taken.
+            ComponentError: the stream's error.
+
+        """
+        self._events.check()
+        outbox = self._outbox
+        if outbox.replay.end - outbox.sent > self._most_unsent and not self._over:
+            raise trio.WouldBlock
+        outbox.replay.append(audio)
+        self._advance()
 
     async def send(self, audio: bytes) -> None:
         """Takes the next audio; waits while more than `BACKLOG_MS` of it is not sent yet. Raises the stream's error."""
@@ -54,8 +73,8 @@ class DeepgramTranscriptStream:
         self._events.check()
         outbox = self._outbox
         outbox.replay.append(audio)
-        outbox.wake()
-        while outbox.replay.end - outbox.sent > outbox.audio.bytes_in(BACKLOG_MS) and not self._over:
+        self._advance()
+        while outbox.replay.end - outbox.sent > self._most_unsent and not self._over:
             await outbox.wait_sent()
 
     async def end_utterance(self) -> None:
@@ -64,26 +83,33 @@ class DeepgramTranscriptStream:
         self._events.check()
         if not self._over:
             replay = self._outbox.replay
-            await self._emit(self._assembler.end_utterance(replay.ms(replay.end)))
-            self._outbox.wake()
+            self._emit(self._assembler.end_utterance(replay.ms(replay.end)))
+            self._advance()
 
     async def listen_for(self, listen: Listen) -> None:
         """Makes the phrases keyterms; does nothing with models older than nova-3."""
         await trio.lowlevel.checkpoint()
         self._events.check()
         self._outbox.listen = listen
-        self._outbox.wake()
+        self._advance()
 
     async def finish(self) -> None:
         """Declares the end of the audio; the rest is recognised, then `receive` returns None."""
         await trio.lowlevel.checkpoint()
         self._events.check()
         self._outbox.finishing = True
-        self._outbox.wake()
+        self._advance()
 
     async def receive(self) -> TranscriptEvent | None:
         """The next event; None after `finish()` when all were received. Cancel-safe; raises the stream's error."""
-        return await self._events.receive()
+        event = await self._events.receive()
+        self._unread -= 1
+        self._room.set()
+        return event
+
+    def _advance(self) -> None:
+        if self._session is not None:
+            self._session.advance()
 
     async def run(self, task_status: trio.TaskStatus[ComponentError | None]) -> None:
         """Keeps a connection until the stream ends; starts when the first is open, with None, or with its error."""
@@ -120,20 +146,20 @@ class DeepgramTranscriptStream:
         return self._session_scope is not None
 
     async def _run_session(self, connection: DeepgramWebSocket, listen: Listen) -> None:
-        session = ListenSession(
+        self._session = session = ListenSession(
             connection, listen, self._assembler, self._outbox, timeouts=self._timeouts, emit=self._emit
         )
         try:
             with trio.CancelScope() as self._session_scope:
-                await session.run()
+                await session.run(self._wait_for_room)
         except ComponentError as error:
             if session.stalled:
                 self._end(error)  # another connection would only double the silence
             raise
         finally:
-            self._session_scope = None
+            self._session = self._session_scope = None
         if not self._over:
-            await self._emit(self._assembler.conclude())
+            self._emit(self._assembler.conclude())
             self._end(None)
 
     def _pause_before_reconnect(self, error: ComponentError) -> float:
@@ -149,10 +175,17 @@ class DeepgramTranscriptStream:
         self._events.end(error)
         self._outbox.notify_sent()
 
-    async def _emit(self, events: Iterable[TranscriptEvent]) -> None:
+    def _emit(self, events: Iterable[TranscriptEvent]) -> None:
         for event in events:
             with suppress(trio.ClosedResourceError):  # the stream ended meanwhile
-                await self._events.put(event)
+                self._events.put_nowait(event)
+                self._unread += 1
+
+    async def _wait_for_room(self) -> None:
+        """Returns at once unless `EVENTS_AHEAD` events were not received."""
+        while self._unread >= EVENTS_AHEAD:
+            self._room = trio.Event()
+            await self._room.wait()
 
     def close(self) -> None:
         """Closes the channel of events: nothing more is received."""
@@ -161,7 +194,7 @@ class DeepgramTranscriptStream:
 
 @asynccontextmanager
 async def open_stream(
-    client: DeepgramClient, assembler: TranscriptAssembler, outbox: Outbox, timeouts: ListenTimeouts
+    client: DeepgramSockets, assembler: TranscriptAssembler, outbox: Outbox, timeouts: ListenTimeouts
 ) -> AsyncIterator[DeepgramTranscriptStream]:
     """A recognition stream. Leaving it closes the connection in good order; a cancellation cuts it.
 

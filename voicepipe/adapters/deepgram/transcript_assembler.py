@@ -37,12 +37,12 @@ class TranscriptAssembler(ABC):
 
     api: ClassVar[SocketApi]
     """The WebSocket that it is heard by."""
-    finalise_by: ClassVar[str]
-    """The SDK's method that asks for a final transcript."""
+    finalise: ClassVar[Mapping[str, str]]
+    """The message that asks for a final transcript."""
     finalises_in_order: ClassVar[bool]
     """Whether that takes all the audio in that was sent before, and nothing of what is sent after."""
-    keep_alive_by: ClassVar[str | None]
-    """The SDK's method that keeps a connection open without audio; None: there is none, silence does it."""
+    keep_alive: ClassVar[Mapping[str, str] | None]
+    """The message that keeps a connection open without audio; None: there is none, silence does it."""
 
     def __init__(self) -> None:
         self.covered_ms = 0
@@ -98,7 +98,7 @@ class TranscriptAssembler(ABC):
         return []
 
     def hear(self, message: Any) -> list[TranscriptEvent]:
-        """The events that a message of the SDK adds.
+        """The events that a message adds: an object of its JSON; anything else is nonsense.
 
         Raises:
             ComponentError: Deepgram reports an error, or the message is nonsense.
@@ -106,11 +106,11 @@ class TranscriptAssembler(ABC):
         """
         try:
             return list(self._hear(message))
-        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
             raise ComponentError("sent a malformed message", answered=str(message)) from error
 
     @abstractmethod
-    def _hear(self, message: Any) -> Iterable[TranscriptEvent]:
+    def _hear(self, message: Mapping[str, Any]) -> Iterable[TranscriptEvent]:
         """The events of a message; any exception means a malformed one, and `hear` makes a `ComponentError` of it."""
 
     def answer(self) -> list[TranscriptEvent]:
@@ -171,10 +171,11 @@ class TranscriptAssembler(ABC):
     def _words(self, found: Iterable[tuple[str, Any]]) -> tuple[Word, ...]:
         """Words with their times; none if a time is missing."""
         listed = [(text, word) for text, word in found if text]
-        if any(word.start is None or word.end is None for _, word in listed):
+        if any(word.get("start") is None or word.get("end") is None for _, word in listed):
             return ()
+        stream_ms = self._timeline.stream_ms
         return tuple(
-            Word(text, self._timeline.stream_ms(word.start), self._timeline.stream_ms(word.end), word.confidence)
+            Word(text, stream_ms(word["start"]), stream_ms(word["end"]), word.get("confidence"))
             for text, word in listed
         )
 

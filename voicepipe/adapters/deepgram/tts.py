@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe.adapters.deepgram.client import SPEAK_V1, DeepgramEndpoint, check_endpoint, check_installed, open_client
+from voicepipe.adapters.deepgram.client import (
+    SPEAK_V1,
+    DeepgramEndpoint,
+    check_endpoint,
+    check_installed,
+    open_rest_client,
+    open_sockets,
+)
 from voicepipe.adapters.deepgram.tts_rate_limits import MOST_CHARS, SpeakRateLimits
 from voicepipe.adapters.deepgram.tts_stream import DeepgramSpeechStream
 from voicepipe.adapters.shared.speech_requests import SpeechPart, open_requests, with_charge
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.adapters.deepgram.client import DeepgramClient
+    from voicepipe.adapters.deepgram.client import DeepgramRestClient, DeepgramSockets
     from voicepipe.components.protocols import Resources, SpeechStream
 
 ENCODINGS = {"pcm16": "linear16", "mulaw": "mulaw", "alaw": "alaw"}
@@ -77,39 +84,14 @@ def check_options(options: DeepgramTtsOptions) -> Iterator[Problem]:
 class _Deepgram:
     """An account's voice, shared by all calls."""
 
-    def __init__(self, client: DeepgramClient, options: DeepgramTtsOptions) -> None:
-        self._client, self._options = client, options
+    def __init__(self, options: DeepgramTtsOptions) -> None:
+        self._options = options
 
     def output_for(self, call: AudioFormat) -> AudioFormat:
         """The call's own format where they have it, else linear audio of the next higher rate."""
         if call.encoding != "pcm16" and call.rate in RATES[:2]:
             return call
         return AudioFormat(next((rate for rate in RATES if rate >= call.rate), RATES[-1]))
-
-    def open_stream(
-        self,
-        output: AudioFormat,
-        language: str | None,  # noqa: ARG002 - the voice says it
-    ) -> AbstractAsyncContextManager[SpeechStream]:
-        """A reply; over a WebSocket, entering it connects."""
-        if self._options.transport == "rest":
-            return open_requests(partial(self._request, output), output, most_chars=MOST_CHARS)
-        return self._open_socket(output)
-
-    async def probe(self) -> None:
-        """Opens a connection as a reply would, and leaves it without a word; by REST, asks for the list of models.
-
-        A key that may only speak, and a server of one's own that has no such list, do work.
-        """
-        if self._options.transport == "websocket":
-            async with self._client.connect(SPEAK_V1, self._query(self.output_for(AudioFormat(8000)))):
-                return
-        try:
-            with self._client.request():
-                await self._client.sdk.manage.v1.models.list()
-        except ComponentError as error:
-            if getattr(error.__cause__, "status_code", None) not in {403, 404}:
-                raise
 
     def _query(self, output: AudioFormat) -> dict[str, Any]:
         query = {
@@ -121,15 +103,58 @@ class _Deepgram:
         }
         return {name: value for name, value in query.items() if value is not None}
 
+
+class _DeepgramSocketVoice(_Deepgram):
+    """The voice over WebSockets."""
+
+    def __init__(self, sockets: DeepgramSockets, options: DeepgramTtsOptions) -> None:
+        super().__init__(options)
+        self._sockets = sockets
+
     @asynccontextmanager
-    async def _open_socket(self, output: AudioFormat) -> AsyncIterator[DeepgramSpeechStream]:
+    async def open_stream(
+        self,
+        output: AudioFormat,
+        language: str | None,  # noqa: ARG002 - the voice says it
+    ) -> AsyncIterator[DeepgramSpeechStream]:
+        """A reply; entering it connects."""
         limits = SpeakRateLimits(self._options.characters_per_minute)
-        async with self._client.connect(SPEAK_V1, self._query(output)) as connection:
+        async with self._sockets.connect(SPEAK_V1, self._query(output)) as connection:
             reply = DeepgramSpeechStream(connection, output, limits, self._options.timeout_s)
             try:
                 yield reply
             finally:
                 await reply.leave()
+
+    async def probe(self) -> None:
+        """Opens a connection as a reply would, and leaves it without a word."""
+        async with self._sockets.connect(SPEAK_V1, self._query(self.output_for(AudioFormat(8000)))):
+            pass
+
+
+class _DeepgramRestVoice(_Deepgram):
+    """The voice over requests, one for each segment."""
+
+    def __init__(self, client: DeepgramRestClient, options: DeepgramTtsOptions) -> None:
+        super().__init__(options)
+        self._client = client
+
+    def open_stream(
+        self,
+        output: AudioFormat,
+        language: str | None,  # noqa: ARG002 - the voice says it
+    ) -> AbstractAsyncContextManager[SpeechStream]:
+        """A reply; nothing is asked for before the first segment."""
+        return open_requests(partial(self._request, output), output, most_chars=MOST_CHARS)
+
+    async def probe(self) -> None:
+        """Asks for the list of models; a key that may only speak, and a server that has no such list, do work."""
+        try:
+            with self._client.request():
+                await self._client.sdk.manage.v1.models.list()
+        except ComponentError as error:
+            if getattr(error.__cause__, "status_code", None) not in {403, 404}:
+                raise
 
     @asynccontextmanager
     async def _request(
@@ -148,13 +173,19 @@ class _Deepgram:
 
 
 @asynccontextmanager
-async def open_deepgram_tts(options: DeepgramTtsOptions, resources: Resources) -> AsyncIterator[_Deepgram]:
-    """Opens the SDK's client; calls open their own connections."""
+async def open_deepgram_tts(
+    options: DeepgramTtsOptions, resources: Resources
+) -> AsyncIterator[_Deepgram]:
+    """Loads the libraries; calls open their own connections."""
     endpoint = DeepgramEndpoint(
         options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file
     )
-    async with open_client(endpoint, resources) as client:
-        yield _Deepgram(client, options)
+    if options.transport == "rest":
+        async with open_rest_client(endpoint, resources) as client:
+            yield _DeepgramRestVoice(client, options)
+    else:
+        async with open_sockets(endpoint, resources) as sockets:
+            yield _DeepgramSocketVoice(sockets, options)
 
 
 tts = Adapter(

@@ -19,6 +19,8 @@ from voicepipe.errors import ComponentError
 from voicepipe.wire.refusals import fault_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from voicepipe.adapters.deepgram.client import DeepgramWebSocket
     from voicepipe.adapters.deepgram.tts_rate_limits import SpeakRateLimits
     from voicepipe.audio import AudioFormat
@@ -59,9 +61,7 @@ class DeepgramSpeechStream:
         if self._batches.gathered > len(text):
             text = GAP + text
         self._limits.text_sent(len(text), trio.current_time())
-        from deepgram.speak.v1.types import SpeakV1Text  # noqa: PLC0415 - loaded in a thread by then
-
-        await self._connection.call(self._connection.sdk.send_text, SpeakV1Text(text=text))
+        await self._connection.send({"type": "Speak", "text": text})
         if self._limits.is_worth_a_flush(self._batches.gathered, trio.current_time()):
             await self._flush()
 
@@ -81,7 +81,7 @@ class DeepgramSpeechStream:
             self._began, self._waited_s = trio.current_time(), 0.0
         self._batches.flush()
         self._look_again()
-        await self._connection.call(self._connection.sdk.send_flush)
+        await self._connection.send({"type": "Flush"})
 
     async def receive(self) -> SpeechEvent | None:
         """The next audio; None after `finish()` when all was received. Cancel-safe; raises the stream's error."""
@@ -107,7 +107,7 @@ class DeepgramSpeechStream:
         """
         if self._batches.unspoken:
             with trio.move_on_after(CLEAR_S), suppress(ComponentError):
-                await self._connection.call(self._connection.sdk.send_clear)
+                await self._connection.send({"type": "Clear"})
 
     @property
     def _is_over(self) -> bool:
@@ -121,13 +121,12 @@ class DeepgramSpeechStream:
         """Moves the deadline of a waiting `receive` after a change."""
         self._waiting.deadline = -inf if self._is_over else self._deadline
 
-    def _event(self, message: Any) -> SpeechEvent | None:
+    def _event(self, message: Mapping[str, Any] | bytes | None) -> SpeechEvent | None:
         if message is None:
             raise ComponentError("closed the connection before the end of the reply", answered=self._warning)
         if isinstance(message, bytes):
             return self._audio(message)
-        # By what it says it is: the SDK takes a `Cleared` for a `Flushed`.
-        match getattr(message, "type", None):
+        match message.get("type"):
             case "Flushed":
                 self._rest = b""
                 if not self._batches.spoken():
@@ -149,7 +148,7 @@ class DeepgramSpeechStream:
         return SpeechAudio(audio[:whole], segment) if whole and segment is not None else None
 
 
-def _said(message: Any) -> str:
+def _said(message: Mapping[str, Any]) -> str:
     """`code: description`, of a warning or an error."""
-    parts = [getattr(message, name, None) for name in ("code", "err_code", "description", "message", "err_msg")]
+    parts = [message.get(name) for name in ("code", "err_code", "description", "message", "err_msg")]
     return ": ".join(str(part) for part in parts if part) or str(message)

@@ -1,0 +1,251 @@
+"""A byte stream to a server, plain or TLS, that is written without waiting while its socket takes bytes.
+
+    stream = await open_byte_stream("api.example.com", 443, tls)
+    stream.write_nowait(data)               # what the socket does not take stays in the stream
+    await stream.flush()                    # until the socket has taken it
+    data = await stream.read()              # b"" at the end
+    await stream.aclose()
+
+A call sends its recogniser a dozen pieces of audio a second, and `await stream.send_all(...)` of trio costs more than
+the system call that it makes: a checkpoint, a lock, a scope. Here a write is that system call. For TLS the standard
+library's `SSLSocket` encrypts on the socket itself, without the two memory buffers between it and the socket that
+`trio.SSLStream` needs.
+
+Where trio was given another network than the system's, as tests on a virtual clock do, `trio.open_tcp_stream` returns
+no socket. Then every write waits for `flush`.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Protocol
+
+import trio
+
+READ_SIZE = 65536
+"""The most bytes of a read."""
+
+MOST_UNSENT = 1 << 20
+"""The most bytes that may wait for a server that takes nothing."""
+
+PAUSE_S = 0.01
+"""When to try again what OpenSSL can't do before the other direction has made progress, in s."""
+
+
+class ByteStream(Protocol):
+    """Bytes to and from a server. One task reads at a time."""
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing waits to be written, so that a write may succeed at once."""
+
+    def write_nowait(self, data: bytes) -> None:
+        """Writes what can be written without waiting, and keeps the rest for `flush`.
+
+        Raises:
+            OSError: the connection has ended, or the server has taken nothing of the last MiB.
+
+        """
+
+    async def flush(self) -> None:
+        """Waits until all is written. A cancelled `flush` loses nothing; raises `OSError` as `write_nowait`."""
+
+    def read_nowait(self) -> bytes | None:
+        """Returns the next bytes, b"" at the end; None if none are there. Raises `OSError`."""
+
+    async def read(self) -> bytes:
+        """Waits for the next bytes and returns them; b"" at the end. A cancelled `read` loses nothing.
+
+        Raises:
+            OSError: the connection broke.
+
+        """
+
+    async def aclose(self) -> None:
+        """Closes the connection at once, also when cancelled; a task that waits gets `trio.ClosedResourceError`."""
+
+
+async def open_byte_stream(host: str, port: int, tls: ssl.SSLContext | None) -> ByteStream:
+    """Connects to a server, and does the TLS handshake if there is a context.
+
+    Raises:
+        OSError: no address of the host takes a connection, or the handshake failed: then it is an `ssl.SSLError`.
+
+    """
+    stream: trio.abc.Stream = await trio.open_tcp_stream(host, port)
+    if type(stream) is not trio.SocketStream:
+        return _TrioStream(
+            stream if tls is None else trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
+        )
+    connected = stream.socket
+    plain = socket.socket(connected.family, connected.type, connected.proto, connected.detach())
+    plain.setblocking(False)
+    if tls is None:
+        return _SocketStream(plain)
+    try:
+        encrypted = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+    except BaseException:
+        plain.close()
+        raise
+    try:
+        await _do_handshake(encrypted)
+    except BaseException:
+        _close(encrypted)
+        raise
+    return _TlsStream(encrypted)
+
+
+async def _do_handshake(encrypted: ssl.SSLSocket) -> None:
+    while True:
+        try:
+            encrypted.do_handshake()
+        except ssl.SSLWantReadError:
+            await trio.lowlevel.wait_readable(encrypted)
+        except ssl.SSLWantWriteError:
+            await trio.lowlevel.wait_writable(encrypted)
+        else:
+            return
+
+
+def _close(connected: socket.socket) -> None:
+    if connected.fileno() != -1:
+        trio.lowlevel.notify_closing(connected)
+        connected.close()
+
+
+class _SocketStream:
+    """A non-blocking TCP socket."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._unsent = bytearray()
+        self._flushing = trio.Lock()
+        self._may_have_more = False  # the last read was as large as it could be
+
+    @property
+    def is_flushed(self) -> bool:
+        return not self._unsent
+
+    def write_nowait(self, data: bytes) -> None:
+        if not self._unsent:
+            sent = self._send(data)
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._unsent += data
+        if len(self._unsent) > MOST_UNSENT:
+            raise BrokenPipeError("the server takes nothing")
+
+    def _send(self, data: bytes | bytearray) -> int:
+        """Writes the beginning of the data, and returns how many bytes; 0 if it would have to wait."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+
+    async def flush(self) -> None:
+        async with self._flushing:
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._socket)
+                if sent := self._send(self._unsent):
+                    del self._unsent[:sent]
+                else:
+                    await trio.sleep(PAUSE_S)
+
+    def read_nowait(self) -> bytes | None:
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            self._may_have_more = False
+            return None
+        self._may_have_more = len(data) == READ_SIZE
+        return data
+
+    async def read(self) -> bytes:
+        # A system call that would return nothing is spared, unless there was more than the last one returned.
+        data = self.read_nowait() if self._may_have_more else None
+        while data is None:
+            await trio.lowlevel.wait_readable(self._socket)
+            data = self.read_nowait()
+        return data
+
+    async def aclose(self) -> None:
+        _close(self._socket)
+
+
+class _TlsStream(_SocketStream):
+    """A non-blocking TLS socket.
+
+    OpenSSL may have to read before it can write, or the reverse, for messages of TLS itself. Another task may wait for
+    that readiness already, so the step is tried again after `PAUSE_S`. It is rare, and after the handshake TLS 1.3 does
+    not do it.
+    """
+
+    _socket: ssl.SSLSocket
+
+    def _send(self, data: bytes | bytearray) -> int:
+        sent = 0
+        try:
+            while sent < len(data):  # a record at a time
+                sent += self._socket.send(data[sent:] if sent else data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            pass
+        return sent
+
+    def read_nowait(self) -> bytes | None:
+        try:
+            return self._socket.recv(READ_SIZE)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    async def read(self) -> bytes:
+        # OpenSSL reads no further than the record that it was asked for: what is pending is of that one.
+        data = self.read_nowait() if self._socket.pending() else None
+        while data is None:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                data = self._socket.recv(READ_SIZE)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLWantWriteError:
+                await trio.sleep(PAUSE_S)
+        return data
+
+
+class _TrioStream:
+    """Any stream of trio's: it can't tell what it would take without waiting, so each write waits for `flush`."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._unsent = bytearray()
+        self._flushing = trio.Lock()
+
+    @property
+    def is_flushed(self) -> bool:
+        return not self._unsent and not self._flushing.locked()
+
+    def write_nowait(self, data: bytes) -> None:
+        self._unsent += data
+
+    async def flush(self) -> None:
+        async with self._flushing:
+            while self._unsent:
+                data = bytes(self._unsent)
+                self._unsent.clear()
+                try:
+                    await self._stream.send_all(data)
+                except trio.BrokenResourceError as error:
+                    raise BrokenPipeError(str(error)) from error
+
+    def read_nowait(self) -> bytes | None:
+        return None
+
+    async def read(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(READ_SIZE))
+        except trio.BrokenResourceError as error:
+            raise ConnectionResetError(str(error)) from error
+
+    async def aclose(self) -> None:
+        await trio.aclose_forcefully(self._stream)
