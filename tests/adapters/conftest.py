@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
 from voicepipe.components.protocols import Resources
 
@@ -75,6 +76,7 @@ def cancel_at_every_step():
             finally:
                 trio.lowlevel.remove_instrument(canceller)
             afterwards()
+            await trio.testing.wait_all_tasks_blocked()  # the server may be in the middle of a write
             assert trio.lowlevel.current_statistics().tasks_living == tasks
             if not canceller.scope.cancelled_caught:
                 return step
