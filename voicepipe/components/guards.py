@@ -33,8 +33,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
 
-from voicepipe.components.boundary import as_component_error, await_guarded, call_guarded, refuse
-from voicepipe.components.protocols import LanguageModel, SpeechToText, TextToSpeech
+from voicepipe.components.boundary import (
+    as_component_error,
+    await_guarded,
+    call_guarded,
+    raise_component_error,
+    refuse,
+)
+from voicepipe.components.protocols import LanguageModel, NowaitTranscriptStream, SpeechToText, TextToSpeech
 from voicepipe.components.speech_heads import SpeechHeads
 from voicepipe.components.validation import fault_of_reply, fault_of_speech, fault_of_transcript
 from voicepipe.errors import ComponentError, without_frames
@@ -137,6 +143,23 @@ class _GuardedTranscriptStream:
         event = await await_guarded(self._ref, self._stream.receive)
         refuse(fault_of_transcript(event), self._ref)
         return event
+
+
+class _GuardedNowaitTranscriptStream(_GuardedTranscriptStream):
+    _stream: NowaitTranscriptStream
+
+    def send_nowait(self, audio: bytes) -> None:
+        try:
+            self._stream.send_nowait(audio)
+        except trio.WouldBlock:
+            raise
+        except BaseException as error:  # noqa: BLE001 - this is the boundary
+            raise_component_error(error, self._ref)
+
+
+def _guarded_transcripts(stream: TranscriptStream, ref: ComponentRef) -> TranscriptStream:
+    guard = _GuardedNowaitTranscriptStream if isinstance(stream, NowaitTranscriptStream) else _GuardedTranscriptStream
+    return guard(stream, ref)
 
 
 class _GuardedReplyStream:
@@ -258,7 +281,7 @@ class GuardedSpeechToText(_Guarded[SpeechToText]):
         """Returns a guarded recognition session, which entering connects."""
         return self._stream(
             lambda component: component.open_stream(stream_input, listen),
-            lambda stream: _GuardedTranscriptStream(stream, self._ref),
+            lambda stream: _guarded_transcripts(stream, self._ref),
         )
 
 

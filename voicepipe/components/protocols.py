@@ -67,6 +67,24 @@ class TranscriptStream(Protocol):
         """Returns the next event; None only after `finish()`."""
 
 
+@runtime_checkable
+class NowaitTranscriptStream(TranscriptStream, Protocol):
+    """A recognition session that can take audio without waiting, which saves waking a task for each piece of it.
+
+    Calls use `send_nowait` for audio that arrives while nothing else is being sent, and `send` for the rest.
+    """
+
+    def send_nowait(self, audio: bytes) -> None:
+        """Takes the next audio, as `send`; called while no other method that sends is running.
+
+        It runs between frames of other calls, so it must not take longer than the system call that it makes.
+
+        Raises:
+            trio.WouldBlock: it would have to wait. The audio is not taken, and `send` gets it.
+
+        """
+
+
 class LanguageModel(Protocol):
     """Decides the words and the tool calls of a reply."""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from voicepipe.adapters.deepgram.client import DeepgramRestClient, DeepgramSockets
-    from voicepipe.components.protocols import Resources, SpeechStream
+    from voicepipe.components.protocols import Resources, SpeechStream, TextToSpeech
 
 ENCODINGS = {"pcm16": "linear16", "mulaw": "mulaw", "alaw": "alaw"}
 """What they call them."""
@@ -173,9 +173,7 @@ class _DeepgramRestVoice(_Deepgram):
 
 
 @asynccontextmanager
-async def open_deepgram_tts(
-    options: DeepgramTtsOptions, resources: Resources
-) -> AsyncIterator[_Deepgram]:
+async def open_deepgram_tts(options: DeepgramTtsOptions, resources: Resources) -> AsyncIterator[TextToSpeech]:
     """Loads the libraries; calls open their own connections."""
     endpoint = DeepgramEndpoint(
         options.api_key, options.base_url, options.connect_timeout_s, options.timeout_s, options.ca_file

@@ -50,6 +50,7 @@ class CallerAudio:
         self._words_from = 0  # position from which on no final transcript covers the audio
         self._voiced_frames = 0  # from there on
         self._wake = trio.Event()
+        self._on_chunk: Callable[[], None] | None = None
         self._use(audio)
 
     def _use(self, audio: AudioFormat) -> None:
@@ -98,7 +99,10 @@ class CallerAudio:
         if edge is not None:
             self._on_edge(edge)
         if buffer.written - buffer.read >= (self._frame_bytes if self._hurried else self._chunk_bytes):
-            self._wake.set()
+            if self._on_chunk is not None:
+                self._on_chunk()
+            else:
+                self._wake.set()
 
     def stop_reporting_edges(self) -> None:
         """Forgets `on_edge`: the call is over."""
@@ -139,6 +143,10 @@ class CallerAudio:
     def set_chunk_ms(self, chunk_ms: int) -> None:
         """Sets how much audio makes a chunk, in ms; less than a frame is a frame."""
         self._chunk_bytes = self.format.bytes_in(max(chunk_ms, FRAME_MS))
+
+    def notify_chunks(self, on_chunk: Callable[[], None] | None) -> None:
+        """Calls a function, synchronously, for each frame with which a chunk is due; None: ends `wait` instead."""
+        self._on_chunk = on_chunk
 
     @property
     def is_chunk_due(self) -> bool:

@@ -1,7 +1,13 @@
-"""One recogniser's share of a call: its stream, fed with the caller's audio, within its budgets."""
+"""One recogniser's share of a call: its stream, fed with the caller's audio, within its budgets.
+
+A chunk of audio is sent where its last frame is heard (`_send_due`), if the stream takes it without waiting. Whatever
+has to wait is done by a task (`_feed`): a stream that takes no more audio, or can't take any that way, the end of an
+utterance, other expected phrases. While it is at that, chunks are left to it, so that all is sent in order.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -11,14 +17,15 @@ from voicepipe.audio import open_converter
 from voicepipe.calls.failover import BudgetExceeded
 from voicepipe.components.boundary import error_from_use, refuse
 from voicepipe.components.events import Usage
+from voicepipe.components.protocols import NowaitTranscriptStream
 from voicepipe.components.validation import fault_of_input
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, without_frames
 from voicepipe.nurseries import forget_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voicepipe.audio import AudioFormat
+    from voicepipe.audio import AudioFormat, Converter
     from voicepipe.calls.failover import Attempts
     from voicepipe.calls.listening.caller_audio import CallerAudio
     from voicepipe.calls.usage import StreamUsage
@@ -57,6 +64,9 @@ class RecogniserSession:
         self._scope = trio.CancelScope()
         self._verdict: ComponentError | None = None  # why the scope is cancelled; None: for no failure
         self._is_open = False
+        self._converter: Converter | None = None  # to the recogniser's format
+        self._is_feeding = True  # the task is sending something
+        self._unsent: bytes | None = None  # a chunk that the stream did not take without waiting
         # What this recogniser does not hear: the call before it began, and what is dropped from then on.
         self._origin_ms = audio.taken_ms - audio.dropped_ms
 
@@ -117,7 +127,10 @@ class RecogniserSession:
                     trio.open_nursery() as nursery,
                 ):
                     self._scope.deadline, self._verdict, self._is_open = inf, None, True
+                    self._converter = open_converter(self._audio.format, wanted.format, live=True)
                     nursery.start_soon(self._feed, stream, wanted.format, usage)
+                    if isinstance(stream, NowaitTranscriptStream):
+                        self._audio.notify_chunks(partial(self._send_due, stream, wanted.format, usage))
                     on_open()
                     while (event := await stream.receive()) is not None:
                         if isinstance(event, Usage):
@@ -128,6 +141,8 @@ class RecogniserSession:
                     raise ComponentError("ended while the call was on", component=stt.ref.name, role=stt.ref.role)
             except BaseExceptionGroup as group:
                 ended = error_from_use(group, stt.ref)
+            finally:
+                self._audio.notify_chunks(None)
             try:
                 raise ended
             finally:
@@ -139,17 +154,40 @@ class RecogniserSession:
         finally:
             del verdict
 
-    async def _feed(self, stream: TranscriptStream, wanted: AudioFormat, usage: StreamUsage) -> None:
-        """Sends audio as it is due, and requests in between."""
+    def _take_chunk(self, wanted: AudioFormat, usage: StreamUsage) -> bytes:
+        """The next audio, in the recogniser's format."""
+        chunk = self._audio.take_chunk()
+        converted = chunk if self._converter is None else self._converter.convert(chunk)
+        usage.count_audio(wanted.ms_in(len(converted)))
+        return converted
+
+    def _send_due(self, stream: NowaitTranscriptStream, wanted: AudioFormat, usage: StreamUsage) -> None:
+        """Sends the chunks that are due, or leaves them to the task."""
         audio = self._audio
-        converter = open_converter(audio.format, wanted, live=True)
+        if self._is_feeding or self._unsent is not None or self._finalise or self._listen_changed:
+            audio.wake()
+            return
+        try:
+            while audio.is_chunk_due:
+                self._unsent = self._take_chunk(wanted, usage)
+                stream.send_nowait(self._unsent)
+                self._unsent = None
+        except trio.WouldBlock:
+            audio.wake()
+        except ComponentError as error:
+            self._verdict = without_frames(error)
+            self._scope.cancel()
+
+    async def _feed(self, stream: TranscriptStream, wanted: AudioFormat, usage: StreamUsage) -> None:
+        """Sends what has to wait."""
+        audio = self._audio
         with forget_cancellation():
             while True:
-                if audio.is_chunk_due or (self._finalise and not audio.is_all_taken):
-                    chunk = audio.take_chunk()
-                    sent = chunk if converter is None else converter.convert(chunk)
-                    usage.count_audio(wanted.ms_in(len(sent)))
-                    await stream.send(sent)
+                if self._unsent is not None:
+                    unsent, self._unsent = self._unsent, None
+                    await stream.send(unsent)
+                elif audio.is_chunk_due or (self._finalise and not audio.is_all_taken):
+                    await stream.send(self._take_chunk(wanted, usage))
                 elif self._finalise:
                     self._finalise = False
                     await stream.end_utterance()
@@ -157,4 +195,6 @@ class RecogniserSession:
                     self._listen_changed = False
                     await stream.listen_for(self._listen)
                 else:
+                    self._is_feeding = False
                     await audio.wait()
+                    self._is_feeding = True
