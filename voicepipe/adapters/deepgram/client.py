@@ -161,13 +161,27 @@ class DeepgramWebSocket:
                 return None
             except self._closed as error:
                 raise self._ended(error) from error
-            if isinstance(message, bytes):
-                return message
+            read = _read(message)
+            if read is not None:
+                return read
+
+    def receive_nowait(self) -> Mapping[str, Any] | bytes | None:
+        """As `receive`, of what has come by now.
+
+        Raises:
+            trio.WouldBlock: no message has come.
+            ComponentError: as from `receive`.
+
+        """
+        while True:
             try:
-                read = json.loads(message)
-            except (ValueError, RecursionError) as error:
-                raise ComponentError("sent what is not JSON", answered=message) from error
-            if isinstance(read, dict):  # Deepgram sends nothing else
+                message = self._websocket.recv_nowait()
+            except self._closed_in_order:
+                return None
+            except self._closed as error:
+                raise self._ended(error) from error
+            read = _read(message)
+            if read is not None:
                 return read
 
     def _ended(self, error: Any) -> ComponentError:
@@ -176,6 +190,17 @@ class DeepgramWebSocket:
             return closed(error.rcvd.code, error.rcvd.reason, self.request_id)
         # The reason that this side gave for closing: malformed frames, pings without an answer.
         return closed(None, error.sent.reason if error.sent is not None else "", self.request_id)
+
+
+def _read(message: bytes | str) -> Mapping[str, Any] | bytes | None:
+    """An object, or audio; None for what is neither: Deepgram sends nothing else."""
+    if isinstance(message, bytes):
+        return message
+    try:
+        read = json.loads(message)
+    except (ValueError, RecursionError) as error:
+        raise ComponentError("sent what is not JSON", answered=message) from error
+    return read if isinstance(read, dict) else None
 
 
 class DeepgramSockets:

@@ -16,6 +16,7 @@ class ReplayBuffer:
 
     def __init__(self, audio: AudioFormat) -> None:
         self._format = audio
+        self._ms_a_byte = audio.ms_in(1000) / 1000
         self._kept = bytearray()
         self.end = 0
         """Where it ends: how much audio there was."""
@@ -27,7 +28,7 @@ class ReplayBuffer:
 
     def ms(self, position: int) -> int:
         """A position as a time in the stream, in ms."""
-        return round(self._format.ms_in(position))
+        return round(position * self._ms_a_byte)
 
     def append(self, audio: bytes) -> None:
         """Takes the next audio."""

@@ -91,6 +91,9 @@ PIECE_MS = 250
 SILENCE_MS = 100
 """How much silence is sent where only audio keeps a connection open, in ms."""
 
+FORGET_MS = 1000
+"""How much audio is sent before covered audio is dropped from the replay buffer again, in ms."""
+
 LOUD = 300
 """The RMS level, of 32767, from which audio may be speech, so that Deepgram owes an answer."""
 
@@ -124,11 +127,13 @@ class Outbox:
         """What the conversation expects next."""
         self.finishing = False
         """Whether no more audio comes."""
-        self._sent_more = trio.Event()
+        self._sent_more: trio.Event | None = None
 
     def notify_sent(self) -> None:
         """Wakes whoever waits in `wait_sent`: audio was sent, or none will be any more."""
-        self._sent_more.set()
+        if self._sent_more is not None:
+            self._sent_more.set()
+            self._sent_more = None
 
     async def wait_sent(self) -> None:
         """Waits until `notify_sent` is called."""
@@ -164,6 +169,8 @@ class ListenSession:
         self.stalled = False
         """Whether `run` failed because the answer timer ran out."""
         self._timeline = Timeline(outbox.replay.ms(outbox.replay.start))
+        self._most_bytes = outbox.audio.bytes_in(PIECE_MS)
+        self._forget_at_ms = 0
         self._configured = assembler.changes(listen)
         self._closing = False  # CloseStream was sent
         self._finalise_due = False  # the next step asks for a final transcript
@@ -200,6 +207,26 @@ class ListenSession:
             raise failure
 
     # --- Sending ------------------------------------------------------------------------------------------------
+
+    def send_nowait(self, audio: bytes) -> None:
+        """Takes the next audio of the stream, and sends whatever is due."""
+        outbox = self._outbox
+        outbox.replay.append(audio)
+        if (
+            outbox.sent + len(audio) == outbox.replay.end
+            and len(audio) <= self._most_bytes
+            and not (self._assembler.waiting or self._finalise_due or self._closing or self._is_flushing)
+            and self._nursery is not None
+            and self._connection.is_flushed
+        ):
+            # As a rule: all else was sent, and no end of an utterance lies in between.
+            try:
+                self._send_audio(audio)
+            except ComponentError:
+                return  # the receiving task gets an error from the same socket
+            if self._connection.is_flushed:
+                return
+        self.advance()
 
     def advance(self) -> None:
         """Sends whatever is due, as far as the socket takes it."""
@@ -267,13 +294,15 @@ class ListenSession:
     def _send_audio(self, piece: bytes) -> None:
         outbox = self._outbox
         outbox.sent += len(piece)
-        self._timeline.sent_ms = outbox.replay.ms(outbox.sent)
+        self._timeline.sent_ms = sent_ms = outbox.replay.ms(outbox.sent)
         self._send(piece)
         self._had_audio = True
-        outbox.replay.forget(self._assembler.covered_ms, outbox.sent)
+        if sent_ms >= self._forget_at_ms:
+            self._forget_at_ms = sent_ms + FORGET_MS
+            outbox.replay.forget(self._assembler.covered_ms, outbox.sent)
         outbox.notify_sent()
         if level(to_pcm16(piece, outbox.audio.encoding)) >= LOUD:
-            self._speech_ms, self._answer_owed = outbox.replay.ms(outbox.sent), True
+            self._speech_ms, self._answer_owed = sent_ms, True
             if self._assembler.reports:
                 self._start_answer_timer()
 

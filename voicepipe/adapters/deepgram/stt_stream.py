@@ -64,8 +64,10 @@ class DeepgramTranscriptStream:
         outbox = self._outbox
         if outbox.replay.end - outbox.sent > self._most_unsent and not self._over:
             raise trio.WouldBlock
-        outbox.replay.append(audio)
-        self._advance()
+        if self._session is not None:
+            self._session.send_nowait(audio)
+        else:
+            outbox.replay.append(audio)
 
     async def send(self, audio: bytes) -> None:
         """Takes the next audio; waits while more than `BACKLOG_MS` of it is not sent yet. Raises the stream's error."""

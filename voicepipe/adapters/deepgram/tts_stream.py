@@ -86,6 +86,16 @@ class DeepgramSpeechStream:
     async def receive(self) -> SpeechEvent | None:
         """The next audio; None after `finish()` when all was received. Cancel-safe; raises the stream's error."""
         while not self._is_over:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            try:
+                event = self._event(self._connection.receive_nowait())
+            except trio.WouldBlock:
+                pass
+            else:
+                self._began, self._waited_s = trio.current_time(), 0.0
+                if event is not None:
+                    return event
+                continue
             self._began = trio.current_time()
             try:
                 with trio.CancelScope(deadline=self._deadline) as self._waiting:
