@@ -9,13 +9,15 @@ import pytest
 import trio
 from garbage import left_to_the_collector
 from patience import LONG_S
+from vendors.serving import VendorServer, open_memory_network
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.trio.server import serve
 
 from voicepipe.errors import ComponentError
 from voicepipe.wire.websocket import Messages, load_websockets, open_websocket
-from voicepipe.wire.websocket_connection import WebSocket
+from voicepipe.wire.websocket_connection import MOST_BYTES, PONG_S, WebSocket
 
 MANY = 200
 """More messages than the library buffers, so that its reading stands still."""
@@ -254,3 +256,114 @@ async def test_what_is_due_and_does_not_come(autojump_clock):
     with trio.move_on_after(100) as waiting:  # nothing is due
         await messages.receive()
     assert waiting.cancelled_caught
+
+
+# --- Frames ----------------------------------------------------------------------------------------------------------
+
+
+async def test_messages_in_fragments_are_put_together():
+    async def converse(socket):
+        await socket.send(["he", "ll", "o"])
+        await socket.send([b"\0", b"\1\2"])
+        await socket.recv()
+
+    async with served(converse) as url, opened(url) as websocket:
+        assert await websocket.recv() == "hello"
+        assert await websocket.recv() == b"\0\1\2"
+        await websocket.send("bye")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "reason"),
+    [
+        (Frame(Opcode.TEXT, b"\xff\xfe"), 1007, "invalid start byte"),
+        (Frame(Opcode.BINARY, bytes(MOST_BYTES + 1)), 1009, ""),
+        (Frame(Opcode.CONT, b"x"), 1002, "unexpected continuation frame"),
+    ],
+    ids=["no text", "too large", "no message"],
+)
+async def test_a_frame_that_must_not_be_ends_the_connection_with_its_code(frame, code, reason):
+    async def converse(socket):
+        await socket.send("first")
+        with suppress(ConnectionClosed):
+            async with socket.send_context():
+                socket.protocol.writes.append(frame.serialize(mask=False))
+            await socket.recv()
+
+    async with served(converse) as url, opened(url) as websocket:
+        messages = Messages(websocket, timeout_s=LONG_S)
+        assert await messages.receive() == "first"
+        with pytest.raises(ComponentError, match="the connection ended early") as caught:
+            await messages.receive()
+    assert reason in caught.value.answered
+    assert caught.value.__cause__.sent.code == code
+
+
+async def test_what_can_be_taken_without_waiting():
+    async def converse(socket):
+        await socket.send("one")
+        await socket.send("two")
+        assert await socket.recv() == "three"
+        await socket.recv()
+
+    async with served(converse) as url, opened(url) as websocket:
+        assert await websocket.recv() == "one"
+        if (message := await websocket.recv()) != "two":
+            raise AssertionError(message)
+        with pytest.raises(trio.WouldBlock):
+            websocket.recv_nowait()
+        websocket.send_nowait("three")
+        assert websocket.is_flushed
+
+
+async def test_nothing_is_sent_behind_what_the_server_does_not_take(autojump_clock, monkeypatch):
+    class Deaf(VendorServer):
+        async def converse(self, request, socket):
+            await trio.sleep_forever()
+
+    load_websockets()
+    async with open_memory_network(monkeypatch) as network:
+        network.listen("acme.test", Deaf())
+        with trio.CancelScope() as leaving:
+            async with opened("ws://acme.test/") as websocket:
+                await websocket.send(bytes(100_000))  # the network takes that much
+                websocket.send_nowait(b"more")
+                assert not websocket.is_flushed
+                with pytest.raises(trio.WouldBlock):
+                    websocket.send_nowait(b"still more")
+                with pytest.raises(ComponentError, match=r"took nothing for 7 s"):
+                    await Messages(websocket, timeout_s=7).send(b"still more")
+                assert trio.current_time() == pytest.approx(7)
+                leaving.cancel()
+                await trio.lowlevel.checkpoint()
+
+
+async def test_a_server_that_answers_no_ping_is_gone(autojump_clock, monkeypatch):
+    class Mute(VendorServer):
+        async def converse(self, request, socket):
+            await trio.sleep_forever()
+
+    load_websockets()
+    async with open_memory_network(monkeypatch) as network:
+        network.listen("acme.test", Mute())
+        async with opened("ws://acme.test/", ping_interval=30) as websocket:
+            with pytest.raises(ComponentError, match="the connection ended early") as caught:
+                await Messages(websocket, timeout_s=LONG_S).receive()
+    assert caught.value.answered == "keepalive ping timeout"
+    assert trio.current_time() == pytest.approx(30 + PONG_S, abs=1)
+
+
+async def test_pings_are_answered_while_somebody_receives(autojump_clock, monkeypatch):
+    class Pinging(VendorServer):
+        async def converse(self, request, socket):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(socket.receive)
+                await trio.sleep(200)
+                await socket.send("still there")
+
+    load_websockets()
+    async with open_memory_network(monkeypatch) as network:
+        network.listen("acme.test", Pinging())
+        async with opened("ws://acme.test/", ping_interval=30) as websocket:
+            assert await websocket.recv() == "still there"
+    assert trio.current_time() >= 200

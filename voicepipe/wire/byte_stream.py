@@ -23,7 +23,7 @@ from typing import Protocol
 
 import trio
 
-READ_SIZE = 16384
+READ_SIZE = 8192
 """The most bytes of a read."""
 
 MOST_UNSENT = 1 << 20

@@ -245,10 +245,13 @@ class WebSocket:
         now = trio.current_time()
         if now >= self._pong_by:
             self._protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+            self._write()
         else:
             self._ping_at, self._pong_by = now + ping_interval, min(self._pong_by, now + PONG_S)
             self._protocol.send_ping(b"voicepipe")
-        self._write()
+            self._write()
+            with trio.move_on_at(self._pong_by):
+                await self.flush()
 
     def _take(self, data: bytes) -> None:
         """Takes the messages of bytes that were read; b"" is the end."""
