@@ -42,8 +42,14 @@ async def connected(handler, *, tls=False):
     port = listeners[0].socket.getsockname()[1]
     if tls:
         listeners = [trio.SSLListener(listener, server_context(), https_compatible=True) for listener in listeners]
+
+    async def handle(stream):
+        if tls:
+            await stream.do_handshake()  # else it would only come with the handler's first read
+        await handler(stream)
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, handler, listeners)
+        await nursery.start(trio.serve_listeners, handle, listeners)
         stream = await open_byte_stream("127.0.0.1", port, client_context() if tls else None)
         try:
             with trio.fail_after(LONG_S):
