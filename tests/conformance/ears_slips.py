@@ -19,6 +19,17 @@ class BlocksForEachChunk(EarsStream):
         await super().send(audio)
 
 
+class LosesWhatIsSentWithoutWaiting(EarsStream):
+    def send_nowait(self, audio):
+        self.bytes += len(audio)
+
+
+class BlocksWhatItTakesWithoutWaiting(EarsStream):
+    def send_nowait(self, audio):
+        time.sleep(0.06)
+        raise trio.WouldBlock
+
+
 class HearsOneAtATime(Ears):
     def __init__(self, options):
         super().__init__(options)
@@ -216,6 +227,8 @@ MUTANTS = [
     (with_stream(OwesAudio), "events_are_well_formed"),
     (with_stream(BlocksForEachChunk), "nothing_holds_up_the_loop"),
     (HearsOneAtATime, "calls_are_served_at_the_same_time"),
+    (with_stream(LosesWhatIsSentWithoutWaiting), "audio_that_is_sent_without_waiting_is_heard"),
+    (with_stream(BlocksWhatItTakesWithoutWaiting), "nothing_holds_up_the_loop"),
     (with_stream(LosesTheBeginning), "the_first_and_last_words_are_heard"),
     (with_stream(LosesWhatFollowsAFinal), "the_first_and_last_words_are_heard"),
     (with_stream(LosesAChunk), "the_first_and_last_words_are_heard"),

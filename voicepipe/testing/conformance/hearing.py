@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import trio
 from attrs import evolve, frozen
 
 from voicepipe.audio import AudioFormat, from_pcm16, level, open_converter, to_pcm16
 from voicepipe.components.events import Transcript
+from voicepipe.components.protocols import NowaitTranscriptStream
 from voicepipe.components.requests import Listen
 from voicepipe.testing.transport import voice
 from voicepipe.text.words import words_in
@@ -66,6 +68,10 @@ def trimmed(speech: tuple[AudioFormat, bytes]) -> tuple[AudioFormat, bytes]:
     loud = [at for at, loudness in enumerate(levels) if loudness * QUIETER > max(levels)]
     margin = MARGIN_MS // FRAME_MS
     return audio, b"".join(frames[max(0, loud[0] - margin) : loud[-1] + 1 + margin])
+
+
+WAITING_CHUNKS = 3
+"""One chunk in so many is sent with `send` although the stream may take it without waiting."""
 
 
 @frozen
@@ -139,16 +145,32 @@ class Hearing:
         return spoken(audio, UTTERANCE_MS) if self.speech is None else converted(trimmed(self.speech), audio)
 
     async def utter(
-        self, component: SpeechToText, stream: TranscriptStream, speech: bytes, progress: Progress | None = None
+        self,
+        component: SpeechToText,
+        stream: TranscriptStream,
+        speech: bytes,
+        progress: Progress | None = None,
+        *,
+        waits: bool | None = None,
     ) -> None:
-        """Sends audio in the chunks that the component asks for."""
+        """Sends audio in the chunks that the component asks for, as a call does.
+
+        Args:
+            component: the component.
+            stream: gets the audio.
+            speech: the audio.
+            progress: counts what was sent.
+            waits: True sends with `send`, False without waiting where the stream takes it; None mixes both.
+
+        """
         wanted = component.input_for(self.call)
         size = wanted.format.bytes_in(wanted.chunk_ms)
         for at in range(0, len(speech), size):
             chunk = speech[at : at + size]
             if progress is not None:
                 progress.sent += len(chunk)
-            await stream.send(chunk)
+            mixed = at // size % WAITING_CHUNKS == WAITING_CHUNKS - 1
+            await send_as_calls_do(stream, chunk, waits=mixed if waits is None else waits)
 
     def essence(self, events: list[Any]) -> tuple[Any, ...]:
         """Returns all transcripts, without the ends of partial ones, which depend on timing; the finals; all words."""
@@ -156,6 +178,26 @@ class Hearing:
         transcripts = [event if event.final else evolve(event, audio_end_ms=None) for event in given]
         finals = [transcript.text for transcript in transcripts if transcript.final]
         return transcripts, finals, words_of(" ".join(finals))
+
+
+async def send_as_calls_do(stream: TranscriptStream, chunk: bytes, *, waits: bool) -> None:
+    """Sends audio without waiting, if the stream takes it, and else with `send`.
+
+    Args:
+        stream: gets the audio.
+        chunk: the audio.
+        waits: whether `send` is used in any case, as a call does for audio that came while it had to wait.
+
+    """
+    if not waits and isinstance(stream, NowaitTranscriptStream):
+        try:
+            stream.send_nowait(chunk)
+        except trio.WouldBlock:
+            pass
+        else:
+            await trio.lowlevel.checkpoint()  # audio comes in real time: other tasks run in between
+            return
+    await stream.send(chunk)
 
 
 def words_of(text: str) -> list[str]:

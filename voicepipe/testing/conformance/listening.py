@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from voicepipe.audio import AudioFormat
 from voicepipe.components.events import Transcript
+from voicepipe.components.protocols import NowaitTranscriptStream
 from voicepipe.components.requests import Listen
 from voicepipe.testing.conformance.hearing import silence, spoken, words_of
 from voicepipe.testing.conformance.kit import checks
@@ -146,6 +147,31 @@ async def _heard_in(bench: Bench[Hearing], call: AudioFormat) -> list[str]:
     return words_of(" ".join(final.text for final in finals))
 
 
+async def audio_that_is_sent_without_waiting_is_heard(subject: Subject[Hearing]) -> None:
+    """The same is heard of audio sent with `send` and with `send_nowait`; a stream without the latter passes.
+
+    `send_nowait` is optional. A call prefers it, since no task is woken for it. Take the audio and send it on, or raise
+    `trio.WouldBlock` and leave the audio alone: then it comes again, by `send`.
+    """
+    use = subject.use
+    heard = []
+    async with subject.bench() as bench:
+        sound = use.utterance(bench.component)
+        for waits in (True, True, False):
+            async with bench.stream() as stream:
+                if not isinstance(stream, NowaitTranscriptStream):
+                    return
+                await use.utter(bench.component, stream, sound, waits=waits)
+                with subject.due("end_utterance()"):
+                    await stream.end_utterance()
+                with subject.due("finish()"):
+                    await stream.finish()
+                finals = [event for event in await bench.rest(stream) if isinstance(event, Transcript) and event.final]
+            heard.append(words_of(" ".join(final.text for final in finals)))
+    if heard[0] == heard[1] and abs(len(heard[2]) - len(heard[0])) >= FEWER:
+        raise Failed(f"heard {heard[2]} of audio that send_nowait() took, and {heard[0]} of the same audio by send()")
+
+
 SHORT_MS = (0, 20, 60)
 """The durations of utterances that are shorter than any chunk, in ms."""
 
@@ -213,4 +239,5 @@ LISTENING = checks(
     expecting_other_phrases_loses_nothing,
     calls_in_other_formats_are_heard,
     a_short_utterance_is_answered,
+    audio_that_is_sent_without_waiting_is_heard,
 )
