@@ -70,7 +70,7 @@ FOR_ADAPTERS = {
     "voicepipe.components.tls",
     "voicepipe.wire",
     *(f"voicepipe.wire.{name}" for name in ("deadlines", "event_queue", "helper", "http")),
-    *(f"voicepipe.wire.{name}" for name in ("process", "refusals", "sessions", "websocket")),
+    *(f"voicepipe.wire.{name}" for name in ("process", "refusals", "sessions", "websocket", "websocket_connection")),
 }
 SHARED_BY_ADAPTERS = "voicepipe.adapters.shared"
 """The code that several adapters use; it may import `FOR_ADAPTERS`, and nurseries."""

@@ -45,6 +45,7 @@ from voicepipe.components.events import (
 from voicepipe.components.labels import ComponentLabel
 from voicepipe.components.protocols import (
     LanguageModel,
+    NowaitTranscriptStream,
     Probing,
     ReplyStream,
     Resources,
@@ -154,6 +155,7 @@ __all__ = [
     "Location",
     "LoggingSettings",
     "Message",
+    "NowaitTranscriptStream",
     "Observer",
     "Outcome",
     "Pipeline",

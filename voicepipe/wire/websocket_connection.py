@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from voicepipe.wire.byte_stream import ByteStream
 
+__all__ = ["WebSocket"]
+
 MOST_BYTES = 1 << 20
 """The largest message that is accepted, in bytes; a larger one ends the connection with code 1009."""
 
