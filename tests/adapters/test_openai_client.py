@@ -16,6 +16,7 @@ from vendors.serving import Fault, open_memory_network
 
 from voicepipe.adapters.openai.client import check_client, open_client
 from voicepipe.adapters.openai.errors import broken_off, refused, retry_after_s
+from voicepipe.adapters.openai.sdk_client import open_sdk_client
 from voicepipe.components.quoting import quoted
 from voicepipe.components.values import CaFile, Secret
 from voicepipe.errors import ComponentError
@@ -45,21 +46,26 @@ async def server(network):
     return vendor
 
 
-async def probe(resources, model=None, **account) -> None:
-    async with open_client(Account(**account), resources) as client:
+BOTH = pytest.mark.parametrize("opener", [open_client, open_sdk_client])
+"""The client of language models, and the SDK's of speech."""
+
+
+async def probe(resources, model=None, opener=open_client, **account) -> None:
+    async with opener(Account(**account), resources) as client:
         await client.probe(model)
 
 
-async def failure_of(resources, model=None, **account) -> ComponentError:
+async def failure_of(resources, model=None, opener=open_client, **account) -> ComponentError:
     with pytest.raises(ComponentError) as caught:
-        await probe(resources, model, **account)
+        await probe(resources, model, opener, **account)
     return caught.value
 
 
 # --- The client ----------------------------------------------------------------------------------------------------
 
 
-async def test_nothing_is_taken_from_the_environment(autojump_clock, monkeypatch, server, resources):
+@BOTH
+async def test_nothing_is_taken_from_the_environment(autojump_clock, monkeypatch, server, resources, opener):
     """Not where it is, nor who asks, nor what to tell."""
     for name, value in {
         "OPENAI_API_KEY": "sk-from-the-environment",
@@ -72,18 +78,19 @@ async def test_nothing_is_taken_from_the_environment(autojump_clock, monkeypatch
         "ALL_PROXY": "http://proxy.test:3128",
     }.items():
         monkeypatch.setenv(name, value)
-    await probe(resources)
+    await probe(resources, opener=opener)
     (request,) = server.requests
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert {"openai-organization", "openai-project", "x-tenant"}.isdisjoint(request.headers)
-    async with open_client(Account(base_url=None), resources) as client:
-        assert str(client.sdk.base_url) == "https://api.openai.com/v1/"
+    async with opener(Account(base_url=None), resources) as client:
+        assert client.base_url == "https://api.openai.com/v1/"
 
 
-async def test_no_key_is_no_key(autojump_clock, monkeypatch, server, resources):
+@BOTH
+async def test_no_key_is_no_key(autojump_clock, monkeypatch, server, resources, opener):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
     server.api_key = None
-    await probe(resources, "gpt-4.1-mini", api_key=None)
+    await probe(resources, "gpt-4.1-mini", opener, api_key=None)
     assert "authorization" not in server.requests[0].headers
 
 
@@ -180,6 +187,7 @@ async def test_a_wrong_key_is_told_by_its_name(autojump_clock, server, resources
     assert error.hint == "the server requires a key: set api_key"
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -192,9 +200,9 @@ async def test_a_wrong_key_is_told_by_its_name(autojump_clock, server, resources
     ],
     ids=lambda fault: getattr(fault, "kind", ""),
 )
-async def test_a_server_that_can_not_be_asked_is_told(autojump_clock, server, resources, fault, message):
+async def test_a_server_that_can_not_be_asked_is_told(autojump_clock, server, resources, fault, message, opener):
     server.fault = fault
-    error = await failure_of(resources)
+    error = await failure_of(resources, opener=opener)
     assert error.message.startswith(message)
     assert error.retryable
 

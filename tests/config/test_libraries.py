@@ -19,13 +19,13 @@ FILE = "pipelines:\n  default:\n    stt: {stt}\n    llm: {llm}\n    tts: {tts}\n
 USUAL = {"stt": VOSK, "llm": TALK, "tts": "espeak"}
 
 LACKING = {
-    "openai llm": ("openai", "llm", "{type: openai, model: m, api_key: '${MISSING_KEY}'}", "the library openai"),
+    "openai llm": ("httpx", "llm", "{type: openai, model: m, api_key: '${MISSING_KEY}'}", "the library httpx"),
     "openai stt": ("openai", "stt", "{type: openai, api_key: '${MISSING_KEY}'}", "the library openai"),
     "openai tts": ("openai", "tts", "{type: openai, api_key: '${MISSING_KEY}'}", "the library openai"),
     "deepgram stt": ("deepgram", "stt", "{type: deepgram, api_key: '${MISSING_KEY}'}", "the library deepgram-sdk"),
     "deepgram tts": ("websockets", "tts", "{type: deepgram, api_key: '${MISSING_KEY}'}", "the library websockets"),
     "elevenlabs": ("httpx", "tts", "{type: elevenlabs, api_key: '${MISSING_KEY}'}", "the library httpx"),
-    "a misspelt option": ("openai", "llm", "{type: openai, modle: m}", "the library openai"),
+    "a misspelt option": ("httpx", "llm", "{type: openai, modle: m}", "the library httpx"),
     "vosk": ("vosk", "stt", "{type: vosk, model: no/such}", "the library vosk"),
     "pocketsphinx": ("pocketsphinx", "stt", "{type: pocketsphinx, workers: 0}", "the library pocketsphinx"),
     "espeak": ("espeakng_loader", "tts", "{type: espeak, pitch: 300}", "the library can't be imported"),
@@ -60,8 +60,8 @@ def test_nothing_else_is_told_where_it_is_there(tmp_path, module, role, referenc
 
 def test_a_check_without_secrets_tells_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    reference = "{type: openai, model: m, api_key: '${MISSING_KEY}'}"
-    (problem,) = problems_of(tmp_path, load=load_without_secrets, llm=reference)
+    reference = "{type: openai, api_key: '${MISSING_KEY}'}"
+    (problem,) = problems_of(tmp_path, load=load_without_secrets, tts=reference)
     assert problem.message == "the library openai is not installed"
 
 

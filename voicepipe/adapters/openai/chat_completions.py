@@ -47,9 +47,15 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
         messages.append({"role": "tool", "tool_call_id": turn.call.id, "content": turn.result})
     tools, may_call = tools_for(request, turns)
     newer = options.is_openai or NEWER.match(options.model)
-    body: dict[str, Any] = {
+    body: dict[str, Any] = {  # in the order in which OpenAI's SDK sends them
         "model": options.model,
+        "stream": True,
         "messages": messages,
+        "max_completion_tokens" if newer else "max_tokens": options.max_tokens,
+        "reasoning_effort": options.reasoning_effort,
+        "stream_options": {"include_usage": True} if options.include_usage else None,
+        "temperature": options.temperature,
+        "tool_choice": "none" if tools and not may_call else None,
         "tools": [
             {
                 "type": "function",
@@ -61,12 +67,6 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
             }
             for tool in tools
         ],
-        "tool_choice": "none" if tools and not may_call else None,
-        "temperature": options.temperature,
-        "max_completion_tokens" if newer else "max_tokens": options.max_tokens,
-        "reasoning_effort": options.reasoning_effort,
-        "stream": True,
-        "stream_options": {"include_usage": True} if options.include_usage else None,
     }
     return {name: value for name, value in body.items() if value is not None and value != []}
 

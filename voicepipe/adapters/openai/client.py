@@ -1,34 +1,38 @@
-"""The client that the openai adapters share: the SDK's, on trio, with its failures as `ComponentError`.
+"""The HTTP client that the openai adapters share: requests and probes, with every failure as `ComponentError`.
 
-    async with open_client(options, resources) as client:         # once, in the adapter's `open`
-        with client.failures():                                    # around everything that the SDK does
-            async with client.sdk.chat.completions.with_streaming_response.create(...) as answer: ...
-        await client.probe()                                       # the component's `probe`
+    async with open_client(options, resources) as client:          # once, in the adapter's `open`
+        async with client.post("/chat/completions", body) as answer:
+            async for data in answer.aiter_bytes(): ...
+        await client.probe()                                        # the component's `probe`
 
-`options` are those of any of them: what they share is `OpenAIEndpoint`. The SDK looks into the environment for whatever
-it is not told (OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS ...); here it finds nothing there.
-Its private names stand in this module.
+`options` are those of any of these adapters: `OpenAIEndpoint` is what they have in common. Nothing is taken from the
+environment.
+
+Requests are httpx's, without OpenAI's SDK: its `create` copies each message through its types, which took a quarter of
+the CPU time of a reply, and importing it takes 1 s and 25 MB. `tests/adapters/test_openai_against_sdk.py` holds the
+requests to the SDK's types and to the bytes that the SDK sends. Uploads and speech use the SDK: `sdk_client`.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import json
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from voicepipe.adapters.openai.errors import broken_off, refused
+from voicepipe.adapters.openai.errors import broken_off, refused, said_in
 from voicepipe.adapters.shared.api_keys import check_api_key, name_of
 from voicepipe.adapters.shared.base_urls import check_base_url
 from voicepipe.adapters.shared.vendor_clients import open_vendor_client
-from voicepipe.components.distribution import install_hint
+from voicepipe.components.distribution import DISTRIBUTION, install_hint
 from voicepipe.components.tls import tls_context, tls_error
 from voicepipe.errors import ComponentError, Location, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from voicepipe.components.protocols import Resources
@@ -50,6 +54,9 @@ HINT_SLOW = "raise timeout_s if the server has to load its model first"
 
 NO_SUCH_ROUTE = {404, 405, 501}
 """How servers answer that don't list their models."""
+
+IN_PATH = "!$&'()*+,;=:@"
+"""What stands in a segment of a path as it is, beside letters and digits (RFC 3986, section 3.3)."""
 
 
 class OpenAIEndpoint(Protocol):
@@ -81,80 +88,100 @@ def is_openai(base_url: str | None) -> bool:
     return f".{urlsplit(base_url or OPENAI).hostname}".endswith(".api.openai.com")
 
 
-def check_installed() -> Iterator[Problem]:
-    """Gives a problem if the library is not installed."""
-    if find_spec("openai") is None:
-        yield Problem(Location(""), "", "the library openai is not installed", install_hint("openai"))
+def check_installed(library: str = "httpx") -> Iterator[Problem]:
+    """Gives a problem if the library that an adapter imports is not installed."""
+    if find_spec(library) is None:
+        yield Problem(Location(""), "", f"the library {library} is not installed", install_hint("openai"))
 
 
-def check_client(endpoint: OpenAIEndpoint) -> Iterator[Problem]:
+def check_client(endpoint: OpenAIEndpoint, library: str = "httpx") -> Iterator[Problem]:
     """Gives a problem if the library is missing, and for an address or a key that can't be used."""
-    yield from check_installed()
+    yield from check_installed(library)
     problems = list(check_base_url(endpoint.base_url or OPENAI, "http://HOST:PORT/v1, or leave it out for OpenAI"))
     yield from problems
     vendor = "OpenAI" if not problems and is_openai(endpoint.base_url) else ""
     yield from check_api_key(endpoint.api_key, vendor=vendor, hint="api_key: ${OPENAI_API_KEY}")
 
 
-async def _withhold_key(request: Any) -> None:
-    """Takes the placeholder out again that the SDK wants for a key."""
-    del request.headers["authorization"]
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """A request's body as JSON, byte for byte as OpenAI's SDK writes it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 class OpenAIClient:
-    """The SDK's client."""
+    """The connections to one server, and what its failures mean."""
+
+    library = "httpx"
+    """The HTTP client's module: httpx, or httpx2, which has the same names."""
 
     def __init__(self, endpoint: OpenAIEndpoint) -> None:
-        """Imports the SDK, half a second, and makes its client: in a thread."""
-        self._openai, self._httpx = import_module("openai"), import_module("httpx2")
+        """Imports the library and reads certificates, 0.1 s: in a thread."""
+        self._httpx = httpx = import_module(self.library)
         self._endpoint = endpoint
         self._key = name_of(endpoint.api_key)
-        limits = self._httpx.Limits(
-            max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE, keepalive_expiry=KEEP_ALIVE_S
-        )
-        timeout = self._httpx.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s)
-        http = self._httpx.AsyncClient(
+        headers = {"accept": "application/json", "user-agent": f"voicepipe/{metadata.version(DISTRIBUTION)}"}
+        if endpoint.api_key:
+            headers["authorization"] = f"Bearer {endpoint.api_key!s}"
+        self._http: Any = httpx.AsyncClient(
+            base_url=endpoint.base_url or OPENAI,
+            headers=headers,
             verify=tls_context(endpoint.ca_file),
             trust_env=False,
-            limits=limits,
-            timeout=timeout,
+            limits=httpx.Limits(
+                max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE, keepalive_expiry=KEEP_ALIVE_S
+            ),
+            timeout=httpx.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s),
             follow_redirects=True,
-            event_hooks={} if endpoint.api_key else {"request": [_withhold_key]},
         )
-        self.sdk: Any = self._openai.AsyncOpenAI(
-            api_key=str(endpoint.api_key) if endpoint.api_key else "none",
-            admin_api_key="",
-            webhook_secret="",
-            base_url=endpoint.base_url or OPENAI,
-            timeout=timeout,
-            max_retries=0,
-            http_client=http,
+
+    @asynccontextmanager
+    async def post(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Sends a JSON body; the answer is an `httpx.Response` whose body has not been read.
+
+        Leaving the context before the body was read to its end closes the connection.
+
+        Args:
+            path: below `base_url`: `/chat/completions`.
+            body: what is sent.
+
+        Raises:
+            ComponentError: the server can't be reached, or refused the request.
+
+        """
+        request = self._http.build_request(
+            "POST", path, content=encoded(body), headers={"content-type": "application/json"}
         )
-        """`openai.AsyncOpenAI`."""
-        self.sdk.organization = self.sdk.project = None
-        self.sdk._custom_headers = {}  # noqa: SLF001 - there is no other way to forget OPENAI_CUSTOM_HEADERS
-        # Else the first request would have another thread find it out.
-        self.sdk._platform = self.sdk.platform_headers()["X-Stainless-OS"]  # noqa: SLF001
+        with self.failures():
+            answer = await self._http.send(request, stream=True)
+            try:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise self._refused(answer)
+                yield answer
+            finally:
+                await answer.aclose()
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Raises what goes wrong with the SDK or its connection inside as `ComponentError`; lets the rest pass."""
+        """Raises the failures of the connection inside as `ComponentError`; lets the rest pass."""
         try:
             yield
-        except self._openai.APIStatusError as error:
-            raise self._refused(error.response) from error
-        except self._openai.APIConnectionError as error:
-            raise self._unreachable(error.__cause__ or error) from error
-        except self._openai.APIError as error:  # its stream's, for an error object in it
-            raise broken_off(error.body or error.message, self._key) from error
-        except self._openai.OpenAIError as error:
-            raise ComponentError(str(error), retryable=False, fault="local") from error
-        except (self._httpx.HTTPError, self._httpx.StreamError) as error:
-            raise self._unreachable(error) from error
+        except self.connection_errors as error:
+            raise self.unreachable(error) from error
+
+    @property
+    def connection_errors(self) -> tuple[type[Exception], ...]:
+        """The library's exceptions that `unreachable` makes a `ComponentError` of."""
+        return self._httpx.HTTPError, self._httpx.StreamError, self._httpx.InvalidURL
+
+    @property
+    def base_url(self) -> str:
+        """The address that paths are below."""
+        return str(self._http.base_url)
 
     async def close(self) -> None:
         """Closes the connections that are kept."""
-        await self.sdk.close()
+        await self._http.aclose()
 
     def broken_off(self, error: object) -> ComponentError:
         """The error that an error object in mid-response becomes."""
@@ -167,28 +194,26 @@ class OpenAIClient:
             ComponentError: it does not.
 
         """
-        with self.failures():
-            if model is not None:
-                try:
-                    await self.sdk.models.with_raw_response.retrieve(model)
-                except self._openai.APIStatusError as error:
-                    # Some have no such route, and list their models only.
-                    if error.code == "model_not_found" or not self._says_nothing(error):
-                        raise
-                else:
-                    return
-            try:
-                await self.sdk.models.with_raw_response.list()
-            except self._openai.APIStatusError as error:
-                if not self._says_nothing(error):
-                    raise
+        paths = ["/models"]
+        if model is not None:
+            paths.insert(0, f"/models/{quote(model, safe=IN_PATH)}")  # some have no such route, and list models only
+        for path in paths:
+            with self.failures():
+                answer = await self._http.get(path)
+            if answer.is_success:
+                return
+            if not self._says_nothing(answer) or (path != "/models" and self._lacks_model(answer)):
+                raise self._refused(answer)
 
-    def _says_nothing(self, error: Any) -> bool:
+    def _says_nothing(self, answer: Any) -> bool:
         """Whether a refusal to tell about models says nothing about the service itself: it answers, and takes the key.
 
         OpenAI's restricted keys may do what they are for, and not ask about models.
         """
-        return error.status_code in NO_SUCH_ROUTE or "missing scopes" in error.response.text.lower()
+        return answer.status_code in NO_SUCH_ROUTE or "missing scopes" in answer.text.lower()
+
+    def _lacks_model(self, answer: Any) -> bool:
+        return "model_not_found" in said_in(answer.text).names
 
     def _refused(self, response: Any) -> ComponentError:
         failure = refused(response.status_code, response.headers, response.text, self._key)
@@ -196,8 +221,8 @@ class OpenAIClient:
             failure.hint = "the server requires a key: set api_key"
         return failure
 
-    def _unreachable(self, error: BaseException) -> ComponentError:
-        """The error of a failed connection; `error` is httpx's, or one that the SDK did not map."""
+    def unreachable(self, error: BaseException) -> ComponentError:
+        """The error of a failed connection; `error` is the library's, or one that it did not map."""
         endpoint, httpx = self._endpoint, self._httpx
         where = urlsplit(endpoint.base_url or OPENAI).netloc.rpartition("@")[2]
         if failure := tls_error(error, where, endpoint.ca_file):
@@ -220,5 +245,5 @@ class OpenAIClient:
 
 
 def open_client(endpoint: OpenAIEndpoint, resources: Resources) -> AbstractAsyncContextManager[OpenAIClient]:
-    """The SDK's client for one component; sends nothing yet. A cancellation does not wait for the SDK's import."""
+    """The client of one component; sends nothing yet. A cancellation does not wait for the import of httpx."""
     return open_vendor_client(partial(OpenAIClient, endpoint), resources)

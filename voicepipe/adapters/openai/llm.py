@@ -55,26 +55,23 @@ class _OpenAI:
     @asynccontextmanager
     async def respond(self, request: ReplyRequest) -> AsyncIterator[_OpenAIReplyStream]:
         """One reply; entering it sends the request, and returns when the answer has begun."""
-        options, sdk = self._options, self._client.sdk
+        options = self._options
         offered = [tool.name for tool in request.tools]
         reply: ChatReplyBuilder | ResponsesReplyBuilder
         if options.api == "responses":
-            resource, body = sdk.responses, openai_responses.body_for(options, request)
+            path, body = "/responses", openai_responses.body_for(options, request)
             reply = ResponsesReplyBuilder(offered, thinks_first=self._thinks_first)
         else:
-            resource, body = sdk.chat.completions, openai_chat.body_for(options, request)
+            path, body = "/chat/completions", openai_chat.body_for(options, request)
             reply = ChatReplyBuilder(offered, thinks_first=self._thinks_first)
-        create = resource.with_streaming_response.create
-        more = dict(options.extra_body) or None
-        with self._client.failures():
-            async with create(**body, extra_body=more) as answer, trio.open_nursery() as nursery:
-                stream = _OpenAIReplyStream(self._client, answer, reply, options.timeout_s)
-                nursery.start_soon(stream.read)
-                yield stream
-                if stream.is_whole:
-                    self._thinks_first = reply.thought_first
-                else:
-                    nursery.cancel_scope.cancel()
+        async with self._client.post(path, {**body, **options.extra_body}) as answer, trio.open_nursery() as nursery:
+            stream = _OpenAIReplyStream(self._client, answer, reply, options.timeout_s)
+            nursery.start_soon(stream.read)
+            yield stream
+            if stream.is_whole:
+                self._thinks_first = reply.thought_first
+            else:
+                nursery.cancel_scope.cancel()
 
 
 class _OpenAIReplyStream:
@@ -85,7 +82,7 @@ class _OpenAIReplyStream:
     ) -> None:
         self._client, self._timeout_s = client, timeout_s
         self._answer = ReplyParser(reply, client.broken_off)
-        self._chunks = answer.iter_bytes()
+        self._chunks = answer.aiter_bytes()
         self._events = EventQueue[ReplyEvent](UNREAD_EVENTS)
 
     async def receive(self) -> ReplyEvent | None:
@@ -146,7 +143,7 @@ class _OpenAIReplyStream:
 
 @asynccontextmanager
 async def open_openai(options: OpenAIOptions, resources: Resources) -> AsyncIterator[_OpenAI]:
-    """Imports the SDK and makes its client."""
+    """Makes the client of the server; sends nothing yet."""
     async with open_client(options, resources) as client:
         yield _OpenAI(client, options)
 

@@ -33,10 +33,15 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
         call, arguments = turn.call, wire_arguments(turn.call)
         items.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments})
         items.append({"type": "function_call_output", "call_id": call.id, "output": turn.result})
-    body: dict[str, Any] = {
+    body: dict[str, Any] = {  # in the order in which OpenAI's SDK sends them
         "model": options.model,
-        "instructions": clean(request.prompt) or None,
+        "stream": True,
         "input": items,
+        "instructions": clean(request.prompt) or None,
+        "max_output_tokens": options.max_tokens,
+        "reasoning": {"effort": options.reasoning_effort} if options.reasoning_effort else None,
+        "store": False,
+        "temperature": options.temperature,
         "tools": [
             {
                 "type": "function",
@@ -47,11 +52,6 @@ def body_for(options: OpenAIOptions, request: ReplyRequest) -> dict[str, Any]:
             }
             for tool in request.tools
         ],
-        "temperature": options.temperature,
-        "max_output_tokens": options.max_tokens,
-        "reasoning": {"effort": options.reasoning_effort} if options.reasoning_effort else None,
-        "store": False,
-        "stream": True,
     }
     return {name: value for name, value in body.items() if value is not None and value != []}
 

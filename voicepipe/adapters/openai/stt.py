@@ -19,7 +19,7 @@ import trio
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, matches_re, optional
 
-from voicepipe.adapters.openai.client import check_client, check_installed, open_client
+from voicepipe.adapters.openai.sdk_client import check_sdk_client, check_sdk_installed, open_sdk_client
 from voicepipe.adapters.openai.sse import DONE, ServerSentEvents, parsed
 from voicepipe.adapters.openai.transcript import StreamedTranscript, TranscribedAudio, read_transcription
 from voicepipe.adapters.openai.utterance import UtteranceAudio, UtterancePart, wav
@@ -36,7 +36,7 @@ from voicepipe.wire.http import unwind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from voicepipe.adapters.openai.client import OpenAIClient
+    from voicepipe.adapters.openai.sdk_client import OpenAISdkClient
     from voicepipe.components.protocols import Resources
 
 MOST_RATE = 16000
@@ -102,7 +102,7 @@ class OpenAITranscriptionOptions:
 
 def check_options(options: OpenAITranscriptionOptions) -> Iterator[Problem]:
     """Gives a problem for a missing library, and for options that exclude each other."""
-    yield from check_client(options)
+    yield from check_sdk_client(options)
     if options.is_keyed and options.temperature is not None:
         yield Problem(Location(""), "temperature", f"{options.model} has no temperature", "leave it out")
     if options.model.startswith("gpt-") and options.response_format == "verbose_json":
@@ -138,7 +138,7 @@ def form_for(options: OpenAITranscriptionOptions, listen: Listen) -> dict[str, A
 class _OpenAITranscription:
     """A model behind an address, shared by all calls."""
 
-    def __init__(self, client: OpenAIClient, options: OpenAITranscriptionOptions) -> None:
+    def __init__(self, client: OpenAISdkClient, options: OpenAITranscriptionOptions) -> None:
         self._client, self._options = client, options
 
     async def probe(self) -> None:
@@ -326,7 +326,7 @@ async def open_transcription(
     options: OpenAITranscriptionOptions, resources: Resources
 ) -> AsyncIterator[_OpenAITranscription]:
     """Imports the SDK and makes its client."""
-    async with open_client(options, resources) as client:
+    async with open_sdk_client(options, resources) as client:
         yield _OpenAITranscription(client, options)
 
 
@@ -336,5 +336,5 @@ stt = Adapter(
     options=OpenAITranscriptionOptions,
     open=open_transcription,
     check=check_options,
-    check_installed=check_installed,
+    check_installed=check_sdk_installed,
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 from attrs.validators import ge, gt, le, min_len
 
-from voicepipe.adapters.openai.client import check_client, check_installed, open_client
+from voicepipe.adapters.openai.sdk_client import check_sdk_client, check_sdk_installed, open_sdk_client
 from voicepipe.adapters.shared.speech_requests import open_requests
 from voicepipe.audio import AudioFormat
 from voicepipe.components.registry import Adapter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from voicepipe.adapters.openai.client import OpenAIClient
+    from voicepipe.adapters.openai.sdk_client import OpenAISdkClient
     from voicepipe.components.protocols import Resources, SpeechStream
 
 MOST_CHARS = 4096
@@ -63,7 +63,7 @@ class OpenAISpeechOptions:
 
 def check_options(options: OpenAISpeechOptions) -> Iterator[Problem]:
     """Gives a problem for a missing library, and for options that exclude each other."""
-    yield from check_client(options)
+    yield from check_sdk_client(options)
     if options.instructions and options.model.startswith("tts-1"):
         hint = "leave them out, or choose gpt-4o-mini-tts"
         yield Problem(Location(""), "instructions", f"{options.model} takes no instructions", hint)
@@ -72,7 +72,7 @@ def check_options(options: OpenAISpeechOptions) -> Iterator[Problem]:
 class _OpenAISpeech:
     """A voice behind an address, shared by all calls."""
 
-    def __init__(self, client: OpenAIClient, options: OpenAISpeechOptions) -> None:
+    def __init__(self, client: OpenAISdkClient, options: OpenAISpeechOptions) -> None:
         self._client, self._options = client, options
 
     async def probe(self) -> None:
@@ -146,7 +146,7 @@ async def _linear(chunks: AsyncIterator[bytes], output: AudioFormat, declared: s
 @asynccontextmanager
 async def open_speech(options: OpenAISpeechOptions, resources: Resources) -> AsyncIterator[_OpenAISpeech]:
     """Imports the SDK and makes its client."""
-    async with open_client(options, resources) as client:
+    async with open_sdk_client(options, resources) as client:
         yield _OpenAISpeech(client, options)
 
 
@@ -156,5 +156,5 @@ tts = Adapter(
     options=OpenAISpeechOptions,
     open=open_speech,
     check=check_options,
-    check_installed=check_installed,
+    check_installed=check_sdk_installed,
 )
