@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NEWER = re.compile(r"(openai/)?(gpt-[5-9]|o[1-9])")
 """Models that refuse `max_tokens`, by how their names begin."""
 
-THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
+THOUGHTS = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"})
 """Where servers put what a model thinks, beside `content`."""
 
 TEXTS = {"text", "output_text", None}
@@ -90,14 +90,15 @@ class ChatReplyBuilder(ReplyBuilder):
 
     def _take(self, choice: Mapping[str, Any], *, is_chunk: bool) -> Iterator[ReplyEvent]:
         delta, message = choice.get("delta") or {}, choice.get("message") or {}
-        if any(piece.get(name) for piece in (delta, message) for name in THOUGHTS):
+        thinks = _thinks(delta)
+        if thinks or _thinks(message):
             self.think()
         if not _is_thought(delta):
             yield from self.say(_text(delta.get("content")))
         yield from self.say(delta.get("refusal"))
         self._call(self.calls, delta)
         yield from self.say(choice.get("text"))
-        if not any(delta.get(name) for name in ("content", "refusal", "tool_calls", *THOUGHTS)):
+        if not (delta.get("content") or delta.get("refusal") or delta.get("tool_calls") or thinks):
             # Some have messages where deltas belong; most mean all of the reply by it.
             is_piece = is_chunk and "delta" not in choice and not choice.get("finish_reason")
             text = "" if _is_thought(message) else _text(message.get("content"))
@@ -130,8 +131,13 @@ def _text(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
+def _thinks(piece: Mapping[str, Any]) -> bool:
+    """Whether there are thoughts in a delta or a message."""
+    return not THOUGHTS.isdisjoint(piece) and any(piece.get(name) for name in THOUGHTS)
+
+
 def _is_thought(delta: Mapping[str, Any]) -> bool:
     """Whether the content of a delta is said to be a thought, as Gemini's endpoint says it."""
     extra = delta.get("extra_content")
-    google = extra.get("google") if isinstance(extra, Mapping) else None
-    return isinstance(google, Mapping) and bool(google.get("thought"))
+    google = extra.get("google") if isinstance(extra, dict) else None
+    return isinstance(google, dict) and bool(google.get("thought"))

@@ -2,20 +2,22 @@
 
     async with open_client(options, resources) as client:          # once, in the adapter's `open`
         async with client.post("/chat/completions", body) as answer:
-            async for data in answer.aiter_bytes(): ...
+            while (data := await answer.read(timeout_s)) is not None: ...
         await client.probe()                                        # the component's `probe`
 
 `options` are those of any of these adapters: `OpenAIEndpoint` is what they have in common. Nothing is taken from the
 environment.
 
-Requests are httpx's, without OpenAI's SDK: its `create` copies each message through its types, which took a quarter of
-the CPU time of a reply, and importing it takes 1 s and 25 MB. `tests/adapters/test_openai_against_sdk.py` holds the
-requests to the SDK's types and to the bytes that the SDK sends. Uploads and speech use the SDK: `sdk_client`.
+Requests are httpx's over `wire.http_transport`, without OpenAI's SDK: its `create` copies each message through its
+types, which took a quarter of the CPU time of a reply, and importing it takes 1 s and 25 MB.
+`tests/adapters/test_openai_against_sdk.py` holds the requests to the SDK's types and to the bytes that the SDK sends.
+Uploads and speech use the SDK: `sdk_client`.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib import import_module, metadata
@@ -34,6 +36,7 @@ from voicepipe.errors import ComponentError, Location, Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
+    from ssl import SSLContext
 
     from voicepipe.components.protocols import Resources
     from voicepipe.components.values import CaFile, Secret
@@ -108,6 +111,30 @@ def encoded(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
+class ResponseBody:
+    """The body of a response, decompressed if a server compresses what nobody wanted compressed."""
+
+    def __init__(self, response: Any) -> None:
+        self._body = response.extensions["body"]
+        encoding = response.headers.get("content-encoding", "")
+        self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in {"gzip", "deflate"} else None
+
+    async def read(self, timeout_s: float) -> bytes | None:
+        """The next bytes, at least one; None at the end. A cancelled `read` loses nothing.
+
+        Raises:
+            httpx.TransportError: nothing came in time, which another `read` may mend, or the connection broke.
+            zlib.error: what came is not compressed as it says.
+
+        """
+        while (data := await self._body.read(timeout_s)) is not None:
+            if self._decompressor is None:
+                return data  # type: ignore[no-any-return]
+            if decompressed := self._decompressor.decompress(data):
+                return decompressed
+        return None
+
+
 class OpenAIClient:
     """The connections to one server, and what its failures mean."""
 
@@ -119,24 +146,33 @@ class OpenAIClient:
         self._httpx = httpx = import_module(self.library)
         self._endpoint = endpoint
         self._key = name_of(endpoint.api_key)
-        headers = {"accept": "application/json", "user-agent": f"voicepipe/{metadata.version(DISTRIBUTION)}"}
+        headers = {
+            "accept": "application/json",
+            "accept-encoding": "gzip, deflate",
+            "user-agent": f"voicepipe/{metadata.version(DISTRIBUTION)}",
+        }
         if endpoint.api_key:
             headers["authorization"] = f"Bearer {endpoint.api_key!s}"
+        tls = tls_context(endpoint.ca_file)
         self._http: Any = httpx.AsyncClient(
             base_url=endpoint.base_url or OPENAI,
             headers=headers,
-            verify=tls_context(endpoint.ca_file),
             trust_env=False,
-            limits=httpx.Limits(
-                max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE, keepalive_expiry=KEEP_ALIVE_S
-            ),
             timeout=httpx.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s),
             follow_redirects=True,
+            **self._connections(tls),
         )
 
+    def _connections(self, tls: SSLContext) -> dict[str, Any]:
+        """The arguments for the HTTP client that say how it connects."""
+        transport = import_module("voicepipe.wire.http_transport").HttpTransport(
+            tls, most_requests=MOST_CONNECTIONS, most_idle=MOST_IDLE, keep_alive_s=KEEP_ALIVE_S
+        )
+        return {"transport": transport}
+
     @asynccontextmanager
-    async def post(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Any]:
-        """Sends a JSON body; the answer is an `httpx.Response` whose body has not been read.
+    async def post(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[ResponseBody]:
+        """Sends a JSON body; the answer is its response as bytes, as they come.
 
         Leaving the context before the body was read to its end closes the connection.
 
@@ -157,7 +193,7 @@ class OpenAIClient:
                 if not answer.is_success:
                     await answer.aread()
                     raise self._refused(answer)
-                yield answer
+                yield ResponseBody(answer)
             finally:
                 await answer.aclose()
 
@@ -172,7 +208,11 @@ class OpenAIClient:
     @property
     def connection_errors(self) -> tuple[type[Exception], ...]:
         """The library's exceptions that `unreachable` makes a `ComponentError` of."""
-        return self._httpx.HTTPError, self._httpx.StreamError, self._httpx.InvalidURL
+        return self._httpx.HTTPError, self._httpx.StreamError, self._httpx.InvalidURL, zlib.error
+
+    def is_timeout(self, error: Exception) -> bool:
+        """Whether one of these says that nothing came in time."""
+        return isinstance(error, self._httpx.ReadTimeout)
 
     @property
     def base_url(self) -> str:

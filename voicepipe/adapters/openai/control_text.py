@@ -63,6 +63,9 @@ _PARTIAL = re.compile(
 )
 """What may become such a mark when more comes."""
 
+_MAY_BEGIN = re.compile(r"[<\[◁]")
+"""The first characters of all of these."""
+
 _CUT_OFF = re.compile(r"(?:<\||<\uff5c|</[a-z]|\[/)[^<>\[\]]*\Z", re.IGNORECASE)
 """What can only have been one."""
 
@@ -159,6 +162,10 @@ class CallerText:
 
     def feed(self, text: str) -> str:
         """The part of this piece, and of held-back text, that is for the caller."""
+        plain = self._stance == "speaking" and self._begun and self._block is None and not (self._text or self._gap)
+        if plain and text and not _MAY_BEGIN.search(text):
+            self._last, self._spoke = text[-1], self._spoke or not text.isspace()
+            return text
         self._text += text
         return self._release(self._advance(ended=False), ended=False)
 

@@ -140,7 +140,7 @@ def error_in(name: str, event: Mapping[str, Any]) -> object:
     if error or "error" in {name, event.get("type"), event.get("object")}:
         return error or event
     if choices and isinstance(choices, list):
-        return next(filter(None, map(_error_of, choices)), None)
+        return next((error for choice in choices if (error := _error_of(choice))), None)
     if choices is not None or event.keys() & {"usage", "x_groq"} or str(event.get("type")).startswith("response."):
         return None
     # Proxies, and vendors with codes of their own, call it a success.
@@ -149,10 +149,12 @@ def error_in(name: str, event: Mapping[str, Any]) -> object:
 
 def _error_of(choice: object) -> object:
     """The error that stands in a choice, as OpenRouter tells what its upstreams tell."""
-    if not isinstance(choice, Mapping):
+    if not isinstance(choice, dict):
         return None
-    within = (choice, choice.get("delta"), choice.get("message"))
-    return next((part["error"] for part in within if isinstance(part, Mapping) and part.get("error")), None)
+    for part in (choice, choice.get("delta"), choice.get("message")):
+        if isinstance(part, dict) and part.get("error"):
+            return part["error"]
+    return None
 
 
 def said_in(body: str) -> ErrorDetails:

@@ -1,40 +1,36 @@
 """A language model over OpenAI's APIs, or any server that speaks them: Ollama, vLLM, llama.cpp, Groq, OpenRouter.
 
 The whole conversation goes with each request, and nothing is kept on the server. How it is written down is in
-`openai_conversation`. Replies are read by a task of their own, so that `receive` can be cancelled; leaving a reply in
-its middle closes its connection, which is how these APIs are told to stop.
+`messages`. Replies are read by `receive` itself, so that a piece of a reply wakes one task; leaving a reply in its
+middle closes its connection, which is how these APIs are told to stop.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import asynccontextmanager, suppress
-from math import inf
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING
 
 import trio
 
 from voicepipe.adapters.openai import chat_completions as openai_chat
 from voicepipe.adapters.openai import responses as openai_responses
 from voicepipe.adapters.openai.chat_completions import ChatReplyBuilder
-from voicepipe.adapters.openai.client import HINT_SLOW, check_installed, open_client
+from voicepipe.adapters.openai.client import check_installed, open_client
 from voicepipe.adapters.openai.llm_options import OpenAIOptions, check_options
 from voicepipe.adapters.openai.reply_parser import ReplyParser
 from voicepipe.adapters.openai.responses import ResponsesReplyBuilder
-from voicepipe.components.events import ReplyEvent
 from voicepipe.components.registry import Adapter
 from voicepipe.errors import ComponentError
-from voicepipe.wire.event_queue import EventQueue
-from voicepipe.wire.http import unwind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voicepipe.adapters.openai.client import OpenAIClient
+    from voicepipe.adapters.openai.client import OpenAIClient, ResponseBody
+    from voicepipe.components.events import ReplyEvent
     from voicepipe.components.protocols import Resources
     from voicepipe.components.requests import ReplyRequest
-
-UNREAD_EVENTS = 64
-"""How many events may wait to be received before the server's answer is read on."""
 
 DRAIN_S = 0.1
 """How long the end of an answer's body may come after the end of the reply, in s. Then its connection is used again;
@@ -64,81 +60,95 @@ class _OpenAI:
         else:
             path, body = "/chat/completions", openai_chat.body_for(options, request)
             reply = ChatReplyBuilder(offered, thinks_first=self._thinks_first)
-        async with self._client.post(path, {**body, **options.extra_body}) as answer, trio.open_nursery() as nursery:
+        async with self._client.post(path, {**body, **options.extra_body}) as answer:
             stream = _OpenAIReplyStream(self._client, answer, reply, options.timeout_s)
-            nursery.start_soon(stream.read)
             yield stream
             if stream.is_whole:
                 self._thinks_first = reply.thought_first
-            else:
-                nursery.cancel_scope.cancel()
+                await stream.drain()
 
 
 class _OpenAIReplyStream:
-    """One reply, read by a task of its own."""
+    """One reply, read as it is received."""
 
     def __init__(
-        self, client: OpenAIClient, answer: Any, reply: ChatReplyBuilder | ResponsesReplyBuilder, timeout_s: float
+        self,
+        client: OpenAIClient,
+        body: ResponseBody,
+        reply: ChatReplyBuilder | ResponsesReplyBuilder,
+        timeout_s: float,
     ) -> None:
-        self._client, self._timeout_s = client, timeout_s
+        self._client, self._body, self._timeout_s = client, body, timeout_s
         self._answer = ReplyParser(reply, client.broken_off)
-        self._chunks = answer.aiter_bytes()
-        self._events = EventQueue[ReplyEvent](UNREAD_EVENTS)
+        self._events: deque[ReplyEvent] = deque()  # parsed, and not received yet
+        self._failure: ComponentError | None = None
+        self._finished = False
+        self._waited_s = 0.0  # for the server, since its last event
+        self._fell_silent = False  # the reply was over because nothing came any more
 
     async def receive(self) -> ReplyEvent | None:
         """The next event; None after `ReplyDone`. Cancel-safe; raises the reply's error."""
-        return await self._events.receive()
+        if self._events or self._finished:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        while not (self._events or self._finished):
+            await self._read()
+        if self._events:
+            return self._events.popleft()
+        if self._failure is not None:
+            raise copy(self._failure) from None  # each time one of its own: a traceback belongs to one raise
+        return None
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the reply was found, so that only the end of its connection's answer is read on."""
-        return self._answer.over and self._events.failure is None
+        """Whether all of the reply was found, so that only the end of its connection's answer is left."""
+        return self._answer.over and self._failure is None
 
-    async def read(self) -> None:
-        """Reads the answer to its end, or until it fails."""
-        try:
-            try:
-                await self._read()
-                for event in self._answer.finish():
-                    await self._events.put(event)
-            except ComponentError as error:
-                self._events.end(error)
-                return
-            finally:
-                self._events.end()
-            with trio.move_on_after(DRAIN_S), suppress(ComponentError), self._client.failures():
-                async for _ in self._chunks:
-                    pass
-        finally:
-            await unwind(self._chunks)
+    async def drain(self) -> None:
+        """Reads the end of the answer if it comes at once, so that its connection is used again."""
+        if self._fell_silent:
+            return
+        with suppress(*self._client.connection_errors):
+            deadline = trio.current_time() + DRAIN_S
+            while (left_s := deadline - trio.current_time()) > 0 and await self._body.read(left_s) is not None:
+                pass
 
     async def _read(self) -> None:
-        """Reads until the reply is over."""
+        """Reads on, and parses what came."""
         answer = self._answer
-        with trio.CancelScope() as patience:
-            while not answer.over:
-                events = answer.events
-                patience.deadline = trio.current_time() + min(self._timeout_s, answer.patience_s or self._timeout_s)
-                while answer.events == events and not answer.over:
-                    data = await self._next()
-                    deadline, patience.deadline = patience.deadline, inf  # it is not the server that is slow
-                    for event in answer.close() if data is None else answer.feed(data):
-                        await self._events.put(event)
-                    patience.deadline = deadline
-        if patience.cancelled_caught:
-            if not answer.has_ended:
-                raise ComponentError(f"nothing came for {self._timeout_s:g} s", hint=HINT_SLOW)
-            answer.over = True
+        try:
+            data = await self._next()
+            events = answer.events
+            if data is not None:
+                self._events.extend(answer.feed(data))
+            elif not answer.over:
+                self._events.extend(answer.close())
+            if answer.events != events:
+                self._waited_s = 0.0
+            if answer.over:
+                self._events.extend(answer.finish())
+        except ComponentError as error:  # what was parsed before is received first
+            self._failure = error
+        self._finished = answer.over or self._failure is not None
 
     async def _next(self) -> bytes | None:
-        """The next bytes; None: there are no more, or no more that are needed."""
+        """The next bytes; None: there are no more, or no more that are needed.
+
+        Patience counts from the last event: bytes that complete none, and comments behind the end, don't prolong it.
+        Time in which nobody receives does not count.
+        """
+        answer, client = self._answer, self._client
+        patience_s = answer.patience_s
+        limit_s = self._timeout_s if patience_s is None else min(self._timeout_s, patience_s)
+        began = trio.current_time()
         try:
-            with self._client.failures():
-                return await anext(self._chunks, None)
-        except ComponentError:
-            if not self._answer.has_ended:
-                raise
+            return await self._body.read(max(0.0, limit_s - self._waited_s))
+        except client.connection_errors as error:
+            if not answer.has_ended:
+                raise client.unreachable(error) from error
+            answer.over = self._fell_silent = client.is_timeout(error)
             return None
+        finally:
+            self._waited_s += trio.current_time() - began
 
 
 @asynccontextmanager

@@ -48,18 +48,20 @@ class ReplyBuilder:
         self._says = False
         self._reason = ""
 
-    def say(self, text: object) -> Iterator[ReplyEvent]:
-        """The next piece of text; whatever is no text says nothing."""
-        if isinstance(text, str) and text:
-            self.size, self.has_text = self.size + 1, True
-            yield from self._pass(self._for_caller.feed(self._unrepeated.feed(text)))
+    def say(self, text: object) -> Iterable[ReplyEvent]:
+        """Adds the next piece of text, and returns what is for the caller; whatever is no text says nothing."""
+        if not isinstance(text, str) or not text:
+            return ()
+        self.size, self.has_text = self.size + 1, True
+        return self._pass(self._for_caller.feed(self._unrepeated.feed(text)))
 
-    def say_whole(self, text: object) -> Iterator[ReplyEvent]:
-        """Adds all of the reply's text, which may have come in pieces before."""
-        if isinstance(text, str) and text:
-            new = self._unrepeated.feed_whole(text)
-            self.size, self.has_text = self.size + bool(new), True
-            yield from self._pass(self._for_caller.feed(new))
+    def say_whole(self, text: object) -> Iterable[ReplyEvent]:
+        """Adds all of the reply's text, which may have come in pieces before, and returns what is new of it."""
+        if not isinstance(text, str) or not text:
+            return ()
+        new = self._unrepeated.feed_whole(text)
+        self.size, self.has_text = self.size + bool(new), True
+        return self._pass(self._for_caller.feed(new))
 
     def think(self) -> None:
         """Records that thoughts come beside the text, so that the text holds none."""
@@ -112,10 +114,11 @@ class ReplyBuilder:
         else:
             yield ReplyDone("truncated" if self.ended == "length" else "complete")
 
-    def _pass(self, text: str) -> Iterator[ReplyEvent]:
-        if text:
-            self._says = self._says or not text.isspace()
-            yield TextDelta(text)
+    def _pass(self, text: str) -> Iterable[ReplyEvent]:
+        if not text:
+            return ()
+        self._says = self._says or not text.isspace()
+        return (TextDelta(text),)
 
     def _tool_calls(self) -> list[ToolCall]:
         """The tools that were called; those in the text only if the server found none there itself."""

@@ -123,7 +123,7 @@ class ReplyParser:
             ComponentError: the server reports an error, or sends something that is no reply.
 
         """
-        yield from self._take_all(self._sse.feed(data))
+        return self._take_all(self._sse.feed(data))
 
     def close(self) -> Iterator[ReplyEvent]:
         """Parses the rest at the end of the body.

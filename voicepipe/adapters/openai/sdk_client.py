@@ -16,7 +16,15 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from voicepipe.adapters.openai.client import OPENAI, OpenAIClient, check_client, check_installed
+from voicepipe.adapters.openai.client import (
+    KEEP_ALIVE_S,
+    MOST_CONNECTIONS,
+    MOST_IDLE,
+    OPENAI,
+    OpenAIClient,
+    check_client,
+    check_installed,
+)
 from voicepipe.adapters.openai.errors import broken_off
 from voicepipe.adapters.shared.vendor_clients import open_vendor_client
 from voicepipe.errors import ComponentError
@@ -24,6 +32,7 @@ from voicepipe.errors import ComponentError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
+    from ssl import SSLContext
 
     from voicepipe.adapters.openai.client import OpenAIEndpoint
     from voicepipe.components.protocols import Resources
@@ -72,6 +81,12 @@ class OpenAISdkClient(OpenAIClient):
         self.sdk._custom_headers = {}  # noqa: SLF001 - there is no other way to forget OPENAI_CUSTOM_HEADERS
         # Else the first request would have another thread find it out.
         self.sdk._platform = self.sdk.platform_headers()["X-Stainless-OS"]  # noqa: SLF001
+
+    def _connections(self, tls: SSLContext) -> dict[str, Any]:
+        limits = self._httpx.Limits(
+            max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE, keepalive_expiry=KEEP_ALIVE_S
+        )
+        return {"verify": tls, "limits": limits}
 
     @contextmanager
     def failures(self) -> Iterator[None]:

@@ -28,6 +28,9 @@ MOST_UNREAD = 1 << 20
 FIELDS = {"data", "event", "id", "retry"}
 """What lines begin with, up to their colon; comments have nothing there."""
 
+_PLAIN_EVENT = re.compile(rb"(?:event: ([\w.]+)\n)?data: (\{[^\r\n]*\})\n\n")
+"""An event as nearly all servers send them: an object on one line, perhaps with a name."""
+
 
 class ServerSentEvents:
     """Takes bytes as they come, gives events as they are complete.
@@ -60,6 +63,9 @@ class ServerSentEvents:
             ComponentError: what came is no text of reasonable size.
 
         """
+        if (plain := self._plain(data)) is not None:
+            yield from plain
+            return
         *lines, self._rest = (self._rest + self._with_newlines(data)).split(b"\n")
         for line in lines:
             yield from self._take(line)
@@ -72,6 +78,20 @@ class ServerSentEvents:
         yield from self._take(rest)
         self.stray = self.stray or self._json.rest()
         yield from self._take(b"")
+
+    def _plain(self, data: bytes) -> list[tuple[str, str]] | None:
+        """The events of data that consists of whole events in the usual form; None: it must be read line by line."""
+        if self._rest or self._data or self._name or self._after_return or self._json or b"}{" in data:
+            return None
+        events, at = [], 0
+        while at < len(data):
+            event = _PLAIN_EVENT.match(data, at)
+            if event is None:
+                return None
+            name, value = event.groups()
+            events.append((name.decode() if name else "", value.decode(errors="replace")))
+            at = event.end()
+        return events
 
     def _with_newlines(self, data: bytes) -> bytes:
         """The bytes with each end of a line as one character; CR, LF and both together are such ends."""
