@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from vendors.openai_server import Says, chunk, chunks, response_events
 
@@ -18,6 +18,7 @@ from voicepipe.adapters.openai.finish_reasons import ENDS, end_of
 from voicepipe.adapters.openai.repeat_filter import RepeatFilter
 from voicepipe.adapters.openai.reply_parser import AFTERMATH_S, DOUBTFUL_S, ReplyParser
 from voicepipe.adapters.openai.responses import ResponsesReplyBuilder
+from voicepipe.adapters.openai.sse import ServerSentEvents
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.requests import ToolCall
 from voicepipe.errors import ComponentError
@@ -140,6 +141,51 @@ def test_how_the_bytes_are_cut_does_not_matter(stream, cuts, to):
     cuts = sorted({0, len(data), *(at for at in cuts if at < len(data))})
     pieces = [data[start:end] for start, end in pairwise(cuts)]
     assert said_by(*pieces, reply=make(("book",))) == said_by(data, reply=make(("book",)))
+
+
+class LineByLine(ServerSentEvents):
+    """Reads what is sent in the usual form as it reads all else."""
+
+    def _plain(self, data):
+        return None
+
+
+FRAGMENTS = [
+    *(b'data: {"a": 1}\n\n', b"event: response.x\ndata: {}\n\n", b"event: error\ndata: {}\n\n", b"data: [DONE]\n\n"),
+    *(
+        b"data: {}\r\n\r\n",
+        b"data: {}\r\r",
+        b"data:{}\n\n",
+        b"data: {} \n\n",
+        b"data:  {}\n\n",
+        b"data: {}\n",
+        b"data: {",
+    ),
+    *(
+        b'data: {"a": "}{"}\n\n',
+        b"data: {}{}\n\n",
+        b"data: data: {}\n\n",
+        b"data: {\xff}\n\n",
+        b"data: {\xc3",
+        b"}\n\n",
+    ),
+    *('data: {"ü": "\u2028\x0b\x85"}\n\n'.encode(), "\ufeffdata: {}\n\n".encode(), "data: \ufeff{}\n\n".encode()),
+    *(b"event: x\n", b"event: x y\ndata: {}\n\n", b"event:\n\n", b": ping\n\n", b"\n", b"\r", b"\r\n", b"", b"id: 3\n"),
+    *(b'{"stray": 1}\n', b"[{", b"error: no\n\n", b"hello\n", b"data\n\n", b"data: {bad\n\n"),
+]
+
+
+@given(fragments=st.lists(st.sampled_from(FRAGMENTS), max_size=8), cuts=st.lists(st.integers(0, 150), max_size=4))
+@example(fragments=FRAGMENTS[:2], cuts=[])
+def test_events_in_the_usual_form_are_read_as_line_by_line(fragments, cuts):
+    data = b"".join(fragments)
+    cuts = sorted({0, len(data), *(at for at in cuts if at < len(data))})
+    read = []
+    for sse_of in (ServerSentEvents, LineByLine):
+        events = sse_of(comments=True)
+        found = [list(events.feed(data[start:end])) for start, end in pairwise(cuts)]
+        read.append((found, list(events.end()), events.stray))
+    assert read[0] == read[1]
 
 
 # --- Whole texts again -----------------------------------------------------------------------------------------------

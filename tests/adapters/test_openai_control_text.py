@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voicepipe.adapters.openai import control_text
 from voicepipe.adapters.openai.control_text import CallerText, begins_as_thought
 
 OPEN = "We open at nine."
@@ -231,3 +233,20 @@ def test_tool_calls_in_the_text_are_kept():
     text.feed("[TOOL_CALLS]book[ARGS]{}")
     text.finish()
     assert text.calls == [f"<tool_call>{CALL}"] * 2 + ["[TOOL_CALLS]book[ARGS]{}"]
+
+
+@given(
+    texts=st.lists(st.sampled_from([*TEXTS, *UNTOUCHED, "Hello ", " there", "\n", "x < 5", "</think>"]), max_size=4),
+    cuts=CUTS,
+)
+def test_text_without_marks_is_passed_on_as_text_with_them(texts, cuts):
+    """The same comes of each piece if every piece is looked through for marks."""
+    text = "".join(texts)
+    cuts = sorted({0, len(text), *(at for at in cuts if at < len(text))})
+    pieces = [text[start:end] for start, end in pairwise(cuts)]
+    with pytest.MonkeyPatch.context() as patch:
+        quick = CallerText()
+        passed = [*map(quick.feed, pieces), quick.finish(), quick.calls]
+        patch.setattr(control_text, "MAY_BEGIN", re.compile(""))
+        thorough = CallerText()
+        assert [*map(thorough.feed, pieces), thorough.finish(), thorough.calls] == passed

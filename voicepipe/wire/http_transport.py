@@ -39,7 +39,7 @@ MOST_HEAD = 100 * 1024
 """The most bytes of a response's head, as httpcore has it."""
 
 
-class HttpTransport:
+class HttpTransport(httpx.AsyncBaseTransport):
     """The connections of one client.
 
     Args:

@@ -196,6 +196,7 @@ class OpenAIClient:
                 yield ResponseBody(answer)
             finally:
                 await answer.aclose()
+                del answer.stream  # else the two would know each other until the garbage collector comes
 
     @contextmanager
     def failures(self) -> Iterator[None]:

@@ -63,7 +63,7 @@ _PARTIAL = re.compile(
 )
 """What may become such a mark when more comes."""
 
-_MAY_BEGIN = re.compile(r"[<\[◁]")
+MAY_BEGIN = re.compile(r"[<\[◁]")
 """The first characters of all of these."""
 
 _CUT_OFF = re.compile(r"(?:<\||<\uff5c|</[a-z]|\[/)[^<>\[\]]*\Z", re.IGNORECASE)
@@ -163,7 +163,7 @@ class CallerText:
     def feed(self, text: str) -> str:
         """The part of this piece, and of held-back text, that is for the caller."""
         plain = self._stance == "speaking" and self._begun and self._block is None and not (self._text or self._gap)
-        if plain and text and not _MAY_BEGIN.search(text):
+        if plain and text and not MAY_BEGIN.search(text):
             self._last, self._spoke = text[-1], self._spoke or not text.isspace()
             return text
         self._text += text
