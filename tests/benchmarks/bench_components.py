@@ -115,6 +115,9 @@ class LookingTranscripts(Transcripts):
         self.loud_frames = self.quiet_frames = 0
 
     async def send(self, audio):
+        self.send_nowait(audio)
+
+    def send_nowait(self, audio):
         audio = self._rest + audio
         whole = len(audio) - len(audio) % FRAME_BYTES
         self._rest = audio[whole:]
