@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 import trio
-from vendors.serving import Fault, VendorServer, open_memory_network
+from patience import LONG_S
+from vendors.serving import Fault, VendorServer, open_memory_network, open_vendor
 
 from voicepipe.adapters.openai.client import ResponseBody
 from voicepipe.components.tls import tls_context
@@ -103,7 +104,7 @@ RAW = {
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
     "gzip": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n" + gzip.compress(b"hello"),
     "no gzip": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\nhello",
-    "a redirect": b"HTTP/1.1 307 Temporary\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
+    "a redirect": b"HTTP/1.1 307 Temporary\r\nlocation: /elsewhere\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
     "a redirect out of HTTP": b"HTTP/1.1 307 Temporary\r\nlocation: ftp://http.test/\r\ncontent-length: 0\r\n\r\n",
 }
 
@@ -265,23 +266,39 @@ async def test_a_connection_is_not_used_again_if_the_server_says_so(autojump_clo
     assert server.connections == 2
 
 
-async def test_a_connection_that_the_server_has_closed_is_not_used_again(autojump_clock, network):
-    connections = []
+async def test_a_connection_that_the_server_has_closed_is_not_used_again():
+    """On a socket: streams in memory tell it only when they are read."""
+    closed = [trio.Event(), trio.Event()]
 
     async def serve(stream):
-        connections.append(stream)
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
-        await trio.sleep(1)
         await stream.aclose()
+        next(event for event in closed if not event.is_set()).set()
 
-    network.listen("http.test", serve)
-    async with client(ours()) as http:
-        for _ in range(2):
-            async with asked(http) as body:
+    async with open_vendor(serve) as address, client(ours(), timeout=LONG_S) as http:
+        for event in closed:
+            async with asked(http, address.http) as body:
                 assert await whole(body) == b"hello"
-            await trio.sleep(2)
-    assert len(connections) == 2
+            await event.wait()
+
+
+async def test_a_request_may_be_large():
+    """Larger than what a connection takes at once, and than what a stream keeps."""
+    server, large = Service(), b"x" * (5 << 20)
+    async with open_vendor(server) as address, client(ours(), timeout=LONG_S) as http:
+        await http.post(address.http, content=large)
+    assert server.requests[0].body == large
+
+
+async def test_a_connection_on_a_socket_is_used_again():
+    server = Service()
+    server.pause_s = 0.0
+    async with open_vendor(server) as address, client(ours(), timeout=LONG_S) as http:
+        for _ in range(3):
+            async with asked(http, address.http) as body:
+                assert await whole(body) == b"one two three"
+    assert server.connections == 1
 
 
 async def test_an_answer_that_is_left_early_ends_its_connection(autojump_clock, server):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on trio for `httpx.AsyncClient`, with bodies that can be read by `receive` itself.
+"""HTTP/1.1 on byte streams for `httpx.AsyncClient`, with bodies that can be read by `receive` itself.
 
     transport = HttpTransport(tls_context(), most_requests=1000, most_idle=100, keep_alive_s=50)
     client = httpx.AsyncClient(transport=transport, ...)
@@ -28,12 +28,16 @@ import h11
 import httpx
 import trio
 
+from voicepipe.wire.byte_stream import open_byte_stream
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Mapping
 
-READ_SIZE = 65536
-"""The most bytes of a read."""
+    from voicepipe.wire.byte_stream import ByteStream
+
+WRITE_SIZE = 65536
+"""How much is handed to a connection before it is waited for, in bytes: a stream keeps no more than 1 MiB."""
 
 MOST_HEAD = 100 * 1024
 """The most bytes of a response's head, as httpcore has it."""
@@ -68,7 +72,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
         try:
             await self._close_old()
             origin = _origin_of(request.url)
-            stream = self._kept(origin) or await self._connect(*origin, timeouts.get("connect"))
+            stream = await self._kept(origin) or await self._connect(*origin, timeouts.get("connect"))
             exchange = HttpExchange(self, origin, stream, timeouts.get("read"))
             await exchange.send(request, timeouts.get("write"))
             return await exchange.read_head()
@@ -84,7 +88,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
         while self._idle:
             await _close(self._idle.pop().stream)
 
-    async def release(self, origin: _Origin, stream: trio.abc.Stream | None) -> None:
+    async def release(self, origin: _Origin, stream: ByteStream | None) -> None:
         """Ends a request; its connection is kept, unless it is None."""
         self._turns.release()
         if stream is not None:
@@ -107,34 +111,24 @@ class HttpTransport(httpx.AsyncBaseTransport):
         while idle and (len(idle) > self._most_idle or idle[0].until <= now):
             await _close(idle.popleft().stream)
 
-    def _kept(self, origin: _Origin) -> trio.abc.Stream | None:
-        """The idle connection that was used last, if the server has not closed it."""
-        for kept in reversed(self._idle):
-            if kept.origin == origin and not _is_readable(kept.stream):
+    async def _kept(self, origin: _Origin) -> ByteStream | None:
+        """The idle connection that was used last, of those that the server has not closed."""
+        for kept in reversed(list(self._idle)):
+            if kept.origin == origin and kept in self._idle:
                 self._idle.remove(kept)
-                return kept.stream
+                if _is_open(kept.stream):
+                    return kept.stream
+                await _close(kept.stream)
         return None
 
-    async def _connect(self, scheme: str, host: str, port: int, timeout_s: float | None) -> trio.abc.Stream:
+    async def _connect(self, scheme: str, host: str, port: int, timeout_s: float | None) -> ByteStream:
         try:
             with trio.fail_after(inf if timeout_s is None else timeout_s):
-                stream: trio.abc.Stream = await trio.open_tcp_stream(host, port)
-                if scheme == "https":
-                    stream = await self._encrypt(stream, host)
-                return stream
+                return await open_byte_stream(host, port, self._tls if scheme == "https" else None)
         except trio.TooSlowError as error:
             raise httpx.ConnectTimeout(str(error)) from error
-        except (OSError, trio.BrokenResourceError) as error:
+        except (OSError, trio.BrokenResourceError) as error:  # the latter is of streams in memory
             raise httpx.ConnectError(str(error)) from error
-
-    async def _encrypt(self, stream: trio.abc.Stream, host: str) -> trio.abc.Stream:
-        encrypted = trio.SSLStream(stream, self._tls, server_hostname=host, https_compatible=True)
-        try:
-            await encrypted.do_handshake()
-        except BaseException:
-            await _close(stream)
-            raise
-        return encrypted
 
 
 _Origin = tuple[str, str, int]
@@ -145,7 +139,7 @@ class _Idle:
 
     __slots__ = ("origin", "stream", "until")
 
-    def __init__(self, origin: _Origin, stream: trio.abc.Stream, until: float) -> None:
+    def __init__(self, origin: _Origin, stream: ByteStream, until: float) -> None:
         self.origin, self.stream, self.until = origin, stream, until
 
 
@@ -155,17 +149,18 @@ def _origin_of(url: httpx.URL) -> _Origin:
     return url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
 
 
-async def _close(stream: trio.abc.Stream) -> None:
+async def _close(stream: ByteStream) -> None:
     """Closes a connection at once; nothing that is done beside it is lost by a cancellation."""
     with trio.CancelScope(shield=True):
-        await trio.aclose_forcefully(stream)
+        await stream.aclose()
 
 
-def _is_readable(stream: trio.abc.Stream) -> bool:
-    """Whether the server has closed an idle connection, or sent what nobody asked for."""
-    transport = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-    readable: bool = transport.socket.is_readable()  # type: ignore[union-attr]
-    return readable
+def _is_open(stream: ByteStream) -> bool:
+    """Whether the server has not closed an idle connection, nor sent what nobody asked for."""
+    try:
+        return stream.read_nowait() is None
+    except OSError:
+        return False
 
 
 class HttpExchange(httpx.AsyncByteStream):
@@ -179,9 +174,7 @@ class HttpExchange(httpx.AsyncByteStream):
 
     """
 
-    def __init__(
-        self, transport: HttpTransport, origin: _Origin, stream: trio.abc.Stream, timeout_s: float | None
-    ) -> None:
+    def __init__(self, transport: HttpTransport, origin: _Origin, stream: ByteStream, timeout_s: float | None) -> None:
         self._transport, self._origin, self._stream = transport, origin, stream
         self._timeout_s = inf if timeout_s is None else timeout_s
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_HEAD)
@@ -200,10 +193,13 @@ class HttpExchange(httpx.AsyncByteStream):
             raise httpx.LocalProtocolError(str(error)) from error
         try:
             with trio.fail_after(inf if timeout_s is None else timeout_s):
-                await self._stream.send_all(b"".join(parts))
+                message = b"".join(parts)
+                for at in range(0, len(message), WRITE_SIZE):
+                    self._stream.write_nowait(message[at : at + WRITE_SIZE])
+                    await self._stream.flush()
         except trio.TooSlowError as error:
             raise httpx.WriteTimeout(str(error)) from error
-        except trio.BrokenResourceError:
+        except OSError:
             pass  # the server may have refused the request before it had read all of it: its answer tells
 
     async def read_head(self) -> httpx.Response:
@@ -272,14 +268,14 @@ class HttpExchange(httpx.AsyncByteStream):
     async def _receive(self, timeout_s: float) -> None:
         try:
             with trio.fail_after(timeout_s):
-                data = await self._stream.receive_some(READ_SIZE)
+                data = await self._stream.read()
         except trio.TooSlowError as error:
             raise httpx.ReadTimeout(str(error)) from error
-        except trio.BrokenResourceError as error:
+        except OSError as error:
             raise httpx.ReadError(str(error)) from error
         if not data and self._protocol.their_state is h11.SEND_RESPONSE:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-        self._protocol.receive_data(bytes(data))
+        self._protocol.receive_data(data)
 
     async def _end(self) -> None:
         """Gives the connection back, if the server keeps it open."""
