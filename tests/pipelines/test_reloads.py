@@ -46,6 +46,24 @@ async def test_a_change_is_applied(recorded):
         assert recorded.events == [outcome, Retired(set="main", version=1)]
 
 
+async def test_a_set_may_be_given_another_file_and_another_limit(recorded):
+    async with recorded.serve(max_live_versions=2) as pipelines:
+        other = recorded.path.with_name("other.yaml")
+        other.write_text("pipelines: [")
+        pipelines.path = other
+        outcome = await pipelines.reload()
+        assert isinstance(outcome, Rejected)
+        assert {problem.where.file for problem in outcome.problems} == {other}
+        pipelines.path = recorded.path
+        with pipelines.pin():
+            assert isinstance(await recorded.rewrite(pipelines, default=pipeline(tts="b")), Applied)
+            with pipelines.pin():
+                assert isinstance(await recorded.rewrite(pipelines, default=pipeline(tts="c")), Rejected)
+                pipelines.max_live_versions = 3
+                assert isinstance(await pipelines.reload(), Applied)
+    assert (pipelines.path, pipelines.max_live_versions) == (recorded.path, 3)
+
+
 async def test_a_comment_changes_nothing(recorded):
     async with recorded.serve() as pipelines:
         first = pipelines.current

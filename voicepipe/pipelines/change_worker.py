@@ -83,7 +83,9 @@ class ChangeWorker:
     ) -> None:
         self.last_attempt: ReloadOutcome | None = None
         """The outcome of the latest reload or rollback, or of a start whose files were rejected; None before that."""
-        self._options, self._versions = options, versions
+        self.options = options
+        """Options of the next change."""
+        self._versions = versions
         self._runtime, self._observe = runtime, observe
         self._open_s = options.open_s
         self._queue = ChangeQueue()
@@ -100,7 +102,7 @@ class ChangeWorker:
             PipelineSetClosed: the set is closing, or closed before the change was carried out.
 
         """
-        name = self._options.name
+        name = self.options.name
         if self._versions.closing:
             raise PipelineSetClosed(f"pipeline set {name!r} is closing")
         request = self._queue.add(request)
@@ -136,11 +138,11 @@ class ChangeWorker:
         self._queue.abandon()
 
     async def _carry_out(self, request: ChangeRequest) -> ReloadOutcome:
-        attempt = Attempt(self._options.name, request.trigger, to=request.to)
+        attempt = Attempt(self.options.name, request.trigger, to=request.to)
         try:
             return await self._change(request, attempt)
         except Exception as error:  # noqa: BLE001 - a defect in a reload ends neither the set nor its calls
-            refused = as_config_error(error, self._options.path)
+            refused = as_config_error(error, self.options.path)
         if self._versions.serving is None:
             refused = await self._serve_last_known_good(refused)
         request.refused = refused
@@ -177,13 +179,13 @@ class ChangeWorker:
     async def _serve_last_known_good(self, refused: ConfigError) -> ConfigError:
         """Serves the last known good sources instead of refused files; returns the error of the files."""
         try:
-            kept = self._options.last_known_good
+            kept = self.options.last_known_good
             if not (sources := await kept() if callable(kept) else kept):
                 return refused
             config = await self._load(sources)
-            await self._replace(config, Attempt(self._options.name, LAST_KNOWN_GOOD), may_lose=True)
+            await self._replace(config, Attempt(self.options.name, LAST_KNOWN_GOOD), may_lose=True)
         except Exception as error:  # noqa: BLE001 - as for the files
-            return neither_served(refused, as_config_error(error, self._options.path), self._options.path)
+            return neither_served(refused, as_config_error(error, self.options.path), self.options.path)
         self._read = None
         return refused
 
@@ -194,7 +196,7 @@ class ChangeWorker:
         return config
 
     async def _load(self, contents: Sources | None = None) -> SetConfig:
-        options = self._options
+        options = self.options
         calls, _speaking = load_of_clocks()  # other sets may have some while this one has no version
         return await load(
             options.path,
@@ -211,18 +213,18 @@ class ChangeWorker:
         old, unopened = (serving.snapshot.config, serving.lease.unopened) if serving else (None, ())
         # In a thread, because it takes 10 ms if 250 pipelines change, and calls are up.
         plan = await trio.to_thread.run_sync(partial(plan_change, old, config, unopened=unopened))
-        limit = partial(self._versions.check_limit, self._options.max_live_versions, self._options.path)
+        limit = partial(self._versions.check_limit, self.options.max_live_versions, self.options.path)
         attempt.stage = "limit"
         limit()
-        lease = Lease(self._runtime, self._options.functions)
+        lease = Lease(self._runtime, self.options.functions)
         with ExitStack() as undo:
             undo.callback(lease.release)
             attempt.stage = "open"
             snapshot = await lease.open(
                 config,
-                self._options.registry,
+                self.options.registry,
                 self._open_s,
-                name=self._options.name,
+                name=self.options.name,
                 version=self._versions.next,
                 kept=tuple(serving.lease.components) if serving else (),
                 in_part=serving is None,

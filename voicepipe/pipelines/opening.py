@@ -96,7 +96,7 @@ async def open_pipeline_set(
         async with _running(worker, versions):
             if start:
                 await worker.start_or_raise()
-            yield PipelineSet(options, versions, worker)
+            yield PipelineSet(options.name, versions, worker)
 
 
 @asynccontextmanager

@@ -68,15 +68,18 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, final
 
+from attrs import evolve
+
 from voicepipe.pipelines.change_queue import ChangeRequest
 from voicepipe.pipelines.change_worker import LAST_KNOWN_GOOD, START
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from voicepipe.config.settings import SetConfig
     from voicepipe.errors import Problem
-    from voicepipe.pipelines.change_worker import ChangeWorker, SetOptions
+    from voicepipe.pipelines.change_worker import ChangeWorker
     from voicepipe.pipelines.outcome import ReloadOutcome, VersionRecord
     from voicepipe.pipelines.snapshot import Snapshot
     from voicepipe.pipelines.versions import Versions
@@ -90,14 +93,28 @@ class PipelineSet:
     swap, or leaves it as it is.
     """
 
-    def __init__(self, options: SetOptions, versions: Versions, worker: ChangeWorker) -> None:
-        self.path = options.path
-        """The YAML file."""
-        self.name = options.name
+    def __init__(self, name: str, versions: Versions, worker: ChangeWorker) -> None:
+        self.name = name
         """The set's name in logs and metrics."""
-        self.max_live_versions = options.max_live_versions
-        """The most versions with open components; at the limit a change is rejected."""
         self._versions, self._worker = versions, worker
+
+    @property
+    def path(self) -> Path:
+        """The YAML file. Another one may be assigned: the next reload reads it."""
+        return self._worker.options.path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        self._worker.options = evolve(self._worker.options, path=path)
+
+    @property
+    def max_live_versions(self) -> int:
+        """The most versions with open components; at the limit a change is rejected. Another limit may be assigned."""
+        return self._worker.options.max_live_versions
+
+    @max_live_versions.setter
+    def max_live_versions(self, most: int) -> None:
+        self._worker.options = evolve(self._worker.options, max_live_versions=most)
 
     @property
     def last_attempt(self) -> ReloadOutcome | None:
