@@ -144,8 +144,8 @@ def churn(parts, calls):
         began, each = time.perf_counter(), max(1, calls // 10)
         print(f"0 calls: {rss_mb(pid)} MB", flush=True)
         for ended in range(each, calls + 1, each):
-            for _ in range(0, each, CHURN_UP):
-                call(port, pid, "--what", "set_up", *parts.set_up_options, "--calls", min(each, CHURN_UP))
+            for begun in range(0, each, CHURN_UP):
+                call(port, pid, "--what", "set_up", *parts.set_up_options, "--calls", min(each - begun, CHURN_UP))
             print(f"{ended} calls: {rss_mb(pid)} MB, after {time.perf_counter() - began:.0f} s", flush=True)
         time.sleep(CHURN_REST_S)
         print(f"{CHURN_REST_S} s later: {rss_mb(pid)} MB", flush=True)
