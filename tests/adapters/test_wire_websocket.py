@@ -367,3 +367,88 @@ async def test_pings_are_answered_while_somebody_receives(autojump_clock, monkey
         async with opened("ws://acme.test/", ping_interval=30) as websocket:
             assert await websocket.recv() == "still there"
     assert trio.current_time() >= 200
+
+
+async def test_a_pong_that_nobody_has_read_yet_is_no_missing_one(autojump_clock, monkeypatch):
+    class Talking(VendorServer):
+        async def converse(self, request, socket):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(socket.receive)
+                await trio.sleep(31)  # the ping has come, and was answered
+                await socket.send("first")
+                await trio.sleep(169)
+                await socket.send("second")
+                await trio.sleep(100)
+
+    load_websockets()
+    async with open_memory_network(monkeypatch) as network:
+        network.listen("acme.test", Talking())
+        async with opened("ws://acme.test/", ping_interval=30) as websocket:
+            assert await websocket.recv() == "first"
+            await trio.sleep(100)  # whoever receives is busy
+            assert await websocket.recv() == "second"
+
+
+async def test_a_close_is_noticed_although_the_server_takes_nothing_more(autojump_clock, monkeypatch):
+    class Closing(VendorServer):
+        async def converse(self, request, socket):
+            await trio.sleep(5)
+            await socket.close(4001, "out of credit")
+            await trio.sleep(1000)
+
+    load_websockets()
+    async with open_memory_network(monkeypatch) as network:
+        network.listen("acme.test", Closing())
+        async with opened("ws://acme.test/") as websocket:
+            await websocket.send(bytes(100_000))  # the network takes that much
+            websocket.send_nowait(b"more")
+            assert not websocket.is_flushed
+            messages = Messages(websocket, timeout_s=LONG_S)
+            with pytest.raises(ComponentError, match="closed with code 4001"):
+                await messages.receive()
+            assert trio.current_time() == pytest.approx(5)
+
+
+async def test_pings_are_answered_by_whoever_takes_without_waiting():
+    answered = trio.Event()
+
+    async def converse(socket):
+        pong = await socket.ping()
+        await pong.wait()
+        answered.set()
+        await socket.recv()
+
+    async with served(converse) as url, opened(url) as websocket:
+        with trio.fail_after(LONG_S):
+            while not answered.is_set():
+                with suppress(trio.WouldBlock):
+                    websocket.recv_nowait()
+                await trio.sleep(0.001)
+
+
+async def test_a_message_may_be_large():
+    got = []
+
+    async def converse(socket):
+        got.append(len(await socket.recv()))
+
+    async with served(converse, max_size=None) as url, opened(url) as websocket:
+        await Messages(websocket, timeout_s=LONG_S).send(bytes(3 << 20))
+        with pytest.raises(ConnectionClosed):
+            await websocket.recv()
+    assert got == [3 << 20]
+
+
+async def test_nothing_can_be_sent_or_received_after_the_end():
+    async def converse(socket):
+        await socket.recv()
+
+    async with served(converse) as url:
+        async with opened(url) as websocket:
+            pass
+        with pytest.raises(ConnectionClosed):
+            websocket.send_nowait("more")
+        with pytest.raises(ConnectionClosed):
+            websocket.recv_nowait()
+        with pytest.raises(ConnectionClosed):
+            await websocket.recv()

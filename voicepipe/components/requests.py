@@ -129,7 +129,7 @@ class ToolResults:
 
     results: Mapping[str, str]
     """The text that each tool returned, by `ToolCall.id`; of a tool that failed, an explanation for the model."""
-    failed: frozenset[str] = frozenset()
+    failed: frozenset[str] = field(default=frozenset(), eq=False)
     """The ids of those that failed or were cancelled."""
 
 

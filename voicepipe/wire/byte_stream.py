@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -27,10 +28,10 @@ READ_SIZE = 8192
 """The most bytes of a read."""
 
 MOST_UNSENT = 1 << 20
-"""The most bytes that may wait for a server that takes nothing."""
+"""How many bytes may wait to be written before the next write fails."""
 
-PAUSE_S = 0.01
-"""When to try again what OpenSSL can't do before the other direction has made progress, in s."""
+TLS_RETRY_S = 0.01
+"""The pause before a TLS read or write that needs the other direction first is tried again, in s."""
 
 
 class ByteStream(Protocol):
@@ -44,7 +45,7 @@ class ByteStream(Protocol):
         """Writes what can be written without waiting, and keeps the rest for `flush`.
 
         Raises:
-            OSError: the connection has ended, or the server has taken nothing of the last MiB.
+            OSError: the connection has ended, or more than 1 MiB waits already, so the server takes nothing.
 
         """
 
@@ -61,6 +62,9 @@ class ByteStream(Protocol):
             OSError: the connection broke.
 
         """
+
+    def shut_down(self) -> None:
+        """Ends both directions: a task that reads gets what has come, then b""."""
 
     async def aclose(self) -> None:
         """Closes the connection at once, also when cancelled; a task that waits gets `trio.ClosedResourceError`."""
@@ -133,9 +137,9 @@ class _SocketStream:
             if sent == len(data):
                 return
             data = data[sent:]
-        self._unsent += data
-        if len(self._unsent) > MOST_UNSENT:
+        elif len(self._unsent) > MOST_UNSENT:
             raise BrokenPipeError("the server takes nothing")
+        self._unsent += data
 
     def _send(self, data: bytes | bytearray) -> int:
         """Writes the beginning of the data, and returns how many bytes; 0 if it would have to wait."""
@@ -151,7 +155,7 @@ class _SocketStream:
                 if sent := self._send(self._unsent):
                     del self._unsent[:sent]
                 else:
-                    await trio.sleep(PAUSE_S)
+                    await trio.sleep(TLS_RETRY_S)
 
     def read_nowait(self) -> bytes | None:
         try:
@@ -163,12 +167,19 @@ class _SocketStream:
         return data
 
     async def read(self) -> bytes:
-        # A system call that would return nothing is spared, unless there was more than the last one returned.
-        data = self.read_nowait() if self._may_have_more else None
+        # Waits first, since `recv` would usually return nothing; only a full read may have left bytes behind.
+        data = None
+        if self._may_have_more:
+            await trio.lowlevel.checkpoint()  # a server that sends without end must not hold the loop
+            data = self.read_nowait()
         while data is None:
             await trio.lowlevel.wait_readable(self._socket)
             data = self.read_nowait()
         return data
+
+    def shut_down(self) -> None:
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # of TCP: TLS would have to be waited for
 
     async def aclose(self) -> None:
         _close(self._socket)
@@ -178,8 +189,8 @@ class _TlsStream(_SocketStream):
     """A non-blocking TLS socket.
 
     OpenSSL may have to read before it can write, or the reverse, for messages of TLS itself. Another task may wait for
-    that readiness already, so the step is tried again after `PAUSE_S`. It is rare, and after the handshake TLS 1.3 does
-    not do it.
+    that readiness already, so the step is tried again after `TLS_RETRY_S`. It is rare, and after its handshake TLS 1.3
+    does not do it.
     """
 
     _socket: ssl.SSLSocket
@@ -200,8 +211,11 @@ class _TlsStream(_SocketStream):
             return None
 
     async def read(self) -> bytes:
-        # OpenSSL reads no further than the record that it was asked for: what is pending is of that one.
-        data = self.read_nowait() if self._socket.pending() else None
+        # Bytes that OpenSSL has already decrypted don't make the socket readable, so they come first.
+        data = None
+        if self._socket.pending():
+            await trio.lowlevel.checkpoint()
+            data = self.read_nowait()
         while data is None:
             await trio.lowlevel.wait_readable(self._socket)
             try:
@@ -209,7 +223,7 @@ class _TlsStream(_SocketStream):
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLWantWriteError:
-                await trio.sleep(PAUSE_S)
+                await trio.sleep(TLS_RETRY_S)
         return data
 
 
@@ -235,6 +249,9 @@ class _TrioStream:
                 self._unsent.clear()
                 try:
                     await self._stream.send_all(data)
+                except trio.Cancelled:
+                    self._unsent[:0] = data  # a network in memory takes all of it or nothing
+                    raise
                 except trio.BrokenResourceError as error:
                     raise BrokenPipeError(str(error)) from error
 
@@ -246,6 +263,9 @@ class _TrioStream:
             return bytes(await self._stream.receive_some(READ_SIZE))
         except trio.BrokenResourceError as error:
             raise ConnectionResetError(str(error)) from error
+
+    def shut_down(self) -> None:
+        """Does nothing: where a write fails, a read does too."""
 
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)

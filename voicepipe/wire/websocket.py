@@ -14,11 +14,12 @@ queue and a scope for what mostly is one system call: a call sends a recogniser 
 
 A `WebSocket` has no task of its own. Whoever sends writes to the socket, and whoever receives reads from it:
 
-- `send_nowait` writes a message at once. What the socket does not take stays in `_unsent`; then `send_nowait` raises
-  `trio.WouldBlock` until a `send` or a `receive` has written it. `send` waits until all is written.
-- `receive` returns the next message that was read, or reads. Control frames are handled on the way: the library
-  answers pings and Close frames, and `receive` sends a ping when `ping_interval` has passed since the last, and fails
-  if its pong does not come. So nothing is read while nobody receives, and that is the backpressure.
+- `send_nowait` writes a message at once. What the socket does not take waits in the `ByteStream`; until `flush` has
+  written it (`send` and `recv` flush too), `send_nowait` raises `trio.WouldBlock`.
+- `recv` returns the next message that was read, or reads. Control frames are handled on the way: the library answers
+  pings and Close frames, and `recv` sends a ping when `ping_interval` has passed since the last, and fails if its pong
+  does not come while it waits. So nothing is read while nobody receives, and that is the backpressure.
+- Neither direction waits for the other: while something waits to be written, `recv` writes it beside its reading.
 
 Opening. The library and the system raise a dozen classes of exceptions. `_Opening.failures` makes one `ComponentError`
 of each: a refused handshake (an HTTP status, with the API key's name in the hint), an answer that is no WebSocket, a
@@ -30,7 +31,7 @@ Ending, by whoever ends first:
   Close frame comes, or `close_s` is over.
 - *The context is left by an exception or a cancellation*: there is no time for a Close frame. The socket is closed, and
   the other side sees the TCP connection end.
-- *The other side closes*: the next `receive` or `send` raises `websockets.exceptions.ConnectionClosed`, with the code
+- *The other side closes*: the next `recv` or `send` raises `websockets.exceptions.ConnectionClosed`, with the code
   and the reason. `Messages` makes a `ComponentError` of it; services that refuse by a close code get their own error by
   `closed`. A failed write may hide a reason that has come already, so what has come is read first (`_fail`).
 - *Nothing comes, or nothing is taken*: `Messages.due` and `Messages.send` raise after `timeout_s`. The connection is

@@ -108,8 +108,9 @@ class WebSocket:
         self._ping_interval = ping_interval
         self._ping_at = inf if ping_interval is None else trio.current_time() + ping_interval
         self._pong_by = inf
-        self._broke: OSError | None = None
+        self._broke: OSError | None = None  # why nothing can be written any more
         self._take_events()
+        self._answer()
 
     @property
     def is_flushed(self) -> bool:
@@ -189,6 +190,7 @@ class WebSocket:
             if data is None:
                 raise trio.WouldBlock
             self._take(data)
+            self._answer()
         return self._messages.popleft()
 
     async def close(self, close_s: float) -> None:
@@ -203,7 +205,8 @@ class WebSocket:
                 await self._read()
 
     async def aclose(self) -> None:
-        """Closes the TCP connection at once."""
+        """Cuts the TCP connection at once."""
+        self._broke = self._broke or ConnectionAbortedError("the connection was closed here")
         self._protocol.parser.close()  # it refers to the protocol, which refers to it
         await self._stream.aclose()
 
@@ -225,38 +228,59 @@ class WebSocket:
                     self._fail(error)
                     self._check_open()
 
+    def _answer(self) -> None:
+        """Writes what the protocol answers to frames that came, such as pongs; `recv` sees to the rest of it."""
+        if self._protocol.writes:
+            with suppress(ConnectionClosed):  # the messages that came before are received first
+                self._write()
+
     async def _read(self) -> None:
         """Waits for bytes, and takes the messages in them."""
         try:
-            data = await self._stream.read()
+            data = await (self._stream.read() if self._stream.is_flushed else self._read_beside_flush())
         except OSError as error:
             self._fail(error)
         else:
             self._take(data)
-            if self._protocol.writes:
-                with suppress(ConnectionClosed):  # the messages that came before are received first
-                    self._write()
-                    await self.flush()
+            self._answer()
+
+    async def _read_beside_flush(self) -> bytes:
+        """Reads, and writes meanwhile what the socket had not taken: neither may hold up the other."""
+
+        async def flush() -> None:
+            with suppress(ConnectionClosed):
+                await self.flush()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flush)
+            try:
+                return await self._stream.read()
+            except OSError as error:
+                self._fail(error)
+                return b""
+            finally:
+                nursery.cancel_scope.cancel()
 
     async def _read_and_ping(self, ping_interval: float) -> None:
         """As `_read`; sends a ping when it is time to, and ends the connection if it is not answered."""
+        if self._pong_by <= trio.current_time():
+            self._pong_by = trio.current_time() + PONG_S  # it may have come: nobody has read since
         with trio.move_on_at(min(self._ping_at, self._pong_by)) as scope:
             await self._read()
-        if not scope.cancelled_caught:
+        if not scope.cancelled_caught or self._protocol.state is not OPEN:
             return
         now = trio.current_time()
         if now >= self._pong_by:
             self._protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-            self._write()
         else:
             self._ping_at, self._pong_by = now + ping_interval, min(self._pong_by, now + PONG_S)
             self._protocol.send_ping(b"voicepipe")
-            self._write()
-            with trio.move_on_at(self._pong_by):
-                await self.flush()
+        self._answer()
 
     def _take(self, data: bytes) -> None:
         """Takes the messages of bytes that were read; b"" is the end."""
+        if self._broke is not None:
+            return
         if data:
             self._protocol.receive_data(data)
         else:
@@ -295,13 +319,14 @@ class WebSocket:
                 self._protocol.receive_data(data)
         except OSError:
             pass
-        self._protocol.receive_eof()
         self._take_events()
+        self._protocol.receive_eof()
+        self._stream.shut_down()  # a task that reads is woken
 
     def _check_open(self) -> None:
         """Raises `ConnectionClosed` if the connection has ended."""
         protocol = self._protocol
-        if protocol.state is OPEN:
+        if protocol.state is OPEN and self._broke is None:
             return
         received, sent = protocol.close_rcvd, protocol.close_sent
         codes = {close.code for close in (received, sent) if close is not None}

@@ -22,7 +22,7 @@ one go. If the socket is full, a task waits for it (`_flush`), and then goes on.
 sending, because the receiving task gets the same error from the same socket, with a better reason.
 
 One task receives: `run` turns messages into events, and is the only one to raise. It waits in a cancel scope with the
-deadline of the earliest timer. `_wake_by` only ever moves that deadline forward; a timer that was put off meanwhile is
+deadline of the earliest timer. `_wake_by` only ever makes that deadline earlier; a timer that was put off meanwhile is
 not due when the deadline comes, and is waited for again. So audio that is sent, which puts off the keep-alive a dozen
 times a second, touches no deadline.
 
@@ -183,13 +183,14 @@ class ListenSession:
         self._waiting = trio.CancelScope()
         self._nursery: trio.Nursery | None = None  # None: nothing is sent
         self._is_flushing = False
-        self._silence_due = False  # the keep-alive needs some too
+        self._silence_due = False  # the keep-alive that was sent is to be followed by silence
 
-    async def run(self, wait_for_room: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, wait_for_room: Callable[[], Awaitable[float]]) -> None:
         """Sends and receives until Deepgram has sent everything, after the stream has finished.
 
         Args:
-            wait_for_room: returns when more events may be emitted: until then nothing is received.
+            wait_for_room: returns when more events may be emitted, and how long that took, in s: until then nothing
+                is received.
 
         Raises:
             ComponentError: the connection broke, Deepgram reports an error, or an answer is overdue.
@@ -336,7 +337,7 @@ class ListenSession:
 
     # --- Receiving -------------------------------------------------------------------------------------------------
 
-    async def _receive_all(self, wait_for_room: Callable[[], Awaitable[None]]) -> ComponentError | None:
+    async def _receive_all(self, wait_for_room: Callable[[], Awaitable[float]]) -> ComponentError | None:
         """Emits events until Deepgram has sent everything; returns the error that ended it, or None.
 
         The error is returned, not raised, so that the nursery puts it in no group.
@@ -344,8 +345,9 @@ class ListenSession:
         while True:
             message = None
             try:
+                if (waited_s := await wait_for_room()) and self._answer_since < inf:
+                    self._answer_since += waited_s  # nobody could have heard an answer
                 with trio.CancelScope(deadline=self._next_timer()) as self._waiting:
-                    await wait_for_room()
                     message = await self._connection.receive()
                 if self._waiting.cancelled_caught:
                     self._time_out()
@@ -400,9 +402,13 @@ class ListenSession:
 
     def _next_timer(self) -> float:
         """The time at which the first of the timers is over."""
-        held = self._hold_until if self._hold_until > trio.current_time() else inf
-        keep_alive = inf if self._is_flushing or self._closing else self._sent_at + self._timeouts.keep_alive_s
-        return min(self._answer_since + self._timeouts.answer_s, self._final_since + FINAL_S, keep_alive, held)
+        if self._assembler.asked and self._hold_until > trio.current_time():
+            sending = self._hold_until  # nothing is sent before
+        elif self._is_flushing or self._closing:
+            sending = inf
+        else:
+            sending = self._sent_at + self._timeouts.keep_alive_s
+        return min(self._answer_since + self._timeouts.answer_s, self._final_since + FINAL_S, sending)
 
     def _wake_by(self, at: float) -> None:
         """Has the receiving task look at the timers at that time, if not before."""

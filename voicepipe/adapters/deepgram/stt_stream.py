@@ -62,7 +62,9 @@ class DeepgramTranscriptStream:
         """
         self._events.check()
         outbox = self._outbox
-        if outbox.replay.end - outbox.sent > self._most_unsent and not self._over:
+        if self._over:
+            return
+        if outbox.replay.end - outbox.sent > self._most_unsent:
             raise trio.WouldBlock
         if self._session is not None:
             self._session.send_nowait(audio)
@@ -183,11 +185,15 @@ class DeepgramTranscriptStream:
                 self._events.put_nowait(event)
                 self._unread += 1
 
-    async def _wait_for_room(self) -> None:
-        """Returns at once unless `EVENTS_AHEAD` events were not received."""
+    async def _wait_for_room(self) -> float:
+        """Returns how long it took until fewer than `EVENTS_AHEAD` events were not received, in s: 0 as a rule."""
+        if self._unread < EVENTS_AHEAD:
+            return 0.0
+        began = trio.current_time()
         while self._unread >= EVENTS_AHEAD:
             self._room = trio.Event()
             await self._room.wait()
+        return trio.current_time() - began
 
     def close(self) -> None:
         """Closes the channel of events: nothing more is received."""

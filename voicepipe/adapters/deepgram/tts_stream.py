@@ -113,7 +113,7 @@ class DeepgramSpeechStream:
     async def leave(self) -> None:
         """Sends Clear if anything is unspoken, so that Deepgram stops making it.
 
-        Who is cancelled says nothing: the connection is dropped at once, which ends it as well.
+        A reply that is left by a cancellation is cut at once, which ends it as well.
         """
         if self._batches.unspoken:
             with trio.move_on_after(CLEAR_S), suppress(ComponentError):

@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 
-Audio comes in synchronously, frame by frame (`hear`, called by the transport); a recogniser is fed by a task of its own
-(`run`). Between the two lies a buffer. No task is switched for a frame: the feeding task is woken when a whole chunk is
-due.
+Audio comes in synchronously, frame by frame (`hear`, called by the transport). When a whole chunk is due, a recogniser
+that takes audio without waiting gets it at once; for any other a task is woken that sends it. Between the two lies a
+buffer. No task is switched for a frame.
 
     transport --> CallerAudio.hear --> AudioBuffer --> RecogniserSession._feed --> recogniser
                   echo, voice activity                                                 |

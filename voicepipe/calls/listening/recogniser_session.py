@@ -1,8 +1,9 @@
 """One recogniser's share of a call: its stream, fed with the caller's audio, within its budgets.
 
-A chunk of audio is sent where its last frame is heard (`_send_due`), if the stream takes it without waiting. Whatever
-has to wait is done by a task (`_feed`): a stream that takes no more audio, or can't take any that way, the end of an
-utterance, other expected phrases. While it is at that, chunks are left to it, so that all is sent in order.
+A chunk of audio is sent by the call of `CallerAudio.hear` that brings its last frame (`_send_due`), if the stream
+takes it without waiting. Whatever has to wait is done by a task (`_feed`): audio for a stream that takes no more, or
+takes none that way, the end of an utterance, other expected phrases. Meanwhile chunks are left to that task, so that
+all is sent in order.
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ class RecogniserSession:
                     stt.component.open_stream(wanted, self._listen) as stream,
                     trio.open_nursery() as nursery,
                 ):
-                    self._scope.deadline, self._verdict, self._is_open = inf, None, True
+                    if not self._scope.cancel_called:  # else it was too late, by a moment
+                        self._scope.deadline, self._verdict = inf, None
+                    self._is_open = True
                     self._converter = open_converter(self._audio.format, wanted.format, live=True)
                     nursery.start_soon(self._feed, stream, wanted.format, usage)
                     if isinstance(stream, NowaitTranscriptStream):
