@@ -1,4 +1,8 @@
-"""Writes records of calls to a file, one JSON object per line; other programs read and rotate the file."""
+"""Writes records of calls to a file, one JSON object per line.
+
+Other programs read and rotate the file. Nothing is deleted here: retention is theirs too, as
+docs/how-to/record-calls.md says under "Retention".
+"""
 
 from __future__ import annotations
 

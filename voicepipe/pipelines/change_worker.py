@@ -89,10 +89,9 @@ class ChangeWorker:
         self._runtime, self._observe = runtime, observe
         self._open_s = options.open_s
         self._queue = ChangeQueue()
-        self._read: tuple[Any, ...] | None = (
-            None  # the configuration of the files when they were last read; None: they were refused
-        )
-        self._left: tuple[Any, ...] | None = None  # the configuration of the files at the last rollback
+        # The configuration of the files, so that a reload knows whether they have changed; None: they were refused.
+        self._files_last_read: tuple[Any, ...] | None = None
+        self._files_at_rollback: tuple[Any, ...] | None = None
         self._rolled_back_to: int | None = None
 
     async def ask(self, request: ChangeRequest) -> ReloadOutcome:
@@ -165,7 +164,7 @@ class ChangeWorker:
             )
         await self._replace(config, attempt, may_lose=request.to is not None or request.force)
         self._rolled_back_to = request.to
-        self._left = self._read if request.to is not None else None
+        self._files_at_rollback = self._files_last_read if request.to is not None else None
         serving = self._versions.current
         return Applied(
             version=serving.snapshot.version,
@@ -186,13 +185,13 @@ class ChangeWorker:
             await self._replace(config, Attempt(self.options.name, LAST_KNOWN_GOOD), may_lose=True)
         except Exception as error:  # noqa: BLE001 - as for the files
             return neither_served(refused, as_config_error(error, self.options.path), self.options.path)
-        self._read = None
+        self._files_last_read = None
         return refused
 
     async def _read_files(self) -> SetConfig:
-        self._read = None
+        self._files_last_read = None
         config = await self._load()
-        self._read = _served(config)
+        self._files_last_read = _served(config)
         return config
 
     async def _load(self, contents: Sources | None = None) -> SetConfig:
@@ -244,11 +243,16 @@ class ChangeWorker:
         if serving is None:
             return False
         wanted = _served(config)
-        if request.to is None and self._rolled_back_to is not None and wanted == self._left and not request.force:
+        if (
+            request.to is None
+            and self._rolled_back_to is not None
+            and wanted == self._files_at_rollback
+            and not request.force
+        ):
             return True
         same: bool = wanted == _served(serving.snapshot.config)
         if same and request.to is None:
-            self._rolled_back_to = self._left = None
+            self._rolled_back_to = self._files_at_rollback = None
         return same
 
 
