@@ -178,10 +178,14 @@ def command_line(*arguments, program=ENGINE):
     return [sys.executable, *program, *arguments]
 
 
+IMPORT_PATH = os.environ.get("PYTHONPATH")
+"""Where a forked engine's modules are from; under another path it begins afresh, to import what is there."""
+
+
 async def run_command(*arguments, home, fresh=False):
     """Runs `reference-engine` to its end in a directory; `fresh` is as for `open_process`."""
     with trio.fail_after(LONG_S):
-        if fresh or not CAN_FORK:
+        if fresh or not CAN_FORK or os.environ.get("PYTHONPATH") != IMPORT_PATH:
             return await trio.run_process(
                 command_line(*arguments), cwd=home, capture_stdout=True, capture_stderr=True, check=False
             )
@@ -234,7 +238,7 @@ async def open_process(*arguments, home, program=ENGINE, fresh=False):
             that has imported what it needs.
 
     """
-    if fresh or program != ENGINE or not CAN_FORK:
+    if fresh or program != ENGINE or not CAN_FORK or os.environ.get("PYTHONPATH") != IMPORT_PATH:
         command = command_line(*arguments, program=program)
         process = await trio.lowlevel.open_process(command, cwd=home, stderr=subprocess.PIPE)
     else:
