@@ -31,7 +31,7 @@ from voicepipe import (
     Timings,
     TurnEnded,
 )
-from voicepipe.calls.failover import Rung
+from voicepipe.calls.failover import FailoverStep
 
 LABEL = ComponentLabel("a", "a", None)
 
@@ -78,7 +78,7 @@ async def test_whatever_may_be_counted_is_there_at_0_before_it_is(metrics, sets)
     (pipelines,) = sets.values()
     names = tuple(pipelines.current.pipelines)
     assert set(scraped(metrics, "voicepipe_calls_total")) == set(product(names, get_args(Outcome)))
-    assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(Rung)))
+    assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(FailoverStep)))
     components = {(one.role, one.name) for one in pipelines.current.components}
     assert set(scraped(metrics, "voicepipe_component_failures_total")) == components
     assert set(scraped(metrics, "voicepipe_interruptions_total")) == set(product(names, ("ended", "resumed")))
@@ -96,7 +96,7 @@ async def test_a_set_that_has_never_served_has_what_needs_no_pipeline(tmp_path):
         metrics = Metrics({"main": pipelines})
         assert scraped(metrics, "voicepipe_config_last_reload_successful") == {}
         await pipelines.start()
-        assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(Rung)))
+        assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(FailoverStep)))
         assert scraped(metrics, "voicepipe_calls_refused_total") == {(): 0}
         assert scraped(metrics, "voicepipe_config_last_reload_successful") == {(): 0}
         assert scraped(metrics, "voicepipe_set_info") == scraped(metrics, "voicepipe_live_versions") == {}
