@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 FEW = 4
 """With at most this many calls the hub wakes for each frame; above it, every `TURN_S`."""
 
-AT_ONCE = 16
-"""Turns that are taken before other tasks may run, such as the ticker: a ms where recognisers take audio at once."""
+AT_ONCE = 64
+"""Turns that are taken before other tasks may run, such as the ticker: half a ms."""
 
 TURN_S = SLOT_S
 """The interval of turns with more than `FEW` calls, in s: a quarter of a frame."""
