@@ -411,7 +411,7 @@ async def test_a_frame_that_the_kernel_takes_in_part_is_finished_at_once(serve, 
     async def talk(transport):
         transport._sender._socket = Reluctant(transport._sender._socket, takes)
         assert transport.write(FRAME)
-        assert transport._sender.is_midway
+        assert transport._sender.unsent
         assert not transport.write(bytes(320))
         await checked.wait()
         while not transport.write(FRAME[::-1]):

@@ -17,25 +17,21 @@ if TYPE_CHECKING:
 class FrameSender:
     """The outgoing side of one connection; never blocks, and keeps at most the rest of one frame."""
 
-    __slots__ = ("_room", "_socket", "_unsent")
+    __slots__ = ("_room", "_socket", "unsent")
 
     def __init__(self, connection: socket.socket) -> None:
         """Sends over a connected, non-blocking socket, which stays its owner's to close."""
         self._socket = connection
-        self._unsent = b""
+        self.unsent = b""
+        """The rest of the last frame, of which the kernel has taken only a part; `finish` sends it."""
         self._room: trio.Event | None = None  # set while a task waits for room in the kernel's buffer
-
-    @property
-    def is_midway(self) -> bool:
-        """Whether the kernel has taken only a part of the last frame; `finish` sends the rest."""
-        return bool(self._unsent)
 
     def send(self, frame: bytes) -> bool:
         """Sends a frame, after the rest of the one before; False if nothing of it was taken.
 
         A connection that was reset takes everything: reading from it reports the reset.
         """
-        if self._unsent and not self._flush():
+        if self.unsent and not self._flush():
             return False
         try:
             sent = self._socket.send(frame)
@@ -44,26 +40,26 @@ class FrameSender:
         except OSError:
             return True
         if sent != len(frame):
-            self._unsent = frame[sent:]
+            self.unsent = frame[sent:]
         return True
 
     def append(self, frame: bytes) -> None:
         """Adds a frame, for `finish` to send after the rest of the one before."""
-        self._unsent += frame
+        self.unsent += frame
 
     async def finish(self) -> None:
         """Returns when nothing is left to send, or the connection is gone."""
-        while self._unsent and not self._flush():
+        while self.unsent and not self._flush():
             await self.wait_room()
 
     def _flush(self) -> bool:
         try:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            self.unsent = self.unsent[self._socket.send(self.unsent) :]
         except BlockingIOError:
             return False
         except OSError:
-            self._unsent = b""
-        return not self._unsent
+            self.unsent = b""
+        return not self.unsent
 
     async def wait_room(self) -> None:
         """Waits for room in the kernel's buffer; returns also when the socket is closed."""

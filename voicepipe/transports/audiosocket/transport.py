@@ -308,10 +308,11 @@ class AudioSocketTransport:
         """Sends one frame and never blocks; False if nothing was taken. After the call's end, frames are dropped."""
         if self._state != "open" and self._has_hung_up:
             return True
-        if not self._sender.send(encode_audio(self._kind_out, audio)):
+        sender = self._sender
+        if not sender.send(encode_audio(self._kind_out, audio)):
             return False
         self.frames_without_write = 0
-        if self._sender.is_midway:
+        if sender.unsent:
             self._nursery.start_soon(self._finish_frame)
         return True
 
