@@ -8,6 +8,7 @@
     ├── CallRefused         ours: a handler refuses a call
     ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
     ├── TransportError      theirs: the telephone side broke its protocol
+    │   └── TransferFailed  theirs: nobody took a transfer, and the caller is back
     └── ToolError           theirs: a tool failed at what the model asked for
 
 Cancellation is not among them: a cancelled task sees `trio.Cancelled`.
@@ -215,6 +216,10 @@ def is_local(error: BaseException) -> bool:
 
 class TransportError(VoicepipeError):
     """The telephone side broke its protocol, or sent audio that can't be decoded; the message says what to change."""
+
+
+class TransferFailed(TransportError):  # noqa: N818 - an outcome, as CallRefused is
+    """Nobody took a transfer, and the caller is back with the agent; its text is the reason: `busy`, `no answer`."""
 
 
 class ToolError(VoicepipeError):

@@ -89,6 +89,7 @@ from voicepipe.errors import (
     PipelineSetClosed,
     Problem,
     ToolError,
+    TransferFailed,
     TransportError,
     UnknownVersion,
     VoicepipeError,
@@ -111,6 +112,7 @@ from voicepipe.transports.audiosocket.listener import (
     serve_audiosocket,
 )
 from voicepipe.transports.binding import listen_on
+from voicepipe.transports.listener import CallHandler, Listener, ListenerContext, TransportType
 from voicepipe.transports.protocol import CallSink, Capability, Transport
 
 __all__ = [
@@ -124,6 +126,7 @@ __all__ = [
     "CallBegan",
     "CallEnded",
     "CallEvent",
+    "CallHandler",
     "CallInfo",
     "CallRecord",
     "CallRecorder",
@@ -152,6 +155,8 @@ __all__ = [
     "FunctionTool",
     "LanguageModel",
     "Listen",
+    "Listener",
+    "ListenerContext",
     "Location",
     "LoggingSettings",
     "Message",
@@ -206,8 +211,10 @@ __all__ = [
     "Transcript",
     "TranscriptEvent",
     "TranscriptStream",
+    "TransferFailed",
     "Transport",
     "TransportError",
+    "TransportType",
     "Trigger",
     "TurnEnded",
     "TurnRecord",

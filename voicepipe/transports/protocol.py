@@ -56,9 +56,10 @@ class Transport(Protocol):
     def pacing(self) -> Literal["ours", "theirs"]:
         """The side that spreads speech over time.
 
-        `ours`: the call writes a frame every 20 ms. `theirs`: the other side buffers whatever it gets. So far, calls
-        write a frame every 20 ms in both cases. Transports that buffer are planned, and with them `clear`, `mark` and
-        `CallSink.heard`, by which a call learns how much of the buffered speech was heard.
+        `ours`: the call writes a frame every 20 ms. `theirs`: the other side buffers and plays what it gets, so audio
+        is written as it is made, at most `streaming.ahead_ms` before it is heard. Such a transport must have `clear`,
+        by which barge-in drops what is buffered. With `mark` too, the call learns exactly what was heard; without it,
+        from the time that has passed.
         """
 
     @property
@@ -76,19 +77,32 @@ class Transport(Protocol):
         """
 
     def write(self, audio: bytes | memoryview) -> bool:
-        """Sends one frame (20 ms, or less at the end) and never blocks; False if it must be written again later."""
+        """Sends audio and never blocks; False if all of it must be written again later.
+
+        With `pacing` of `ours` it is one frame of 20 ms, or less at the end; with `theirs`, whole frames up to 200 ms.
+        """
 
     async def wait_writable(self) -> None:
         """Returns when there is room for another `write`, or the call is over."""
 
     def clear(self) -> None:
-        """Drops the audio that the other side has buffered; only with `clear` in `can`, see `pacing`."""
+        """Drops all audio that was written and not played yet; only with `clear` in `can`, see `pacing`.
+
+        It takes effect in the same turn of the loop. Marks of dropped audio may be reported or not.
+        """
 
     def mark(self, mark: int) -> None:
         """Requests `sink.heard(mark)` for when the audio written so far was played; only with `mark` in `can`."""
 
     async def transfer(self, target: str) -> None:
-        """Transfers the caller and ends this leg; only with `transfer` in `can`."""
+        """Transfers the caller, and returns when this leg has ended; only with `transfer` in `can`.
+
+        Audio goes on in both directions while the other side rings, if the transport can do that.
+
+        Raises:
+            TransferFailed: nobody took the call, and the caller is back; the call goes on.
+
+        """
 
     async def send_dtmf(self, digits: str) -> None:
         """Sends keys of `0123456789*#ABCD`, one after the other; only with `send_dtmf` in `can`."""

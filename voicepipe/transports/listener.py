@@ -1,0 +1,94 @@
+"""The contract of listeners, which bring calls: what a program needs of one, whatever the transport.
+
+A listener is opened by the `open` of its `TransportType`, with its options and a `ListenerContext`; `serve` then runs a
+handler for each call. `AudioSocketListener` is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from voicepipe.errors import Problem, TransportError
+from voicepipe.transports.protocol import Transport
+
+if TYPE_CHECKING:
+    from voicepipe.components.requests import CallInfo
+
+Options = TypeVar("Options")
+
+CallHandler: TypeAlias = Callable[[Transport], Awaitable[None]]
+"""Conducts one call; the call is hung up when it returns or raises."""
+OnRefused: TypeAlias = Callable[[str, TransportError], None]
+"""Receives a connection's `host:port` (empty if it was not accepted) and why it was refused, with a hint."""
+OnCrash: TypeAlias = "Callable[[CallInfo, Exception], None]"
+"""Receives the call and the exception that its handler raised."""
+
+
+class Listener(Protocol):
+    """Brings calls of one transport to a handler."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port that it is bound to; of a transport that connects by itself, those of the other side."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether a new call would be taken now."""
+
+    @property
+    def calls(self) -> int:
+        """The number of calls that are up."""
+
+    async def serve(self, handler: CallHandler) -> None:
+        """Runs `handler` for each call in a task of its own; returns when `close` was called and no call is left.
+
+        A handler that raises `CallRefused` refuses its call, as far as the transport can. Any other exception ends only
+        that call: a `TransportError` goes to `ListenerContext.on_refused`, all others to `on_crash`.
+        """
+
+    def close(self) -> None:
+        """Takes no more calls, for good; calls that are up go on."""
+
+    def pause(self) -> None:
+        """Refuses new calls until `resume`; calls that are up go on."""
+
+    def resume(self) -> None:
+        """Takes calls again; no-op if it was not paused, or is closed."""
+
+
+@frozen
+class ListenerContext:
+    """Everything besides its options that a listener is opened with."""
+
+    name: str = "listener"
+    """The listener's name, for `CallInfo.listener`."""
+    max_connections: int = 500
+    """The most calls at once; further ones are refused."""
+    ipv6_only: bool = False
+    """Whether `::` leaves IPv4 to another listener on that port."""
+    on_refused: OnRefused | None = None
+    """Called for each connection that was refused; None: nobody is told."""
+    on_crash: OnCrash | None = None
+    """Called when a handler raised anything but `TransportError`; None: the exception is logged by "voicepipe"."""
+
+
+@frozen
+class TransportType(Generic[Options]):
+    """A transport: opens listeners by a name and options in the YAML. Its entry point is in `voicepipe.transports`."""
+
+    name: str
+    """The name in the YAML: `audiosocket`."""
+    options: type[Options]
+    """A frozen attrs class: each field's type, default, validator and docstring are the documentation."""
+    open: Callable[[Options, ListenerContext], AbstractAsyncContextManager[Listener]]
+    """Opens a listener that is bound but does not serve yet, and closes it on exit; raises `OSError`."""
+    check: Callable[[Options], Iterable[Problem]] = field(default=lambda _options: ())
+    """Yields the problems of options that their types don't show, without opening anything.
+
+    Each has `Location("")` and the option's name for a path: the engine knows its place."""
+    check_installed: Callable[[], Iterable[Problem]] = field(default=lambda: ())
+    """Yields what this machine lacks for the transport, usually a library."""
