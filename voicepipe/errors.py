@@ -8,7 +8,8 @@
     ├── CallRefused         ours: a handler refuses a call
     ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
     ├── TransportError      theirs: the telephone side broke its protocol
-    │   └── TransferFailed  theirs: nobody took a transfer, and the caller is back
+    │   ├── TransferFailed  theirs: nobody took a transfer, and the caller is back
+    │   └── DialFailed      theirs: nobody answered a call that the agent made
     └── ToolError           theirs: a tool failed at what the model asked for
 
 Cancellation is not among them: a cancelled task sees `trio.Cancelled`.
@@ -220,6 +221,27 @@ class TransportError(VoicepipeError):
 
 class TransferFailed(TransportError):  # noqa: N818 - an outcome, as CallRefused is
     """Nobody took a transfer, and the caller is back with the agent; its text is the reason: `busy`, `no answer`."""
+
+
+DialOutcome: TypeAlias = Literal["busy", "no_answer", "failed"]
+"""Why nobody answered a call: `busy` (or declined), `no_answer` (it rang for as long as it may), `failed` (the target
+can't be reached, does not exist, or the telephone system refused)."""
+
+
+class DialFailed(TransportError):  # noqa: N818 - an outcome, as TransferFailed is
+    """Nobody answered a call that the agent made.
+
+    Attributes:
+        outcome: why.
+
+    """
+
+    def __init__(self, outcome: DialOutcome, message: str) -> None:
+        self.outcome = outcome
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[DialFailed], tuple[DialOutcome, str]]:
+        return type(self), (self.outcome, str(self))
 
 
 class ToolError(VoicepipeError):

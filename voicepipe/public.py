@@ -85,6 +85,7 @@ from voicepipe.errors import (
     ComponentError,
     ComponentsUnavailable,
     ConfigError,
+    DialFailed,
     Location,
     PipelineSetClosed,
     Problem,
@@ -112,7 +113,7 @@ from voicepipe.transports.audiosocket.listener import (
     serve_audiosocket,
 )
 from voicepipe.transports.binding import listen_on
-from voicepipe.transports.listener import CallHandler, Listener, ListenerContext, TransportType
+from voicepipe.transports.listener import CallHandler, Dialler, DialRequest, Listener, ListenerContext, TransportType
 from voicepipe.transports.protocol import CallSink, Capability, Transport
 
 __all__ = [
@@ -144,6 +145,9 @@ __all__ = [
     "ComponentsUnavailable",
     "ConfigDocument",
     "ConfigError",
+    "DialFailed",
+    "DialRequest",
+    "Dialler",
     "Directory",
     "Dtmf",
     "DtmfReceived",

@@ -33,6 +33,10 @@ class CallInfo:
     transport_id: str = ""
     """The transport's own name for the call, such as AudioSocket's UUID. Nothing makes it unique: a dialplan may repeat
     it. Where a transport gives a `call_id` instead, that one is kept here."""
+    pipeline: str = ""
+    """The pipeline that whoever brought the call asks for; empty: the routes decide."""
+    speaks_first: Literal["agent", "caller"] | None = None
+    """Who speaks first in this call; None: as the pipeline's `speaks_first` says."""
 
 
 @frozen

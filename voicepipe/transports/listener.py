@@ -1,14 +1,15 @@
 """The contract of listeners, which bring calls: what a program needs of one, whatever the transport.
 
 A listener is opened by the `open` of its `TransportType`, with its options and a `ListenerContext`; `serve` then runs a
-handler for each call. `AudioSocketListener` is one.
+handler for each call. `AudioSocketListener` is one. A listener of a transport that can call somebody is a `Dialler`
+too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from attrs import field, frozen
 
@@ -58,6 +59,40 @@ class Listener(Protocol):
 
     def resume(self) -> None:
         """Takes calls again; no-op if it was not paused, or is closed."""
+
+
+@frozen
+class DialRequest:
+    """A call that the agent makes."""
+
+    target: str
+    """Whom to call: a number, an extension or a dial string, in the form that the transport takes."""
+    caller: str = ""
+    """The number that the other side is shown; empty: the transport's own."""
+    variables: Mapping[str, str] = field(factory=dict)
+    """Values for `CallInfo.variables` of the call, and for the telephone system, if it takes any."""
+    pipeline: str = ""
+    """The pipeline that holds the call; empty: the routes decide, as for a call that comes in."""
+    ring_s: float = 30.0
+    """How long it may ring, in s; then nobody has answered."""
+    speaks_first: Literal["agent", "caller"] | None = None
+    """Who speaks first; None: as the pipeline's `speaks_first` says."""
+
+
+@runtime_checkable
+class Dialler(Protocol):
+    """A listener that can call somebody: the call is handled as if it had come in."""
+
+    async def dial(self, request: DialRequest) -> str:
+        """Calls somebody; returns the call's `transport_id` when they have answered and the handler runs.
+
+        The transport's `info` has `called` (the target), `caller`, `variables`, `pipeline` and `speaks_first` from the
+        request. Cancelled before that, it stops the ringing; afterwards the call goes on.
+
+        Raises:
+            DialFailed: nobody answered, and why; no handler has run.
+
+        """
 
 
 @frozen

@@ -8,8 +8,13 @@ if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
     from voicepipe.components.requests import CallInfo
 
-Capability = Literal["clear", "mark", "transfer", "send_dtmf"]
-"""An optional ability of a transport: drop buffered audio, report when audio was played, transfer, send keys."""
+Capability = Literal["clear", "mark", "transfer", "completes_transfer", "send_dtmf"]
+"""An optional ability of a transport: drop buffered audio, report when audio was played, transfer, send keys.
+
+`completes_transfer` stands beside `transfer`: somebody has taken the call when `transfer` returns, and the call's
+outcome is `transferred`. Without it `transfer` only hands the caller back to the telephone system, which does the rest,
+and the outcome is `transfer_requested`.
+"""
 
 
 class CallSink(Protocol):
@@ -97,10 +102,16 @@ class Transport(Protocol):
     async def transfer(self, target: str) -> None:
         """Transfers the caller, and returns when this leg has ended; only with `transfer` in `can`.
 
-        Audio goes on in both directions while the other side rings, if the transport can do that.
+        It is called when the agent's last words have been heard, while `run` goes on. Audio goes on in both directions
+        while the other side rings, if the transport can do that. A caller who hangs up meanwhile is reported to the
+        sink as ever, and the attempt is given up at once. The end of this leg by the transfer itself need not be
+        reported; if it is, `transfer` returns within 5 s. Without `completes_transfer` it returns within 5 s anyway.
+
+        Cancelled, it gives the attempt up, and the caller is back: `limits.transfer_s` is over, or the call ends.
 
         Raises:
-            TransferFailed: nobody took the call, and the caller is back; the call goes on.
+            TransferFailed: nobody took the call, and the caller is back; the call goes on. Its text is the reason, for
+                the language model and the record.
 
         """
 
