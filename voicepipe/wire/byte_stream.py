@@ -1,10 +1,12 @@
-"""A byte stream to a server, plain or TLS, that is written without waiting while its socket takes bytes.
+"""A byte stream, plain or TLS, that is written without waiting while its socket takes bytes.
 
     stream = await open_byte_stream("api.example.com", 443, tls)
     stream.write_nowait(data)               # what the socket does not take stays in the stream
     await stream.flush()                    # until the socket has taken it
     data = await stream.read()              # b"" at the end
     await stream.aclose()
+
+`accept_byte_stream` makes one of a connection that was accepted.
 
 A call sends its recogniser a dozen pieces of audio a second, and `await stream.send_all(...)` of trio costs more than
 the system call that it makes: a checkpoint, a lock, a scope. Here a write is that system call. For TLS the standard
@@ -35,7 +37,7 @@ TLS_RETRY_S = 0.01
 
 
 class ByteStream(Protocol):
-    """Bytes to and from a server. One task reads at a time."""
+    """Bytes to and from the other side. One task reads at a time."""
 
     @property
     def is_flushed(self) -> bool:
@@ -45,7 +47,7 @@ class ByteStream(Protocol):
         """Writes what can be written without waiting, and keeps the rest for `flush`.
 
         Raises:
-            OSError: the connection has ended, or more than 1 MiB waits already, so the server takes nothing.
+            OSError: the connection has ended, or more than 1 MiB waits already, so the other side takes nothing.
 
         """
 
@@ -70,6 +72,21 @@ class ByteStream(Protocol):
         """Closes the connection at once, also when cancelled; a task that waits gets `trio.ClosedResourceError`."""
 
 
+class SocketStream(ByteStream, Protocol):
+    """A `ByteStream` on a socket, which a hub may watch."""
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, to wait for; `aclose` closes it."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes can be read that don't make the socket readable: TLS has decrypted them already."""
+
+    def end_writing(self) -> None:
+        """Ends this side's direction, after all that was written; no-op if the connection broke."""
+
+
 async def open_byte_stream(host: str, port: int, tls: ssl.SSLContext | None) -> ByteStream:
     """Connects to a server, and does the TLS handshake if there is a context.
 
@@ -87,8 +104,31 @@ async def open_byte_stream(host: str, port: int, tls: ssl.SSLContext | None) -> 
     plain.setblocking(False)
     if tls is None:
         return _SocketStream(plain)
+    return await _encrypted(plain, tls, server_hostname=host)
+
+
+async def accept_byte_stream(connection: socket.socket, tls: ssl.SSLContext | None) -> SocketStream:
+    """Takes over a connection that was accepted, and does the server's TLS handshake if there is a context.
+
+    Args:
+        connection: a non-blocking socket; it is closed if the handshake fails or is cancelled.
+        tls: with the certificate and its key; None: without TLS.
+
+    Raises:
+        OSError: the handshake failed: then it is an `ssl.SSLError`, or the connection has ended.
+
+    """
+    return _SocketStream(connection) if tls is None else await _encrypted(connection, tls)
+
+
+async def _encrypted(plain: socket.socket, tls: ssl.SSLContext, server_hostname: str | None = None) -> SocketStream:
     try:
-        encrypted = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+        encrypted = tls.wrap_socket(
+            plain,
+            server_side=server_hostname is None,
+            server_hostname=server_hostname,
+            do_handshake_on_connect=False,
+        )
     except BaseException:
         plain.close()
         raise
@@ -128,6 +168,14 @@ class _SocketStream:
         self._may_have_more = False  # the last read was as large as it could be
 
     @property
+    def socket(self) -> socket.socket:
+        return self._socket
+
+    @property
+    def has_more(self) -> bool:
+        return False
+
+    @property
     def is_flushed(self) -> bool:
         return not self._unsent
 
@@ -138,7 +186,7 @@ class _SocketStream:
                 return
             data = data[sent:]
         elif len(self._unsent) > MOST_UNSENT:
-            raise BrokenPipeError("the server takes nothing")
+            raise BrokenPipeError("the other side takes nothing")
         self._unsent += data
 
     def _send(self, data: bytes | bytearray) -> int:
@@ -181,7 +229,12 @@ class _SocketStream:
         with suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # of TCP: TLS would have to be waited for
 
+    def end_writing(self) -> None:
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
+
     async def aclose(self) -> None:
+        self._unsent.clear()
         _close(self._socket)
 
 
@@ -194,6 +247,10 @@ class _TlsStream(_SocketStream):
     """
 
     _socket: ssl.SSLSocket
+
+    @property
+    def has_more(self) -> bool:
+        return self._socket.pending() > 0
 
     def _send(self, data: bytes | bytearray) -> int:
         sent = 0

@@ -1,6 +1,6 @@
 """An open WebSocket over the sans-I/O half of `websockets`; `websocket` explains who reads and who writes.
 
-Only `load_websockets` and `open_websocket` import this module, since it imports the library.
+Only `load_websockets`, `open_websocket` and `websocket_server` import this module, since it imports the library.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from voicepipe.wire.byte_stream import open_byte_stream
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
+
+    from websockets.server import ServerProtocol
 
     from voicepipe.wire.byte_stream import ByteStream
 
@@ -87,7 +89,7 @@ class WebSocket:
     Args:
         stream: the connection, after the handshake.
         protocol: the protocol, after the handshake.
-        ping_interval: how often to ping the server while a task receives, in s; None: never.
+        ping_interval: how often to ping the other side while a task receives, in s; None: never.
         response_headers: of the handshake's response.
 
     """
@@ -95,7 +97,7 @@ class WebSocket:
     def __init__(
         self,
         stream: ByteStream,
-        protocol: ClientProtocol,
+        protocol: ClientProtocol | ServerProtocol,
         ping_interval: float | None,
         response_headers: Mapping[str, str],
     ) -> None:
@@ -193,14 +195,14 @@ class WebSocket:
             self._answer()
         return self._messages.popleft()
 
-    async def close(self, close_s: float) -> None:
-        """Sends a Close frame, and drops messages until the server has closed the connection or `close_s` is over."""
+    async def close(self, close_s: float, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Sends a Close frame, and drops messages until the other side has closed too or `close_s` is over."""
         with trio.move_on_after(close_s), suppress(ConnectionClosed):
             if self._protocol.state is OPEN:
-                self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
+                self._protocol.send_close(code, reason)
                 self._write()
                 await self.flush()
-            while self._protocol.state is not CLOSED:
+            while self._protocol.state is not CLOSED and not self._protocol.eof_sent:  # a server waits for no EOF
                 self._messages.clear()
                 await self._read()
 
