@@ -153,7 +153,7 @@ async def test_f07_connections_are_bounded_in_number(nursery):
     assert answers == [HANGUP] * 20
     assert len(refused) == 20
     assert all("5 connections are up already" in error for error in refused)
-    await until(lambda: listener._served_connections == 0)
+    await until(lambda: listener._connections._counting == 0)
     async with open_audiosocket_call(*listener.address) as caller:
         await caller.say(SAID[:1600].tobytes())
         await until(lambda: spoken(caller.recording()[1]) == SAID[:1600].tolist())

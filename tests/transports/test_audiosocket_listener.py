@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from patience import LONG_S, until
 
-from voicepipe.transports.audiosocket import listener as audiosocket
+from voicepipe.transports import connections
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener, serve_audiosocket
 from voicepipe.transports.audiosocket.wire_format import HANGUP, encode_audio, encode_uuid
 
@@ -111,7 +111,7 @@ async def test_connections_are_bounded_and_the_rest_returns_to_the_dialplan(serv
 
 
 async def test_refused_connections_are_bounded_too(serve, connect, refused, on_refused, monkeypatch):
-    monkeypatch.setattr(audiosocket, "LINGERING", 1)
+    monkeypatch.setattr(connections, "LINGERING", 1)
     calls = Calls()
     listener = await serve(calls, max_connections=1, when_full="hang_up", on_refused=on_refused)
     async with connect(listener) as one, connect(listener) as lingering:
@@ -256,7 +256,7 @@ async def test_no_descriptors_left_is_reported_once_and_survived(serve, connect,
             asterisk.connect(listener.address)
             asterisk.send(HELLO)
             await until(lambda: refused)
-            await trio.sleep(audiosocket.NO_RESOURCES_S * 3)
+            await trio.sleep(connections.NO_RESOURCES_S * 3)
             assert refused == [("", refused[0][1])]
             assert "Too many open files; raise the limit of open files" in refused[0][1]
             assert calls.up == 0

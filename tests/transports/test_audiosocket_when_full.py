@@ -11,7 +11,7 @@ from patience import LONG_S, until
 
 from voicepipe.errors import CallRefused
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
-from voicepipe.transports.audiosocket import listener as audiosocket
+from voicepipe.transports import connections
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
 from voicepipe.transports.audiosocket.wire_format import ERROR, HANGUP, encode_audio, encode_uuid
 from voicepipe.transports.binding import listen_on
@@ -139,7 +139,7 @@ async def test_of_many_that_come_at_once_no_more_are_served_than_may_be(serve):
 
 @pytest.mark.parametrize(("way", "ending"), [("error", "reset"), ("reset", "reset"), ("hang_up", HANGUP)])
 async def test_connections_that_are_refused_are_bounded_too(serve, connect, monkeypatch, way, ending):
-    monkeypatch.setattr(audiosocket, "LINGERING", 1)
+    monkeypatch.setattr(connections, "LINGERING", 1)
     calls, refused = Calls(), []
     listener = await serve(
         calls, max_connections=1, when_full=way, on_refused=lambda peer, error: refused.append((peer, str(error)))

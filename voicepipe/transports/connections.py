@@ -14,7 +14,7 @@ import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import trio
 from attrs import define, field
@@ -25,12 +25,12 @@ from voicepipe.nurseries import defect_of, leaves_of
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.listener import OnCrash, OnRefused
 from voicepipe.transports.listening_socket import BACKLOG, ListeningSocket
-from voicepipe.transports.protocol import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from voicepipe.components.requests import CallInfo
+    from voicepipe.transports.protocol import Transport
 
 _log = logging.getLogger("voicepipe")
 
@@ -52,7 +52,7 @@ Returns the function that serves and closes it, which runs in a task of its own.
 
 
 @define(eq=False)
-class Connections:
+class Connections(Generic[AnyTransport]):
     """The listening sockets of a listener, and the count of its connections and calls."""
 
     _listening_sockets: Sequence[ListeningSocket]
@@ -69,7 +69,7 @@ class Connections:
     """Whether the listening sockets are closed while there is no room, so that the kernel refuses connections."""
     cut_off: Callable[[socket.socket], None] = field(default=socket.socket.close)
     """Refuses a connection at once, which closes it: there are too many to refuse it in order."""
-    calls: set[Transport] = field(init=False, factory=set)
+    calls: set[AnyTransport] = field(init=False, factory=set)
     """The calls that are up."""
     _open: int = field(init=False, default=0)
     """The number of connections that are served or being refused."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from voicepipe.transports.listener import ListenerContext
+    from voicepipe.transports.protocol import Transport
     from voicepipe.transports.websocket_serving import WebSocketListener
 
 __all__ = [
@@ -65,7 +66,7 @@ async def open_websocket_listener(
     """
     serving = import_module("voicepipe.transports.websocket_serving")
     async with open_listening_sockets(host, port, ipv6_only=context.ipv6_only) as listening_sockets:
-        connections = Connections(
+        connections: Connections[Transport] = Connections(
             listening_sockets,
             name=context.name,
             max_connections=context.max_connections,

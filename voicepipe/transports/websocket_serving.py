@@ -41,6 +41,7 @@ from voicepipe.errors import TransportError
 from voicepipe.transports.call_socket import CHECK_S, CallSocket
 from voicepipe.transports.connections import Connections
 from voicepipe.transports.hub import Hub
+from voicepipe.transports.protocol import Transport
 from voicepipe.transports.websocket_calls import HttpRequest, HttpResponse, Upgrade, WebSocketCalls
 from voicepipe.wire.byte_stream import SocketStream, accept_byte_stream
 from voicepipe.wire.http_server import BadRequest, HttpConnection, Request
@@ -79,7 +80,7 @@ GetTls: TypeAlias = "Callable[[], Awaitable[ssl.SSLContext]]"
 class WebSocketListener:
     """An open listening socket; made by `open_websocket_listener`."""
 
-    _connections: Connections
+    _connections: Connections[Transport]
     _calls: WebSocketCalls
     """The transport's decisions."""
     _tls: GetTls | None
