@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 if TYPE_CHECKING:
     from voicepipe.transports.hub import Hub
-    from voicepipe.transports.websocket_calls import WebSocketTransport
-    from voicepipe.wire.byte_stream import SocketStream
+    from voicepipe.wire.byte_stream import AcceptedStream
     from voicepipe.wire.websocket_server import ServerWebSocket
 
 CLOSE_S: Final = 2.0
@@ -24,6 +23,19 @@ CHECK_S: Final = 0.45
 """The interval of these checks, in s: a connection is taken for dead 1.35 to 1.8 s after the last byte came."""
 
 
+class MessageSink(Protocol):
+    """Receives the messages of a `CallSocket`."""
+
+    def take_message(self, message: bytes | str) -> None:
+        """Takes the next message, text as str; synchronous, quick. What it raises goes to `fail`."""
+
+    def closed(self, reason: str) -> None:
+        """Takes the end of the connection, after the last message; not called when this side closed it."""
+
+    def fail(self, error: Exception | SystemExit) -> None:
+        """Takes what `take_message` raised: `answer` or `run` raises it, and nothing is delivered any more."""
+
+
 class CallSocket:
     """A WebSocket that was accepted, for one call; made by a listener, which closes it when the call's handler returns.
 
@@ -33,17 +45,17 @@ class CallSocket:
     """
 
     def __init__(
-        self, websocket: ServerWebSocket, stream: SocketStream, hub: Hub, nursery: trio.Nursery, peer: str
+        self, websocket: ServerWebSocket, stream: AcceptedStream, hub: Hub, nursery: trio.Nursery, peer: str
     ) -> None:
         """Takes over an open WebSocket; the hub reads it from `start` on, and the nursery writes what had no room."""
         self.peer = peer
         self._websocket, self._stream, self._hub, self._nursery = websocket, stream, hub, nursery
-        self._transport: WebSocketTransport | None = None
+        self._transport: MessageSink | None = None
         self._silent_checks = 0
         self._has_ended = self._is_closing = self._is_flushing = False
         self._closed = trio.Event()
 
-    def start(self, transport: WebSocketTransport) -> None:
+    def start(self, transport: MessageSink) -> None:
         """Begins to deliver to a transport, with what has come already."""
         self._transport = transport
         self._hub.add(self, self._stream.socket)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
+from voicepipe.transports.call_socket import MessageSink
 from voicepipe.transports.protocol import Transport
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class HttpResponse:
     """Further headers."""
 
 
-class WebSocketTransport(Transport, Protocol):
+class WebSocketTransport(Transport, MessageSink, Protocol):
     """The transport of a call on one `CallSocket`.
 
     `answer` is called once; then, if it returned True, the call's handler, which calls `run`; `hang_up` in any case.
@@ -73,15 +74,6 @@ class WebSocketTransport(Transport, Protocol):
             TransportError: the other side is none that this transport knows, or its audio can't be used.
 
         """
-
-    def take_message(self, message: bytes | str) -> None:
-        """Takes the next message, text as str; synchronous, quick. What it raises goes to `fail`."""
-
-    def closed(self, reason: str) -> None:
-        """Takes the end of the connection, after the last message; not called when this side closed it."""
-
-    def fail(self, error: Exception | SystemExit) -> None:
-        """Takes what `take_message` raised: `answer` or `run` raises it, and nothing is delivered any more."""
 
 
 class WebSocketCalls(Protocol):

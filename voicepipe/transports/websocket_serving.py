@@ -43,7 +43,7 @@ from voicepipe.transports.connections import Connections
 from voicepipe.transports.hub import Hub
 from voicepipe.transports.protocol import Transport
 from voicepipe.transports.websocket_calls import HttpRequest, HttpResponse, Upgrade, WebSocketCalls
-from voicepipe.wire.byte_stream import SocketStream, accept_byte_stream
+from voicepipe.wire.byte_stream import AcceptedStream, accept_byte_stream
 from voicepipe.wire.http_server import BadRequest, HttpConnection, Request
 from voicepipe.wire.websocket_server import ServerWebSocket, accept_websocket
 
@@ -157,9 +157,9 @@ class WebSocketListener:
         connection: socket.socket,
         unknown: trio.CancelScope,
         peer: str,
-        serve_call: Callable[[SocketStream, Request, Upgrade], Awaitable[None]],
+        serve_call: Callable[[AcceptedStream, Request, Upgrade], Awaitable[None]],
     ) -> None:
-        stream: SocketStream | None = None
+        stream: AcceptedStream | None = None
         refused: TransportError | None = None
         try:
             admitted: tuple[Request, Upgrade] | None = None
@@ -223,7 +223,7 @@ class WebSocketListener:
         return request, asked
 
     async def _serve_call(
-        self, handler: CallHandler, nursery: trio.Nursery, stream: SocketStream, request: Request, asked: Upgrade
+        self, handler: CallHandler, nursery: trio.Nursery, stream: AcceptedStream, request: Request, asked: Upgrade
     ) -> None:
         """Upgrades a connection and conducts its call; raises `TransportError` if that is not possible."""
         self._connections.count()

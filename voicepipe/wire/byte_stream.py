@@ -72,8 +72,8 @@ class ByteStream(Protocol):
         """Closes the connection at once, also when cancelled; a task that waits gets `trio.ClosedResourceError`."""
 
 
-class SocketStream(ByteStream, Protocol):
-    """A `ByteStream` on a socket, which a hub may watch."""
+class AcceptedStream(ByteStream, Protocol):
+    """A `ByteStream` of a connection that was accepted, whose socket a hub may watch."""
 
     @property
     def socket(self) -> socket.socket:
@@ -107,7 +107,7 @@ async def open_byte_stream(host: str, port: int, tls: ssl.SSLContext | None) -> 
     return await _encrypted(plain, tls, server_hostname=host)
 
 
-async def accept_byte_stream(connection: socket.socket, tls: ssl.SSLContext | None) -> SocketStream:
+async def accept_byte_stream(connection: socket.socket, tls: ssl.SSLContext | None) -> AcceptedStream:
     """Takes over a connection that was accepted, and does the server's TLS handshake if there is a context.
 
     Args:
@@ -121,7 +121,7 @@ async def accept_byte_stream(connection: socket.socket, tls: ssl.SSLContext | No
     return _SocketStream(connection) if tls is None else await _encrypted(connection, tls)
 
 
-async def _encrypted(plain: socket.socket, tls: ssl.SSLContext, server_hostname: str | None = None) -> SocketStream:
+async def _encrypted(plain: socket.socket, tls: ssl.SSLContext, server_hostname: str | None = None) -> AcceptedStream:
     try:
         encrypted = tls.wrap_socket(
             plain,

@@ -14,7 +14,7 @@ import trio
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from voicepipe.wire.byte_stream import SocketStream
+    from voicepipe.wire.byte_stream import AcceptedStream
 
 HEAD_BYTES: Final = 16_384
 """The largest head of a request, in bytes."""
@@ -60,7 +60,7 @@ class Request:
 class HttpConnection:
     """The server's side of a connection with one request."""
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: AcceptedStream) -> None:
         """Reads and writes a stream, which stays its owner's to close."""
         self._stream = stream
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)

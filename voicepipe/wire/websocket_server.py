@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
-    from voicepipe.wire.byte_stream import SocketStream
+    from voicepipe.wire.byte_stream import AcceptedStream
 
 __all__ = ["ServerWebSocket", "accept_websocket"]
 
@@ -44,7 +44,7 @@ LONG: Final = 126
 
 
 async def accept_websocket(
-    stream: SocketStream, head: bytes, rest: bytes, *, max_size: int
+    stream: AcceptedStream, head: bytes, rest: bytes, *, max_size: int
 ) -> ServerWebSocket | Response:
     """Answers a request for a WebSocket, and returns the WebSocket, or the answer if the request is not valid.
 
@@ -75,10 +75,10 @@ class ServerWebSocket(WebSocket):
 
     _delivers = False  # whether messages go to `_deliver` instead of `recv`
 
-    def __init__(self, stream: SocketStream, protocol: ServerProtocol, rest: bytes) -> None:
+    def __init__(self, stream: AcceptedStream, protocol: ServerProtocol, rest: bytes) -> None:
         """Takes over a connection after the handshake; `rest` are bytes that came after it."""
         super().__init__(stream, protocol, None, {})
-        self._stream: SocketStream = stream
+        self._stream: AcceptedStream = stream
         self._small = min(SMALL, protocol.max_message_size or SMALL)
         self._rest = rest  # the beginning of a small frame
         self._owed = 0  # how much of a frame that the library takes is still to come
