@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from shutil import copytree
 
@@ -188,8 +189,55 @@ def test_json_tells_the_routes_that_were_tried(data):
     assert [(one["path"], one["matches"], one["line"]) for one in found["routes"]] == [
         ("routes[0]", False, 24), ("routes[1]", False, 25), ("routes[2]", True, 27),
     ]  # fmt: skip
+    assert datetime.fromisoformat(found["call"].pop("at")).tzinfo is not None
     assert found["call"] == {"called": "", "caller": "+491", "listener": "", "variables": {}}
     assert data()["route"] is None
+
+
+@pytest.fixture
+def by_time(file):
+    file.write_text(
+        TEXT.partition("routes:")[0]
+        + "timezone: Europe/Berlin\nroutes:\n"
+        + "  - {when: {dates: 12-24..12-26}, pipeline: night}\n"
+        + "  - {when: {hours: mon-fri 09:00-17:00, except_dates: 2026-12-31}, pipeline: sales}\n",
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.usefixtures("by_time")
+@pytest.mark.parametrize(
+    ("at", "pipeline", "moment"),
+    [
+        ("2026-12-24T18:00", "night", "at Thu 2026-12-24 18:00 in Europe/Berlin (2026-12-24T18:00+01:00)"),
+        ("2026-12-24", "night", "at Thu 2026-12-24 00:00 in Europe/Berlin (2026-12-24T00:00+01:00)"),
+        ("2026-12-23T23:30Z", "night", "at Thu 2026-12-24 00:30 in Europe/Berlin (2026-12-24T00:30+01:00)"),
+        ("2026-12-30T16:59", "sales", "at Wed 2026-12-30 16:59 in Europe/Berlin (2026-12-30T16:59+01:00)"),
+        ("2026-12-30T17:00", "default", "at Wed 2026-12-30 17:00 in Europe/Berlin (2026-12-30T17:00+01:00)"),
+        ("2026-12-31T12:00", "default", "at Thu 2026-12-31 12:00 in Europe/Berlin (2026-12-31T12:00+01:00)"),
+        ("2026-07-06T09:00+02:00", "sales", "at Mon 2026-07-06 09:00 in Europe/Berlin (2026-07-06T09:00+02:00)"),
+        ("2026-10-25T02:30", "default", "at Sun 2026-10-25 02:30 in Europe/Berlin (2026-10-25T02:30+02:00)"),
+        ("2026-10-25T02:30+01:00", "default", "at Sun 2026-10-25 02:30 in Europe/Berlin (2026-10-25T02:30+01:00)"),
+        ("2026-03-29T02:30", "default", "at Sun 2026-03-29 03:30 in Europe/Berlin (2026-03-29T03:30+02:00)"),
+    ],
+)
+def test_another_moment(explained, data, at, pipeline, moment):
+    first, second, *_ = explained("--at", at).splitlines()
+    assert (first.split()[1], second) == (pipeline, moment)
+    assert data("--at", at)["pipeline"] == pipeline
+
+
+@pytest.mark.usefixtures("by_time")
+def test_the_reasons_have_the_time(explained):
+    said = explained("--at", "2026-12-31T12:00")
+    assert 'no: Thu 2026-12-31 12:00 in Europe/Berlin is in except_dates "2026-12-31"' in said
+    assert "at Thu" not in explained("--at", "2026-11-30T12:00").split("routes, in order:")[1]
+
+
+def test_a_moment_that_is_none(file, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["explain", str(file), "--at", "tomorrow"])
+    assert "expected a time such as 2026-12-24T18:00, got 'tomorrow'" in capsys.readouterr().err
 
 
 def test_failover_lists_are_in_order(data):

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,13 @@ from voicepipe.components.requests import CallInfo
 from voicepipe.components.values import Secret
 from voicepipe.config.settings import LoggingSettings, PipelineSettings, Route, SetConfig, When
 from voicepipe.errors import Location
-from voicepipe.pipelines.routing import WITHHELD, Choice, choose, compare
+from voicepipe.pipelines import routing
+from voicepipe.pipelines.routing import WITHHELD, Choice
 from voicepipe.pipelines.snapshot import Snapshot
 
 EVERYONE = When()
+choose = partial(routing.choose, at=datetime(2026, 11, 30, 12, tzinfo=UTC))
+compare = partial(routing.compare, at=datetime(2026, 11, 30, 12, tzinfo=UTC))
 
 
 def config(*routes, active="default"):

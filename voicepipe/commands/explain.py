@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from voicepipe.components.requests import CallInfo
 from voicepipe.config.describe.provenance import PipelineProvenance, Setting, provenance_of
 from voicepipe.config.load import load_with_places
 from voicepipe.config.report import format_json, format_problems
+from voicepipe.config.timezones import zone_of
 from voicepipe.documents import shown
 from voicepipe.errors import ConfigError, Location
 from voicepipe.pipelines.routing import Choice, choose, compare
@@ -23,6 +25,7 @@ from voicepipe.pipelines.routing import Choice, choose, compare
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
 
     from voicepipe.config.settings import SetConfig
 
@@ -39,7 +42,8 @@ _EXAMPLES = """\
 examples:
   voicepipe explain config/ai-agent.yaml
   voicepipe explain config/ai-agent.yaml --called +18005550100 --caller +15550123
-  voicepipe explain config/ai-agent.yaml --called 100 --var vip=1 --format json | jq .pipeline
+  voicepipe explain config/ai-agent.yaml --called 100 --variable vip=1 --format json | jq .pipeline
+  voicepipe explain config/ai-agent.yaml --at 2026-12-24T18:00
 
 exit status: 0 success, 78 the file is invalid (see `voicepipe check`), 2 wrong usage, 1 any other error
 """
@@ -61,12 +65,20 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
         "--listener", default="", metavar="NAME", help="the name of the listener that the call arrives at"
     )
     parser.add_argument(
+        "--variable",
         "--var",
         action="append",
         default=[],
         type=_variable,
         metavar="NAME=VALUE",
         help="a variable of the call; may be repeated",
+    )
+    parser.add_argument(
+        "--at",
+        type=_moment,
+        metavar="TIME",
+        help="when the call comes, such as 2026-12-24T18:00 in the file's time zone, or with an offset: "
+        "2026-12-24T18:00+01:00; default: now",
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     add_tools_to(parser)
@@ -79,7 +91,7 @@ def run(arguments: Namespace) -> int:
         called=arguments.called,
         caller=arguments.caller,
         listener=arguments.listener,
-        variables=dict(arguments.var),
+        variables=dict(arguments.variable),
     )
     as_json = arguments.format == "json"
     try:
@@ -87,9 +99,12 @@ def run(arguments: Namespace) -> int:
     except ConfigError as error:
         sys.stdout.write(format_json(error.problems) + "\n" if as_json else format_problems(error.problems))
         return EX_CONFIG
-    choice = choose(placed.config, info)
-    tried = tuple(_tried(placed.config, choice, info))
-    explained = _Explained(info, choice, tried, provenance_of(placed, choice.pipeline))
+    zone = zone_of(str(placed.file.timezone))
+    at = datetime.now(zone) if arguments.at is None else _in_zone(arguments.at, zone)
+    choice = choose(placed.config, info, at)
+    tried = tuple(_tried(placed.config, choice, info, at))
+    time_matters = arguments.at is not None or any(route.when.tells_time for route in placed.config.routes)
+    explained = _Explained(info, at, time_matters, choice, tried, provenance_of(placed, choice.pipeline))
     sys.stdout.write(_json(explained) if as_json else "\n".join(_text(explained)) + "\n")
     return 0
 
@@ -109,6 +124,8 @@ class _Explained:
     """The explanation, as text and JSON are made from it."""
 
     info: CallInfo
+    at: datetime
+    time_matters: bool
     choice: Choice
     routes: tuple[_Tried, ...]
     pipeline: PipelineProvenance
@@ -121,12 +138,27 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _tried(config: SetConfig, choice: Choice, info: CallInfo) -> Iterator[_Tried]:
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected a time such as 2026-12-24T18:00, got {text!r}") from None
+
+
+def _in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Returns a moment on a zone's wall clock; one without an offset is a time on that clock.
+
+    A time that the clock shows twice is the first of the two; one that it leaves out is moved on by the missing hour.
+    """
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC).astimezone(zone)
+
+
+def _tried(config: SetConfig, choice: Choice, info: CallInfo, at: datetime) -> Iterator[_Tried]:
     for index, route in enumerate(config.routes[: None if choice.route is None else choice.route + 1]):
         if matched := index == choice.route:
             reason = choice.reason
         else:
-            reason = "; ".join(str(compared) for compared in compare(route.when, info) if compared.matched is None)
+            reason = "; ".join(str(compared) for compared in compare(route.when, info, at) if compared.matched is None)
         yield _Tried(f"routes[{index}]", route.where, matched, reason)
 
 
@@ -134,6 +166,9 @@ def _text(explained: _Explained) -> Iterator[str]:
     choice, pipeline = explained.choice, explained.pipeline
     by = explained.routes[-1].path if choice.route is not None else "active_pipeline"
     yield f"pipeline {choice.pipeline} ({pipeline.where}), by {by}: {choice.reason}"
+    if explained.time_matters:
+        zone = getattr(explained.at.tzinfo, "key", "")
+        yield f"at {explained.at:%a %Y-%m-%d %H:%M} in {zone} ({explained.at.isoformat(timespec='minutes')})"
     if explained.routes:
         yield "\nroutes, in order:"
         yield from in_columns(
@@ -165,7 +200,13 @@ def _brief(value: Any) -> str:
 def _json(explained: _Explained) -> str:
     choice, info, pipeline = explained.choice, explained.info, explained.pipeline
     data = {
-        "call": {"called": info.called, "caller": info.caller, "listener": info.listener, "variables": info.variables},
+        "call": {
+            "called": info.called,
+            "caller": info.caller,
+            "listener": info.listener,
+            "variables": info.variables,
+            "at": explained.at.isoformat(timespec="seconds"),
+        },
         "pipeline": choice.pipeline,
         **_place(pipeline.where),
         "route": choice.route,

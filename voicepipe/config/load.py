@@ -62,6 +62,7 @@ from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection, PromptFile, SetFile, ToolName
 from voicepipe.config.set_context import SetContext, set_context
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
+from voicepipe.config.timezones import TimeZone, read_timezone
 from voicepipe.config.tools import check_tools, read_arguments_schema, read_tool_name
 from voicepipe.documents import Cursor, Refused, converter_with, did_you_mean, entries_of, parse_document
 from voicepipe.documents.nodes import MappingNode, Node
@@ -207,7 +208,8 @@ def _read_config(root: Cursor, _: Any) -> PlacedConfig:
         check_tools(entries.get("tools"), others)
         _check_active(root, entries, pipelines)
         at = entries.get("pipelines")
-        check_routes(entries.get("routes"), pipelines if at and at.sound else ())
+        zone = entries.get("timezone")
+        check_routes(entries.get("routes"), pipelines if at and at.sound else (), zone)
     if context.problems:
         raise Refused
     return PlacedConfig(_assembled(root, file), file, root)
@@ -257,7 +259,7 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
         own = {key: written(getattr(section, key), own_nodes.get(key)) for key in _OWN}
         roles = {role: [resolved.written for resolved in getattr(section, role).components] for role in ROLES}
         normal[name] = own | roles | {key: written(layered[key], layered_nodes[key]) for key in LAYERED}
-    routes = routes_of(file.routes, root.entries().get("routes"))
+    routes = routes_of(file.routes, root.entries().get("routes"), file.timezone)
     shared = {key: written(getattr(file, key), nodes.get(key)) for key in _SHARED}
     whole = shared | {"pipelines": normal}
     return SetConfig(
@@ -275,7 +277,7 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
 
 _OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
 """The keys that only a pipeline has, in its normal form."""
-_SHARED = ("active_pipeline", "routes", "tools", "streaming", "limits", "logging")
+_SHARED = ("active_pipeline", "routes", "timezone", "tools", "streaming", "limits", "logging")
 """The keys that only the file has, in its normal form."""
 
 
@@ -298,6 +300,7 @@ def _pipeline(
         **layered,
         streaming=file.streaming,
         limits=file.limits,
+        timezone=str(file.timezone),
         secrets=secrets,
     )
 
@@ -338,6 +341,7 @@ class _FileContext(SetContext):
             Layer: _read_layer,
             **{layer: _layer_reader(layer, settings) for layer, settings in LAYERED.values()},
             ToolName: read_tool_name,
+            TimeZone: read_timezone,
             ArgumentsSchema: read_arguments_schema,
             Secret: read_secret,
             File: read_file,
@@ -349,6 +353,7 @@ class _FileContext(SetContext):
         **SetContext.nouns,
         ResolvedReference: REFERENCE,
         ToolName: "a tool's name",
+        TimeZone: "the name of a time zone",
         ArgumentsSchema: "a mapping, JSON Schema of an object",
         Layer: "a mapping",
         **{layer: "a mapping" for layer, _ in LAYERED.values()},

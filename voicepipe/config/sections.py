@@ -24,6 +24,7 @@ from voicepipe.config.history_settings import HistorySettings
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.recording_settings import RecordingSettings
 from voicepipe.config.resolved import ResolvedReference
+from voicepipe.config.timezones import IN_UTC, TimeZone
 from voicepipe.documents import Cursor
 from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
@@ -173,6 +174,16 @@ class WhenSection:
     """The name of the listener that the call arrived at, as a pattern or a list of them."""
     variables: Mapping[str, str | tuple[str, ...]] = field(factory=dict)
     """Variables that the transport was given with the call: patterns by name; `?*` is any value that is not empty."""
+    hours: str | tuple[str, ...] = ()
+    """The hours of the week at which the call comes, such as `mon-fri 09:00-17:00`, or a list of them."""
+    outside_hours: str | tuple[str, ...] = ()
+    """Hours of the week at which it does not come, written as `hours` are."""
+    dates: str | tuple[str, ...] = ()
+    """The dates at which the call comes, or a list of them: `2026-12-24`, `12-25` in each year, `12-24..01-06`."""
+    except_dates: str | tuple[str, ...] = ()
+    """Dates at which it does not come, such as public holidays, written as `dates` are."""
+    timezone: TimeZone | None = None
+    """The time zone of these hours and dates, and of the calls that the route takes; null: the file's."""
 
 
 @frozen
@@ -197,6 +208,8 @@ class SetFile:
     """The pipeline of calls that no route takes."""
     routes: tuple[RouteSection, ...] = ()
     """The pipelines of certain calls: the first route that matches a call decides."""
+    timezone: TimeZone = IN_UTC
+    """The time zone of hours, dates and times, as the IANA database names it: `Europe/Berlin`."""
     components: Mapping[str, Definition] = field(factory=dict)
     """Components by name, for use in several pipelines."""
     tools: Mapping[str, ToolSettings] = field(factory=dict)

@@ -21,10 +21,13 @@ from voicepipe.config.call_settings import (
     StreamingSettings,
     TurnsSettings,
 )
+from voicepipe.config.dates import dates_of
 from voicepipe.config.history_settings import HistorySettings
+from voicepipe.config.hours import ALWAYS, all_minutes_of
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.recording_settings import RecordingSettings
+from voicepipe.config.timezones import UTC
 from voicepipe.errors import Location
 from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
@@ -98,6 +101,8 @@ class PipelineSettings:
     """The file's `streaming`."""
     limits: LimitsSettings = field(default=LimitsSettings())
     """The file's `limits`."""
+    timezone: str = UTC
+    """The file's `timezone`, for dates and times in texts."""
     secrets: Secrets = field(factory=Secrets, eq=False, repr=False)
     """The secrets that the results of its tools must not quote."""
 
@@ -118,6 +123,27 @@ class When:
     """Patterns of the listener's name; empty: any listener."""
     variables: Mapping[str, tuple[str, ...]] = field(factory=dict)
     """Patterns by the variable's name; a variable that the call lacks is matched as an empty text."""
+    hours: tuple[str, ...] = ()
+    """Hours of the week, as `hours.minutes_of` reads them; empty: any time."""
+    outside_hours: tuple[str, ...] = ()
+    """Hours of the week at which the route takes no call."""
+    dates: tuple[str, ...] = ()
+    """Dates, as `dates.dates_of` reads them; empty: any date."""
+    except_dates: tuple[str, ...] = ()
+    """Dates at which the route takes no call."""
+    timezone: str = UTC
+    """The time zone of hours and dates: the route's own, or else the file's."""
+
+    @property
+    def minutes(self) -> int:
+        """The minutes of the week at which the route takes calls, as `hours` has them."""
+        within = all_minutes_of(self.hours) if self.hours else ALWAYS
+        return within & ~all_minutes_of(self.outside_hours)
+
+    @property
+    def tells_time(self) -> bool:
+        """True if the moment of a call matters."""
+        return bool(self.hours or self.outside_hours or self.dates or self.except_dates)
 
     @property
     def identity(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -127,6 +153,10 @@ class When:
         texts = {"listener": self.listener} | variables
         normal = {key: set(map(plain_number, patterns)) for key, patterns in numbers.items()}
         normal |= {key: set(map(str, patterns)) for key, patterns in texts.items()}
+        if self.tells_time:
+            dates = {"dates": self.dates, "except_dates": self.except_dates}
+            normal |= {key: {str(dates_of(str(text))) for text in texts} for key, texts in dates.items()}
+            normal |= {"minutes": {f"{self.minutes:x}"}, "timezone": {self.timezone}}
         return tuple((key, tuple(sorted(patterns))) for key, patterns in sorted(normal.items()) if patterns)
 
 
@@ -140,6 +170,8 @@ class Route:
     """Names of pipelines with their weights, whose sum may be any number; only one for `pipeline:`."""
     where: Location = field(eq=False)
     """The location in the YAML file."""
+    timezone: str | None = None
+    """The time zone that the route itself names, which is its calls' too; None: they have the pipeline's."""
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from hashlib import sha256
 from math import log
 from typing import TYPE_CHECKING
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from voicepipe.components.values import Secret
+from voicepipe.config.dates import any_has
+from voicepipe.config.hours import DAYS, is_within, minutes_of
 from voicepipe.config.patterns import matches, plain_number
+from voicepipe.config.timezones import zone_of
 from voicepipe.documents import shown
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ class Choice:
     """The index of the route that decided; None: no route matched."""
     reason: str
     """The reason, in words: `called "+18005550100" matches "+1800*"`."""
+    timezone: str | None = None
+    """The time zone that the route itself names; None: it names none, or no route matched."""
 
 
 @frozen
@@ -57,25 +63,62 @@ class Comparison:
         return f"{given} matches none of {', '.join(map(_shown, self.patterns))}"
 
 
-def choose(config: SetConfig, info: CallInfo) -> Choice:
-    """Returns the pipeline for a call: that of the first route that matches, or else the active one."""
+@frozen
+class TimeComparison:
+    """The comparison of the hours or the dates of a route's `when` with the moment of a call."""
+
+    key: str
+    """`hours`, `outside_hours`, `dates` or `except_dates`."""
+    local: datetime
+    """The moment on the wall clock of the route's time zone."""
+    timezone: str
+    """The name of that zone."""
+    patterns: tuple[str, ...]
+    """The hours or dates of the route."""
+    found: str | None
+    """The first of them that has the moment; None if none has."""
+
+    @property
+    def matched(self) -> str | None:
+        """The text that makes the call match; None if the call does not."""
+        if self.key in {"hours", "dates"}:
+            return self.found
+        return "" if self.found is None else None
+
+    def __str__(self) -> str:
+        day = DAYS[self.local.weekday()].capitalize()
+        when = f"{day} {self.local:%Y-%m-%d %H:%M} in {self.timezone}"
+        if self.found is not None:
+            return f"{when} is in {self.key} {_shown(self.found)}"
+        return f"{when} is not in {self.key} {', '.join(map(_shown, self.patterns))}"
+
+
+def choose(config: SetConfig, info: CallInfo, at: datetime) -> Choice:
+    """Returns the pipeline for a call: that of the first route that matches, or else the active one.
+
+    Args:
+        config: the configuration.
+        info: the call.
+        at: the moment of the call, with a time zone.
+
+    """
     for index, route in enumerate(config.routes):
-        comparisons = list(compare(route.when, info))
+        comparisons = list(compare(route.when, info, at))
         if all(comparison.matched is not None for comparison in comparisons):
             reason = "; ".join(map(str, comparisons)) or "takes every call"
             pipeline, *others = route.weights
             if not others:
-                return Choice(pipeline, index, reason)
+                return Choice(pipeline, index, reason, route.timezone)
             who = _who(info)
             pipeline = _dealt(route, who)
             share = f"{route.weights[pipeline]:g} of {sum(route.weights.values()):g}"
             whose = "this caller" if who[0] == "caller" else "this call, whose caller is not known"
-            return Choice(pipeline, index, f"{reason}; the split ({share}) has it for {whose}")
+            return Choice(pipeline, index, f"{reason}; the split ({share}) has it for {whose}", route.timezone)
     return Choice(config.active_pipeline, None, "no route matches" if config.routes else "there are no routes")
 
 
-def compare(when: When, info: CallInfo) -> Iterator[Comparison]:
-    """Yields the comparison of each key of a condition with a call."""
+def compare(when: When, info: CallInfo, at: datetime) -> Iterator[Comparison | TimeComparison]:
+    """Yields the comparison of each key of a condition with a call at a moment."""
     for key, patterns, number in (("called", when.called, info.called), ("caller", when.caller, info.caller)):
         if patterns:
             plain = plain_number(number)
@@ -87,6 +130,24 @@ def compare(when: When, info: CallInfo) -> Iterator[Comparison]:
         if patterns:
             matched = next((pattern for pattern in patterns if matches(pattern, text)), None)
             yield Comparison(key, text, patterns, matched)
+    if when.tells_time:
+        yield from _compare_times(when, at)
+
+
+def _compare_times(when: When, at: datetime) -> Iterator[TimeComparison]:
+    """Yields the comparison of each key that tells times with a moment.
+
+    The moment has one time on every wall clock, also where that clock is put back and shows an hour twice, or is put
+    forward and leaves one out: nothing is guessed.
+    """
+    local = at.astimezone(zone_of(when.timezone))
+    for key, texts in (("hours", when.hours), ("outside_hours", when.outside_hours)):
+        if texts:
+            found = next((text for text in texts if is_within(local, minutes_of(str(text)))), None)
+            yield TimeComparison(key, local, when.timezone, texts, found)
+    for key, texts in (("dates", when.dates), ("except_dates", when.except_dates)):
+        if texts:
+            yield TimeComparison(key, local, when.timezone, texts, any_has(texts, local.date()))
 
 
 def _who(info: CallInfo) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, overload
 
 from attrs import evolve, field, frozen
@@ -181,10 +182,19 @@ class Snapshot:
         health = (component.health for component in opened.values())
         return tuple(sorted(health, key=lambda component: (order[component.role], component.name)))
 
-    def choose(self, info: CallInfo) -> Pipeline:
+    def choose(self, info: CallInfo, at: datetime | None = None) -> Pipeline:
         """Returns the pipeline for a call: that of the first route that matches, or else the active one.
 
         A split gives a caller the same pipeline each time; a call with an unknown caller gets any of them.
+
+        Args:
+            info: the call.
+            at: the moment of the call, with a time zone, for routes with hours or dates; None: now.
+
         """
         this_call = evolve(info, call_id=new_call_id())  # a split draws by it if the caller is not known
-        return self.pipelines[choose(self.config, this_call).pipeline]
+        choice = choose(self.config, this_call, datetime.now(UTC) if at is None else at)
+        pipeline = self.pipelines[choice.pipeline]
+        if choice.timezone is not None and choice.timezone != pipeline.settings.timezone:
+            return evolve(pipeline, settings=evolve(pipeline.settings, timezone=choice.timezone))
+        return pipeline

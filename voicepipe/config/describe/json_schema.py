@@ -30,6 +30,7 @@ from voicepipe.config.sections import (
     WhenSection,
 )
 from voicepipe.config.settings import TOOLS
+from voicepipe.config.timezones import TimeZone
 from voicepipe.tools.settings import ARGUMENTS_SCHEMA, NAME, ArgumentsSchema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -98,6 +99,7 @@ _SPECIAL: Specials = {
     CaFile: path_schema,
     Directory: path_schema,
     ToolName: lambda _schemas, _key: {"anyOf": [{"enum": list(TOOLS)}, {"$ref": "#/$defs/text"}]},
+    TimeZone: path_schema,
     ArgumentsSchema: lambda _schemas, _key: ARGUMENTS_SCHEMA,
     ResolvedReference: reference,
     Definition: lambda schemas, _key: component(schemas),

@@ -85,7 +85,7 @@ def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
     tools = entries_of(root["tools"]) if "tools" in root else {}
     for name, tool in config.declared.items():
         settings += _settings(f"tools.{name}", tool, _given(name, tools))
-    for key in ("streaming", "limits", "logging"):
+    for key in ("timezone", "streaming", "limits", "logging"):
         settings += _settings(key, getattr(placed.file, key), _given(key, root))
     return PipelineProvenance(pipeline, cursor.key_where, components, tuple(settings))
 
