@@ -146,7 +146,7 @@ WORDS = {
     "secrets": "how-to/secrets",
     "rollback": "how-to/roll-back",
     "canary": "reference/routing",
-    "time zone": "reference/routing",
+    "time zone": "how-to/opening-hours",
     "Kubernetes": "how-to/run-in-a-container",
     "Asterisk dialplan": "how-to/connect-asterisk",
     "SIP": "how-to/connect-asterisk",
