@@ -15,6 +15,7 @@ from voicepipe.calls.events import (
     Observer,
     Outcome,
     RecordingFailed,
+    ReplyContinued,
     ReplyPrepared,
     ReplyResumed,
     ReplyStarted,
@@ -114,7 +115,7 @@ from voicepipe.transports.audiosocket.listener import (
 )
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.listener import CallHandler, Dialler, DialRequest, Listener, ListenerContext, TransportType
-from voicepipe.transports.protocol import CallSink, Capability, Transport
+from voicepipe.transports.protocol import CallEventReceiver, CallSink, Capability, Transport
 
 __all__ = [
     "Adapter",
@@ -127,6 +128,7 @@ __all__ = [
     "CallBegan",
     "CallEnded",
     "CallEvent",
+    "CallEventReceiver",
     "CallHandler",
     "CallInfo",
     "CallRecord",
@@ -177,6 +179,7 @@ __all__ = [
     "Registry",
     "Rejected",
     "ReloadOutcome",
+    "ReplyContinued",
     "ReplyDone",
     "ReplyEvent",
     "ReplyPrepared",

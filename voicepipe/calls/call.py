@@ -61,6 +61,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
+from voicepipe.calls.caller_view import caller_view
 from voicepipe.calls.conversation import Conversation
 from voicepipe.calls.events import (
     CallBegan,
@@ -126,12 +127,13 @@ class Call:
         # Sessions, metrics, files and records are told apart by the call's ID, and a transport's own may repeat.
         self.info: CallInfo = evolve(info, call_id=new_call_id(), transport_id=info.transport_id or info.call_id)
         """The call's ID, the transport's own, and the numbers of both parties."""
+        shows_caller = caller_view(transport)  # before the recording takes the transport's place
         self._recording: RecordedTransport | None = None
         if directory := settings.recording.directory:
             path = recording_path(directory, self.info.call_id)
             transport = self._recording = RecordedTransport(transport, path, settings.recording.readable_by)
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
-        self._emit = EventEmitter(self.info.call_id, observer, pipeline.reports)
+        self._emit = EventEmitter(self.info.call_id, (observer, shows_caller), pipeline.reports)
         self._tasks = CallTasks(nursery, self._end)
         self._last_audio = trio.current_time()
         budgets, on_failure = settings.budgets, settings.on_failure

@@ -126,6 +126,19 @@ class ReplyStarted(_EventBase):
 
 
 @frozen
+class ReplyContinued(_EventBase):
+    """Speech of a further segment of the reply has come from the synthesiser; it is heard within the next seconds.
+
+    The first one follows the `ReplyStarted` of its turn.
+    """
+
+    turn: int
+    """The turn's number, from 1."""
+    text: str
+    """The words of the reply so far, up to the end of that segment; `TurnEnded.said` has what was heard of them."""
+
+
+@frozen
 class TurnEnded(_EventBase):
     """One turn is over."""
 
@@ -255,6 +268,7 @@ CallEvent = (
     | Transcribed
     | DtmfReceived
     | ReplyStarted
+    | ReplyContinued
     | TurnEnded
     | ReplyResumed
     | ReplyPrepared

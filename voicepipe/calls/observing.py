@@ -1,4 +1,4 @@
-"""Reports the events of a call to its observer, each with the call's name and the time in it."""
+"""Reports the events of a call to its observers, each with the call's name and the time in it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from voicepipe.calls.events import CallEvent, Observer
     from voicepipe.components.observers import ObserverReports
 
 
 class EventEmitter:
-    """Makes events and gives them to the observer; without an observer, none is made. It never raises.
+    """Makes events and gives them to the observers; without an observer, none is made. It never raises.
 
     Args:
         call_id: the call's name, which every event bears.
-        observer: gets the events; None: no events are made.
-        reports: logs what the observer raises.
+        observers: get the events, one after the other; a None among them is skipped.
+        reports: logs what an observer raises.
 
     """
 
-    def __init__(self, call_id: str, observer: Observer | None, reports: ObserverReports) -> None:
+    def __init__(self, call_id: str, observers: Iterable[Observer | None], reports: ObserverReports) -> None:
         self._call_id = call_id
-        self._observer = None if observer is None else reports.guard(observer)
+        self._observers = tuple(reports.guard(observer) for observer in observers if observer is not None)
         self._began = trio.current_time()
 
     @property
@@ -41,9 +41,11 @@ class EventEmitter:
             fields: its fields besides `call_id` and `at_s`.
 
         """
-        if self._observer is not None:
-            self._observer(event(call_id=self._call_id, at_s=self.at_s, **fields))
+        if self._observers:
+            made = event(call_id=self._call_id, at_s=self.at_s, **fields)
+            for observer in self._observers:
+                observer(made)
 
     def end(self) -> None:
         """Ends the reports: the last event has been reported."""
-        self._observer = None
+        self._observers = ()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from voicepipe.audio import AudioFormat
     from voicepipe.components.requests import CallInfo
 
@@ -120,3 +122,19 @@ class Transport(Protocol):
 
     async def hang_up(self) -> None:
         """Ends the call by the transport's protocol, after all written audio was sent; no-op if it has ended."""
+
+
+@runtime_checkable
+class CallEventReceiver(Protocol):
+    """The optional part of a transport whose other side shows the call to its caller, such as a softphone.
+
+    A call looks for the method when it begins. Transports without it are not affected.
+    """
+
+    def call_event(self, event: Mapping[str, Any]) -> None:
+        """Takes an event of the call as data for JSON; must be quick, and never blocks.
+
+        `type` is the event's name in snake case, such as `turn_ended`; docs/reference/browser.md lists the events and
+        their fields. They hold what the caller and the agent said, and names from the configuration, but no arguments
+        and results of tools, no messages of vendors and no secrets. An exception is reported like an observer's.
+        """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from voicepipe.calls.events import ReplyPrepared, ReplyResumed, ReplyStarted, TurnEnded
+from voicepipe.calls.events import ReplyContinued, ReplyPrepared, ReplyResumed, ReplyStarted, TurnEnded
 from voicepipe.calls.replies.reply_text import ReplyText
 from voicepipe.calls.replies.turn import CallerSide, Fate, Turn
 from voicepipe.calls.turns import events as turns
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.listening.listening import Listening
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.replies.playout import Playout
+    from voicepipe.calls.replies.reply_sound import ReplySound
     from voicepipe.calls.replies.speaking import ReplySpeaker
     from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.tools.running import ToolRuns
@@ -192,6 +193,7 @@ class Replies:
         self, caller: CallerSide, text: ReplyText, fate: Fate | None = None, *, cached: CachedSpeech | None = None
     ) -> None:
         sound = self._playout.begin(self._on_audible)
+        sound.on_segment = self._on_segment
         self.count += 1
         turn = Turn(self.count, caller, text, sound, fate or Fate(), asked_at=trio.current_time())
         text.on_complete.append(self._on_text_complete)
@@ -226,8 +228,14 @@ class Replies:
         if turn is not None:
             turn.fate.audible_at = trio.current_time()
             self._emit(ReplyStarted, turn=turn.number, response_ms=turn.response_ms)
+            self._on_segment(turn.sound)  # of those that came before: a prepared reply may never have been wanted
             self._commit(turn)
             self._happened(turns.ReplyAudible())
+
+    def _on_segment(self, sound: ReplySound) -> None:
+        turn = self._current
+        if turn is not None and turn.sound is sound and turn.fate.audible_at is not None:
+            self._emit(ReplyContinued, turn=turn.number, text=sound.begun_text)
 
     def _on_text_complete(self) -> None:
         turn = self._current

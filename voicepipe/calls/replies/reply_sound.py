@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -27,6 +28,8 @@ class ReplySound:
     is split, so that the next voice speaks only the rest."""
     first_audio_at: float | None = None
     """The time at which the first speech came from a voice, on trio's clock."""
+    on_segment: Callable[[ReplySound], None] | None = None
+    """Called when the first speech of a segment has come; None: nobody is told."""
     _taken: int = 0  # of the text's segments
 
     def follow(self, written: Sequence[Segment]) -> None:
@@ -42,3 +45,14 @@ class ReplySound:
     def heard(self, played_ms: float) -> str:
         """Returns the words that the caller has heard when `played_ms` of the audio have been played."""
         return heard_text(self.segments, played_ms)
+
+    @property
+    def begun_text(self) -> str:
+        """The text of the segments of which speech has come."""
+        return " ".join(segment.text.strip() for segment in self.segments if segment.start_ms is not None)
+
+    def begin_segment(self, segment: SpokenSegment, start_ms: float) -> None:
+        """Notes where a segment's audio begins, in ms of the reply's audio."""
+        segment.start_ms = start_ms
+        if self.on_segment is not None:
+            self.on_segment(self)

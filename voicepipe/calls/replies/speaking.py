@@ -121,7 +121,9 @@ class ReplySpeaker:
         audio = self.playout.audio
         converter = open_converter(speech.format, audio, live=False)
         whole = speech.audio if converter is None else converter.convert(speech.audio) + converter.finish()
-        sound.segments.append(SpokenSegment(speech.text, 0.0, audio.ms_in(len(whole)), complete=True))
+        segment = SpokenSegment(speech.text, end_ms=audio.ms_in(len(whole)), complete=True)
+        sound.segments.append(segment)
+        sound.begin_segment(segment, 0.0)
         self.playout.add(sound, whole)
         await self._play_to_end(sound)
 
@@ -318,7 +320,7 @@ class _Voice:
             if self._spoken < self._first:
                 self._attempts.succeeded()
             self._starved_ms = 0.0
-            segment.start_ms = playout.queued_ms
+            sound.begin_segment(segment, playout.queued_ms)
             self._spoken = event.segment + self._first
             for earlier in sound.segments[: self._spoken]:
                 earlier.complete = True
