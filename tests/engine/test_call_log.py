@@ -18,6 +18,7 @@ from voicepipe import (
     DtmfReceived,
     FailedOver,
     RecordingFailed,
+    ReplyContinued,
     ReplyPrepared,
     ReplyResumed,
     ReplyStarted,
@@ -117,6 +118,7 @@ UNLOGGED = [
     Transcribed("c", 1.0, "two", final=True),
     DtmfReceived("c", 1.0, "1"),
     ReplyStarted("c", 1.0, 2, None),
+    ReplyContinued("c", 1.0, 2, "Hello."),
     ComponentUsed(
         "c", 1.0, ComponentUsage(role="stt", component="ears", adapter="vosk", model=None, requests=1, reported=0)
     ),
