@@ -289,7 +289,7 @@ class Playout:
             self.fail(error)
         else:
             if more:
-                self._ticker.add(self)
+                self._ticker.add(self, any_phase=self._lead_s > FRAME_S)
 
     def _start(self) -> None:
         """Begins to tick, if there is a frame to write and it does not tick yet."""
