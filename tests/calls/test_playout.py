@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from voicepipe.audio import FRAME_MS, AudioFormat
 from voicepipe.calls.replies.playout import HIGH_WATER_MS, Playout
-from voicepipe.clock.ticker import SLOT_S, Ticker
+from voicepipe.clock.ticker import EARLY_S, GRACE_S, SHIFT_S, SLOT_S, Ticker, hub_ticks
 from voicepipe.testing.transport import MemoryTransport
 
 FRAME = 320  # bytes in 20 ms at 8 kHz
@@ -54,6 +54,42 @@ async def test_a_frame_every_20_ms_exactly(autojump_clock, transport, ticker, nu
     assert 0.02 - SLOT_S - SOON <= at[lead] <= 0.02 + SOON
     assert [b - a for a, b in pairwise(at[lead:])] == pytest.approx([0.02] * (99 - lead))
     assert ahead_ms(transport, start) <= lead * FRAME_MS + SLOT_S * 1000 + SOON
+
+
+@pytest.mark.parametrize("phase_ms", [0, 1, 4, 5, 6, 7, 10, 13, 14, 15, 17, 19.5])
+@pytest.mark.parametrize("lead_ms", [20, 40, 60])
+@pytest.mark.parametrize("jitter", ["none", "both"])
+async def test_frames_keep_their_time_beside_a_callers(
+    autojump_clock, transport, ticker, nursery, lead_ms, phase_ms, jitter
+):
+    """Each tick writes one frame, none after its time, whichever phase the caller's frames have, and however they come.
+
+    Where they come 3 ms early or late, every other one does.
+    """
+    start, lead = 0.5, lead_ms // FRAME_MS
+    jitter_s = {"none": (0, 0), "both": (0.003, -0.003)}[jitter]
+    nursery.start_soon(receive, phase_ms / 1000, jitter_s)
+    await trio.sleep(start)
+    await say(Playout(transport, ticker, lead_ms, nursery), speech(490))
+    at = [when - start for when in times(transport)]
+    assert len(at) == 25
+    assert at[:lead] == [0] * lead
+    gaps = [later - earlier for earlier, later in pairwise(at[lead:])]
+    assert gaps == pytest.approx([0.02] * (24 - lead), abs=0.012)
+    assert all(when <= 0.02 * n + GRACE_S + SOON for n, when in enumerate(at))
+    assert ahead_ms(transport, start) <= lead * FRAME_MS + FRAME_MS - SHIFT_S * 1000 + EARLY_S * 1000 + SOON
+
+
+async def receive(phase_s, jitter_s):
+    """A hub with few calls that wakes whenever a caller's frame comes."""
+    ticks = hub_ticks()
+    ticks.hubs += 1
+    number = 0
+    while True:
+        number += 1
+        await trio.sleep_until(phase_s + number * 0.02 + jitter_s[number % 2])
+        ticks.received_at = trio.current_time()
+        ticks.serve(ticks.received_at + EARLY_S)
 
 
 async def test_the_audio_is_whole_and_padded_with_silence(autojump_clock, transport, playout):

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from voicepipe.clock.ticker import SLOT_S
+from voicepipe.clock.ticker import EARLY_S, SHIFT_S, SLOT_S, hub_ticks
 
 SOON = 1e-6
 
@@ -162,3 +162,54 @@ async def test_what_one_raises_is_its_own(autojump_clock, ticker, raised, first)
     ticker.add(broken)  # and it may begin again
     await trio.sleep(1)
     assert broken.failures == [raised] * 2
+
+
+async def receive(ms, start=0.0):
+    """A hub with few calls that wakes every 20 ms, as a caller's frames come."""
+    ticks = hub_ticks()
+    ticks.hubs += 1
+    for number in range(ms // 20):
+        await trio.sleep_until(start + number * 0.02)
+        ticks.received_at = trio.current_time()
+        ticks.serve(ticks.received_at + EARLY_S)
+    ticks.hubs -= 1
+
+
+@pytest.mark.parametrize("phase_ms", range(20))
+@pytest.mark.parametrize("start_ms", [400, 403])
+async def test_what_may_be_shifted_is_ticked_when_frames_come(autojump_clock, ticker, nursery, start_ms, phase_ms):
+    """No wake-up of the ticker's own, but perhaps a first one, whatever the phase of the caller's frames."""
+    ticks = Ticks()
+    nursery.start_soon(receive, 700, phase_ms / 1000)
+    await trio.sleep_until(start_ms / 1000 + 0.0001)
+    earlier_s = ticker.add(ticks, shift=True)
+    await trio.sleep_until(0.6801)
+    assert gaps(ticks.times[1:]) == pytest.approx([0.02] * (len(ticks.times) - 2))
+    assert {round((time * 1000 - phase_ms) % 20, 3) % 20 for time in ticks.times[1:]} == {0}
+    second, told = ticks.times[1] - start_ms / 1000, 0.02 - earlier_s
+    assert SHIFT_S <= told <= 0.02 + SHIFT_S
+    assert min(abs(second - 0.02 * n - told) for n in range(3)) <= EARLY_S
+
+
+async def test_without_frames_the_ticker_wakes_by_itself(autojump_clock, ticker, nursery):
+    """A caller that is muted sends none: the slots keep their time, and a hub costs them its grace at most."""
+    ticks = Ticks()
+    nursery.start_soon(receive, 500)
+    await trio.sleep(0.3001)
+    ticker.add(ticks, shift=True)
+    await trio.sleep(1)
+    assert gaps(ticks.times) == pytest.approx([0.02] * (len(ticks.times) - 1), abs=EARLY_S + 0.001 + SOON)
+    assert len(ticks.times) in {49, 50}
+
+
+async def test_hubs_serve_what_is_due_only(autojump_clock, ticker):
+    ticks = Ticks()
+    ticker.add(ticks)
+    await trio.sleep(0.01)
+    hub_ticks().serve(trio.current_time() + EARLY_S)
+    assert ticks.times == []
+    await trio.sleep(0.006)
+    hub_ticks().serve(trio.current_time() + EARLY_S)
+    assert ticks.times == [pytest.approx(0.016)]
+    await trio.sleep(0.01)
+    assert len(ticks.times) == 1

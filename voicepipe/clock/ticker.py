@@ -7,8 +7,9 @@ when nobody speaks. A clock a call costs twice as much at 200 calls.
 A wake-up costs more than what is done in it, and a hub, which receives the callers' audio, wakes as often. So hubs
 serve the slots that are due whenever they are awake (`HubTicks`), and the ticker's task sleeps `GRACE_S` longer than to
 the next slot while there is a hub with calls: then it wakes only where no hub did. With few calls a hub wakes for each
-frame, at moments of the callers' choice. Then a call joins the slot after the latest frame, if it may have any phase,
-and the hub serves slots up to `EARLY_S` before their time: the frames of 20 ms in both directions share a wake-up.
+frame, at moments of the callers' choice. Then a call joins the slot after the next frame, if its first tick may come
+that early or late, and the hub serves slots up to `EARLY_S` before their time: the frames of 20 ms in both directions
+share a wake-up.
 """
 
 from __future__ import annotations
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
 SLOTS = 4
 """Slots in a frame's time: 5 ms each."""
 
-SLOT_S = FRAME_MS / 1000 / SLOTS
+FRAME_S = FRAME_MS / 1000
 
-EARLY_S = SLOT_S
-"""How much before its time a slot may be served, in s."""
+SLOT_S = FRAME_S / SLOTS
+
+EARLY_S = SLOT_S + 0.001
+"""How much before its time a slot may be served, in s: a frame that comes a ms early finds its slot all the same."""
+
+SHIFT_S = 0.006
+"""How much later than 20 ms, and than now, a first tick may come that may be shifted, in s."""
 
 GRACE_S = 0.001
 """How much longer than to a slot's time the ticker sleeps while a hub may serve the slot, in s."""
@@ -100,22 +106,31 @@ class Ticker:
         """The number of objects that are ticked."""
         return sum(map(len, self._slots))
 
-    def add(self, ticking: Ticking, *, any_phase: bool = False) -> None:
+    def add(self, ticking: Ticking, *, shift: bool = False) -> float:
         """Adds an object; its first tick comes about 20 ms from now, on trio's clock.
 
         Args:
             ticking: the object.
-            any_phase: whether the first tick may come at any time within the next 20 ms, where that spares wake-ups.
+            shift: whether the ticks may come at other times, the first that counts 6 to 26 ms from now, where that
+                spares wake-ups. There may be one before it.
+
+        Returns:
+            How much earlier than 20 ms from now that one comes, in s; 0 without a shift, and less if later.
 
         """
         now = trio.current_time()
-        slot, ticks = int(now / SLOT_S), self._hub_ticks
+        slot, earlier_s, ticks = int(now / SLOT_S), 0.0, self._hub_ticks
         if self.due == inf:
             self._next = slot + 1
-        if any_phase and ticks is not None and now - ticks.received_at < FRAME_MS / 1000:
-            slot = int(ticks.received_at / SLOT_S) + 1
+        if shift and ticks is not None and now - ticks.received_at < FRAME_S:
+            # The first slot after the next frame, which a caller sends 20 ms after the one before.
+            slot = int((ticks.received_at + FRAME_S) / SLOT_S) + 1
+            if slot * SLOT_S < now + SHIFT_S:
+                slot += SLOTS
+            earlier_s = now + FRAME_S - slot * SLOT_S
         self._slots[slot % SLOTS][ticking] = None
         self._schedule()
+        return earlier_s
 
     def remove(self, ticking: Ticking) -> None:
         """Removes an object; no-op if it was not added."""

@@ -11,15 +11,16 @@ The queue is a deque of pieces (`_chunks`), an offset into the first, and the by
 from it one by one (`_cut`). More than `HIGH_WATER_MS` makes the voice wait (`wait_for_room`) until half of it is left.
 
 The schedule is one number: `_due`, the time at which the next frame begins to sound. It moves by exactly 20 ms a frame,
-never by "20 ms from now", so that no error adds up. A tick writes every frame that begins before `now + _lead_s`:
+never by "20 ms from now", so that no error adds up. A tick writes every frame that begins before `now + _ahead_s`:
 
-            now                _due        now + _lead_s
+            now                _due        now + _ahead_s
     |----frame----|----frame----|----frame----|----frame----|
      written before             | this tick   | later ticks
 
 - The ticker is shared by all calls of the process, and wakes this one every 20 ms while it is added to it, that is
   while it speaks. A silent call costs nothing. Audio that ends a silence is written at once (`_start`), and the ticks
   go on from there.
+- Where it spares wake-ups, the ticks come at other times (`Ticker.add`), and `now + _ahead_s` moves with them.
 - What is written can't be recalled: the lead is how late a barge-in takes effect. Half a frame is taken off it, so that
   a tick that wakes a little late or early writes the same number of frames.
 - If `now` is past `_due`, the missing frames are written at once, up to `STALL_S`. After a longer stall (the process
@@ -99,6 +100,7 @@ class Playout:
         self._use(transport.audio)
         # Whole frames, less half of one: how late a tick happens to wake does not decide how many frames it writes.
         self._lead_s = (max(lead_ms // FRAME_MS, 1) - 0.5) * FRAME_MS / 1000
+        self._ahead_s = self._lead_s  # the same for the phase of the ticks
         self._chunks: deque[bytes] = deque()
         self._offset = 0  # into the first chunk
         self._buffered = 0  # bytes in the chunks from there on
@@ -247,7 +249,7 @@ class Playout:
         """Writes the frames that are due; False if there is nothing to do until more audio comes."""
         if now - self._due > STALL_S:
             self._due = now
-        while self._due < now + self._lead_s:
+        while self._due < now + self._ahead_s:
             frame = self._frame or self._cut()
             if frame is None:
                 # After the last frame the reply is heard to its end first. Before it, `add` begins to tick again.
@@ -282,6 +284,7 @@ class Playout:
         """Writes the first frame of what there is, and leaves the others to the ticker."""
         now = trio.current_time()
         self._due = max(self._due, now)
+        self._ahead_s = self._lead_s
         self._ticking = True
         try:
             more = self.tick(now)
@@ -289,7 +292,7 @@ class Playout:
             self.fail(error)
         else:
             if more:
-                self._ticker.add(self, any_phase=self._lead_s > FRAME_S)
+                self._ahead_s = self._lead_s + self._ticker.add(self, shift=self._lead_s > FRAME_S)
 
     def _start(self) -> None:
         """Begins to tick, if there is a frame to write and it does not tick yet."""
