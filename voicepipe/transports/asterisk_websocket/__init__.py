@@ -1,0 +1,1 @@
+"""Asterisk's `chan_websocket` as a transport: `Dial(WebSocket/...)`, and ARI's external media over a WebSocket."""
