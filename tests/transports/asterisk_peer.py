@@ -23,10 +23,10 @@ class Network:
         self.transport = None
         self._to_asterisk = trio.open_memory_channel(100_000)
         self._roomy = trio.Event()
-        self._closed = False
+        self.has_ended = False
 
     def send_nowait(self, message):
-        if self._closed:
+        if self.has_ended:
             return True
         if self.room is not None:
             if self.room <= 0:
@@ -37,7 +37,7 @@ class Network:
         return True
 
     async def wait_writable(self):
-        while self.room is not None and self.room <= 0 and not self._closed:
+        while self.room is not None and self.room <= 0 and not self.has_ended:
             await self._roomy.wait()
         await trio.lowlevel.checkpoint()
 
@@ -48,13 +48,13 @@ class Network:
 
     async def close(self, code=1000, reason=""):
         await trio.lowlevel.checkpoint()
-        if not self._closed:
-            self._closed, self.close_code = True, code
+        if not self.has_ended:
+            self.has_ended, self.close_code = True, code
             self.asterisk.take_close()
 
     def break_off(self, reason="the connection was reset"):
-        if not self._closed:
-            self._closed = True
+        if not self.has_ended:
+            self.has_ended = True
             self._roomy.set()
             self.transport.closed(reason)
 
@@ -69,7 +69,7 @@ class Network:
         for text in self.asterisk.events:
             self.events_out[0].send_nowait((trio.current_time() + self.latency_s, text))
         self.asterisk.events.clear()
-        if self.asterisk.closed is not None and not self._closed:
+        if self.asterisk.closed is not None and not self.has_ended:
             self.break_off(f"Asterisk closed the connection ({self.asterisk.closed})")
 
     async def bring(self):
@@ -77,7 +77,7 @@ class Network:
         self.events_out = trio.open_memory_channel(100_000)
         async for due, message in self.events_out[1]:
             await trio.sleep_until(due)
-            if not self._closed:
+            if not self.has_ended:
                 self.give(message)
 
     def give(self, message):

@@ -22,7 +22,7 @@ from voicepipe.transports.asterisk_websocket.wire_format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MOST_BYTES: Final = 65_531
 """The longest binary message that is taken; a longer one closes the connection."""
@@ -174,33 +174,43 @@ class ChanWebSocket:
             command, correlation_id = values.get("command"), values.get("correlation_id", "")
         else:
             command, _, correlation_id = text.partition(" ")
-        match command:
-            case "ANSWER":
-                pass
-            case "HANGUP":
-                self.closed = NORMAL
-            case "START_MEDIA_BUFFERING":
-                self._buffering = True
-            case "STOP_MEDIA_BUFFERING":
-                self._buffering = False
-                if self._leftover:  # played as a short frame, filled up with silence
-                    self._queue_frame(self._leftover)
-                    self._leftover = b""
-                self._queue.append(self._correlated("MEDIA_BUFFERING_COMPLETED", correlation_id))
-            case "MARK_MEDIA":
-                self._queue.append(self._correlated("MEDIA_MARK_PROCESSED", correlation_id))
-            case "FLUSH_MEDIA":
-                self.flushed_frames += self._frames
-                self._queue.clear()
-                self._frames, self._buffering, self._leftover = 0, False, b""
-            case "REPORT_QUEUE_DRAINED":
-                self._report_drained = True
-            case "GET_STATUS":
-                self._emit_status()
-            case "PAUSE_MEDIA" | "CONTINUE_MEDIA":
-                self.paused = command == "PAUSE_MEDIA"
-            case _:
-                self.ignored.append(text)
+        obey: dict[str, Callable[[], object]] = {
+            "ANSWER": lambda: None,
+            "HANGUP": self._hang_up,
+            "START_MEDIA_BUFFERING": lambda: self._set_buffering(on=True),
+            "STOP_MEDIA_BUFFERING": lambda: self._complete_buffering(correlation_id),
+            "MARK_MEDIA": lambda: self._queue_event("MEDIA_MARK_PROCESSED", correlation_id),
+            "FLUSH_MEDIA": self._flush,
+            "REPORT_QUEUE_DRAINED": self._report_when_drained,
+            "GET_STATUS": self._emit_status,
+            "PAUSE_MEDIA": lambda: self._set_paused(on=True),
+            "CONTINUE_MEDIA": lambda: self._set_paused(on=False),
+        }
+        obey.get(command, lambda: self.ignored.append(text))()
+
+    def _hang_up(self) -> None:
+        self.closed = NORMAL
+
+    def _set_paused(self, *, on: bool) -> None:
+        self.paused = on
+
+    def _set_buffering(self, *, on: bool) -> None:
+        self._buffering = on
+
+    def _complete_buffering(self, correlation_id: str) -> None:
+        self._buffering = False
+        if self._leftover:  # played as a short frame, filled up with silence
+            self._queue_frame(self._leftover)
+            self._leftover = b""
+        self._queue_event("MEDIA_BUFFERING_COMPLETED", correlation_id)
+
+    def _flush(self) -> None:
+        self.flushed_frames += self._frames
+        self._queue.clear()
+        self._frames, self._buffering, self._leftover = 0, False, b""
+
+    def _report_when_drained(self) -> None:
+        self._report_drained = True
 
     # --- Texts ---------------------------------------------------------------------------------------------------
 
@@ -220,10 +230,12 @@ class ChanWebSocket:
             media_paused=self.paused,
         )
 
-    def _correlated(self, name: str, correlation_id: str) -> str:
+    def _queue_event(self, name: str, correlation_id: str) -> None:
+        """Queues an event that is sent when all before it has been played."""
+        text = f"{name} {correlation_id}" if correlation_id else name
         if self.as_json:
-            return self._event(name, {"channel_id": self.channel_id, "correlation_id": correlation_id})
-        return f"{name} {correlation_id}" if correlation_id else name
+            text = self._event(name, {"channel_id": self.channel_id, "correlation_id": correlation_id})
+        self._queue.append(text)
 
     def _event(self, name: str, values: Mapping[str, object]) -> str:
         if self.as_json:

@@ -55,6 +55,11 @@ class CallSocket:
         self._has_ended = self._is_closing = self._is_flushing = False
         self._closed = trio.Event()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the connection is closed or closing, by either side."""
+        return self._has_ended
+
     def start(self, transport: MessageSink) -> None:
         """Begins to deliver to a transport, with what has come already."""
         self._transport = transport

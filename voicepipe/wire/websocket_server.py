@@ -24,9 +24,10 @@ except ImportError:  # the library was built without its C part
     from websockets.utils import apply_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from websockets.http11 import Request, Response
+    from websockets.typing import Subprotocol
 
     from voicepipe.wire.byte_stream import AcceptedStream
 
@@ -58,7 +59,7 @@ async def accept_websocket(
         OSError: the connection broke.
 
     """
-    protocol = ServerProtocol(max_size=max_size)
+    protocol = ServerProtocol(max_size=max_size, select_subprotocol=_first_offered)
     protocol.receive_data(head)
     if protocol.handshake_exc is not None or not protocol.events:
         response = protocol.reject(400, f"{protocol.handshake_exc}\n")
@@ -68,6 +69,11 @@ async def accept_websocket(
     stream.write_nowait(b"".join(protocol.data_to_send()))
     await stream.flush()
     return ServerWebSocket(stream, protocol, rest) if protocol.state is OPEN else response
+
+
+def _first_offered(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Takes whatever the client calls its messages: one that offers a name, as Asterisk does, may insist on it."""
+    return offered[0] if offered else None
 
 
 class ServerWebSocket(WebSocket):

@@ -51,7 +51,7 @@ class StaleAudio:
             due = now
         if self._backlog or not -STALE_S < now - due < STALE_S:
             return False
-        self._due = (now if now > due else due) + size / self._bytes_a_second
+        self._due = (max(due, now)) + size / self._bytes_a_second
         return True
 
     def take(self, audio: bytes, now: float) -> list[bytes]:

@@ -306,7 +306,7 @@ class AsteriskWebSocketTransport:
         self._left = trio.Event()
         self._delivery.stop()
         try:
-            if self._is_started and not self._has_ended:
+            if self._is_started and not self._has_ended and not self._socket.has_ended:
                 await self._send_hangup()
             self._end()
             await self._socket.close()

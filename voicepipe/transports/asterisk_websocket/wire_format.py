@@ -11,7 +11,7 @@ The names and limits are those of `chan_websocket.c` of Asterisk 22.10.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
@@ -210,28 +210,25 @@ def decode_event(text: str) -> Event:
     """
     is_json = text.startswith("{")
     name, values = _read_json(text) if is_json else _read_plain(text)
-    match name:
-        case "MEDIA_START":
-            return _media_start(values, is_json)
-        case "MEDIA_XOFF" | "MEDIA_XON":
-            return QueueFull(name == "MEDIA_XOFF")
-        case "QUEUE_DRAINED":
-            return QueueDrained()
-        case "MEDIA_MARK_PROCESSED":
-            return MarkProcessed(_text(values, "correlation_id"))
-        case "MEDIA_BUFFERING_COMPLETED":
-            return BufferingCompleted(_text(values, "correlation_id"))
-        case "DTMF_END":
-            return DtmfEnd(_text(values, "digit"))
-        case "STATUS":
-            full, paused = values.get("queue_full"), values.get("media_paused")
-            return Status(_number(values, "queue_length"), full in _TRUE, paused in _TRUE)
-        case "ERROR":
-            return ErrorReported(_text(values, "error_text"))
-    return OtherEvent(name)
+    if name == "MEDIA_START":
+        return _media_start(values, is_json)
+    decode = _DECODERS.get(name)
+    return OtherEvent(name) if decode is None else decode(values)
 
 
-_TRUE: Final = (True, "true")
+_DECODERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Event]]] = {
+    "MEDIA_XOFF": lambda _values: QueueFull(full=True),
+    "MEDIA_XON": lambda _values: QueueFull(full=False),
+    "QUEUE_DRAINED": lambda _values: QueueDrained(),
+    "MEDIA_MARK_PROCESSED": lambda values: MarkProcessed(_text(values, "correlation_id")),
+    "MEDIA_BUFFERING_COMPLETED": lambda values: BufferingCompleted(_text(values, "correlation_id")),
+    "DTMF_END": lambda values: DtmfEnd(_text(values, "digit")),
+    "STATUS": lambda values: Status(
+        _number(values, "queue_length"), values.get("queue_full") in _TRUE, values.get("media_paused") in _TRUE
+    ),
+    "ERROR": lambda values: ErrorReported(_text(values, "error_text")),
+}
+_TRUE: Final[tuple[object, ...]] = (True, "true")
 
 
 def _read_json(text: str) -> tuple[str, dict[str, Any]]:
@@ -291,7 +288,7 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 
 def _number(values: Mapping[str, Any], name: str) -> int:
     value = values.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:  # noqa: PLR2004
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9:
         return value
@@ -299,7 +296,7 @@ def _number(values: Mapping[str, Any], name: str) -> int:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}..."  # noqa: PLR2004
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def encode_command(command: Command, correlation_id: str = "", *, as_json: bool) -> str:
