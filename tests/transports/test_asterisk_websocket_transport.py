@@ -472,6 +472,17 @@ async def test_an_asterisk_that_does_not_close_is_closed(autojump_clock, heard):
         assert asterisk.network.close_code == 1000
 
 
+async def test_a_connection_that_the_listener_has_closed_needs_no_goodbye(autojump_clock, heard):
+    """A call is refused so: Asterisk will not answer any more, and is not waited for."""
+    async with open_asterisk(latency_s=60) as asterisk:
+        heard(asterisk.transport)
+        await asterisk.network.close(1013)
+        began = trio.current_time()
+        await asterisk.transport.hang_up()
+        assert trio.current_time() == began
+        assert not asterisk.commands
+
+
 async def test_two_who_hang_up_wait_for_the_same_end(autojump_clock, heard):
     async with open_asterisk(latency_s=0.3) as asterisk:
         heard(asterisk.transport)

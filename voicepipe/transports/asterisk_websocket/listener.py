@@ -51,7 +51,7 @@ class AsteriskWebSocketOptions:
     password: Secret | None = field(default=None, validator=optional(min_len(8)))
     """The `password` of websocket_client.conf. Null: connections need none."""
     token: Secret | None = field(default=None, validator=optional(min_len(16)))
-    """A token instead of a password, for `uri = ws://engine:9094/media?token=...` or as the last part of the path."""
+    """A token instead of a password, for `uri = ws://engine:9094/media?token=...`."""
     caller: tuple[str, ...] = DetailNames().caller
     """The variables that may have the caller's number; the first that is there counts."""
     called: tuple[str, ...] = DetailNames().called
@@ -79,20 +79,17 @@ class _Calls:
 
     def authorise(self, request: Upgrade | HttpRequest) -> HttpResponse | None:
         """Refuses other paths and what has neither the password nor the token."""
-        options, path = self.options, request.path
+        options = self.options
         # All of it is compared, whatever differs: the time of the answer tells nothing.
         allowed = options.password is None and options.token is None
         if options.password is not None:
             given = _basic(request.headers.get("authorization", ""))
             allowed |= _is_same(given, f"{options.username}:{options.password}")
         if options.token is not None:
-            parent, _, last = path.rpartition("/")
             allowed |= _is_same(request.query.get(_PARAMETER, ""), options.token)
-            if _is_same(last, options.token):
-                allowed, path = True, parent
         if not allowed:
             return HttpResponse(401, b"wrong username, password or token\n", headers=_REALM)
-        if options.path and path.rstrip("/") != options.path.rstrip("/"):
+        if options.path and request.path.rstrip("/") != options.path.rstrip("/"):
             return HttpResponse(404, f"{options.path} is the only path here\n".encode())
         return None
 
