@@ -19,10 +19,10 @@ from voicepipe.transports.browser.wire_format import (
     MOST_VALUE,
     MOST_VARIABLES,
     STARTED,
-    HangUp,
-    Key,
-    Played,
-    Start,
+    EndCall,
+    PlaceCall,
+    PressKey,
+    ReportMark,
     check_audio,
     encode_event,
     encode_mark,
@@ -37,17 +37,17 @@ MANY = {f"name{number}": "x" for number in range(MOST_VARIABLES + 1)}
 @pytest.mark.parametrize(
     ("message", "parsed"),
     [
-        (START, Start()),
-        (START | {"called": "200", "caller": "+1555"}, Start("200", "+1555")),
-        (START | {"variables": {"tenant": "acme", "X-Id": ""}}, Start(variables={"tenant": "acme", "X-Id": ""})),
-        (START | {"screen": [390, 844], "language": "de"}, Start()),
-        (START | {"called": "Zentrale ☎ 𝄞"}, Start("Zentrale ☎ 𝄞")),
-        ({"type": "key", "digit": "#"}, Key("#")),
-        ({"type": "key", "digit": "D", "ms": 80}, Key("D")),
-        ({"type": "mark", "mark": 0}, Played(0)),
-        ({"type": "mark", "mark": MOST_MARK}, Played(MOST_MARK)),
-        ({"type": "hang_up"}, HangUp()),
-        ({"type": "hang_up", "reason": "lunch"}, HangUp()),
+        (START, PlaceCall()),
+        (START | {"called": "200", "caller": "+1555"}, PlaceCall("200", "+1555")),
+        (START | {"variables": {"tenant": "acme", "X-Id": ""}}, PlaceCall(variables={"tenant": "acme", "X-Id": ""})),
+        (START | {"screen": [390, 844], "language": "de"}, PlaceCall()),
+        (START | {"called": "Zentrale ☎ 𝄞"}, PlaceCall("Zentrale ☎ 𝄞")),
+        ({"type": "key", "digit": "#"}, PressKey("#")),
+        ({"type": "key", "digit": "D", "ms": 80}, PressKey("D")),
+        ({"type": "mark", "mark": 0}, ReportMark(0)),
+        ({"type": "mark", "mark": MOST_MARK}, ReportMark(MOST_MARK)),
+        ({"type": "hang_up"}, EndCall()),
+        ({"type": "hang_up", "reason": "lunch"}, EndCall()),
         ({"type": "a message of next year"}, None),
         ({"type": ""}, None),
     ],
@@ -148,7 +148,7 @@ JSON = st.recursive(
 def test_any_object_is_understood_or_refused(message):
     """What is understood can be logged, encoded, and sent on: it is text of whole characters."""
     parsed = understand(json.dumps(message))
-    if isinstance(parsed, Start):
+    if isinstance(parsed, PlaceCall):
         json.dumps([parsed.called, parsed.caller, dict(parsed.variables)], ensure_ascii=False).encode()
 
 

@@ -25,10 +25,10 @@ from voicepipe.transports.browser.wire_format import (
     HUNG_UP,
     RATE,
     STARTED,
-    HangUp,
-    Key,
-    Played,
-    Start,
+    EndCall,
+    PlaceCall,
+    PressKey,
+    ReportMark,
     check_audio,
     encode_event,
     encode_mark,
@@ -115,19 +115,19 @@ class BrowserTransport:
                 self._delivery.sink.audio(message)
             return  # what comes before `started` was said to nobody
         parsed = parse_message(message)
-        if isinstance(parsed, Start):
+        if isinstance(parsed, PlaceCall):
             self._start(parsed)
         elif not self._has_start:
             if parsed is not None:
                 raise TransportError('the first message must be "start"')
-        elif isinstance(parsed, Key):
+        elif isinstance(parsed, PressKey):
             self._delivery.sink.dtmf(parsed.digit)
-        elif isinstance(parsed, Played):
+        elif isinstance(parsed, ReportMark):
             self._delivery.sink.heard(parsed.mark)
-        elif isinstance(parsed, HangUp):
+        elif isinstance(parsed, EndCall):
             self.closed("the caller hung up")
 
-    def _start(self, start: Start) -> None:
+    def _start(self, start: PlaceCall) -> None:
         if self._has_start:
             raise TransportError('a second "start" came in mid-call')
         self.info = evolve(self.info, called=start.called, caller=start.caller, variables=start.variables)

@@ -39,7 +39,7 @@ _SHORT: Final = 60
 
 
 @frozen
-class Start:
+class PlaceCall:
     """The client's first message: it places the call."""
 
     called: str = ""
@@ -51,7 +51,7 @@ class Start:
 
 
 @frozen
-class Key:
+class PressKey:
     """A key of the keypad was pressed."""
 
     digit: str
@@ -59,7 +59,7 @@ class Key:
 
 
 @frozen
-class Played:
+class ReportMark:
     """Everything that was sent before a mark was heard."""
 
     mark: int
@@ -67,11 +67,11 @@ class Played:
 
 
 @frozen
-class HangUp:
+class EndCall:
     """The client hangs up."""
 
 
-Message: TypeAlias = Start | Key | Played | HangUp
+ClientMessage: TypeAlias = PlaceCall | PressKey | ReportMark | EndCall
 
 
 def check_audio(audio: bytes) -> None:
@@ -82,7 +82,7 @@ def check_audio(audio: bytes) -> None:
         raise TransportError(f"an audio message of {len(audio)} bytes is too long; at most {MOST_AUDIO} are taken")
 
 
-def parse_message(text: str) -> Message | None:
+def parse_message(text: str) -> ClientMessage | None:
     """Parses a client's text message; None if its type is not known.
 
     Raises:
@@ -104,19 +104,19 @@ def parse_message(text: str) -> Message | None:
             digit = message.get("digit")
             if not isinstance(digit, str) or digit not in KEYS:
                 raise TransportError(f'"digit" of a key must be one of 0123456789*#ABCD, and is {_short(digit)}')
-            return Key(digit)
+            return PressKey(digit)
         case "mark":
             mark = message.get("mark")
             if not isinstance(mark, int) or isinstance(mark, bool) or not 0 <= mark <= MOST_MARK:
                 raise TransportError(f'"mark" must be the number of a mark, and is {_short(mark)}')
-            return Played(mark)
+            return ReportMark(mark)
         case "hang_up":
-            return HangUp()
+            return EndCall()
         case _:
             return None
 
 
-def _parse_start(message: Mapping[str, Any]) -> Start:
+def _parse_start(message: Mapping[str, Any]) -> PlaceCall:
     if message.get("protocol") != PROTOCOL or isinstance(message["protocol"], bool):
         asked = _short(message.get("protocol"))
         raise TransportError(f'"protocol" of the start is {asked}, and the engine speaks {PROTOCOL}; reload the page')
@@ -132,7 +132,7 @@ def _parse_start(message: Mapping[str, Any]) -> Start:
     numbers = {name: message.get(name, "") for name in ("called", "caller")}
     for name, number in numbers.items():
         _check_text(name, number, MOST_NUMBER)
-    return Start(**numbers, variables=variables)
+    return PlaceCall(**numbers, variables=variables)
 
 
 def _check_text(name: str, value: Any, most: int) -> None:
