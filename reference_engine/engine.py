@@ -43,7 +43,7 @@ from reference_engine.settings.settings import CurrentSettings
 from reference_engine.upkeep.shortage import Shortage
 from reference_engine.upkeep.tasks import restart_on_failure
 from reference_engine.watch.task_switch import TaskSwitch
-from voicepipe import AudioSocketListener, Collector, open_runtime, read_in_thread
+from voicepipe import Collector, Listener, open_runtime, read_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -91,7 +91,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         claimed.callback(records.report, log)
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
-            watches, listeners = TaskSwitch(settings.watch), dict[str, AudioSocketListener]()
+            watches, listeners = TaskSwitch(settings.watch), dict[str, Listener]()
             sets = Sets(
                 current,
                 env_file=options.env_file,
@@ -188,7 +188,7 @@ def _log_ready(
     log: Log,
     sets: Mapping[str, PipelineSet],
     settings: EngineSettings,
-    listeners: Mapping[str, AudioSocketListener],
+    listeners: Mapping[str, Listener],
     admin: Sequence[socket] | None,
 ) -> None:
     def bound(name: str) -> dict[str, Any]:

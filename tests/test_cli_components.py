@@ -18,6 +18,7 @@ from voicepipe.config.describe.json_schema import json_schema
 from voicepipe.config.load import load_config
 from voicepipe.errors import ConfigError
 from voicepipe.roles import ROLES
+from voicepipe.transports.registry import installed_transports
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_an_unknown_name(capsys):
 def test_json(capsys):
     assert cli.main(["components", "--format", "json"]) == 0
     told = json.loads(capsys.readouterr().out)["components"]
-    assert {(one["role"], one["name"]) for one in told} == {(one.role, one.name) for one in installed()}
+    transports = {("transport", name) for name in installed_transports().names()}
+    assert {(one["role"], one["name"]) for one in told} == {(one.role, one.name) for one in installed()} | transports
     (espeak,) = [one for one in told if one["name"] == "espeak"]
     assert espeak["package"] == "voicepipe-telephony"
     assert espeak["summary"] == "A voice, its rate and its pitch."

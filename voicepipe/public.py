@@ -81,6 +81,7 @@ from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.paths import absolute_path
 from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import SetConfig
+from voicepipe.config.typed_sections import TypedSection
 from voicepipe.errors import (
     CallRefused,
     ComponentError,
@@ -113,15 +114,30 @@ from voicepipe.transports.audiosocket.listener import (
     open_audiosocket_listener,
     serve_audiosocket,
 )
+from voicepipe.transports.audiosocket.transport_type import AudioSocketSettings
+from voicepipe.transports.bind_options import host_field, is_loopback, port_field
 from voicepipe.transports.binding import listen_on
+from voicepipe.transports.call_socket import CallSocket
+from voicepipe.transports.delivery import Delivery
 from voicepipe.transports.listener import CallHandler, Dialler, DialRequest, Listener, ListenerContext, TransportType
 from voicepipe.transports.protocol import CallEventReceiver, CallSink, Capability, Transport
+from voicepipe.transports.registry import TransportRegistry, installed_transports
+from voicepipe.transports.websocket_listener import (
+    HttpRequest,
+    HttpResponse,
+    Upgrade,
+    WebSocketCalls,
+    WebSocketTransport,
+    check_websockets_installed,
+    open_websocket_listener,
+)
 
 __all__ = [
     "Adapter",
     "Applied",
     "AudioFormat",
     "AudioSocketListener",
+    "AudioSocketSettings",
     "AudioSocketTransport",
     "CaFile",
     "Call",
@@ -135,6 +151,7 @@ __all__ = [
     "CallRecorder",
     "CallRefused",
     "CallSink",
+    "CallSocket",
     "CallStarted",
     "Capability",
     "Collector",
@@ -147,6 +164,7 @@ __all__ = [
     "ComponentsUnavailable",
     "ConfigDocument",
     "ConfigError",
+    "Delivery",
     "DialFailed",
     "DialRequest",
     "Dialler",
@@ -159,6 +177,8 @@ __all__ = [
     "FailureRecord",
     "File",
     "FunctionTool",
+    "HttpRequest",
+    "HttpResponse",
     "LanguageModel",
     "Listen",
     "Listener",
@@ -221,28 +241,39 @@ __all__ = [
     "TransferFailed",
     "Transport",
     "TransportError",
+    "TransportRegistry",
     "TransportType",
     "Trigger",
     "TurnEnded",
     "TurnRecord",
     "TurnResumed",
+    "TypedSection",
     "Unchanged",
     "UnknownVersion",
+    "Upgrade",
     "Usage",
     "Utterance",
     "VersionRecord",
     "VoicepipeError",
+    "WebSocketCalls",
+    "WebSocketTransport",
     "Word",
     "absolute_path",
+    "check_websockets_installed",
     "effective_config",
     "format_problems",
+    "host_field",
     "installed",
+    "installed_transports",
+    "is_loopback",
     "listen_on",
     "load_config",
     "open_audiosocket_listener",
     "open_call",
     "open_pipeline_set",
     "open_runtime",
+    "open_websocket_listener",
+    "port_field",
     "problems_as_data",
     "read_document",
     "read_env_file",

@@ -19,7 +19,16 @@ from api import public_api, public_names
 from diagram import turns_diagram
 from links import Linked, rewrite_links, source_page
 from mkdocs.structure.files import File
-from tables import adapter_links, adapter_tables, field_table, kit_checks, kit_faults, module_tables, turns_table
+from tables import (
+    adapter_links,
+    adapter_tables,
+    field_table,
+    kit_checks,
+    kit_faults,
+    module_tables,
+    transport_tables,
+    turns_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +46,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "fields": field_table,
     "adapter": adapter_tables,
     "adapters": adapter_links,
+    "transports": transport_tables,
     "checks": kit_checks,
     "faults": kit_faults,
     "module": module_tables,

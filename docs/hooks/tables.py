@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from voicepipe import Adapter, installed
+from voicepipe import Adapter, installed, installed_transports
 from voicepipe.calls.turns.rules import rules_table
 from voicepipe.config.describe.docstrings import documented_fields, source_of
 from voicepipe.config.describe.fields import describe
@@ -32,6 +32,7 @@ KINDS: dict[Any, str] = {
     ResolvedReference: "reference",
     Mapping[str, Definition]: "mapping of names to references",
     Mapping[str, PipelineSection]: "mapping of names to pipelines",
+    Path: "path",
     Path | None: "path",
     Mapping[str, Path]: "mapping of names to paths",
     Layer | None: "mapping of options",
@@ -54,6 +55,15 @@ def adapter_tables(name: str) -> str:
         if adapter is not None:
             about = (adapter.options.__doc__ or "").strip()
             parts += [f"### `{name}` ({role})", about, _keys(adapter.options)]
+    return "\n\n".join(parts)
+
+
+def transport_tables(_: str = "") -> str:
+    """A section for each transport, with its options as keys of a listener."""
+    parts = []
+    for transport in installed_transports():
+        about = paragraphs(transport.options.__doc__ or "")
+        parts += [f"### `{transport.name}`", *about, _keys(transport.options)]
     return "\n\n".join(parts)
 
 

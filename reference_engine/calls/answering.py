@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
-    from voicepipe import AudioSocketListener, CallInfo, Transport
+    from voicepipe import CallInfo, Listener, Transport
 
 
 @define(eq=False)
@@ -113,7 +113,7 @@ class CallAnswerer:
         *,
         keep: KeepRecord,
         shortage: Shortage,
-        listeners: Mapping[str, AudioSocketListener] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
         ended: EndedCalls | None = None,
     ) -> None:
         ended = EndedCalls() if ended is None else ended

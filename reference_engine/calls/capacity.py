@@ -5,20 +5,23 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from voicepipe import AudioSocketListener
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reference_engine.log.log import Log
     from reference_engine.reports.metrics import Metrics
     from reference_engine.settings.settings import CurrentSettings
-    from voicepipe import AudioSocketListener
+    from voicepipe import Listener
 
 
 class Capacity:
     """The calls that are up, against `max_calls` of the settings in force.
 
-    At the limit the listeners with `when_full: close_listener` are paused, so that Asterisk's next connection is
-    refused by the kernel. Other listeners stay open: their calls connect, give their UUID, and are refused one by one.
+    At the limit the listeners are paused, so that a call is refused before it begins: one over a WebSocket gets 503,
+    and AudioSocket's next connection is refused by the kernel. AudioSocket's listeners with another `when_full` stay
+    open: their calls connect, give their UUID, and are refused one by one.
 
     Args:
         current: the settings in force.
@@ -31,9 +34,7 @@ class Capacity:
 
     """
 
-    def __init__(
-        self, current: CurrentSettings, listeners: Mapping[str, AudioSocketListener], metrics: Metrics, log: Log
-    ) -> None:
+    def __init__(self, current: CurrentSettings, listeners: Mapping[str, Listener], metrics: Metrics, log: Log) -> None:
         self._current, self._listeners, self._metrics, self._log = current, listeners, metrics, log
         self._full = False
         self.calls = 0
@@ -65,11 +66,12 @@ class Capacity:
             return
         self._full = full
         for listener in self._listeners.values():
-            if listener.when_full == "close_listener":
-                if full:
-                    listener.pause()
-                else:
-                    listener.resume()
+            if isinstance(listener, AudioSocketListener) and listener.when_full != "close_listener":
+                continue
+            if full:
+                listener.pause()
+            else:
+                listener.resume()
         self._metrics.observe_full(full)
         limit = self._current.settings.max_calls
         if full:

@@ -6,18 +6,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from reference_engine.errors import EngineError, hint_for_address
-from voicepipe import AudioSocketListener, open_audiosocket_listener
+from voicepipe import ListenerContext, installed_transports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from reference_engine.calls.answering import CallAnswerer
     from reference_engine.settings.settings import EngineSettings
+    from voicepipe import Listener
 
 
 @asynccontextmanager
 async def open_listeners(
-    settings: EngineSettings, answerer: CallAnswerer, listeners: dict[str, AudioSocketListener]
+    settings: EngineSettings, answerer: CallAnswerer, listeners: dict[str, Listener]
 ) -> AsyncIterator[None]:
     """Binds all listeners of the settings and enters each in `listeners` by its name; they do not serve yet.
 
@@ -27,32 +28,31 @@ async def open_listeners(
     """
     async with AsyncExitStack() as opened:
         for listener in settings.listeners:
+            transport = installed_transports().get(listener.type)
+            if transport is None:
+                raise EngineError(f"the transport {listener.type!r} of listener {listener.name!r} is not installed")
+            host, port = listener.address or ("", 0)
+            context = ListenerContext(
+                name=listener.name,
+                max_connections=listener.max_connections,
+                ipv6_only=":" in host and port in ipv4_ports(settings),
+                on_refused=answerer.log_refused_connection,
+                on_crash=answerer.log_crash,
+            )
             try:
-                listeners[listener.name] = await opened.enter_async_context(
-                    open_audiosocket_listener(
-                        listener.host,
-                        listener.port,
-                        listener=listener.name,
-                        rate=listener.rate,
-                        max_connections=listener.max_connections,
-                        ipv6_only=listener.port in ipv4_ports(settings),
-                        when_full=listener.when_full,
-                        on_refused=answerer.log_refused_connection,
-                        on_crash=answerer.log_crash,
-                    )
-                )
+                listeners[listener.name] = await opened.enter_async_context(transport.open(listener.options, context))
             except OSError as error:
                 hint = "give another address with --audiosocket"
                 if settings.path is not None:
                     hint = f"give listener {listener.name!r} another address in {settings.path}"
-                why = hint_for_address(error, listener.port)
+                why = hint_for_address(error, port)
                 raise EngineError("; ".join(filter(None, (error.strerror or str(error), why, hint)))) from error
         yield
 
 
 def ipv4_ports(settings: EngineSettings) -> frozenset[int]:
     """Returns the ports that a listener or `admin` binds on IPv4; a `::` on one of them must be IPv6 only."""
-    bound = [(listener.host, listener.port) for listener in settings.listeners]
+    bound = [listener.address for listener in settings.listeners if listener.address is not None]
     if settings.admin is not None:
         bound.append((settings.admin.host, settings.admin.port))
     return frozenset(port for host, port in bound if ":" not in host)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from reference_engine.control.operations import OPERATIONS
-from reference_engine.settings.settings import is_loopback
+from voicepipe import is_loopback
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from reference_engine.log.log import Log
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.settings.settings import CurrentSettings
-    from voicepipe import AudioSocketListener
+    from voicepipe import Listener
 
 GOODBYE_S = 5.0
 """Time before the end of the drain at which the remaining calls are asked to say goodbye, in s."""
@@ -103,9 +103,7 @@ class Shutdown:
                 self.end()
             self._requested.set()
 
-    async def drain(
-        self, listeners: Iterable[AudioSocketListener], answerer: CallAnswerer, calls: trio.CancelScope
-    ) -> None:
+    async def drain(self, listeners: Iterable[Listener], answerer: CallAnswerer, calls: trio.CancelScope) -> None:
         """Waits for the first signal, then takes no more calls and lets those that are up end within `drain_s`.
 
         Args:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from reference_engine.settings.run_options import RunOptions
     from reference_engine.settings.settings import CurrentSettings, EngineSettings
     from reference_engine.watch.task_switch import TaskSwitch
-    from voicepipe import AudioSocketListener, ReloadOutcome
+    from voicepipe import Listener, ReloadOutcome
 
 
 class Reloader:
@@ -88,7 +88,7 @@ class Reloader:
         current: CurrentSettings,
         *,
         sets: Sets,
-        listeners: Mapping[str, AudioSocketListener],
+        listeners: Mapping[str, Listener],
         watches: TaskSwitch,
         observers: Sequence[Callable[[EngineOutcome], None]],
         reopen: Callable[[], None] = lambda: None,

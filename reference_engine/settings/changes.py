@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import fields, frozen
+from attrs import fields_dict, frozen
 
-from reference_engine.settings.settings import EngineSettings, ListenerSettings
 from voicepipe import Problem, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reference_engine.settings.settings import EngineSettings
+
 _RESTART = "restart the engine to apply it; until then, put the earlier value back"
-_SET = fields(ListenerSettings).set
-_BOUND = tuple(field.name for field in fields(ListenerSettings) if field not in {_SET, fields(ListenerSettings).name})
 _AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versions", "last_known_good")
 
 
@@ -86,7 +85,9 @@ def _restarts(old: EngineSettings, new: EngineSettings) -> Iterator[Problem]:
     for number, listener in enumerate(new.listeners):
         at = ("listeners", number)
         if was := before.get(listener.name):
-            yield from _differences(was, listener, _BOUND, at, new)
+            yield from _differences(was, listener, ("type", "max_connections"), at, new)
+            if type(was.options) is type(listener.options):  # else the type differs, which says it all
+                yield from _differences(was.options, listener.options, tuple(fields_dict(type(was.options))), at, new)
         else:
             yield _problem(new, at, f"a new listener ({listener.name}) can't open while the engine runs")
     yield from _differences(old, new, ("control", "records", "records_readable_by"), (), new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from attrs import asdict, fields_dict
 
@@ -12,20 +12,31 @@ from reference_engine.settings.settings import (
     AdminSettings,
     EngineFile,
     EngineSettings,
+    ListenerKeys,
     ListenerSettings,
     default_control_path,
-    is_loopback,
     settings_for_set_file,
 )
-from voicepipe import ConfigError, Problem, Secret, absolute_path, read_document
+from voicepipe import (
+    ConfigError,
+    Problem,
+    Secret,
+    TypedSection,
+    absolute_path,
+    installed_transports,
+    is_loopback,
+    read_document,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from voicepipe import ConfigDocument
+    from voicepipe import ConfigDocument, TransportRegistry
 
 T = TypeVar("T")
+Classes: TypeAlias = tuple[type[Any], ...]
+"""The classes whose fields are the keys of one mapping."""
 
 _KINDS: dict[str, Literal["engine", "set"]] = {"pipeline_sets": "engine", "pipelines": "set"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -77,10 +88,15 @@ def kind_of(document: ConfigDocument) -> Literal["engine", "set"]:
     return kinds.pop()
 
 
+def listeners_of(transports: TransportRegistry) -> TypedSection:
+    """Returns the section of a listener, whose `type` is one of these transports."""
+    return TypedSection(ListenerSettings, ListenerKeys, transports)
+
+
 def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
     """Returns the settings of an engine's file that was read already; raises as `load_engine_settings` does."""
     try:
-        file = document.structure(EngineFile)
+        file = document.structure(EngineFile, listeners_of(installed_transports()))
     except ConfigError as error:
         raise ConfigError([*error.problems, *_inconsistencies(document, error.problems)], document.files) from None
     if problems := tuple(_inconsistencies(document, ())):
@@ -105,9 +121,10 @@ def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> It
     for number in range(document.length_at("listeners")):
         yield from _unknown_set(document, ("listeners", number, "set"), sets)
         yield from _bad_name(document, number, called)
-        yield from _bound_twice(document, ("listeners", number), ListenerSettings, bound)
+        if (options := _options_at(document, number)) and {"host", "port"} <= set(fields_dict(options)):
+            yield from _bound_twice(document, ("listeners", number), (ListenerKeys, options), bound)
     if document.keys_at("admin"):
-        yield from _bound_twice(document, ("admin",), AdminSettings, bound)
+        yield from _bound_twice(document, ("admin",), (AdminSettings,), bound)
         yield from _open_to_all(document, known)
 
 
@@ -120,9 +137,21 @@ def _unknown_set(document: ConfigDocument, at: tuple[str | int, ...], sets: tupl
         yield document.problem(at, message, f"{suggestion}pipeline sets: {', '.join(sets[:12])}")
 
 
+def _options_at(document: ConfigDocument, number: int) -> type[Any] | None:
+    """Returns the class of a listener's options; None if its type is not known."""
+    at = ("listeners", number, "type")
+    name = document.take(at, str) if "type" in document.keys_at(*at[:-1]) else fields_dict(ListenerKeys)["type"].default
+    transport = installed_transports().get(name or "")
+    return transport.options if transport is not None else None
+
+
 def _bad_name(document: ConfigDocument, number: int, called: dict[str, int]) -> Iterator[Problem]:
     at = ("listeners", number, "name")
-    name = _given(document, at, str, ListenerSettings)
+    options = _options_at(document, number)
+    classes = (ListenerKeys,) if options is None else (ListenerKeys, options)
+    name = _given(document, at, str, classes)
+    if name == "" and "name" not in document.keys_at(*at[:-1]):
+        name = _given(document, (*at[:-1], "type"), str, classes)
     if name is None:
         return
     if not _NAME.fullmatch(name):
@@ -134,10 +163,10 @@ def _bad_name(document: ConfigDocument, number: int, called: dict[str, int]) -> 
 
 
 def _bound_twice(
-    document: ConfigDocument, at: tuple[str | int, ...], cls: type[Any], bound: dict[tuple[str, int], str]
+    document: ConfigDocument, at: tuple[str | int, ...], classes: Classes, bound: dict[tuple[str, int], str]
 ) -> Iterator[Problem]:
-    host = _given(document, (*at, "host"), str, cls)
-    port = _given(document, (*at, "port"), int, cls)
+    host = _given(document, (*at, "host"), str, classes)
+    port = _given(document, (*at, "port"), int, classes)
     if host is None or not port:
         return
     if (host, port) in bound:
@@ -151,27 +180,32 @@ def _open_to_all(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterat
     host = document.take(("admin", "host"), str)
     if host is None or is_loopback(host) or document.take(("admin", "token"), Secret) is not None:
         return
-    excused = any(problem.path == "admin.token" for problem in known) or _misspelt(document, ("admin",), AdminSettings)
+    excused = any(problem.path == "admin.token" for problem in known) or _misspelt(
+        document, ("admin",), (AdminSettings,)
+    )
     if not excused:
         message = f"{_shown(host)} can be reached from other machines, so `token` is required"
         hint = 'add `token: "${VOICEPIPE_ADMIN_TOKEN}"`, or bind to 127.0.0.1'
         yield document.problem(("admin", "host"), message, hint)
 
 
-def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], cls: type[Any]) -> T | None:
-    """Returns a setting, or its default if it is left out; None if it is invalid, or may be misspelt."""
+def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], classes: Classes) -> T | None:
+    """Returns a setting, or its default if it is left out; None if it is invalid, or may be misspelt.
+
+    `classes` are those whose fields are the keys of its mapping.
+    """
     *above, name = at
     if name in document.keys_at(*above):
         return document.take(at, of)
-    if _misspelt(document, tuple(above), cls):
+    if _misspelt(document, tuple(above), classes):
         return None
-    default: Any = fields_dict(cls)[str(name)].default
+    default: Any = next(fields[str(name)].default for cls in classes if name in (fields := fields_dict(cls)))
     return default  # type: ignore[no-any-return] # of the field's type, which is T
 
 
-def _misspelt(document: ConfigDocument, at: tuple[str | int, ...], cls: type[Any]) -> bool:
+def _misspelt(document: ConfigDocument, at: tuple[str | int, ...], classes: Classes) -> bool:
     """Returns whether a mapping has unknown keys, which may be misspellings of missing ones."""
-    return not set(document.keys_at(*at)) <= set(fields_dict(cls))
+    return not set(document.keys_at(*at)) <= {name for cls in classes for name in fields_dict(cls)}
 
 
 def _misnamed(name: str) -> str:

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from reference_engine.settings.environment import read_environ
 from reference_engine.settings.loading import load_engine_settings, load_settings
-from voicepipe import ConfigError
+from voicepipe import AudioSocketSettings, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +60,14 @@ class RunOptions:
                 message = f"--audiosocket overrides the address of one listener, and here are {len(settings.listeners)}"
                 hint = "leave out --audiosocket, and give each listener its `host` and `port` here"
                 raise ConfigError([settings.document.problem(("listeners",), message, hint)], settings.files)
+            (listener,) = settings.listeners
+            if settings.document is not None and not isinstance(listener.options, AudioSocketSettings):
+                message = f"--audiosocket overrides an address of AudioSocket, and this listener is of {listener.type}"
+                hint = "leave out --audiosocket, and give the listener its address here"
+                raise ConfigError([settings.document.problem(("listeners", 0), message, hint)], settings.files)
             host, port = self.audiosocket
-            settings = evolve(settings, listeners=(evolve(settings.listeners[0], host=host, port=port),))
+            options = evolve(listener.options, host=host, port=port)
+            settings = evolve(settings, listeners=(evolve(listener, options=options),))
         if self.control is not None:
             settings = evolve(settings, control=self.control)
         if self.watch:

@@ -6,16 +6,14 @@ These classes are its documentation too: each field's name, type, default, limit
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from attrs import Attribute, define, field, frozen
+from attrs import define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
-from voicepipe import ConfigDocument, Secret
+from voicepipe import AudioSocketSettings, ConfigDocument, Secret, host_field, port_field
 
 Readers: TypeAlias = Literal["owner", "group"]
 """The users who may read the file of records."""
@@ -24,27 +22,6 @@ MAIN = "main"
 """The name of the set if the engine is started with a set's own file."""
 
 _DAY_S = 24 * 60 * 60
-_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9.-]{1,253}")
-
-
-def is_loopback(host: str) -> bool:
-    """Returns whether only this machine can connect to an address; of names, only `localhost` is known to be so."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_host(_instance: Any, _field: Attribute[str], host: str) -> None:
-    try:
-        ip_address(host)
-    except ValueError:
-        if not _HOST_NAME.fullmatch(host):
-            raise ValueError("must be an IP address or a host name, without a port") from None
-
-
-def _is_port(default: int) -> Any:
-    return field(default=default, validator=[ge(0), le(65_535)])
 
 
 def default_control_path() -> Path:
@@ -55,38 +32,46 @@ def default_control_path() -> Path:
 
 
 @frozen
-class ListenerSettings:
-    """A listener, on which calls arrive."""
+class ListenerKeys:
+    """A listener, on which calls arrive; its other keys are the options of its transport."""
 
     set: str
     """The pipeline set that answers its calls. The only setting of a listener that needs no restart."""
-    name: str = "audiosocket"
-    """The listener's name in logs; each has its own."""
-    type: Literal["audiosocket"] = "audiosocket"
-    """The transport: Asterisk's AudioSocket, over TCP."""
-    host: str = field(default="127.0.0.1", validator=_is_host)
-    """The address to bind to. AudioSocket has no password: beyond this machine, let a firewall admit only Asterisk."""
-    port: int = _is_port(9092)
-    """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
-    rate: Literal[8000, 12000, 16000, 24000, 32000, 44100, 48000, 96000, 192000] = 8000
-    """The rate of audio of kind 0x10, and of a call before its first audio, in Hz."""
+    name: str = ""
+    """The listener's name in logs; each has its own. Left out, it is the `type`."""
+    type: str = "audiosocket"
+    """The transport, which the other keys are options of."""
     max_connections: int = field(default=500, validator=ge(1))
-    """The most connections at once; further ones are refused as `when_full` says."""
-    when_full: Literal["close_listener", "error", "reset", "hang_up"] = "close_listener"
-    """The way in which a call is refused, at `max_connections` or `max_calls`. `close_listener`: the port is closed
-    until calls are taken again, so `TryExec` returns FAILED and `Dial` CHANUNAVAIL, as without an engine; a call that
-    has connected already gets an `error`. `error`, `reset`: the connection breaks, so `TryExec` returns FAILED.
-    `hang_up`: the dialplan goes on as after a conversation, the only way that does not end a dialplan with a bare
-    `AudioSocket()`."""
+    """The most connections at once; further ones are refused, in the transport's way."""
+
+
+@frozen
+class ListenerSettings(ListenerKeys):
+    """A listener and the options of its transport."""
+
+    options: Any = None
+    """The options, an instance of the transport's class; None: those of `audiosocket` by default."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.type)
+        if self.options is None:
+            object.__setattr__(self, "options", AudioSocketSettings())
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The host and port that it binds to; None if its transport has no such options."""
+        host, port = getattr(self.options, "host", None), getattr(self.options, "port", None)
+        return (host, port) if isinstance(host, str) and isinstance(port, int) else None
 
 
 @frozen
 class AdminSettings:
     """The control over TCP, besides its Unix socket."""
 
-    host: str = field(default="127.0.0.1", validator=_is_host)
+    host: str = host_field()
     """The address to bind to; an address beyond this machine needs a `token`."""
-    port: int = _is_port(9093)
+    port: int = port_field(9093)
     """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
     token: Secret | None = field(default=None, validator=optional(min_len(16)))
     """The token that requests must have, as `Authorization: Bearer ...`; probes and metrics need none."""

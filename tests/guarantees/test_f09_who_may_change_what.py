@@ -8,8 +8,8 @@ from engine_process import TWO_SETS, open_engine
 
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.settings.loading import load_engine_settings
-from reference_engine.settings.settings import AdminSettings, ListenerSettings, is_loopback
-from voicepipe import ConfigError
+from reference_engine.settings.settings import AdminSettings, ListenerSettings
+from voicepipe import ConfigError, is_loopback
 
 TOKEN = "a-token-of-sixteen"
 BEARING = {"Authorization": f"Bearer {TOKEN}"}
@@ -17,7 +17,7 @@ CHANGES = ("/-/reload", "/sets/main/rollback")
 
 
 def test_loopback_is_the_default():
-    assert is_loopback(ListenerSettings(set="main").host)
+    assert is_loopback(ListenerSettings(set="main").options.host)
     assert is_loopback(AdminSettings().host)
 
 

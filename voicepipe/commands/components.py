@@ -7,16 +7,17 @@ import shutil
 import sys
 import textwrap
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import attrs
 import yaml
 
-from voicepipe.components.labels import ROLES
-from voicepipe.components.registry import installed
-from voicepipe.config.describe.fields import as_data
+from voicepipe.components.registry import BrokenAdapter, installed
+from voicepipe.config.describe.fields import as_data, describe
 from voicepipe.config.describe.installed import InstalledComponent, installed_components
 from voicepipe.documents import did_you_mean, shown
+from voicepipe.transports.registry import GROUP, BrokenTransport, installed_transports
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from voicepipe.config.describe.fields import DescribedField
 
 _DESCRIPTION = """\
-Lists the components that pipelines can use, by role. With a name, describes the component's options: types, units,
-bounds, defaults, and an example.
+Lists the components that pipelines can use, by role, and the transports that listeners can be of. With a name,
+describes its options: types, units, bounds, defaults, and an example.
 """
 
 _EXAMPLES = """\
@@ -38,7 +39,12 @@ examples:
 exit status: 0 success, 1 no component of that name is installed, 2 wrong usage
 """
 
-_ROLES = {"stt": "speech-to-text", "llm": "language model", "tts": "text-to-speech"}
+_ROLES = {
+    "stt": "speech-to-text",
+    "llm": "language model",
+    "tts": "text-to-speech",
+    "transport": "for the listeners of an engine's file",
+}
 _WIDEST = 100
 _NO_MORE = "\n...\n"
 """The end that PyYAML writes after a single scalar."""
@@ -60,11 +66,11 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Shows all components or those of one name; returns the exit status."""
-    components = installed_components()
+    components = (*installed_components(), *_transports())
     entries = [component for component in components if arguments.name in {None, component.name}]
-    if broken := [adapter for adapter in installed().broken if adapter.name == arguments.name]:
-        for adapter in broken:
-            sys.stderr.write(f"{adapter.message}\n  hint: {adapter.hint}\n")
+    if broken := [broken for broken in _broken() if broken.name == arguments.name]:
+        for fault in broken:
+            sys.stderr.write(f"{fault.message}\n  hint: {fault.hint}\n")
         if not entries:
             return 1
     elif arguments.name is not None and not entries:
@@ -82,19 +88,37 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
+def _transports() -> Iterator[InstalledComponent]:
+    """Yields the installed transports, by name."""
+    packages = {point.name: point.dist for point in entry_points(group=GROUP)}
+    for name in installed_transports().names():
+        transport, package = installed_transports().get(name), packages.get(name)
+        if transport is not None:
+            distribution, version = (package.name, package.version) if package is not None else (None, None)
+            yield InstalledComponent("transport", name, distribution, version, describe(transport.options))
+
+
+def _broken() -> tuple[BrokenAdapter | BrokenTransport, ...]:
+    return (*installed().broken, *installed_transports().broken)
+
+
+def _role_of(fault: BrokenAdapter | BrokenTransport) -> str:
+    return fault.role if isinstance(fault, BrokenAdapter) else "transport"
+
+
 def _listed(entries: list[InstalledComponent]) -> str:
     """Returns a list of all components, by role."""
     width = max((len(entry.name) for entry in entries), default=0)
     parts = []
-    for role in ROLES:
-        lines = [f"{role}: {_ROLES[role]}"]
+    for role, meaning in _ROLES.items():
+        lines = [f"{role}: {meaning}"]
         for entry in entries:
             if entry.role == role:
                 lines += _wrapped(f"{entry.described.summary} ({_origin(entry)})", f"  {entry.name:{width}}  ")
         parts.append("\n".join(lines if len(lines) > 1 else [*lines, "  none is installed"]))
-    if broken := installed().broken:
+    if broken := _broken():
         lines = [
-            line for adapter in broken for line in _wrapped(f"{adapter.name} ({adapter.role}): {adapter.reason}", "  ")
+            line for fault in broken for line in _wrapped(f"{fault.name} ({_role_of(fault)}): {fault.reason}", "  ")
         ]
         parts.append("\n".join(["can't be used:", *lines]))
     return "\n\n".join([*parts, "Options and an example of one: voicepipe components NAME"])
@@ -109,7 +133,7 @@ def _in_full(entry: InstalledComponent) -> Iterator[str]:
     yield "options:" if entry.described.fields else "It has no options."
     yield from _options(entry.described.fields, "")
     yield ""
-    yield "example, in a pipeline:"
+    yield "example, in an engine's file:" if entry.role == "transport" else "example, in a pipeline:"
     yield textwrap.indent(entry.example.rstrip(), "  ")
 
 

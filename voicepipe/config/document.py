@@ -17,6 +17,7 @@ from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.paths import NO_PATH_HINT, why_no_path
 from voicepipe.config.reading import ConfigContext, config_context, read_ca_file, read_directory, read_file, read_secret
+from voicepipe.config.typed_sections import TypedSection, read_typed
 from voicepipe.documents import Cursor, Document, converter_with, did_you_mean, parse_document
 from voicepipe.documents.nodes import MappingNode, SequenceNode
 from voicepipe.errors import ConfigError, Location, Problem
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voicepipe.documents.nodes import Node
+    from voicepipe.documents.scalars import Reader
 
 T = TypeVar("T")
 
@@ -55,14 +57,18 @@ class ConfigDocument:
         node = self._node_at(at)
         return len(node.items) if isinstance(node, SequenceNode) else 0
 
-    def structure(self, cls: type[T]) -> T:
+    def structure(self, cls: type[T], typed: TypedSection | None = None) -> T:
         """Returns the document as an instance of an attrs class.
+
+        Args:
+            cls: the class.
+            typed: a class in it whose `type` decides on further keys; None: there is none.
 
         Raises:
             ConfigError: with every problem of the document.
 
         """
-        return self._document.structure(cls, self._context())
+        return self._document.structure(cls, self._context(typed))
 
     def take(self, at: tuple[str | int, ...], of: type[T]) -> T | None:
         """Returns the value at a path as a type, for checks across fields; None if there is none, or it is refused."""
@@ -95,8 +101,9 @@ class ConfigDocument:
                 return None
         return node
 
-    def _context(self) -> ConfigContext:
-        return _DocumentContext(self._document.source, environ=self._environ, files=self._files)
+    def _context(self, typed: TypedSection | None = None) -> ConfigContext:
+        context = _DocumentContext if typed is None else _context_with(typed)
+        return context(self._document.source, environ=self._environ, files=self._files)
 
 
 def read_document(path: Path, *, environ: Mapping[str, str] | None = None) -> ConfigDocument:
@@ -129,14 +136,24 @@ def _read_path(cursor: Cursor, _: Any) -> Path:
     return config_context(cursor).source.name.parent / text
 
 
+_READERS: Mapping[Any, Reader] = {
+    Secret: read_secret,
+    File: read_file,
+    CaFile: read_ca_file,
+    Directory: read_directory,
+    Path: _read_path,
+}
+
+
 class _DocumentContext(ConfigContext):
-    converter = converter_with(
-        {
-            Secret: read_secret,
-            File: read_file,
-            CaFile: read_ca_file,
-            Directory: read_directory,
-            Path: _read_path,
-        }
-    )
+    converter = converter_with(_READERS)
     nouns: ClassVar[Mapping[Any, str]] = {**ConfigContext.nouns, Path: "a path"}
+
+
+def _context_with(typed: TypedSection) -> type[_DocumentContext]:
+    """Returns the class of a context that also reads a typed section."""
+
+    class TypedContext(_DocumentContext):
+        converter = converter_with({**_READERS, typed.section: read_typed(typed)})
+
+    return TypedContext

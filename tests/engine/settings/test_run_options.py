@@ -14,7 +14,11 @@ GOOD = Path(__file__).parent / "good"
 
 def test_nothing_said_is_the_file():
     settings, environ = RunOptions(GOOD / "smallest.yaml").load()
-    assert (settings.listeners[0].host, settings.listeners[0].port, settings.drain_s) == ("127.0.0.1", 9092, 20)
+    assert (settings.listeners[0].options.host, settings.listeners[0].options.port, settings.drain_s) == (
+        "127.0.0.1",
+        9092,
+        20,
+    )
     assert "PATH" in environ
 
 
@@ -22,7 +26,7 @@ def test_all_said(tmp_path):
     (tmp_path / "env").write_text("SET=main\nPORT=9095\n")
     options = RunOptions(GOOD / "variables.yaml", tmp_path / "env", ("0.0.0.0", 9099), Path("c.sock"), 5.0)
     settings, environ = options.load()
-    assert (settings.listeners[0].set, settings.listeners[0].host, settings.listeners[0].port) == (
+    assert (settings.listeners[0].set, settings.listeners[0].options.host, settings.listeners[0].options.port) == (
         "main",
         "0.0.0.0",
         9099,
@@ -34,9 +38,9 @@ def test_all_said(tmp_path):
 def test_each_load_reads_again(tmp_path):
     (tmp_path / "env").write_text("SET=main\nPORT=9095\n")
     options = RunOptions(GOOD / "variables.yaml", tmp_path / "env")
-    assert options.load()[0].listeners[0].port == 9095
+    assert options.load()[0].listeners[0].options.port == 9095
     (tmp_path / "env").write_text("SET=main\nPORT=9096\n")
-    assert options.load()[0].listeners[0].port == 9096
+    assert options.load()[0].listeners[0].options.port == 9096
 
 
 def test_one_address_for_several_listeners():

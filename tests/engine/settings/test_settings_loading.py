@@ -14,12 +14,12 @@ from reference_engine.settings.settings import (
     AdminSettings,
     EngineFile,
     EngineSettings,
+    ListenerKeys,
     ListenerSettings,
     default_control_path,
-    is_loopback,
     settings_for_set_file,
 )
-from voicepipe import ConfigError, Secret
+from voicepipe import AudioSocketSettings, ConfigError, Secret, is_loopback
 from voicepipe.transports.audiosocket.listener import AudioSocketListener
 from voicepipe.transports.audiosocket.wire_format import KINDS
 
@@ -33,8 +33,13 @@ def test_everything():
     assert settings == EngineSettings(
         pipeline_sets={"main": GOOD / "main.yaml", "acme": GOOD / "tenants/acme.yaml"},
         listeners=(
-            ListenerSettings(set="main", name="inside", host="::1", port=0, rate=16000, max_connections=1),
-            ListenerSettings(set="acme", name="outside", host="0.0.0.0", port=9092),
+            ListenerSettings(
+                set="main",
+                name="inside",
+                max_connections=1,
+                options=AudioSocketSettings(host="::1", port=0, rate=16000),
+            ),
+            ListenerSettings(set="acme", name="outside", options=AudioSocketSettings(host="0.0.0.0", port=9092)),
         ),
         control=GOOD / "run/control.sock",
         admin=AdminSettings(host="0.0.0.0", port=9094, token=Secret("0123456789abcdef")),
@@ -88,7 +93,8 @@ def test_the_file_that_we_show_has_every_setting(tmp_path):
     settings = load_engine_settings(path, environ={"VOICEPIPE_ADMIN_TOKEN": "0123456789abcdef"})
     written = set(settings.document.keys_at())
     assert written == {field.name for field in attrs.fields(EngineFile)}
-    assert set(settings.document.keys_at("listeners", 0)) == {field.name for field in attrs.fields(ListenerSettings)}
+    listener = {*attrs.fields_dict(ListenerKeys), *attrs.fields_dict(AudioSocketSettings)}
+    assert set(settings.document.keys_at("listeners", 0)) == listener
     assert set(settings.document.keys_at("admin")) == {field.name for field in attrs.fields(AdminSettings)}
 
 
@@ -143,8 +149,9 @@ def test_loopback(host, only_here):
 
 
 def test_listeners_say_what_audiosocket_takes():
-    assert set(get_args(get_type_hints(ListenerSettings)["rate"])) == set(KINDS)
-    ours, theirs = attrs.fields_dict(ListenerSettings), attrs.fields_dict(AudioSocketListener)
-    assert ours["max_connections"].default == theirs["max_connections"].default
+    assert set(get_args(get_type_hints(AudioSocketSettings)["rate"])) == set(KINDS)
+    ours, theirs = attrs.fields_dict(AudioSocketSettings), attrs.fields_dict(AudioSocketListener)
+    assert attrs.fields_dict(ListenerKeys)["max_connections"].default == theirs["max_connections"].default
     assert ours["rate"].default == theirs["rate"].default
-    assert ours["name"].default == theirs["listener"].default
+    assert ours["when_full"].default == theirs["when_full"].default
+    assert ListenerSettings(set="main").name == theirs["listener"].default

@@ -29,8 +29,8 @@ _EXAMPLE = re.compile(r"(?:for example|such as) `(?P<value>[^`]+)`")
 class InstalledComponent:
     """One installed component."""
 
-    role: Role
-    """The role of the component."""
+    role: Role | Literal["transport"]
+    """The role of the component, or that it is a transport."""
     name: str
     """The name in the YAML."""
     package: str | None
@@ -42,11 +42,17 @@ class InstalledComponent:
 
     @property
     def example(self) -> str:
-        """An example in YAML, for a pipeline: the type and all required options, or else the first option."""
+        """An example in YAML, for a pipeline: the type and all required options, or else the first option.
+
+        For a transport it is one for the `listeners` of an engine's file.
+        """
         fields = self.described.fields
         shown = [option for option in fields if option.required] or list(fields[:1])
         options = {option.name: example_of(option, self.name) for option in shown}
-        written: str = yaml.safe_dump({self.role: {"type": self.name, **options}}, sort_keys=False, allow_unicode=True)
+        shape: Any = {self.role: {"type": self.name, **options}}
+        if self.role == "transport":
+            shape = {"listeners": [{"set": "main", "type": self.name, **options}]}
+        written: str = yaml.safe_dump(shape, sort_keys=False, allow_unicode=True)
         return written
 
     def as_data(self) -> dict[str, Any]:
