@@ -101,6 +101,11 @@ def from_pcm16(audio: bytes, encoding: Encoding) -> bytes:
     return audioop.lin2ulaw(audio, 2) if encoding == "mulaw" else audioop.lin2alaw(audio, 2)
 
 
+def swap_bytes(linear: bytes | memoryview) -> bytes:
+    """Returns 16-bit linear audio in the other byte order."""
+    return audioop.byteswap(linear, 2)
+
+
 def level(linear: bytes | memoryview) -> int:
     """Returns the level of 16-bit linear audio: the root mean square of its samples, 0 to 32767."""
     return audioop.rms(linear, 2)

@@ -1,0 +1,1 @@
+"""Media streams of telephone carriers: Twilio, Telnyx, Plivo, Vonage, SignalWire."""
