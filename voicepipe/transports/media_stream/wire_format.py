@@ -35,7 +35,7 @@ from voicepipe.transports.media_stream.texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from voicepipe.transports.media_stream.dialects import ByteOrder, Dialect, Path
 
@@ -284,7 +284,7 @@ class Encoder:
                 place
             )
 
-    def audio(self, audio: bytes | memoryview) -> list[str] | list[bytes]:
+    def audio(self, audio: bytes | memoryview) -> Sequence[bytes | str]:
         """Returns the messages that play audio.
 
         Where the carrier wants whole frames of 20 ms, the end of the audio is filled up with silence.
