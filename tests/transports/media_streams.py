@@ -1,4 +1,4 @@
-"""The messages of each carrier's media stream, as their documentation describes them: what the carriers of tests send."""
+"""The messages of each carrier's media stream, as its documentation describes them: what the carriers of tests send."""
 
 from __future__ import annotations
 

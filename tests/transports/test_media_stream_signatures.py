@@ -29,7 +29,7 @@ def request_of(method, url, *, form=None, body=b"", content_type="", is_upgrade=
     return SignedRequest(method, url, named, body, is_upgrade)
 
 
-# --- Twilio ------------------------------------------------------------------------------------------------------------
+# --- Twilio -----------------------------------------------------------------------------------------------------------
 
 # The example of Twilio's page on security, with the variants in the tests of Twilio's own libraries; token 12345.
 EXAMPLE_URL = "https://mycompany.com/myapp.php?foo=1&bar=2"
@@ -99,7 +99,7 @@ def test_twilio_signs_the_hash_of_a_body_that_is_no_form():
     assert not VERIFIERS["twilio"](request, "12345", NOW)  # the signature says nothing of the body
 
 
-# --- Plivo -------------------------------------------------------------------------------------------------------------
+# --- Plivo ------------------------------------------------------------------------------------------------------------
 
 # As Plivo's library for Python, 4.63, computes it, with the token MA_token.
 NONCE = "05429567804466091622"
@@ -136,7 +136,7 @@ def test_plivo(method, url, form, signature):
     assert not verify(unsigned, "MA_token", NOW)
 
 
-# --- Vonage ------------------------------------------------------------------------------------------------------------
+# --- Vonage -----------------------------------------------------------------------------------------------------------
 
 SECRET = "signature-secret-of-thirty-two-by"
 VONAGE_BODY = b'{"from":"4915112345","to":"4930999","uuid":"u-1"}'
@@ -216,7 +216,7 @@ def test_a_token_without_a_hash_says_nothing_of_a_body():
     )
 
 
-# --- Telnyx ------------------------------------------------------------------------------------------------------------
+# --- Telnyx -----------------------------------------------------------------------------------------------------------
 
 # Made with the private key of the bytes 0 to 31.
 TELNYX_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
@@ -236,7 +236,7 @@ def test_telnyx():
     assert verify(telnyx(), TELNYX_KEY, NOW + TOLERANCE_S)
     assert not verify(telnyx(), TELNYX_KEY, NOW + TOLERANCE_S + 1)
     assert not verify(telnyx(body=TELNYX_BODY + b"&x=1"), TELNYX_KEY, NOW)
-    for timestamp in ("1700000001", "", "now", "١٧٠٠٠٠٠٠٠٠", "-1", "9" * 5000):
+    for timestamp in ("1700000001", "", "now", "\u0661700000000", "-1", "9" * 5000):
         assert not verify(telnyx(timestamp=timestamp), TELNYX_KEY, NOW)
     for signature in ("", "AAAA", "!", TELNYX_SIGNATURE[4:], TELNYX_SIGNATURE.replace("29", "39")):
         assert not verify(telnyx(signature=signature), TELNYX_KEY, NOW)
@@ -244,7 +244,7 @@ def test_telnyx():
         assert not verify(telnyx(), key, NOW)
 
 
-# --- Anything ----------------------------------------------------------------------------------------------------------
+# --- Anything ---------------------------------------------------------------------------------------------------------
 
 NAMES = [
     "authorization",

@@ -26,7 +26,7 @@ PAYLOAD_BYTES: Final = 1200
 """The most that a ticket says, in bytes, with which its URL stays below the 2,048 characters that carriers take."""
 TICKET_CHARACTERS: Final = 2048
 """The longest ticket that is looked at, in characters."""
-MAC_BYTES: Final = 16
+MAC_BYTES: Final = 18  # a multiple of 3, so that base64 has one form of it
 
 
 @frozen
