@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from media_streams import (
+    CARRIERS,
+    LINEAR_FRAME,
+    MULAW_FRAME,
+    PlivoStream,
+    TelnyxStream,
+    TwilioStream,
+    VonageStream,
+    encoded,
+    wire,
+)
 
 from voicepipe.audio import AudioFormat
 from voicepipe.errors import TransportError
@@ -25,19 +34,6 @@ from voicepipe.transports.media_stream.wire_format import (
     MarkReached,
     Started,
     Stopped,
-)
-
-sys.path.insert(0, str(Path(__file__).parent))
-from media_streams import (
-    CARRIERS,
-    LINEAR_FRAME,
-    MULAW_FRAME,
-    PlivoStream,
-    TelnyxStream,
-    TwilioStream,
-    VonageStream,
-    encoded,
-    wire,
 )
 
 MULAW = AudioFormat(8000, "mulaw")
