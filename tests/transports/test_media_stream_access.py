@@ -16,7 +16,7 @@ from voicepipe.components.values import Secret
 from voicepipe.transports.media_stream.listener import MediaStreamCalls
 from voicepipe.transports.media_stream.options import MediaStreamOptions, check_options
 from voicepipe.transports.media_stream.signatures import FORM
-from voicepipe.transports.media_stream.tickets import LIFETIME_S, SPENT, Facts, Tickets
+from voicepipe.transports.media_stream.tickets import LIFETIME_S, SPENT, Tickets, WebhookFacts
 from voicepipe.transports.websocket_calls import HttpRequest, Upgrade
 
 PUBLIC = "https://voice.example.com"
@@ -191,7 +191,7 @@ def test_the_webhook_says_who_calls(dialect, request_, facts):
     request = site.webhook(**{"headers": {"authorization": f"Bearer {TOKEN}"}, **request_})
     url = site.stream_url(request)
     ticket = url.rpartition("/")[2]
-    assert site.calls._tickets.read(ticket, NOW) == Facts(*facts)
+    assert site.calls._tickets.read(ticket, NOW) == WebhookFacts(*facts)
 
 
 def test_a_ticket_stays_short():
@@ -256,7 +256,7 @@ def test_a_ticket_is_good_for_one_call_of_this_listener():
     other = MediaStreamCalls(site.options, "other", lambda: NOW)
     assert other.authorise(site.upgrade(url.replace("carrier", "other"))).status == 403
     first, second = site.info(request), site.info(request)  # both had been let in before one was a call
-    assert first._facts == Facts("+4915112345", "+4930999", "CA1")
+    assert first._facts == WebhookFacts("+4915112345", "+4930999", "CA1")
     assert second._facts is None
     assert second._delivery.is_over
     assert site.refused(request) == 403
@@ -314,13 +314,13 @@ def test_strangers_are_refused(rest, header, is_webhook):
 
 def test_tickets_that_were_used_are_remembered_within_limits():
     tickets = Tickets("secret", "carrier")
-    issued = [tickets.issue(Facts(), NOW) for _ in range(3)]
-    assert [tickets.spend(ticket, NOW) for ticket in issued] == [Facts()] * 3
+    issued = [tickets.issue(WebhookFacts(), NOW) for _ in range(3)]
+    assert [tickets.spend(ticket, NOW) for ticket in issued] == [WebhookFacts()] * 3
     assert [tickets.spend(ticket, NOW) for ticket in issued] == [None] * 3
     tickets._spent.update((f"n{number}", NOW + 60) for number in range(SPENT))
-    assert tickets.spend(tickets.issue(Facts(), NOW), NOW) == Facts()
+    assert tickets.spend(tickets.issue(WebhookFacts(), NOW), NOW) == WebhookFacts()
     assert len(tickets._spent) <= SPENT
-    assert tickets.spend(tickets.issue(Facts(), NOW + 100), NOW + 100) == Facts()
+    assert tickets.spend(tickets.issue(WebhookFacts(), NOW + 100), NOW + 100) == WebhookFacts()
     assert len(tickets._spent) == 1 + 1  # those that have expired are forgotten, up to the first that has not
 
 

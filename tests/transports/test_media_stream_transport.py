@@ -11,7 +11,7 @@ from media_streams import CARRIERS, LINEAR_FRAME, MULAW_FRAME, PlivoStream, Twil
 
 from voicepipe.errors import TransportError
 from voicepipe.transports.media_stream.dialects import DIALECTS
-from voicepipe.transports.media_stream.tickets import Facts
+from voicepipe.transports.media_stream.tickets import WebhookFacts
 from voicepipe.transports.media_stream.transport import MediaStreamTransport
 
 
@@ -113,7 +113,7 @@ async def test_a_call(carrier, autojump_clock):
 
 
 async def test_what_the_webhook_said_counts():
-    facts = Facts("+491", "+492", "CA9", {"tenant": "acme"})
+    facts = WebhookFacts("+491", "+492", "CA9", {"tenant": "acme"})
     transport, _ = await answered(TwilioStream(caller="+1", tenant="evil", more="x"), facts=facts)
     info = transport.info
     assert (info.caller, info.called, info.transport_id) == ("+491", "+492", TwilioStream.call_id)

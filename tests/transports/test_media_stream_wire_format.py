@@ -28,12 +28,12 @@ from voicepipe.transports.media_stream.texts import MOST, VALUE_CHARACTERS
 from voicepipe.transports.media_stream.wire_format import (
     FAULTS,
     MESSAGE_CHARACTERS,
-    Decoder,
-    Encoder,
-    KeyPressed,
-    MarkReached,
-    Started,
-    Stopped,
+    StreamDecoder,
+    StreamEncoder,
+    StreamKey,
+    StreamMark,
+    StreamStarted,
+    StreamStopped,
 )
 
 MULAW = AudioFormat(8000, "mulaw")
@@ -41,7 +41,7 @@ MULAW = AudioFormat(8000, "mulaw")
 
 def decoder(name, **options):
     dialect = DIALECTS[name]
-    return Decoder(dialect, dialect.audio[0], **options)
+    return StreamDecoder(dialect, dialect.audio[0], **options)
 
 
 def begun(stream, **options):
@@ -49,7 +49,7 @@ def begun(stream, **options):
     reading = decoder(stream.name, **options)
     *before, started = [reading.feed(wire(message)) for message in stream.opening()]
     assert before in ([], [None])
-    assert isinstance(started, Started)
+    assert isinstance(started, StreamStarted)
     return reading, started
 
 
@@ -65,17 +65,17 @@ def test_a_stream_from_its_start_to_its_stop(carrier):
     frame = LINEAR_FRAME if stream.name == "vonage" else MULAW_FRAME
     assert started.audio == (AudioFormat(16000) if stream.name == "vonage" else MULAW)
     assert audio_of(reading, [stream.media(), stream.media()]) == [frame, frame]
-    assert [reading.feed(wire(stream.key(digit))) for digit in "5#*"] == [KeyPressed(digit) for digit in "5#*"]
-    assert reading.feed(wire(stream.mark("17"))) == MarkReached(17)
+    assert [reading.feed(wire(stream.key(digit))) for digit in "5#*"] == [StreamKey(digit) for digit in "5#*"]
+    assert reading.feed(wire(stream.mark("17"))) == StreamMark(17)
     if (stop := stream.stop()) is not None:
-        assert reading.feed(wire(stop)) == Stopped("the carrier ended the stream")
+        assert reading.feed(wire(stop)) == StreamStopped("the carrier ended the stream")
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_what_is_sent_is_what_the_carrier_documents(carrier):
     stream = carrier()
     _, started = begun(stream)
-    sending = Encoder(DIALECTS[stream.name], started)
+    sending = StreamEncoder(DIALECTS[stream.name], started)
     frame = LINEAR_FRAME if stream.name == "vonage" else MULAW_FRAME
     sent = [stream.heard(message) for message in sending.audio(memoryview(frame * 3))]
     assert b"".join(audio for _, audio in sent) == frame * 3
@@ -101,7 +101,7 @@ def test_the_end_of_the_speech(carrier, sent):
     stream = carrier()
     _, started = begun(stream)
     audio = LINEAR_FRAME + bytes(300) if stream.name == "vonage" else MULAW_FRAME + bytes(75)
-    assert [stream.heard(message)[1] for message in Encoder(DIALECTS[stream.name], started).audio(audio)] == sent
+    assert [stream.heard(message)[1] for message in StreamEncoder(DIALECTS[stream.name], started).audio(audio)] == sent
 
 
 def test_numbers_and_parameters():
@@ -210,7 +210,7 @@ def test_big_endian_linear_audio():
     reading, started = begun(stream, byte_order="big")
     big, little = b"\x01\x02\x03\x04" * 160, b"\x02\x01\x04\x03" * 160
     assert audio_of(reading, [stream.media(big)]) == [little]
-    sending = Encoder(DIALECTS["telnyx"], started, byte_order="big")
+    sending = StreamEncoder(DIALECTS["telnyx"], started, byte_order="big")
     assert [stream.heard(message) for message in sending.audio(little)] == [("audio", big)]
 
 
@@ -278,9 +278,9 @@ def test_a_key_that_is_sent_twice_is_one_key():
     reading, _ = begun(stream)
     first, second = stream.key("1"), stream.key("1")
     assert [reading.feed(wire(message)) for message in (first, first, second)] == [
-        KeyPressed("1"),
+        StreamKey("1"),
         None,
-        KeyPressed("1"),
+        StreamKey("1"),
     ]
 
 
@@ -294,7 +294,7 @@ def test_odd_keys_are_ignored(digit):
 def test_keys_of_the_fourth_column_and_numbers():
     stream = TwilioStream()
     reading, _ = begun(stream)
-    assert [reading.feed(wire(stream.key(key))) for key in ("a", "D", 7)] == [*map(KeyPressed, "AD7")]
+    assert [reading.feed(wire(stream.key(key))) for key in ("a", "D", 7)] == [*map(StreamKey, "AD7")]
 
 
 # --- Faults -----------------------------------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def test_telnyx_reports_of_faults_are_in_the_reason_of_the_end():
     fault = {"code": 100005, "title": "invalid_media", "detail": "no audio"}
     assert reading.feed(wire({"event": "error", "payload": fault, "stream_id": stream.stream_id})) is None
     stopped = reading.feed(wire(stream.stop()))
-    assert isinstance(stopped, Stopped)
+    assert isinstance(stopped, StreamStopped)
     assert "invalid_media" in stopped.reason
 
 
@@ -467,9 +467,9 @@ def test_anything_is_read_or_refused_in_words(case, has_started):
     except TransportError as error:
         refused = str(error)
     assert len(refused) < 500
-    assert isinstance(result, bytes | Started | KeyPressed | MarkReached | Stopped | None)
-    if isinstance(result, Started):
-        assert Encoder(DIALECTS[name], result).audio(bytes(640))
+    assert isinstance(result, bytes | StreamStarted | StreamKey | StreamMark | StreamStopped | None)
+    if isinstance(result, StreamStarted):
+        assert StreamEncoder(DIALECTS[name], result).audio(bytes(640))
         assert json.dumps([result.call_id, result.caller, dict(result.variables)], ensure_ascii=False).encode()
 
 
@@ -477,7 +477,7 @@ def test_anything_is_read_or_refused_in_words(case, has_started):
 def test_audio_comes_back_as_it_went(audio):
     stream = TwilioStream()
     reading, started = begun(stream)
-    (message,) = Encoder(DIALECTS["twilio"], started).audio(audio)
+    (message,) = StreamEncoder(DIALECTS["twilio"], started).audio(audio)
     payload = json.loads(message)["media"]["payload"]
     assert payload == encoded(audio)
     assert base64.b64decode(payload) == audio

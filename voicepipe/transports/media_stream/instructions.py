@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from voicepipe.transports.media_stream.texts import NUMBER_CHARACTERS, clean, variables
-from voicepipe.transports.media_stream.tickets import Facts
+from voicepipe.transports.media_stream.tickets import WebhookFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ def instructions(dialect: Dialect, audio: AudioFormat, url: str) -> tuple[bytes,
     return tostring(response, encoding="utf-8", xml_declaration=True), XML
 
 
-def webhook_facts(dialect: Dialect, fields: Mapping[str, str], added: Mapping[str, str]) -> Facts:
+def webhook_facts(dialect: Dialect, fields: Mapping[str, str], added: Mapping[str, str]) -> WebhookFacts:
     """Returns what a webhook says of a call.
 
     Args:
@@ -71,7 +71,7 @@ def webhook_facts(dialect: Dialect, fields: Mapping[str, str], added: Mapping[st
         if name.startswith(("SipHeader_", "X-PH-"))
     }
     own = {name: value for name, value in added.items() if not _is_carriers(dialect, name)}
-    return Facts(caller, called, next(filter(None, ids), ""), variables(own, headers))
+    return WebhookFacts(caller, called, next(filter(None, ids), ""), variables(own, headers))
 
 
 _VONAGE_FIELDS = frozenset(

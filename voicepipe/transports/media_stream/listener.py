@@ -35,7 +35,7 @@ from voicepipe.transports.media_stream.signatures import (
     SignedRequest,
     is_equal,
 )
-from voicepipe.transports.media_stream.tickets import Facts, Tickets
+from voicepipe.transports.media_stream.tickets import Tickets, WebhookFacts
 from voicepipe.transports.media_stream.transport import MediaStreamTransport
 from voicepipe.transports.websocket_listener import (
     HttpRequest,
@@ -187,4 +187,4 @@ media_stream = TransportType(
 )
 """The transport of carriers' media streams, for the entry point."""
 
-__all__ = ["Facts", "MediaStreamCalls", "MediaStreamOptions", "MediaStreamTransport", "media_stream"]
+__all__ = ["MediaStreamCalls", "MediaStreamOptions", "MediaStreamTransport", "WebhookFacts", "media_stream"]

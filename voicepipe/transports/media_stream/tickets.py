@@ -30,7 +30,7 @@ MAC_BYTES: Final = 18  # a multiple of 3, so that base64 has one form of it
 
 
 @frozen
-class Facts:
+class WebhookFacts:
     """What a carrier's webhook says of a call."""
 
     caller: str = ""
@@ -51,7 +51,7 @@ class Tickets:
         self._key = hmac.digest(secret.encode(), f"voicepipe media_stream ticket {listener}".encode(), "sha256")
         self._spent: OrderedDict[str, float] = OrderedDict()
 
-    def issue(self, facts: Facts, now: float) -> str:
+    def issue(self, facts: WebhookFacts, now: float) -> str:
         """Returns a ticket for a call; `now` is the time since the epoch, in s."""
         expires, nonce, named = int(now) + LIFETIME_S, secrets.token_urlsafe(9), dict(facts.variables)
         while True:
@@ -61,14 +61,14 @@ class Tickets:
                 return f"{_encode(payload)}.{_encode(self._sign(payload))}"
             named.popitem()  # a URL must not be long: the variables that came first are kept
 
-    def read(self, ticket: str, now: float) -> Facts | None:
+    def read(self, ticket: str, now: float) -> WebhookFacts | None:
         """Returns what a ticket says; None if it is not signed by this listener, has expired, or was used."""
         stated = self._read(ticket)
         if stated is None or stated[0] < now or stated[1] in self._spent:
             return None
-        return Facts(*stated[2:])
+        return WebhookFacts(*stated[2:])
 
-    def spend(self, ticket: str, now: float) -> Facts | None:
+    def spend(self, ticket: str, now: float) -> WebhookFacts | None:
         """Returns what a ticket says, as `read` does, and makes it useless for a second call."""
         facts = self.read(ticket, now)
         if facts is not None and (stated := self._read(ticket)) is not None:
@@ -87,7 +87,9 @@ class Tickets:
         if not hmac.compare_digest(self._sign(payload), given):
             return None
         stated: list[Any] = json.loads(payload)
-        return stated if len(stated) == 2 + len(fields(Facts)) else None  # of another version that has the same secret
+        return (
+            stated if len(stated) == 2 + len(fields(WebhookFacts)) else None
+        )  # of another version that has the same secret
 
     def _sign(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, payload, "sha256")[:MAC_BYTES]

@@ -22,20 +22,20 @@ from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.transports.delivery import Delivery
 from voicepipe.transports.media_stream.texts import variables
 from voicepipe.transports.media_stream.wire_format import (
-    Decoder,
-    Encoder,
-    KeyPressed,
-    MarkReached,
-    Started,
-    Stopped,
+    StreamDecoder,
+    StreamEncoder,
+    StreamKey,
+    StreamMark,
+    StreamStarted,
+    StreamStopped,
 )
 
 if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
     from voicepipe.transports.call_socket import CallSocket
     from voicepipe.transports.media_stream.dialects import ByteOrder, Dialect
-    from voicepipe.transports.media_stream.tickets import Facts
-    from voicepipe.transports.media_stream.wire_format import Event
+    from voicepipe.transports.media_stream.tickets import WebhookFacts
+    from voicepipe.transports.media_stream.wire_format import StreamEvent
     from voicepipe.transports.protocol import CallSink, Capability
 
 GOODBYE_S: Final = 0.5
@@ -57,7 +57,7 @@ class MediaStreamTransport:
         audio: AudioFormat,
         *,
         listener: str,
-        facts: Facts | None = None,
+        facts: WebhookFacts | None = None,
         byte_order: ByteOrder | None = None,
     ) -> None:
         """Takes over a WebSocket.
@@ -77,8 +77,8 @@ class MediaStreamTransport:
         if dialect.send_keys is not None:
             self.can |= {"send_dtmf"}
         self._socket, self._dialect, self._facts, self._byte_order = socket, dialect, facts, byte_order
-        self._decoder = Decoder(dialect, audio, byte_order)
-        self._encoder: Encoder | None = None  # None: the stream has not started
+        self._decoder = StreamDecoder(dialect, audio, byte_order)
+        self._encoder: StreamEncoder | None = None  # None: the stream has not started
         self._delivery = Delivery()
         self._decided = trio.Event()  # the stream has started, or never will
         self._kept: deque[bytes | str] = deque()  # messages that the socket had no room for
@@ -116,18 +116,18 @@ class MediaStreamTransport:
         elif item is not None:
             self._take_event(item)
 
-    def _take_event(self, event: Event | bytes) -> None:
+    def _take_event(self, event: StreamEvent | bytes) -> None:
         match event:
-            case Started():
+            case StreamStarted():
                 self._start(event)
-            case KeyPressed(digit):
+            case StreamKey(digit):
                 self._delivery.sink.dtmf(digit)
-            case MarkReached(mark):
+            case StreamMark(mark):
                 self._delivery.sink.heard(mark)
-            case Stopped(reason):
+            case StreamStopped(reason):
                 self._delivery.end(reason)
 
-    def _start(self, started: Started) -> None:
+    def _start(self, started: StreamStarted) -> None:
         facts = self._facts
         self.audio = started.audio
         self.info = evolve(
@@ -137,7 +137,7 @@ class MediaStreamTransport:
             transport_id=started.call_id or (facts.call_id if facts else "") or started.stream_id,
             variables=variables(facts.variables if facts else {}, started.variables),
         )
-        self._encoder = Encoder(self._dialect, started, self._byte_order)
+        self._encoder = StreamEncoder(self._dialect, started, self._byte_order)
         self._decided.set()
 
     def closed(self, reason: str) -> None:

@@ -1,7 +1,8 @@
 """The wire format of media streams without I/O: messages in, audio and events out, and messages to send.
 
-A `Decoder` reads what a carrier sends, in the dialect that its row of the table describes; an `Encoder` makes what is
-sent to it. Audio comes and goes in the call's format: mu-law and A-law as they are, linear audio little-endian.
+A `StreamDecoder` reads what a carrier sends, in the dialect that its row of the table describes; a `StreamEncoder`
+makes what is sent to it. Audio comes and goes in the call's format: mu-law and A-law as they are, linear audio
+little-endian.
 
 What a carrier may send, and what becomes of it:
 
@@ -23,9 +24,9 @@ from attrs import frozen
 
 from voicepipe.audio import FRAME_MS, AudioFormat, swap_bytes
 from voicepipe.errors import TransportError
+from voicepipe.transports.media_stream.audio_order import AudioOrder
 from voicepipe.transports.media_stream.dialects import DIALECTS, Slot, fill
 from voicepipe.transports.media_stream.formats import read_format
-from voicepipe.transports.media_stream.ordering import Ordering
 from voicepipe.transports.media_stream.texts import (
     NUMBER_CHARACTERS,
     clean,
@@ -49,7 +50,7 @@ STATED_KEYS: Final = frozenset({"event", "content-type"})
 
 
 @frozen
-class Started:
+class StreamStarted:
     """The stream is of a call."""
 
     call_id: str
@@ -67,7 +68,7 @@ class Started:
 
 
 @frozen
-class KeyPressed:
+class StreamKey:
     """The caller pressed a key."""
 
     digit: str
@@ -75,7 +76,7 @@ class KeyPressed:
 
 
 @frozen
-class MarkReached:
+class StreamMark:
     """Everything that was sent before a mark was played, or dropped by a clear."""
 
     mark: int
@@ -83,17 +84,17 @@ class MarkReached:
 
 
 @frozen
-class Stopped:
+class StreamStopped:
     """The carrier ends the stream: the caller hung up, or the carrier goes on with something else."""
 
     reason: str
     """The reason, for logs."""
 
 
-Event: TypeAlias = Started | KeyPressed | MarkReached | Stopped
+StreamEvent: TypeAlias = StreamStarted | StreamKey | StreamMark | StreamStopped
 
 
-class Decoder:
+class StreamDecoder:
     """Decodes the messages of one stream."""
 
     __slots__ = ("_audio", "_dialect", "_fault", "_faults", "_key_number", "_linear", "_order", "_started", "_swap")
@@ -110,13 +111,13 @@ class Decoder:
         self._dialect, self._audio = dialect, audio
         self._swap = (byte_order or dialect.byte_order) == "big"
         self._linear = audio.encoding == "pcm16"
-        self._started: Started | None = None
-        self._order = Ordering(waits=dialect.orders)
+        self._started: StreamStarted | None = None
+        self._order = AudioOrder(waits=dialect.orders)
         self._key_number: object = None  # of the last key's message
         self._faults = 0
         self._fault = ""  # the carrier's own report of a fault
 
-    def feed(self, message: bytes | str) -> bytes | Event | None:
+    def feed(self, message: bytes | str) -> bytes | StreamEvent | None:
         """Decodes a message: audio as bytes, or an event; None if it has nothing for the call.
 
         Raises:
@@ -178,7 +179,7 @@ class Decoder:
             audio = self._order.take(_number(number), audio)
         return audio or None
 
-    def _event(self, fields: dict[str, Any]) -> Event | None:
+    def _event(self, fields: dict[str, Any]) -> StreamEvent | None:
         dialect = self._dialect
         event = fields.get("event")
         if event == dialect.start_event:
@@ -192,11 +193,11 @@ class Decoder:
             name = at(fields, dialect.mark_name)
             text = str(name)
             # Marks of somebody else have names of another kind; the longest of ours is far below this.
-            return MarkReached(int(text)) if text.isascii() and text.isdigit() and len(text) < 16 else None
+            return StreamMark(int(text)) if text.isascii() and text.isdigit() and len(text) < 16 else None
         if event == "stop":
             reason = clean(at(fields, ("stop", "reason")), 80)
             reason = f" ({reason})" if reason else ""
-            return Stopped(f"the carrier ended the stream{reason}{self._fault}")
+            return StreamStopped(f"the carrier ended the stream{reason}{self._fault}")
         if event == "error":
             self._fault = f"; it had reported: {clean(fields.get('payload', fields), 200)}"
         return None
@@ -207,7 +208,7 @@ class Decoder:
             if event == other.start_event and other.start_event != self._dialect.start_event:
                 raise TransportError(f"a stream of {other.name} connected, not of {self._dialect.name}; {_DIALECT}")
 
-    def _start(self, fields: dict[str, Any]) -> Started | None:
+    def _start(self, fields: dict[str, Any]) -> StreamStarted | None:
         dialect = self._dialect
         stream_id = clean(first(fields, dialect.stream), NUMBER_CHARACTERS)
         call_id = clean(first(fields, dialect.call), NUMBER_CHARACTERS)
@@ -227,7 +228,7 @@ class Decoder:
             stated["client_state"] = client_state(stated["client_state"])
         if stream_id:
             stated["stream"] = stream_id
-        self._started = Started(
+        self._started = StreamStarted(
             call_id=call_id,
             stream_id=stream_id,
             audio=self._audio,
@@ -247,7 +248,7 @@ class Decoder:
             given = {key: value for key, value in fields.items() if key not in STATED_KEYS}
         return given if isinstance(given, dict) else {}
 
-    def _key(self, fields: dict[str, Any]) -> KeyPressed | None:
+    def _key(self, fields: dict[str, Any]) -> StreamKey | None:
         """Returns the key of a message; None if it is none of a telephone's, or was sent twice."""
         number = fields.get("sequenceNumber", fields.get("sequence_number"))
         if number is not None and number == self._key_number:
@@ -255,19 +256,19 @@ class Decoder:
         self._key_number = number
         key = at(fields, self._dialect.key)
         digit = str(key).upper() if isinstance(key, (str, int)) and not isinstance(key, bool) else ""
-        return KeyPressed(digit) if digit in DTMF_DIGITS else None
+        return StreamKey(digit) if digit in DTMF_DIGITS else None
 
 
 _DIALECT: Final = "set `dialect` to the carrier that connects here"
 
 
-class Encoder:
+class StreamEncoder:
     """Makes the messages that are sent to the carrier in one stream."""
 
     __slots__ = ("_after", "_before", "_dialect", "_frame", "_silence", "_swap", "_values")
 
-    def __init__(self, dialect: Dialect, started: Started, byte_order: ByteOrder | None = None) -> None:
-        """Makes messages of a dialect for the stream that has started; `byte_order` as for `Decoder`."""
+    def __init__(self, dialect: Dialect, started: StreamStarted, byte_order: ByteOrder | None = None) -> None:
+        """Makes messages of a dialect for the stream that has started; `byte_order` as for `StreamDecoder`."""
         self._dialect = dialect
         audio = started.audio
         self._swap = audio.encoding == "pcm16" and (byte_order or dialect.byte_order) == "big"

@@ -13,7 +13,7 @@ RECENT: Final = 64
 """A number at most this far behind the last one is of a late or repeated piece; a lower one is of a new count."""
 
 
-class Ordering:
+class AudioOrder:
     """Orders the pieces of one track by their numbers."""
 
     __slots__ = ("_held", "_next", "_waits")
