@@ -1,0 +1,124 @@
+"""The options of the transport `asterisk_ari`."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Literal, get_args
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+from attrs.validators import ge, gt
+
+from voicepipe.components.distribution import install_hint
+from voicepipe.components.values import CaFile, Secret
+from voicepipe.errors import Location, Problem
+from voicepipe.transports.asterisk_ari.call_wishes import RingingSound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AriFormat = Literal["slin", "slin16", "ulaw", "alaw"]
+FORMATS: Final[dict[str, frozenset[str]]] = {
+    "websocket": frozenset(get_args(AriFormat)),
+    "audiosocket": frozenset({"slin", "slin16"}),
+}
+"""The formats of each kind of media."""
+
+
+@frozen
+class AsteriskAriOptions:
+    """A Stasis application of an Asterisk, and the way in which audio comes from there."""
+
+    url: str
+    """The address of ARI: `http://127.0.0.1:8088/ari`, or `https://`."""
+    username: str
+    """A user of ari.conf that may write."""
+    password: Secret = field(repr=False)
+    """That user's password."""
+    app: str = "voicepipe"
+    """The application's name in the dialplan: `Stasis(voicepipe)`. Each engine needs its own."""
+    ca_file: CaFile | None = None
+    """The certificates that `https://` trusts; unset: those that this machine trusts."""
+    media: Literal["websocket", "audiosocket"] = "websocket"
+    """How a call's audio comes. `websocket` needs Asterisk 20.18, 22.8 or 23.2 and plays what it gets at its own pace;
+    `audiosocket` works from 18 on, and audio can't be recalled once it is sent."""
+    host: str = "127.0.0.1"
+    """The address on which the audio is taken; Asterisk must reach it."""
+    port: int = field(default=9094, validator=ge(0))
+    """The port on which the audio is taken."""
+    media_client: str = "voicepipe"
+    """With `websocket`: the section of websocket_client.conf that leads to `host` and `port`."""
+    media_address: str = ""
+    """With `audiosocket`: `host:port` as Asterisk reaches it; empty: `host` and `port`."""
+    format: AriFormat = "slin16"
+    """The audio's format: `slin` and `slin16` are linear at 8 and 16 kHz, `ulaw` and `alaw` as telephones send it;
+    the latter two with `websocket` only."""
+    variables: tuple[str, ...] = ()
+    """Variables and functions of the caller's channel to read when a call comes: `CALLERID(name)`, `CHANNEL(language)`,
+    `PJSIP_HEADER(read,X-Customer)`."""
+    after: Literal["hangup", "continue"] = "hangup"
+    """What becomes of the caller when the conversation is over: the line is closed, or the dialplan goes on after
+    `Stasis()`, with VOICEPIPE_STATUS set to `ENDED`."""
+    transfer: str = "Local/{target}@transfers"
+    """The dial string of transfers. `{target}` is the number or extension that the agent names, of which only letters,
+    digits and `*#+._-` are taken."""
+    transfer_caller: Literal["caller", "called"] = "caller"
+    """The number that the other side of a transfer is shown: the caller's, or the one that was called."""
+    transfer_s: int = field(default=30, validator=gt(0))
+    """How long a transfer may ring, in s; then the caller is back with the agent."""
+    transfer_sound: RingingSound = "ringing"
+    """What the caller hears while it rings: a ringing tone, `music` on hold, or the `agent`, who may go on to speak."""
+    music: str = ""
+    """The class of music on hold; empty: Asterisk's default."""
+    dial: str = "Local/{target}@outbound"
+    """The dial string of calls that the engine makes; `{target}` as in `transfer`."""
+    setup_s: float = field(default=10.0, validator=gt(0))
+    """The longest time from a call's arrival until its audio is connected, in s; then the dialplan goes on."""
+    timeout_s: float = field(default=5.0, validator=gt(0))
+    """The longest wait for a reply of ARI, in s."""
+
+
+_APP: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def check_options(options: AsteriskAriOptions) -> Iterator[Problem]:
+    """Yields what is wrong with options beyond their types."""
+
+    def problem(path: str, message: str, hint: str) -> Problem:
+        return Problem(Location(""), path, message, hint)
+
+    url = urlsplit(options.url)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.username is not None or url.query:
+        yield problem("url", "is no address of ARI", "http://HOST:8088/ari")
+    if not _APP.fullmatch(options.app):
+        yield problem("app", "is no name of an application", "letters, digits and _ . - only, at most 64")
+    if not options.username or ":" in options.username:
+        yield problem("username", "is no user of ari.conf", "a section of ari.conf with type = user")
+    if options.format not in FORMATS[options.media]:
+        formats = " or ".join(sorted(FORMATS[options.media]))
+        yield problem("format", f"can't be carried by {options.media}", f"{formats}, or media: websocket")
+    for name in ("transfer", "dial"):
+        dial_string: str = getattr(options, name)
+        if dial_string.count("{target}") != 1 or "/" not in dial_string:
+            yield problem(name, "is no dial string with {target}", "Local/{target}@CONTEXT, or PJSIP/{target}@TRUNK")
+
+
+def check_installed() -> Iterator[Problem]:
+    """Yields a problem if a library is missing."""
+    for library in ("httpx", "h11", "websockets"):
+        if find_spec(library) is None:
+            yield Problem(Location(""), "", f"the library {library} is not installed", install_hint("ari"))
+            return
+
+
+_NOT_IN_TARGETS: Final = re.compile(r"[^A-Za-z0-9*#+._-]")
+
+
+def dial_string_for(template: str, target: str) -> str:
+    """Fills a target into a dial string, without the characters that mean something there; empty if none is left.
+
+    A target comes from a language model, which heard it from a caller: `200&Local/900@trunk` must not call two.
+    """
+    bare = _NOT_IN_TARGETS.sub("", target.strip())
+    return template.replace("{target}", bare) if bare else ""
