@@ -67,8 +67,8 @@ class AsteriskAriListener:
     _upkeep: trio.Nursery | None = field(init=False, default=None)
     _handler: CallHandler | None = field(init=False, default=None)
     _reports: ObserverReports = field(init=False, factory=ObserverReports)
-    _reported: str = field(init=False, default="")
-    """Why ARI is away, as it was reported last; empty while it is there."""
+    _reported: set[str] = field(init=False, factory=set)
+    """Why ARI is away, as it was reported; empty while it is there."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -147,22 +147,21 @@ class AsteriskAriListener:
 
     def disconnected(self, why: TransportError) -> None:
         """Reports that ARI is away, once for each reason."""
-        if self._reported != str(why):
-            self._reported = str(why)
+        if str(why) not in self._reported:
+            self._reported.add(str(why))
             self._report_refused(why)
 
     async def connected(self) -> None:
         """Reads the state of Asterisk, and brings both sides in line."""
-        self._reported = ""
+        self._reported.clear()
         await self._pay()
-        (channels_ok, channels), (bridges_ok, bridges) = (
-            await self._client.get("/channels"),
-            await self._client.get("/bridges"),
-        )
+        expected = {channel for call in self._by_call.values() for channel in call.flow.present}
+        channels_ok, channels = await self._client.get("/channels")
+        bridges_ok, bridges = await self._client.get("/bridges")
         if channels_ok != 200 or bridges_ok != 200:
             return
         live = {name: call.flow.present for name, call in self._by_call.items()}
-        difference = compare(self._options.app, channels, bridges, live)
+        difference = compare(self._options.app, channels, bridges, live, expected)
         for gone in difference.gone:
             if (call := self._call_of(gone)) is not None:
                 call.happened(ChannelEnded(gone, 0, "while ARI was away"))

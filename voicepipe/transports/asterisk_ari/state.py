@@ -48,7 +48,9 @@ class _Found:
     bridges: dict[str, Collection[str]] = field(factory=dict)  # the channels in each
 
 
-def compare(app: str, channels: Any, bridges: Any, live: Mapping[str, Collection[str]]) -> Difference:
+def compare(
+    app: str, channels: Any, bridges: Any, live: Mapping[str, Collection[str]], expected: Collection[str]
+) -> Difference:
     """Compares Asterisk's state with the calls that are up.
 
     Args:
@@ -56,6 +58,7 @@ def compare(app: str, channels: Any, bridges: Any, live: Mapping[str, Collection
         channels: the answer to `GET /channels`.
         bridges: the answer to `GET /bridges`.
         live: the calls that are up, by their 32 digits, with the IDs of all channels that each has.
+        expected: the channels that calls had before the lists were asked for; others may be younger than the lists.
 
     """
     known = {channel: call for call, mine in live.items() for channel in mine}
@@ -83,7 +86,7 @@ def compare(app: str, channels: Any, bridges: Any, live: Mapping[str, Collection
     watched = {pair.call for pair in pairs}
     callers = {pair.caller for pair in pairs}
     return Difference(
-        gone=tuple(channel for channel in known if channel not in present),
+        gone=tuple(channel for channel in known if channel in expected and channel not in present),
         entered=tuple(entered),
         waiting=tuple(channel for channel in waiting if channel.id not in callers),
         pairs=pairs,

@@ -1,0 +1,112 @@
+"""An engine at an Asterisk that is played: the listener `asterisk_ari` and what its calls delivered."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, field
+from vendors.asterisk_ari import PASSWORD, USER, open_asterisk
+
+from voicepipe.components.values import Secret
+from voicepipe.transports.asterisk_ari import AsteriskAriOptions, asterisk_ari
+from voicepipe.transports.listener import ListenerContext
+
+CALLER = "1764500000.1"
+FRAME = bytes(range(1, 161)) * 2
+
+
+@define(eq=False)
+class Line:
+    """A call of the engine: what was delivered, and the transport."""
+
+    transport: object
+    frames: list = field(factory=list)
+    digits: str = ""
+    ending: str = ""
+    audible: trio.Event = field(factory=trio.Event)
+    over: trio.Event = field(factory=trio.Event)
+    hang_up: trio.Event = field(factory=trio.Event)
+
+    def format_changed(self, audio):
+        pass
+
+    def audio(self, audio):
+        assert not self.ending
+        self.frames.append(bytes(audio))
+        self.audible.set()
+
+    def dtmf(self, digit):
+        self.digits += digit
+
+    def heard(self, mark):
+        pass
+
+    def hung_up(self, reason):
+        assert not self.ending
+        self.ending = reason
+
+
+class Engine:
+    """A listener that serves, and its calls."""
+
+    def __init__(self):
+        self.lines, self.refused, self.crashed = [], [], []
+        self.arrived = trio.Event()
+        self.raises = None
+
+    async def handle(self, transport):
+        line = Line(transport)
+        self.lines.append(line)
+        self.arrived.set()
+        if self.raises is not None:
+            raise self.raises
+        async with trio.open_nursery() as nursery:
+
+            async def run():
+                await transport.run(line)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(run)
+            await line.hang_up.wait()
+            nursery.cancel_scope.cancel()
+        line.over.set()
+
+    async def line(self):
+        await self.arrived.wait()
+        return self.lines[-1]
+
+
+@asynccontextmanager
+async def open_engine(asterisk, *, max_connections=10, **options):
+    engine = Engine()
+    settings = AsteriskAriOptions(
+        asterisk.url, USER, Secret(PASSWORD), **{"media": "audiosocket", "port": 0, "format": "slin"} | options
+    )
+    context = ListenerContext(
+        "line",
+        max_connections=max_connections,
+        on_refused=lambda peer, why: engine.refused.append(str(why)),
+        on_crash=lambda info, error: engine.crashed.append(error),
+    )
+    async with asterisk_ari.open(settings, context) as engine.listener, trio.open_nursery() as nursery:
+        nursery.start_soon(engine.listener.serve, engine.handle)
+        await asterisk.app_connected.wait()
+        yield engine
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def a_call(**options):
+    async with open_asterisk() as asterisk, open_engine(asterisk, **options) as engine:
+        with trio.fail_after(20):
+            await asterisk.caller_comes(number="15551230001", exten="15559870001")
+            line = await engine.line()
+            await line.audible.wait()
+            yield asterisk, engine, line
+
+
+async def until(condition):
+    """Until something is so that no event tells."""
+    while not condition():  # noqa: ASYNC110 - the condition is the other process's
+        await trio.sleep(0.001)
