@@ -22,6 +22,7 @@ class Line:
 
     transport: object
     frames: list = field(factory=list)
+    marks: list = field(factory=list)
     digits: str = ""
     ending: str = ""
     audible: trio.Event = field(factory=trio.Event)
@@ -40,7 +41,7 @@ class Line:
         self.digits += digit
 
     def heard(self, mark):
-        pass
+        self.marks.append(mark)
 
     def hung_up(self, reason):
         assert not self.ending
@@ -77,12 +78,14 @@ class Engine:
         return self.lines[-1]
 
 
+MEDIA = {"websocket": {}, "audiosocket": {"media": "audiosocket", "format": "slin"}}
+"""The options for each kind of media."""
+
+
 @asynccontextmanager
 async def open_engine(asterisk, *, max_connections=10, **options):
     engine = Engine()
-    settings = AsteriskAriOptions(
-        asterisk.url, USER, Secret(PASSWORD), **{"media": "audiosocket", "port": 0, "format": "slin"} | options
-    )
+    settings = AsteriskAriOptions(asterisk.url, USER, Secret(PASSWORD), **{"port": 0, "format": "slin"} | options)
     context = ListenerContext(
         "line",
         max_connections=max_connections,
@@ -90,6 +93,10 @@ async def open_engine(asterisk, *, max_connections=10, **options):
         on_crash=lambda info, error: engine.crashed.append(error),
     )
     async with asterisk_ari.open(settings, context) as engine.listener, trio.open_nursery() as nursery:
+        engine.media_address = engine.listener._legs.listener.address
+        login = f"{settings.media_username}:{settings.media_password}" if settings.media_username else ""
+        host, port = engine.media_address
+        asterisk.websocket_clients["voicepipe"] = f"ws://{host}:{port}/media", login
         nursery.start_soon(engine.listener.serve, engine.handle)
         await asterisk.app_connected.wait()
         yield engine

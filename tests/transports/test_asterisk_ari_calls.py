@@ -5,15 +5,19 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
-from ari_engine import CALLER, FRAME, a_call, open_engine, until
+from ari_engine import CALLER, FRAME, MEDIA, a_call, open_engine, until
 from vendors.asterisk_ari import open_asterisk
 
+from voicepipe.components.values import Secret
 from voicepipe.errors import CallRefused, TransportError
+from voicepipe.testing.chan_websocket import ChanWebSocket
 from voicepipe.transports.asterisk_ari import call
+from voicepipe.wire.websocket import open_websocket
 
 
-async def test_a_caller_is_answered_and_heard_and_nothing_is_left():
-    async with a_call() as (asterisk, engine, line):
+@pytest.mark.parametrize("media", MEDIA)
+async def test_a_caller_is_answered_and_heard_and_nothing_is_left(media):
+    async with a_call(**MEDIA[media]) as (asterisk, engine, line):
         channel = asterisk.channels[CALLER]
         assert channel.state == "Up"
         assert asterisk.log[:4] == [
@@ -35,18 +39,20 @@ async def test_a_caller_is_answered_and_heard_and_nothing_is_left():
         assert engine.refused == engine.crashed == []
 
 
-async def test_a_caller_who_hangs_up_ends_the_call_and_nothing_is_left():
+@pytest.mark.parametrize("media", MEDIA)
+async def test_a_caller_who_hangs_up_ends_the_call_and_nothing_is_left(media):
     """In the capture the media leg and the bridge outlive the caller."""
-    async with a_call() as (asterisk, _, line):
+    async with a_call(**MEDIA[media]) as (asterisk, _, line):
         await asterisk.hang_up(CALLER, 16)
         await line.over.wait()
         assert line.ending == "the caller hung up (cause 16)"
         await until(lambda: not asterisk.channels and not asterisk.bridges)
 
 
+@pytest.mark.parametrize("media", MEDIA)
 @pytest.mark.parametrize("after", ["hangup", "continue"])
-async def test_the_end_of_the_audio_ends_the_call(after):
-    async with a_call(after=after) as (asterisk, engine, line):
+async def test_the_end_of_the_audio_ends_the_call(after, media):
+    async with a_call(after=after, **MEDIA[media]) as (asterisk, engine, line):
         caller = asterisk.channels[CALLER]
         (media,) = [other for other in asterisk.channels.values() if other.media]
         await media.media.close()
@@ -87,8 +93,9 @@ async def test_numbers_arguments_and_variables_come_with_the_call():
         }
 
 
-async def test_a_key_comes_once_though_both_sides_bring_it():
-    async with a_call() as (asterisk, _, line):
+@pytest.mark.parametrize("media", MEDIA)
+async def test_a_key_comes_once_though_both_sides_bring_it(media):
+    async with a_call(**MEDIA[media]) as (asterisk, _, line):
         for digit in "1122#":
             await asterisk.press(CALLER, digit)
         await asterisk.press(CALLER, "9", with_media=False)  # as before Asterisk 22.4
@@ -219,10 +226,46 @@ async def test_a_handler_that_crashes_ends_its_call_only():
 
 
 async def test_a_connection_for_audio_that_no_call_awaits_is_refused():
-    async with a_call() as (_, engine, _):
-        async with await trio.open_tcp_stream(*engine.listener._legs.listener.address) as stranger:
+    async with a_call(**MEDIA["audiosocket"]) as (_, engine, _):
+        async with await trio.open_tcp_stream(*engine.media_address) as stranger:
             await stranger.send_all(bytes([1, 0, 16]) + bytes(16))
             while await stranger.receive_some():
                 pass
         assert "no call awaits" in engine.refused[0]
         assert len(engine.lines) == 1
+
+
+async def test_a_websocket_for_audio_that_no_call_awaits_is_refused():
+    async with a_call() as (asterisk, engine, line):
+        url, _ = asterisk.websocket_clients["voicepipe"]
+        (media,) = [other for other in asterisk.channels.values() if other.media]
+        for name in ("stranger", media.id):  # the second one knows a call's name, which is taken already
+            async with open_websocket(url, headers={}) as websocket:
+                await websocket.send(ChanWebSocket(channel_id=name).start())
+                assert "HANGUP" in await websocket.recv()
+        assert "no call awaits" in engine.refused[0]
+        assert len(engine.lines) == 1
+        assert not line.ending
+
+
+async def test_the_audio_has_a_password_of_its_own():
+    async with a_call(media_username="asterisk", media_password=Secret("media-secret")) as (asterisk, engine, _):
+        url, _ = asterisk.websocket_clients["voicepipe"]
+        asterisk.websocket_clients["voicepipe"] = url, "asterisk:wrong"
+        await asterisk.caller_comes("2.2")
+        caller = asterisk.channels["2.2"]
+        await caller.ended.wait()
+        assert caller.continued
+        await until(lambda: len(engine.refused) == 2)
+        assert "401" in "".join(engine.refused)
+        assert "the media channel ended (cause 3" in "".join(engine.refused)
+
+
+async def test_a_call_over_a_websocket_can_clear_and_mark():
+    async with a_call() as (_, _, line):
+        assert line.transport.pacing == "theirs"
+        assert line.transport.can == {"clear", "mark", "transfer", "completes_transfer", "send_dtmf"}
+        assert line.transport.write(FRAME)
+        line.transport.mark(7)
+        await until(lambda: line.marks == [7])
+        line.transport.clear()

@@ -7,7 +7,7 @@ everybody else: it has callers come and hang up, answers telephones that ring, a
 from __future__ import annotations
 
 import base64
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -15,7 +15,10 @@ from uuid import UUID
 import trio
 from attrs import define, field
 from vendors.serving import Fault, Request, Response, Socket, VendorServer, open_vendor
+from websockets.exceptions import ConnectionClosed
 
+from voicepipe.errors import ComponentError
+from voicepipe.testing.chan_websocket import ChanWebSocket
 from voicepipe.transports.audiosocket.wire_format import (
     HANGUP,
     KIND_HANGUP,
@@ -26,6 +29,7 @@ from voicepipe.transports.audiosocket.wire_format import (
     encode_dtmf,
     encode_uuid,
 )
+from voicepipe.wire.websocket import open_websocket
 
 USER, PASSWORD = "voicepipe", "testsecret"
 INTERNAL = "An internal error prevented this request from being handled"
@@ -62,7 +66,7 @@ class Channel:
     """What is played to it: `ring`, `moh`."""
     dtmf: str = ""
     """The keys that were pressed for it."""
-    media: AudioSocketMedia | None = None
+    media: AudioSocketMedia | WebSocketMedia | None = None
     endpoint: str = ""
     """The dial string with which it was called."""
     endpoint_app: tuple[str, list[str]] = ("", [])
@@ -147,10 +151,57 @@ class AudioSocketMedia:
                 if kind in RATES and any(payload):
                     self.heard += payload
 
+    async def start(self) -> None:
+        """Has sent the UUID already: Asterisk connects before it answers the request."""
+
     async def close(self) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self.stream.send_all(HANGUP)
         await self.stream.aclose()
+
+    async def cut(self) -> None:
+        await self.stream.aclose()
+
+
+class WebSocketMedia:
+    """The media channel's end of a WebSocket, whose queue is played at once."""
+
+    def __init__(self, channel_id: str, audio_format: str, websocket: Any) -> None:
+        self.chan = ChanWebSocket(audio_format, channel_id=channel_id)
+        self.websocket = websocket
+        self.frame = bytes(self.chan.frame_bytes)
+        self._receiving = trio.CancelScope()
+        self.heard = bytearray()
+        """The audio that came."""
+
+    async def start(self) -> None:
+        await self.websocket.send(self.chan.start())
+
+    async def send(self, audio: bytes | None = None) -> None:
+        with suppress(ConnectionClosed):
+            await self.websocket.send(audio or self.frame)
+
+    async def press(self, digit: str) -> None:
+        await self.websocket.send(self.chan.digit(digit))
+
+    async def receive(self) -> None:
+        """Takes what comes until either side ends the call."""
+        with suppress(ConnectionClosed):
+            with self._receiving:
+                while self.chan.closed is None:
+                    self.chan.take(await self.websocket.recv())
+                    while frame := self.chan.tick():
+                        self.heard += frame
+                    while self.chan.events:
+                        await self.websocket.send(self.chan.events.pop(0))
+            await self.websocket.close(0.5)
+
+    async def close(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._receiving.cancel()
+
+    async def cut(self) -> None:
+        await self.websocket.aclose()
 
 
 class PlayedAsterisk(VendorServer):
@@ -163,8 +214,8 @@ class PlayedAsterisk(VendorServer):
         self.bridges: dict[str, Bridge] = {}
         self.telephones: dict[str, str] = {}
         """What becomes of a call to an endpoint: `answer`, `busy`, `no answer`, `unreachable`; others ring."""
-        self.media_names = {"voicepipe"}
-        """The sections of websocket_client.conf."""
+        self.websocket_clients: dict[str, tuple[str, str]] = {}
+        """The sections of websocket_client.conf: the URL, and `username:password` or nothing."""
         self.answers: dict[str, tuple[int, str]] = {}
         """Answers to requests instead of what they would do: `{"POST externalMedia": (500, ...)}`."""
         self.before: dict[str, Any] = {}
@@ -244,7 +295,7 @@ class PlayedAsterisk(VendorServer):
         for channel in list(self.channels.values()):
             channel.ended.set()
             if channel.media is not None:
-                await channel.media.stream.aclose()
+                await channel.media.cut()
         self.channels.clear()
         self.bridges.clear()
         self.come_back()
@@ -397,24 +448,40 @@ class PlayedAsterisk(VendorServer):
             except (OSError, ValueError):
                 return 500, {"message": INTERNAL}
             channel.media = AudioSocketMedia(stream, {"slin": 8000, "slin16": 16_000}[query["format"]])
-        elif query["external_host"] not in self.media_names:
+        elif query.get("encapsulation") != "none" or query.get("transport") != "websocket":
+            return 400, {"message": "external_host must be <host>:<port> for all transports other than websocket"}
+        elif query["external_host"] not in self.websocket_clients:
             return 400, {"message": "external_host must be a valid websocket_client connection id."}
         self.channels[channel.id] = channel
-        self.nursery.start_soon(self._bring_media, channel, query["app"], query.get("data"))
+        self.nursery.start_soon(self._bring_media, channel, query)
         return 200, channel.json
 
-    async def _bring_media(self, channel: Channel, app: str, data: str | None) -> None:
-        async with channel.media.stream if channel.media is not None else nullcontext():
-            await self.slow_media.wait()
-            await self._tell_dial(channel, "", app)
-            channel.state = "Up"
-            await self._tell_dial(channel, "ANSWER", app)
-            await self._enter(channel, app, [data] if data else [])
-            if channel.media is not None:
-                await channel.media.send()
-                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                    await channel.media.receive()
-                await self._end(channel, 0)
+    async def _bring_media(self, channel: Channel, query: dict[str, str]) -> None:
+        await self._tell_dial(channel, "", query["app"])
+        if channel.media is not None:
+            async with channel.media.stream:
+                await self._carry_media(channel, query)
+            return
+        url, login = self.websocket_clients[query["external_host"]]
+        headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
+        try:
+            async with open_websocket(url, headers=headers, subprotocols=["media"], ping_interval=None) as websocket:
+                channel.media = WebSocketMedia(channel.id, query["format"], websocket)
+                await self._carry_media(channel, query)
+        except ComponentError:  # refused: CHANUNAVAIL after its attempts
+            await self._end(channel, 3)
+
+    async def _carry_media(self, channel: Channel, query: dict[str, str]) -> None:
+        data = query.get("data")
+        await self.slow_media.wait()
+        channel.state = "Up"
+        await self._tell_dial(channel, "ANSWER", query["app"])
+        await self._enter(channel, query["app"], [data] if data else [])
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed):
+            await channel.media.start()
+            await channel.media.send()
+            await channel.media.receive()
+        await self._end(channel, 0 if data else 16)
 
     async def _originate(self, query: dict[str, str], request: Request):
         endpoint = query.get("endpoint", "")

@@ -1,18 +1,24 @@
 """The audio of ARI's calls: a listener of another transport, whose connections are handed to the calls that await them.
 
-Asterisk connects when its external media channel is made, by AudioSocket or by a WebSocket, and names the connection by
-an ID: the UUID that we gave it, or the media channel's ID. A connection that no call awaits is refused.
+Asterisk connects when its external media channel is made, by a WebSocket or by AudioSocket, and names the connection by
+an ID: the media channel's, or the UUID that we gave it. Both are random, and a connection that no call awaits is
+refused.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
+from attrs import evolve
 
 from voicepipe.errors import TransportError
 from voicepipe.transports.asterisk_ari.requests import AriRequest
+from voicepipe.transports.asterisk_websocket.listener import (
+    AsteriskWebSocketOptions,
+    open_asterisk_websocket_listener,
+)
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 RATES = {"slin": 8000, "slin16": 16_000}
 """The rate of each linear format, in Hz."""
+SPARE: Final = 64
+"""Connections for audio beyond the most calls: one that ends lasts a moment longer than its call."""
 
 
 class MediaLeg:
@@ -115,15 +123,28 @@ async def open_media_legs(options: AsteriskAriOptions, context: ListenerContext)
         OSError: its address can't be listened on.
 
     """
+    most = context.max_connections + SPARE
+    if options.media == "websocket":
+        media_options = AsteriskWebSocketOptions(
+            host=options.host,
+            port=options.port,
+            username=options.media_username,
+            password=options.media_password,
+            call=(),  # whatever the dialplan says, the leg's ID is the channel's own
+            query="never",
+        )
+        async with open_asterisk_websocket_listener(media_options, evolve(context, max_connections=most)) as websockets:
+            yield MediaLegs(websockets, options)
+        return
     async with open_audiosocket_listener(
         options.host,
         options.port,
         listener=context.name,
         rate=RATES[options.format],
-        max_connections=context.max_connections,
+        max_connections=most,
         ipv6_only=context.ipv6_only,
         when_full="error",
         on_refused=context.on_refused,
         on_crash=context.on_crash,
-    ) as listener:
-        yield MediaLegs(listener, options)
+    ) as audiosockets:
+        yield MediaLegs(cast("Listener", audiosockets), options)

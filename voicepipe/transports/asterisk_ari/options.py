@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, le, min_len, optional
 
 from voicepipe.components.distribution import install_hint
 from voicepipe.components.values import CaFile, Secret
@@ -45,10 +45,15 @@ class AsteriskAriOptions:
     `audiosocket` works from 18 on, and audio can't be recalled once it is sent."""
     host: str = "127.0.0.1"
     """The address on which the audio is taken; Asterisk must reach it."""
-    port: int = field(default=9094, validator=ge(0))
+    port: int = field(default=9094, validator=[ge(0), le(65_535)])
     """The port on which the audio is taken."""
     media_client: str = "voicepipe"
     """With `websocket`: the section of websocket_client.conf that leads to `host` and `port`."""
+    media_username: str = ""
+    """With `websocket`: the `username` of that section; it needs a `media_password`."""
+    media_password: Secret | None = field(default=None, validator=optional(min_len(8)))
+    """With `websocket`: the `password` of that section. Null: connections need none; without the random ID of a call's
+    media channel nobody gets a call in any case."""
     media_address: str = ""
     """With `audiosocket`: `host:port` as Asterisk reaches it; empty: `host` and `port`."""
     format: AriFormat = "slin16"
@@ -98,6 +103,8 @@ def check_options(options: AsteriskAriOptions) -> Iterator[Problem]:
     if options.format not in FORMATS[options.media]:
         formats = " or ".join(sorted(FORMATS[options.media]))
         yield problem("format", f"can't be carried by {options.media}", f"{formats}, or media: websocket")
+    if bool(options.media_username) != (options.media_password is not None):
+        yield problem("media_username", "and media_password belong together", "give both, or neither")
     for name in ("transfer", "dial"):
         dial_string: str = getattr(options, name)
         if dial_string.count("{target}") != 1 or "/" not in dial_string:
