@@ -32,7 +32,7 @@ from voicepipe.transports.asterisk_ari.events import (
 )
 from voicepipe.transports.asterisk_ari.keys import TWIN_S, TwinKeys
 from voicepipe.transports.asterisk_ari.options import AsteriskAriOptions, check_options, dial_string_for
-from voicepipe.transports.asterisk_ari.requests import AriRequest, Names, call_and_part
+from voicepipe.transports.asterisk_ari.requests import AriRequest, PartNames, call_and_part
 from voicepipe.transports.asterisk_ari.state import Pair, compare
 
 CAPTURES = sorted((Path(__file__).parents[1] / "data/asterisk/ari").glob("*.jsonl"))
@@ -58,7 +58,7 @@ class Story:
     """A call that is told events one after the other, and the requests that followed."""
 
     def __init__(self, caller="caller", **options):
-        self.flow = CallFlow(Names("app", CALL, caller), MAKE_MEDIA, **options)
+        self.flow = CallFlow(PartNames("app", CALL, caller), MAKE_MEDIA, **options)
 
     def tell(self, *events):
         return [self.written(request) for event in events for request in self.flow.take(event)]

@@ -59,7 +59,7 @@ from voicepipe.transports.asterisk_ari.events import (
 )
 from voicepipe.transports.asterisk_ari.requests import (
     AriRequest,
-    Names,
+    PartNames,
     Part,
     bridge_request,
     channel_request,
@@ -122,7 +122,7 @@ class CallFlow:
 
     """
 
-    def __init__(self, names: Names, media: AriRequest, *, hang_up_caller: bool = True) -> None:
+    def __init__(self, names: PartNames, media: AriRequest, *, hang_up_caller: bool = True) -> None:
         """Takes the call's names, and the request that makes its media channel.
 
         Args:

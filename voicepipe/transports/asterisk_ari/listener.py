@@ -29,7 +29,7 @@ from voicepipe.transports.asterisk_ari.client import AriClient, open_ari_client
 from voicepipe.transports.asterisk_ari.events import ChannelEnded, EnteredStasis, KeyReceived, Replaced
 from voicepipe.transports.asterisk_ari.media import MediaLegs, open_media_legs
 from voicepipe.transports.asterisk_ari.options import AsteriskAriOptions
-from voicepipe.transports.asterisk_ari.requests import AriRequest, Names, call_and_part, delete_request
+from voicepipe.transports.asterisk_ari.requests import AriRequest, PartNames, call_and_part, delete_request
 from voicepipe.transports.asterisk_ari.state import compare
 from voicepipe.transports.asterisk_ari.transport import AsteriskAriTransport
 from voicepipe.transports.listener import CallHandler, ListenerContext
@@ -169,7 +169,7 @@ class AsteriskAriListener:
             if (call := self._call_of(channel.id)) is not None:
                 call.happened(EnteredStasis(channel))
         for pair in difference.pairs:
-            self._adopt(Names(self._options.app, pair.call, pair.caller), pair.target)
+            self._adopt(PartNames(self._options.app, pair.call, pair.caller), pair.target)
         for request in difference.deletions:
             self._owe(request)
         await self._pay()
@@ -199,7 +199,7 @@ class AsteriskAriListener:
 
     # --- Calls ---------------------------------------------------------------------------------------------------
 
-    def _new_call(self, names: Names) -> AriCall:
+    def _new_call(self, names: PartNames) -> AriCall:
         flow = CallFlow(names, self._legs.request_for(names), hang_up_caller=self._options.after == "hangup")
         return AriCall(self._client, self._options, flow, self._owe)
 
@@ -212,7 +212,7 @@ class AsteriskAriListener:
         self._by_caller.pop(call.flow.caller, None)
 
     def _take_caller(self, channel: AriChannel, arguments: tuple[str, ...]) -> None:
-        call = self._new_call(Names(self._options.app, uuid4().hex, channel.id))
+        call = self._new_call(PartNames(self._options.app, uuid4().hex, channel.id))
         if self._calls_nursery is not None and self._has_room:
             self._calls_nursery.start_soon(self._conduct, self._begun(call), channel, arguments)
         elif self._upkeep is not None:
@@ -246,7 +246,7 @@ class AsteriskAriListener:
         """
         if self._calls_nursery is None or not self._has_room:
             raise DialFailed("failed", str(self._no_room()))
-        call = self._begun(self._new_call(Names(self._options.app, uuid4().hex)))
+        call = self._begun(self._new_call(PartNames(self._options.app, uuid4().hex)))
         call.info = CallInfo(
             called=request.target,
             caller=request.caller,
@@ -297,7 +297,7 @@ class AsteriskAriListener:
         finally:
             self._remove(call)
 
-    def _adopt(self, names: Names, target: str) -> None:
+    def _adopt(self, names: PartNames, target: str) -> None:
         call = self._new_call(names)
         call.flow.adopt(target)
         self._add(call)

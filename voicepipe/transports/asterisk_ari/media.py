@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from voicepipe.transports.asterisk_ari.options import AsteriskAriOptions
-    from voicepipe.transports.asterisk_ari.requests import Names
+    from voicepipe.transports.asterisk_ari.requests import PartNames
     from voicepipe.transports.listener import Listener, ListenerContext
     from voicepipe.transports.protocol import Transport
 
@@ -58,14 +58,14 @@ class MediaLegs:
         self.listener, self._options = listener, options
         self._awaited: dict[str, MediaLeg] = {}
 
-    def id_of(self, names: Names) -> str:
+    def id_of(self, names: PartNames) -> str:
         """The ID that the connection of a call's media channel will have."""
         if self._options.media == "websocket":
             return names.of("media")
         call = names.call
         return f"{call[:8]}-{call[8:12]}-{call[12:16]}-{call[16:20]}-{call[20:]}"
 
-    def request_for(self, names: Names) -> AriRequest:
+    def request_for(self, names: PartNames) -> AriRequest:
         """The request that has Asterisk make the media channel, without its channel's ID."""
         options = self._options
         query = {"app": options.app, "format": options.format, "direction": "both"}

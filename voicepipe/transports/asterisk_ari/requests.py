@@ -45,7 +45,7 @@ class AriRequest:
 
 
 @frozen
-class Names:
+class PartNames:
     """The IDs of one call's parts: `voicepipe-<32 hex digits>-media`."""
 
     app: str

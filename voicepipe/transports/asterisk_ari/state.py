@@ -1,7 +1,7 @@
 """What Asterisk has of an application when the connection to ARI is there again, without I/O.
 
 Events that happened meanwhile are not repeated, and an engine that died left behind what it had made. So the lists of
-channels and bridges are compared with the calls that are up: `Difference` says what has to be done.
+channels and bridges are compared with the calls that are up: `StateDifference` says what has to be done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Pair:
 
 
 @frozen
-class Difference:
+class StateDifference:
     """The difference between Asterisk's state and ours."""
 
     gone: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class _Found:
 
 def compare(
     app: str, channels: Any, bridges: Any, live: Mapping[str, Collection[str]], expected: Collection[str]
-) -> Difference:
+) -> StateDifference:
     """Compares Asterisk's state with the calls that are up.
 
     Args:
@@ -85,7 +85,7 @@ def compare(
     pairs = tuple(pair for call, found in dead.items() if (pair := _pair_in(call, found, present)) is not None)
     watched = {pair.call for pair in pairs}
     callers = {pair.caller for pair in pairs}
-    return Difference(
+    return StateDifference(
         gone=tuple(channel for channel in known if channel in expected and channel not in present),
         entered=tuple(entered),
         waiting=tuple(channel for channel in waiting if channel.id not in callers),
