@@ -59,8 +59,8 @@ from voicepipe.transports.asterisk_ari.events import (
 )
 from voicepipe.transports.asterisk_ari.requests import (
     AriRequest,
-    PartNames,
     Part,
+    PartNames,
     bridge_request,
     channel_request,
     delete_request,
