@@ -122,6 +122,7 @@ from voicepipe.transports.delivery import Delivery
 from voicepipe.transports.listener import CallHandler, Dialler, DialRequest, Listener, ListenerContext, TransportType
 from voicepipe.transports.protocol import CallEventReceiver, CallSink, Capability, Transport
 from voicepipe.transports.registry import TransportRegistry, installed_transports
+from voicepipe.transports.tls import TlsFiles, check_tls
 from voicepipe.transports.websocket_listener import (
     HttpRequest,
     HttpResponse,
@@ -226,6 +227,7 @@ __all__ = [
     "TextDelta",
     "TextToSpeech",
     "Timings",
+    "TlsFiles",
     "Tool",
     "ToolCall",
     "ToolContext",
@@ -259,6 +261,7 @@ __all__ = [
     "WebSocketTransport",
     "Word",
     "absolute_path",
+    "check_tls",
     "check_websockets_installed",
     "effective_config",
     "format_problems",

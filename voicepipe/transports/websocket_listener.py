@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from voicepipe.components.distribution import DISTRIBUTION
 from voicepipe.errors import Location, Problem
 from voicepipe.transports.connections import Connections, open_listening_sockets
+from voicepipe.transports.tls import ServerTls
 from voicepipe.transports.websocket_calls import (
     HttpRequest,
     HttpResponse,
@@ -22,11 +23,11 @@ from voicepipe.transports.websocket_calls import (
 )
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from voicepipe.transports.listener import ListenerContext
     from voicepipe.transports.protocol import Transport
+    from voicepipe.transports.tls import TlsFiles
     from voicepipe.transports.websocket_serving import WebSocketListener
 
 __all__ = [
@@ -47,7 +48,7 @@ async def open_websocket_listener(
     calls: WebSocketCalls,
     context: ListenerContext,
     *,
-    tls: Callable[[], Awaitable[ssl.SSLContext]] | None = None,
+    tls: TlsFiles | None = None,
     ping: bool = False,
 ) -> AsyncIterator[WebSocketListener]:
     """Opens a listener that is bound but does not `serve` yet, and closes it on exit.
@@ -57,14 +58,17 @@ async def open_websocket_listener(
         port: 0 chooses a free one.
         calls: the transport's decisions.
         context: the name, the limits, and who is told of refusals and crashes.
-        tls: returns the certificate, for each connection; None: without TLS.
+        tls: the certificate and its key, which are read again when they change; None: without TLS.
         ping: whether a peer that is silent is pinged, and taken for dead within 2 s if it does not answer.
 
     Raises:
-        OSError: the address can't be listened on.
+        OSError: the address can't be listened on, or the certificate can't be used.
 
     """
     serving = import_module("voicepipe.transports.websocket_serving")
+    certificate = None if tls is None else ServerTls(tls)
+    if certificate is not None:
+        await certificate.context()
     async with open_listening_sockets(host, port, ipv6_only=context.ipv6_only) as listening_sockets:
         connections: Connections[Transport] = Connections(
             listening_sockets,
@@ -73,7 +77,7 @@ async def open_websocket_listener(
             on_refused=context.on_refused,
             on_crash=context.on_crash,
         )
-        listener: WebSocketListener = serving.WebSocketListener(connections, calls, tls, ping)
+        listener: WebSocketListener = serving.WebSocketListener(connections, calls, certificate, ping)
         yield listener
 
 

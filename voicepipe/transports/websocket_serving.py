@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
 import trio
@@ -42,6 +42,7 @@ from voicepipe.transports.call_socket import CHECK_S, CallSocket
 from voicepipe.transports.connections import Connections
 from voicepipe.transports.hub import Hub
 from voicepipe.transports.protocol import Transport
+from voicepipe.transports.tls import ServerTls
 from voicepipe.transports.websocket_calls import HttpRequest, HttpResponse, Upgrade, WebSocketCalls
 from voicepipe.wire.byte_stream import AcceptedStream, accept_byte_stream
 from voicepipe.wire.http_server import BadRequest, HttpConnection, Request
@@ -49,7 +50,6 @@ from voicepipe.wire.websocket_server import ServerWebSocket, accept_websocket
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Awaitable, Callable
 
     from voicepipe.transports.listener import CallHandler
@@ -72,9 +72,6 @@ INTERNAL_ERROR: Final = 1011
 METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 """The methods of requests that are answered."""
 
-GetTls: TypeAlias = "Callable[[], Awaitable[ssl.SSLContext]]"
-"""Returns the present context of a server, with its certificate and key."""
-
 
 @define(eq=False)
 class WebSocketListener:
@@ -83,7 +80,7 @@ class WebSocketListener:
     _connections: Connections[Transport]
     _calls: WebSocketCalls
     """The transport's decisions."""
-    _tls: GetTls | None
+    _tls: ServerTls | None
     """The certificate, for each connection; None: without TLS."""
     _pings: bool
     """Whether silent peers are pinged."""
@@ -165,7 +162,8 @@ class WebSocketListener:
             admitted: tuple[Request, Upgrade] | None = None
             unknown.deadline = trio.current_time() + REQUEST_S
             with unknown:
-                stream = await accept_byte_stream(connection, await self._tls() if self._tls is not None else None)
+                certificate = await self._tls.context() if self._tls is not None else None
+                stream = await accept_byte_stream(connection, certificate)
                 admitted = await self._admit(HttpConnection(stream), peer, unknown)
             if unknown.cancelled_caught:
                 is_late = trio.current_time() >= unknown.deadline

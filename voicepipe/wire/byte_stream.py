@@ -122,6 +122,21 @@ async def accept_byte_stream(connection: socket.socket, tls: ssl.SSLContext | No
 
 
 async def _encrypted(plain: socket.socket, tls: ssl.SSLContext, server_hostname: str | None = None) -> AcceptedStream:
+    return _TlsStream(await shake_hands(plain, tls, server_hostname))
+
+
+async def shake_hands(plain: socket.socket, tls: ssl.SSLContext, server_hostname: str | None = None) -> ssl.SSLSocket:
+    """Does the TLS handshake on a non-blocking socket, which is closed if that fails or is cancelled.
+
+    Args:
+        plain: the connection.
+        tls: the context.
+        server_hostname: the server's name, of a client; None: this is the server.
+
+    Raises:
+        OSError: the handshake failed: then it is an `ssl.SSLError`, or the connection has ended.
+
+    """
     try:
         encrypted = tls.wrap_socket(
             plain,
@@ -137,7 +152,7 @@ async def _encrypted(plain: socket.socket, tls: ssl.SSLContext, server_hostname:
     except BaseException:
         _close(encrypted)
         raise
-    return _TlsStream(encrypted)
+    return encrypted
 
 
 async def _do_handshake(encrypted: ssl.SSLSocket) -> None:

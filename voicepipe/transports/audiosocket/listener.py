@@ -20,6 +20,8 @@ from voicepipe.transports.connections import Connections, open_listening_sockets
 from voicepipe.transports.hub import Hub
 from voicepipe.transports.listener import OnCrash, OnRefused
 from voicepipe.transports.listening_socket import ListeningSocket
+from voicepipe.transports.tls import NonBlockingTlsSocket, ServerTls, TlsFiles
+from voicepipe.wire.byte_stream import shake_hands
 
 if TYPE_CHECKING:
     import socket
@@ -50,6 +52,7 @@ class AudioSocketOptions(TypedDict, total=False):
     identify_timeout: float
     on_refused: OnRefused | None
     on_crash: OnCrash | None
+    tls: TlsFiles | None
 
 
 @define(eq=False)
@@ -72,9 +75,12 @@ class AudioSocketListener:
     """Called for each connection that was refused; what it raises is logged once, by "voicepipe.observers"."""
     on_crash: OnCrash | None = None
     """Called when a handler raised anything but `TransportError`; None: the exception is logged by "voicepipe"."""
+    tls: TlsFiles | None = None
+    """The certificate and its key, which are read again when they change; None: without TLS, as Asterisk connects."""
     _buffer: memoryview = field(init=False, factory=lambda: memoryview(bytearray(READ_BYTES)))
     """All transports read into it; its content is used before the next `await`."""
     _hub: Hub = field(init=False)
+    _certificate: ServerTls | None = field(init=False)
     _connections: Connections[AudioSocketTransport] = field(init=False)
     _first_call: trio.Event = field(init=False, factory=trio.Event)
     """Set by a call that begins, after a time without any."""
@@ -84,6 +90,7 @@ class AudioSocketListener:
     """Wakes the task that checks for gaps if the hub does not."""
 
     def __attrs_post_init__(self) -> None:
+        self._certificate = ServerTls(self.tls, NonBlockingTlsSocket) if self.tls is not None else None
         self._connections = Connections(
             self._listening_sockets,
             name=self.listener,
@@ -93,6 +100,11 @@ class AudioSocketListener:
             closes_when_full=self.when_full == "close_listener",
             cut_off=partial(cut_off, when_full=self.when_full),
         )
+
+    async def load_certificate(self) -> None:
+        """Reads the certificate, if there is one; raises `OSError` if it can't be used."""
+        if self._certificate is not None:
+            await self._certificate.context()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -168,6 +180,26 @@ class AudioSocketListener:
         self, handler: Handler, connection: socket.socket, peer: str, nursery: trio.Nursery
     ) -> Callable[[], Awaitable[None]]:
         """Takes over a connection, which counts if there is room for it, and is refused otherwise."""
+        served = self._connections.has_room
+        if served:
+            self._connections.count()
+        return partial(self._serve_connection, connection, nursery, peer, handler if served else None)
+
+    async def _serve_connection(
+        self, connection: socket.socket, nursery: trio.Nursery, peer: str, handler: Handler | None
+    ) -> None:
+        """Serves one connection from its first byte to its end; without a handler, refuses it."""
+        try:
+            if self._certificate is not None:
+                with trio.fail_after(self.identify_timeout):
+                    connection = await shake_hands(connection, await self._certificate.context())
+        except (OSError, trio.TooSlowError) as error:
+            connection.close()
+            why = getattr(error, "strerror", None) or f"it took longer than {self.identify_timeout:g} s"
+            self._connections.report_refused(peer, TransportError(f"the TLS handshake failed: {why}"))
+            if handler is not None:
+                self._connections.discount()
+            return
         transport = AudioSocketTransport(
             connection,
             nursery,
@@ -177,13 +209,6 @@ class AudioSocketListener:
             rate=self.rate,
             when_full=self.when_full,
         )
-        served = self._connections.has_room
-        if served:
-            self._connections.count()
-        return partial(self._serve_connection, transport, peer, handler if served else None)
-
-    async def _serve_connection(self, transport: AudioSocketTransport, peer: str, handler: Handler | None) -> None:
-        """Serves one connection from its first byte to its end; without a handler, refuses it."""
         try:
             if handler is not None:
                 await self._converse(transport, peer, handler)
@@ -222,11 +247,13 @@ async def open_audiosocket_listener(
         options: the fields of `AudioSocketListener`.
 
     Raises:
-        OSError: the address can't be listened on.
+        OSError: the address can't be listened on, or the certificate can't be used.
 
     """
     async with open_listening_sockets(host, port, ipv6_only=ipv6_only) as listening_sockets:
-        yield AudioSocketListener(listening_sockets, **options)
+        listener = AudioSocketListener(listening_sockets, **options)
+        await listener.load_certificate()
+        yield listener
 
 
 async def serve_audiosocket(
@@ -242,7 +269,7 @@ async def serve_audiosocket(
     `host`, `port` and `options` go to `open_audiosocket_listener`, and `handler` to `AudioSocketListener.serve`.
 
     Raises:
-        OSError: the address can't be listened on.
+        OSError: the address can't be listened on, or the certificate can't be used.
 
     """
     async with open_audiosocket_listener(host, port, **options) as listener:

@@ -10,6 +10,7 @@ from attrs import frozen
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
 from voicepipe.transports.bind_options import host_field, port_field
 from voicepipe.transports.listener import TransportType
+from voicepipe.transports.tls import TlsFiles, check_tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +35,8 @@ class AudioSocketSettings:
     has connected already gets an `error`. `error`, `reset`: the connection breaks, so `TryExec` returns FAILED.
     `hang_up`: the dialplan goes on as after a conversation, the only way that does not end a dialplan with a bare
     `AudioSocket()`."""
+    tls: TlsFiles | None = None
+    """The certificate, for connections that come through a tunnel; Asterisk itself connects without TLS. Null: none."""
 
 
 @asynccontextmanager
@@ -48,9 +51,15 @@ async def _open(settings: AudioSocketSettings, context: ListenerContext) -> Asyn
         when_full=settings.when_full,
         on_refused=context.on_refused,
         on_crash=context.on_crash,
+        tls=settings.tls,
     ) as listener:
         yield listener
 
 
-audiosocket = TransportType(name="audiosocket", options=AudioSocketSettings, open=_open)
+audiosocket = TransportType(
+    name="audiosocket",
+    options=AudioSocketSettings,
+    open=_open,
+    check=lambda settings: check_tls(settings.tls),
+)
 """Asterisk's AudioSocket."""
