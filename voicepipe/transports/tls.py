@@ -34,7 +34,7 @@ class TlsFiles:
 
 
 @frozen
-class _Fault:
+class _UnusableFile:
     """What keeps a certificate from being used."""
 
     option: str
@@ -120,35 +120,41 @@ def _no_password() -> str:  # OpenSSL would ask the terminal for it
     raise ValueError("the key has a password")
 
 
-def _fault_of(files: TlsFiles) -> _Fault | None:
+def _fault_of(files: TlsFiles) -> _UnusableFile | None:
     return _fault_of_file("certificate", files.certificate) or _fault_of_file("key", files.key) or _fault_of_both(files)
 
 
-def _fault_of_file(option: str, path: Path) -> _Fault | None:
+def _fault_of_file(option: str, path: Path) -> _UnusableFile | None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return _Fault(option, "does not exist", "relative paths start at the directory of the file that names it")
+        return _UnusableFile(
+            option, "does not exist", "relative paths start at the directory of the file that names it"
+        )
     except OSError as error:
-        return _Fault(option, f"can't be read: {error.strerror}", "let the user that the engine runs as read it")
+        return _UnusableFile(option, f"can't be read: {error.strerror}", "let the user that the engine runs as read it")
     if option == "certificate":
         fault = fault_of_ca_file(content)
-        return None if fault is None else _Fault(option, *fault)
+        return None if fault is None else _UnusableFile(option, *fault)
     if b"PRIVATE KEY-----" in content:
         return None
-    return _Fault(option, "contains no private key", "name the file that begins with `-----BEGIN PRIVATE KEY-----`")
+    return _UnusableFile(
+        option, "contains no private key", "name the file that begins with `-----BEGIN PRIVATE KEY-----`"
+    )
 
 
-def _fault_of_both(files: TlsFiles) -> _Fault | None:
+def _fault_of_both(files: TlsFiles) -> _UnusableFile | None:
     try:
         _loaded(files)
     except ValueError:
         hint = "remove the password: `openssl pkey -in KEY -out NEW`"
-        return _Fault("key", "has a password, for which nobody can be asked", hint)
+        return _UnusableFile("key", "has a password, for which nobody can be asked", hint)
     except OSError as error:  # ssl.SSLError is one
         if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
-            return _Fault("key", "belongs to another certificate", "name the key that the certificate was made for")
-        return _Fault("certificate", f"can't be used with its key: {error}", "have both made anew")
+            return _UnusableFile(
+                "key", "belongs to another certificate", "name the key that the certificate was made for"
+            )
+        return _UnusableFile("certificate", f"can't be used with its key: {error}", "have both made anew")
     return None
 
 
