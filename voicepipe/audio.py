@@ -11,7 +11,7 @@ import warnings
 from math import ceil, gcd
 from typing import Literal, Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from attrs.validators import gt, in_
 
 if sys.version_info >= (3, 13):
@@ -85,6 +85,32 @@ def open_converter(source: AudioFormat, target: AudioFormat, *, live: bool) -> C
         return _Chain(source, target, None)
     resample = _LiveResampler(source.rate, target.rate) if live else _BurstResampler(source.rate, target.rate)
     return _Chain(source, target, resample)
+
+
+@define(eq=False)
+class Sound:
+    """A sound that calls play in a loop. It is converted once for each format of calls, and shared by all of them."""
+
+    name: str
+    """Its name, for messages."""
+    audio: bytes = field(repr=False)
+    """The samples, in `format`."""
+    format: AudioFormat
+    """The format of `audio`."""
+    echoes: bool = True
+    """Whether its echo can be taken for the caller: False for a noise that is hardly to be heard."""
+    _converted: dict[AudioFormat, bytes] = field(factory=dict, repr=False)
+
+    def in_format(self, audio: AudioFormat) -> bytes:
+        """Returns the samples in a call's format: whole frames, the last one filled up with silence."""
+        samples = self._converted.get(audio)
+        if samples is None:
+            converter = open_converter(self.format, audio, live=False)
+            samples = self.audio if converter is None else converter.convert(self.audio) + converter.finish()
+            frame = audio.bytes_in(FRAME_MS)
+            samples += audio.silence * (-len(samples) % frame // audio.sample_bytes)
+            self._converted[audio] = samples
+        return samples
 
 
 def to_pcm16(audio: bytes, encoding: Encoding) -> bytes:

@@ -12,6 +12,7 @@ from voicepipe import (
     CallEnded,
     ComponentFailed,
     FailedOver,
+    LastWordsUnconfirmed,
     RecordingFailed,
     ReplyPrepared,
     ReplyResumed,
@@ -71,6 +72,7 @@ ROWS: Mapping[type, Row] = {
         _same("turn", "trigger", "heard", "pressed", "said", "interrupted", "response_ms", "timings"),
     ),
     RecordingFailed: Row("recording.failed", "warning", _same("path", "reason", "at_s")),
+    LastWordsUnconfirmed: Row("call.last_words_unconfirmed", "warning", _same("waited_s", "at_s")),
     ComponentFailed: Row(
         "component.failed",
         "warning",

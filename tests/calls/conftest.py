@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from voicepipe.calls.replies.playout import Playout
+from voicepipe.calls.replies.timed_playout import TimedPlayout
 from voicepipe.clock.ticker import Ticker
 from voicepipe.testing.transport import MemoryTransport
 
@@ -24,4 +24,4 @@ async def ticker(nursery):
 
 @pytest.fixture
 def playout(transport, ticker, nursery):
-    return Playout(transport, ticker, 40, nursery)
+    return TimedPlayout(transport, ticker, 40, nursery)

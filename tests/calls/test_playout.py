@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicepipe.audio import FRAME_MS, AudioFormat
-from voicepipe.calls.replies.playout import HIGH_WATER_MS, Playout
+from voicepipe.calls.replies.playout import HIGH_WATER_MS
+from voicepipe.calls.replies.timed_playout import TimedPlayout
 from voicepipe.clock.ticker import EARLY_S, GRACE_S, SHIFT_S, SLOT_S, Ticker, hub_ticks
 from voicepipe.testing.transport import MemoryTransport
 
@@ -46,7 +47,7 @@ async def say(playout, audio, on_audible=nothing):
 @pytest.mark.parametrize("lead_ms", [0, 20, 40, 50, 100])
 async def test_a_frame_every_20_ms_exactly(autojump_clock, transport, ticker, nursery, start, lead_ms):
     await trio.sleep(start)
-    await say(Playout(transport, ticker, lead_ms, nursery), speech(1990))
+    await say(TimedPlayout(transport, ticker, lead_ms, nursery), speech(1990))
     lead = max(lead_ms // FRAME_MS, 1)
     at = [when - start for when in times(transport)]
     assert len(at) == 100
@@ -70,7 +71,7 @@ async def test_frames_keep_their_time_beside_a_callers(
     jitter_s = {"none": (0, 0), "both": (0.003, -0.003)}[jitter]
     nursery.start_soon(receive, phase_ms / 1000, jitter_s)
     await trio.sleep(start)
-    await say(Playout(transport, ticker, lead_ms, nursery), speech(490))
+    await say(TimedPlayout(transport, ticker, lead_ms, nursery), speech(490))
     at = [when - start for when in times(transport)]
     assert len(at) == 25
     assert at[:lead] == [0] * lead
@@ -100,7 +101,7 @@ async def test_the_audio_is_whole_and_padded_with_silence(autojump_clock, transp
 
 async def test_mulaw_is_padded_with_its_own_silence(autojump_clock, ticker, nursery):
     transport = MemoryTransport(AudioFormat(8000, "mulaw"))
-    await say(Playout(transport, ticker, 40, nursery), b"\x01" * 200)
+    await say(TimedPlayout(transport, ticker, 40, nursery), b"\x01" * 200)
     assert [frame for _, frame in transport.written] == [b"\x01" * 160, b"\x01" * 40 + b"\xff" * 120]
 
 
@@ -201,7 +202,7 @@ def test_after_a_drop_nothing_is_written(at, pieces):
         transport, ticker = MemoryTransport(), Ticker()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ticker.run)
-            playout = Playout(transport, ticker, 40, nursery)
+            playout = TimedPlayout(transport, ticker, 40, nursery)
             reply = playout.begin(nothing)
             for _ in range(pieces):
                 await playout.play(reply, speech(200))
@@ -396,7 +397,7 @@ def test_whatever_comes_when_it_comes_out_whole_and_in_order(steps):
         transport, ticker = MemoryTransport(), Ticker()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ticker.run)
-            playout, sent = Playout(transport, ticker, 40, nursery), b""
+            playout, sent = TimedPlayout(transport, ticker, 40, nursery), b""
             reply = playout.begin(nothing)
             for ms, pause, does in steps:
                 audio = speech(ms, first=len(sent) // 2)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.audio import AudioFormat
-from voicepipe.calls.replies.playout import Playout
+from voicepipe.calls.replies.timed_playout import TimedPlayout
 from voicepipe.clock.ticker import Ticker
 from voicepipe.testing.transport import MemoryTransport
 
@@ -152,7 +152,7 @@ def test_whatever_is_done_what_is_written_is_what_was_kept(steps):
         transport, ticker = MemoryTransport(AudioFormat(8000)), Ticker()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ticker.run)
-            playout = Playout(transport, ticker, 40, nursery)
+            playout = TimedPlayout(transport, ticker, 40, nursery)
             reply, kept, count = playout.begin(nothing), bytearray(), 0
             for what, size in steps:
                 if what == "add":

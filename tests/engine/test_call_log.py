@@ -17,6 +17,7 @@ from voicepipe import (
     ComponentUsed,
     DtmfReceived,
     FailedOver,
+    LastWordsUnconfirmed,
     RecordingFailed,
     ReplyContinued,
     ReplyPrepared,
@@ -71,6 +72,11 @@ RECORDS = [
         RecordingFailed("c", 7.0, "calls/c.wav", "No space left"),
         ("warning", "recording.failed"),
         OF | {"path": "calls/c.wav", "reason": "No space left", "at_s": 7.0},
+    ),
+    (
+        LastWordsUnconfirmed("c", 7.0, 4.5),
+        ("warning", "call.last_words_unconfirmed"),
+        OF | {"waited_s": 4.5, "at_s": 7.0},
     ),
     (
         ComponentFailed("c", 1.23456, "llm", ComponentError("HTTP 429", answered="slow down", hint="buy more")),

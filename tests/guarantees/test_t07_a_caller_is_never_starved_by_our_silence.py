@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from voicepipe.calls.replies.playout import Playout
+from voicepipe.calls.replies.timed_playout import TimedPlayout
 from voicepipe.clock.ticker import Ticker
 from voicepipe.transports.audiosocket.listener import open_audiosocket_listener
 from voicepipe.transports.audiosocket.wire_format import Decoder, encode_audio, encode_dtmf, encode_uuid
@@ -116,7 +116,7 @@ async def test_t07_before_and_after_a_reply_and_not_within_it(autojump_clock):
     async with call() as (transport, asterisk, nursery):
         ticker = Ticker()
         nursery.start_soon(ticker.run)
-        playout = Playout(transport, ticker, 40, nursery)
+        playout = TimedPlayout(transport, ticker, 40, nursery)
         await asterisk.listen(200)
         reply = playout.begin(lambda: None)
         playout.add(reply, SPOKEN * 160 * 50)
@@ -133,7 +133,7 @@ async def test_t07_a_reply_that_is_paused_or_waits_for_its_voice_does_not_starve
     async with call() as (transport, asterisk, nursery):
         ticker = Ticker()
         nursery.start_soon(ticker.run)
-        playout = Playout(transport, ticker, 40, nursery)
+        playout = TimedPlayout(transport, ticker, 40, nursery)
         reply = playout.begin(lambda: None)
         playout.add(reply, SPOKEN * 160 * 50)
         await asterisk.listen(200)

@@ -70,6 +70,7 @@ from voicepipe.calls.events import (
     ComponentUsed,
     DtmfReceived,
     FailedOver,
+    LastWordsUnconfirmed,
     RecordingFailed,
 )
 from voicepipe.calls.failover import FailoverList
@@ -78,7 +79,7 @@ from voicepipe.calls.listening.listening import Listening
 from voicepipe.calls.observing import EventEmitter
 from voicepipe.calls.recording import RecordedTransport, recording_path
 from voicepipe.calls.replies.composing import Composer
-from voicepipe.calls.replies.playout import Playout
+from voicepipe.calls.replies.open_playout import open_playout
 from voicepipe.calls.replies.replies import Replies
 from voicepipe.calls.replies.speaking import ReplySpeaker
 from voicepipe.calls.tasks import CallTasks
@@ -153,6 +154,7 @@ class Call:
             emit=self._emit,
             echo=echo,
             deadline_moved=self._deadline_moved,
+            end=self._end_after_words,
         )
         self._listening = Listening(
             transport.audio,
@@ -164,13 +166,14 @@ class Call:
         self._stts = self._failover("stt")
         self._llms = self._failover("llm")
         self._ttss = self._failover("tts")
-        playout = Playout(
+        playout = open_playout(
             transport,
-            pipeline.clock.ticker,
-            settings.streaming.lead_ms,
+            pipeline.clock,
+            settings.streaming,
             self._tasks,
             failed=self.fail,
-            on_written=None if echo is None else echo.played,
+            echo=echo,
+            recording=self._recording,
         )
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
         conversation = Conversation(self.info, settings.prompt, toolbox.offered, settings.history)
@@ -300,7 +303,13 @@ class Call:
         self._driver.happened(turns.KeyPressed(digit))
 
     def heard(self, mark: int) -> None:
-        """Notes that the audio before a mark was played; only transports that pace themselves report it."""
+        """Notes that the audio before a mark was played; only transports that buffer report it."""
+        if self._conversing.cancel_called:  # the parts may be gone
+            return
+        try:
+            self._replies.heard(mark)
+        except Exception as error:  # noqa: BLE001 - the task that delivers may deliver to other calls too
+            self.fail(error)
 
     def hung_up(self, reason: str) -> None:
         """Ends the call: the caller has hung up."""
@@ -370,7 +379,22 @@ class Call:
         if self._ending is None:
             self._ending = ending
             self._driver.stop()
-            self._conversing.cancel()
+        self._conversing.cancel()  # also if last words are still waited for
+
+    def _end_after_words(self, ending: Ending) -> None:
+        """Ends the call as turn-taking has decided, when the caller has heard the last words of the agent."""
+        if self._ending is None and self._replies.are_unconfirmed:
+            self._ending = ending
+            self._driver.stop()
+            self._tasks.start_soon(self._close_after_words)
+        else:
+            self._end(ending)
+
+    async def _close_after_words(self) -> None:
+        since = trio.current_time()
+        if not await self._replies.wait_confirmed():
+            self._emit(LastWordsUnconfirmed, waited_s=trio.current_time() - since)
+        self._conversing.cancel()
 
     def _finish(self) -> CallEnded:
         """Stops everything, reports the last turn and the end."""

@@ -199,6 +199,14 @@ class RecordingFailed(_EventBase):
 
 
 @frozen
+class LastWordsUnconfirmed(_EventBase):
+    """The far end has not reported that the agent's last words were played; the call was ended nevertheless."""
+
+    waited_s: float
+    """How long the report was waited for after the words must have been heard, in s."""
+
+
+@frozen
 class FailedOver(_EventBase):
     """The step after a component's failure, which the `ComponentFailed` before it describes."""
 
@@ -275,6 +283,7 @@ CallEvent = (
     | ComponentFailed
     | FailedOver
     | RecordingFailed
+    | LastWordsUnconfirmed
     | ToolStarted
     | ToolEnded
     | ComponentUsed

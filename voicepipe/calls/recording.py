@@ -6,6 +6,9 @@ Two tracks
     So each track keeps time by the call's clock. Audio that comes more than `GAP_S` after the end of its track is put
     where it was heard, with silence before it. Less is jitter, and audio that comes early queues up behind.
 
+    Where the transport buffers, the agent's audio is written up to some seconds ahead of time, and may be cleared
+    again. So it is not recorded as it passes: playout adds it when it has been heard (`add_agent_audio`).
+
 Three buffers
     1. A track holds the samples that came since the last save.
     2. Every `SAVE_S` the two tracks are cut at the same place, `SETTLED_S` before now: the other side's audio of a
@@ -154,9 +157,9 @@ class RecordedTransport:
         await self._transport.run(_RecordingSink(sink, self))
 
     def write(self, audio: bytes | memoryview) -> bool:
-        """Writes to the transport, and records what it takes."""
+        """Writes to the transport, and records what it takes, unless it buffers: see `add_agent_audio`."""
         taken = self._transport.write(audio)
-        if taken:
+        if taken and self.pacing == "ours":
             self._agent.add(audio, trio.current_time() - self._began)
         return taken
 
@@ -200,6 +203,10 @@ class RecordedTransport:
         self._caller.add(audio, trio.current_time() - self._began)
         if self._caller.length - self._caller.taken > MOST_HELD_S * self._rate:
             self._fail(f"the disk has taken nothing for {MOST_HELD_S:g} s")
+
+    def add_agent_audio(self, at: float, audio: bytes) -> None:
+        """Records audio of the agent's that the caller has heard from `at` on, a time on trio's clock."""
+        self._agent.add(audio, at - self._began)
 
     async def save(self, on_failure: Callable[[str], None]) -> None:
         """Makes the file at once, and writes to it every `SAVE_S` until the end; the file is complete each time.

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.replies.replies import Replies
     from voicepipe.calls.tasks import CallTasks
     from voicepipe.calls.turns.actions import Action
-    from voicepipe.calls.turns.events import Event
+    from voicepipe.calls.turns.events import Ending, Event
     from voicepipe.calls.turns.turn_taking import TurnTaking
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.errors import ComponentError
@@ -57,10 +57,11 @@ class TurnDriver:
     Args:
         turns: the call's turn-taking.
         pipeline: has the apology as speech, if it was synthesised beforehand.
-        tasks: ends the call.
+        tasks: ends the call after a defect.
         emit: reports events to the observer.
         echo: learns of noises that were an echo; None: there is no echo guard.
         deadline_moved: called after each event with the time of the next deadline, on trio's clock.
+        end: called to end the call, when its last words have been said.
 
     """
 
@@ -73,9 +74,10 @@ class TurnDriver:
         emit: EventEmitter,
         echo: EchoGuard | None,
         deadline_moved: Callable[[float], None],
+        end: Callable[[Ending], None],
     ) -> None:
         self._turns, self._pipeline, self._tasks, self._emit = turns, pipeline, tasks, emit
-        self._echo, self._deadline_moved = echo, deadline_moved
+        self._echo, self._deadline_moved, self._end = echo, deadline_moved, end
         self._stopped = self._role_has_failed = False
 
     def connect(self, listening: Listening, replies: Replies) -> None:
@@ -88,7 +90,7 @@ class TurnDriver:
 
     def disconnect(self) -> None:
         """Forgets the replies and the call, which refer to this object: no reference cycle is left behind."""
-        del self._replies, self._deadline_moved
+        del self._replies, self._deadline_moved, self._end
 
     # --- Events ------------------------------------------------------------------------------------------------------
 
@@ -182,4 +184,4 @@ class TurnDriver:
             case actions.GiveUpOnFinal():
                 listening.give_up_on_final()
             case actions.End(ending):
-                self._tasks.end(ending)
+                self._end(ending)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, matches_re
+from attrs.validators import and_, ge, gt, le, matches_re
 
 from voicepipe.text.backchannel_phrases import BACKCHANNELS
 
@@ -151,8 +151,12 @@ class StreamingSettings:
     """How speech is written to the line."""
 
     lead_ms: int = field(default=40, validator=ge(0))
-    """How far ahead of real time speech is written, in ms. Speech that has been written is heard even if the caller
-    interrupts it."""
+    """How far ahead of real time speech is written, in ms, on a transport that takes it in real time, such as
+    AudioSocket. Speech that has been written is heard even if the caller interrupts it."""
+    ahead_ms: int = field(default=3000, validator=and_(ge(200), le(15_000)))
+    """How far ahead of what the caller has heard speech is written, in ms, on a transport that buffers it. An
+    interruption clears the buffer, so it takes effect at once; the more is buffered, the longer the caller hears speech
+    while this engine or the network is held up."""
 
 
 @frozen

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from voicepipe.testing import conformance
 from voicepipe.testing.audiosocket_caller import AudioSocketCaller, open_audiosocket_call, write_stereo_wav
+from voicepipe.testing.buffering_transport import BufferingTransport
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.conformance import (
@@ -24,6 +25,7 @@ from voicepipe.testing.transport import MemoryTransport, voice
 
 __all__ = [
     "AudioSocketCaller",
+    "BufferingTransport",
     "ConformanceError",
     "Line",
     "MemoryTransport",

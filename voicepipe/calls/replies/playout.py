@@ -1,67 +1,44 @@
-"""Playout: the one writer of a call's audio, on its 20 ms schedule.
+"""Playout: the queue of a reply's speech before the line; the one writer of a call's audio is at its far end.
 
 Theory of operation
 -------------------
 
-Speech comes in pieces of any size, faster than it sounds, and with gaps. The line takes frames of 20 ms, one each
-20 ms, without gaps. Playout is the queue between the two and the schedule of its far end; `speaking` explains the
-three clocks (queued, written, heard) by which a reply is accounted for.
+Speech comes in pieces of any size, faster than it sounds, and with gaps. The line takes whole frames of 20 ms. Playout
+is the queue between the two. It has two forms, by the transport's `pacing`:
 
-The queue is a deque of pieces (`_chunks`), an offset into the first, and the bytes in all (`_buffered`). Frames are cut
-from it one by one (`_cut`). More than `HIGH_WATER_MS` makes the voice wait (`wait_for_room`) until half of it is left.
+- `TimedPlayout` for `ours`: writes a frame every 20 ms, on a schedule of its own;
+- `BufferedPlayout` for `theirs`: writes as much as the far end may hold, and follows by its marks what has sounded.
 
-The schedule is one number: `_due`, the time at which the next frame begins to sound. It moves by exactly 20 ms a frame,
-never by "20 ms from now", so that no error adds up. A tick writes every frame that begins before `now + _ahead_s`:
+`speaking` explains the clocks (queued, written, heard) by which a reply is accounted for.
 
-            now                _due        now + _ahead_s
-    |----frame----|----frame----|----frame----|----frame----|
-     written before             | this tick   | later ticks
+The queue is a deque of pieces (`_chunks`), an offset into the first, and the bytes in all (`_buffered`). More than
+`HIGH_WATER_MS` makes the voice wait (`wait_for_room`) until half of it is left.
 
-- The ticker is shared by all calls of the process, and wakes this one every 20 ms while it is added to it, that is
-  while it speaks. A silent call costs nothing. Audio that ends a silence is written at once (`_start`), and the ticks
-  go on from there.
-- Where it spares wake-ups, the ticks come at other times (`Ticker.add`), and `now + _ahead_s` moves with them.
-- What is written can't be recalled: the lead is how late a barge-in takes effect. Half a frame is taken off it, so that
-  a tick that wakes a little late or early writes the same number of frames.
-- If `now` is past `_due`, the missing frames are written at once, up to `STALL_S`. After a longer stall (the process
-  was stopped, the machine slept) the schedule begins anew at `now`: a burst of old audio would only fill the buffers
-  of the line, and delay everything after it.
-
-A reply's audio ends in one of two ways: it is finished and all of it was heard (`_due` has passed), or it is dropped.
-Both set `_played`. If the transport fails, the call ends, and that drops it. `_sound` tells replies apart: a voice that
-still gives audio for a dropped reply shows a sound that is not the present one, and the audio goes nowhere.
-
-A transport whose buffer is full refuses a frame. `_frame` keeps that one until `wait_writable` returns; the schedule
-stands still meanwhile.
-
-`tick` runs 50 times a second for each call that speaks: no object, log, lock, scope or task switch for a frame.
+A reply's audio ends in one of two ways: it is finished and all of it was heard, or it is dropped. Both set `_played`.
+If the transport fails, the call ends, and that drops it. `_sound` tells replies apart: a voice that still gives audio
+for a dropped reply shows a sound that is not the present one, and the audio goes nowhere.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
 
-from voicepipe.audio import FRAME_MS, open_converter
+from voicepipe.audio import FRAME_MS
 from voicepipe.calls.replies.reply_sound import ReplySound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voicepipe.audio import AudioFormat, Converter
+    from voicepipe.audio import AudioFormat, Sound
     from voicepipe.calls.tasks import Tasks
-    from voicepipe.clock.ticker import Ticker
     from voicepipe.transports.protocol import Transport
 
 HIGH_WATER_MS = 2000
 """How much speech is held ready, in ms; a reply that is made faster has to wait."""
-
-STALL_S = 0.1
-"""The longest stall that is caught up with, in s; after a longer one the schedule begins anew."""
-
-FRAME_S = FRAME_MS / 1000
 
 
 def raise_it(error: Exception | SystemExit) -> None:
@@ -69,55 +46,38 @@ def raise_it(error: Exception | SystemExit) -> None:
     raise error
 
 
-class Playout:
-    """Cuts a reply's speech into frames and writes each when it is due.
+class Playout(ABC):
+    """Queues a reply's speech and writes it as the transport's pacing asks for.
 
     A reply is `begin`, `play` as often as there is audio, `finish`, `wait_played`; `drop` ends it at once.
 
     Args:
-        transport: where frames go.
-        ticker: calls `tick` every 20 ms while there is audio.
-        lead_ms: how far ahead of real time frames are written, in ms.
+        transport: where the audio goes.
         tasks: where the wait for a transport that takes nothing runs.
-        failed: called with what the transport raises. A frame may be written in the task of a voice or of the ticker,
-            and neither is to blame for it.
-        on_written: called for each frame, with the time at which it begins to sound and the frame.
+        failed: called with what the transport raises. Audio may be written in the task of a voice, of the ticker or of
+            the timers, and none of them is to blame for it.
 
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        ticker: Ticker,
-        lead_ms: int,
-        tasks: Tasks,
-        *,
-        failed: Callable[[Exception | SystemExit], None] = raise_it,
-        on_written: Callable[[float, bytes], None] | None = None,
+        self, transport: Transport, tasks: Tasks, *, failed: Callable[[Exception | SystemExit], None] = raise_it
     ) -> None:
-        self._transport, self._ticker, self._tasks, self._failed = transport, ticker, tasks, failed
-        self._on_written = on_written
+        self._transport, self._tasks, self._failed = transport, tasks, failed
         self._use(transport.audio)
-        # Whole frames, less half of one: how late a tick happens to wake does not decide how many frames it writes.
-        self._lead_s = (max(lead_ms // FRAME_MS, 1) - 0.5) * FRAME_MS / 1000
-        self._ahead_s = self._lead_s  # the same for the phase of the ticks
         self._chunks: deque[bytes] = deque()
         self._offset = 0  # into the first chunk
         self._buffered = 0  # bytes in the chunks from there on
-        self._written = 0  # bytes of this reply that the transport has got
-        self._frame: bytes | None = None  # cut, but not taken by the transport yet
         self._sound: ReplySound | None = None  # of the present reply: what is shown for any other is dropped
         self._finished = True
-        self._ticking = self._paused = False
+        self._paused = False
         self._waiting = False  # for a transport that takes nothing at present
-        self._due = 0.0  # when the next frame begins to sound
         self._room: trio.Event | None = None  # somebody waits for room
         self._played: trio.Event | None = None  # set when the reply has been heard, or dropped
         self._on_audible: Callable[[], None] | None = None
 
     def _use(self, audio: AudioFormat) -> None:
+        """Takes the format in which the next reply is given."""
         self._format = audio
-        self._converter: Converter | None = None  # for a transport that takes another format by now
         self._frame_bytes, self._high_water = audio.bytes_in(FRAME_MS), audio.bytes_in(HIGH_WATER_MS)
 
     @property
@@ -126,32 +86,38 @@ class Playout:
         return self._format
 
     @property
+    @abstractmethod
     def played_ms(self) -> float:
-        """How much of the reply was written, in ms: it is heard, or will be in a moment."""
-        return self._format.ms_in(self._written)
+        """The part of the reply that the caller has heard, or will have heard in a moment, in ms."""
 
     @property
+    @abstractmethod
     def silent_ms(self) -> float:
         """How long the caller has heard nothing for want of speech, in ms; 0 if there is some, or in a pause."""
-        if not self._written or self._paused or self._frame is not None or self._buffered >= self._frame_bytes:
-            return 0.0
-        return max(0.0, trio.current_time() - self._due) * 1000
 
     @property
+    @abstractmethod
     def queued_ms(self) -> float:
         """How much of the reply has been added so far, written or not, in ms."""
-        return self._format.ms_in(self._cut_bytes + self._buffered)
 
     @property
-    def _cut_bytes(self) -> int:
-        """Bytes of this reply that are in frames, written or not."""
-        return self._written + (0 if self._frame is None else self._frame_bytes)
+    def is_unconfirmed(self) -> bool:
+        """Whether the last words may be on their way to the caller still; see `wait_confirmed`."""
+        return False
+
+    async def wait_confirmed(self) -> bool:
+        """Waits until the far end has reported that it has played everything; False: it has not, for too long."""
+        return True
+
+    @abstractmethod
+    def heard(self, mark: int) -> None:
+        """Takes the transport's report that everything before a mark was played."""
 
     def begin(self, on_audible: Callable[[], None]) -> ReplySound:
         """Drops the reply that is on, and starts the next.
 
         Args:
-            on_audible: called when the first frame is written.
+            on_audible: called when its first audio is written.
 
         Returns:
             The new reply's sound. All other methods for a reply take it, and do nothing once the reply is dropped.
@@ -159,16 +125,14 @@ class Playout:
         """
         self.drop()
         self._use(self._transport.audio)
-        self._written, self._finished, self._on_audible = 0, False, on_audible
+        self._finished, self._on_audible = False, on_audible
         self._played = trio.Event()
         self._sound = sound = ReplySound()
         return sound
 
+    @abstractmethod
     def take_format(self, audio: AudioFormat) -> None:
-        """Takes another format of the transport from now on; the present reply is converted, frame by frame."""
-        self._converter = open_converter(self._format, audio, live=True)
-        if self._frame is not None and self._converter is not None:
-            self._frame = self._converter.convert(self._frame)
+        """Takes another format of the transport from now on; the present reply is converted."""
 
     async def play(self, sound: ReplySound, audio: bytes) -> None:
         """Adds the next audio of a reply, in the format `self.audio`, and waits while enough is held ready."""
@@ -193,17 +157,18 @@ class Playout:
             self._buffered += len(audio)
             self._start()
 
+    @abstractmethod
     def take_back(self, sound: ReplySound, to_ms: float) -> None:
-        """Forgets the audio of a reply from `to_ms` on, in ms of its audio, as far as it is not written yet."""
-        if sound is not self._sound or self._finished:
-            return
-        keep = max(0, self._format.bytes_in(to_ms) - self._cut_bytes)
-        while self._buffered > keep:
-            last, too_many = self._chunks[-1], self._buffered - keep
-            size = len(last) - (self._offset if len(self._chunks) == 1 else 0)
-            if size <= too_many:
+        """Forgets the audio of a reply from `to_ms` on, in ms of its audio, as far as it can't be heard any more."""
+
+    def _keep(self, size: int) -> None:
+        """Keeps that many bytes of the queue, and forgets the rest."""
+        while self._buffered > max(0, size):
+            last, too_many = self._chunks[-1], self._buffered - max(0, size)
+            there = len(last) - (self._offset if len(self._chunks) == 1 else 0)
+            if there <= too_many:
                 self._chunks.pop()
-                self._buffered -= size
+                self._buffered -= there
                 if not self._chunks:
                     self._offset = 0
             else:
@@ -223,93 +188,46 @@ class Playout:
             await self._played.wait()
 
     def drop(self) -> None:
-        """Ends the present reply at once: nothing more of it is written. No-op if there is none."""
-        self._ticker.remove(self)
-        self._ticking, self._finished = False, True
+        """Ends the present reply at once: no more of it is heard. No-op if there is none."""
+        self._finished = True
         self._chunks.clear()
         self._offset = self._buffered = 0
-        self._frame = self._on_audible = None
+        self._on_audible = None
         self._paused = False
         self._sound = None
         self._end()
 
-    def pause(self) -> None:
-        """Stops writing until `resume`; what there is of the reply is kept."""
-        self._paused = True
-        self._ticker.remove(self)
-        self._ticking = False
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the present reply and all sounds beside it, with the call: nothing more is written."""
 
+    @abstractmethod
+    def pause(self) -> None:
+        """Stops the reply until `resume`; what was not heard of it is kept."""
+
+    @abstractmethod
     def resume(self) -> None:
         """Goes on where `pause` stopped. No-op if it did not."""
-        if self._paused:
-            self._paused = False
-            self._start()
 
-    def tick(self, now: float) -> bool:
-        """Writes the frames that are due; False if there is nothing to do until more audio comes."""
-        if now - self._due > STALL_S:
-            self._due = now
-        while self._due < now + self._ahead_s:
-            frame = self._frame or self._cut()
-            if frame is None:
-                # After the last frame the reply is heard to its end first. Before it, `add` begins to tick again.
-                if self._finished and now < self._due:
-                    return True
-                self._ticking = False
-                if self._finished:
-                    self._end()
-                return False
-            if not self._transport.write(frame):
-                self._frame, self._ticking = frame, False
-                if not self._waiting:
-                    self._waiting = True
-                    self._tasks.start_soon(self._wait_writable)
-                return False
-            self._frame = None
-            self._written += self._frame_bytes
-            if self._on_written is not None:
-                self._on_written(self._due, frame)
-            self._due += FRAME_S
-            if self._on_audible is not None:
-                audible, self._on_audible = self._on_audible, None
-                audible()
-        return True
+    @abstractmethod
+    def play_background(self, sound: Sound | None) -> None:
+        """Plays a sound in a loop whenever no speech is played, until the next speech begins; None: stops it.
 
-    def fail(self, error: Exception | SystemExit) -> None:
-        """Takes what writing has raised: stops writing, and ends the call."""
-        self.pause()
-        self._failed(error)
+        It does not count as heard, and no speech waits for it. What was already written of it still sounds on a
+        transport that takes audio in real time: at most the lead.
+        """
 
-    def _tick_at_once(self) -> None:
-        """Writes the first frame of what there is, and leaves the others to the ticker."""
-        now = trio.current_time()
-        self._due = max(self._due, now)
-        self._ahead_s = self._lead_s
-        self._ticking = True
-        try:
-            more = self.tick(now)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a transport's or an observer's: it ends the call
-            self.fail(error)
-        else:
-            if more:
-                self._ahead_s = self._lead_s + self._ticker.add(self, shift=self._lead_s > FRAME_S)
-
+    @abstractmethod
     def _start(self) -> None:
-        """Begins to tick, if there is a frame to write and it does not tick yet."""
-        if self._ticking or self._paused or (self._frame is not None and self._waiting):
-            return
-        if self._frame is None and self._buffered < self._frame_bytes and not self._finished:
-            return
-        self._tick_at_once()
+        """Begins to write, if there is anything to write and nothing else will see to it."""
 
-    def _cut(self) -> bytes | None:
-        """Cuts the next frame, in the transport's format; the last one of a reply is filled up with silence."""
-        size = self._frame_bytes
+    def _take(self, size: int) -> bytes | None:
+        """Takes audio from the queue, filled up with silence at the end of the reply; None: there is less."""
         if self._buffered < size and not (self._finished and self._buffered):
             return None
         head = self._chunks[0]
         if len(head) - self._offset >= size:
-            frame = head[self._offset : self._offset + size]
+            audio = head[self._offset : self._offset + size]
             self._offset += size
             self._buffered -= size
         else:
@@ -321,23 +239,16 @@ class Playout:
                 self._buffered -= len(piece)
                 self._offset += len(piece)
                 self._next_chunk_if_spent()
-            frame = b"".join(pieces) + self._format.silence * (size // self._format.sample_bytes)
+            audio = b"".join(pieces) + self._format.silence * (size // self._format.sample_bytes)
         self._next_chunk_if_spent()
         if self._buffered < self._high_water / 2:
             self._make_room()
-        return frame if self._converter is None else self._converter.convert(frame)
+        return audio
 
     def _next_chunk_if_spent(self) -> None:
         if self._chunks and self._offset == len(self._chunks[0]):
             self._chunks.popleft()
             self._offset = 0
-
-    async def _wait_writable(self) -> None:
-        """Waits until the transport takes frames again: the schedule stands still meanwhile."""
-        await self._transport.wait_writable()
-        self._waiting = False
-        if self._frame is not None and not self._paused:
-            self._tick_at_once()
 
     def _make_room(self) -> None:
         if self._room is not None:

@@ -75,6 +75,19 @@ class Replies:
         """Switches to another format of the transport."""
         self._playout.take_format(audio)
 
+    def heard(self, mark: int) -> None:
+        """Takes the transport's report that everything before a mark was played."""
+        self._playout.heard(mark)
+
+    @property
+    def are_unconfirmed(self) -> bool:
+        """Whether the last words may be on their way to the caller still."""
+        return self._playout.is_unconfirmed
+
+    async def wait_confirmed(self) -> bool:
+        """Waits until the caller has heard the last words; False: the transport has not reported it for too long."""
+        return await self._playout.wait_confirmed()
+
     # --- What turn-taking decides ------------------------------------------------------------------------------------
 
     def reply(self, trigger: Trigger, inputs: Inputs, silent_since: float, final_at: float) -> None:
@@ -181,7 +194,7 @@ class Replies:
         self.discard()
         if self._current is not None:
             self._close(self._current, whole=False, by_caller=True)
-        self._playout.drop()
+        self._playout.close()
         if inputs:
             self.count += 1
             caller = CallerSide(inputs[-1], inputs)

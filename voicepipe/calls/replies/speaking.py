@@ -13,17 +13,21 @@ that its connection is there when the first segment is. Each segment is sent as 
 the synthesiser answers with audio that bears the index. So the first sentence is spoken while the model still writes
 the third.
 
-Three clocks. Speech is made faster than it sounds, so one moment of a reply's audio passes three points at three times:
+Four clocks. Speech is made faster than it sounds, so one moment of a reply's audio passes four points at four times:
 
 - *queued*: the synthesiser has given it and it lies in `Playout` (`playout.queued_ms` of audio have come so far);
-- *written*: the transport has got it (`playout.played_ms`). It can't be recalled from then on, and it begins to sound
-  at most `streaming.lead_ms` later;
-- *heard*: its time has come on the line. Nobody reports that, so what is written counts as heard. The two differ by
-  the lead, which is two frames by default.
+- *written*: the transport has got it;
+- *sounding*: its time has come at the far end, which plays what it has got in real time;
+- *heard*: the call knows that it has sounded (`playout.played_ms`).
+
+With the transport's `pacing` of `ours` (`TimedPlayout`) nobody reports what sounds, and what is written can't be
+recalled. So it counts as heard; the two differ by `streaming.lead_ms`, which is two frames by default. With `theirs`
+(`BufferedPlayout`) audio is written up to `streaming.ahead_ms` before it sounds, and cleared if the caller interrupts.
+What has sounded is computed from the transport's marks and the time between them (`FarEnd`).
 
 A segment's place in the audio is kept in queued time: `SpokenSegment.start_ms` is what was queued when its first audio
 came, `end_ms` what is queued with its latest. Marks of the synthesiser (so many characters by then) lie between them.
-When a reply is cut short, `heard_text` compares these places with the written time: a segment whose end was written was
+When a reply is cut short, `heard_text` compares these places with what was heard: a segment whose end was played was
 heard, one whose start was not was not, and within one the marks tell, or the share of its length.
 
 Who may be late. The scope's deadline is always the time by which the *voice* owes the next thing: an open stream, the
@@ -37,8 +41,8 @@ A voice that fails. Nothing may be said twice, and nothing may be left out. `res
 is not complete:
 
 - no audio of it has come: the next voice begins with it;
-- audio has come, but none of it was written: that audio is taken back from playout, and the next voice begins with it;
-- some of it was written: all of it that is queued will be heard. The segment is split at the word where its audio ends
+- audio has come, but none of it was heard: that audio is taken back from playout, and the next voice begins with it;
+- some of it was heard: all of it that is queued will be heard. The segment is split at the word where its audio ends
   (`split_spoken`), and the next voice begins with the rest. Its start is spoken already, so the indexes of the
   segments after it move up by one; this is why the sound has a list of segments of its own, beside the text's.
 

@@ -1,0 +1,142 @@
+"""T02: what a caller heard and what the conversation says differ by at most 20 ms, or 250 ms without marks."""
+
+import random
+
+import pytest
+import trio
+
+from voicepipe.calls.replies.buffered_playout import BufferedPlayout
+from voicepipe.clock.timers import Timers
+from voicepipe.config.call_settings import BargeInSettings, TurnsSettings
+from voicepipe.testing import (
+    BufferingTransport,
+    RehearsedCall,
+    ScriptedLanguageModel,
+    ScriptedSpeechToText,
+    ToneTextToSpeech,
+)
+
+REPLY = "Your order has left us. It is on its way now. You will have it by noon."
+MS_A_CHAR = 40
+SENTENCES = [sentence + "." for sentence in REPLY[:-1].split(". ")]
+LENGTH_MS = sum(map(len, SENTENCES)) * MS_A_CHAR
+
+
+def words_within(ms):
+    """The words of the reply that are whole in its first `ms`, as `heard_text` counts them."""
+    words, at = [], 0
+    for sentence in SENTENCES:
+        chars = (ms - at) / MS_A_CHAR
+        at += len(sentence) * MS_A_CHAR
+        if chars >= len(sentence) - 0.01:
+            words.append(sentence)
+        elif chars > 0:
+            words.append(sentence[: int(chars) + 1].rpartition(" ")[0].rstrip())
+    return " ".join(filter(None, words))
+
+
+async def interrupted(transport, offset_ms, words=("wait",), **barge_in):
+    """What the caller heard, in ms, and the first turn of a call in which they speak at `offset_ms` of the reply."""
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(words),
+        llm=ScriptedLanguageModel(lambda _request: REPLY),
+        tts=ToneTextToSpeech(ms_a_char=MS_A_CHAR),
+        transport=transport,
+        settings={"turns": TurnsSettings(barge_in=BargeInSettings(min_speech_ms=20, **barge_in))},
+    )
+
+    async def caller():
+        await transport.be_silent(offset_ms)
+        await transport.say(100)
+        await transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    return transport.audio.ms_in(len(transport.heard)), call.turns[0]
+
+
+def jittered(seed):
+    """Reports that are up to 20 ms late or early."""
+    draw = random.Random(seed)
+    return lambda _mark: draw.uniform(-0.02, 0.02)
+
+
+def unreliable(seed):
+    """Reports of which a third are lost, and some are late by up to half a second, so that the next ones are first."""
+    draw = random.Random(seed)
+    return lambda _mark: None if draw.random() < 0.33 else draw.uniform(0.1, 0.5) * (draw.random() < 0.2)
+
+
+EXACT = {
+    "at once": {},
+    "jitter": {"report": jittered(1)},
+    "a delay": {"delay_ms": 130},
+    "a long delay and jitter": {"delay_ms": 400, "report": jittered(2)},
+    "a small buffer": {"room_ms": 900, "delay_ms": 60},
+}
+
+ROUGH = {
+    "no marks": {"can": frozenset({"clear"}), "delay_ms": 240},
+    "unreliable marks": {"report": unreliable(3), "delay_ms": 200},
+    "marks at once": {"report": lambda _mark: -10.0, "delay_ms": 200},
+    "lost marks": {"report": lambda _mark: None, "delay_ms": 200},
+}
+
+DIFFERENCES = [(line, EXACT[line], 20) for line in EXACT] + [(line, ROUGH[line], 250) for line in ROUGH]
+
+
+@pytest.mark.parametrize(("line", "options", "most_ms"), DIFFERENCES)
+async def test_the_conversation_has_what_was_heard(autojump_clock, line, options, most_ms):
+    """A whole call at some offsets; each differs from the others by another part of a frame."""
+    for offset_ms in range(100, LENGTH_MS + 400, 613):
+        heard_ms, turn = await interrupted(BufferingTransport(**options), offset_ms, resume_ms=0)
+        near = {words_within(heard_ms + by_ms) for by_ms in range(-most_ms, most_ms + 1, 10)}
+        assert turn.said in near, (line, offset_ms, heard_ms)
+
+
+@pytest.mark.parametrize(("line", "options", "most_ms"), DIFFERENCES)
+@pytest.mark.parametrize("voice", ["fast", "dripping"])
+async def test_at_every_moment_what_counts_as_heard_was_heard(autojump_clock, line, options, most_ms, voice):
+    """Two replies, asked at every 9 ms: the second knows the delay of the line."""
+    transport, timers = BufferingTransport(**options), Timers()
+    async with trio.open_nursery() as nursery:
+        playout = BufferedPlayout(transport, timers, 3000, nursery)
+        nursery.start_soon(timers.run)
+        nursery.start_soon(transport.run, Sink(playout))
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(2):
+            before_ms = transport.audio.ms_in(len(transport.heard))
+            reply = playout.begin(lambda: None)
+            nursery.start_soon(speak, playout, reply, voice)
+            over = trio.Event()
+            nursery.start_soon(wait_played, playout, reply, over)
+            began = trio.current_time()
+            while not over.is_set():
+                heard_ms = transport.audio.ms_in(len(transport.heard)) - before_ms
+                after_ms = (trio.current_time() - began) * 1000
+                if line != "lost marks" or after_ms > 600:  # the first of them is waited for
+                    assert abs(playout.played_ms - heard_ms) <= most_ms + 1e-3, (line, after_ms, heard_ms)
+                await trio.sleep(0.009)
+            await trio.sleep(0.7)
+            assert transport.audio.ms_in(len(transport.heard)) - before_ms == playout.queued_ms == playout.played_ms
+        nursery.cancel_scope.cancel()
+
+
+async def speak(playout, reply, voice):
+    """1.4 s of speech: at once, or as slowly as it sounds, with a gap in the middle."""
+    for n in range(70):
+        playout.add(reply, bytes(320))
+        if voice == "dripping":
+            await trio.sleep(0.02 if n != 40 else 0.9)
+    playout.finish(reply)
+
+
+async def wait_played(playout, reply, over):
+    await playout.wait_played(reply)
+    over.set()
+
+
+class Sink:
+    """The part of a call that takes marks."""
+
+    def __init__(self, playout):
+        self.heard = playout.heard
