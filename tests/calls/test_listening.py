@@ -2,6 +2,7 @@
 
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
@@ -138,6 +139,32 @@ async def test_any_chunk(autojump_clock, ears, listen, chunk_ms, size):
     ears.wants = StreamInput(PHONE, chunk_ms)
     await hear(listen(), bytes(FRAME * 60))
     assert set(ears.sizes) == {size}
+
+
+async def test_small_chunks_wake_the_task_in_twos_and_fours(autojump_clock, ears, listen):
+    """A chunk of 20 ms costs less than the wake-up to send it; what ends an utterance waits for nothing."""
+    ears.wants = StreamInput(PHONE, 20)
+    listening = listen()
+    began = trio.current_time()
+
+    def sent():
+        """When chunks were sent, in ms since the beginning."""
+        return [round((when - began) * 1000) for when, size in ears.log if isinstance(size, int)]
+
+    await hear(listening, bytes(FRAME * 40))
+    assert sent() == [0, *(80 * n for n in range(1, 10) for _ in range(4))]
+    ears.log.clear()
+    await hear(listening, voice(8000, 800))
+    speaking = [when for when in sent() if when > 1000]  # the beginning of speech is known a little after it
+    assert len(speaking) >= 20
+    assert {speaking.count(when) for when in speaking} == {2}
+    ears.log.clear()
+    await hear(listening, bytes(FRAME * 10))
+    hurried = sent()[2:]
+    assert len(hurried) >= 6
+    assert [later - earlier for earlier, later in pairwise(hurried)] == [20] * (len(hurried) - 1)
+    assert set(ears.sizes) == {FRAME}
+    assert bytes(ears.audio) == bytes(FRAME * 40) + voice(8000, 800) + bytes(FRAME * 10)
 
 
 async def test_after_speech_it_hurries_until_the_final(autojump_clock, ears, listen, heard):

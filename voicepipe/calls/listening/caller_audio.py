@@ -29,6 +29,13 @@ IDLE_MS = 200
 TRIM_MS = 60
 """By how much the kept audio may exceed `IDLE_MS` before it is trimmed, in ms: not at each frame, which costs more."""
 
+WAKE_MS = 40
+"""How much audio must wait before a task is woken to send it while the caller speaks, in ms, unless it is hurried. A
+wake-up costs more than to send a chunk of 20 ms, and what a recogniser says of it may come so much later."""
+
+IDLE_WAKE_MS = 80
+"""The same while the caller is silent: there is nothing to recognise."""
+
 
 class CallerAudio:
     """Takes the caller's audio synchronously, frame by frame, and keeps it for one recogniser at a time.
@@ -61,6 +68,11 @@ class CallerAudio:
         self._vad = VoiceActivity(audio, self._sustained_ms)
         self._buffer = AudioBuffer(audio.bytes_in(BUFFER_MS))
         self._idle_bytes, self._trim_bytes = audio.bytes_in(IDLE_MS), audio.bytes_in(IDLE_MS + TRIM_MS)
+        self._set_wake_bytes()
+
+    def _set_wake_bytes(self) -> None:
+        self._wake_bytes = max(self._chunk_bytes, self.format.bytes_in(WAKE_MS))
+        self._idle_wake_bytes = max(self._chunk_bytes, self.format.bytes_in(IDLE_WAKE_MS))
 
     def take_format(self, audio: AudioFormat) -> None:
         """Takes another format from now on; no audio may have come yet."""
@@ -98,11 +110,18 @@ class CallerAudio:
             buffer.forget(min(self._words_from, buffer.read))
         if edge is not None:
             self._on_edge(edge)
-        if buffer.written - buffer.read >= (self._frame_bytes if self._hurried else self._chunk_bytes):
-            if self._on_chunk is not None:
+        waiting = buffer.written - buffer.read
+        if self._on_chunk is not None:
+            if waiting >= (self._frame_bytes if self._hurried else self._chunk_bytes):
                 self._on_chunk()
-            else:
-                self.wake()
+        elif self._waiter is not None and waiting >= self._bytes_to_wake():
+            self.wake()
+
+    def _bytes_to_wake(self) -> int:
+        """How much audio must wait before the task that sends it is woken."""
+        if self._hurried:
+            return self._frame_bytes
+        return self._wake_bytes if self._vad.speaking else self._idle_wake_bytes
 
     def stop_reporting_edges(self) -> None:
         """Forgets `on_edge`: the call is over."""
@@ -143,6 +162,7 @@ class CallerAudio:
     def set_chunk_ms(self, chunk_ms: int) -> None:
         """Sets how much audio makes a chunk, in ms; less than a frame is a frame."""
         self._chunk_bytes = self.format.bytes_in(max(chunk_ms, FRAME_MS))
+        self._set_wake_bytes()
 
     def notify_chunks(self, on_chunk: Callable[[], None] | None) -> None:
         """Calls a function, synchronously, for each frame with which a chunk is due; None: ends `wait` instead."""
@@ -170,7 +190,7 @@ class CallerAudio:
             trio.lowlevel.reschedule(waiter)
 
     async def wait(self) -> None:
-        """Waits until a chunk is due, or for `wake`. One task at a time may wait.
+        """Waits until chunks are due, of `WAKE_MS` at least unless they are hurried, or for `wake`. One task may wait.
 
         A new `trio.Event` for each wait would take a tenth of the time that a frame costs where each one wakes a task.
         """

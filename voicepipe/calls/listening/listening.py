@@ -36,6 +36,9 @@ the caller goes on speaking, or with the final transcript. Turn-taking asks for 
 that there is goes out, whatever the chunk size, and `end_utterance` after it. If the final does not come within
 `budgets.stt.first_transcript_ms`, turn-taking says so (`give_up_on_final`), and the recogniser has failed.
 
+Where a task must be woken to send (`RecogniserSession` says where not), several small chunks wait for one wake-up, of
+`WAKE_MS` while the caller speaks and `IDLE_WAKE_MS` in silence, but none while chunks are hurried.
+
 Which recogniser listens. `run` holds one session after another, each with the current recogniser of a failover list:
 
 - it fails or is too slow: the breaker counts it, and the list's next gets the audio since `words_from`;
