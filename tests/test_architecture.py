@@ -65,6 +65,7 @@ FOR_ADAPTERS = {
     "voicepipe.components.registry",
     "voicepipe.components.requests",
     "voicepipe.components.speech_heads",
+    "voicepipe.components.templates",
     "voicepipe.text.prompt_echo",
     "voicepipe.text.words",
     "voicepipe.components.tls",

@@ -313,3 +313,59 @@ def test_a_script_is_read_once_for_all_pipelines_that_use_it():
     first, second = (options(SCRIPTS / "reception.yaml").script for _ in range(2))
     assert first is not second
     assert read_script(first) is read_script(second)
+
+
+VALUES = """\
+start: hello
+intents:
+  when: {patterns: ['at (?P<time>[a-z]+)']}
+  who: {phrases: [who am i]}
+  book: {phrases: [book]}
+states:
+  hello:
+    say: Hello {variables.customer|there}, you called {called} from {caller}.
+    on:
+      when: {say: "{time|never}, then."}
+      who: {say: "{caller} {variables.name} {variables.a-b}."}
+      book: {call: {book: {number: "{caller}", at: "{date}", day: "{variables.day|any}"}}}
+"""
+SAID = {
+    "caller": "4 9 3 0",
+    "called": "100",
+    "variables.customer": "Ada {caller}",
+    "variables.a-b": "x",
+    "time": "noon",
+}
+WRITTEN = {"caller": "+4930", "date": "Monday, 2026-11-30", "time": "12:00"}
+
+
+async def reply_with_values(trigger, state=None, **values):
+    async with opened(VALUES) as model:
+        request = ReplyRequest(trigger, tools=(Tool("book", ""),), state=state, **values)
+        async with model.respond(request) as stream:
+            events = []
+            while (event := await stream.receive()) is not None:
+                events.append(event)
+    return "".join(event.text for event in events if isinstance(event, TextDelta)), events
+
+
+@pytest.mark.parametrize(
+    ("trigger", "text"),
+    [
+        (CallStarted(), "Hello Ada {caller}, you called 100 from 4 9 3 0."),  # a value is put in once
+        (Utterance("who am i"), "4 9 3 0 x."),
+        (Utterance("at five"), "five, then."),  # a slot of the script comes before the value of its name
+    ],
+)
+async def test_a_script_has_the_values_of_the_call_as_they_are_said(trigger, text):
+    assert (await reply_with_values(trigger, values=WRITTEN, spoken_values=SAID))[0] == text
+
+
+async def test_a_script_without_values():
+    assert (await reply_with_values(CallStarted()))[0] == "Hello there, you called from."
+
+
+async def test_a_scripts_tools_get_them_as_they_are_written():
+    _, events = await reply_with_values(Utterance("book"), values=WRITTEN, spoken_values=SAID)
+    (call,) = [event for event in events if isinstance(event, ToolCall)]
+    assert call.arguments == {"number": "+4930", "at": "Monday, 2026-11-30", "day": "any"}

@@ -64,6 +64,7 @@ def test_the_effective_configuration_shows_them_without_secrets():
         "method": "GET",
         "headers": {"authorization": "***${API_KEY}", "accept": "***"},
         "query": {"version": "1", "who": "${WORD}"},
+        "arguments": {},
         "ca_file": None,
     }
     assert data["tools"]["unused"]["timeout_s"] == 10.0

@@ -59,7 +59,7 @@ async def ask(shop, tmp_path):
     model.mkdir()
     (model / "model.conf").touch()
 
-    async def ask(arguments, environ=ENVIRON, **http):
+    async def ask(given, environ=ENVIRON, context=CONTEXT, **http):
         http = {"url": shop.address.http + "/hours"} | http
         http["url"] = http["url"].replace("SHOP", shop.address.http)
         path = tmp_path / "set.yaml"
@@ -67,7 +67,7 @@ async def ask(shop, tmp_path):
         settings = load_config(path, registry=REGISTRY, environ=environ).pipelines["default"]
         tool = http_tool("ask", settings.declared["ask"], settings.secrets, client)
         with trio.fail_after(LONG_S):
-            return await tool.function(arguments, CONTEXT)
+            return await tool.function(given, context)
 
     yield ask
     await client.aclose()
@@ -121,6 +121,87 @@ async def test_headers_bring_secrets(shop, ask):
     (request,) = shop.requests
     assert request.headers["authorization"] == f"Bearer {ENVIRON['API_KEY']}"
     assert request.headers["x-shop"] == "7"
+
+
+VALUES = {
+    "caller": "+49 30/1",
+    "called": "100",
+    "call_id": "c-1",
+    "date": "today",
+    "variables.customer": "Z\u00f6e & co",
+    "variables.X-Id": "7?x=1#y",
+    "variables.odd": "100% {caller}",
+}
+CALL = ToolContext("c", CallInfo(), VALUES)
+
+
+async def test_values_of_the_call_go_into_headers_and_end_none(shop, ask):
+    headers = {
+        "X-Caller": "{caller}",
+        "X-Customer": "{variables.customer}; id={variables.X-Id}",
+        "X-Odd": "{variables.odd}{variables.none|-}{variables.none}",
+        "X-Text": "{{caller}}",
+        "X-Secret": "${BRACED}",
+        "Authorization": "Bearer ${API_KEY}",
+    }
+    await ask({"day": "x"}, ENVIRON | {"BRACED": "key{caller}key"}, CALL, headers=headers)
+    (request,) = shop.requests
+    sent = {name: value for name, value in request.headers.items() if name.startswith("x-")}
+    assert sent == {
+        "x-caller": "+49 30/1",
+        "x-customer": "Z%C3%B6e & co; id=7?x=1#y",
+        "x-odd": "100%25 {caller}-",
+        "x-text": "{caller}",
+        "x-secret": "key{caller}key",  # what the environment has in braces is no name
+    }
+    assert request.headers["authorization"] == f"Bearer {ENVIRON['API_KEY']}"
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\n\nbody", "a\0b", "\u2028", "\x7f", " "])
+async def test_no_value_begins_another_header(shop, ask, value):
+    """Also not one that never went through `CallInfo`."""
+    await ask(
+        {"day": "x"}, context=ToolContext("c", CallInfo(), {"variables.v": value}), headers={"X-V": "{variables.v}"}
+    )
+    (request,) = shop.requests
+    assert "x-evil" not in request.headers
+    assert request.headers["x-v"].isascii()
+    assert request.headers["x-v"].isprintable()
+    assert request.body == b""
+
+
+async def test_values_of_the_call_go_into_the_url_encoded(shop, ask):
+    await ask(
+        {"day": "x"},
+        context=CALL,
+        url="SHOP/{variables.X-Id}/{call_id}?who={variables.customer}",
+        query={"n": "{caller}"},
+    )
+    (request,) = shop.requests
+    assert request.path in {"/7%3Fx%3D1%23y/c-1", "/7?x=1#y/c-1"}
+    assert request.query == (("who", "Z\u00f6e & co"), ("n", "+49 30/1"), ("day", "x"))
+
+
+@pytest.mark.parametrize("value", ["", ".", ".."])
+async def test_values_lead_nowhere_else(shop, ask, value):
+    context = ToolContext("c", CallInfo(), {"variables.v": value})
+    with pytest.raises(ToolError, match=r"variables\.v"):
+        await ask({"day": "x"}, context=context, url="SHOP/{variables.v}/x")
+    assert shop.requests == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_arguments_that_the_model_does_not_give(shop, ask, method):
+    arguments = {"who": "{variables.customer}", "caller": "{caller}", "kind": "agent"}
+    await ask({"day": "x", "who": "the model's own"}, context=CALL, method=method, arguments=arguments)
+    (request,) = shop.requests
+    sent = dict(request.query) if method == "GET" else request.json
+    assert sent == {"day": "x", "who": "Z\u00f6e & co", "caller": "+49 30/1", "kind": "agent"}
+
+
+async def test_an_argument_comes_before_a_value_of_its_name(shop, ask):
+    await ask({"day": "x"}, context=ToolContext("c", CallInfo(), {"variables.v": "1", "day": "no"}), url="SHOP/{day}")
+    assert shop.requests[0].path == "/x"
 
 
 async def test_no_secret_comes_back(shop, ask):

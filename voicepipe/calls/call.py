@@ -56,6 +56,7 @@ call is freed by its last reference, and the garbage collector, which stops all 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -83,6 +84,7 @@ from voicepipe.calls.replies.open_playout import open_playout
 from voicepipe.calls.replies.replies import Replies
 from voicepipe.calls.replies.speaking import ReplySpeaker
 from voicepipe.calls.tasks import CallTasks
+from voicepipe.calls.texts import CallTexts
 from voicepipe.calls.tools.running import ToolRuns
 from voicepipe.calls.tools.toolbox import Toolbox
 from voicepipe.calls.turn_driver import TurnDriver
@@ -122,6 +124,8 @@ class Call:
         observer: Observer | None,
         nursery: trio.Nursery,
         at_end: AsyncExitStack,
+        *,
+        at: datetime,
     ) -> None:
         settings = pipeline.settings
         info = transport.info
@@ -137,19 +141,21 @@ class Call:
         self._emit = EventEmitter(self.info.call_id, (observer, shows_caller), pipeline.reports)
         self._tasks = CallTasks(nursery, self._end)
         self._last_audio = trio.current_time()
+        texts = CallTexts(self.info, pipeline, at)
         budgets, on_failure = settings.budgets, settings.on_failure
         self._turns = TurnTaking(
             settings.turns,
-            settings.limits,
-            on_failure,
+            texts.limits,
+            texts.on_failure,
             budgets.stt.first_transcript_ms,
-            keys=settings.keys.items(),
+            keys=texts.keys.items(),
             language=settings.speech.language,
         )
         echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
         self._driver = TurnDriver(
             self._turns,
             pipeline,
+            texts,
             tasks=self._tasks,
             emit=self._emit,
             echo=echo,
@@ -176,10 +182,10 @@ class Call:
             recording=self._recording,
         )
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
-        conversation = Conversation(self.info, settings.prompt, toolbox.offered, settings.history)
+        conversation = Conversation(texts, toolbox.offered, settings.history)
         self._tools = ToolRuns(
             toolbox=toolbox,
-            context=ToolContext(self.info.call_id, self.info),
+            context=ToolContext(self.info.call_id, self.info, texts.values_for_tools),
             conversation=conversation,
             tasks=self._tasks,
             emit=self._emit,
@@ -201,6 +207,7 @@ class Call:
         )
         self._driver.connect(self._listening, self._replies)
         self._timers = pipeline.clock.timers
+        self._greeting = texts.greeting
         self._fires_at, self._no_audio_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
         self._left = False
@@ -257,7 +264,7 @@ class Call:
             if self._recording is not None:
                 self._tasks.start_soon(self._recording.save, self._recording_failed)
             self._tasks.start_soon(self._recognise, self._stts)
-            self._driver.happened(turns.Answered(self._pipeline.settings.greeting))
+            self._driver.happened(turns.Answered(self._greeting))
             self._set_timer()
             with self._conversing:
                 await self._converse()
@@ -431,7 +438,11 @@ class Call:
 
 @asynccontextmanager
 async def open_call(
-    pipeline: Pipeline, transport: Transport, *, observer: Callable[[CallEvent], None] | None = None
+    pipeline: Pipeline,
+    transport: Transport,
+    *,
+    observer: Callable[[CallEvent], None] | None = None,
+    at: datetime | None = None,
 ) -> AsyncIterator[Call]:
     """Opens a call on a pipeline of a pinned snapshot; `await call.run()` holds the conversation.
 
@@ -442,10 +453,11 @@ async def open_call(
         transport: where the call's audio comes from and goes to.
         observer: called synchronously with every event. What it raises is logged once, as "voicepipe.observers", and
             ends nothing.
+        at: the moment of the call, with a time zone, for dates and times in its texts; None: now.
 
     """
     async with AsyncExitStack() as at_end, open_hidden_nursery() as nursery:
         try:
-            yield Call(pipeline, transport, observer, nursery, at_end)
+            yield Call(pipeline, transport, observer, nursery, at_end, at=at or datetime.now(UTC))
         finally:
             nursery.cancel_scope.cancel()

@@ -12,8 +12,9 @@ from voicepipe.components.requests import CallStarted, Dtmf, Message, ReplyReque
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from voicepipe.calls.texts import CallTexts
     from voicepipe.calls.turns.events import CallerInput
-    from voicepipe.components.requests import CallInfo, Tool, ToolCall, Trigger
+    from voicepipe.components.requests import Tool, ToolCall, Trigger
     from voicepipe.config.history_settings import HistorySettings
 
 MOST_TOOL_ROUNDS = 8
@@ -31,15 +32,14 @@ class Conversation:
     beginning of something longer.
 
     Args:
-        info: the numbers of both parties.
-        prompt: the pipeline's instructions to the model.
+        texts: composes the prompt, and has the call's values.
         tools: the tools that the model may call.
         history: how much of the conversation a request holds.
 
     """
 
-    def __init__(self, info: CallInfo, prompt: str, tools: tuple[Tool, ...], history: HistorySettings) -> None:
-        self._info, self._prompt, self._history = info, prompt, history
+    def __init__(self, texts: CallTexts, tools: tuple[Tool, ...], history: HistorySettings) -> None:
+        self._texts, self._history = texts, history
         self.tools = tools
         """The tools that the model may call."""
         self.states: dict[str, Any] = {}
@@ -72,7 +72,7 @@ class Conversation:
     def ask(self, trigger: Trigger) -> ReplyRequest:
         """Returns the request for a reply; the caller's inputs have been added before."""
         if isinstance(trigger, CallStarted):
-            trigger = CallStarted(self._info)
+            trigger = CallStarted(self._texts.info)
         if isinstance(trigger, Utterance | Dtmf):
             self._tool_rounds = 0
         elif isinstance(trigger, ToolResults):
@@ -81,8 +81,10 @@ class Conversation:
         return ReplyRequest(
             trigger=trigger,
             messages=latest(self._messages, trigger, max_chars=history.max_chars, max_turns=history.max_turns),
-            prompt=self._prompt,
+            prompt=self._texts.prompt,
             tools=() if self.tools_exhausted else self.tools,
+            values=self._texts.values,
+            spoken_values=self._texts.spoken_values,
         )
 
     def keep_state(self, model: str, state: Any) -> None:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from voicepipe.calls.events import FailedOver, SpeechDetected, Transcribed
+from voicepipe.calls.texts import is_personal
 from voicepipe.calls.turns import actions
 from voicepipe.calls.turns import events as turns
 from voicepipe.components.events import EndOfTurn, Transcript, TurnResumed
@@ -43,12 +44,13 @@ if TYPE_CHECKING:
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.replies.replies import Replies
     from voicepipe.calls.tasks import CallTasks
+    from voicepipe.calls.texts import CallTexts
     from voicepipe.calls.turns.actions import Action
     from voicepipe.calls.turns.events import Ending, Event
     from voicepipe.calls.turns.turn_taking import TurnTaking
     from voicepipe.components.events import TranscriptEvent
     from voicepipe.errors import ComponentError
-    from voicepipe.pipelines.snapshot import Pipeline
+    from voicepipe.pipelines.snapshot import CachedSpeech, Pipeline
 
 
 class TurnDriver:
@@ -57,6 +59,7 @@ class TurnDriver:
     Args:
         turns: the call's turn-taking.
         pipeline: has the apology as speech, if it was synthesised beforehand.
+        texts: puts the call's values into texts that are said.
         tasks: ends the call after a defect.
         emit: reports events to the observer.
         echo: learns of noises that were an echo; None: there is no echo guard.
@@ -69,6 +72,7 @@ class TurnDriver:
         self,
         turns: TurnTaking,
         pipeline: Pipeline,
+        texts: CallTexts,
         *,
         tasks: CallTasks,
         emit: EventEmitter,
@@ -76,9 +80,10 @@ class TurnDriver:
         deadline_moved: Callable[[float], None],
         end: Callable[[Ending], None],
     ) -> None:
-        self._turns, self._pipeline, self._tasks, self._emit = turns, pipeline, tasks, emit
+        self._turns, self._pipeline, self._texts, self._tasks, self._emit = turns, pipeline, texts, tasks, emit
         self._echo, self._deadline_moved, self._end = echo, deadline_moved, end
-        self._stopped = self._role_has_failed = False
+        self._stopped = False
+        self._failed_role = ""
 
     def connect(self, listening: Listening, replies: Replies) -> None:
         """Connects the parts that carry out actions, before the first event."""
@@ -144,7 +149,7 @@ class TurnDriver:
         role = without_frames(error).role or "llm"  # the component may keep the error, and with its frames the call
         if self._turns.phase != "closing" and not self._stopped:
             self._emit(FailedOver, role=role, rung="apology", component="")
-        self._role_has_failed = True
+        self._failed_role = role
         self.happened(turns.RoleFailed(str(error), role))
 
     # --- Actions -----------------------------------------------------------------------------------------------------
@@ -163,8 +168,8 @@ class TurnDriver:
             case actions.Reply(trigger, inputs):
                 replies.reply(trigger, inputs, *self._turns.spoke_at)
             case actions.Announce():
-                cached = self._pipeline.apology if action.apology else None
-                replies.announce(action.text, cached, action.answers, action.inputs, self._turns.spoke_at[0])
+                text, cached = self._words_of(action)
+                replies.announce(text, cached, action.answers, action.inputs, self._turns.spoke_at[0])
             case actions.Prepare(trigger, inputs):
                 replies.prepare(trigger, inputs)
             case actions.Adopt(trigger, inputs):
@@ -178,10 +183,22 @@ class TurnDriver:
                     self._echo.was_no_caller()
                 replies.resume()
             case actions.CancelReply(retracted):
-                replies.cancel(retracted=retracted, by_caller=not self._role_has_failed)
+                replies.cancel(retracted=retracted, by_caller=not self._failed_role)
             case actions.FinaliseTranscript():
                 listening.finalise()
             case actions.GiveUpOnFinal():
                 listening.give_up_on_final()
             case actions.End(ending):
                 self._end(ending)
+
+    def _words_of(self, announcement: actions.Announce) -> tuple[str, CachedSpeech | None]:
+        """Returns the words of an announcement, and their speech if it was synthesised beforehand.
+
+        An apology with values of the call in it is spoken for this call. Only if no voice works, the one that was
+        synthesised without them takes its place.
+        """
+        text = announcement.text
+        cached = self._pipeline.apology if announcement.apology else None
+        if cached is not None and (self._failed_role == "tts" or not is_personal(text)):
+            return cached.text, cached
+        return self._texts.spoken(text), None

@@ -9,6 +9,7 @@ from uuid import uuid4
 from attrs import field, frozen
 
 from voicepipe.audio import AudioFormat
+from voicepipe.components.bounded_texts import bounded, bounded_variables
 
 
 def new_call_id() -> str:
@@ -18,21 +19,34 @@ def new_call_id() -> str:
 
 @frozen
 class CallInfo:
-    """The called and calling numbers, and all else that is known when a call arrives."""
+    """The called and calling numbers, and all else that is known when a call arrives.
 
-    call_id: str = ""
+    Texts are kept on one line, without control characters, and within bounds, whatever a transport gives: numbers and
+    names up to 200 characters, up to 64 variables with values of 2,000 characters, 16,000 in all.
+    """
+
+    call_id: str = field(default="", converter=bounded)
     """The call's unique ID: each call makes its own, and replaces the transport's by it."""
-    called: str = ""
+    called: str = field(default="", converter=bounded)
     """The number that was dialled, as the transport gives it; empty if unknown."""
-    caller: str = ""
+    caller: str = field(default="", converter=bounded)
     """The caller's number; empty if unknown."""
-    listener: str = ""
+    listener: str = field(default="", converter=bounded)
     """The engine's listener that accepted the call; empty for a transport of the program."""
     variables: Mapping[str, str] = field(factory=dict)
     """Further values that the transport received, by name."""
-    transport_id: str = ""
+    transport_id: str = field(default="", converter=bounded)
     """The transport's own name for the call, such as AudioSocket's UUID. Nothing makes it unique: a dialplan may repeat
     it. Where a transport gives a `call_id` instead, that one is kept here."""
+    shortened: tuple[str, ...] = ()
+    """The names of variables that were cut or left out, because they were too long or too many."""
+
+    def __attrs_post_init__(self) -> None:
+        variables, cut = bounded_variables(self.variables)
+        object.__setattr__(self, "variables", variables)  # frozen for others
+        if cut:
+            object.__setattr__(self, "shortened", tuple(dict.fromkeys((*self.shortened, *cut))))
+
     pipeline: str = ""
     """The pipeline that whoever brought the call asks for; empty: the routes decide."""
     speaks_first: Literal["agent", "caller"] | None = None
@@ -168,5 +182,10 @@ class ReplyRequest:
     """The tools that it may call."""
     state: Any = None
     """The `ReplyDone.state` of this call's last winning reply; None at first."""
+    values: Mapping[str, str] = field(factory=dict, eq=False)
+    """What is known of the call, by the names that texts have for it, for models that compose texts themselves:
+    `caller`, `variables.customer`, `date`. They are in `prompt` already, where it names them."""
+    spoken_values: Mapping[str, str] = field(factory=dict, eq=False)
+    """The values as they are said: dates and times in words, numbers so that they are read digit by digit."""
     said: str = ""
     """The part of this reply that was heard before its model failed: go on after it, don't repeat it."""

@@ -62,6 +62,7 @@ from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection, PromptFile, SetFile, ToolName
 from voicepipe.config.set_context import SetContext, set_context
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
+from voicepipe.config.texts import check_texts
 from voicepipe.config.timezones import TimeZone, read_timezone
 from voicepipe.config.tools import check_tools, read_arguments_schema, read_tool_name
 from voicepipe.documents import Cursor, Refused, converter_with, did_you_mean, entries_of, parse_document
@@ -206,6 +207,7 @@ def _read_config(root: Cursor, _: Any) -> PlacedConfig:
     finally:
         check_components(context)
         check_tools(entries.get("tools"), others)
+        check_texts(root)
         _check_active(root, entries, pipelines)
         at = entries.get("pipelines")
         zone = entries.get("timezone")

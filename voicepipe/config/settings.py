@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
@@ -27,10 +27,13 @@ from voicepipe.config.hours import ALWAYS, all_minutes_of
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.recording_settings import RecordingSettings
-from voicepipe.config.timezones import UTC
+from voicepipe.config.timezones import UTC, zone_of
 from voicepipe.errors import Location
 from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 TOOLS = ("hang_up", "transfer", "send_dtmf")
 """The built-in tools, which every set has besides those of its file and of its program."""
@@ -105,6 +108,11 @@ class PipelineSettings:
     """The file's `timezone`, for dates and times in texts."""
     secrets: Secrets = field(factory=Secrets, eq=False, repr=False)
     """The secrets that the results of its tools must not quote."""
+
+    @property
+    def local_zone(self) -> ZoneInfo:
+        """The time zone of its calls."""
+        return zone_of(self.timezone)
 
     def role(self, role: Role) -> tuple[ComponentSettings, ...]:
         """Returns the alternatives of a role, in failover order."""

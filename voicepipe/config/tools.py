@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from voicepipe.components.distribution import install_hint
+from voicepipe.components.templates import NAMES, is_name
 from voicepipe.config.reading import config_context
 from voicepipe.config.set_context import set_context
+from voicepipe.config.texts import VALUES, check_text, faults_in
 from voicepipe.documents import Cursor, Refused, did_you_mean, entries_of, items_of, shown
 from voicepipe.documents.nodes import MappingNode, ScalarNode, SequenceNode
 from voicepipe.tools.schemas import schema_faults
@@ -71,11 +73,29 @@ def check_tools(tools: Cursor | None, taken: Collection[str]) -> None:
         url = entries_of(http).get("url")
         if http is not None and find_spec("httpx") is None:
             http.report("the library httpx is not installed", install_hint("http"), where=http.head)
+        parameters = entries_of(cursor).get("parameters")
         if url is not None:
-            _check_url(url, entries_of(cursor).get("parameters"))
+            _check_url(url, parameters, entries_of(entries_of(http).get("arguments")))
+        _check_values(http, parameters)
 
 
-def _check_url(cursor: Cursor, parameters: Cursor | None) -> None:
+def _check_values(http: Cursor | None, parameters: Cursor | None) -> None:
+    """Reports mistakes in the texts of a request that may have values of the call."""
+    described = entries_of(entries_of(parameters).get("properties"))
+    for name, argument in entries_of(entries_of(http).get("arguments")).items():
+        if name in described:
+            hint = "remove it here or there: only one of them can be sent"
+            argument.report("is an argument that the model gives", hint, where=argument.key_where)
+    for key in ("arguments", "query"):
+        for cursor in entries_of(entries_of(http).get(key)).values():
+            check_text(cursor)
+    for cursor in entries_of(entries_of(http).get("headers")).values():
+        node = cursor.node
+        if isinstance(node, ScalarNode) and any(True for _ in faults_in(node.text)):  # it may be a key: no word of it
+            cursor.report("has a name in braces that stands for no value", VALUES)
+
+
+def _check_url(cursor: Cursor, parameters: Cursor | None, own: Mapping[str, Cursor]) -> None:
     try:
         text = str(cursor.trial().text())
     except Refused:
@@ -89,10 +109,12 @@ def _check_url(cursor: Cursor, parameters: Cursor | None) -> None:
         return
     names = items_of(entries_of(parameters).get("required"))
     required = [name.node.text for name in names if isinstance(name.node, ScalarNode)]
+    described = entries_of(entries_of(parameters).get("properties"))
     for argument in ARGUMENT.findall(text):
-        if argument not in required:
-            known = did_you_mean(argument, required, "required parameters")
-            hint = known if required else "describe it in `parameters:`, and add it to `required`"
+        is_value = argument in own or (is_name(argument) and argument not in described)
+        if argument not in required and not is_value:
+            known = did_you_mean(argument, [*required, *NAMES, "variables.NAME"], "required parameters and values")
+            hint = f"describe it in `parameters:`, and add it to `required`; {known}"
             cursor.report(f"{{{argument}}} is not a required parameter", hint)
 
 

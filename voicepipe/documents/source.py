@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from voicepipe.documents.nodes import ScalarNode
 from voicepipe.documents.parse import LINE_BREAK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from voicepipe.documents.nodes import ScalarNode
+    from voicepipe.documents.nodes import Node
 
 _LONGEST_LINE = 160
 
@@ -41,6 +42,18 @@ class Source:
     def conceals(self, scalar: ScalarNode) -> bool:
         """Returns True if that scalar is masked."""
         return id(scalar) in self._secrets
+
+    def find(self, node: Node, text: str) -> tuple[int, int]:
+        """Returns the line and column of a text within a scalar; those of the scalar, if it is written in another way.
+
+        A text in quotes may have escapes, and a long one may be folded.
+        """
+        if isinstance(node, ScalarNode):
+            for number in range(node.line, min(node.end_line, len(self._lines)) + 1):
+                begin = node.column - 1 if number == node.line else 0
+                if (at := self._lines[number - 1].find(text, begin)) >= 0:
+                    return number, at + 1
+        return node.line, node.column
 
     def line(self, number: int) -> str:
         """Returns a line without its secrets; empty if there is no such line, or it is longer than 160 characters."""

@@ -9,6 +9,7 @@ import trio
 from voicepipe.audio import AudioFormat
 from voicepipe.components.boundary import error_from_use
 from voicepipe.components.events import SpeechAudio
+from voicepipe.components.templates import fill
 from voicepipe.errors import ComponentError, Problem
 from voicepipe.pipelines.snapshot import CachedSpeech
 
@@ -51,9 +52,11 @@ class Apologies:
         self._voices = voices
         self._wanted: dict[tuple[str, tuple[str, ...]], list[PipelineSettings]] = {}
         for pipeline in pipelines:
-            if any(map(str.isalnum, pipeline.on_failure.say)):  # otherwise there is nothing to speak
+            # All calls share it, so it has no values of a call in it.
+            text = fill(pipeline.on_failure.say, lambda _name: None)
+            if any(map(str.isalnum, text)):  # otherwise there is nothing to speak
                 keys = tuple(voice.key for voice in pipeline.tts)
-                self._wanted.setdefault((pipeline.on_failure.say, keys), []).append(pipeline)
+                self._wanted.setdefault((text, keys), []).append(pipeline)
         self._speech: dict[str, CachedSpeech] = {}
         self._failures: dict[tuple[str, tuple[str, ...]], ComponentError] = {}
         self._forgotten = False

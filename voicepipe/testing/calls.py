@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -38,6 +39,8 @@ class RehearsedCall:
     """The transport, over which the test is the caller."""
     settings: dict[str, Any] = field(factory=dict)
     """Fields of `PipelineSettings`: `greeting`, `turns`, ..."""
+    at: datetime | None = None
+    """The moment at which the call begins, for dates and times in texts; None: now."""
     events: list[CallEvent] = field(factory=list)
     """The events of the call, in order."""
     call: Call | None = None
@@ -54,7 +57,7 @@ class RehearsedCall:
             open_test_pipeline(self.stt, self.llm, self.tts, **self.settings) as pipeline,
             trio.open_nursery() as nursery,
         ):
-            async with open_call(pipeline, self.transport, observer=self.events.append) as call:
+            async with open_call(pipeline, self.transport, observer=self.events.append, at=self.at) as call:
                 self.call = call
                 if caller is not None:
                     nursery.start_soon(caller)

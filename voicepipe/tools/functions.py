@@ -38,6 +38,8 @@ class ToolContext:
     """The unique id of the call, as in its events."""
     info: CallInfo
     """The called and calling numbers, and whatever else is known of the call."""
+    values: Mapping[str, str] = field(factory=dict, eq=False)
+    """The call's values by the names that texts have for them: `caller`, `variables.customer`, `date`, `time`."""
 
 
 @frozen

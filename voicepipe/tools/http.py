@@ -12,7 +12,9 @@ from attrs import field, frozen
 
 from voicepipe.components.quoting import quoted
 from voicepipe.components.secrets import Secrets
+from voicepipe.components.templates import fill, has_places
 from voicepipe.components.tls import tls_failure
+from voicepipe.components.values import Secret
 from voicepipe.errors import ToolError
 from voicepipe.tools.functions import FunctionTool
 from voicepipe.tools.schemas import plain
@@ -87,23 +89,25 @@ class _ToolRequest:
     _secrets: Secrets
     _client: Any = field(repr=False)
 
-    async def __call__(self, arguments: Mapping[str, Any], _context: ToolContext) -> str | None:
+    async def __call__(self, arguments: Mapping[str, Any], context: ToolContext) -> str | None:
         """Returns the body of the answer as text, or None if it is blank.
 
         Raises:
             ToolError: there is no answer, or its status is no success.
 
         """
-        httpx, http = import_module("httpx"), self._settings.http
-        url, rest = _url_of(http.url, arguments)
+        httpx, http, values = import_module("httpx"), self._settings.http, context.values
+        own = {name: fill(text, values.get) for name, text in http.arguments.items()}
+        url, rest = _url_of(http.url, {**arguments, **own}, self._settings.parameters.get("properties", {}), values)
         in_query = http.method in IN_QUERY
-        if query := urlencode([*_pairs(http.query), *_pairs(rest if in_query else {})]):
+        added = {name: fill(text, values.get) for name, text in http.query.items()}
+        if query := urlencode([*_pairs(added), *_pairs(rest if in_query else {})]):
             url += ("&" if "?" in url else "?") + query
         try:
             async with self._client.stream(
                 http.method,
                 url,
-                headers={name: str(value) for name, value in http.headers.items()},
+                headers={name: _header(value, values) for name, value in http.headers.items()},
                 json=None if in_query else plain(rest),
             ) as answer:
                 text = await _text_of(answer, self._secrets)
@@ -119,12 +123,42 @@ class _ToolRequest:
         return text if text.strip() else None
 
 
-def _url_of(template: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Fills a URL template in, percent-encoded; returns the URL, and the arguments that the template doesn't name."""
+def _header(template: str, values: Mapping[str, str]) -> str:
+    """Returns a header with values of the call, in which nothing can end it or begin another one.
+
+    What an environment variable or a file had in braces is left alone: it may be any key.
+    """
+    written = template.source if isinstance(template, Secret) and template.source != "***" else template
+    if not has_places(written):
+        return str(template)
+    return fill(template, lambda name: quote(values.get(name, ""), safe=_PRINTABLE)).strip()
+
+
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+def _url_of(
+    template: str, arguments: Mapping[str, Any], described: Mapping[str, Any], values: Mapping[str, str]
+) -> tuple[str, dict[str, Any]]:
+    """Fills a URL template in, percent-encoded.
+
+    Args:
+        template: the URL.
+        arguments: the arguments, of the model and of the settings.
+        described: the parameters that are described to the model; other names may be values of the call.
+        values: the values of the call.
+
+    Returns:
+        The URL, and the arguments that the template doesn't name.
+
+    """
     rest = dict(arguments)
     named = dict.fromkeys(ARGUMENT.findall(template))
     for name in named:
-        text = _text(rest.pop(name, ""))
+        if name in rest or name in described:
+            text = _text(rest.pop(name, ""))
+        elif not (text := values.get(name, "")):
+            raise ToolError(f"this call has no {name}")
         if text in {"", ".", ".."}:
             raise ToolError(f"{name} can't be {text!r}")  # in a path these would change the resource
         named[name] = quote(text, safe="")

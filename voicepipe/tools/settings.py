@@ -18,8 +18,8 @@ from voicepipe.components.values import CaFile, Secret
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 """The pattern of a tool's name: names that all vendors' APIs accept."""
 
-ARGUMENT = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_-]*)\}")
-"""The place of an argument in a URL."""
+ARGUMENT = re.compile(r"\{(?P<name>variables\.[^\s{}/?#|]+|[A-Za-z_][A-Za-z0-9_-]*)\}")
+"""The place of an argument, or of a value of the call, in a URL."""
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, section 5.1)."""
@@ -59,14 +59,19 @@ class HttpSettings:
     """The request that a tool makes."""
 
     url: str
-    """The address, `http://` or `https://`. `{argument}` in its path or query is replaced by that argument."""
+    """The address, `http://` or `https://`. `{argument}` in its path or query is replaced by that argument, and
+    `{caller}` or `{variables.customer}` by that value of the call, percent-encoded."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """With GET and DELETE, arguments that the URL does not name are added to its query; with the others they are the
     body, a JSON object."""
     headers: Mapping[str, Secret] = field(factory=dict, validator=_are_headers)
-    """Headers of the request, such as `authorization`."""
+    """Headers of the request, such as `authorization`. They may have values of the call, such as `{caller}`, in which
+    `%` and everything but printable ASCII is percent-encoded."""
     query: Mapping[str, str] = field(factory=dict)
-    """Parameters that are added to the URL's query in each request."""
+    """Parameters that are added to the URL's query in each request; they may have values of the call."""
+    arguments: Mapping[str, str] = field(factory=dict)
+    """Arguments that the model neither sees nor gives, such as `customer: "{variables.customer}"`; they are sent where
+    the model's are."""
     ca_file: CaFile | None = None
     """A PEM file of the CA certificates to trust; null: those that this machine trusts."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from voicepipe.adapters.scripted.format import RESULT, Response, Script, State, expand, fill, in_turn
+from voicepipe.adapters.scripted.format import RESULT, Response, Script, State, expand, fill, in_turn, slots_in
 from voicepipe.adapters.scripted.intent_matching import IntentMatcher, spoken_words
+from voicepipe.adapters.scripted.slot_filling import may_fill
 from voicepipe.components.requests import CallStarted, Dtmf, Listen, Silence, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+")  # noqa: RUF001 - the full-width marks of Chinese and Japanese
 """The ends of sentences, at which a reply's text is cut into pieces."""
+
+NO_VALUES: Mapping[str, str] = MappingProxyType({})
+"""The values of a call of which nothing is known."""
 
 ENDING_IDS = ("hang_up-", "transfer-")
 """The beginnings of the ids of tool calls by which a script ends the call."""
@@ -78,6 +83,7 @@ class Dialogue:
         self._first = DialogueState(digest, script.start, times_said={script.start: 1})
         self._responses = {name: self._responses_in(state) for name, state in script.states.items()}
         self._listen = {name: self._expected(name) for name in script.states}
+        self._own_slots = frozenset(slot for intent in script.intents.values() for slot in may_fill(intent))
 
     def answer(
         self,
@@ -85,6 +91,9 @@ class Dialogue:
         state: Any = None,
         tools: Collection[str] = ("hang_up", "transfer"),
         words_before: str = "",
+        *,
+        values: Mapping[str, str] = NO_VALUES,
+        spoken_values: Mapping[str, str] = NO_VALUES,
     ) -> ScriptedReply:
         """Returns the reply to an event of the call.
 
@@ -96,11 +105,14 @@ class Dialogue:
                 `hang_up`, the goodbye is spoken and the call goes on; without another tool, its call is replaced by
                 `failed`.
             words_before: the words that the caller said before the keys of a `Dtmf`.
+            values: the call's values by name, for the arguments of tools.
+            spoken_values: the values as they are said, for texts.
 
         """
         is_own = isinstance(state, DialogueState) and state.script == self._digest
         progress: DialogueState = state if is_own else self._first
-        turn = _ScriptedTurn(self._script, evolve(progress, transferring=False), tools)
+        turn = _ScriptedTurn(self._script, evolve(progress, transferring=False), tools, self._own_slots)
+        turn.values, turn.spoken_values = values, spoken_values
         match trigger:
             case CallStarted():
                 turn.progress = DialogueState(self._digest, self._script.start)
@@ -164,8 +176,16 @@ class Dialogue:
 class _ScriptedTurn:
     """Builds one reply: the methods that add to it, and `reply`, which returns it."""
 
-    def __init__(self, script: Script, progress: DialogueState, tools: Collection[str]) -> None:
-        self._script, self._tools = script, tools
+    def __init__(
+        self,
+        script: Script,
+        progress: DialogueState,
+        tools: Collection[str],
+        own_slots: Collection[str],
+    ) -> None:
+        self._script, self._tools, self._own_slots = script, tools, own_slots
+        self.values: Mapping[str, str] = NO_VALUES
+        self.spoken_values: Mapping[str, str] = NO_VALUES
         self._can_transfer, self._can_hang_up = "transfer" in tools, "hang_up" in tools
         self.progress = progress
         self._call: ToolCall | None = None
@@ -240,16 +260,25 @@ class _ScriptedTurn:
         return self._script.states[destination(self._script, response.go, kept)].transfer is not None
 
     def _call_tool(self, response: Response) -> None:
-        slots = {**self.progress.slots, **self._result}
         templates = response.call[response.tool]
-        arguments = {name: fill(text, slots) if isinstance(text, str) else text for name, text in templates.items()}
+        arguments = {
+            name: self._filled(text, self.values) if isinstance(text, str) else text for name, text in templates.items()
+        }
         called = self.progress.called
         self._call = ToolCall(_call_id(len(called), response.tool), response.tool, arguments)
         self.progress = evolve(self.progress, called=(*called, response.tool))
 
     def _say(self, template: str) -> None:
-        if text := fill(template, {**self.progress.slots, **self._result}):
+        if text := self._filled(template, self.spoken_values):
             self._texts.append(text)
+
+    def _filled(self, template: str, values: Mapping[str, str]) -> str:
+        """Returns a template with its slots, and with values of the call for names that are no slots of the script."""
+        slots = {**self.progress.slots, **self._result}
+        for name, _ in slots_in(template):
+            if name not in slots and name not in self._own_slots and name in values:
+                slots[name] = values[name]
+        return fill(template, slots)
 
     def reply(self, listen: Mapping[str, Listen]) -> ScriptedReply:
         """Returns the reply; `listen` has the phrases to recognise in each state."""

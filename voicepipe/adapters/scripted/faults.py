@@ -9,6 +9,7 @@ from attrs import frozen
 
 from voicepipe.adapters.scripted.format import SLOT, Path, count_expansions, slots_in
 from voicepipe.adapters.scripted.intent_matching import spoken_words
+from voicepipe.components.templates import NAMES, is_name
 from voicepipe.documents import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ def check_text(path: Path, template: str, fillable: Collection[str]) -> Faults:
     if _has_stray_brace(template):
         yield Fault(path, "has a brace that belongs to no {slot}", "braces are for slots only: {slot}, {slot|words}")
     for slot, _ in slots_in(template):
-        if slot not in fillable:
-            yield Fault(path, f"no intent fills the slot {shown(slot)}", did_you_mean(slot, sorted(fillable), "filled"))
+        if slot not in fillable and not is_name(slot):
+            hint = did_you_mean(slot, [*sorted(fillable), *NAMES, "variables.NAME"], "filled")
+            yield Fault(path, f"no intent fills the slot {shown(slot)}", hint)
 
 
 def _has_stray_brace(template: str) -> bool:

@@ -1,6 +1,7 @@
 """The classes into which a script's YAML is parsed, and the templates in its texts. No I/O.
 
 In a text to speak, `{slot}` is replaced by the slot's value, and `{slot|words}` by these words while the slot is empty.
+`{caller}`, `{variables.customer}` and the other values of a call are replaced too; a slot of such a name comes first.
 In a phrase to recognise (`phrases`, `expect`), `{slot}` stands for each of the slot's words.
 """
 
@@ -22,7 +23,7 @@ Path: TypeAlias = tuple[str | int, ...]
 RESULT = "result"
 """The slot that holds a tool's result, in responses to it."""
 
-SLOT = re.compile(r"(?P<space>\s*)\{(?P<slot>\w+)(?:\|(?P<missing>[^{}]*))?\}")
+SLOT = re.compile(r"(?P<space>\s*)\{(?P<slot>\w+|variables\.[^\s{}|]+)(?:\|(?P<missing>[^{}]*))?\}")
 """`{slot}` or `{slot|words while it is missing}`, with the space before it."""
 
 

@@ -48,7 +48,14 @@ class ScriptedModel:
     async def respond(self, request: ReplyRequest) -> AsyncIterator[ReplyStream]:
         """Makes a reply, all of whose events are available at once."""
         tools = [tool.name for tool in request.tools]
-        reply = self._dialogue.answer(request.trigger, request.state, tools, _words_before_keys(request.messages))
+        reply = self._dialogue.answer(
+            request.trigger,
+            request.state,
+            tools,
+            _words_before_keys(request.messages),
+            values=request.values,
+            spoken_values=request.spoken_values,
+        )
         yield _ScriptedReplyStream(_events(reply, turn=len(request.messages)))
 
 

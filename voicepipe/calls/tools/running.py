@@ -47,6 +47,7 @@ from voicepipe.calls.events import ToolEnded, ToolStarted
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.events import Ending
 from voicepipe.components.requests import ToolCall
+from voicepipe.components.templates import Template
 from voicepipe.errors import ComponentError, ToolError
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.tools.functions import FunctionTool, text_of
@@ -306,7 +307,7 @@ class ToolRuns:
         for tool, call_id in sorted(slow, key=lambda tool_and_id: tool_and_id[0].filler_after_ms):
             await trio.sleep_until(heard_at + tool.filler_after_ms / 1000)
             if call_id in batch.running:
-                self._happened(turns.ToolSlow(tool.filler))
+                self._happened(turns.ToolSlow(Template(tool.filler)))
                 return
 
 

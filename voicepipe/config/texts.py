@@ -1,0 +1,94 @@
+"""Checks the names in braces of texts that are said and of prompts: `{caller}`, `{variables.customer}`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voicepipe.components.templates import NAMES, VARIABLE, is_name, places_in, spaced_places_in
+from voicepipe.components.values import File, Secret
+from voicepipe.documents import Refused, entries_of, likely
+from voicepipe.documents.nodes import ScalarNode
+from voicepipe.documents.source import Source
+from voicepipe.errors import Location, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voicepipe.documents import Cursor
+
+
+_KNOWN = "values: " + ", ".join((*NAMES, "variables.NAME"))
+
+VALUES = f"{_KNOWN}; write {{{{name}}}} for the text {{name}}"
+"""A hint with the names that there are."""
+
+
+def check_texts(root: Cursor) -> None:
+    """Reports names in braces that stand for nothing, in every text that a call puts its values into."""
+    for cursor in _texts(root):
+        check_text(cursor)
+    for pipeline in entries_of(entries_of(root).get("pipelines")).values():
+        file = entries_of(entries_of(pipeline).get("prompt")).get("file")
+        if file is not None:
+            _check_file(file)
+
+
+def fault_of(name: str) -> tuple[str, str]:
+    """Returns the message and the hint for a name in braces that there is not."""
+    close = likely(name, (*NAMES, "variables.NAME"))
+    guess = f"did you mean {{{close}}}? " if close else f"write {{{VARIABLE}{name}}} for a variable of the call; "
+    return f"there is no value {{{name}}}", f"{guess}{_KNOWN}; write {{{{{name}}}}} for the text {{{name}}}"
+
+
+def faults_in(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yields the index, the message and the hint of each mistake in a text with names in braces."""
+    for place in places_in(text):
+        if not is_name(place.name):
+            yield (place.begins, *fault_of(place.name))
+    for begins, written, name in spaced_places_in(text):
+        yield begins, f"{written} is no value, because of the spaces in it", f"write {{{name}}}"
+
+
+def _texts(root: Cursor) -> Iterator[Cursor]:
+    """Yields the cursors of all texts; also those of another type, which their readers report."""
+    entries = entries_of(root)
+    for pipeline in entries_of(entries.get("pipelines")).values():
+        own = entries_of(pipeline)
+        actions = entries_of(own.get("keys")).values()
+        of_actions = (entries_of(action).get("say") for action in actions)
+        said = (own.get("prompt"), own.get("greeting"), entries_of(own.get("on_failure")).get("say"), *of_actions)
+        yield from filter(None, said)
+    limits = entries_of(entries.get("limits"))
+    fillers = (entries_of(tool).get("filler") for tool in entries_of(entries.get("tools")).values())
+    yield from filter(None, (limits.get("warning"), limits.get("goodbye"), *fillers))
+
+
+def check_text(cursor: Cursor) -> None:
+    """Reports names in braces that stand for nothing in one text."""
+    if not isinstance(cursor.node, ScalarNode):
+        return
+    try:
+        text = cursor.trial().text()
+    except Refused:
+        return
+    # Of a text with `${...}` only what the file itself has is checked: a message must not quote a secret.
+    node = cursor.node
+    written = node.text if isinstance(text, Secret) else str(text)
+    for begins, message, hint in faults_in(written):
+        line, column = cursor.context.source.find(node, written[begins:].partition("}")[0] + "}")
+        cursor.report(message, hint, where=Location(cursor.where.file, line, column))
+
+
+def _check_file(cursor: Cursor) -> None:
+    try:
+        file: File = cursor.trial().read(File)
+        text = file.content.decode("utf-8-sig")
+    except (Refused, UnicodeDecodeError):
+        return
+    source = Source(text, file.name)
+    for begins, message, hint in faults_in(text):
+        before = text[:begins]
+        line = before.count("\n") + 1
+        where = Location(file.name, line, begins - before.rfind("\n"))
+        problem = Problem(where, "", message, hint, source=source.line(line))
+        cursor.context.report(problem)
