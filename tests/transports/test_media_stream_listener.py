@@ -25,8 +25,8 @@ from voicepipe.components.values import Secret
 from voicepipe.errors import CallRefused
 from voicepipe.transports import websocket_serving
 from voicepipe.transports.listener import ListenerContext
-from voicepipe.transports.media_stream.listener import media_stream
 from voicepipe.transports.media_stream.options import MediaStreamOptions
+from voicepipe.transports.media_stream.transport_type import media_stream
 
 PUBLIC = "https://voice.example.com"
 TOKEN = "a-token-of-enough-length"

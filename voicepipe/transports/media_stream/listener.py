@@ -21,35 +21,26 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from voicepipe.errors import TransportError
-from voicepipe.transports.listener import Listener, TransportType
 from voicepipe.transports.media_stream.instructions import instructions, webhook_facts
-from voicepipe.transports.media_stream.options import MediaStreamOptions, check_options
 from voicepipe.transports.media_stream.signatures import (
     SIGNS_WEBSOCKETS,
     VERIFIERS,
     SignedRequest,
     is_equal,
 )
-from voicepipe.transports.media_stream.tickets import Tickets, WebhookFacts
+from voicepipe.transports.media_stream.tickets import Tickets
 from voicepipe.transports.media_stream.transport import MediaStreamTransport
-from voicepipe.transports.websocket_listener import (
-    HttpRequest,
-    HttpResponse,
-    Upgrade,
-    check_websockets_installed,
-    open_websocket_listener,
-)
+from voicepipe.transports.websocket_calls import HttpRequest, HttpResponse, Upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from voicepipe.transports.call_socket import CallSocket
-    from voicepipe.transports.listener import ListenerContext
+    from voicepipe.transports.media_stream.options import MediaStreamOptions
 
 TOKEN_HEADER: Final = "x-telnyx-streaming-auth-token"  # noqa: S105 - a header's name
 """The header in which Telnyx sends the token that a stream was started with."""
@@ -163,28 +154,3 @@ def _fields(request: HttpRequest) -> Mapping[str, str]:
         if isinstance(stated, dict):
             return stated
     return request.query
-
-
-@asynccontextmanager
-async def open_media_stream_listener(options: MediaStreamOptions, context: ListenerContext) -> AsyncIterator[Listener]:
-    """Opens a listener to which a carrier connects; it is bound but does not `serve` yet, and is closed on exit.
-
-    Raises:
-        OSError: the address can't be listened on.
-
-    """
-    calls = MediaStreamCalls(options, context.name)
-    async with open_websocket_listener(options.host, options.port, calls, context) as listener:
-        yield listener
-
-
-media_stream = TransportType(
-    "media_stream",
-    MediaStreamOptions,
-    open_media_stream_listener,
-    check=check_options,
-    check_installed=check_websockets_installed,
-)
-"""The transport of carriers' media streams, for the entry point."""
-
-__all__ = ["MediaStreamCalls", "MediaStreamOptions", "MediaStreamTransport", "WebhookFacts", "media_stream"]

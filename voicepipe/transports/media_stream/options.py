@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import ge, in_, le, min_len, optional
+from attrs.validators import min_len, optional
 
 from voicepipe.components.distribution import DISTRIBUTION
 from voicepipe.components.values import Secret
 from voicepipe.errors import Location, Problem
+from voicepipe.transports.bind_options import host_field, port_field
 from voicepipe.transports.media_stream.dialects import DIALECTS, ByteOrder, Dialect, DialectName
+from voicepipe.transports.tls import TlsFiles, check_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,17 +28,19 @@ ENCODINGS: dict[AudioName, Encoding] = {"mulaw": "mulaw", "alaw": "alaw", "linea
 
 @frozen(kw_only=True)
 class MediaStreamOptions:
-    """A listener to which a carrier connects."""
+    """Calls of a telephone carrier, over its media streams: Twilio, Telnyx, Plivo, Vonage or SignalWire."""
 
     dialect: DialectName
     """The carrier whose messages are spoken."""
     public_url: str
     """The URL by which the carrier reaches this listener: `https://voice.example.com`. Signatures are over it, and the
     instructions name it. A path in it is that of a proxy in front of the listener."""
-    host: str = "127.0.0.1"
+    host: str = host_field()
     """The address to bind to. Without a proxy in front of it, the carrier needs one that the internet reaches."""
-    port: int = field(default=9094, validator=[ge(0), le(65_535)])
-    """The port to bind to; 0 takes a free one."""
+    port: int = port_field(9095)
+    """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
+    tls: TlsFiles | None = None
+    """The certificate, unless a proxy in front of the listener has it. Null: none."""
     signing_secret: Secret | None = field(default=None, validator=optional(min_len(8)))
     """The secret with which the carrier signs its requests: Twilio's or Plivo's auth token, SignalWire's signing key,
     Vonage's signature secret, Telnyx's public key. Requests that are not signed with it are refused."""
@@ -47,7 +51,7 @@ class MediaStreamOptions:
     """The encoding that the instructions ask for; null: mu-law, of Vonage linear audio."""
     rate: Literal[8000, 16000, 24000] | None = None
     """The rate that the instructions ask for, in Hz; null: the first that the carrier has for the encoding."""
-    byte_order: ByteOrder | None = field(default=None, validator=optional(in_(("little", "big"))))
+    byte_order: ByteOrder | None = None
     """The order of the bytes of linear audio; null: little-endian. Change it if a caller is heard as noise."""
 
     @property
@@ -74,6 +78,7 @@ class MediaStreamOptions:
 def check_options(options: MediaStreamOptions) -> Iterator[Problem]:
     """Yields the faults that the options' types don't show."""
     here = Location("")
+    yield from check_tls(options.tls)
     try:
         parts = urlsplit(options.public_url)
         is_url = parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment)

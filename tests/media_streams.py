@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
+
+import trio
+from websockets.exceptions import ConnectionClosed
 
 MULAW_FRAME = bytes(range(160))
 LINEAR_FRAME = bytes(640)
@@ -209,3 +213,53 @@ CARRIERS = (TwilioStream, TelnyxStream, PlivoStream, VonageStream, SignalWireStr
 def wire(message: Any) -> bytes | str:
     """Returns a message as it is sent."""
     return message if isinstance(message, bytes) else json.dumps(message)
+
+
+class PlayingCarrier:
+    """A carrier that plays what it gets in real time, reports marks when they are due, and drops all at a clear."""
+
+    def __init__(self, stream: Any, connection: Any, rate: int, sample_bytes: int) -> None:
+        self._stream, self._connection, self._bytes_s = stream, connection, rate * sample_bytes
+        self.audio = b""
+        """All audio that it was sent."""
+        self.marks: list[str] = []
+        """The marks that it has reported."""
+        self.clears = 0
+        """The clears that it was sent."""
+        self._plays_until = 0.0
+        self._playing: list[trio.CancelScope] = []
+
+    async def run(self) -> None:
+        """Serves the stream until it ends."""
+        async with trio.open_nursery() as nursery:
+            with suppress(ConnectionClosed):
+                while True:
+                    kind, content = self._stream.heard(await self._connection.recv())
+                    if kind == "audio":
+                        self.audio += content
+                        now = trio.current_time()
+                        self._plays_until = max(now, self._plays_until) + len(content) / self._bytes_s
+                    elif kind == "mark":
+                        nursery.start_soon(self._report, content, self._plays_until)
+                    elif kind == "clear":
+                        self.clears += 1
+                        self._plays_until = 0.0
+                        for scope in self._playing:
+                            scope.cancel()
+            nursery.cancel_scope.cancel()
+
+    async def _report(self, name: str, at: float) -> None:
+        """Reports a mark when the audio before it was played, or at once when that is dropped."""
+        with trio.CancelScope() as scope:
+            self._playing.append(scope)
+            await trio.sleep_until(at)
+        self._playing.remove(scope)
+        self.marks.append(name)
+        with suppress(ConnectionClosed):
+            await self._connection.send(wire(self._stream.mark(name)))
+
+    async def say(self, audio: bytes, frame: int) -> None:
+        """Sends the caller's audio in real time."""
+        for at in range(0, len(audio), frame):
+            await self._connection.send(wire(self._stream.media(audio[at : at + frame].ljust(frame, audio[-1:]))))
+            await trio.sleep(0.02)
