@@ -380,6 +380,7 @@ VENDORS = {
     "structlog",
     "watchfiles",
     "babel",
+    "cryptography",
     "numpy",
     "soxr",
 }
