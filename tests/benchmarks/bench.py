@@ -59,6 +59,8 @@ PLUGIN = {
     "entry_points.txt": "".join(f"[voicepipe.{role}]\nbench = bench_components:{role}\n" for role in ROLES),
 }
 
+CALLERS = {"audiosocket": "callers.py", "asterisk_websocket": "chan_websocket_callers.py"}
+"""The program that plays the callers of each transport."""
 ENGINE_CALLS = 200
 """With how many calls, or as near to it as is measured, the whole engine is run."""
 RELOADED_PIPELINES, RELOADED_CALLS, RELOAD_S = 200, 200, 5
@@ -66,6 +68,7 @@ COLUMNS = {
     "n": "calls",
     "cpu_s_per_call_min": "CPU s a call-minute",
     "ratio_to_echo": "of the echo's",
+    "ratio_to_audiosocket": "of AudioSocket's",
     "late_p50_ms": "late, ms: p50",
     "late_p99_ms": "p99",
     "late_p999_ms": "p99.9",
@@ -120,10 +123,10 @@ def fail(script):
     raise SystemExit(f"{script} did not start")
 
 
-def call(port, pid, *arguments):
+def call(port, pid, *arguments, script="callers.py"):
     """What the callers say."""
     run = subprocess.run(
-        [sys.executable, HERE / "callers.py", str(port), "--pid", str(pid), *map(str, arguments)],
+        [sys.executable, HERE / script, str(port), "--pid", str(pid), *map(str, arguments)],
         stdout=subprocess.PIPE,
         preexec_fn=pinned(cores()[1]),
         process_group=0,
@@ -156,9 +159,10 @@ def echo_run(calls, seconds, warm_up):
         return call(port, pid, "--echo", "--calls", calls, "--seconds", seconds, "--warm-up", min(2.0, warm_up))
 
 
-def voicepipe_run(calls, seconds, warm_up, *options, pipelines=1):
-    with serving("server.py", write_files(pipelines), *options) as (pid, port, out):
-        row = call(port, pid, "--calls", calls, "--seconds", seconds, "--warm-up", warm_up)
+def voicepipe_run(calls, seconds, warm_up, *options, pipelines=1, transport="audiosocket"):
+    with serving("server.py", write_files(pipelines), "--transport", transport, *options) as (pid, port, out):
+        script = CALLERS[transport]
+        row = call(port, pid, "--calls", calls, "--seconds", seconds, "--warm-up", warm_up, script=script)
     said = json.loads(out[0])
     row["response_p50_ms"] = percentile(said["response_ms"], 0.5)
     row["response_p99_ms"] = percentile(said["response_ms"], 0.99)
@@ -265,14 +269,19 @@ def table(rows):
         yield f"| {' | '.join(shown(row.get(name)) for name in columns)} |"
 
 
-def measure(numbers, seconds, warm_up, runs, progress=print):
-    """The rows of both servers, in turn, so that both see the same machine."""
+def measure(numbers, seconds, warm_up, runs, transports=(), progress=print):
+    """The rows of both servers, in turn, so that both see the same machine; and of further transports beside them."""
     results = {"machine": machine(), "echo": [], "voicepipe": [], "engine": []}
+    results |= {f"voicepipe over {transport}": [] for transport in transports}
     for calls in numbers:
-        echoes, ours = [], []
+        echoes, ours, theirs = [], [], {transport: [] for transport in transports}
         for run in range(1, runs + 1):
             echoes.append(echo_run(calls, seconds, warm_up))
             ours.append(voicepipe_run(calls, seconds, warm_up))
+            for transport, rows in theirs.items():
+                rows.append(voicepipe_run(calls, seconds, warm_up, transport=transport))
+                ratio = rows[-1]["cpu_s_per_call_min"] / ours[-1]["cpu_s_per_call_min"]
+                progress(f"{calls} calls over {transport}: {ratio:.2f} of AudioSocket's CPU")
             echo_s, own_s = echoes[-1]["cpu_s_per_call_min"], ours[-1]["cpu_s_per_call_min"]
             progress(
                 f"{calls} calls, run {run} of {runs}: {own_s:.3f} CPU s a call-minute, {own_s / echo_s:.2f} of the "
@@ -283,6 +292,11 @@ def measure(numbers, seconds, warm_up, runs, progress=print):
         own["ratio_to_echo"] = round(own["cpu_s_per_call_min"] / echo["cpu_s_per_call_min"], 3)
         results["echo"].append(echo)
         results["voicepipe"].append(own)
+        for transport, rows in theirs.items():
+            row = {"n": calls, **middle(rows)}
+            row["ratio_to_echo"] = round(row["cpu_s_per_call_min"] / echo["cpu_s_per_call_min"], 3)
+            row["ratio_to_audiosocket"] = round(row["cpu_s_per_call_min"] / own["cpu_s_per_call_min"], 3)
+            results[f"voicepipe over {transport}"].append(row)
     whole = min(numbers, key=lambda calls: abs(calls - ENGINE_CALLS))
     progress(f"the engine, {whole} calls")
     results["engine"].append({"n": whole, **middle([engine_run(whole, seconds, warm_up) for _ in range(runs)])})
@@ -291,7 +305,7 @@ def measure(numbers, seconds, warm_up, runs, progress=print):
 
 def show(results):
     print(f"\n{results['machine']}")
-    for name in "echo", "voicepipe", "engine":
+    for name in (name for name, rows in results.items() if isinstance(rows, list)):
         print(f"\n{name}\n", *table(results[name]), sep="\n")
     print("\n" + ", ".join(f"{name} {value}" for name, value in results["once"].items()))
 
@@ -340,6 +354,13 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="of which the medians are shown (default: 3)")
     parser.add_argument("--out", type=Path, default=OUT / "results.json", help="where the results go, as JSON")
     parser.add_argument("--quick", action="store_true", help="two calls for some seconds, to see that it works")
+    parser.add_argument(
+        "--transport",
+        action="append",
+        default=[],
+        choices=[name for name in CALLERS if name != "audiosocket"],
+        help="one to measure beside AudioSocket, with the same calls; may be repeated",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--reload", action="store_true", help="200 calls while 200 pipelines are reloaded")
     what.add_argument("--real", type=int, metavar="N", help="N calls with Vosk and espeak-ng: CPU by component")
@@ -352,18 +373,17 @@ def main():
     if arguments.profile:
         return profile(arguments.profile, arguments.seconds)
     if arguments.quick:
-        results = measure([2], 2, 5, 1)
+        results = measure([2], 2, 5, 1, arguments.transport)
         results["once"] = once(calls=2, set_ups=20, seconds=1)
     else:
-        results = measure(
-            [int(n) for n in arguments.calls.split(",")], arguments.seconds, arguments.warm_up, arguments.runs
-        )
+        numbers = [int(n) for n in arguments.calls.split(",")]
+        results = measure(numbers, arguments.seconds, arguments.warm_up, arguments.runs, arguments.transport)
         print("import, memory, set-ups")
         results["once"] = once(calls=200, set_ups=1000, seconds=10)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=2))
     show(results)
-    return any(row["faults"] for row in results["voicepipe"])
+    return any(row["faults"] for name, rows in results.items() if name.startswith("voicepipe") for row in rows)
 
 
 if __name__ == "__main__":

@@ -107,15 +107,21 @@ def _words(path, separator=None):
         return []
 
 
+def connected(port):
+    """A call that is up, over AudioSocket."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(b"\x01\0\x10" + uuid4().bytes)
+    return connection
+
+
 class Caller:
     __slots__ = ("arrivals", "barged_at", "echoed", "first", "number", "offset", "rest", "sent", "silent_at", "socket")
 
-    def __init__(self, port, number, calls):
+    def __init__(self, connection, number, calls):
         self.number = number
         self.offset = number * CYCLE // calls
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(b"\x01\0\x10" + uuid4().bytes)
+        self.socket = connection
         self.socket.setblocking(False)
         self.rest = b""
         self.sent = 0
@@ -129,11 +135,15 @@ class Caller:
 class Callers:
     """The calls, and what comes of them."""
 
+    caller, connected, framed = Caller, staticmethod(connected), staticmethod(bytes)
+
     def __init__(self, port, calls, *, echo=False, silent=False, speech=None):
         self.echo, self.silent = echo, silent
-        self.said = SAID if speech is None else recorded(speech)
+        messages = SAID if speech is None else recorded(speech)
+        framed = {message: self.framed(message) for message in {LOUD, QUIET, *messages}}
+        self.said, self.loud = [framed[message] for message in messages], framed[LOUD]
         self.numbered = speech is None  # whether the frames of a reply tell which they are
-        self.all = [Caller(port, number, calls) for number in range(calls)]
+        self.all = [self.caller(self.connected(port), number, calls) for number in range(calls)]
         self.epoll = select.epoll()
         self.by_fd = {}
         for caller in self.all:
@@ -173,7 +183,7 @@ class Callers:
             place = (caller.sent + caller.offset) % CYCLE
             message = self.said[place]
             if caller.barged_at:
-                message = LOUD
+                message = self.loud
             elif place == SPOKEN - 1:
                 caller.silent_at = due
             try:
@@ -268,15 +278,23 @@ class Callers:
             caller.arrivals = []
         self.run(1.5)
         for caller in self.all:
-            frame, when = caller.arrivals[-1] if caller.arrivals else (REPLY_FRAMES, 0.0)
-            if 50 < frame < REPLY_FRAMES - 50 and clock() - when < 0.1:
+            if 50 < self.heard_frame(caller) < REPLY_FRAMES - 50:
                 caller.barged_at = caller.first + caller.sent * FRAME_S
         self.run(0.6)
         for caller in self.all:
             if caller.barged_at:
-                last = caller.arrivals[-1][1]
+                last = self.fell_silent_at(caller)
                 self.loud_ms.append((last - caller.barged_at) * 1000)
                 self.barge_in_ms.append((last - caller.barged_at - (MIN_SPEECH_FRAMES - 1) * FRAME_S) * 1000)
+
+    def heard_frame(self, caller):
+        """Which frame of a reply a caller hears now; 0 if none."""
+        frame, when = caller.arrivals[-1] if caller.arrivals else (0, 0.0)
+        return frame if clock() - when < 0.1 else 0
+
+    def fell_silent_at(self, caller):
+        """When the last frame came."""
+        return caller.arrivals[-1][1]
 
 
 def percentile(values, share):
@@ -284,11 +302,11 @@ def percentile(values, share):
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 3) if ordered else None
 
 
-def hold(arguments):
+def hold(arguments, kind):
     """Calls for so long, with everything that is measured of them."""
     server = Server(arguments.pid)
     base_kb = server.rss_kb()
-    callers = Callers(arguments.port, arguments.calls, echo=arguments.echo, speech=arguments.speech)
+    callers = kind(arguments.port, arguments.calls, echo=arguments.echo, speech=arguments.speech)
     callers.run(arguments.warm_up)
     by_part, load = callers.measure(arguments.seconds, server, arguments.replies)
     active_kb = (server.rss_kb() - base_kb) / arguments.calls
@@ -316,23 +334,26 @@ def hold(arguments):
     }
 
 
-def idle(arguments):
+def idle(arguments, kind):
     """Memory of calls in which nothing has happened yet, and the CPU time of those in which nobody speaks."""
     server = Server(arguments.pid)
     base_kb = server.rss_kb()
-    callers = Callers(arguments.port, arguments.calls, echo=False, silent=True)
+    callers = kind(arguments.port, arguments.calls, echo=False, silent=True)
     for caller in callers.all:
-        caller.socket.send(QUIET)
+        caller.socket.send(callers.framed(QUIET))
     callers.run(2.0)
     idle_kb = (server.rss_kb() - base_kb) / arguments.calls
-    callers.silent, callers.said = False, [QUIET] * CYCLE  # as Asterisk sends it while a caller is silent
+    callers.silent, callers.said = (
+        False,
+        [callers.framed(QUIET)] * CYCLE,
+    )  # as Asterisk sends it while a caller is silent
     callers.run(1.0)
     by_part, _load = callers.measure(arguments.seconds, server)
     used = sum(by_part.values())
     return {"kb_per_idle_call": idle_kb, "cpu_s_per_idle_call_min": used, "faults": callers.faults[:20]}
 
 
-def set_up(arguments):
+def set_up(arguments, kind):
     """How many calls a second are answered, `AT_ONCE` at a time: from connecting to the first audio of the greeting.
 
     With `--listening` a call is set up when it listens too: that file counts recognisers' connections, from which on
@@ -343,8 +364,8 @@ def set_up(arguments):
     answered = []
     while done < arguments.calls:
         while started - done < AT_ONCE and started < arguments.calls:
-            connection = socket.create_connection(("127.0.0.1", arguments.port))
-            connection.sendall(b"\x01\0\x10" + uuid4().bytes + QUIET)
+            connection = kind.connected(arguments.port)
+            connection.sendall(kind.framed(QUIET))
             epoll.register(connection, select.EPOLLIN)
             waiting[connection.fileno()] = connection
             started += 1
@@ -381,7 +402,8 @@ class Listening:
         return self._all() - self._before
 
 
-if __name__ == "__main__":
+def main(kind):
+    """What is measured of calls of a kind, as JSON."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--pid", type=int, required=True, help="of the server")
@@ -395,4 +417,8 @@ if __name__ == "__main__":
     parser.add_argument("--echo", action="store_true", help="the server sends everything back")
     parser.add_argument("--what", choices=("hold", "idle", "set_up"), default="hold")
     chosen = parser.parse_args()
-    json.dump({"hold": hold, "idle": idle, "set_up": set_up}[chosen.what](chosen), sys.stdout)
+    json.dump({"hold": hold, "idle": idle, "set_up": set_up}[chosen.what](chosen, kind), sys.stdout)
+
+
+if __name__ == "__main__":
+    main(Callers)

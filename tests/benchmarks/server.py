@@ -22,7 +22,10 @@ from sampler import sampled, write
 
 import voicepipe
 from voicepipe import ReplyStarted, Transcribed, TurnEnded
+from voicepipe.transports.asterisk_websocket.listener import ASTERISK_WEBSOCKET
+from voicepipe.transports.listener import ListenerContext
 
+TRANSPORTS = {transport.name: transport for transport in (ASTERISK_WEBSOCKET,)}
 STEPS = "final_ms", "asked_ms", "first_token_ms", "first_audio_ms", "heard_ms"
 
 
@@ -83,7 +86,14 @@ async def main(arguments):
                     await call.run()
 
         async def serve(task_status):
-            await voicepipe.serve_audiosocket(answer, port=0, max_connections=2000, task_status=task_status)
+            if arguments.transport == "audiosocket":
+                await voicepipe.serve_audiosocket(answer, port=0, max_connections=2000, task_status=task_status)
+                return
+            transport = TRANSPORTS[arguments.transport]
+            context = ListenerContext(max_connections=2000)
+            async with transport.open(transport.options(port=0), context) as opened:
+                task_status.started(opened)
+                await opened.serve(answer)
 
         listener = await nursery.start(serve)
         print(listener.address[1], flush=True)
@@ -109,6 +119,12 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="the pipelines")
+    parser.add_argument(
+        "--transport",
+        choices=("audiosocket", *TRANSPORTS),
+        default="audiosocket",
+        help="over which calls come (default: audiosocket)",
+    )
     parser.add_argument("--reload", type=float, default=0, help="reload them so often, in s (default: never)")
     parser.add_argument("--mulaw", action="store_true", help="calls are in mu-law, converted from what callers send")
     parser.add_argument("--pauses", action="store_true", help="note the longest turns of the loop")

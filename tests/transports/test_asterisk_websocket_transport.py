@@ -359,7 +359,7 @@ async def test_keys_and_the_pause_in_audio_while_one_is_pressed(autojump_clock, 
 
 
 async def test_audio_that_a_stall_has_made_too_old_is_thrown_away(autojump_clock, heard, caplog):
-    async with open_asterisk() as asterisk:
+    async with open_asterisk(channel_id="chan-1") as asterisk:
         sink = heard(asterisk.transport)
         await trio.testing.wait_all_tasks_blocked()
         for number in range(50):
@@ -375,7 +375,7 @@ async def test_audio_that_a_stall_has_made_too_old_is_thrown_away(autojump_clock
             await trio.sleep(FRAME_S)
         newest = [frame(number) for number in range(45 * 50 - 50, 45 * 50)] + [frame(number) for number in range(5)]
         assert sink.of(bytes)[50:] == newest
-        assert caplog.messages == ["a stall delayed the caller's audio, of which 44.0 s were dropped as too old"]
+        assert caplog.messages == ["call chan-1: a stall delayed its audio, of which 44.0 s were dropped as too old"]
 
 
 @pytest.mark.parametrize("pause_s", [0.5, 1.5, 60])

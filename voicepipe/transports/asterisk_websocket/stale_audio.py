@@ -32,13 +32,14 @@ class StaleAudio:
 
     Args:
         bytes_a_second: of the audio.
+        call: the call's name, for the log.
 
     """
 
-    __slots__ = ("_backlog", "_bytes_a_second", "_came_at", "_dropped", "_due", "_kept")
+    __slots__ = ("_backlog", "_bytes_a_second", "_call", "_came_at", "_dropped", "_due", "_kept")
 
-    def __init__(self, bytes_a_second: float) -> None:
-        self._bytes_a_second = bytes_a_second
+    def __init__(self, bytes_a_second: float, call: str = "") -> None:
+        self._bytes_a_second, self._call = bytes_a_second, call
         self._due = inf  # the time to which what came would last, if it had come in real time
         self._backlog: deque[bytes] = deque()
         self._kept = self._dropped = 0  # of the backlog, in bytes
@@ -74,7 +75,9 @@ class StaleAudio:
         """Returns what is held, and forgets it: at the end of the call, when nothing more tells what it was."""
         if self._dropped:
             dropped_s = self._dropped / self._bytes_a_second
-            _log.warning("a stall delayed the caller's audio, of which %.1f s were dropped as too old", dropped_s)
+            _log.warning(
+                "call %s: a stall delayed its audio, of which %.1f s were dropped as too old", self._call, dropped_s
+            )
         kept = list(self._backlog)
         self._backlog.clear()
         self._kept = self._dropped = 0

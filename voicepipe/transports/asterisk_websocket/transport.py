@@ -206,7 +206,9 @@ class AsteriskWebSocketTransport:
         elif isinstance(event, MediaStart):
             raise TransportError("a second MEDIA_START came in mid-call; let only Asterisk connect here")
         elif isinstance(event, ErrorReported):
-            _log.warning("Asterisk could not carry out a command of call %s: %s", self.info.call_id, event.text[:200])
+            _log.warning(
+                "call %s: Asterisk could not carry out a command: %s", self.info.transport_id, event.text[:200]
+            )
 
     def _start(self, start: MediaStart) -> None:
         audio = start.audio
@@ -214,7 +216,7 @@ class AsteriskWebSocketTransport:
         self.info = call_info(start, self._query, self._names, self.info.listener)
         self._frame_bytes = start.frame_bytes or audio.bytes_in(FRAME_MS)
         self._odd = audio.sample_bytes - 1
-        self._stale = StaleAudio(audio.rate * audio.sample_bytes)
+        self._stale = StaleAudio(audio.rate * audio.sample_bytes, self.info.transport_id)
         self._is_started = True
         self._started.set()
         early = list(self._early)
