@@ -270,7 +270,9 @@ async def open_engine(home, *arguments, ready=True, file="ai-agent.yaml", progra
 
     """
     run = ["run", file, "--control", str(home / "c.sock")]
-    if (home / file).read_text().count("{set:") < 2:  # else it can't say which listener
+    text = (home / file).read_text()
+    is_of_another_type = "listeners:" in text and "type: " in text
+    if text.count("{set:") < 2 and not is_of_another_type:  # else it can't say which listener
         run += ["--audiosocket", "127.0.0.1:0"]
     run += ["--log-format", "json", *arguments]
     async with (

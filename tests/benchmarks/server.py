@@ -22,10 +22,10 @@ from sampler import sampled, write
 
 import voicepipe
 from voicepipe import ReplyStarted, Transcribed, TurnEnded
-from voicepipe.transports.asterisk_websocket.listener import ASTERISK_WEBSOCKET
+from voicepipe.transports.asterisk_websocket.listener import asterisk_websocket
 from voicepipe.transports.listener import ListenerContext
 
-TRANSPORTS = {transport.name: transport for transport in (ASTERISK_WEBSOCKET,)}
+TRANSPORTS = {transport.name: transport for transport in (asterisk_websocket,)}
 STEPS = "final_ms", "asked_ms", "first_token_ms", "first_audio_ms", "heard_ms"
 
 

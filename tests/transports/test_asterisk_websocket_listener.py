@@ -18,7 +18,7 @@ from voicepipe.components.values import Secret
 from voicepipe.errors import CallRefused, ComponentError
 from voicepipe.testing.asterisk_websocket_caller import open_asterisk_websocket_call
 from voicepipe.testing.transport import voice
-from voicepipe.transports.asterisk_websocket.listener import ASTERISK_WEBSOCKET, AsteriskWebSocketOptions
+from voicepipe.transports.asterisk_websocket.listener import AsteriskWebSocketOptions, asterisk_websocket
 from voicepipe.transports.listener import ListenerContext
 
 PASSWORD = Secret("correct horse battery")
@@ -70,7 +70,7 @@ async def open_door(handler, **options):
     refused = []
     context = ListenerContext(name="door", on_refused=lambda _peer, why: refused.append(str(why)))
     async with (
-        ASTERISK_WEBSOCKET.open(AsteriskWebSocketOptions(port=0, **options), context) as listener,
+        asterisk_websocket.open(AsteriskWebSocketOptions(port=0, **options), context) as listener,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(listener.serve, handler)
@@ -139,7 +139,7 @@ async def test_a_browser_is_told_that_this_is_no_page():
 
 
 def problems(**options):
-    return [(p.path, p.message) for p in ASTERISK_WEBSOCKET.check(AsteriskWebSocketOptions(**options))]
+    return [(p.path, p.message) for p in asterisk_websocket.check(AsteriskWebSocketOptions(**options))]
 
 
 def test_options_that_do_not_fit_together():
@@ -147,6 +147,8 @@ def test_options_that_do_not_fit_together():
     assert [path for path, _ in problems(username="pbx")] == ["username"]
     assert [path for path, _ in problems(password=PASSWORD)] == ["password"]
     assert [path for path, _ in problems(username="p:x", password=PASSWORD)] == ["username"]
+    assert [path for path, _ in problems(host="0.0.0.0")] == ["host"]
+    assert problems(host="0.0.0.0", token=TOKEN) == problems(host="::", username="p", password=PASSWORD) == []
     for options in {"path": "media"}, {"path": "/media?x=1"}, {"password": Secret("short")}, {"token": Secret("short")}:
         with pytest.raises(ValueError, match="must"):
             AsteriskWebSocketOptions(**options)

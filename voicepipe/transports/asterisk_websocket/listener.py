@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Attribute, field, frozen
-from attrs.validators import ge, le, min_len, optional
+from attrs.validators import min_len, optional
 
 from voicepipe.components.values import Secret
 from voicepipe.errors import Location, Problem
 from voicepipe.transports.asterisk_websocket.caller_details import DetailNames, UseQuery
 from voicepipe.transports.asterisk_websocket.transport import AsteriskWebSocketTransport
+from voicepipe.transports.bind_options import host_field, is_loopback, port_field
 from voicepipe.transports.listener import ListenerContext, TransportType
 from voicepipe.transports.websocket_calls import HttpRequest, HttpResponse, Upgrade
 from voicepipe.transports.websocket_listener import check_websockets_installed, open_websocket_listener
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from voicepipe.transports.call_socket import CallSocket
     from voicepipe.transports.websocket_serving import WebSocketListener
 
-__all__ = ["ASTERISK_WEBSOCKET", "AsteriskWebSocketOptions", "open_asterisk_websocket_listener"]
+__all__ = ["AsteriskWebSocketOptions", "asterisk_websocket", "open_asterisk_websocket_listener"]
 
 _PARAMETER: Final = "token"
 _REALM: Final = {"WWW-Authenticate": 'Basic realm="voicepipe"'}
@@ -40,10 +41,10 @@ def _is_path(_instance: Any, _field: Attribute[str], path: str) -> None:
 class AsteriskWebSocketOptions:
     """The options of a listener for Asterisk's `chan_websocket`."""
 
-    host: str = "127.0.0.1"
-    """The address to bind to. Beyond this machine, set `username` and `password`, and `tls`."""
-    port: int = field(default=9094, validator=[ge(0), le(65_535)])
-    """Port to bind to; 0 takes a free one."""
+    host: str = host_field()
+    """The address to bind to. An address beyond this machine needs a `password` or a `token`."""
+    port: int = port_field(9094)
+    """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
     path: str = field(default="", validator=_is_path)
     """The only path that is answered, as in the `uri` of websocket_client.conf: `/media`. Empty: any."""
     username: str = ""
@@ -140,12 +141,17 @@ def _check(options: AsteriskWebSocketOptions) -> Iterator[Problem]:
     if options.password is not None and not options.username:
         hint = "add the username that websocket_client.conf has"
         yield Problem(Location(""), "password", "is given without a username", hint)
+    if options.password is None and options.token is None and not is_loopback(options.host):
+        hint = "set username and password as in websocket_client.conf, or a token"
+        yield Problem(
+            Location(""), "host", f"{options.host} can be reached by others, so calls need a password or a token", hint
+        )
     if ":" in options.username:
         hint = "Basic authentication separates the two by a colon"
         yield Problem(Location(""), "username", "must not have a colon", hint)
 
 
-ASTERISK_WEBSOCKET: Final = TransportType(
+asterisk_websocket: Final = TransportType(
     name="asterisk_websocket",
     options=AsteriskWebSocketOptions,
     open=open_asterisk_websocket_listener,
