@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trustme
 from attrs import define, field
 from patience import until
 from websockets.exceptions import InvalidStatus
@@ -20,6 +22,7 @@ from voicepipe.testing.asterisk_websocket_caller import open_asterisk_websocket_
 from voicepipe.testing.transport import voice
 from voicepipe.transports.asterisk_websocket.listener import AsteriskWebSocketOptions, asterisk_websocket
 from voicepipe.transports.listener import ListenerContext
+from voicepipe.transports.tls import TlsFiles
 
 PASSWORD = Secret("correct horse battery")
 TOKEN = Secret("0123456789abcdef")
@@ -220,6 +223,26 @@ async def test_opus_is_refused_with_the_change_of_the_dialplan():
                 await websocket.recv()
         assert refused
         assert "add c(slin)" in refused[0]
+
+
+async def test_a_call_over_tls(tmp_path):
+    ca = trustme.CA()
+    issued = ca.issue_cert("127.0.0.1")
+    files = TlsFiles(tmp_path / "tls.crt", tmp_path / "tls.key")
+    issued.cert_chain_pems[0].write_to_path(files.certificate)
+    issued.private_key_pem.write_to_path(files.key)
+    trusted = ssl.create_default_context()
+    ca.configure_trust(trusted)
+    assert problems(tls=files) == []
+    assert [path for path, _ in problems(tls=TlsFiles(files.certificate, tmp_path / "none"))] == ["tls.key"]
+    async with (
+        open_door(Echo(), tls=files) as (url, _refused),
+        open_asterisk_websocket_call(url.replace("ws:", "wss:"), ssl_context=trusted) as caller,
+    ):
+        await caller.say(voice(8000, 60))
+        await caller.dtmf("#")
+        await caller.hung_up.wait()
+        assert caller.how == "HANGUP"
 
 
 async def test_a_wrong_password_is_the_callers_error():

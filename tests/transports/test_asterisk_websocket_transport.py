@@ -378,7 +378,7 @@ async def test_audio_that_a_stall_has_made_too_old_is_thrown_away(autojump_clock
         assert caplog.messages == ["call chan-1: a stall delayed its audio, of which 44.0 s were dropped as too old"]
 
 
-@pytest.mark.parametrize("pause_s", [0.5, 1.5, 60])
+@pytest.mark.parametrize("pause_s", [0.5, 1.5, 6])
 async def test_audio_after_a_pause_is_new(autojump_clock, heard, pause_s):
     """A muted telephone, or one that suppresses silence: no frame is lost, and none is a frame late but the first."""
     async with open_asterisk() as asterisk:

@@ -17,6 +17,7 @@ from voicepipe.transports.asterisk_websocket.wire_format import audio_format
 from voicepipe.wire.websocket import open_websocket
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Mapping
 
     from voicepipe.wire.websocket_connection import WebSocket
@@ -114,6 +115,7 @@ async def open_asterisk_websocket_call(
     variables: Mapping[str, str] | None = None,
     username: str = "",
     password: str = "",
+    ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[AsteriskWebSocketCaller]:
     """Opens a call as Asterisk's `Dial(WebSocket/...)` does: MEDIA_START, then audio every 20 ms. Leaving hangs up.
 
@@ -124,6 +126,7 @@ async def open_asterisk_websocket_call(
         variables: the channel variables that MEDIA_START has, by JSON.
         username: of websocket_client.conf; empty: none is sent.
         password: of websocket_client.conf.
+        ssl_context: what `wss://` trusts; None: what this machine trusts.
 
     Raises:
         ComponentError: the connection was refused or failed.
@@ -134,7 +137,13 @@ async def open_asterisk_websocket_call(
     headers = {"Authorization": f"Basic {encoded}"} if username else {}
     async with (
         open_websocket(
-            url, headers=headers, key="password", subprotocols=["media"], ping_interval=None, close_s=CLOSE_S
+            url,
+            headers=headers,
+            key="password",
+            subprotocols=["media"],
+            ping_interval=None,
+            close_s=CLOSE_S,
+            ssl_context=ssl_context,
         ) as websocket,
         open_hidden_nursery() as nursery,
     ):

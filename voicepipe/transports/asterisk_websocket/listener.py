@@ -17,6 +17,7 @@ from voicepipe.transports.asterisk_websocket.caller_details import DetailNames, 
 from voicepipe.transports.asterisk_websocket.transport import AsteriskWebSocketTransport
 from voicepipe.transports.bind_options import host_field, is_loopback, port_field
 from voicepipe.transports.listener import ListenerContext, TransportType
+from voicepipe.transports.tls import TlsFiles, check_tls
 from voicepipe.transports.websocket_calls import HttpRequest, HttpResponse, Upgrade
 from voicepipe.transports.websocket_listener import check_websockets_installed, open_websocket_listener
 
@@ -45,6 +46,8 @@ class AsteriskWebSocketOptions:
     """The address to bind to. An address beyond this machine needs a `password` or a `token`."""
     port: int = port_field(9094)
     """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
+    tls: TlsFiles | None = None
+    """The certificate for `wss://`; Null: connections are not encrypted."""
     path: str = field(default="", validator=_is_path)
     """The only path that is answered, as in the `uri` of websocket_client.conf: `/media`. Empty: any."""
     username: str = ""
@@ -130,11 +133,14 @@ async def open_asterisk_websocket_listener(
 
     """
     calls = _Calls(options, context.name)
-    async with open_websocket_listener(options.host, options.port, calls, context, ping=True) as listener:
+    async with open_websocket_listener(
+        options.host, options.port, calls, context, tls=options.tls, ping=True
+    ) as listener:
         yield listener
 
 
 def _check(options: AsteriskWebSocketOptions) -> Iterator[Problem]:
+    yield from check_tls(options.tls)
     if options.username and options.password is None:
         hint = "add password: ${ASTERISK_PASSWORD}, or leave out username"
         yield Problem(Location(""), "username", "is given without a password, so nobody is asked for either", hint)
