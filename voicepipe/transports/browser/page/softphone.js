@@ -2,7 +2,7 @@
 
 import { AudioProblem, openAudio, whyNoMicrophone } from "./audio.js";
 import { Line, askForSession, detailsOf, tokenOf } from "./line.js";
-import { CallView, flashKey, showClock, showLevel, showMuted, showProblem, showRate, showSound, showState } from "./view.js";
+import { CallView, flashKey, showClock, showLevel, showMuted, showProblem, showRate, showSound, showState, showTranscriptIsOff } from "./view.js";
 
 const AGAIN_S = [1, 2, 4, 8, 8]; // before each attempt to call again; then it gives up
 const REST_MS = 4000; // for what the agent said last, at most
@@ -69,11 +69,18 @@ async function dial() {
     phone.audio = audio;
     phone.muted = false;
     showMuted(false);
-    showRate(session.rate);
+    learn(session);
     connect(session.rate);
   } catch (error) {
     if (!isPast()) stop("No sound", error instanceof AudioProblem ? error.message : `Something failed: ${error.message}`);
   }
+}
+
+/** Shows what is known of calls here. */
+function learn({ problem, rate, transcript }, complains = false) {
+  if (problem && complains) showProblem(problem);
+  if (rate) showRate(rate);
+  if (transcript === false) showTranscriptIsOff();
 }
 
 function connect(rate) {
@@ -177,7 +184,5 @@ showState("idle", "Ready");
 const reason = whyNoMicrophone();
 if (reason) showProblem(reason);
 else {
-  const { problem, rate } = await askForSession(tokenOf(location.href));
-  if (problem && !phone.dialled) showProblem(problem);
-  if (rate) showRate(rate);
+  learn(await askForSession(tokenOf(location.href)), !phone.dialled);
 }

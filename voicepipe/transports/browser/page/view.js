@@ -57,6 +57,12 @@ export function showRate(rate) {
   element("rate").textContent = `${rate / 1000} kHz, 16-bit`;
 }
 
+/** Says what is to be seen in place of the words: nothing yet, or nothing at all. */
+export function showTranscriptIsOff() {
+  element("empty").textContent = "Nothing is shown of a call here: the listener's transcript is off.";
+  element("facts").dataset.off = "";
+}
+
 export function flashKey(digit) {
   const key = [...element("keypad").children].find(({ value }) => value === digit);
   key?.classList.add("pressed");
