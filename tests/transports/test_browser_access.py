@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voicepipe.components.values import Secret
-from voicepipe.transports.browser.access import is_loopback, why_refused
+from voicepipe.transports.browser.access import why_refused
 from voicepipe.transports.browser.listener import BrowserCalls, BrowserOptions, check_options
 from voicepipe.transports.browser.page import FILES, HEADERS
 from voicepipe.transports.websocket_calls import HttpRequest, Upgrade
@@ -26,7 +26,7 @@ def upgrade(host="localhost:9080", origin=None, *, query=None, authorization=Non
         (upgrade(origin="http://localhost:9080"), None),
         (upgrade(origin="HTTP://LOCALHOST:9080"), None),
         (upgrade("127.0.0.1:9080", "http://127.0.0.1:9080"), None),
-        (upgrade("127.0.0.9:9080", "http://127.0.0.9:9080"), None),
+        (upgrade("127.3.2.1:9080", "http://127.3.2.1:9080"), None),
         (upgrade("[::1]:9080", "http://[::1]:9080"), None),
         (upgrade("localhost", "http://localhost"), None),
         (upgrade("localhost:443", "https://localhost:443"), None),
@@ -173,8 +173,3 @@ def test_a_session_says_in_words_why_it_is_refused():
     assert b"#token=" in refused.body
     assert calls.authorise(get("/session", authorization=f"Bearer {TOKEN}")) is None
     assert calls.respond(get("/session")).body == b'{"protocol": 1, "rate": 16000, "transcript": true}'
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "localhost", "a.localhost"])
-def test_names_of_this_machine(host):
-    assert is_loopback(host)

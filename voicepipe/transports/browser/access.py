@@ -15,9 +15,10 @@ send no `Origin`, and need no protection from themselves.
 from __future__ import annotations
 
 import hmac
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from voicepipe.transports.bind_options import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,14 +30,6 @@ NONE_GIVEN = (
     '"token" of the listener.'
 )
 WRONG = 'The token in this address is not the one in the engine\'s file ("token" of the listener).'
-
-
-def is_loopback(host: str) -> bool:
-    """Returns whether a host's name is that of this machine: a loopback address, `localhost`, or a name below it."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def why_refused(request: Upgrade, token: str | None, origins: Collection[str]) -> tuple[int, str] | None:
@@ -57,7 +50,7 @@ def why_refused(request: Upgrade, token: str | None, origins: Collection[str]) -
             'proxy, list its address in "origins" of the listener.'
         )
     if token is None:
-        if not is_loopback(_name_of(host)) and host not in {_host_of(entry) for entry in admitted}:
+        if not _is_this_machine(_name_of(host)) and host not in {_host_of(entry) for entry in admitted}:
             return 403, (
                 f"{_printable(host)} is no name of this machine. Without a token, calls are taken at http://localhost "
                 'only: set "token" of the listener, or list the address of your proxy in "origins".'
@@ -67,6 +60,10 @@ def why_refused(request: Upgrade, token: str | None, origins: Collection[str]) -
     if not given:
         return 401, NONE_GIVEN
     return None if hmac.compare_digest(given.encode(), token.encode()) else (401, WRONG)
+
+
+def _is_this_machine(host: str) -> bool:
+    return is_loopback(host) or host.endswith(".localhost")  # which browsers resolve by themselves (RFC 6761)
 
 
 def _token_of(request: Upgrade) -> str:

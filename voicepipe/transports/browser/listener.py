@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import ge, le, min_len, optional
+from attrs.validators import min_len, optional
 
 from voicepipe.components.values import Secret
 from voicepipe.errors import Location, Problem
-from voicepipe.transports.browser.access import is_loopback, why_refused
+from voicepipe.transports.bind_options import host_field, is_loopback, port_field
+from voicepipe.transports.browser.access import why_refused
 from voicepipe.transports.browser.page import HEADERS, page_file
 from voicepipe.transports.browser.transport import BrowserTransport
 from voicepipe.transports.browser.wire_format import PROTOCOL, RATE
 from voicepipe.transports.listener import TransportType
+from voicepipe.transports.tls import TlsFiles, check_tls
 from voicepipe.transports.websocket_calls import HttpRequest, HttpResponse
 from voicepipe.transports.websocket_listener import check_websockets_installed, open_websocket_listener
 
@@ -36,12 +38,15 @@ JSON = "application/json"
 
 @frozen
 class BrowserOptions:
-    """The options of a listener for browsers."""
+    """A softphone for browsers: a page and its calls, over HTTP and WebSockets."""
 
-    host: str = "127.0.0.1"
+    host: str = host_field()
     """The address to bind to; an address beyond this machine needs a `token`."""
-    port: int = field(default=9080, validator=[ge(0), le(65_535)])
-    """Port to bind to; 0 takes a free one."""
+    port: int = port_field(9080)
+    """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
+    tls: TlsFiles | None = None
+    """The certificate. Browsers give the microphone only to pages over https, and to those of this machine. Null: none,
+    for `localhost`, or behind a proxy that has one."""
     token: Secret | None = field(default=None, validator=optional(min_len(16)))
     """The token without which no call is taken. The page's address ends in it: `https://HOST:PORT/#token=...`."""
     origins: tuple[str, ...] = ()
@@ -98,7 +103,9 @@ async def open_browser_listener(options: BrowserOptions, context: ListenerContex
 
     """
     calls = BrowserCalls(options, context.name)
-    async with open_websocket_listener(options.host, options.port, calls, context, ping=True) as listener:
+    async with open_websocket_listener(
+        options.host, options.port, calls, context, tls=options.tls, ping=True
+    ) as listener:
         yield listener
 
 
@@ -112,6 +119,7 @@ def check_options(options: BrowserOptions) -> Iterator[Problem]:
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"} or parts.query:
             hint = "write it as a browser does, without a path: https://agent.example.com"
             yield Problem(Location(""), "origins", f"{origin!r} is no origin of a page", hint)
+    yield from check_tls(options.tls)
 
 
 browser = TransportType(
