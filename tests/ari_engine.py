@@ -55,6 +55,7 @@ class Engine:
         self.lines, self.refused, self.crashed = [], [], []
         self.arrived = trio.Event()
         self.raises = None
+        self.handle_call = self.handle
 
     async def handle(self, transport):
         line = Line(transport)
@@ -85,7 +86,9 @@ MEDIA = {"websocket": {}, "audiosocket": {"media": "audiosocket", "format": "sli
 @asynccontextmanager
 async def open_engine(asterisk, *, max_connections=10, **options):
     engine = Engine()
-    settings = AsteriskAriOptions(asterisk.url, USER, Secret(PASSWORD), **{"port": 0, "format": "slin"} | options)
+    settings = AsteriskAriOptions(
+        url=asterisk.url, username=USER, password=Secret(PASSWORD), **{"port": 0, "format": "slin"} | options
+    )
     context = ListenerContext(
         "line",
         max_connections=max_connections,
@@ -97,7 +100,7 @@ async def open_engine(asterisk, *, max_connections=10, **options):
         login = f"{settings.media_username}:{settings.media_password}" if settings.media_username else ""
         host, port = engine.media_address
         asterisk.websocket_clients["voicepipe"] = f"ws://{host}:{port}/media", login
-        nursery.start_soon(engine.listener.serve, engine.handle)
+        nursery.start_soon(engine.listener.serve, lambda transport: engine.handle_call(transport))
         await asterisk.app_connected.wait()
         yield engine
         nursery.cancel_scope.cancel()

@@ -14,7 +14,7 @@ from vendors.asterisk_ari import Bridge, Channel, open_asterisk
 from voicepipe.errors import TransferFailed
 from voicepipe.transports.asterisk_ari import client
 
-OFFICE = "Local/200@transfers"
+OFFICE = "Local/200@transfers/n"
 DEAD = "0123456789abcdef0123456789abcdef"
 """A call of an engine that died."""
 

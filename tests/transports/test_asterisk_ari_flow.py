@@ -484,6 +484,10 @@ def test_twins_of_keys():
         ({"transfer": "200"}, ["transfer"]),
         ({"transfer": "Local/{target}@a&Local/{target}@b"}, ["transfer"]),
         ({"dial": "{target}"}, ["dial"]),
+        ({"dial": "Local/{target}@outbound"}, ["dial"]),
+        ({"dial": "PJSIP/{target}@trunk", "transfer": "Local/{target}@x/n"}, []),
+        ({"media_username": "u"}, ["media_username"]),
+        ({"media_username": "u", "media_password": "12345678"}, []),
     ],
 )
 def test_options_are_checked(changes, paths):

@@ -10,8 +10,8 @@ from vendors.asterisk_ari import open_asterisk
 from voicepipe.errors import DialFailed, TransferFailed, TransportError
 from voicepipe.transports.listener import Dialler, DialRequest
 
-OFFICE = "Local/200@transfers"
-MOBILE = "Local/300@outbound"
+OFFICE = "Local/200@transfers/n"
+MOBILE = "Local/300@outbound/n"
 
 
 def media_of(asterisk):
@@ -129,7 +129,11 @@ async def test_a_target_that_hangs_up_at_once_brings_the_caller_back():
 
 @pytest.mark.parametrize(
     ("target", "dialled"),
-    [("200", OFFICE), (" 2 0-0 ", "Local/20-0@transfers"), ("200&PJSIP/900@trunk", "Local/200PJSIP900trunk@transfers")],
+    [
+        ("200", OFFICE),
+        (" 2 0-0 ", "Local/20-0@transfers/n"),
+        ("200&PJSIP/900@trunk", "Local/200PJSIP900trunk@transfers/n"),
+    ],
 )
 async def test_a_target_is_no_dial_string(target, dialled):
     """It comes from a language model, which heard it from a caller."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, le, min_len, optional
+from attrs.validators import gt, min_len, optional
 
 from voicepipe.components.distribution import install_hint
 from voicepipe.components.values import CaFile, Secret
 from voicepipe.errors import Location, Problem
 from voicepipe.transports.asterisk_ari.call_wishes import RingingSound
+from voicepipe.transports.bind_options import host_field, port_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,9 @@ FORMATS: Final[dict[str, frozenset[str]]] = {
 """The formats of each kind of media."""
 
 
-@frozen
+@frozen(kw_only=True)
 class AsteriskAriOptions:
-    """A Stasis application of an Asterisk, and the way in which audio comes from there."""
+    """Asterisk by ARI: a Stasis application that answers, transfers and makes calls."""
 
     url: str
     """The address of ARI: `http://127.0.0.1:8088/ari`, or `https://`."""
@@ -43,10 +44,10 @@ class AsteriskAriOptions:
     media: Literal["websocket", "audiosocket"] = "websocket"
     """How a call's audio comes. `websocket` needs Asterisk 20.18, 22.8 or 23.2 and plays what it gets at its own pace;
     `audiosocket` works from 18 on, and audio can't be recalled once it is sent."""
-    host: str = "127.0.0.1"
-    """The address on which the audio is taken; Asterisk must reach it."""
-    port: int = field(default=9094, validator=[ge(0), le(65_535)])
-    """The port on which the audio is taken."""
+    host: str = host_field()
+    """The address to bind to for the calls' audio; Asterisk must reach it."""
+    port: int = port_field(9095)
+    """Port to bind to for the calls' audio."""
     media_client: str = "voicepipe"
     """With `websocket`: the section of websocket_client.conf that leads to `host` and `port`."""
     media_username: str = ""
@@ -65,7 +66,7 @@ class AsteriskAriOptions:
     after: Literal["hangup", "continue"] = "hangup"
     """What becomes of the caller when the conversation is over: the line is closed, or the dialplan goes on after
     `Stasis()`, with VOICEPIPE_STATUS set to `ENDED`."""
-    transfer: str = "Local/{target}@transfers"
+    transfer: str = "Local/{target}@transfers/n"
     """The dial string of transfers. `{target}` is the number or extension that the agent names, of which only letters,
     digits and `*#+._-` are taken."""
     transfer_caller: Literal["caller", "called"] = "caller"
@@ -76,7 +77,7 @@ class AsteriskAriOptions:
     """What the caller hears while it rings: a ringing tone, `music` on hold, or the `agent`, who may go on to speak."""
     music: str = ""
     """The class of music on hold; empty: Asterisk's default."""
-    dial: str = "Local/{target}@outbound"
+    dial: str = "Local/{target}@outbound/n"
     """The dial string of calls that the engine makes; `{target}` as in `transfer`."""
     setup_s: float = field(default=10.0, validator=gt(0))
     """The longest time from a call's arrival until its audio is connected, in s; then the dialplan goes on."""
@@ -108,7 +109,10 @@ def check_options(options: AsteriskAriOptions) -> Iterator[Problem]:
     for name in ("transfer", "dial"):
         dial_string: str = getattr(options, name)
         if dial_string.count("{target}") != 1 or "/" not in dial_string:
-            yield problem(name, "is no dial string with {target}", "Local/{target}@CONTEXT, or PJSIP/{target}@TRUNK")
+            yield problem(name, "is no dial string with {target}", "Local/{target}@CONTEXT/n, or PJSIP/{target}@TRUNK")
+        elif dial_string.startswith("Local/") and not dial_string.endswith("/n"):
+            # Asterisk would put the other end's channel in the place of this one, whose end would end the call.
+            yield problem(name, "has a Local channel that Asterisk replaces when it is answered", f"{dial_string}/n")
 
 
 def check_installed() -> Iterator[Problem]:
