@@ -74,6 +74,9 @@ class Engine:
             nursery.cancel_scope.cancel()
         line.over.set()
 
+    async def take(self, transport):
+        await self.handle_call(transport)
+
     async def line(self):
         await self.arrived.wait()
         return self.lines[-1]
@@ -100,7 +103,7 @@ async def open_engine(asterisk, *, max_connections=10, **options):
         login = f"{settings.media_username}:{settings.media_password}" if settings.media_username else ""
         host, port = engine.media_address
         asterisk.websocket_clients["voicepipe"] = f"ws://{host}:{port}/media", login
-        nursery.start_soon(engine.listener.serve, lambda transport: engine.handle_call(transport))
+        nursery.start_soon(engine.listener.serve, engine.take)
         await asterisk.app_connected.wait()
         yield engine
         nursery.cancel_scope.cancel()
