@@ -116,6 +116,7 @@ from voicepipe.transports.audiosocket.listener import (
     serve_audiosocket,
 )
 from voicepipe.transports.audiosocket.transport_type import AudioSocketSettings
+from voicepipe.transports.base_transport import BaseWebSocketTransport
 from voicepipe.transports.bind_options import host_field, is_loopback, port_field
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.call_socket import CallSocket
@@ -141,6 +142,7 @@ __all__ = [
     "AudioSocketListener",
     "AudioSocketSettings",
     "AudioSocketTransport",
+    "BaseWebSocketTransport",
     "CaFile",
     "Call",
     "CallBegan",

@@ -20,6 +20,7 @@ from voicepipe.config.describe.fields import describe
 from voicepipe.config.resolved import ResolvedReference
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection
 from voicepipe.roles import ROLES
+from voicepipe.testing import transports
 from voicepipe.testing.conformance import FAULTS, language_model, speech_to_text, text_to_speech
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ def adapter_links(_: str = "") -> str:
 
 def kit_checks(role: str) -> str:
     """A section for each check that the conformance kit makes of adapters of a role, without those of faults."""
+    if role == "transport":
+        kit: Any = transports.transport(next(iter(installed_transports())), None, connect=lambda _: nullcontext())  # type: ignore[arg-type,return-value]
+        return "\n\n".join(part for check in kit.checks for part in (f"### `{check.name}`", *check.means.split("\n\n")))
     adapter: Any = Adapter(name="any", role=role, options=object, open=lambda _options, _resources: nullcontext())  # type: ignore[arg-type]
     kit = {"stt": speech_to_text, "llm": language_model, "tts": text_to_speech}[role](adapter, None)
     checks = [check for check in kit.checks if check.name != "other_faults_are_noticed"]

@@ -71,7 +71,7 @@ class MemoryTransport:
         return True
 
     async def wait_writable(self) -> None:
-        """Returns after `unblock`."""
+        """Returns after `unblock`, or when the call is over."""
         await self._unblocked.wait()
 
     def block(self) -> None:
@@ -95,7 +95,7 @@ class MemoryTransport:
     async def transfer(self, target: str) -> None:
         """Records the target and ends the call."""
         self.transferred_to = target
-        self.ended.set()
+        self._end()
 
     async def send_dtmf(self, digits: str) -> None:
         """Records the keys."""
@@ -104,7 +104,11 @@ class MemoryTransport:
 
     async def hang_up(self) -> None:
         """Ends the call."""
+        self._end()
+
+    def _end(self) -> None:
         self.ended.set()
+        self._unblocked.set()
 
     # --- The test's side -----------------------------------------------------------------------------------------
 
@@ -150,7 +154,7 @@ class MemoryTransport:
         await self._ready.wait()
         if self._sink is not None and not self.ended.is_set():
             self._sink.hung_up("the caller hung up")
-            self.ended.set()
+            self._end()
 
 
 @cache

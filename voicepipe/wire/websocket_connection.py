@@ -115,6 +115,11 @@ class WebSocket:
         self._answer()
 
     @property
+    def stream(self) -> ByteStream:
+        """The connection."""
+        return self._stream
+
+    @property
     def is_flushed(self) -> bool:
         """Whether all that was sent is written."""
         return self._stream.is_flushed

@@ -43,14 +43,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 from attrs import frozen
 
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.testing.conformance.generators import watching_generators
-from voicepipe.testing.conformance.subject import Subject
 from voicepipe.testing.conformance.verdicts import ConformanceError, Failed, Failure, Report, Skipped, place_of
 from voicepipe.testing.conformance.waiting import counting_time
 
@@ -62,32 +61,40 @@ ATTEMPTS = 3
 """The most attempts of a check that fails while the process was suspended, which proves nothing."""
 
 
+class Checked(Protocol):
+    """What checks are about, with all that they need: an adapter's `Subject`, or that of a transport."""
+
+    @property
+    def module(self) -> str:
+        """A module of the code that is checked."""
+
+
 @frozen
 class Check:
-    """One rule, and the function that tests whether an adapter keeps it."""
+    """One rule, and the function that tests whether an adapter or a transport keeps it."""
 
     name: str
     """The rule in a few words, as an identifier."""
     means: str
     """The rule, what breaking it does to a call, and the remedy; shown when the check fails."""
-    run: Callable[[Subject[Any]], Awaitable[None]]
+    run: Callable[[Any], Awaitable[None]]
     """Tests the rule; raises `Failed` if it is broken, `Skipped` if an input is missing."""
 
 
-def checks(*functions: Callable[[Subject[Any]], Awaitable[None]]) -> tuple[Check, ...]:
+def checks(*functions: Callable[[Any], Awaitable[None]]) -> tuple[Check, ...]:
     """Makes checks of functions, with the function's name and its docstring as the meaning."""
     return tuple(Check(function.__name__, inspect.getdoc(function) or "", function) for function in functions)
 
 
 @frozen
 class Conformance:
-    """An adapter and the checks that apply to it.
+    """An adapter or a transport, and the checks that apply to it.
 
     The pytest plugin `voicepipe.testing.plugin` makes a test of each. Without pytest, `await conformance.check()`.
     """
 
-    subject: Subject[Any]
-    """The adapter, its options and how its streams are used."""
+    subject: Checked
+    """The adapter or transport, its options and how it is used."""
     checks: tuple[Check, ...]
     """The checks, in the order in which failures are best fixed."""
 
@@ -100,7 +107,7 @@ class Conformance:
 
         """
         for attempt in range(1, ATTEMPTS + 1):
-            with watching_generators(self.subject.adapter.options.__module__), counting_time() as clock:
+            with watching_generators(self.subject.module), counting_time() as clock:
                 try:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(clock.run)
@@ -110,7 +117,7 @@ class Conformance:
                     if uncancelled(error) is None:
                         raise  # the cancellation came from outside the check
                     clock.now()
-                    verdict = _verdict(error, self.subject.adapter.options.__module__)
+                    verdict = _verdict(error, self.subject.module)
                     if attempt == ATTEMPTS or not clock.stood_still or isinstance(verdict, KeyboardInterrupt):
                         raise verdict from error
                 else:

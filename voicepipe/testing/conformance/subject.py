@@ -254,6 +254,11 @@ class Subject(Generic[U]):
             self._undisturbed.append(undisturbed)
         return undisturbed
 
+    @property
+    def module(self) -> str:
+        """The module of the adapter's options."""
+        return str(self.adapter.options.__module__)
+
     def __str__(self) -> str:
         return f"{self.adapter.role} adapter {self.adapter.name!r}"
 
