@@ -17,7 +17,10 @@ VENDORS = {"vosk", "espeakng_loader", "openai", "deepgram", "numpy", "soxr", "ht
 @pytest.mark.parametrize("module", [testing, conformance])
 def test_all_is_sorted_and_complete(module):
     exported = {name for name in vars(module) if not name.startswith("_")}
-    modules = {name for name in exported if type(getattr(module, name)).__name__ == "module"} - {"conformance"}
+    modules = {name for name in exported if type(getattr(module, name)).__name__ == "module"} - {
+        "conformance",
+        "transports",
+    }
     imported_for_use = {"Asking", "Hearing", "Speaking", "Subject", "TYPE_CHECKING", "Any", "fault_checks", "PROBING"}
     assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
     assert set(module.__all__) == exported - modules - imported_for_use - {"annotations"}
@@ -26,6 +29,7 @@ def test_all_is_sorted_and_complete(module):
 def test_the_public_kit():
     assert testing.__all__ == [
         "AudioSocketCaller",
+        "BufferingTransport",
         "ConformanceError",
         "Line",
         "MemoryTransport",
@@ -35,15 +39,19 @@ def test_the_public_kit():
         "Speaker",
         "Spoke",
         "ToneTextToSpeech",
+        "TransportPeer",
         "check_language_model",
         "check_speech_to_text",
         "check_text_to_speech",
+        "check_transport",
         "conformance",
         "converse",
         "open_audiosocket_call",
         "open_speaker",
         "open_test_pipeline",
+        "open_websocket_peer",
         "synthesise",
+        "transports",
         "voice",
         "write_stereo_wav",
     ]

@@ -1,8 +1,8 @@
 """Test kit for adapters and for programs that use voicepipe; voicepipe's own tests use it too.
 
-`conformance` checks an adapter against the rules that calls rely on, and `transports` a transport. `RehearsedCall` runs a whole call in memory, on
-trio's virtual clock, with scripted components and the test as the caller: ten minutes in milliseconds.
-`open_audiosocket_call` and `open_speaker` are a caller's telephone and voice, for an engine that listens.
+`conformance` checks an adapter against the rules that calls rely on, and `transports` a transport. `RehearsedCall` runs
+a whole call in memory, on trio's virtual clock, with scripted components and the test as the caller: ten minutes in
+milliseconds. `open_audiosocket_call` and `open_speaker` are a caller's telephone and voice, for an engine that listens.
 """
 
 from __future__ import annotations

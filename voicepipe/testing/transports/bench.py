@@ -15,12 +15,13 @@ verdict depends on how busy the machine is.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
+from math import pi, sin
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import trio
 from attrs import define, field, frozen
 
@@ -61,10 +62,14 @@ _POLL_S: Final = 0.005
 
 @cache
 def _tones(audio: AudioFormat) -> tuple[bytes, ...]:
-    samples = audio.rate * FRAME_MS // 1000
-    time = np.arange(samples) / audio.rate
-    tones = ((1500 + 12 * number) * np.sin(2 * np.pi * (150 + number) * time + number / 7) for number in range(_FRAMES))
-    return tuple(from_pcm16(tone.astype("<i2").tobytes(), audio.encoding) for tone in tones)
+    return tuple(from_pcm16(_tone(audio.rate, number), audio.encoding) for number in range(_FRAMES))
+
+
+def _tone(rate: int, number: int) -> bytes:
+    turn = 2 * pi * (150 + number) / rate
+    loudness = 1500 + 12 * number
+    samples = [int(loudness * sin(turn * at + number / 7)) for at in range(rate * FRAME_MS // 1000)]
+    return struct.pack(f"<{len(samples)}h", *samples)
 
 
 def frame(audio: AudioFormat, number: int) -> bytes:
