@@ -82,7 +82,7 @@ def frames(audio: AudioFormat, count: int, first: int = 0) -> list[bytes]:
     return [frame(audio, number) for number in range(first, first + count)]
 
 
-class Received:
+class ReceivedAudio:
     """What was received, without the frames of silence that either side may send while nobody speaks.
 
     Attributes:
@@ -148,7 +148,7 @@ class NotingSink:
 
     def heard_audio(self, audio: AudioFormat) -> bytes:
         """Returns the caller's audio so far, in the format of the call, without frames of silence."""
-        received = Received(audio)
+        received = ReceivedAudio(audio)
         for piece in self.of("audio"):
             received.add(piece)
         return bytes(received.audio)
@@ -252,14 +252,14 @@ class TransportBench:
             return await waiting()
         raise Failed(f"{otherwise} within {seconds:g} s")
 
-    async def received(self, peer: TransportPeer, size: int) -> Received:
+    async def received(self, peer: TransportPeer, size: int) -> ReceivedAudio:
         """Returns what a peer received until there were `size` bytes of audio in it, silence not counted, or the end.
 
         Raises:
             Failed: that much did not come in time.
 
         """
-        received = Received(peer.audio)
+        received = ReceivedAudio(peer.audio)
 
         async def receive() -> None:
             while len(received.audio) < size and PeerEvent.END not in received.events:

@@ -9,7 +9,7 @@ import trio
 
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped
-from voicepipe.testing.transports.bench import Received, frames
+from voicepipe.testing.transports.bench import ReceivedAudio, frames
 from voicepipe.testing.transports.peer import PeerEvent, PeerMark
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def the_agent_is_heard(subject: TransportSubject) -> None:
         _same(b"".join(written), await bench.received(peer, len(b"".join(written))))
 
 
-def _same(expected: bytes, received: Received) -> None:
+def _same(expected: bytes, received: ReceivedAudio) -> None:
     if received.audio != expected:
         raise Failed(f"{len(expected)} bytes were written, and the peer got {len(received.audio)}, which differ")
 
@@ -107,7 +107,7 @@ async def hanging_up_lets_all_audio_out_first(subject: TransportSubject) -> None
         written = frames(call.transport.audio, COUNT)
         await _write(bench, call, written)
         call.released.set()
-        received = Received(peer.audio)
+        received = ReceivedAudio(peer.audio)
         await bench.within(
             lambda: _until(PeerEvent.END, peer, received), "this side hung up, but the peer was not told"
         )
@@ -128,7 +128,7 @@ async def clear_drops_only_what_came_before(subject: TransportSubject) -> None:
         await _write(bench, call, before)
         call.transport.clear()
         await _write(bench, call, after)
-        received = Received(peer.audio)
+        received = ReceivedAudio(peer.audio)
         await bench.within(
             lambda: _until(PeerEvent.CLEAR, peer, received), "`clear` was called, but the peer was not told"
         )
@@ -137,7 +137,7 @@ async def clear_drops_only_what_came_before(subject: TransportSubject) -> None:
         _same(b"".join(after), await bench.received(peer, len(b"".join(after))))
 
 
-async def _until(event: PeerEvent, peer: TransportPeer, received: Received) -> None:
+async def _until(event: PeerEvent, peer: TransportPeer, received: ReceivedAudio) -> None:
     while event not in received.events:
         received.add(await peer.receive())
 
@@ -157,7 +157,7 @@ async def marks_are_reported_once_and_in_order(subject: TransportSubject) -> Non
             await _write(bench, call, written)
             sizes.append(len(b"".join(written)))
             call.transport.mark(number)
-        received = Received(peer.audio)
+        received = ReceivedAudio(peer.audio)
         at: list[int] = []
 
         async def receive() -> None:
