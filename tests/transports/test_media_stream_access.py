@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicepipe.components.values import Secret
+from voicepipe.transports.media_stream.dialects import DIALECTS
 from voicepipe.transports.media_stream.listener import MediaStreamCalls
 from voicepipe.transports.media_stream.options import MediaStreamOptions, check_options
 from voicepipe.transports.media_stream.signatures import FORM
@@ -146,6 +149,20 @@ def test_instructions(options, instructions):
     assert url.startswith("wss://voice.example.com/stream/carrier/")
     assert len(url) < 2048
     assert text.replace(url, "URL") == instructions
+
+
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+def test_the_reference_shows_these_instructions(dialect):
+    page = (Path(__file__).parents[2] / "docs/reference/media-stream.md").read_text(encoding="utf-8")
+    name = "SignalWire" if dialect == "signalwire" else dialect.capitalize()
+    shown = re.search(rf"^{name}:\n\n```\w+\n(.*?)```", page, re.MULTILINE | re.DOTALL)[1]
+    site = Site(dialect, token=TOKEN)
+    answer = site.calls.respond(site.webhook(f"/voice/carrier/{TOKEN}", FIELDS))
+    served = answer.body.decode().replace(url_of(answer), "wss://voice.example.com/stream/NAME/TICKET")
+    if dialect == "vonage":
+        assert json.loads(shown) == json.loads(served)
+    else:
+        assert ET.canonicalize(shown) == ET.canonicalize(served)
 
 
 @pytest.mark.parametrize(
@@ -310,6 +327,15 @@ def test_strangers_are_refused(rest, header, is_webhook):
         assert site.refused(HttpRequest(**described(f"/voice/carrier/{rest}", headers), method="POST")) == 403
     else:
         assert site.refused(Upgrade(**described(f"/stream/carrier/{rest}", headers))) == 403
+
+
+def test_reports_are_taken():
+    site = Site(signing_secret=SECRET)
+    signed = site.webhook("/status/carrier", FIELDS, {"signed": "yes"})
+    assert site.refused(signed) is None
+    assert site.calls.respond(signed).status == 204
+    assert site.refused(site.webhook("/status/carrier", FIELDS)) == 403
+    assert site.refused(site.upgrade(f"{PUBLIC}/status/carrier", signed=True)) == 404
 
 
 def test_tickets_that_were_used_are_remembered_within_limits():

@@ -233,6 +233,7 @@ async def test_what_is_no_call():
         assert site.calls == []
         assert any("looks like one of telnyx" in why for why in site.refused)
         assert not any(TOKEN in why for why in site.refused)
+        assert any("the request for /stream/carrier/... was refused with 403" in why for why in site.refused)
 
 
 async def test_a_stream_that_never_starts(monkeypatch):

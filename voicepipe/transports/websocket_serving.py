@@ -205,7 +205,7 @@ class WebSocketListener:
         refusal = self._calls.authorise(asked)
         if refusal is not None:
             await _answer(http, refusal)
-            raise TransportError(f"the request for {asked.path} was refused with {refusal.status}{_reason(refusal)}")
+            raise TransportError(f"the request for {_shown(asked)} was refused with {refusal.status}{_reason(refusal)}")
         self._forget(unknown)
         if isinstance(asked, HttpRequest):
             if request.method not in METHODS:
@@ -287,6 +287,12 @@ def _described(request: Request, peer: str) -> Upgrade | HttpRequest:
         method=request.method,
         body=request.body,
     )
+
+
+def _shown(request: Upgrade) -> str:
+    """The path of a request for the log: what follows its first two parts may be a token."""
+    parts = request.path.split("/", 3)
+    return "/".join(parts[:3]) + ("/..." if len(parts) > 3 else "")
 
 
 def _reason(response: HttpResponse) -> str:

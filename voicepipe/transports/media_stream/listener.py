@@ -1,9 +1,10 @@
 """Listening for a carrier: its webhook, which gets instructions, and its WebSockets, each of which is a call.
 
-Two paths are served, NAME being the listener's:
+Three paths are served, NAME being the listener's:
 
 - `/voice/NAME` (GET or POST): the carrier's webhook for an incoming call. The answer connects the call to the second.
 - `/stream/NAME/TICKET`: the WebSocket. The ticket is from the answer, signed, for one call.
+- `/status/NAME` (GET or POST): for what else a carrier wants to report, and some insist on; it is answered with 204.
 
 Who may come in:
 
@@ -68,7 +69,7 @@ class MediaStreamCalls:
         """Refuses requests that are not the carrier's: with 404, 403, or 426 for a WebSocket's path without one."""
         kind, rest = self._split(request.path)
         is_webhook = isinstance(request, HttpRequest)
-        if kind not in {"voice", "stream"} or (kind == "voice" and not is_webhook):
+        if kind not in {"voice", "stream", "status"} or (kind != "stream" and not is_webhook):
             return HttpResponse(404, b"there is nothing here\n")
         if kind == "stream" and is_webhook:
             return HttpResponse(426, b"only a WebSocket may be opened here\n", headers={"Upgrade": "websocket"})
@@ -83,7 +84,9 @@ class MediaStreamCalls:
         return HttpResponse(403, b"the request has no valid token, and no valid ticket of the instructions\n")
 
     def respond(self, request: HttpRequest) -> HttpResponse:
-        """Answers the webhook with instructions to connect the call to this listener."""
+        """Answers the webhook with instructions to connect the call to this listener, and a report with nothing."""
+        if self._split(request.path)[0] == "status":
+            return HttpResponse(204)
         facts = webhook_facts(self._dialect, _fields(request), request.query)
         # A HEAD gets a ticket too, which nobody sees.
         ticket = self._tickets.issue(facts, self._now())
