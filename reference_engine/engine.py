@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from reference_engine.calls.announcements import Announcements
 from reference_engine.calls.answering import CallAnswerer
 from reference_engine.calls.drain_deadline import end_superseded_calls
 from reference_engine.calls.listeners import ipv4_ports, open_listeners
@@ -107,7 +108,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             shortage = Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
             sets.add_observers(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
-            ended = EndedCalls()
+            ended, announced = EndedCalls(), Announcements()
             answerer = CallAnswerer(
                 current,
                 sets.by_name,
@@ -118,6 +119,8 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 shortage=shortage,
                 listeners=listeners,
                 ended=ended,
+                announced=announced,
+                logging_of=logged.of_set.get,
             )
             shutdown = Shutdown(
                 everything, current=current, sessions=sessions, readiness=readiness, manager=manager, log=log
@@ -138,7 +141,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 reopen=records.reopen,
                 log=log,
             )
-            app = Control(current, sets, reloader, sessions, metrics, readiness, answerer, ended).app()
+            app = Control(current, sets, reloader, sessions, metrics, readiness, answerer, ended, announced).app()
 
             def start_upkeep(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:
                 upkeep.start_soon(restart_on_failure, task, partial(run, *args), log)

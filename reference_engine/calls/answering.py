@@ -20,6 +20,9 @@ same raises `PipelineSetClosed`, which is a refusal.
 which the dialplan makes. The engine keys everything by `call_id`. Repeated UUIDs are legal, and only warned of
 (`repeated_uuids.py`).
 
+*Announcements.* A dialplan may have told of a call before it connects (`announcements.py`): numbers, variables, and the
+pipeline that is to answer. They are joined to what the transport knows before anything is chosen by them.
+
 *Ending calls from outside.* Iterating over a `CallAnswerer` gives the calls that are up. A stop drains all of them
 (`lifecycle/stopping.py`), and the drain deadline those of replaced versions (`drain_deadline.py`). Draining is a
 request: the agent finishes its reply, says goodbye and hangs up. `answer` is never cancelled for it; only the stop's
@@ -40,6 +43,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
+from reference_engine.calls.announcements import Announcement, Announcements, joined
 from reference_engine.calls.call_observers import CallObservers
 from reference_engine.calls.capacity import Capacity
 from reference_engine.calls.repeated_uuids import UuidsInUse
@@ -48,7 +52,7 @@ from reference_engine.upkeep.shortage import EXHAUSTED
 from voicepipe import Call, CallRefused, PipelineSet, PipelineSetClosed, Snapshot, TransportError, open_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
     from reference_engine.calls.record_file import KeepRecord
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
-    from voicepipe import CallInfo, Listener, Transport
+    from voicepipe import CallInfo, Listener, LoggingSettings, Pipeline, Transport
 
 
 @define(eq=False)
@@ -97,6 +101,8 @@ class CallAnswerer:
         shortage: reports that connections can't be accepted for lack of a resource.
         listeners: the listeners by name, to be paused at `max_calls`; they may be opened later.
         ended: the store of outcomes.
+        announced: the calls that were announced and have not connected.
+        logging_of: returns the logging settings of a set, by its name; None: it has none.
 
     Attributes:
         capacity: the number of calls, and the listeners that are paused at `max_calls`.
@@ -115,12 +121,15 @@ class CallAnswerer:
         shortage: Shortage,
         listeners: Mapping[str, Listener] | None = None,
         ended: EndedCalls | None = None,
+        announced: Announcements | None = None,
+        logging_of: Callable[[str], LoggingSettings | None] = lambda _set: None,
     ) -> None:
         ended = EndedCalls() if ended is None else ended
         self.capacity = Capacity(current, {} if listeners is None else listeners, metrics, log)
         self._current, self._sets, self._sessions, self._metrics = current, sets, sessions, metrics
         self._ended, self._shortage, self._log = ended, shortage, log
-        self._observers = CallObservers(sessions, metrics, ended, keep, log)
+        self._announced = Announcements() if announced is None else announced
+        self._observers = CallObservers(sessions, metrics, ended, keep, log, logging_of=logging_of)
         self._uuids = UuidsInUse(log)
         self._calls: set[ActiveCall] = set()
 
@@ -142,6 +151,9 @@ class CallAnswerer:
             self._refuse(info, reason, name)
         elif self.capacity.is_full:
             self._refuse(info, f"{self.capacity.calls} calls are up already, as many as max_calls allows", name)
+        elif self._current.requires_announcement(info.listener) and not self._announced.find(info.transport_id):
+            reason = f"it was not announced: listener {info.listener!r} has `require_announced: true`"
+            self._refuse(info, f"{reason}, so have the dialplan `POST /calls/{{call}}` first", name)
         else:
             with self.capacity.count_call(), self._uuids.hold(info):
                 await self._run_call(pipelines, transport)
@@ -186,11 +198,15 @@ class CallAnswerer:
 
     async def _run_call(self, pipelines: PipelineSet, transport: Transport) -> None:
         call: Call | None = None
+        announcement = self._announced.find(transport.info.transport_id)
+        info = joined(transport.info, announcement)
         try:
             with pipelines.pin() as snapshot:
-                pipeline = snapshot.choose(transport.info)
-                observer = self._observers.of_call(pipelines.name, transport.info.transport_id)
-                async with open_call(pipeline, transport, observer=observer) as call:
+                pipeline = self._pipeline(snapshot, info, announcement)
+                self._announced.remove(info.transport_id)
+                self._warn_if_shortened(info, pipelines.name)
+                observer = self._observers.of_call(pipelines.name, info.transport_id)
+                async with open_call(pipeline, transport, observer=observer, info=info) as call:
                     active = ActiveCall(call, pipelines, snapshot)
                     self._calls.add(active)
                     try:
@@ -206,6 +222,27 @@ class CallAnswerer:
             if call is None:
                 raise
             self.log_crash(call.info, error)  # `transport.info` lacks the call_id, so the listener can't log it
+
+    def _pipeline(self, snapshot: Snapshot, info: CallInfo, announcement: Announcement | None) -> Pipeline:
+        """Returns the pipeline that was announced for a call, or else that of the routes."""
+        name = "" if announcement is None else announcement.pipeline
+        if not name:
+            return snapshot.choose(info)
+        if (pipeline := snapshot.pipelines.get(name)) is None:
+            reason = f"it was announced for pipeline {name!r}, which set {snapshot.set!r} has not opened"
+            self._refuse(info, f"{reason}; pipelines: {', '.join(snapshot.pipelines)}", snapshot.set)
+        return pipeline
+
+    def _warn_if_shortened(self, info: CallInfo, set_name: str) -> None:
+        if info.shortened:
+            self._log.warning(
+                "call.variables_shortened",
+                transport_id=info.transport_id,
+                set=set_name,
+                listener=info.listener,
+                variables=list(info.shortened),
+                hint="a call has up to 64 variables, with values up to 2,000 characters and 16,000 in all",
+            )
 
     def _refuse(self, info: CallInfo, reason: str, name: str | None) -> NoReturn:
         if name is not None:

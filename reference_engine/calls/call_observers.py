@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reference_engine.log.masked_values import Mask
 from reference_engine.reports.call_log import log_call_event
 from reference_engine.reports.ended_calls import EndedCall
 from voicepipe import CallEnded, CallRecorder
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from reference_engine.reports.ended_calls import EndedCalls
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
-    from voicepipe import CallEvent
+    from voicepipe import CallEvent, LoggingSettings
 
 
 class CallObservers:
@@ -31,14 +32,22 @@ class CallObservers:
         ended: the outcomes of calls, for ten minutes.
         keep_record: called with each call's record once it is complete.
         log: gets the records of calls, and `observer.failed`.
+        logging_of: returns the logging settings of a set, by its name, for `mask`; None: it has none.
 
     """
 
     def __init__(
-        self, sessions: SessionStore, metrics: Metrics, ended: EndedCalls, keep_record: KeepRecord, log: Log
+        self,
+        sessions: SessionStore,
+        metrics: Metrics,
+        ended: EndedCalls,
+        keep_record: KeepRecord,
+        log: Log,
+        *,
+        logging_of: Callable[[str], LoggingSettings | None],
     ) -> None:
         self._sessions, self._metrics, self._ended = sessions, metrics, ended
-        self._keep_record, self._log = keep_record, log
+        self._keep_record, self._log, self._logging_of = keep_record, log, logging_of
         self._reported: set[tuple[str, type[Exception]]] = set()
 
     def of_call(self, set_name: str, transport_id: str) -> Callable[[CallEvent], None]:
@@ -58,10 +67,12 @@ class CallObservers:
         def record(event: CallEvent) -> None:
             recorder.observe(event)
             if recorder.record is not None:
-                self._keep_record(recorder.record)
+                settings = self._logging_of(set_name)
+                mask = Mask(recorder.record.info, () if settings is None else settings.mask)
+                self._keep_record(mask.record(recorder.record))
 
         def log(event: CallEvent) -> None:
-            log_call_event(self._log, set_name, event, transport_id)
+            log_call_event(self._log, set_name, event, transport_id, recorder.info)
 
         observers = (
             ("ended calls", keep_outcome),

@@ -5,17 +5,25 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from reference_engine.calls.announcements import KEEP_S, Announcements, as_transport_id
 from reference_engine.calls.answering import CallAnswerer
+from reference_engine.control.announcing import ANNOUNCED, MAX_BODY, announcement_of, is_form, pipelines_of
 from reference_engine.control.answers import JSONAnswer
 from reference_engine.control.openapi import OPENAPI
 from reference_engine.control.operations import OPERATIONS
-from reference_engine.control.parameters import boolean_parameter, check_parameters, if_match_version, rollback_target
+from reference_engine.control.parameters import (
+    body_of,
+    boolean_parameter,
+    check_parameters,
+    if_match_version,
+    rollback_target,
+)
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.reloads.outcomes import ReloadResult
 from reference_engine.reloads.reloading import Reloader
@@ -31,6 +39,7 @@ from voicepipe import PipelineSetClosed, UnknownVersion
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from reference_engine.calls.announcements import Announcement
     from reference_engine.sets.served_set import ServedSet
 
 TRIGGER = "control"
@@ -60,6 +69,8 @@ class Control:
     """The calls that are up, for the outcome of one that is being hung up."""
     ended: EndedCalls
     """The outcomes of the last calls."""
+    announced: Announcements = field(factory=Announcements)
+    """The calls that were announced and have not connected."""
 
     def app(self) -> Starlette:
         """Returns the ASGI application, with a route for each operation of `operations.py`."""
@@ -128,7 +139,7 @@ class Control:
     async def show_call(self, request: Request) -> Response:
         """Answers with the state or the outcome of one call; with `field`, with that value as plain text."""
         check_parameters(request, "field")
-        name = request.path_params["call"]
+        name = as_transport_id(request.path_params["call"])
         call = self.answerer.ending(name) or self.sessions.find(name) or self.ended.find(name)
         if call is None and "field" in request.query_params:  # a dialplan would take an error's text for the value
             return Response(b"", HTTPStatus.NOT_FOUND, media_type="text/plain; charset=utf-8")
@@ -141,6 +152,36 @@ class Control:
             raise HTTPException(HTTPStatus.BAD_REQUEST, f"unknown field {field!r}; fields: {', '.join(body)}")
         text = "" if body[field] is None else str(body[field])
         return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
+
+    async def announce(self, request: Request) -> Response:
+        """Keeps what is told of a call that has not connected yet; answers a form in plain text."""
+        check_parameters(request)
+        content_type = request.headers.get("content-type", "")
+        form = is_form(content_type, b"")
+        try:
+            content = await body_of(request, MAX_BODY)
+            form = is_form(content_type, content)
+            announcement = announcement_of(request.path_params["call"], content, form=form)
+            self._accept(announcement)
+        except HTTPException as refused:
+            if form:  # a dialplan reads it; JSON has quotes, which its expressions can't hold
+                return Response(refused.detail, refused.status_code, media_type="text/plain; charset=utf-8")
+            raise
+        if form:
+            return Response(ANNOUNCED, media_type="text/plain; charset=utf-8")
+        return JSONAnswer(bodies.announced_body(announcement.info.transport_id, KEEP_S))
+
+    def _accept(self, announcement: Announcement) -> None:
+        name, pipeline = announcement.info.transport_id, announcement.pipeline
+        if self.sessions.find(name) is not None:
+            raise HTTPException(HTTPStatus.CONFLICT, f"the call {name!r} is up already: announce it before it connects")
+        if pipeline and pipeline not in (known := pipelines_of(self.sets.by_name)):
+            hint = "name it in a route, or give it `selectable: true`"
+            reason = f"no set has opened a pipeline {pipeline!r}: {hint}; pipelines: {', '.join(known)}"
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
+        if not self.announced.add(announcement):
+            reason = f"{len(self.announced)} announced calls have not connected yet; each is kept for {KEEP_S:g} s"
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
     async def healthz(self, _request: Request) -> Response:
         """Answers 200: the process is alive."""

@@ -29,6 +29,8 @@ _SCHEMAS = NamedSchemas(
         "Sets": status.SetsBody,
         "Calls": status.CallsBody,
         "Call": status.CallBody,
+        "Announcement": status.AnnouncementBody,
+        "Announced": status.AnnouncedBody,
         "Status": status.StatusBody,
     }
 )

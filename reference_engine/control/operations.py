@@ -14,6 +14,8 @@ from attrs import frozen
 from reference_engine.reports.json_types import Count
 from reference_engine.reports.reload_bodies import ReloadedBody, SetOutcomeBody
 from reference_engine.reports.status_bodies import (
+    AnnouncedBody,
+    AnnouncementBody,
     CallBody,
     CallsBody,
     ErrorBody,
@@ -54,7 +56,7 @@ class Answer:
 class Operation:
     """One request that the control answers."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT"]
     """The HTTP method."""
     path: str
     """The path, with parameters in braces."""
@@ -79,6 +81,17 @@ _CHANGE_REFUSED = {
     404: Answer("There is no such set, or no such version."),
     412: Answer("The version in `If-Match` does not serve."),
     503: Answer("The set is closing."),
+}
+
+_ANNOUNCED_CALL = Parameter("call", "path", "The transport's ID of the call: AudioSocket's UUID.")
+_ANNOUNCED = {
+    200: Answer("The call may connect; to a form the answer is the text `announced`.", AnnouncedBody),
+    400: Answer("The ID or the body is invalid."),
+    408: Answer("The body did not arrive."),
+    409: Answer("The call is up already."),
+    413: Answer("The body is too large."),
+    422: Answer("No set that serves has opened that pipeline."),
+    503: Answer("Too many announced calls have not connected yet."),
 }
 
 OPERATIONS = (
@@ -147,6 +160,24 @@ OPERATIONS = (
                 "field", "query", "A field of the answer, to be answered as plain text, for a dialplan's `CURL()`."
             ),
         ),
+    ),
+    Operation(
+        "PUT",
+        "/calls/{call}",
+        "announce",
+        "Tells of a call before it connects: its numbers, variables and pipeline.",
+        _ANNOUNCED,
+        (_ANNOUNCED_CALL,),
+        body=AnnouncementBody,
+    ),
+    Operation(
+        "POST",
+        "/calls/{call}",
+        "announce",
+        "Tells of a call as PUT does, for a dialplan's `CURL()`: with a form, or with JSON.",
+        _ANNOUNCED,
+        (_ANNOUNCED_CALL,),
+        body=AnnouncementBody,
     ),
     Operation(
         "GET",

@@ -50,6 +50,24 @@ def if_match_version(request: Request) -> int | None:
     raise HTTPException(HTTPStatus.BAD_REQUEST, f'If-Match must be a version, such as "3", not {text!r}')
 
 
+async def body_of(request: Request, most: int) -> bytes:
+    """Returns the body of a request.
+
+    Raises:
+        HTTPException: the body has more than so many bytes (413), or does not arrive in time (408).
+
+    """
+    content = bytearray()
+    with trio.move_on_after(BODY_S) as reading:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > most:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {most} bytes")
+    if reading.cancelled_caught:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_S:g} s")
+    return bytes(content)
+
+
 async def rollback_target(request: Request) -> int | None:
     """Returns the version in the body `{"to": 3}`; None if the body is empty or has none.
 
@@ -57,14 +75,7 @@ async def rollback_target(request: Request) -> int | None:
         HTTPException: the body is too long (413), does not arrive in time (408), or is anything else (400).
 
     """
-    content = bytearray()
-    with trio.move_on_after(BODY_S) as reading:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > MAX_BODY:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {MAX_BODY} bytes")
-    if reading.cancelled_caught:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_S:g} s")
+    content = await body_of(request, MAX_BODY)
     try:
         body = json.loads(content) if content.strip() else {}
     except (ValueError, RecursionError):

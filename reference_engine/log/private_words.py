@@ -1,6 +1,6 @@
 """Removes private words from log records: pressed keys, numbers that were said, e-mail addresses. Pure functions.
 
-`logging.transcripts` and `logging.dtmf` of a set decide how much its records show of conversations.
+`logging.transcripts`, `logging.dtmf` and `logging.mask` of a set decide how much its records show of conversations.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from reference_engine.log.masked_values import HIDDEN, Mask
+
 if TYPE_CHECKING:
     from voicepipe import LoggingSettings
-
-HIDDEN = "***"
-"""The replacement of removed text."""
 
 MAX_DIGITS = 3
 """The most digits of a number that is shown, written in digits or in words."""
@@ -57,6 +56,7 @@ def _short_or_hidden(match: re.Match[str]) -> str:
 
 def without_private(record: MutableMapping[str, Any], settings: LoggingSettings) -> None:
     """Removes from a log record what the logging settings of its set hide."""
+    info = record.pop("call_info", None)
     masked = settings.dtmf == "masked"
     pressed = record.pop("pressed", ())
     for begins, ends in pressed if masked else ():
@@ -64,6 +64,8 @@ def without_private(record: MutableMapping[str, Any], settings: LoggingSettings)
         record["heard"] = heard[:begins] + "*" * (ends - begins) + heard[ends:]
     if masked and record.get("tool") == "send_dtmf" and "arguments" in record:
         record["arguments"] = dict.fromkeys(record["arguments"], HIDDEN)
+    if info is not None and settings.mask:
+        _mask(record, Mask(info, settings.mask))
     if settings.transcripts == "full":
         return
     for name in WORDS:
@@ -72,6 +74,16 @@ def without_private(record: MutableMapping[str, Any], settings: LoggingSettings)
     for name in QUOTING:
         if isinstance(record.get(name), str):
             record[name] = _quoting(record[name])
+
+
+def _mask(record: MutableMapping[str, Any], mask: Mask) -> None:
+    shown = mask.info
+    for name, value in (("caller", shown.caller), ("called", shown.called), ("variables", dict(shown.variables))):
+        if name in record:
+            record[name] = value
+    for name in (*WORDS, *QUOTING):
+        if name in record:
+            record[name] = mask.text(record[name])
 
 
 def _redacted(value: Any) -> Any:

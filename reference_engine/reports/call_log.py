@@ -24,7 +24,7 @@ from voicepipe import (
 
 if TYPE_CHECKING:
     from reference_engine.log.log import Log
-    from voicepipe import CallEvent, Timings
+    from voicepipe import CallEvent, CallInfo, Timings
 
 Level: TypeAlias = str
 """`debug`, `info`, `warning` or `error`: the name of the log's method."""
@@ -60,7 +60,11 @@ ROWS: Mapping[type, Row] = {
     CallBegan: Row(
         "call.started",
         "info",
-        _same("version", "pipeline") | {"caller": "info.caller", "called": "info.called"} | _same("stt", "llm", "tts"),
+        _same("version", "pipeline")
+        | {"caller": "info.caller", "called": "info.called"}
+        | {"variables": "info.variables"}
+        | _same("stt", "llm", "tts"),
+        left_out_if_empty=("variables",),
         has_transport_id=True,
     ),
     SpeechDetected: Row("call.interrupted", "debug", _same("at_s"), applies=lambda event: event.interrupts),
@@ -119,11 +123,14 @@ _AS_LOGGED: Mapping[str, Callable[[Any], Any]] = {
     "llm": asdict,
     "tts": asdict,
     "arguments": dict,
+    "variables": dict,
 }
 """Functions that make plain, short data of values, by the record's field; other values are logged as they are."""
 
 
-def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str = "") -> None:
+def log_call_event(
+    log: Log, set_name: str, event: CallEvent, transport_id: str = "", info: CallInfo | None = None
+) -> None:
     """Logs an event; no-op if it has no row in `ROWS`.
 
     Args:
@@ -131,6 +138,7 @@ def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str 
         set_name: the pipeline set that answered the call.
         event: the event.
         transport_id: the transport's ID of the call, which the first and the last record of a call have.
+        info: the call, whose values `logging.mask` of the set may hide; None: it is not known.
 
     """
     row = ROWS.get(type(event))
@@ -144,8 +152,10 @@ def log_call_event(log: Log, set_name: str, event: CallEvent, transport_id: str 
         value: Any = event
         for attribute in path.split("."):
             value = getattr(value, attribute)
-        if name in row.left_out_if_empty and (value is None or value == ""):
+        if name in row.left_out_if_empty and (value is None or value in ("", {})):
             continue
         record[name] = _AS_LOGGED[name](value) if name in _AS_LOGGED else value
+    if info is not None:
+        record["call_info"] = info  # for the log's filter, which removes it
     write = getattr(log, row.level(event) if callable(row.level) else row.level)
     write(row.name, **record)

@@ -20,6 +20,7 @@ from reference_engine.reports.reload_bodies import (
     UnchangedBody,
 )
 from reference_engine.reports.status_bodies import (
+    AnnouncedBody,
     CallBody,
     CallsBody,
     ComponentBody,
@@ -156,6 +157,11 @@ def call_body(call: Session | EndedCall) -> dict[str, Any]:
     else:
         body = CallBody(**names, state=call.state, outcome=None, detail="", ended=None)
     return as_data(body)
+
+
+def announced_body(transport_id: str, within_s: float) -> dict[str, Any]:
+    """Returns the JSON object of an announcement that was accepted."""
+    return as_data(AnnouncedBody(transport_id=transport_id, within_s=within_s))
 
 
 def calls_body(sessions: Iterable[Session]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from reference_engine.reports.json_types import LEFT_OUT, Count, Digest, LeftOut, Moment, Seconds
 from reference_engine.reports.reload_bodies import EngineOutcomeBody, PlanBody, ProblemBody, SetOutcomeBody
@@ -203,6 +203,30 @@ class CallBody:
     """The transfer's target, or the reason of a refusal or a failure."""
     ended: Moment | None
     """The time of its end, in UTC; null until its line is closed."""
+
+
+@frozen(kw_only=True)
+class AnnouncementBody:
+    """What is known of a call before it connects; everything may be left out."""
+
+    caller: str = ""
+    """The caller's number."""
+    called: str = ""
+    """The number that was dialled."""
+    pipeline: str = ""
+    """The pipeline that is to answer; empty: the routes decide."""
+    variables: Mapping[str, str] = field(factory=dict)
+    """Variables by name; a form has each by itself, as `variables.NAME`."""
+
+
+@frozen(kw_only=True)
+class AnnouncedBody:
+    """The announcement was accepted."""
+
+    transport_id: str
+    """The transport's ID that the call must connect with."""
+    within_s: float
+    """The time within which it must connect, in s."""
 
 
 @frozen(kw_only=True)

@@ -43,6 +43,9 @@ class ListenerKeys:
     """The transport, which the other keys are options of."""
     max_connections: int = field(default=500, validator=ge(1))
     """The most connections at once; further ones are refused, in the transport's way."""
+    require_announced: bool = False
+    """Whether only calls are taken that `POST /calls/{call}` announced, by the transport's ID, such as AudioSocket's
+    UUID."""
 
 
 @frozen
@@ -133,6 +136,10 @@ class CurrentSettings:
 
     settings: EngineSettings
     """The settings; a reload replaces them as a whole."""
+
+    def requires_announcement(self, listener: str) -> bool:
+        """Returns True if a listener takes announced calls only."""
+        return any(settings.require_announced for settings in self.settings.listeners if settings.name == listener)
 
     def set_of(self, listener: str) -> str | None:
         """Returns the name of the set that answers a listener's next call; None if the listener was removed."""

@@ -8,6 +8,7 @@ import pytest
 from attrs import define, field
 from doc_pages import ROOT
 
+from reference_engine.control.announcing import announcement_of
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.reports.ended_calls import EndedCall
 from reference_engine.reports.json_bodies import call_body
@@ -175,11 +176,30 @@ def test_the_control_is_asked_for_what_it_has():
     fields = call_body(EndedCall("1", "2", "main", "failed", ""))
     paths = {operation.path for operation in OPERATIONS if operation.method == "GET"}
     for step in asked:
+        if ",${TOLD})" in step.data:
+            continue
         path, name = re.search(r"\$\{CURL\(\$\{VOICEPIPE_CALLS\}/\$\{(\w+)\}\?field=(\w+)\)\}", step.data).groups()
         assert path == "CALL_UUID"
         assert "/calls/{call}" in paths
         assert name in fields
         assert step.data.split("=", 1)[1].startswith("${FILTER("), "what comes from elsewhere is filtered"
+
+
+def test_a_call_is_announced_with_fields_that_there_are_and_encoded_values():
+    announcing = [plan for plan in PLANS if any(",${TOLD})" in step.data for step in plan.steps)]
+    assert {plan.name for plan in announcing} == {"extensions.conf", "docs/how-to/connect-asterisk.md"}
+    paths = {operation.path for operation in OPERATIONS if operation.method == "POST"}
+    assert "/calls/{call}" in paths
+    for plan in announcing:
+        (call,) = [step.data for step in plan.steps if ",${TOLD})" in step.data]
+        assert call == "ANSWER=${FILTER(a-z,${CURL(${VOICEPIPE_CALLS}/${CALL_UUID},${TOLD})})}"
+        told = [step.data.removeprefix("TOLD=") for step in plan.steps if step.data.startswith("TOLD=")]
+        form = "&".join(told).replace("${TOLD}&", "")
+        assert (
+            re.sub(r"\$\{URIENCODE\(\$\{\w+(?:\(\w+\))?\}\)\}", "x", form) == "caller=x&called=x&variables.customer=x"
+        )
+        content = re.sub(r"\$\{URIENCODE\(.*?\}\)\}", "x", form).encode()
+        assert announcement_of("a-call", content, form=True).info.variables == {"customer": "x"}
 
 
 def test_what_is_dialled_for_a_model_is_on_the_list_only():

@@ -29,7 +29,7 @@ def test_every_record_has_an_example():
 
 
 def test_every_path_of_the_control_is_listed():
-    listed = set(re.findall(r"^\| `(GET|POST) (\S+)`", PAGE, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(GET|POST|PUT) (\S+)`", PAGE, re.MULTILINE))
     assert {(operation.method, operation.path) for operation in OPERATIONS} == listed
 
 

@@ -125,10 +125,10 @@ class Call:
         nursery: trio.Nursery,
         at_end: AsyncExitStack,
         *,
+        info: CallInfo,
         at: datetime,
     ) -> None:
         settings = pipeline.settings
-        info = transport.info
         # Sessions, metrics, files and records are told apart by the call's ID, and a transport's own may repeat.
         self.info: CallInfo = evolve(info, call_id=new_call_id(), transport_id=info.transport_id or info.call_id)
         """The call's ID, the transport's own, and the numbers of both parties."""
@@ -442,6 +442,7 @@ async def open_call(
     transport: Transport,
     *,
     observer: Callable[[CallEvent], None] | None = None,
+    info: CallInfo | None = None,
     at: datetime | None = None,
 ) -> AsyncIterator[Call]:
     """Opens a call on a pipeline of a pinned snapshot; `await call.run()` holds the conversation.
@@ -453,11 +454,13 @@ async def open_call(
         transport: where the call's audio comes from and goes to.
         observer: called synchronously with every event. What it raises is logged once, as "voicepipe.observers", and
             ends nothing.
+        info: the numbers and variables of the call, if more is known than the transport tells; None: the transport's.
         at: the moment of the call, with a time zone, for dates and times in its texts; None: now.
 
     """
+    info, at = info or transport.info, at or datetime.now(UTC)
     async with AsyncExitStack() as at_end, open_hidden_nursery() as nursery:
         try:
-            yield Call(pipeline, transport, observer, nursery, at_end, at=at or datetime.now(UTC))
+            yield Call(pipeline, transport, observer, nursery, at_end, info=info, at=at)
         finally:
             nursery.cancel_scope.cancel()

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import field, frozen
 from attrs.validators import in_
+
+from voicepipe.documents import did_you_mean, shown
+
+
+def _are_maskable(_instance: Any, _field: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        known = ("caller", "called", "variables.*", "variables.NAME")
+        if name not in known[:2] and not (name.startswith("variables.") and name != "variables."):
+            raise ValueError(f"there is no value {shown(name)}: {did_you_mean(name, known, 'values')}")
 
 
 @frozen
@@ -22,3 +31,6 @@ class LoggingSettings:
     somebody spoke. The conversation itself and call records are not affected."""
     dtmf: Literal["masked", "shown"] = "masked"
     """Whether the log shows which keys a caller pressed (`shown`) or only how many (`masked`)."""
+    mask: tuple[str, ...] = field(default=(), validator=_are_maskable)
+    """Values of calls that logs and records show as `***`, also in texts: `caller`, `called`, `variables.NAME`, or
+    `variables.*` for all variables."""
