@@ -17,8 +17,9 @@ from voicepipe.calls.events import CallBegan, RecordingFailed
 from voicepipe.calls.record import CallRecorder
 from voicepipe.calls.recording import SAVE_S, recording_path
 from voicepipe.config.settings import RecordingSettings
+from voicepipe.testing.buffering_transport import BufferingTransport
 from voicepipe.testing.calls import RehearsedCall
-from voicepipe.testing.components import ScriptedSpeechToText
+from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.transport import MemoryTransport
 
 pytestmark = pytest.mark.usefixtures("threads_take_no_time")
@@ -211,3 +212,31 @@ def test_a_call_id_leads_nowhere_else():
     path = recording_path("recordings", "../../etc/passwd\0" + "x" * 300)
     assert path.parent.name == "recordings"
     assert re.fullmatch(r"\d{8}T\d{6}Z-[A-Za-z0-9._-]{1,100}\.wav", path.name)
+
+
+async def test_of_a_transport_that_buffers_what_was_heard_is_recorded_when_it_was(autojump_clock, tmp_path):
+    """Speech is written up to 3 s ahead, and cleared when the caller interrupts: none of that is in the file."""
+    transport = BufferingTransport(delay_ms=100)
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(["wait"]),
+        llm=ScriptedLanguageModel(lambda request: "One two three four." if len(request.messages) < 2 else "Yes."),
+        tts=ToneTextToSpeech(ms_a_char=100),
+        transport=transport,
+        settings={"recording": RecordingSettings(str(tmp_path))},
+    )
+
+    async def caller():
+        await transport.be_silent(700)
+        await transport.say(500)
+        await transport.be_silent(3000)
+        await transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    (path,) = tmp_path.iterdir()
+    _caller, agent, rate = sides(path)
+    sounding = np.flatnonzero(np.abs(agent) > 500) / rate
+    expected = np.concatenate([at + np.arange(len(audio) // 2) / rate for at, audio in transport.sounds])
+    assert len(transport.cleared) >= 1
+    assert len(sounding) == pytest.approx(len(expected), abs=rate * 0.05)
+    assert (sounding[0], sounding[-1]) == pytest.approx((expected[0], expected[-1]), abs=0.1)
+    assert np.count_nonzero(np.diff(sounding) > 0.1) == 1  # between the reply that was interrupted and the next

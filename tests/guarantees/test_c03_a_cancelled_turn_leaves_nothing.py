@@ -15,8 +15,10 @@ from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.components.requests import Dtmf
 from voicepipe.config.call_settings import LimitsSettings
 from voicepipe.errors import ComponentError
+from voicepipe.testing.buffering_transport import BufferingTransport
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
+from voicepipe.testing.transport import MemoryTransport
 
 LONG = "This is a reply that goes on and on, and has no end for a long time. " * 4
 PATIENT = LimitsSettings(idle_prompt_s=60)
@@ -95,9 +97,12 @@ async def test_no_generator_is_left_to_the_collector(autojump_clock):
     assert [turn.interrupted for turn in call.turns] == [True] * 3
 
 
-async def test_nothing_at_all_is_left_to_the_collector(autojump_clock):
+@pytest.mark.parametrize("transport", [MemoryTransport, BufferingTransport])
+async def test_nothing_at_all_is_left_to_the_collector(autojump_clock, transport):
     """Else it would be busy with what calls leave behind, while others wait for a frame."""
-    call = RehearsedCall(stt=ScriptedSpeechToText(["wait", "stop", "no"]), llm=ScriptedLanguageModel(answers))
+    call = RehearsedCall(
+        stt=ScriptedSpeechToText(["wait", "stop", "no"]), llm=ScriptedLanguageModel(answers), transport=transport()
+    )
 
     async def caller():
         await interrupt_thrice(call)
