@@ -12,6 +12,7 @@ from doc_pages import ROOT
 from voicepipe import ConfigError, installed, load_config
 from voicepipe.config import call_settings, sections, settings
 from voicepipe.config.history_settings import HistorySettings
+from voicepipe.config.sound_settings import HoldSettings, RingbackSettings
 from voicepipe.text.spoken.settings import SpeechSettings
 
 EXAMPLES = sorted((ROOT / "examples/pipelines").glob("*.yaml"))
@@ -77,6 +78,8 @@ def test_the_annotated_one_has_every_key():
             call_settings.EndpointingSettings,
             call_settings.DtmfSettings,
             call_settings.KeyAction,
+            HoldSettings,
+            RingbackSettings,
             settings.RecordingSettings,
             SpeechSettings,
             HistorySettings,

@@ -83,6 +83,7 @@ from voicepipe.calls.replies.composing import Composer
 from voicepipe.calls.replies.open_playout import open_playout
 from voicepipe.calls.replies.replies import Replies
 from voicepipe.calls.replies.speaking import ReplySpeaker
+from voicepipe.calls.replies.waiting_sounds import WaitingSounds
 from voicepipe.calls.tasks import CallTasks
 from voicepipe.calls.texts import CallTexts
 from voicepipe.calls.tools.running import ToolRuns
@@ -180,7 +181,9 @@ class Call:
             failed=self.fail,
             echo=echo,
             recording=self._recording,
+            noise=pipeline.sounds.noise,
         )
+        self._sounds = WaitingSounds(playout, pipeline, pipeline.clock.refills)
         toolbox = Toolbox(settings.tools, pipeline.tools, transport)
         conversation = Conversation(texts, toolbox.offered, settings.history)
         self._tools = ToolRuns(
@@ -191,6 +194,7 @@ class Call:
             emit=self._emit,
             happened=self._driver.happened,
             refused=self._tool_refused,
+            waits=self._sounds.tools_changed,
         )
         composer = Composer(self._llms, conversation.states, conversation.fits, budgets.llm, settings.speech)
         speaker = ReplySpeaker(composer, self._ttss, budgets.tts, playout)
@@ -204,6 +208,7 @@ class Call:
             happened=self._driver.happened,
             failed=self._driver.role_failed,
             tools=self._tools,
+            sounds=self._sounds,
         )
         self._driver.connect(self._listening, self._replies)
         self._timers = pipeline.clock.timers
@@ -264,6 +269,7 @@ class Call:
             if self._recording is not None:
                 self._tasks.start_soon(self._recording.save, self._recording_failed)
             self._tasks.start_soon(self._recognise, self._stts)
+            self._sounds.begin()
             self._driver.happened(turns.Answered(self._greeting))
             self._set_timer()
             with self._conversing:
@@ -418,7 +424,7 @@ class Call:
         self._listening.stop_reporting_edges()
         self._driver.disconnect()
         self._tasks.detach()
-        del self._replies, self._tools, self._stts, self._llms, self._ttss
+        del self._replies, self._tools, self._sounds, self._stts, self._llms, self._ttss
         return CallEnded(self.call_id, at_s, ending.outcome, turns_held, ending.detail)
 
     async def _leave(self) -> None:

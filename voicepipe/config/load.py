@@ -277,7 +277,7 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
     )
 
 
-_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
+_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys", "hold", "ringback", "comfort_noise")
 """The keys that only a pipeline has, in its normal form."""
 _SHARED = ("active_pipeline", "routes", "timezone", "tools", "streaming", "limits", "logging")
 """The keys that only the file has, in its normal form."""
@@ -299,6 +299,9 @@ def _pipeline(
         selectable=section.selectable,
         on_failure=section.on_failure,
         keys=section.keys,
+        hold=section.hold,
+        ringback=section.ringback,
+        comfort_noise=section.comfort_noise,
         **layered,
         streaming=file.streaming,
         limits=file.limits,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
+from attrs.validators import and_, ge, le, optional
 
 from voicepipe.components.values import File
 from voicepipe.config.call_settings import (
@@ -24,6 +25,7 @@ from voicepipe.config.history_settings import HistorySettings
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.recording_settings import RecordingSettings
 from voicepipe.config.resolved import ResolvedReference
+from voicepipe.config.sound_settings import HoldSettings, RingbackSettings
 from voicepipe.config.timezones import IN_UTC, TimeZone
 from voicepipe.documents import Cursor
 from voicepipe.text.spoken.settings import SpeechSettings
@@ -150,6 +152,13 @@ class PipelineSection:
     keys: Mapping[str, KeyAction] = field(factory=dict, validator=_are_keys)
     """The actions of menu keys, at any time in the call: `{say: ...}`, `{transfer: ...}` or `{hang_up: true}` by
     key."""
+    hold: HoldSettings | None = None
+    """The sound that a caller hears while a tool runs for long, or a transfer rings; null: silence."""
+    ringback: RingbackSettings | None = None
+    """The ringing tone that a caller hears until the agent speaks first, while providers connect; null: silence."""
+    comfort_noise: int | None = field(default=None, validator=optional(and_(ge(-90), le(-30))))
+    """The level of a soft noise that a caller hears whenever the agent says nothing, in dBov, such as -65; null:
+    silence, in which a line can seem dead."""
     turns: TurnsLayer | None = None
     """Turn-taking in this pipeline: keys that override the file's `turns`."""
     budgets: BudgetsLayer | None = None

@@ -27,6 +27,7 @@ from voicepipe.config.hours import ALWAYS, all_minutes_of
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.recording_settings import RecordingSettings
+from voicepipe.config.sound_settings import HoldSettings, RingbackSettings
 from voicepipe.config.timezones import UTC, zone_of
 from voicepipe.errors import Location
 from voicepipe.text.spoken.settings import SpeechSettings
@@ -90,6 +91,12 @@ class PipelineSettings:
     """The steps after a component has failed, and after a role has no alternative left."""
     keys: Mapping[str, KeyAction] = field(factory=dict)
     """The actions of menu keys, at any time in the call; the model replies to all other keys."""
+    hold: HoldSettings | None = None
+    """The sound for a caller who waits; None: silence."""
+    ringback: RingbackSettings | None = None
+    """The ringing tone until the agent speaks first; None: silence."""
+    comfort_noise: int | None = None
+    """The level of the noise while the agent says nothing, in dBov; None: silence."""
     turns: TurnsSettings = field(default=TurnsSettings())
     """The file's `turns`, with the pipeline's own laid over it."""
     budgets: BudgetsSettings = field(default=BudgetsSettings())

@@ -53,6 +53,7 @@ from voicepipe.pipelines.snapshot import (
     Pipeline,
     Snapshot,
 )
+from voicepipe.pipelines.sounds import Sounds, open_sounds
 from voicepipe.tools.http import http_tool
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Lease:
         self._settings: tuple[ComponentSettings, ...] = ()
         self._apologies = Apologies((), self.components)
         self._tools: dict[str, tuple[FunctionTool, ...]] = {}
+        self._sounds: dict[str, Sounds] = {}
         self._clients: dict[CaFile | None, SharedClient] = {}
         self._in_use = trio.CancelScope()
 
@@ -139,6 +141,7 @@ class Lease:
                 raise ComponentsUnavailable(fatal, config.files)
             reachable = [config.pipelines[name] for name in config.reachable]
             await trio.to_thread.run_sync(_prepare_calls, {pipeline.speech for pipeline in reachable})
+            self._sounds = await trio.to_thread.run_sync(_open_sounds, reachable)
             self._apologies = Apologies(reachable, self.components)
             await self._apologies.synthesise(deadline)
             for pipeline in reachable:
@@ -260,6 +263,7 @@ class Lease:
                 clock=self._runtime.clock,
                 reports=self._runtime.reports,
                 tools=self._tools[settings.name],
+                sounds=self._sounds[settings.name],
                 apology_of=self._apologies.of,
             )
             if len(pipelines) % AT_A_TIME == 0:
@@ -282,6 +286,10 @@ class Lease:
             for settings in alternatives
             if (shared := self.components.get(settings.key)) is not None
         )
+
+
+def _open_sounds(pipelines: list[PipelineSettings]) -> dict[str, Sounds]:
+    return {pipeline.name: open_sounds(pipeline) for pipeline in pipelines}
 
 
 def _problem(settings: ComponentSettings, error: ComponentError) -> Problem:

@@ -19,6 +19,7 @@ from voicepipe.components.requests import new_call_id
 from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
 from voicepipe.pipelines.health import ComponentHealth, health_of
 from voicepipe.pipelines.routing import choose
+from voicepipe.pipelines.sounds import Sounds
 from voicepipe.tools.functions import FunctionTool
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class Pipeline:
     """Reports what observers of its calls raise."""
     tools: tuple[FunctionTool, ...] = field(default=(), repr=False)
     """The tools of `settings.tools` that run: declared in the file, or functions of the program."""
+    sounds: Sounds = field(default=Sounds(), eq=False, repr=False, kw_only=True)
+    """The sounds that its calls play beside speech."""
     _apology_of: Callable[[str], CachedSpeech | None] = field(default=lambda _name: None, eq=False, repr=False)
 
     @property

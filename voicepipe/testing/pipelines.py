@@ -20,6 +20,7 @@ from voicepipe.pipelines.snapshot import (
     OpenedTextToSpeech,
     Pipeline,
 )
+from voicepipe.pipelines.sounds import Sounds, open_sounds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -61,6 +62,7 @@ async def open_test_pipeline(
     *,
     functions: Iterable[FunctionTool] = (),
     apology: CachedSpeech | None = None,
+    sounds: Sounds | None = None,
     **settings: Any,
 ) -> AsyncIterator[Pipeline]:
     """Opens a pipeline of these components, with its own clock, and closes it on exit.
@@ -71,6 +73,7 @@ async def open_test_pipeline(
         tts: text-to-speech, or a list of alternatives in failover order.
         functions: tools, which the setting `tools` may name.
         apology: the cached apology; None: it is synthesised when it is due.
+        sounds: the sounds beside speech; None: those of the settings `hold`, `ringback` and `comfort_noise`.
         settings: other fields of `PipelineSettings`: `greeting`, `turns`, ...
 
     """
@@ -82,20 +85,18 @@ async def open_test_pipeline(
     clock = Clock()
     async with open_hidden_nursery() as nursery:
         nursery.start_soon(clock.run)
+        pipeline_settings = PipelineSettings(name="test", **alternatives, **settings)
         yield Pipeline(
             name="test",
             set="main",
             version=1,
             digest="0" * 64,
-            settings=PipelineSettings(
-                name="test",
-                **alternatives,
-                **settings,
-            ),
+            settings=pipeline_settings,
             **opened,
             clock=clock,
             reports=ObserverReports(),
             tools=tuple(functions),
+            sounds=sounds or open_sounds(pipeline_settings),
             apology_of=lambda _name: apology,
         )
         nursery.cancel_scope.cancel()

@@ -10,6 +10,7 @@ from voicepipe.calls.replies.timed_playout import TimedPlayout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voicepipe.audio import Sound
     from voicepipe.calls.listening.echo import EchoGuard
     from voicepipe.calls.recording import RecordedTransport
     from voicepipe.calls.replies.playout import Playout
@@ -28,6 +29,7 @@ def open_playout(
     failed: Callable[[Exception | SystemExit], None],
     echo: EchoGuard | None,
     recording: RecordedTransport | None,
+    noise: Sound | None,
 ) -> Playout:
     """Returns the playout of a call.
 
@@ -39,11 +41,14 @@ def open_playout(
         failed: called with what the transport raises.
         echo: learns what the agent says; None: there is no echo guard.
         recording: records it, unless it records what it passes on by itself; None: the call is not recorded.
+        noise: played whenever nothing else is; None: silence.
 
     """
     on_sounding = None if echo is None else echo.played
     if transport.pacing == "ours":
-        return TimedPlayout(transport, clock.ticker, streaming.lead_ms, tasks, failed=failed, on_written=on_sounding)
+        return TimedPlayout(
+            transport, clock.ticker, streaming.lead_ms, tasks, failed=failed, on_written=on_sounding, noise=noise
+        )
     return BufferedPlayout(
         transport,
         clock.refills,
@@ -52,4 +57,5 @@ def open_playout(
         failed=failed,
         on_sounding=on_sounding,
         on_heard=None if recording is None else recording.add_agent_audio,
+        noise=noise,
     )

@@ -218,6 +218,10 @@ class Playout(ABC):
         """
 
     @abstractmethod
+    def fail(self, error: Exception | SystemExit) -> None:
+        """Takes what was raised while something was written: nothing more is, and the call ends."""
+
+    @abstractmethod
     def _start(self) -> None:
         """Begins to write, if there is anything to write and nothing else will see to it."""
 

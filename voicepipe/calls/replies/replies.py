@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.replies.playout import Playout
     from voicepipe.calls.replies.reply_sound import ReplySound
     from voicepipe.calls.replies.speaking import ReplySpeaker
+    from voicepipe.calls.replies.waiting_sounds import WaitingSounds
     from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.tools.running import ToolRuns
     from voicepipe.calls.turns.events import CallerInput, Event
@@ -48,6 +49,7 @@ class Replies:
         happened: feeds an event to turn-taking.
         failed: called when a reply could not be made.
         tools: runs the tools that replies call.
+        sounds: are played while the caller waits.
 
     """
 
@@ -63,10 +65,11 @@ class Replies:
         happened: Callable[[Event], None],
         failed: Callable[[ComponentError], None],
         tools: ToolRuns,
+        sounds: WaitingSounds,
     ) -> None:
         self._speaker, self._conversation, self._playout = speaker, conversation, playout
         self._listening, self._tasks, self._emit = listening, tasks, emit
-        self._happened, self._failed, self._tools = happened, failed, tools
+        self._happened, self._failed, self._tools, self._sounds = happened, failed, tools, sounds
         self._current: Turn | None = None
         self.count = 0
         """The number of turns so far, including the present one."""
@@ -194,6 +197,7 @@ class Replies:
         self.discard()
         if self._current is not None:
             self._close(self._current, whole=False, by_caller=True)
+        self._sounds.close()
         self._playout.close()
         if inputs:
             self.count += 1
@@ -240,6 +244,7 @@ class Replies:
         turn = self._current
         if turn is not None:
             turn.fate.audible_at = trio.current_time()
+            self._sounds.speech_began()
             self._emit(ReplyStarted, turn=turn.number, response_ms=turn.response_ms)
             self._on_segment(turn.sound)  # of those that came before: a prepared reply may never have been wanted
             self._commit(turn)
@@ -282,6 +287,7 @@ class Replies:
         said = turn.sound.heard(self._playout.played_ms)
         self._conversation.agent_said(said, interrupted=not whole, tool_calls=turn.fate.called.calls)
         self._tools.reply_ended()
+        self._sounds.reply_ended(tools_run=self._tools.running)
         became = {"interrupted": by_caller, "response_ms": turn.response_ms, "timings": turn.timings}
         self._report(turn.number, turn.caller, said=said, **became)
 

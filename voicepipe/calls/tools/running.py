@@ -127,6 +127,7 @@ class ToolRuns:
         emit: reports events to the observer.
         happened: feeds an event to turn-taking.
         refused: called when the model calls a tool that it was not offered.
+        waits: called with True when tools have begun, and with False when the last has ended.
 
     """
 
@@ -140,9 +141,11 @@ class ToolRuns:
         emit: EventEmitter,
         happened: Callable[[Event], None],
         refused: Callable[[ComponentError], None],
+        waits: Callable[[bool], None] = lambda _tools_run: None,
     ) -> None:
         self._toolbox, self._context, self._conversation = toolbox, context, conversation
         self._tasks, self._emit, self._happened, self._refused = tasks, emit, happened, refused
+        self._waits = waits
         self._batches: set[_Batch] = set()
         self._last: _Batch | None = None
         self._ids: set[str] = set()
@@ -239,6 +242,7 @@ class ToolRuns:
         batch.running = {run.call.id for run in batch.runs}
         self._batches.add(batch)
         self._last = batch
+        self._waits(True)
         self._happened(turns.ToolsBegan())
         for run in batch.runs:
             self._tasks.start_soon(self._run, run, batch)
@@ -277,6 +281,8 @@ class ToolRuns:
         if not batch.running:
             self._batches.discard(batch)
             self._progress.unpark_all()
+            if not self._batches:
+                self._waits(False)
             self._happened(turns.ToolsEnded(batch.results, frozenset(batch.failed)))
 
     async def _call(self, run: _Run, tool: FunctionTool) -> _ToolResult:
