@@ -15,6 +15,8 @@ LONGEST = (
     "conformance/test_kit_on_local_adapters.py",
     "conformance/test_kit_on_pocketsphinx.py",
     "conformance/test_mutants.py",
+    "conformance/test_transports_kit.py",
+    "guarantees/test_t01_every_transport_passes_the_kit.py",
     "conformance/test_kit.py",
     "conformance/test_kit_on_elevenlabs.py",
     "conformance/test_kit_on_deepgram_tts.py",

@@ -1,88 +1,21 @@
-"""The kit for transports on those of ours that have no service on the other side: AudioSocket, and one in memory."""
+"""The kit for transports on one in memory, and on AudioSocket at another rate; T01 has those that are installed."""
 
 from __future__ import annotations
 
-import struct
 from contextlib import asynccontextmanager
-from socket import SO_LINGER, SO_RCVBUF, SOL_SOCKET
-from uuid import uuid4
 
 import trio
 from attrs import evolve, frozen
+from kit_peers import audiosocket_peer
 
-from voicepipe.audio import AudioFormat
 from voicepipe.errors import CallRefused, TransportError
 from voicepipe.testing import MemoryTransport, transports
 from voicepipe.transports.audiosocket.transport_type import AudioSocketSettings, audiosocket
-from voicepipe.transports.audiosocket.wire_format import (
-    KIND_ERROR,
-    KIND_HANGUP,
-    KINDS,
-    Decoder,
-    encode_audio,
-    encode_dtmf,
-    encode_uuid,
-)
 from voicepipe.transports.listener import TransportType
 
 
-class AudioSocketPeer(transports.TransportPeer):
-    """Asterisk."""
-
-    def __init__(self, stream, kind):
-        self._stream, self._kind = stream, kind
-        self._decoder, self._items = Decoder(), []
-
-    async def send_audio(self, audio):
-        await self._stream.send_all(encode_audio(self._kind, audio))
-
-    async def press(self, key):
-        await self._stream.send_all(encode_dtmf(key))
-
-    async def hang_up(self):
-        await self._stream.aclose()
-
-    async def die(self):
-        self._stream.socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        await trio.aclose_forcefully(self._stream)
-
-    async def disturb(self):
-        await self._stream.send_all(encode_uuid(uuid4()))
-
-    async def receive(self):
-        while not self._items:
-            try:
-                data = await self._stream.receive_some(65_536)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                data = b""
-            if not data:
-                return transports.PeerEvent.END
-            for kind, payload in self._decoder.feed(data):
-                ends = kind in {KIND_HANGUP, KIND_ERROR}
-                self._items.append(transports.PeerEvent.END if ends else bytes(payload))
-        return self._items.pop(0)
-
-
-def asterisk(rate):
-    @asynccontextmanager
-    async def connect(listener):
-        stream = await trio.open_tcp_stream(*listener.address)
-        async with stream:
-            stream.setsockopt(SOL_SOCKET, SO_RCVBUF, 65_536)
-            peer = AudioSocketPeer(stream, KINDS[rate])
-            peer.audio = AudioFormat(rate)
-            await stream.send_all(encode_uuid(uuid4()))
-            await peer.send_audio(bytes(peer.audio.bytes_in(20)))  # the first audio tells the rate
-            yield peer
-
-    return connect
-
-
-test_audiosocket = transports.transport(audiosocket, AudioSocketSettings(port=0), connect=asterisk(8000))
-
-
 async def test_audiosocket_at_another_rate():
-    kit = transports.transport(audiosocket, AudioSocketSettings(port=0), connect=asterisk(16_000))
+    kit = transports.transport(audiosocket, AudioSocketSettings(port=0), connect=audiosocket_peer(16_000))
     await kit.check(["the_caller_is_heard", "the_agent_is_heard"])
 
 

@@ -51,7 +51,7 @@ class CallSocket:
         self.peer = peer
         self._websocket, self._stream, self._hub, self._nursery = websocket, stream, hub, nursery
         self._transport: MessageSink | None = None
-        self._silent_checks = 0
+        self._silent_checks = self._unsent_bytes = 0
         self._has_ended = self._is_closing = self._is_flushing = False
         self._closed = trio.Event()
 
@@ -123,8 +123,12 @@ class CallSocket:
             self._transport.fail(error)
 
     def check_life(self) -> None:
-        """Pings a silent peer, and ends the call of one that does not answer; called every `CHECK_S`."""
-        self._silent_checks += 1
+        """Pings a silent peer, and ends the call of one that does not answer; called every `CHECK_S`.
+
+        A ping would come after all that waits to be written; meanwhile a peer that reads it is alive.
+        """
+        unsent, self._unsent_bytes = self._unsent_bytes, self._stream.unsent_bytes
+        self._silent_checks = 0 if self._unsent_bytes < unsent else self._silent_checks + 1
         if self._silent_checks == PING_CHECKS:
             self._websocket.ping()
         elif self._silent_checks == DEAD_CHECKS:

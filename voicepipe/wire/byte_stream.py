@@ -83,6 +83,10 @@ class AcceptedStream(ByteStream, Protocol):
     def has_more(self) -> bool:
         """Whether bytes can be read that don't make the socket readable: TLS has decrypted them already."""
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How much waits to be written, in bytes: it falls while the other side reads."""
+
     def end_writing(self) -> None:
         """Ends this side's direction, after all that was written; no-op if the connection broke."""
 
@@ -189,6 +193,10 @@ class _SocketStream:
     @property
     def has_more(self) -> bool:
         return False
+
+    @property
+    def unsent_bytes(self) -> int:
+        return len(self._unsent)
 
     @property
     def is_flushed(self) -> bool:

@@ -200,12 +200,17 @@ class WebSocket:
             self._answer()
         return self._messages.popleft()
 
+    def send_close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Sends a Close frame without waiting, if none was sent; `flush` and `recv` see to the rest."""
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(code, reason)
+            self._write()
+
     async def close(self, close_s: float, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Sends a Close frame, and drops messages until the other side has closed too or `close_s` is over."""
         with trio.move_on_after(close_s), suppress(ConnectionClosed):
             if self._protocol.state is OPEN:
-                self._protocol.send_close(code, reason)
-                self._write()
+                self.send_close(code, reason)
                 await self.flush()
             while self._protocol.state is not CLOSED and not self._protocol.eof_sent:  # a server waits for no EOF
                 self._messages.clear()

@@ -30,7 +30,7 @@ from voicepipe.errors import TransportError
 from voicepipe.testing.conformance.verdicts import Failed, Skipped
 from voicepipe.testing.conformance.waiting import ended_after
 from voicepipe.testing.transports.peer import CallNotTaken, PeerEvent, TransportPeer
-from voicepipe.transports.listener import Listener, ListenerContext, TransportType
+from voicepipe.transports.listener import CallHandler, Listener, ListenerContext, TransportType
 from voicepipe.transports.protocol import Transport
 
 if TYPE_CHECKING:
@@ -202,6 +202,8 @@ class TransportBench:
     """What `on_crash` was given."""
     refusing: BaseException | None = None
     """What the handler raises at once, instead of taking a call; None: it takes it."""
+    conduct: CallHandler | None = None
+    """Handles each call instead of the bench; None: the bench does."""
     served: trio.Event = field(factory=trio.Event)
     """Set when `serve` has returned."""
 
@@ -209,6 +211,9 @@ class TransportBench:
         """Handles one call; the handler that the listener is given."""
         if self.refusing is not None:
             raise self.refusing
+        if self.conduct is not None:
+            await self.conduct(transport)
+            return
         call = HandledCall(transport)
         self.calls.append(call)
         await call.conduct()

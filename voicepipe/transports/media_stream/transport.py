@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal
+from uuid import uuid4
 
 import trio
 from attrs import evolve
@@ -134,7 +135,7 @@ class MediaStreamTransport:
             self.info,
             caller=(facts.caller if facts else "") or started.caller,
             called=(facts.called if facts else "") or started.called,
-            transport_id=started.call_id or (facts.call_id if facts else "") or started.stream_id,
+            transport_id=started.call_id or (facts.call_id if facts else "") or started.stream_id or str(uuid4()),
             variables=variables(facts.variables if facts else {}, started.variables),
         )
         self._encoder = StreamEncoder(self._dialect, started, self._byte_order)
