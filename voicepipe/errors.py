@@ -6,6 +6,7 @@
     ├── PipelineSetClosed   ours: the set no longer takes calls
     ├── UnknownVersion      ours: there is no such version
     ├── CallRefused         ours: a handler refuses a call
+    ├── CallOver            ours: a call can't be steered any more
     ├── ComponentError      theirs: a provider refused, stalled, died or answered nonsense
     ├── TransportError      theirs: the telephone side broke its protocol
     │   ├── TransferFailed  theirs: nobody took a transfer, and the caller is back
@@ -112,6 +113,10 @@ class UnknownVersion(VoicepipeError):  # noqa: N818 - says what is unknown
 
 class CallRefused(VoicepipeError):  # noqa: N818 - a decision, not a fault
     """A listener's handler raises this to refuse a call, which the transport then does in its own way."""
+
+
+class CallOver(VoicepipeError):  # noqa: N818 - names a state, as trio.Cancelled does
+    """A call can't be steered any more: it is over, or the agent says its last words."""
 
 
 class ComponentError(VoicepipeError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from voicepipe.audio import AudioFormat, Encoding
-from voicepipe.calls.call import Call, open_call
+from voicepipe.calls.call import Call
 from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
     CallEvent,
+    CallSteered,
     ComponentFailed,
     ComponentUsed,
     DtmfReceived,
@@ -25,9 +26,20 @@ from voicepipe.calls.events import (
     ToolEnded,
     ToolStarted,
     Transcribed,
+    TransferEnded,
+    TransferStarted,
     TurnEnded,
 )
-from voicepipe.calls.record import CallRecord, CallRecorder, FailureRecord, ToolRecord, TurnRecord
+from voicepipe.calls.open_call import Calls, open_call
+from voicepipe.calls.record import (
+    CallRecord,
+    CallRecorder,
+    FailureRecord,
+    SteeringRecord,
+    ToolRecord,
+    TransferRecord,
+    TurnRecord,
+)
 from voicepipe.calls.usage import ComponentUsage
 from voicepipe.commands.program import run_program
 from voicepipe.components.events import (
@@ -66,6 +78,7 @@ from voicepipe.components.requests import (
     ReplyRequest,
     Silence,
     StreamInput,
+    Told,
     Tool,
     ToolCall,
     ToolResults,
@@ -84,6 +97,7 @@ from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import SetConfig
 from voicepipe.config.typed_sections import TypedSection
 from voicepipe.errors import (
+    CallOver,
     CallRefused,
     ComponentError,
     ComponentsUnavailable,
@@ -108,7 +122,8 @@ from voicepipe.pipelines.read_in_helper import read_in_thread
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot
 from voicepipe.roles import Role
-from voicepipe.tools.functions import FunctionTool, ToolContext, tool
+from voicepipe.tools.context import SayOutcome, SteerableCall, ToolContext
+from voicepipe.tools.functions import FunctionTool, tool
 from voicepipe.transports.audiosocket.listener import (
     AudioSocketListener,
     AudioSocketTransport,
@@ -151,12 +166,15 @@ __all__ = [
     "CallEventReceiver",
     "CallHandler",
     "CallInfo",
+    "CallOver",
     "CallRecord",
     "CallRecorder",
     "CallRefused",
     "CallSink",
     "CallSocket",
     "CallStarted",
+    "CallSteered",
+    "Calls",
     "Capability",
     "Collector",
     "ComponentError",
@@ -216,6 +234,7 @@ __all__ = [
     "Retired",
     "Role",
     "Runtime",
+    "SayOutcome",
     "Secret",
     "SetConfig",
     "SetEvent",
@@ -227,11 +246,14 @@ __all__ = [
     "SpeechMark",
     "SpeechStream",
     "SpeechToText",
+    "SteerableCall",
+    "SteeringRecord",
     "StreamInput",
     "TextDelta",
     "TextToSpeech",
     "Timings",
     "TlsFiles",
+    "Told",
     "Tool",
     "ToolCall",
     "ToolContext",
@@ -244,7 +266,10 @@ __all__ = [
     "Transcript",
     "TranscriptEvent",
     "TranscriptStream",
+    "TransferEnded",
     "TransferFailed",
+    "TransferRecord",
+    "TransferStarted",
     "Transport",
     "TransportError",
     "TransportRegistry",

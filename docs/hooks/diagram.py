@@ -25,11 +25,25 @@ PLACES: dict[str, tuple[int, int]] = {
     "speaking": (450, 540),
     "interrupted": (450, 310),
     "closing": (150, 430),
+    "transferring": (150, 540),
 }
 """Where each phase is drawn; a phase that is new in the code has to be given a place."""
 
-EVERYWHERE = {"RoleFailed", "MaxLengthDue", "DrainAsked", "WarningDue", "KeyPressed", "DigitsDue"}
+EVERYWHERE = {
+    "RoleFailed",
+    "MaxLengthDue",
+    "DrainAsked",
+    "WarningDue",
+    "KeyPressed",
+    "DigitsDue",
+    "SayAsked",
+    "HangUpAsked",
+    "TransferAsked",
+}
 """Events that lead to the same phase from nearly everywhere: the page's text says where."""
+
+THE_END: frozenset[Phase] = frozenset({"transferring", "closing"})
+"""Phases that are entered from nearly everywhere: the page's text says how."""
 
 WIDE, HIGH = 150, 44
 NEAR = 34
@@ -37,11 +51,11 @@ NEAR = 34
 
 
 def transitions() -> dict[tuple[Phase, Phase], list[str]]:
-    """The events that lead from one phase to another, in the table's order; the ways to `closing` are left out."""
+    """The events that lead from one phase to another, in the table's order; the ways to the end are left out."""
     events: dict[tuple[Phase, Phase], list[str]] = defaultdict(list)
     for (phase, event), rule in RULES.items():
         if event.__name__ not in EVERYWHERE:
-            for target in sorted(phases_entered(rule) - {phase, "closing"}):
+            for target in sorted(phases_entered(rule) - {phase, *THE_END}):
                 events[phase, target].append(event.__name__)
     return events
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 MAX_DIGITS = 3
 """The most digits of a number that is shown, written in digits or in words."""
 
-WORDS = ("heard", "said", "arguments", "result")
-"""Fields with speech of a conversation, or with arguments and results of tools."""
+WORDS = ("heard", "said", "arguments", "result", "text", "variables")
+"""Fields with speech of a conversation, with arguments and results of tools, or with what steers a call."""
 
-QUOTING = ("message", "answered", "detail", "exception", "reason")
+QUOTING = ("message", "answered", "detail", "exception", "reason", "target", "failure")
 """Fields of messages that may quote speech."""
 
 _NUMBER = (

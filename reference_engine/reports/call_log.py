@@ -10,6 +10,7 @@ from attrs import asdict, frozen
 from voicepipe import (
     CallBegan,
     CallEnded,
+    CallSteered,
     ComponentFailed,
     FailedOver,
     LastWordsUnconfirmed,
@@ -19,6 +20,8 @@ from voicepipe import (
     SpeechDetected,
     ToolEnded,
     ToolStarted,
+    TransferEnded,
+    TransferStarted,
     TurnEnded,
 )
 
@@ -94,6 +97,19 @@ ROWS: Mapping[type, Row] = {
         lambda event: "info" if event.ok else "warning",
         {"tool": "name"} | _same("tool_call_id", "ok", "seconds", "result", "hint") | {"exc_info": "error"},
         left_out_if_empty=("hint", "exc_info"),
+    ),
+    CallSteered: Row(
+        "call.steered",
+        "info",
+        _same("action", "text", "variables", "at_s"),
+        left_out_if_empty=("text", "variables"),
+    ),
+    TransferStarted: Row("transfer.started", "info", _same("target", "at_s")),
+    TransferEnded: Row(
+        "transfer.ended",
+        lambda event: "warning" if event.failure else "info",
+        _same("target", "failure", "seconds"),
+        left_out_if_empty=("failure",),
     ),
     CallEnded: Row(
         "call.ended",

@@ -11,8 +11,8 @@ from patience import LONG_S, until
 from voicepipe.adapters.espeak import tts as espeak
 from voicepipe.adapters.pocketsphinx import stt as pocketsphinx
 from voicepipe.adapters.scripted import llm as scripted
-from voicepipe.calls.call import open_call
 from voicepipe.calls.events import TurnEnded
+from voicepipe.calls.open_call import open_call
 from voicepipe.components.protocols import Resources
 from voicepipe.components.values import File
 from voicepipe.testing.pipelines import open_test_pipeline

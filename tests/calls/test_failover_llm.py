@@ -227,7 +227,7 @@ async def test_one_that_is_left_alone_is_not_waited_for(autojump_clock):
     call = call_with(first, second)
 
     async def caller():
-        call.call._replies._speaker.composer.models._opened[0].breaker.open(BUSY, trio.current_time(), retry_at=inf)
+        call.call._parts.models._opened[0].breaker.open(BUSY, trio.current_time(), retry_at=inf)
         await call.transport.be_silent(300)
         await call.transport.say(600)
         await call.transport.be_silent(4000)

@@ -225,7 +225,7 @@ async def test_it_goes_back_to_the_preferred_one_when_that_works_again(autojump_
         await phone.be_silent(300)
         await phone.say(900)  # in which the first one dies
         await phone.be_silent(2000)
-        breaker = call.call._stts._opened[0].breaker
+        breaker = call.call._parts.recognisers._opened[0].breaker
         assert breaker.state == "open"
         breaker.try_it()
         breaker.close()

@@ -272,7 +272,7 @@ async def test_voices_that_are_left_alone_are_not_waited_for(autojump_clock):
     call = call_with(FlakyTts([Trouble("hang")] * 9), other(), text="good morning.", greeting="")
 
     async def caller():
-        call.call._replies._speaker.voices._opened[0].breaker.open(BUSY, trio.current_time())
+        call.call._parts.replies._speaker.voices._opened[0].breaker.open(BUSY, trio.current_time())
         await call.transport.say(600)
         await call.transport.be_silent(3000)
         await call.transport.hang_up_as_caller()

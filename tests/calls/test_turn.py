@@ -79,7 +79,7 @@ def test_or_from_when_the_reply_was_asked_for():
 
 def test_every_trigger_has_a_name():
     assert {CallerSide(None).trigger_name, CallerSide(Silence(1)).trigger_name} == {"announcement", "silence"}
-    assert len(set(turn.TRIGGER_NAMES.values())) == len(turn.TRIGGER_NAMES) == 6
+    assert len(set(turn.TRIGGER_NAMES.values())) == len(turn.TRIGGER_NAMES) == 7
 
 
 def test_a_sound_follows_its_text_past_a_split():

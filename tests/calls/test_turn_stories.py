@@ -29,6 +29,8 @@ from turn_situations import (
 
 from voicepipe.calls.turns.actions import (
     Announce,
+    BeginTransfer,
+    CancelReply,
     End,
     FinaliseTranscript,
     Reply,
@@ -47,10 +49,11 @@ from voicepipe.calls.turns.events import (
     SpeechBegan,
     SpeechEnded,
     SpeechSustained,
+    TransferUnanswered,
 )
 from voicepipe.calls.turns.rules.closing import LAST_WORDS_S
 from voicepipe.calls.turns.turn_taking import TurnTaking
-from voicepipe.components.requests import Silence, Utterance
+from voicepipe.components.requests import Silence, Told, Utterance
 from voicepipe.config.call_settings import (
     KeyAction,
     OnFailure,
@@ -274,13 +277,25 @@ def test_prompts_are_counted_until_the_caller_says_something():
     [
         ("dialplan", Ending("returned_to_dialplan", "gone")),
         ("hang_up", Ending("failed", "gone")),
-        (TransferTo("100"), Ending("transfer_requested", "100")),
     ],
 )
 def test_a_failure_ends_as_configured(then, ending):
     on_failure = OnFailure(say="Sorry.", then=then)
     _, actions = play((*SPEAKING, (5, RoleFailed("gone")), (6, ReplyEnded())), on_failure=on_failure)
     assert actions == [End(ending)]
+
+
+def test_after_a_failure_a_transfer_is_the_end_whoever_takes_it():
+    on_failure = OnFailure(say="Sorry.", then=TransferTo("100"))
+    taking, actions = play((*SPEAKING, (5, RoleFailed("gone")), (6, ReplyEnded())), on_failure=on_failure)
+    assert actions == [BeginTransfer("100")]
+    assert taking.feed(TransferUnanswered(Told("busy", "100")), 8) == [End(Ending("failed", "gone"))]
+
+
+def test_an_apology_that_hangs_keeps_nobody_from_being_transferred():
+    on_failure = OnFailure(say="Sorry.", then=TransferTo("100"))
+    _, actions = play((*SPEAKING, (5, RoleFailed("gone")), (35, "tick")), on_failure=on_failure)
+    assert actions == [CancelReply(retracted=False), BeginTransfer("100")]
 
 
 def test_the_wait_for_the_last_word_begins_anew_with_each_recogniser():

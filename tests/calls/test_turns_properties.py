@@ -11,19 +11,20 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from voicepipe.calls.turns import actions
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.turn_taking import TurnTaking
-from voicepipe.components.requests import Dtmf, ToolResults, Utterance
+from voicepipe.components.requests import Dtmf, Told, ToolResults, Utterance
 from voicepipe.config.call_settings import (
     BargeInSettings,
     DtmfSettings,
     KeyAction,
     LimitsSettings,
     OnFailure,
+    TransferTo,
     TurnsSettings,
 )
 from voicepipe.text.words import phrase_of
 
 DIAGRAM = runpy.run_path(str(Path(__file__).parents[2] / "docs/hooks/diagram.py"))
-DRAWN, EVERYWHERE = DIAGRAM["transitions"](), DIAGRAM["EVERYWHERE"]
+DRAWN, EVERYWHERE, THE_END = DIAGRAM["transitions"](), DIAGRAM["EVERYWHERE"], DIAGRAM["THE_END"]
 
 SETTINGS = st.builds(
     TurnsSettings,
@@ -58,6 +59,12 @@ class Conversation(RuleBasedStateMachine):
         self.tools = 0  # batches that run
         self.results = {}  # of tools, which the model has not been told
         self.warnings = 0
+        self.greetings = 0
+        self.wanted = []  # texts of the program that have not begun, by number
+        self.begun = 0  # of those
+        self.fact_is_owed = False  # a reply to it
+        self.asked_again = None  # what an unheard reply was to, that the program has interrupted
+        self.transfer = None  # the target of the one that runs
         self.speaking = self.sustained = False
         self.sent = 0  # utterances so far
         self.unfinalised = []  # words that the recogniser has not made final
@@ -92,7 +99,7 @@ class Conversation(RuleBasedStateMachine):
     def is_drawn(self, before, event):
         """The diagram in the documentation has the way that an event led."""
         after, name = self.taking.phase, event.__name__
-        assert after in {before, "closing"} or name in EVERYWHERE or name in DRAWN[before, after]
+        assert after in {before, *THE_END} or name in EVERYWHERE or name in DRAWN[before, after]
 
     def obey(self, asked):
         for action in asked:
@@ -104,6 +111,14 @@ class Conversation(RuleBasedStateMachine):
                     self.finalise += 1
                 case actions.GiveUpOnFinal():
                     self.given_up = True
+                case actions.BeginTransfer(target):
+                    assert self.reply is None, "a transfer over a reply"
+                    assert self.prepared is None
+                    assert self.transfer is None, "two transfers at once"
+                    self.transfer = target
+                case actions.CancelTransfer():
+                    assert self.transfer is not None
+                    self.transfer = None
                 case actions.End():
                     self.endings.append(action)
                 case _:
@@ -111,6 +126,7 @@ class Conversation(RuleBasedStateMachine):
 
     def start(self, action):
         assert self.reply is None, "two replies at once"
+        assert self.transfer is None, "a reply over a transfer"
         match action:
             case actions.Reply() | actions.Announce():
                 assert self.prepared is None, "a reply that was begun is forgotten"
@@ -136,12 +152,21 @@ class Conversation(RuleBasedStateMachine):
             case actions.ResumeReply():
                 assert self.paused
                 self.paused = False
-            case actions.CancelReply(retracted):
+            case actions.CancelReply(retracted, by_program):
+                if by_program and not self.audible:
+                    self.ask_again(getattr(self.reply, "trigger", None))
                 if retracted:
                     assert not self.audible, "the caller has heard it"
                     del self.taken[len(self.taken) - len(self.lately) :]
                     self.outstanding = self.reply.trigger.text.split() + self.outstanding
                 self.reply, self.audible, self.paused = None, False, False
+
+    def ask_again(self, trigger):
+        """The program has interrupted a reply before it was heard."""
+        if isinstance(trigger, ToolResults):
+            self.results = dict(trigger.results) | self.results
+        elif trigger is not None:
+            self.asked_again = trigger
 
     def take(self, inputs):
         """Whatever the caller said or pressed comes into the conversation once, in order."""
@@ -153,9 +178,27 @@ class Conversation(RuleBasedStateMachine):
         assert keys == self.keys[: len(keys)], "keys were lost, doubled or out of order"
         return len(words) == len(self.finals)
 
+    def announce(self, announcement):
+        """Each text is said once."""
+        match announcement:
+            case actions.Announce("Hi."):
+                self.greetings += 1
+                assert self.greetings == 1
+            case actions.Announce("Soon."):
+                self.warnings += 1
+                assert self.warnings == 1
+            case actions.Announce(saying=number) if number:
+                self.wanted.remove(number)
+
     def begin(self, reply):
         self.reply, self.audible = reply, False
+        self.announce(reply)
         everything = self.take(reply.inputs)
+        again, self.asked_again = self.asked_again, self.asked_again if isinstance(reply, actions.Announce) else None
+        if isinstance(reply, actions.Reply | actions.Adopt):
+            self.fact_is_owed = False  # the model reads it with this request
+        if isinstance(reply, actions.Reply) and reply.trigger == again:
+            return
         if isinstance(getattr(reply, "trigger", None) or getattr(reply, "answers", None), Utterance | Dtmf):
             assert everything, "words that the reply does not know of"
         match reply:
@@ -168,11 +211,10 @@ class Conversation(RuleBasedStateMachine):
                 self.outstanding = []
             case actions.Reply(Dtmf()) | actions.Announce(answers=Dtmf()):
                 self.outstanding = []  # a key stands for what was being said
+            case actions.Reply(Told()) if reply.inputs:
+                self.outstanding = []  # what was said during a transfer
             case actions.Reply(ToolResults(results)):
                 assert results == self.results, "results were lost, or told twice"
-            case actions.Announce("Soon."):
-                self.warnings += 1
-                assert self.warnings == 1
         if isinstance(reply, actions.Reply):
             self.results = {}  # they are in the conversation
 
@@ -183,12 +225,14 @@ class Conversation(RuleBasedStateMachine):
         say=st.sampled_from(["", "Sorry."]),
         warning_s=st.sampled_from([0, 100]),
         partials=st.booleans(),
+        caller_first_s=st.sampled_from([None, None, 3.0]),
+        then=st.sampled_from(["dialplan", TransferTo("200")]),
     )
-    def answered(self, chosen, greeting, say, warning_s, partials):
+    def answered(self, chosen, greeting, say, warning_s, partials, caller_first_s, then):
         limits = LimitsSettings(max_call_minutes=2, warning_s=warning_s, warning="Soon.")
-        self.taking = TurnTaking(chosen, limits, OnFailure(say=say), keys=KEYS.items())
+        self.taking = TurnTaking(chosen, limits, OnFailure(say=say, then=then), keys=KEYS.items())
         self.gives_partials = partials
-        self.happens(turns.Answered(greeting))
+        self.happens(turns.Answered(greeting, caller_first_s))
 
     @precondition(lambda self: self.on and not self.speaking)
     @rule()
@@ -314,13 +358,62 @@ class Conversation(RuleBasedStateMachine):
         if role != "stt":
             self.reply, self.audible, self.paused = None, False, False
         self.happens(turns.RoleFailed("gone", role))
-        assert self.endings or self.taking.phase == "closing"
+        assert self.endings or self.taking.phase in {"closing", "transferring"}
         assert not (closing and role == "stt") or self.reply is before
 
     @precondition(lambda self: self.on and self.sent > 2)
     @rule()
     def a_drain_is_asked_for(self):
         self.happens(turns.DrainAsked())
+
+    @precondition(lambda self: self.on)
+    @rule(interrupt=st.booleans())
+    def the_program_says_something(self, interrupt):
+        self.begun += 1
+        self.wanted.append(self.begun)
+        before = self.taking.phase
+        self.happens(turns.SayAsked(turns.Saying("Listen.", self.begun), interrupt))
+        if interrupt and before not in {"transferring", "closing", "endpointing"}:
+            assert self.begun not in self.wanted, "it does not interrupt"
+
+    @precondition(lambda self: self.on and self.wanted)
+    @rule()
+    def the_program_withdraws_it(self):
+        number = self.wanted.pop()
+        self.happens(turns.SayWithdrawn(number))
+
+    @precondition(lambda self: self.on)
+    @rule(respond=st.booleans())
+    def the_program_tells_a_fact(self, respond):
+        self.fact_is_owed |= respond
+        self.happens(turns.FactTold(Told("a fact") if respond else None))
+
+    @precondition(lambda self: self.on and self.sent > 1)
+    @rule(goodbye=st.sampled_from(["", "Bye."]))
+    def the_program_hangs_up(self, goodbye):
+        self.happens(turns.HangUpAsked(goodbye))
+        assert self.endings or self.taking.phase == "closing"
+
+    @precondition(lambda self: self.on)
+    @rule()
+    def the_program_transfers(self):
+        before = self.taking.phase
+        self.happens(turns.TransferAsked("300"))
+        assert self.transfer or before in {"closing", "thinking", "speaking", "interrupted"}
+
+    @precondition(lambda self: self.on and self.transfer)
+    @rule()
+    def somebody_takes_the_transfer(self):
+        target, self.transfer = self.transfer, None
+        self.happens(turns.TransferDone(turns.Ending("transferred", target)))
+        assert self.endings[0].ending.detail == target
+
+    @precondition(lambda self: self.on and self.transfer)
+    @rule()
+    def nobody_takes_the_transfer(self):
+        target, self.transfer = self.transfer, None
+        self.happens(turns.TransferUnanswered(Told("nobody took it", target)))
+        assert self.endings or self.taking.phase in {"thinking", "closing", "transferring"}
 
     @precondition(lambda self: self.on)
     @rule(seconds=st.sampled_from([0.02, 0.4, 1.5]))
@@ -331,7 +424,7 @@ class Conversation(RuleBasedStateMachine):
             self.tick()
         self.now = end
 
-    @precondition(lambda self: self.on)
+    @precondition(lambda self: self.on and self.taking.deadline < inf)
     @rule()
     def the_next_timer_runs_out(self):
         self.time_passes(max(0.0, self.taking.deadline - self.now))
@@ -350,15 +443,19 @@ class Conversation(RuleBasedStateMachine):
         if not self.on:
             assert self.taking is None or self.taking.deadline == inf
             return
+        assert (self.transfer is not None) == (self.taking.phase == "transferring")
         timers = set(self.taking.state.timers)
         match self.taking.phase:
             case "listening":
-                assert timers & {turns.IdleDue, turns.DigitsDue} or self.tools
+                assert timers & {turns.IdleDue, turns.DigitsDue, turns.FirstWordsDue} or self.tools
                 assert not self.speaking
                 assert self.reply is None
                 if turns.DigitsDue not in timers:
                     assert not self.outstanding, "words that nobody will answer"
                     assert not self.results, "results that nobody will hear of"
+                    assert not self.fact_is_owed, "a fact that nobody will reply to"
+                    assert not self.wanted, "a text that nobody will say"
+                    assert not self.taking.state.transfer_to, "a transfer that will not begin"
             case "user_speaking":
                 assert timers & {turns.IdleDue, turns.DigitsDue}, "a noise would have the floor for ever"
                 assert self.speaking
@@ -373,6 +470,9 @@ class Conversation(RuleBasedStateMachine):
             case "interrupted":
                 assert self.paused
                 assert turns.ResumeDue in timers
+            case "transferring":
+                assert self.reply is None
+                assert timers <= {turns.MaxLengthDue, turns.WarningDue, turns.FirstWordsDue}
             case "closing":
                 assert self.reply is not None
                 assert timers == {turns.LastWordsOverdue}
@@ -390,6 +490,8 @@ class Conversation(RuleBasedStateMachine):
             if self.given_up:  # and no other is left
                 self.given_up = False
                 self.happens(turns.RoleFailed("gone", "stt"))
+            elif self.transfer:
+                self.nobody_takes_the_transfer()
             elif self.lost:
                 self.another_one_is_found()
             elif self.speaking:

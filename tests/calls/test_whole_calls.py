@@ -6,7 +6,6 @@ import pytest
 import trio
 
 from voicepipe.audio import AudioFormat
-from voicepipe.calls.call import open_call
 from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
@@ -18,6 +17,7 @@ from voicepipe.calls.events import (
     Transcribed,
     TurnEnded,
 )
+from voicepipe.calls.open_call import open_call
 from voicepipe.components.events import EndOfTurn, ReplyDone, TextDelta, Transcript
 from voicepipe.components.requests import CallInfo, Listen, Message
 from voicepipe.config.call_settings import LimitsSettings

@@ -10,6 +10,7 @@ from voicepipe import (
     CallEnded,
     CallEvent,
     CallInfo,
+    CallSteered,
     ComponentError,
     ComponentFailed,
     ComponentLabel,
@@ -28,6 +29,8 @@ from voicepipe import (
     ToolEnded,
     ToolStarted,
     Transcribed,
+    TransferEnded,
+    TransferStarted,
     TurnEnded,
 )
 
@@ -111,6 +114,23 @@ RECORDS = [
         OF
         | {"tool": "hours", "tool_call_id": "i", "ok": False, "seconds": 0.1, "result": "no", "hint": "look"}
         | {"exc_info": ERROR},
+    ),
+    (
+        CallSteered("c", 1.0, "say", "We close."),
+        ("info", "call.steered"),
+        OF | {"action": "say", "text": "We close.", "at_s": 1.0},
+    ),
+    (
+        CallSteered("c", 1.0, "set_variables", variables={"vip": "yes"}),
+        ("info", "call.steered"),
+        OF | {"action": "set_variables", "variables": {"vip": "yes"}, "at_s": 1.0},
+    ),
+    (TransferStarted("c", 1.0, "100"), ("info", "transfer.started"), OF | {"target": "100", "at_s": 1.0}),
+    (TransferEnded("c", 1.0, "100", "", 0.12345), ("info", "transfer.ended"), OF | {"target": "100", "seconds": 0.123}),
+    (
+        TransferEnded("c", 1.0, "100", "busy", 2.0),
+        ("warning", "transfer.ended"),
+        OF | {"target": "100", "failure": "busy", "seconds": 2.0},
     ),
     (
         CallEnded("c", 12.3456, "idle", 4, "waited"),

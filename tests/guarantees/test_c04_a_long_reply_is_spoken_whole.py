@@ -97,7 +97,7 @@ async def test_what_is_made_faster_than_it_is_spoken_is_not_heaped_up(autojump_c
     async def look(_transport):
         while True:
             await trio.sleep(0.1)
-            playout = look.call.call._replies._playout
+            playout = look.call.call._parts.replies._playout
             held.append(playout.queued_ms - playout.played_ms)
 
     text, audio = story(20)

@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from voicepipe.calls.call import open_call
 from voicepipe.calls.events import CallEnded, ComponentUsed, ToolEnded, ToolStarted
+from voicepipe.calls.open_call import open_call
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults
 from voicepipe.config.call_settings import LimitsSettings

@@ -4,8 +4,8 @@ import pytest
 import trio
 from patience import LONG_S
 
-from voicepipe.calls.call import open_call
 from voicepipe.calls.events import ComponentFailed
+from voicepipe.calls.open_call import open_call
 from voicepipe.calls.record import CallRecorder
 from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.components.requests import ToolResults

@@ -11,7 +11,7 @@ from recording import RecordedSet, pipeline
 from vendors.serving import VendorServer, open_vendor
 
 import voicepipe
-from voicepipe.calls.call import open_call
+from voicepipe.calls.open_call import open_call
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults
 from voicepipe.pipelines.outcome import Applied, Unchanged

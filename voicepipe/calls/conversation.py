@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.texts import CallTexts
     from voicepipe.calls.turns.events import CallerInput
-    from voicepipe.components.requests import Tool, ToolCall, Trigger
+    from voicepipe.components.requests import Told, Tool, ToolCall, Trigger
     from voicepipe.config.history_settings import HistorySettings
 
 MOST_TOOL_ROUNDS = 8
@@ -35,10 +35,16 @@ class Conversation:
         texts: composes the prompt, and has the call's values.
         tools: the tools that the model may call.
         history: how much of the conversation a request holds.
+        before: messages from before the call.
+
+    Raises:
+        ValueError: in `before`, a call of a tool has no result, or a result has no call: no API takes that.
 
     """
 
-    def __init__(self, texts: CallTexts, tools: tuple[Tool, ...], history: HistorySettings) -> None:
+    def __init__(
+        self, texts: CallTexts, tools: tuple[Tool, ...], history: HistorySettings, before: Iterable[Message] = ()
+    ) -> None:
         self._texts, self._history = texts, history
         self.tools = tools
         """The tools that the model may call."""
@@ -46,10 +52,17 @@ class Conversation:
         """The `ReplyDone.state` of each model's last reply that counted, by the model's key."""
         self.fits: dict[str, int] = {}
         """The most characters of the conversation that a model takes, by its key, once it has refused more."""
-        self._messages: list[Message] = []
+        self._messages: list[Message] = list(before)
+        _check_tools(self._messages)
         self._retractable_from = 0  # the index of the first message that the caller's last inputs added
         self._results: dict[str, str] = {}  # of tools, by the id of the call
         self._tool_rounds = 0  # replies to results of tools, in a row
+        self._last_failure: Told | None = None  # of a transfer
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Everything so far, in order."""
+        return tuple(self._messages)
 
     @property
     def tools_exhausted(self) -> bool:
@@ -65,9 +78,23 @@ class Conversation:
             else:
                 self._messages.append(Message("caller", part.digits, pressed=True))
 
+    def told(self, fact: str) -> None:
+        """Adds a fact that the program tells the model, and that the caller does not hear."""
+        self._messages.append(Message("operator", fact))
+
+    def told_of_transfer(self, fact: Told) -> None:
+        """Adds the fact that nobody took a transfer; no-op for the one of last time, if it is replied to again."""
+        if fact is not self._last_failure:
+            self._last_failure = fact
+            self.told(fact.text)
+
     def retract(self) -> None:
-        """Removes what the last `caller_said` added: it comes again, as part of something longer."""
-        del self._messages[self._retractable_from :]
+        """Removes what the last `caller_said` added: it comes again, as part of something longer.
+
+        Facts that were told since stay.
+        """
+        since = self._messages[self._retractable_from :]
+        self._messages[self._retractable_from :] = [message for message in since if message.role != "caller"]
 
     def ask(self, trigger: Trigger) -> ReplyRequest:
         """Returns the request for a reply; the caller's inputs have been added before."""
@@ -108,3 +135,16 @@ class Conversation:
             evolve(message, text=result) if message.tool_call_id == tool_call_id else message
             for message in self._messages
         ]
+
+
+def _check_tools(messages: Iterable[Message]) -> None:
+    """Checks that calls of tools and their results belong together."""
+    open_calls: set[str] = set()
+    for message in messages:
+        open_calls.update(call.id for call in message.tool_calls)
+        if message.role == "tool":
+            if message.tool_call_id not in open_calls:
+                raise ValueError(f"messages: the result of {message.tool_call_id!r} has no call before it")
+            open_calls.discard(message.tool_call_id)
+    if open_calls:
+        raise ValueError(f"messages: no result for the tool calls {', '.join(sorted(open_calls))}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from voicepipe.calls.usage import ComponentUsage
 from voicepipe.components.labels import ComponentLabel, Role
@@ -25,6 +25,7 @@ Outcome = Literal[
     "agent_hung_up",
     "said_goodbye",
     "transfer_requested",
+    "transferred",
     "idle",
     "max_length",
     "no_audio",
@@ -34,6 +35,10 @@ Outcome = Literal[
     "returned_to_dialplan",
 ]
 """The way in which a call ended: by whom, or by which limit."""
+
+
+Steering = Literal["say", "play", "tell", "transfer", "hang_up", "set_variables", "set_language"]
+"""What a program, a tool or an operator may have a call do: the names of methods of `Call`."""
 
 
 @frozen
@@ -87,6 +92,8 @@ class CallBegan(_EventBase):
     """Text-to-speech, the first alternative."""
     recording: str = ""
     """The file that the call is recorded to; empty: it is not."""
+    metadata: Mapping[str, Any] = field(factory=dict)
+    """The call's bag of values, `Call.metadata` itself: it may change while the call is up."""
 
 
 @frozen
@@ -144,8 +151,8 @@ class TurnEnded(_EventBase):
 
     turn: int
     """The turn's number, from 1."""
-    trigger: Literal["call_started", "utterance", "dtmf", "silence", "tool_results", "announcement"]
-    """The cause of the reply; an announcement is said by the call itself."""
+    trigger: Literal["call_started", "utterance", "dtmf", "silence", "tool_results", "told", "announcement"]
+    """The cause of the reply; an announcement is said by the call itself, or by the program (`Call.say`)."""
     heard: str
     """Everything that the caller said and pressed since the turn before, in order, the trigger included."""
     said: str
@@ -251,6 +258,38 @@ class ToolEnded(_EventBase):
 
 
 @frozen
+class CallSteered(_EventBase):
+    """The program, a tool or an operator had the call do something."""
+
+    action: Steering
+    """What was asked for."""
+    text: str = ""
+    """The words to say, the fact, the file, the transfer's target, the goodbye, or the language."""
+    variables: Mapping[str, str] = field(factory=dict)
+    """The variables that `set_variables` changed, with their new values."""
+
+
+@frozen
+class TransferStarted(_EventBase):
+    """The caller is being transferred: the agent is silent until somebody takes the call, or the caller is back."""
+
+    target: str
+    """The number or extension."""
+
+
+@frozen
+class TransferEnded(_EventBase):
+    """A transfer has succeeded, and the call ends; or nobody took it, and the caller is back."""
+
+    target: str
+    """The number or extension."""
+    failure: str
+    """Why nobody took it; empty: it succeeded."""
+    seconds: float
+    """The time that it took, in s."""
+
+
+@frozen
 class ComponentUsed(_EventBase):
     """The call's use of one component; reported for each that it used, right before `CallEnded`."""
 
@@ -268,6 +307,8 @@ class CallEnded(_EventBase):
     """The number of turns."""
     detail: str = ""
     """More about the outcome: the transfer's target, the transport's reason, the failure."""
+    metadata: Mapping[str, Any] = field(factory=dict)
+    """A copy of `Call.metadata`."""
 
 
 CallEvent = (
@@ -286,6 +327,9 @@ CallEvent = (
     | LastWordsUnconfirmed
     | ToolStarted
     | ToolEnded
+    | CallSteered
+    | TransferStarted
+    | TransferEnded
     | ComponentUsed
     | CallEnded
 )

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from voicepipe.components.requests import Dtmf, ToolResults, Utterance
+from voicepipe.components.requests import Dtmf, Told, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voicepipe.components.requests import Message, ReplyRequest, Trigger
+
+INPUTS = frozenset({"caller", "operator"})
+"""The roles of messages that are replied to: the caller's, and facts that the program tells."""
 
 MOST_SHORTENINGS = 3
 """The most times that one request is shortened: to half of the conversation, to a quarter, to the last turn."""
@@ -91,18 +94,19 @@ def _cuts(messages: Sequence[Message], trigger: Trigger) -> list[int]:
 def _begins_turn(messages: Sequence[Message], index: int) -> bool:
     """Returns True if a turn begins at a message: the caller speaks or presses keys, or the agent speaks without that.
 
-    Several messages of the caller in a row are one turn: words and the keys after them get one reply.
+    Several messages of the caller in a row are one turn: words and the keys after them get one reply. A fact that the
+    model is told belongs to the turn that it begins, or in which it comes.
     """
     role, before = messages[index].role, messages[index - 1].role
-    return index == 0 or (role == "caller" != before) or role == before == "agent"
+    return index == 0 or (role in INPUTS and before not in INPUTS) or role == before == "agent"
 
 
 def _kept_from(messages: Sequence[Message], trigger: Trigger, calls: dict[str, int]) -> int:
     """Returns the index of the first message that has to be sent; -1 if there is no message."""
     last = len(messages) - 1
-    if isinstance(trigger, Utterance | Dtmf | ToolResults):
-        last = max((index for index, message in enumerate(messages) if message.role == "caller"), default=last)
-        while last > 0 and messages[last].role == messages[last - 1].role == "caller":
+    if isinstance(trigger, Utterance | Dtmf | ToolResults | Told):
+        last = max((index for index, message in enumerate(messages) if message.role in INPUTS), default=last)
+        while last > 0 and messages[last].role in INPUTS and messages[last - 1].role in INPUTS:
             last -= 1
     if isinstance(trigger, ToolResults):
         last = min([last, *(calls[name] for name in trigger.results if name in calls)])

@@ -1,15 +1,18 @@
-"""A call's record: its turns with their times, its tools, its failures, its use of components, and its end."""
+"""A call's record: its turns with their times, tools, failures, use of components, what steered it, and its end."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, field, frozen
 
 from voicepipe.calls.events import (
     CallBegan,
     CallEnded,
+    CallSteered,
     ComponentFailed,
     ComponentUsed,
     FailedOver,
@@ -17,6 +20,7 @@ from voicepipe.calls.events import (
     ReplyPrepared,
     Timings,
     ToolEnded,
+    TransferEnded,
     TurnEnded,
 )
 from voicepipe.calls.usage import ComponentUsage
@@ -81,6 +85,34 @@ class ToolRecord:
     """The time that it took, in s."""
 
 
+@frozen
+class SteeringRecord:
+    """One thing that the program, a tool or an operator had the call do."""
+
+    at_s: float
+    """The time at which it was asked for, in s since the call began."""
+    action: str
+    """What was asked for, as in `CallSteered.action`."""
+    text: str
+    """The words, the fact, the file, the target or the language, as in `CallSteered.text`."""
+    variables: Mapping[str, str] = field(factory=dict)
+    """The variables that were changed, with their new values."""
+
+
+@frozen
+class TransferRecord:
+    """One transfer, whether somebody took it or not."""
+
+    at_s: float
+    """The time of its end, in s since the call began."""
+    target: str
+    """The number or extension."""
+    failure: str
+    """Why nobody took it; empty: it succeeded."""
+    seconds: float
+    """The time that it took, in s."""
+
+
 @frozen(kw_only=True)
 class CallRecord:
     """All there is to know about a call that has ended."""
@@ -92,7 +124,7 @@ class CallRecord:
     duration_s: float
     """The length, in s."""
     info: CallInfo
-    """The numbers of both parties."""
+    """The numbers of both parties, and the variables of the call as they were at its end."""
     set: str
     """The pipeline set's name."""
     version: int
@@ -121,16 +153,37 @@ class CallRecord:
     """The use of each component, the alternatives that were tried included."""
     failures: tuple[FailureRecord, ...] = ()
     """The failures, and the step after each, in order."""
+    steered: tuple[SteeringRecord, ...] = ()
+    """What the program, tools and operators had the call do, in order."""
+    transfers: tuple[TransferRecord, ...] = ()
+    """The transfers, in order."""
+    metadata: Mapping[str, Any] = field(factory=dict)
+    """`Call.metadata` at the end of the call."""
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the record as plain data for JSON: times in ISO 8601, other numbers to three digits."""
-        return asdict(self, value_serializer=_plain)
+        """Returns the record as plain data for JSON: times in ISO 8601, other numbers to three digits.
+
+        Values of `metadata` that JSON can't represent are text.
+        """
+        data = asdict(evolve(self, metadata={}), value_serializer=_plain)
+        data["metadata"] = _as_json(dict(self.metadata))
+        return data
 
 
 def _plain(_instance: Any, _field: Any, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return round(value, 3) if isinstance(value, float) else value
+
+
+def _as_json(value: Any) -> Any:
+    """Returns a value of the program's as JSON has it; what JSON can't represent is text."""
+    try:
+        return json.loads(json.dumps(value, default=str, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        if isinstance(value, Mapping):
+            return {str(name): _as_json(item) for name, item in value.items() if item is not value}
+        return str(value)
 
 
 class CallRecorder:
@@ -145,6 +198,8 @@ class CallRecorder:
         self._tools: list[ToolRecord] = []
         self._failures: list[FailureRecord] = []
         self._usage: list[ComponentUsage] = []
+        self._steered: list[SteeringRecord] = []
+        self._transfers: list[TransferRecord] = []
         self._recording_failed = ""
         self._discarded_replies = 0
 
@@ -153,7 +208,7 @@ class CallRecorder:
         """The numbers and variables of the call; None before its first event."""
         return None if self._began is None else self._began.info
 
-    def observe(self, event: CallEvent) -> None:
+    def observe(self, event: CallEvent) -> None:  # noqa: C901 - a case for each event
         """Adds an event of the call."""
         match event:
             case CallBegan():
@@ -180,6 +235,10 @@ class CallRecorder:
                 self._failures.append(FailureRecord(event.at_s, event.role, event.component, event.rung))
             case ReplyPrepared():
                 self._discarded_replies += not event.used
+            case CallSteered():
+                self._steered.append(SteeringRecord(event.at_s, event.action, event.text, event.variables))
+            case TransferEnded():
+                self._transfers.append(TransferRecord(event.at_s, event.target, event.failure, event.seconds))
             case ComponentUsed():
                 self._usage.append(event.usage)
             case RecordingFailed():
@@ -197,7 +256,7 @@ class CallRecorder:
             call_id=event.call_id,
             began=self._at,
             duration_s=event.at_s,
-            info=began.info,
+            info=self._info(began),
             set=began.set,
             version=began.version,
             digest=began.digest,
@@ -212,4 +271,12 @@ class CallRecorder:
             discarded_replies=self._discarded_replies,
             usage=tuple(self._usage),
             failures=tuple(self._failures),
+            steered=tuple(self._steered),
+            transfers=tuple(self._transfers),
+            metadata=event.metadata,
         )
+
+    def _info(self, began: CallBegan) -> CallInfo:
+        """Returns what is known of the call, with the variables as they were at its end."""
+        changed = {name: value for steered in self._steered for name, value in steered.variables.items()}
+        return evolve(began.info, variables={**began.info.variables, **changed}) if changed else began.info

@@ -43,6 +43,10 @@ class CallTasks:
         """Starts a task, which runs until the call ends at the longest."""
         self._nursery.start_soon(self._run, function, args, name=function)
 
+    def end(self, ending: Ending) -> None:
+        """Ends the call at once; no-op if it has ended."""
+        self._end(ending)
+
     def fail(self, error: Exception | SystemExit) -> None:
         """Ends the call because of an exception in one of its tasks, or for it in a task that all calls share."""
         if isinstance(error, TransportError):

@@ -52,7 +52,9 @@ class CallTexts:
         self.info = info
         """The call; texts that are composed later have the values of a later one."""
         settings = pipeline.settings
-        self._settings, self._language = settings, settings.speech.language
+        self.language = settings.speech.language
+        """The language in which values are said, a BCP 47 tag; None: it is not known."""
+        self._settings = settings
         self._at, self._began = at.astimezone(settings.local_zone), trio.current_time()
         self._prompt: tuple[CallInfo | None, str] = (None, "")
 
@@ -69,7 +71,7 @@ class CallTexts:
     @property
     def spoken_values(self) -> CallValues:
         """The values as they are said."""
-        return CallValues(self.info, self._now, spoken=True, language=self._language)
+        return CallValues(self.info, self._now, spoken=True, language=self.language)
 
     @property
     def prompt(self) -> str:

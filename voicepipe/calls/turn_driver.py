@@ -1,12 +1,14 @@
 """Drives turn-taking: feeds it with what happens in a call, and carries out the actions that it returns.
 
-Turn-taking decides, and does no I/O (`turns/turn_taking.py`). The parts of a call that do I/O, which are listening and
-replies, decide nothing. This module connects them, as a driver connects a protocol's state machine to its socket:
+Turn-taking decides, and does no I/O (`turns/turn_taking.py`). The parts of a call that do I/O, which are listening,
+replies and transfers, decide nothing. This module connects them, as a driver connects a protocol's state machine to its
+socket:
 
     recogniser --> on_transcript, on_recogniser --+                        +--> replies: reply, prepare, pause, cancel
     voice activity --> on_edge -------------------+--> TurnTaking.feed ----+--> listening: finalise, give up
-    replies, tools, keys --> happened ------------+    (event, now)        +--> the call: end
-    the call's timer --> fire_timers -------------+    -> [actions]        +--> the call's timer: the next deadline
+    replies, tools, keys --> happened ------------+    (event, now)        +--> transfers: begin, cancel
+    the program: steering --> happened -----------+    -> [actions]        +--> the call: end
+    the call's timer --> fire_timers -------------+                        +--> the call's timer: the next deadline
 
 All of this is synchronous. An event is fed where it happens, whichever task that is: the transport's when a frame of
 audio ends the caller's silence, the ticker's when the first frame of a reply was written, a component's stream when a
@@ -27,6 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import evolve
 
 from voicepipe.calls.events import FailedOver, SpeechDetected, Transcribed
 from voicepipe.calls.texts import is_personal
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.replies.replies import Replies
     from voicepipe.calls.tasks import CallTasks
     from voicepipe.calls.texts import CallTexts
+    from voicepipe.calls.transfers import Transfers
     from voicepipe.calls.turns.actions import Action
     from voicepipe.calls.turns.events import Ending, Event
     from voicepipe.calls.turns.turn_taking import TurnTaking
@@ -85,9 +89,9 @@ class TurnDriver:
         self._stopped = False
         self._failed_role = ""
 
-    def connect(self, listening: Listening, replies: Replies) -> None:
+    def connect(self, listening: Listening, replies: Replies, transfers: Transfers) -> None:
         """Connects the parts that carry out actions, before the first event."""
-        self._listening, self._replies = listening, replies
+        self._listening, self._replies, self._transfers = listening, replies, transfers
 
     def stop(self) -> None:
         """Carries out no more actions: the call is over."""
@@ -95,7 +99,7 @@ class TurnDriver:
 
     def disconnect(self) -> None:
         """Forgets the replies and the call, which refer to this object: no reference cycle is left behind."""
-        del self._replies, self._deadline_moved, self._end
+        del self._replies, self._transfers, self._deadline_moved, self._end
 
     # --- Events ------------------------------------------------------------------------------------------------------
 
@@ -162,14 +166,14 @@ class TurnDriver:
         if not self._stopped:
             self._deadline_moved(self._turns.deadline)
 
-    def _act(self, action: Action) -> None:  # noqa: C901 - a case for each action
+    def _act(self, action: Action) -> None:  # noqa: C901, PLR0912 - a case for each action
         replies, listening = self._replies, self._listening
         match action:
             case actions.Reply(trigger, inputs):
                 replies.reply(trigger, inputs, *self._turns.spoke_at)
             case actions.Announce():
                 text, cached = self._words_of(action)
-                replies.announce(text, cached, action.answers, action.inputs, self._turns.spoke_at[0])
+                replies.announce(evolve(action, text=text), cached, self._turns.spoke_at[0])
             case actions.Prepare(trigger, inputs):
                 replies.prepare(trigger, inputs)
             case actions.Adopt(trigger, inputs):
@@ -182,12 +186,16 @@ class TurnDriver:
                 if wordless and self._echo is not None:
                     self._echo.was_no_caller()
                 replies.resume()
-            case actions.CancelReply(retracted):
-                replies.cancel(retracted=retracted, by_caller=not self._failed_role)
+            case actions.CancelReply(retracted, by_program):
+                replies.cancel(retracted=retracted, by_caller=not (by_program or self._failed_role))
             case actions.FinaliseTranscript():
                 listening.finalise()
             case actions.GiveUpOnFinal():
                 listening.give_up_on_final()
+            case actions.BeginTransfer(target):
+                self._transfers.begin(target)
+            case actions.CancelTransfer():
+                self._transfers.cancel()
             case actions.End(ending):
                 self._end(ending)
 

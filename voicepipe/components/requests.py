@@ -38,6 +38,10 @@ class CallInfo:
     transport_id: str = field(default="", converter=bounded)
     """The transport's own name for the call, such as AudioSocket's UUID. Nothing makes it unique: a dialplan may repeat
     it. Where a transport gives a `call_id` instead, that one is kept here."""
+    pipeline: str = field(default="", converter=bounded)
+    """The pipeline that whoever brought the call asks for; empty: the routes decide."""
+    speaks_first: Literal["agent", "caller"] | None = None
+    """Who speaks first in this call; None: as the pipeline's `speaks_first` says."""
     shortened: tuple[str, ...] = ()
     """The names of variables that were cut or left out, because they were too long or too many."""
 
@@ -46,11 +50,6 @@ class CallInfo:
         object.__setattr__(self, "variables", variables)  # frozen for others
         if cut:
             object.__setattr__(self, "shortened", tuple(dict.fromkeys((*self.shortened, *cut))))
-
-    pipeline: str = ""
-    """The pipeline that whoever brought the call asks for; empty: the routes decide."""
-    speaks_first: Literal["agent", "caller"] | None = None
-    """Who speaks first in this call; None: as the pipeline's `speaks_first` says."""
 
 
 @frozen
@@ -91,8 +90,9 @@ class ToolCall:
 class Message:
     """One entry of the conversation so far, as it was really said and heard."""
 
-    role: Literal["caller", "agent", "tool"]
-    """The speaker, or `tool` for a result."""
+    role: Literal["caller", "agent", "tool", "operator"]
+    """The speaker; `tool` for a result, `operator` for a fact that the program told the model (`Call.tell`), and that
+    the caller has not heard."""
     text: str
     """The words: of an interrupted reply the part that was heard; of a tool its result; of keys their digits."""
     interrupted: bool = False
@@ -151,7 +151,17 @@ class ToolResults:
     """The ids of those that failed or were cancelled."""
 
 
-Trigger = CallStarted | Utterance | Dtmf | Silence | ToolResults
+@frozen
+class Told:
+    """The program has told the model a fact to which the agent is to reply at once (`Call.tell`)."""
+
+    text: str
+    """The fact; it is a message of role `operator` too."""
+    transfer: str = ""
+    """The target, if the fact is that nobody took a transfer, and that the caller is back; empty: it is another."""
+
+
+Trigger = CallStarted | Utterance | Dtmf | Silence | ToolResults | Told
 
 
 @frozen
@@ -171,8 +181,8 @@ class ReplyRequest:
     """Everything that a language model gets for one reply."""
 
     trigger: Trigger
-    """The event that is replied to. In a call, words and keys are among the last of `messages` too, and results of
-    tools are where the tools were called: nothing of it need be added. Only `CallStarted` and `Silence` are in no
+    """The event that is replied to. In a call, words, keys and facts are among the last of `messages` too, and results
+    of tools are where the tools were called: nothing of it need be added. Only `CallStarted` and `Silence` are in no
     message."""
     messages: tuple[Message, ...] = ()
     """The conversation so far: everything that the caller said or pressed, in order, whatever became of the replies."""

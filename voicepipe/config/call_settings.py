@@ -171,6 +171,11 @@ class LimitsSettings:
     """How many of these prompts may follow each other; after the next silence, `goodbye` is said and the call ends."""
     no_audio_s: float = field(default=30.0, validator=gt(0))
     """How long the transport may deliver no audio at all before the call ends, in s."""
+    first_words_s: float = field(default=4.0, validator=gt(0))
+    """How long the caller has to speak first, with `speaks_first: caller`, in s; then the agent does."""
+    transfer_s: float = field(default=60.0, validator=gt(0))
+    """How long a transfer may take until somebody takes it, in s; then the caller is back with the agent. Over
+    AudioSocket it is the dialplan that transfers, and this does not apply."""
     warning_s: float = field(default=0.0, validator=ge(0))
     """How long before the end of `max_call_minutes` the `warning` is said, in s; 0: never."""
     warning: str = "We have to finish in a moment."

@@ -277,7 +277,18 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
     )
 
 
-_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys", "hold", "ringback", "comfort_noise")
+_OWN = (
+    "prompt",
+    "greeting",
+    "speaks_first",
+    "tools",
+    "selectable",
+    "on_failure",
+    "keys",
+    "hold",
+    "ringback",
+    "comfort_noise",
+)
 """The keys that only a pipeline has, in its normal form."""
 _SHARED = ("active_pipeline", "routes", "timezone", "tools", "streaming", "limits", "logging")
 """The keys that only the file has, in its normal form."""
@@ -294,6 +305,7 @@ def _pipeline(
         tts=tts,
         prompt=section.prompt.text if isinstance(section.prompt, PromptFile) else section.prompt,
         greeting=section.greeting,
+        speaks_first=section.speaks_first,
         tools=tuple(map(str, section.tools)),
         declared={str(name): file.tools[name] for name in section.tools if name in file.tools},
         selectable=section.selectable,

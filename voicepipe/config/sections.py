@@ -7,7 +7,7 @@ docs/reference/configuration.md and the JSON Schema are made from them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, le, optional
@@ -143,6 +143,9 @@ class PipelineSection:
     """Instructions to the language model: the text, or `{file: ...}`."""
     greeting: str | None = None
     """The text that is said first; null: the model speaks first."""
+    speaks_first: Literal["agent", "caller"] = "agent"
+    """Who speaks first. `caller`: the greeting, or the model's first words, answers what the caller says on picking up,
+    or comes after `limits.first_words_s` of silence; for calls that the agent makes."""
     tools: tuple[ToolName, ...] = (ToolName("hang_up"),)
     """Names of the tools that the model may call; `[]` for none."""
     selectable: bool = False

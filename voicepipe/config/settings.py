@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
@@ -81,6 +81,8 @@ class PipelineSettings:
     """Instructions to the language model."""
     greeting: str | None = None
     """The text that is said first; None: the model speaks first."""
+    speaks_first: Literal["agent", "caller"] = "agent"
+    """Who speaks first: with `caller`, the greeting waits for the caller's first words."""
     tools: tuple[str, ...] = ("hang_up",)
     """Names of the tools that the model may call; `[]` for none."""
     declared: Mapping[str, ToolSettings] = field(factory=dict)

@@ -188,13 +188,16 @@ class Snapshot:
     def choose(self, info: CallInfo, at: datetime | None = None) -> Pipeline:
         """Returns the pipeline for a call: that of the first route that matches, or else the active one.
 
-        A split gives a caller the same pipeline each time; a call with an unknown caller gets any of them.
+        A call that asks for a pipeline by its name (`CallInfo.pipeline`) gets that, if the version has it open. A split
+        gives a caller the same pipeline each time; a call with an unknown caller gets any of them.
 
         Args:
             info: the call.
             at: the moment of the call, with a time zone, for routes with hours or dates; None: now.
 
         """
+        if info.pipeline in self.pipelines:
+            return self.pipelines[info.pipeline]
         this_call = evolve(info, call_id=new_call_id())  # a split draws by it if the caller is not known
         choice = choose(self.config, this_call, datetime.now(UTC) if at is None else at)
         pipeline = self.pipelines[choice.pipeline]

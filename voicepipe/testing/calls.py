@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from attrs import define, field
 
-from voicepipe.calls.call import Call, open_call
+from voicepipe.calls.call import Call
 from voicepipe.calls.events import CallEnded, CallEvent, TurnEnded
+from voicepipe.calls.open_call import open_call
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.pipelines import open_test_pipeline
 from voicepipe.testing.transport import MemoryTransport
@@ -39,6 +40,8 @@ class RehearsedCall:
     """The transport, over which the test is the caller."""
     settings: dict[str, Any] = field(factory=dict)
     """Fields of `PipelineSettings`: `greeting`, `turns`, ..."""
+    options: dict[str, Any] = field(factory=dict)
+    """Further arguments of `open_call`: `messages`, `metadata`, `calls`."""
     at: datetime | None = None
     """The moment at which the call begins, for dates and times in texts; None: now."""
     events: list[CallEvent] = field(factory=list)
@@ -57,7 +60,9 @@ class RehearsedCall:
             open_test_pipeline(self.stt, self.llm, self.tts, **self.settings) as pipeline,
             trio.open_nursery() as nursery,
         ):
-            async with open_call(pipeline, self.transport, observer=self.events.append, at=self.at) as call:
+            async with open_call(
+                pipeline, self.transport, observer=self.events.append, at=self.at, **self.options
+            ) as call:
                 self.call = call
                 if caller is not None:
                     nursery.start_soon(caller)

@@ -11,6 +11,7 @@ import trio
 
 from voicepipe.audio import FRAME_MS, AudioFormat, from_pcm16
 from voicepipe.components.requests import CallInfo
+from voicepipe.errors import TransferFailed
 
 if TYPE_CHECKING:
     from voicepipe.transports.protocol import CallSink, Capability
@@ -44,6 +45,10 @@ class MemoryTransport:
         """The agent's frames, each with its time on trio's clock."""
         self.transferred_to: str | None = None
         """The target of `transfer`; None if it was not called."""
+        self.rings_s = 0.0
+        """How long a transfer rings, in s: until somebody takes it, or until it fails."""
+        self.transfer_fails = ""
+        """The reason for which nobody takes a transfer, and the caller comes back; empty: somebody takes it."""
         self.pressed: list[str] = []
         """The keys that `send_dtmf` was given."""
         self.ended = trio.Event()
@@ -93,8 +98,12 @@ class MemoryTransport:
             self._sink.heard(mark)
 
     async def transfer(self, target: str) -> None:
-        """Records the target and ends the call."""
+        """Records the target, and ends the call after `rings_s`, or raises `TransferFailed` for `transfer_fails`."""
         self.transferred_to = target
+        if self.rings_s:
+            await trio.sleep(self.rings_s)
+        if self.transfer_fails:
+            raise TransferFailed(self.transfer_fails)
         self._end()
 
     async def send_dtmf(self, digits: str) -> None:

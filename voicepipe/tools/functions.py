@@ -16,7 +16,8 @@ from typing import Any, overload
 from attrs import Factory, field, frozen
 from attrs.validators import ge, gt, matches_re, min_len
 
-from voicepipe.components.requests import CallInfo, Tool
+from voicepipe.components.requests import Tool
+from voicepipe.tools.context import ToolContext
 from voicepipe.tools.schemas import arguments_check
 from voicepipe.tools.signatures import description_of, parameters_of
 
@@ -28,18 +29,6 @@ TIMEOUT_S = 10.0
 
 FILLER_AFTER_MS = 1000
 """The default silence before a filler is spoken, in ms."""
-
-
-@frozen
-class ToolContext:
-    """The call that a tool runs for."""
-
-    call_id: str
-    """The unique id of the call, as in its events."""
-    info: CallInfo
-    """The called and calling numbers, and whatever else is known of the call."""
-    values: Mapping[str, str] = field(factory=dict, eq=False)
-    """The call's values by the names that texts have for them: `caller`, `variables.customer`, `date`, `time`."""
 
 
 @frozen

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
 
-    from voicepipe.tools.functions import ToolContext
+    from voicepipe.tools.context import ToolContext
 
 MOST_BYTES = 16 * 1024
 """The most of an answer that the model is given, in bytes."""

@@ -15,11 +15,11 @@ things in it. One form suits them all, so that a conversation can be failed over
   begins or ends with white space, or holds half a character.
 
 Where the conversation has no words of its own for something, there are marks in brackets in the caller's place: that
-the call has begun, which keys were pressed, that nothing was said, what the agent said while its tools were called,
-what came of tools when other things have been said since, and that a reply broke off and is to be continued. A reply
-that the caller cut short ends with a dash; one of which nothing was heard, only a tool called, is a dash. Nothing else
-is added to what the operator wrote. What language was detected is not told: the words show it, and of "OK" a detector
-makes what it likes.
+the call has begun, which keys were pressed, that nothing was said, what the program tells the model, what the agent
+said while its tools were called, what came of tools when other things have been said since, and that a reply broke off
+and is to be continued. A reply that the caller cut short ends with a dash; one of which nothing was heard, only a tool
+called, is a dash. Nothing else is added to what the operator wrote. What language was detected is not told: the words
+show it, and of "OK" a detector makes what it likes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,17 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from voicepipe.adapters.openai.sanitizers import NO_RESULT, clean, wire_id, wire_name
-from voicepipe.components.requests import CallStarted, Dtmf, Message, Silence, Tool, ToolCall, ToolResults, Utterance
+from voicepipe.components.requests import (
+    CallStarted,
+    Dtmf,
+    Message,
+    Silence,
+    Told,
+    Tool,
+    ToolCall,
+    ToolResults,
+    Utterance,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,6 +55,7 @@ STILL_SILENT = "[the caller says nothing, {} times in a row]"
 MEANWHILE = "[meanwhile the caller hears you say: {}]"
 RETURNED = "[the tools returned: {}]"
 GO_ON = "[your reply broke off there: go on right after its last word, repeat nothing]"
+TOLD = "[you are told, and the caller does not hear: {}]"
 CUT_SHORT = "—"
 
 
@@ -128,6 +139,8 @@ def _steps(request: ReplyRequest, results: dict[str, str]) -> Iterator[str | _Ag
         text = clean(message.text)
         if message.role == "caller" and text:
             yield PRESSED.format(text) if message.pressed else text
+        elif message.role == "operator" and text:
+            yield TOLD.format(text)
         elif message.role == "agent":
             uses = tuple(ToolTurn(call, _result(call.id, ahead, results)) for call in message.tool_calls)
             text += CUT_SHORT if message.interrupted and text else ""
@@ -147,7 +160,11 @@ def _result(call_id: str, ahead: list[Message], results: dict[str, str]) -> str:
 
 def _mark(trigger: Trigger, messages: Sequence[Message]) -> str:
     """The mark for a trigger that the messages don't show."""
-    spoken = [message for message in messages if message.role != "tool" and (clean(message.text) or message.tool_calls)]
+    spoken = [
+        message
+        for message in messages
+        if message.role in {"caller", "agent"} and (clean(message.text) or message.tool_calls)
+    ]
     told = spoken[-1:] != [] and spoken[-1].role == "caller"
     match trigger:
         case CallStarted():
@@ -156,6 +173,9 @@ def _mark(trigger: Trigger, messages: Sequence[Message]) -> str:
             return "" if told else clean(text)
         case Dtmf(digits=digits):
             return "" if told and Message("caller", digits, pressed=True) in spoken else PRESSED.format(digits)
+        case Told(text=text):
+            is_known = any(message.role == "operator" and text in message.text for message in messages)
+            return "" if is_known or not clean(text) else TOLD.format(clean(text))
         case Silence(count=count):
             return SILENT if count == 1 else STILL_SILENT.format(count)
     return ""

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 from voicepipe.adapters.scripted.format import RESULT, Response, Script, State, expand, fill, in_turn, slots_in
 from voicepipe.adapters.scripted.intent_matching import IntentMatcher, spoken_words
 from voicepipe.adapters.scripted.slot_filling import may_fill
-from voicepipe.components.requests import CallStarted, Dtmf, Listen, Silence, ToolCall, ToolResults, Utterance
+from voicepipe.components.requests import CallStarted, Dtmf, Listen, Silence, Told, ToolCall, ToolResults, Utterance
 
 if TYPE_CHECKING:
     from voicepipe.components.requests import Trigger
@@ -85,7 +85,7 @@ class Dialogue:
         self._listen = {name: self._expected(name) for name in script.states}
         self._own_slots = frozenset(slot for intent in script.intents.values() for slot in may_fill(intent))
 
-    def answer(
+    def answer(  # noqa: C901 - a case for each trigger
         self,
         trigger: Trigger,
         state: Any = None,
@@ -126,6 +126,10 @@ class Dialogue:
                 )
             case Silence(count=count):
                 turn.respond(in_turn(turn.state.silence or self._script.anywhere.silence, count))
+            case Told(transfer=target):
+                if not target:  # a script has no words for a fact: the next reply is as if nothing had been told
+                    return ScriptedReply((), None, False, None, progress, None)
+                turn.respond(turn.no_transfer)
             case ToolResults() if progress.transferring:
                 turn.respond(turn.no_transfer)
             case ToolResults(results=results, failed=failed):

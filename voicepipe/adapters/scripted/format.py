@@ -83,7 +83,7 @@ class State:
     silence: Response | tuple[Response, ...] | None = None
     """The response when the caller says nothing. A list has those for the first, second, ... time in a row."""
     no_transfer: Response | None = None
-    """The response in place of a transfer that this call does not offer."""
+    """The response in place of a transfer that this call does not offer, or after one that nobody took."""
     results: Mapping[str, Response] = field(factory=dict)
     """Responses to tools' results, by the tool's name; `{result}` is the result."""
     failed: Response | None = None
@@ -112,7 +112,7 @@ class Anywhere:
     silence: Response | tuple[Response, ...] = Response(again=True)
     """The response when the caller says nothing."""
     no_transfer: Response = Response(again=True)
-    """The response in place of a transfer that this call does not offer."""
+    """The response in place of a transfer that this call does not offer, or after one that nobody took."""
     results: Mapping[str, Response] = field(factory=dict)
     """Responses to tools' results, by the tool's name; the result of a tool without one is spoken as it is."""
     failed: Response = Response(again=True)

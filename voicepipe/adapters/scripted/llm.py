@@ -61,7 +61,8 @@ class ScriptedModel:
 
 def _words_before_keys(messages: Sequence[Message]) -> str:
     """The words that the caller said since the agent last spoke, up to the last keys."""
-    unanswered = [*takewhile(lambda message: message.role == "caller", reversed(messages))][::-1]
+    of_call = [message for message in reversed(messages) if message.role != "operator"]
+    unanswered = [*takewhile(lambda message: message.role == "caller", of_call)][::-1]
     while unanswered and not unanswered[-1].pressed:
         unanswered.pop()
     return " ".join(message.text for message in unanswered if not message.pressed)

@@ -106,6 +106,8 @@ class Listening:
         """Takes the caller's next audio, of any length; whole frames of 20 ms are the fast way."""
         self._second_opinion_ms = second_opinion_ms
         self._listen = Listen()
+        self._language: str | None = None  # of the call, once it was switched
+        self._is_outdated = False  # the session listens in the language before
         self._final_due = False  # a final transcript was asked for, and has not come
         self._session: RecogniserSession | None = None
 
@@ -144,8 +146,26 @@ class Listening:
         """Reports no edges of speech any more: the call is over."""
         self._audio.stop_reporting_edges()
 
+    def set_language(self, language: str) -> None:
+        """Switches the language in which the caller is understood, from their next turn on.
+
+        A recogniser is opened for the language: at once if nothing is being said, else with the next reply, so that no
+        turn is understood half in one language and half in another.
+        """
+        self._language, self._is_outdated = language, True
+        self._listen = evolve(self._listen, language=language)
+        if not self._audio.voiced_ms:
+            self._replace_outdated()
+
+    def _replace_outdated(self) -> None:
+        if self._is_outdated:
+            self._is_outdated = False
+            self._stop_session()
+
     def set_expected_phrases(self, listen: Listen) -> None:
         """Gives the recogniser the words that the caller is likely to say from now on."""
+        if self._language is not None and listen.language is None:
+            listen = evolve(listen, language=self._language)
         if listen != self._listen:
             self._listen = listen
             if self._session is not None:
@@ -163,7 +183,11 @@ class Listening:
             self._session.overdue()
 
     def return_to_preferred(self) -> None:
-        """Goes back to a recogniser that is preferred and works again, if there is one: nothing is being said now."""
+        """Goes back to a recogniser that is preferred and works again, if there is one: nothing is being said now.
+
+        A recogniser that listens in another language than the call's is replaced, too.
+        """
+        self._replace_outdated()
         if self._session is not None:
             self._session.stop_for_preferred()
 

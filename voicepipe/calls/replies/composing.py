@@ -8,14 +8,14 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from voicepipe.calls.failover import BudgetExceeded, FailoverList
 from voicepipe.calls.history import chars_of, latest, shorter
 from voicepipe.calls.replies.continuing import Continuation
 from voicepipe.calls.replies.reply_text import Segment
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
-from voicepipe.components.requests import Silence, ToolCall, ToolResults
+from voicepipe.components.requests import Silence, Told, ToolCall, ToolResults
 from voicepipe.config.call_settings import LanguageModelBudgets
 from voicepipe.errors import ComponentError, without_frames
 from voicepipe.nurseries import forget_cancellation
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from voicepipe.text.spoken.wording import Wording
 
 
-@frozen
+@define(eq=False)
 class Composer:
     """Writes the text of a call's replies."""
 
@@ -47,7 +47,8 @@ class Composer:
     budgets: LanguageModelBudgets
     """The time that a model may take."""
     speech: SpeechSettings
-    """The settings by which text is cut into segments and signs are put into words."""
+    """The settings by which text is cut into segments and signs are put into words; changes with the language
+    of the call, for the next reply."""
 
     def announce(self, text: ReplyText) -> None:
         """Writes the announcement, all at once."""
@@ -215,6 +216,8 @@ def _owes_words(request: ReplyRequest) -> bool:
     match request.trigger:
         case Silence():
             return False
+        case Told(transfer=target):
+            return bool(target)
         case ToolResults(results=results):
             called = [m for m in request.messages if any(call.id in results for call in m.tool_calls)]
             return not any(message.text for message in called)

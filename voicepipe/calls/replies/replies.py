@@ -10,8 +10,9 @@ from voicepipe.calls.events import ReplyContinued, ReplyPrepared, ReplyResumed, 
 from voicepipe.calls.replies.reply_text import ReplyText
 from voicepipe.calls.replies.turn import CallerSide, Fate, Turn
 from voicepipe.calls.turns import events as turns
-from voicepipe.components.requests import Utterance
+from voicepipe.components.requests import Told, Utterance
 from voicepipe.errors import ComponentError
+from voicepipe.tools.context import SayOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from voicepipe.calls.replies.reply_sound import ReplySound
     from voicepipe.calls.replies.speaking import ReplySpeaker
     from voicepipe.calls.replies.waiting_sounds import WaitingSounds
+    from voicepipe.calls.sayings import Sayings
     from voicepipe.calls.tasks import Tasks
     from voicepipe.calls.tools.running import ToolRuns
+    from voicepipe.calls.turns.actions import Announce
     from voicepipe.calls.turns.events import CallerInput, Event
     from voicepipe.components.requests import Trigger
     from voicepipe.pipelines.snapshot import CachedSpeech
@@ -50,6 +53,7 @@ class Replies:
         failed: called when a reply could not be made.
         tools: runs the tools that replies call.
         sounds: are played while the caller waits.
+        sayings: learns what was heard of texts that the program had said.
 
     """
 
@@ -66,10 +70,12 @@ class Replies:
         failed: Callable[[ComponentError], None],
         tools: ToolRuns,
         sounds: WaitingSounds,
+        sayings: Sayings,
     ) -> None:
         self._speaker, self._conversation, self._playout = speaker, conversation, playout
         self._listening, self._tasks, self._emit = listening, tasks, emit
-        self._happened, self._failed, self._tools, self._sounds = happened, failed, tools, sounds
+        self._happened, self._failed, self._tools = happened, failed, tools
+        self._sounds, self._sayings = sounds, sayings
         self._current: Turn | None = None
         self.count = 0
         """The number of turns so far, including the present one."""
@@ -104,6 +110,8 @@ class Replies:
 
         """
         self._conversation.caller_said(inputs)
+        if isinstance(trigger, Told) and trigger.transfer:
+            self._conversation.told_of_transfer(trigger)
         caller = CallerSide(trigger, inputs, _spoken_at(trigger, silent_since), final_at)
         self._begin(caller, ReplyText(self._conversation.ask(trigger)))
         self._listening.return_to_preferred()
@@ -145,22 +153,21 @@ class Replies:
             self._emit(ReplyResumed, turn=self._current.number)
         self._playout.resume()
 
-    def announce(
-        self, text: str, cached: CachedSpeech | None, answers: Trigger | None, inputs: Inputs, silent_since: float
-    ) -> None:
+    def announce(self, announcement: Announce, cached: CachedSpeech | None, silent_since: float) -> None:
         """Says a text without asking a model.
 
         Args:
-            text: the words to say.
-            cached: that text as speech, if it was synthesised beforehand.
-            answers: what it replies to; None: nothing.
-            inputs: everything that the caller said and pressed since the last reply.
+            announcement: the words to say, and what they answer.
+            cached: that text as speech, if there is any beforehand.
             silent_since: when the caller was last heard to speak.
 
         """
-        self._conversation.caller_said(inputs)
-        caller = CallerSide(answers, inputs, _spoken_at(answers, silent_since))
-        self._begin(caller, ReplyText(announcement=text), cached=cached)
+        self._conversation.caller_said(announcement.inputs)
+        answers = announcement.answers
+        caller = CallerSide(answers, announcement.inputs, _spoken_at(answers, silent_since))
+        text = ReplyText(announcement=announcement.text)
+        cached = self._sayings.speech_of(announcement.saying) or cached
+        self._begin(caller, text, Fate(saying=announcement.saying), cached=cached)
 
     def cancel(self, *, retracted: bool, by_caller: bool = True) -> None:
         """Stops the reply at once, and keeps the part of it that was heard.
@@ -181,7 +188,8 @@ class Replies:
             if turn.fate.audible_at is not None:
                 self._commit(turn)
             self._close(turn, whole=False, by_caller=by_caller)
-            self._tools.interrupt()
+            if by_caller:
+                self._tools.interrupt()
         self._playout.drop()
         turn.scope.cancel()
         if turn.fate.adopted is not None:
@@ -288,6 +296,7 @@ class Replies:
         self._conversation.agent_said(said, interrupted=not whole, tool_calls=turn.fate.called.calls)
         self._tools.reply_ended()
         self._sounds.reply_ended(tools_run=self._tools.running)
+        self._sayings.end(turn.fate.saying, SayOutcome(said, whole))
         became = {"interrupted": by_caller, "response_ms": turn.response_ms, "timings": turn.timings}
         self._report(turn.number, turn.caller, said=said, **became)
 

@@ -22,7 +22,7 @@ from voicepipe.calls.replies.reply_sound import ReplySound
 from voicepipe.calls.replies.reply_text import ReplyText
 from voicepipe.calls.tools.running import CalledTools
 from voicepipe.calls.turns.events import CallerInput
-from voicepipe.components.requests import CallStarted, Dtmf, Silence, ToolResults, Trigger, Utterance
+from voicepipe.components.requests import CallStarted, Dtmf, Silence, Told, ToolResults, Trigger, Utterance
 
 NO_TOOLS_CALLED = CalledTools()
 
@@ -32,6 +32,7 @@ TRIGGER_NAMES: dict[type[Any], Any] = {
     Dtmf: "dtmf",
     Silence: "silence",
     ToolResults: "tool_results",
+    Told: "told",
     type(None): "announcement",
 }
 """The values of `TurnEnded.trigger`."""
@@ -79,6 +80,8 @@ class Fate:
     """True if the model's state was kept, and the tools that it calls have begun."""
     called: CalledTools = NO_TOOLS_CALLED
     """The tools that have begun."""
+    saying: int = 0
+    """The number of the program's text that it is; 0: it is none."""
 
     @property
     def is_prepared(self) -> bool:

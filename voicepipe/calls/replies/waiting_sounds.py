@@ -84,7 +84,8 @@ class WaitingSounds:
         """Takes notice that the transfer is over; no-op if none was."""
         if self._transferring:
             self._transferring = False
-            self._end()
+            if not self._closed:
+                self._end()
 
     def close(self) -> None:
         """Begins nothing any more: the call is over."""

@@ -13,7 +13,7 @@ from voicepipe.tools.functions import FunctionTool
 from voicepipe.transports.protocol import Capability
 
 if TYPE_CHECKING:
-    from voicepipe.tools.functions import ToolContext
+    from voicepipe.tools.context import ToolContext
     from voicepipe.transports.protocol import Transport
 
 KEYS = "0123456789*#ABCD"

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.tools.toolbox import Toolbox
     from voicepipe.calls.turns.events import Event
     from voicepipe.components.requests import Tool
-    from voicepipe.tools.functions import ToolContext
+    from voicepipe.tools.context import ToolContext
 
 CANCELLED = "cancelled: the caller interrupted"
 """The result of a tool that was cancelled."""
@@ -121,7 +121,7 @@ class ToolRuns:
 
     Args:
         toolbox: the tools that may be called.
-        context: the call, as functions see it.
+        context: returns the call, as functions see it at that moment.
         conversation: gets the results.
         tasks: the call's.
         emit: reports events to the observer.
@@ -135,7 +135,7 @@ class ToolRuns:
         self,
         *,
         toolbox: Toolbox,
-        context: ToolContext,
+        context: Callable[[], ToolContext],
         conversation: Conversation,
         tasks: Tasks,
         emit: EventEmitter,
@@ -294,7 +294,7 @@ class ToolRuns:
             if fault := tool.check(arguments):
                 return _ToolResult(ok=False, text=f"error: {fault}")
             with run.scope:
-                text = text_of(await tool.function(arguments, self._context))
+                text = text_of(await tool.function(arguments, self._context()))
         except BaseException as error:
             failure = uncancelled(error)
             if not isinstance(failure, Exception | SystemExit):

@@ -39,6 +39,8 @@ class Announce:
     """The caller's input that it answers: a phrase that ends the call, or a menu key; None: none."""
     inputs: tuple[CallerInput, ...] = field(default=Factory(lambda self: _own_input(self.answers), takes_self=True))
     """Everything that the caller said and pressed since the last reply, in order."""
+    saying: int = 0
+    """The number of the program's text that it is; 0: it is none."""
 
 
 @frozen
@@ -85,6 +87,8 @@ class CancelReply:
 
     retracted: bool
     """True if nobody has heard it and the caller had not finished: its inputs come again, in a later reply."""
+    by_program: bool = False
+    """True if the program has something else said, and the caller has not interrupted."""
 
 
 @frozen
@@ -95,6 +99,19 @@ class FinaliseTranscript:
 @frozen
 class GiveUpOnFinal:
     """The recogniser has not given its final in time: go on with the next alternative."""
+
+
+@frozen
+class BeginTransfer:
+    """Transfer the caller; `TransferDone` or `TransferUnanswered` follows."""
+
+    target: str
+    """The number or extension."""
+
+
+@frozen
+class CancelTransfer:
+    """Give the transfer up: the call ends otherwise. No event follows."""
 
 
 @frozen
@@ -116,5 +133,7 @@ Action = (
     | CancelReply
     | FinaliseTranscript
     | GiveUpOnFinal
+    | BeginTransfer
+    | CancelTransfer
     | End
 )

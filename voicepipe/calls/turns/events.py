@@ -1,7 +1,8 @@
 """Events of turn-taking: everything in a call that decides who may speak. Sans-IO.
 
 The call makes them: from the voice activity detector (`Speech...`), the recogniser's transcripts, keys, tools, and the
-reply. Those at the end are timers: the rules start them, and `TurnTaking.fire_timers` makes the event when one is due.
+reply; the program that holds the call adds its own (`SayAsked` to `TransferAsked`). Those at the end are timers: the
+rules start them, and `TurnTaking.fire_timers` makes the event when one is due.
 The first line of each docstring is the event's description in docs/reference/turn-taking.md.
 """
 
@@ -13,7 +14,7 @@ from attrs import frozen
 
 from voicepipe.calls.events import Outcome
 from voicepipe.components.labels import Role
-from voicepipe.components.requests import Dtmf, Utterance
+from voicepipe.components.requests import Dtmf, Told, Utterance
 
 CallerInput = Utterance | Dtmf
 """An input of the caller: words, or keys."""
@@ -35,6 +36,8 @@ class Answered:
 
     greeting: str | None
     """The text that is said first; None: the model speaks first."""
+    caller_first_s: float | None = None
+    """The time that the caller has to speak first, in s; then the greeting comes anyway. None: the agent is first."""
 
 
 @frozen
@@ -165,6 +168,82 @@ class DrainAsked:
 
 
 @frozen
+class Saying:
+    """A text that the agent is to say, and that no model is asked for."""
+
+    text: str
+    """The text."""
+    number: int = 0
+    """The number by which the call knows who waits for it; 0: nobody does."""
+
+
+@frozen
+class SayAsked:
+    """The program has the agent say a text."""
+
+    saying: Saying
+    """The text."""
+    interrupt: bool = False
+    """True if it is said at once, in place of the present reply; else once nobody speaks."""
+
+
+@frozen
+class SayWithdrawn:
+    """The program does not want a text said any more that has not begun."""
+
+    number: int
+    """The number of the text."""
+
+
+@frozen
+class FactTold:
+    """The program has told the model a fact, which is in the conversation."""
+
+    fact: Told | None
+    """The fact, if the agent is to reply to it; None: the model reads it with its next request."""
+
+
+@frozen
+class LanguageSwitched:
+    """The program has switched the language of the call."""
+
+    language: str
+    """The language, a BCP 47 tag."""
+
+
+@frozen
+class HangUpAsked:
+    """The program ends the call."""
+
+    goodbye: str
+    """The last words."""
+
+
+@frozen
+class TransferAsked:
+    """The program has the caller transferred."""
+
+    target: str
+    """The number or extension."""
+
+
+@frozen
+class TransferDone:
+    """Somebody has taken the transfer, or the telephone system has the caller back."""
+
+    ending: Ending
+    """The end of the call."""
+
+
+@frozen
+class TransferUnanswered:
+    """Nobody took the transfer, and the caller is back."""
+
+    fact: Told
+    """What the model is told of it."""
+
+
+@frozen
 class EndOfTurnDue:
     """Timer: the caller has been silent for as long as the words ask for."""
 
@@ -195,6 +274,11 @@ class DigitsDue:
 
 
 @frozen
+class FirstWordsDue:
+    """Timer: the caller, who was to speak first, has had `first_words_s`."""
+
+
+@frozen
 class WarningDue:
     """Timer: the call has `warning_s` left."""
 
@@ -216,6 +300,7 @@ Timer = (
     | ResumeDue
     | ProtectionOver
     | DigitsDue
+    | FirstWordsDue
     | WarningDue
     | MaxLengthDue
     | LastWordsOverdue
@@ -241,5 +326,13 @@ Event = (
     | ReplyEnded
     | RoleFailed
     | DrainAsked
+    | SayAsked
+    | SayWithdrawn
+    | FactTold
+    | LanguageSwitched
+    | HangUpAsked
+    | TransferAsked
+    | TransferDone
+    | TransferUnanswered
     | Timer
 )

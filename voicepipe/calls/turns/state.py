@@ -14,15 +14,18 @@ from attrs import define, field
 from voicepipe.calls.turns import events
 from voicepipe.calls.turns.actions import Action
 from voicepipe.calls.turns.unanswered import Unanswered
-from voicepipe.components.requests import Dtmf
+from voicepipe.components.requests import Dtmf, Trigger
 from voicepipe.config.call_settings import KeyAction, LimitsSettings, OnFailure, TurnsSettings
 
-Phase = Literal["listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted", "closing"]
+Phase = Literal[
+    "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted", "transferring", "closing"
+]
 """The phases of a conversation.
 
 `listening`: nobody speaks; `user_speaking`: the caller speaks; `endpointing`: the caller has stopped, and may go on;
 `thinking`: a reply was requested and none of it has been heard; `speaking`: the reply is being heard; `interrupted`:
-the reply is paused, because the caller seems to speak; `closing`: last words are said, then the call ends.
+the reply is paused, because the caller seems to speak; `transferring`: the agent is silent until somebody takes the
+call or the caller is back; `closing`: last words are said, then the call ends.
 """
 
 REPLYING = frozenset[Phase]({"thinking", "speaking", "interrupted"})
@@ -115,8 +118,27 @@ class TurnState:
     """True if the reply was resumed before the recogniser told of any words; late words then end it."""
     idle_prompts: int = 0
     """The number of replies in a row that were prompts into the caller's silence."""
-    pending_announcement: str = ""
-    """The text that is announced as soon as nobody speaks: the warning of the greatest length."""
+    replying_to: Trigger | None = None
+    """The event that the reply in `thinking` answers; None: it is an announcement."""
+    greeting: str | None = None
+    """The text that the agent says first; None: the model speaks first."""
+    greeting_is_due: bool = False
+    """True if the agent has not spoken and is to greet; a reply of the model takes the greeting's place."""
+
+    # The program: set by the rules from what it asks for.
+
+    sayings: list[events.Saying] = field(factory=list)
+    """The texts that are said as soon as nobody speaks, in order: the program's, and the warning of the greatest
+    length."""
+    owed: Trigger | None = None
+    """The event that the model is asked to reply to as soon as nobody speaks: a fact, or what an interruption by the
+    program left unanswered. Every request to a model clears it, as the conversation has it."""
+    transfer_to: str = ""
+    """The target of a transfer that begins when the reply has ended; empty: none does."""
+    if_back: events.Ending | None = None
+    """The end of the call if nobody takes the transfer; None: the conversation goes on."""
+    role_lost: events.RoleFailed | None = None
+    """The failure of a role during a transfer, to be apologised for if nobody takes it."""
 
     # Tools: set from their events, in every phase.
 

@@ -29,7 +29,7 @@ Origin: TypeAlias = Literal["default", "component", "reference", "options", "pip
 """The adapter's or section's default; `components`; the pipeline's reference; its `options`; the rest of the pipeline;
 the rest of the file."""
 
-_OWN = ("prompt", "greeting", "tools", "selectable", "on_failure", "keys")
+_OWN = ("prompt", "greeting", "speaks_first", "tools", "selectable", "on_failure", "keys")
 
 
 @frozen

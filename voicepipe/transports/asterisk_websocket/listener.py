@@ -75,7 +75,7 @@ class AsteriskWebSocketOptions:
 
 
 @frozen
-class _Calls:
+class _AsteriskCalls:
     """What is decided about a request: who may connect, and which transport it gets."""
 
     options: AsteriskWebSocketOptions
@@ -132,7 +132,7 @@ async def open_asterisk_websocket_listener(
         OSError: the address can't be listened on.
 
     """
-    calls = _Calls(options, context.name)
+    calls = _AsteriskCalls(options, context.name)
     async with open_websocket_listener(
         options.host, options.port, calls, context, tls=options.tls, ping=True
     ) as listener:

@@ -7,6 +7,8 @@
 - `idle`: silence, and noise without words
 - `keys`: DTMF
 - `tools`: tools that run while the conversation goes on
+- `program_requests`: what the program has said, tells the model, and ends
+- `transferring`: from the agent's last words to the end of the call, or back
 - `ending`: what ends a call; `closing`: its last words
 - `transcripts`: what a transcript says about the caller's turn, for the other modules
 - `every_phase`: what each event records, whatever the phase
@@ -26,8 +28,10 @@ from voicepipe.calls.turns.rules import (  # noqa: F401 - importing them registe
     idle,
     keys,
     preemptive,
+    program_requests,
     replying,
     tools,
+    transferring,
 )
 from voicepipe.calls.turns.state import Phase
 from voicepipe.calls.turns.table import BY_PHASE, Rule

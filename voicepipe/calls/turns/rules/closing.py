@@ -1,4 +1,4 @@
-"""The end of a call: the last words, and events while they are said."""
+"""The end of a call: the last words, events while they are said, and the beginning of a transfer, which may fail."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ LAST_WORDS_S = 30.0
 
 
 @rule(events.ReplyEnded, "closing")
+def hang_up(state: TurnState, _event: events.ReplyEnded, _now: float) -> None:
+    """The call ends, or the caller is transferred."""
+    end(state)
+
+
 @rule(events.LastWordsOverdue, "closing")
-def hang_up(state: TurnState, _event: events.ReplyEnded | events.LastWordsOverdue, _now: float) -> None:
-    """The call ends."""
+def hang_up_in_mid_word(state: TurnState, _event: events.LastWordsOverdue, _now: float) -> None:
+    """The call ends, or the caller is transferred, before the last words have been said."""
+    if _is_transfer(state.ending):
+        state.actions.append(actions.CancelReply(retracted=False))
     end(state)
 
 
@@ -78,9 +85,32 @@ def close(
 
 
 def end(state: TurnState) -> None:
-    """Ends the call now, as `state.ending` says; no-op if that has been requested."""
+    """Ends the call now, as `state.ending` says, which may be by a transfer; no-op if that has been requested."""
+    if state.ending is not None and _is_transfer(state.ending):
+        target, state.ending = state.ending.detail, None
+        begin_transfer(state, target)
+        return
     state.enter("closing")
     state.timers.clear()
     if state.ending is not None:
         state.actions.append(actions.End(state.ending))
         state.ending = None
+
+
+def begin_transfer(state: TurnState, target: str) -> None:
+    """Transfers the caller; no reply is on.
+
+    What the caller says and presses from now on waits for the reply that follows if nobody takes the call.
+    """
+    discard(state)
+    state.transfer_to, state.digits_awaiting_final = "", None
+    state.unanswered.commit()
+    state.unanswered.complete_number(after_words=False)
+    for timer in (events.DigitsDue, events.LastWordsOverdue):
+        state.timers.pop(timer, None)
+    state.enter("transferring")
+    state.actions.append(actions.BeginTransfer(target))
+
+
+def _is_transfer(ending: events.Ending | None) -> bool:
+    return ending is not None and ending.outcome == "transfer_requested"

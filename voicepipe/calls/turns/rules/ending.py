@@ -21,6 +21,7 @@ def apologise(state: TurnState, event: events.RoleFailed, now: float) -> None:
         ending = events.Ending("failed" if then == "hang_up" else "returned_to_dialplan", event.detail)
     else:
         ending = events.Ending("transfer_requested", then.transfer)
+        state.if_back = events.Ending("failed", event.detail)  # nothing is left to go on with
     if event.role != "stt":
         state.enter("listening")  # the reply is what failed: there is none to cancel
     close(state, state.on_failure.say, ending, now, apology=True)
@@ -35,7 +36,7 @@ def warn(state: TurnState, _event: events.WarningDue, _now: float) -> None:
 @rule(events.WarningDue, "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
 def warn_later(state: TurnState, _event: events.WarningDue, _now: float) -> None:
     """`limits.warning` is said as soon as nobody speaks."""
-    state.pending_announcement = state.limits.warning
+    state.sayings.append(events.Saying(state.limits.warning))
 
 
 @rule(events.MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from voicepipe.calls.turns import events
 from voicepipe.calls.turns.table import rule_in_every_phase
+from voicepipe.components.requests import Told
 
 if TYPE_CHECKING:
     from voicepipe.calls.turns.state import TurnState
@@ -59,6 +60,29 @@ def forget_recogniser(state: TurnState, _event: events.RecogniserLost, _now: flo
 def learn_that_it_guesses(state: TurnState, _event: events.EagerEndOfTurn, _now: float) -> None:
     """The recogniser guesses ends of turns from the words: it knows better than a pause does."""
     state.guesses_end_of_turn = True
+
+
+@rule_in_every_phase(events.FactTold)
+def owe_reply_to_fact(state: TurnState, event: events.FactTold, _now: float) -> None:
+    """A fact that asks for a reply is kept until there is one; it joins one that waits already."""
+    if event.fact is not None:
+        owed = state.owed
+        if isinstance(owed, Told) and not owed.transfer:
+            state.owed = Told(f"{owed.text}\n{event.fact.text}")
+        elif owed is None:
+            state.owed = event.fact
+
+
+@rule_in_every_phase(events.SayWithdrawn)
+def withdraw_saying(state: TurnState, event: events.SayWithdrawn, _now: float) -> None:
+    """A text that has not begun is not said any more."""
+    state.sayings = [saying for saying in state.sayings if saying.number != event.number]
+
+
+@rule_in_every_phase(events.LanguageSwitched)
+def switch_language(state: TurnState, event: events.LanguageSwitched, _now: float) -> None:
+    """Words are compared and counted in the new language."""
+    state.language = event.language
 
 
 @rule_in_every_phase(events.ToolsBegan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voicepipe.calls.turns import actions, events
-from voicepipe.calls.turns.rules.closing import close
+from voicepipe.calls.turns.rules.closing import begin_transfer, close
 from voicepipe.calls.turns.rules.preemptive import discard
 from voicepipe.calls.turns.rules.replying import announce, let_caller_speak, listen, reply, reply_to_caller
 from voicepipe.calls.turns.rules.transcripts import ask_for_final
@@ -99,7 +99,7 @@ def run_menu_key(state: TurnState, action: KeyAction, key: Dtmf, now: float) -> 
         discard(state)
         announce(state, action.say, key)
     elif action.transfer is not None:
-        close(state, "", events.Ending("transfer_requested", action.transfer), now)
+        begin_transfer(state, action.transfer)
     else:
         close(state, state.limits.goodbye, events.Ending("agent_hung_up"), now, answers=key)
 

@@ -65,6 +65,8 @@ def _words_so_far(state: TurnState) -> list[events.Final]:
     """Returns the words to prepare a reply for: finals and the partial behind them; none while keys are dialled."""
     if not state.turns.preemptive or state.unanswered.digits or state.digits_awaiting_final is not None:
         return []
+    if state.greeting_is_due and state.greeting is not None:  # it is the answer, and no model is asked
+        return []
     return [*state.unanswered.finals, *([events.Final(state.partial)] if state.partial else [])]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from voicepipe.calls.turns import actions, events
 from voicepipe.calls.turns.endpointing import silence_ms
-from voicepipe.calls.turns.rules.closing import close, end
+from voicepipe.calls.turns.rules.closing import begin_transfer, close, end
 from voicepipe.calls.turns.rules.preemptive import discard
 from voicepipe.calls.turns.rules.transcripts import keep_words
 from voicepipe.calls.turns.table import rule
@@ -35,16 +35,23 @@ protected to its end."""
 
 @rule(events.Answered, "listening")
 def greet(state: TurnState, event: events.Answered, now: float) -> None:
-    """The greeting is said, or the model speaks first."""
+    """The greeting is said, or the model speaks first; either waits for the caller's first words, if it is to."""
     limits = state.limits
     length_s = limits.max_call_minutes * 60
     state.timers[events.MaxLengthDue] = now + length_s
     if 0 < limits.warning_s < length_s:
         state.timers[events.WarningDue] = now + length_s - limits.warning_s
-    if event.greeting is None:
-        reply(state, CallStarted())
+    state.greeting, state.greeting_is_due = event.greeting, True
+    if event.caller_first_s is None:
+        say_greeting(state)
     else:
-        announce(state, event.greeting)
+        state.timers[events.FirstWordsDue] = now + event.caller_first_s
+
+
+@rule(events.FirstWordsDue, "listening")
+def greet_silent_caller(state: TurnState, _event: events.FirstWordsDue, now: float) -> None:
+    """The caller was to speak first, and has not: the greeting comes anyway."""
+    listen(state, now)
 
 
 @rule(events.ReplyAudible, "thinking")
@@ -81,10 +88,12 @@ def retract_for_words(state: TurnState, event: events.Final, now: float) -> None
 
 @rule(events.ReplyEnded, "thinking", "speaking", "interrupted")
 def end_reply(state: TurnState, event: events.ReplyEnded, now: float) -> None:
-    """The caller may speak; or the call ends, if the model or a drain asked for that."""
+    """The caller may speak; or the call ends or is transferred, if the model, the program or a drain asked for it."""
     state.unanswered.commit()
     state.hasty_interruptions = 0
-    if event.ending is not None:
+    if state.transfer_to:
+        begin_transfer(state, state.transfer_to)
+    elif event.ending is not None:
         state.ending = event.ending
         end(state)
     elif state.draining:
@@ -101,15 +110,37 @@ def end_reply(state: TurnState, event: events.ReplyEnded, now: float) -> None:
 
 def listen(state: TurnState, now: float) -> None:
     """Nobody speaks: says what was kept for such a moment, or waits for the caller."""
-    if state.tool_results:
+    waits_for_first_words = events.FirstWordsDue in state.timers
+    if state.transfer_to:
+        begin_transfer(state, state.transfer_to)
+    elif state.tool_results:
         reply(state, ToolResults(dict(state.tool_results), frozenset(state.failed_tools)))
-    elif state.pending_announcement:
-        text, state.pending_announcement = state.pending_announcement, ""
-        announce(state, text)
+    elif state.greeting_is_due and not waits_for_first_words:
+        say_greeting(state)
+    elif state.sayings:
+        saying = state.sayings.pop(0)
+        announce(state, saying.text, saying=saying.number)
+    elif state.owed is not None:
+        reply(state, state.owed)
     else:
         state.enter("listening")
-        if not state.running_tools:
+        if not state.running_tools and not waits_for_first_words:
             start_idle_timer(state, now)
+
+
+def say_greeting(state: TurnState) -> None:
+    """Says the greeting, or has the model speak first."""
+    if state.greeting is None:
+        reply(state, CallStarted())
+    else:
+        skip_greeting(state)
+        announce(state, state.greeting)
+
+
+def skip_greeting(state: TurnState) -> None:
+    """The agent need not greet any more: it speaks."""
+    state.greeting_is_due = False
+    state.timers.pop(events.FirstWordsDue, None)
 
 
 def let_caller_speak(state: TurnState, now: float) -> None:
@@ -145,26 +176,40 @@ def reply(state: TurnState, trigger: Trigger, inputs: tuple[events.CallerInput, 
     discard(state)
     state.tool_results.clear()  # every request to a model has them, whatever it replies to
     state.failed_tools.clear()
+    state.owed, state.replying_to = None, trigger
+    skip_greeting(state)
     state.enter("thinking")
     state.actions.append(actions.Reply(trigger, state.unanswered.take_before_words() if inputs is None else inputs))
 
 
-def announce(state: TurnState, text: str, answers: Trigger | None = None) -> None:
+def announce(state: TurnState, text: str, answers: Trigger | None = None, saying: int = 0) -> None:
     """Requests a text to be said as it is, without the model.
 
     Args:
         state: the call's.
         text: the words to say.
         answers: the caller's input that it answers; None: none, and words that wait for a reply go on waiting.
+        saying: the number of the program's text that it is; 0: it is none.
 
     """
     state.enter("thinking")
-    inputs = state.unanswered.take_before_words() if answers is None else state.unanswered.take()
-    state.actions.append(actions.Announce(text, answers=answers, inputs=inputs))
+    state.replying_to = None
+    if answers is None:
+        inputs = state.unanswered.take_before_words()
+    else:
+        skip_greeting(state)
+        inputs = state.unanswered.take()
+    state.actions.append(actions.Announce(text, answers=answers, inputs=inputs, saying=saying))
 
 
 def prompt_caller(state: TurnState, now: float) -> None:
-    """Asks the model to break the silence; after `limits.idle_prompts` of these in a row, the call ends."""
+    """Asks the model to break the silence; after `limits.idle_prompts` of these in a row, the call ends.
+
+    A caller who was to speak first, and has only made a noise, is greeted.
+    """
+    if state.greeting_is_due:
+        say_greeting(state)
+        return
     state.idle_prompts += 1
     if state.idle_prompts > state.limits.idle_prompts:
         close(state, state.limits.goodbye, events.Ending("idle"), now)
@@ -183,6 +228,7 @@ def reply_to_caller(state: TurnState, now: float) -> None:
     """The caller has finished: requests a reply to everything that was said and pressed, or adopts the prepared one.
 
     Words beside a number that is being dialled wait for the number, and one of `turns.hang_up_phrases` ends the call.
+    The first words of a caller who was to speak first are answered by the greeting.
     """
     state.idle_prompts = 0
     unanswered = state.unanswered
@@ -201,8 +247,12 @@ def reply_to_caller(state: TurnState, now: float) -> None:
             discard(state)
             ending = events.Ending("said_goodbye", utterance.text)
             close(state, state.limits.goodbye, ending, now, answers=utterance)
+        elif state.greeting_is_due and state.greeting is not None:
+            announce(state, state.greeting, answers=utterance)
         elif state.prepared_phrase == phrase:
             state.prepared_phrase = None
+            state.replying_to = utterance
+            skip_greeting(state)
             state.enter("thinking")
             state.actions.append(actions.Adopt(utterance, unanswered.take_words()))
         else:
