@@ -395,6 +395,7 @@ def test_turn_taking_loads_no_more_than_words_and_settings():
         "voicepipe.audio",
         "voicepipe.calls.events",
         "voicepipe.calls.usage",
+        "voicepipe.components.bounded_texts",
         "voicepipe.components.labels",
         "voicepipe.components.requests",
         "voicepipe.config.call_settings",
