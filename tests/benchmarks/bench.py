@@ -59,7 +59,11 @@ PLUGIN = {
     "entry_points.txt": "".join(f"[voicepipe.{role}]\nbench = bench_components:{role}\n" for role in ROLES),
 }
 
-CALLERS = {"audiosocket": "callers.py", "asterisk_websocket": "chan_websocket_callers.py"}
+CALLERS = {
+    "audiosocket": "callers.py",
+    "asterisk_websocket": "chan_websocket_callers.py",
+    "media_stream": "media_stream_callers.py",
+}
 """The program that plays the callers of each transport."""
 ENGINE_CALLS = 200
 """With how many calls, or as near to it as is measured, the whole engine is run."""

@@ -51,14 +51,14 @@ def connected(port):
     if not answer.startswith(b"HTTP/1.1 101"):
         raise SystemExit(answer.decode())
     channel = f"bench-{next(_numbers)}"
-    _stay_alive(connection)
+    stay_alive(connection)
     start = {"event": "MEDIA_START", "connection_id": "engine", "channel": "WebSocket/engine", "channel_id": channel}
     start |= {"format": "slin", "optimal_frame_size": AUDIO_BYTES, "ptime": 20, "channel_variables": {}}
     connection.sendall(frame(FIN_TEXT, json.dumps(start).encode()))
     return connection
 
 
-def _stay_alive(connection):
+def stay_alive(connection):
     """Shows twice a second that those are there who wait until all are connected; Asterisk would answer pings."""
     _open.append(connection)
     if clock() - _shown_at[0] > 0.5:

@@ -24,8 +24,16 @@ import voicepipe
 from voicepipe import ReplyStarted, Transcribed, TurnEnded
 from voicepipe.transports.asterisk_websocket.listener import asterisk_websocket
 from voicepipe.transports.listener import ListenerContext
+from voicepipe.transports.media_stream.transport_type import media_stream
 
-TRANSPORTS = {transport.name: transport for transport in (asterisk_websocket,)}
+TRANSPORTS = {transport.name: transport for transport in (asterisk_websocket, media_stream)}
+OPTIONS = {
+    "media_stream": {
+        "dialect": "twilio",
+        "public_url": "http://127.0.0.1",
+        "token": voicepipe.Secret("the-token-of-the-benchmark"),
+    }
+}
 STEPS = "final_ms", "asked_ms", "first_token_ms", "first_audio_ms", "heard_ms"
 
 
@@ -91,7 +99,7 @@ async def main(arguments):
                 return
             transport = TRANSPORTS[arguments.transport]
             context = ListenerContext(max_connections=2000)
-            async with transport.open(transport.options(port=0), context) as opened:
+            async with transport.open(transport.options(port=0, **OPTIONS.get(transport.name, {})), context) as opened:
                 task_status.started(opened)
                 await opened.serve(answer)
 
