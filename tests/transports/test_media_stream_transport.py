@@ -121,6 +121,8 @@ async def test_what_the_webhook_said_counts():
     assert {name: info.variables[name] for name in ("tenant", "more")} == {"tenant": "acme", "more": "x"}
     vonage, _ = await answered(VonageStream(), facts=facts)
     assert vonage.info.transport_id == "CA9"
+    nameless = [(await answered(VonageStream()))[0].info.transport_id for _ in range(2)]
+    assert len(set(nameless)) == 2  # an ID is made where there is none
 
 
 async def test_nothing_is_taken_while_the_socket_is_full():
