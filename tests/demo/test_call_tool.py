@@ -2,15 +2,20 @@
 
 import sys
 import wave
+from argparse import ArgumentParser
 
 import pytest
 import trio
 from patience import LONG_S
 
-from voicepipe import AudioFormat, ComponentError, serve_audiosocket
+from voicepipe import AudioFormat, ComponentError, Secret, serve_audiosocket
 from voicepipe.audio import level
+from voicepipe.commands.call import add_to
+from voicepipe.commands.caller import call
 from voicepipe.testing.conversation import Line, converse
 from voicepipe.testing.speaker import open_speaker
+from voicepipe.transports.asterisk_websocket.listener import AsteriskWebSocketOptions, asterisk_websocket
+from voicepipe.transports.listener import ListenerContext
 
 
 async def run_tool(*arguments):
@@ -177,3 +182,35 @@ async def test_an_agent_that_hangs_up_without_a_word_is_not_said_to_have_spoken(
     told = []
     assert await converse(ScriptedCall(0.0), [], told.append) == 0
     assert told == []
+
+
+async def test_it_calls_over_chan_websocket_with_the_callers_variables(capsys):
+    """In this process: what the tool does with its arguments is tested above."""
+    infos = []
+
+    async def answer(transport):
+        infos.append(transport.info)
+        transport.write(b"\x00\x10" * 160 * 20)
+        transport.mark(1)
+        sink = Sink()
+        sink.heard = lambda _mark: sink.spoke.set()
+        async with trio.open_nursery() as call:
+            call.start_soon(transport.run, sink)
+            await sink.spoke.wait()
+            await transport.hang_up()
+
+    options = AsteriskWebSocketOptions(port=0, username="pbx", password=Secret("correct horse"))
+    async with asterisk_websocket.open(options, ListenerContext()) as listener, trio.open_nursery() as nursery:
+        nursery.start_soon(listener.serve, answer)
+        host, port = listener.address
+        url = f"ws://pbx:correct%20horse@{host}:{port}/media"
+        parser = ArgumentParser()
+        add_to(parser.add_subparsers())
+        arguments = parser.parse_args(["call", url, "--variable", "VP_CALLER=15551230001", "--timeout", str(LONG_S)])
+        assert await call(arguments) == []
+        nursery.cancel_scope.cancel()
+    assert infos[0].caller == "15551230001"
+    told = capsys.readouterr().out
+    assert f"to ws://{host}:{port}/media\n" in told
+    assert "correct" not in told
+    assert told.splitlines()[-1].endswith("agent   hung up (HANGUP)")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import trio
 
-from voicepipe.testing.audiosocket_caller import AudioSocketCaller, open_audiosocket_call, write_stereo_wav
+from voicepipe.testing.asterisk_websocket_caller import open_asterisk_websocket_call
+from voicepipe.testing.audiosocket_caller import open_audiosocket_call, write_stereo_wav
 from voicepipe.testing.conversation import Line, Spoke, converse
 from voicepipe.testing.speaker import open_speaker
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import AsyncIterator
+
+    from voicepipe.testing.caller import Caller
 
 LISTEN_ON_S = 2.0
 """The time after the last reply in which the agent may hang up before the caller does, in s."""
@@ -22,7 +28,6 @@ async def call(arguments: Namespace) -> list[str]:
     """Holds the call, and returns the problems with it."""
     async with open_speaker(arguments.voice) as speaker:
         lines = [Line(text, await speaker.say(text)) for text in arguments.say]
-    host, port = arguments.address
     spoke: list[Spoke] = []
 
     def tell(what: Spoke) -> None:
@@ -31,8 +36,7 @@ async def call(arguments: Namespace) -> list[str]:
         show(what.at_s, what.who, f"{what.seconds:5.2f} s  {words}")
 
     said = 0
-    async with open_audiosocket_call(host, port) as caller:
-        _say(f"call {caller.call_id} to {host}:{port}")
+    async with _open_call(arguments) as caller:
         with trio.move_on_after(arguments.timeout) as patience:
             said = await converse(caller, lines, tell)
             with trio.move_on_after(LISTEN_ON_S):
@@ -52,7 +56,25 @@ async def call(arguments: Namespace) -> list[str]:
     return []
 
 
-def how_it_ended(caller: AudioSocketCaller) -> tuple[str, str]:
+@asynccontextmanager
+async def _open_call(arguments: Namespace) -> AsyncIterator[Caller]:
+    if isinstance(arguments.address, str):
+        parts = urlsplit(arguments.address)
+        url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        username, password = unquote(parts.username or ""), unquote(parts.password or "")
+        async with open_asterisk_websocket_call(
+            url, variables=dict(arguments.variable), username=username, password=password
+        ) as caller:
+            _say(f"call {caller.asterisk.channel_id} to {url}")
+            yield caller
+        return
+    host, port = arguments.address
+    async with open_audiosocket_call(host, port) as audiosocket_caller:
+        _say(f"call {audiosocket_caller.call_id} to {host}:{port}")
+        yield audiosocket_caller
+
+
+def how_it_ended(caller: Caller) -> tuple[str, str]:
     """Returns the side that ended the call, and how it did."""
     if caller.how == "caller":
         return "caller", "hung up"

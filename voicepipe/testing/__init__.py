@@ -2,15 +2,19 @@
 
 `conformance` checks an adapter against the rules that calls rely on, and `transports` a transport. `RehearsedCall` runs
 a whole call in memory, on trio's virtual clock, with scripted components and the test as the caller: ten minutes in
-milliseconds. `open_audiosocket_call` and `open_speaker` are a caller's telephone and voice, for an engine that listens.
+milliseconds. `open_audiosocket_call` or `open_asterisk_websocket_call`, and `open_speaker` are a caller's telephone and
+voice, for an engine that listens.
 """
 
 from __future__ import annotations
 
 from voicepipe.testing import conformance, transports
+from voicepipe.testing.asterisk_websocket_caller import AsteriskWebSocketCaller, open_asterisk_websocket_call
 from voicepipe.testing.audiosocket_caller import AudioSocketCaller, open_audiosocket_call, write_stereo_wav
 from voicepipe.testing.buffering_transport import BufferingTransport
+from voicepipe.testing.caller import Caller
 from voicepipe.testing.calls import RehearsedCall
+from voicepipe.testing.chan_websocket import ChanWebSocket
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.conformance import (
     ConformanceError,
@@ -25,8 +29,11 @@ from voicepipe.testing.transport import MemoryTransport, voice
 from voicepipe.testing.transports import TransportPeer, check_transport, open_websocket_peer
 
 __all__ = [
+    "AsteriskWebSocketCaller",
     "AudioSocketCaller",
     "BufferingTransport",
+    "Caller",
+    "ChanWebSocket",
     "ConformanceError",
     "Line",
     "MemoryTransport",
@@ -43,6 +50,7 @@ __all__ = [
     "check_transport",
     "conformance",
     "converse",
+    "open_asterisk_websocket_call",
     "open_audiosocket_call",
     "open_speaker",
     "open_test_pipeline",

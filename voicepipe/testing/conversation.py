@@ -11,7 +11,7 @@ from voicepipe.audio import level
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from voicepipe.testing.audiosocket_caller import AudioSocketCaller
+    from voicepipe.testing.caller import Caller
 
 QUIET_MS = 800
 """The silence after which the agent has finished, in ms: longer than its pauses between sentences."""
@@ -43,7 +43,7 @@ class Spoke:
     """The words; empty for the agent, whose words are not transcribed."""
 
 
-async def converse(caller: AudioSocketCaller, lines: Iterable[Line], tell: Callable[[Spoke], None]) -> int:
+async def converse(caller: Caller, lines: Iterable[Line], tell: Callable[[Spoke], None]) -> int:
     """Says each line after the agent has finished speaking, and returns after the reply to the last line.
 
     Args:
@@ -67,7 +67,7 @@ async def converse(caller: AudioSocketCaller, lines: Iterable[Line], tell: Calla
     return count
 
 
-async def _listen(caller: AudioSocketCaller, tell: Callable[[Spoke], None]) -> None:
+async def _listen(caller: Caller, tell: Callable[[Spoke], None]) -> None:
     pcm = await caller.agent_spoke(quiet_ms=QUIET_MS)
     if pcm:
         seconds = caller.audio.ms_in(len(pcm)) / 1000
