@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 
 import pytest
@@ -99,6 +100,10 @@ def jumps(step):
     return []
 
 
+def calls_the_agent(step):
+    return "AudioSocket" in step.app + step.data or "WebSocket/" in step.data
+
+
 def test_the_pages_show_some():
     assert {plan.name for plan in PLANS} >= {"extensions.conf", "README.md", "docs/how-to/connect-asterisk.md"}
     assert all(plan.steps for plan in PLANS)
@@ -130,7 +135,7 @@ def test_every_extension_ends(plan):
 @CHOSEN
 def test_the_caller_is_answered_before_the_agent_gets_him(plan):
     for step in plan.steps:
-        if "AudioSocket" in step.app + step.data:
+        if calls_the_agent(step):
             before = plan.extension(step)
             before = before[: before.index(step)]
             assert "Answer" in [one.app for one in before], "a SIP channel that is not answered is refused (603)"
@@ -147,7 +152,7 @@ def test_no_ending_of_the_agent_ends_the_call_by_itself(plan):
 @CHOSEN
 def test_an_engine_that_is_away_or_full_has_its_branch(plan):
     for step in plan.steps:
-        if "AudioSocket" not in step.app + step.data:
+        if not calls_the_agent(step):
             continue
         following = plan.extension(step)
         following = following[following.index(step) + 1 :]
@@ -163,11 +168,34 @@ def test_an_engine_that_is_away_or_full_has_its_branch(plan):
 @CHOSEN
 def test_each_call_has_a_uuid_of_its_own(plan):
     for step in plan.steps:
-        if "AudioSocket" in step.app + step.data:
+        if calls_the_agent(step):
             made = "${UUID()}" in step.data
             before = plan.extension(step)
             before = [one.data for one in before[: before.index(step)] if one.app == "Set"]
             assert made or "CALL_UUID=${UUID()}" in before
+
+
+def test_by_websocket_the_format_is_named_and_the_numbers_go_along():
+    dials = [(plan, step) for plan in PLANS for step in plan.steps if "Dial" in step.app and "WebSocket/" in step.data]
+    assert {plan.name for plan, _ in dials} >= {"extensions.conf", "docs/how-to/connect-asterisk.md"}
+    for plan, step in dials:
+        assert re.fullmatch(r"WebSocket/voicepipe/c\((slin|slin16|ulaw|alaw)\)f\(json\),,g", step.data)
+        before = plan.extension(step)
+        before = [one.data for one in before[: before.index(step)] if one.app == "Set"]
+        assert {"_VP_CHAN=${CALL_UUID}", "_VP_CALLER=${CALLERID(num)}", "_VP_CALLED=${EXTEN}"} <= {*before}
+
+
+def test_the_section_that_the_dialplan_names_is_shipped():
+    """Asterisk drops a section that has an option which it does not know."""
+    known = {"type", "connection_type", "uri", "protocols", "username", "password", "connection_timeout"}
+    shipped = configparser.ConfigParser(comment_prefixes=";")
+    shipped.read(SHIPPED.with_name("websocket_client.conf"))
+    assert shipped.sections() == ["voicepipe"]
+    assert {*shipped["voicepipe"]} == known | {"reconnect_attempts"}
+    guide = (ROOT / "docs/how-to/connect-asterisk.md").read_text()
+    shown = configparser.ConfigParser()
+    shown.read_string(guide.partition('```ini title="websocket_client.conf"\n')[2].partition("```")[0])
+    assert {**shown["voicepipe"]} == {**shipped["voicepipe"]}
 
 
 def test_the_control_is_asked_for_what_it_has():
