@@ -150,7 +150,7 @@ WORDS = {
     "Kubernetes": "how-to/run-in-a-container",
     "Asterisk dialplan": "how-to/connect-asterisk",
     "SIP": "how-to/connect-asterisk",
-    "WebSocket": "reference/audiosocket",
+    "WebSocket": "reference/asterisk-websocket",
     "Whisper": "how-to/servers-you-run",
     "language": "how-to/other-languages",
 }
