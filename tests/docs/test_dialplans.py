@@ -244,5 +244,14 @@ def test_each_outcome_has_its_branch():
 
     steps = [step for step in PLANS[0].steps if step.context == "after-agent"]
     branches = {name for step in steps for name in re.findall(r'"\$\{OUTCOME\}" = "(\w*)"', step.data)}
-    over = {"caller_hung_up", "agent_hung_up", "said_goodbye", "idle", "max_length", "no_audio", "drained"}
+    over = {
+        "caller_hung_up",
+        "agent_hung_up",
+        "said_goodbye",
+        "idle",
+        "max_length",
+        "no_audio",
+        "drained",
+        "transferred",
+    }
     assert branches == {*get_args(Outcome), "refused", ""} - over
