@@ -87,11 +87,10 @@ MEDIA = {"websocket": {}, "audiosocket": {"media": "audiosocket", "format": "sli
 
 
 @asynccontextmanager
-async def open_engine(asterisk, *, max_connections=10, **options):
+async def open_engine(asterisk, *, max_connections=10, connects=True, **options):
     engine = Engine()
-    settings = AsteriskAriOptions(
-        url=asterisk.url, username=USER, password=Secret(PASSWORD), **{"port": 0, "format": "slin"} | options
-    )
+    usual = {"url": asterisk.url, "username": USER, "password": Secret(PASSWORD), "port": 0, "format": "slin"}
+    settings = AsteriskAriOptions(**usual | options)
     context = ListenerContext(
         "line",
         max_connections=max_connections,
@@ -104,7 +103,8 @@ async def open_engine(asterisk, *, max_connections=10, **options):
         host, port = engine.media_address
         asterisk.websocket_clients["voicepipe"] = f"ws://{host}:{port}/media", login
         nursery.start_soon(engine.listener.serve, engine.take)
-        await asterisk.app_connected.wait()
+        if connects:
+            await asterisk.app_connected.wait()
         yield engine
         nursery.cancel_scope.cancel()
 

@@ -9,9 +9,10 @@ from ari_engine import CALLER, FRAME, MEDIA, a_call, open_engine, until
 from vendors.asterisk_ari import open_asterisk
 
 from voicepipe.components.values import Secret
-from voicepipe.errors import CallRefused, TransportError
+from voicepipe.errors import CallRefused, DialFailed, TransportError
 from voicepipe.testing.chan_websocket import ChanWebSocket
-from voicepipe.transports.asterisk_ari import call
+from voicepipe.transports.asterisk_ari import call, client
+from voicepipe.transports.listener import DialRequest
 from voicepipe.wire.websocket import open_websocket
 
 
@@ -269,3 +270,37 @@ async def test_a_call_over_a_websocket_can_clear_and_mark():
         line.transport.mark(7)
         await until(lambda: line.marks == [7])
         line.transport.clear()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"password": Secret("not-the-secret")}, "HTTP 401"),
+        ({"username": "nobody"}, "set username and password to a user of ari.conf"),
+        ({"url": "/wrong"}, "url must end in /ari"),
+    ],
+)
+async def test_what_keeps_us_out_of_ari_is_reported_and_tried_again(changes, told, monkeypatch):
+    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
+    async with open_asterisk() as asterisk:
+        if "url" in changes:
+            changes = {"url": asterisk.url + changes["url"]}
+        async with open_engine(asterisk, connects=False, **changes) as engine:
+            with trio.fail_after(20):
+                await until(lambda: engine.refused)
+                await until(lambda: len(asterisk.requests) > 2)
+            assert told in engine.refused[0]
+            assert len(engine.refused) == 1
+            assert "secret" not in engine.refused[0]
+            assert not engine.listener.is_listening
+            with pytest.raises(DialFailed, match="failed"):
+                await engine.listener.dial(DialRequest("300"))
+
+
+async def test_another_engine_of_the_same_name_is_reported():
+    async with a_call() as (asterisk, engine, line), open_engine(asterisk) as other:
+        await until(lambda: engine.refused)
+        assert "another program has connected to ARI as application 'voicepipe'" in engine.refused[0]
+        assert "give each engine its own `app`" in engine.refused[0]
+        assert not line.ending
+        assert other.refused == []

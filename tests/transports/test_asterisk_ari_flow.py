@@ -486,6 +486,8 @@ def test_twins_of_keys():
         ({"dial": "{target}"}, ["dial"]),
         ({"dial": "Local/{target}@outbound"}, ["dial"]),
         ({"dial": "PJSIP/{target}@trunk", "transfer": "Local/{target}@x/n"}, []),
+        ({"media": "audiosocket", "host": "0.0.0.0"}, ["media_address"]),
+        ({"media": "audiosocket", "host": "::", "media_address": "engine:9095"}, []),
         ({"media_username": "u"}, ["media_username"]),
         ({"media_username": "u", "media_password": "12345678"}, []),
     ],

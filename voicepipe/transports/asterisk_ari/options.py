@@ -85,34 +85,42 @@ class AsteriskAriOptions:
     """The longest wait for a reply of ARI, in s."""
 
 
+WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+"""Addresses to bind to that nobody can connect to by that name."""
 _APP: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def check_options(options: AsteriskAriOptions) -> Iterator[Problem]:
     """Yields what is wrong with options beyond their types."""
-
-    def problem(path: str, message: str, hint: str) -> Problem:
-        return Problem(Location(""), path, message, hint)
-
     url = urlsplit(options.url)
     if url.scheme not in {"http", "https"} or not url.hostname or url.username is not None or url.query:
-        yield problem("url", "is no address of ARI", "http://HOST:8088/ari")
+        yield _problem("url", "is no address of ARI", "http://HOST:8088/ari")
     if not _APP.fullmatch(options.app):
-        yield problem("app", "is no name of an application", "letters, digits and _ . - only, at most 64")
+        yield _problem("app", "is no name of an application", "letters, digits and _ . - only, at most 64")
     if not options.username or ":" in options.username:
-        yield problem("username", "is no user of ari.conf", "a section of ari.conf with type = user")
-    if options.format not in FORMATS[options.media]:
-        formats = " or ".join(sorted(FORMATS[options.media]))
-        yield problem("format", f"can't be carried by {options.media}", f"{formats}, or media: websocket")
-    if bool(options.media_username) != (options.media_password is not None):
-        yield problem("media_username", "and media_password belong together", "give both, or neither")
+        yield _problem("username", "is no user of ari.conf", "a section of ari.conf with type = user")
+    yield from _check_media(options)
     for name in ("transfer", "dial"):
         dial_string: str = getattr(options, name)
         if dial_string.count("{target}") != 1 or "/" not in dial_string:
-            yield problem(name, "is no dial string with {target}", "Local/{target}@CONTEXT/n, or PJSIP/{target}@TRUNK")
+            yield _problem(name, "is no dial string with {target}", "Local/{target}@CONTEXT/n, or PJSIP/{target}@TRUNK")
         elif dial_string.startswith("Local/") and not dial_string.endswith("/n"):
             # Asterisk would put the other end's channel in the place of this one, whose end would end the call.
-            yield problem(name, "has a Local channel that Asterisk replaces when it is answered", f"{dial_string}/n")
+            yield _problem(name, "has a Local channel that Asterisk replaces when it is answered", f"{dial_string}/n")
+
+
+def _check_media(options: AsteriskAriOptions) -> Iterator[Problem]:
+    if options.format not in FORMATS[options.media]:
+        formats = " or ".join(sorted(FORMATS[options.media]))
+        yield _problem("format", f"can't be carried by {options.media}", f"{formats}, or media: websocket")
+    if options.media == "audiosocket" and options.host in WILDCARDS and not options.media_address:
+        yield _problem("media_address", "is needed, since host is every address of this machine", "ENGINE:9095")
+    if bool(options.media_username) != (options.media_password is not None):
+        yield _problem("media_username", "and media_password belong together", "give both, or neither")
+
+
+def _problem(path: str, message: str, hint: str) -> Problem:
+    return Problem(Location(""), path, message, hint)
 
 
 def check_installed() -> Iterator[Problem]:
