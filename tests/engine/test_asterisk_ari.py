@@ -1,0 +1,61 @@
+"""Calls that come by ARI to a running engine: a transfer that fails, one that is taken, a goodbye, and their records."""
+
+from __future__ import annotations
+
+import trio
+from ari_engine import CALLER, until
+from engine_process import QUICK, open_engine
+from vendors.asterisk_ari import PASSWORD, USER, open_asterisk
+
+ENGINE = f"""\
+pipeline_sets: {{main: ai-agent.yaml}}
+listeners:
+  - set: main
+    name: pbx
+    type: asterisk_ari
+    url: "URL"
+    username: {USER}
+    password: {PASSWORD}
+    media: audiosocket
+    format: slin
+    port: 0
+admin: {{port: 0}}
+"""
+KEYS = """\
+    keys:
+      "1": {transfer: "200"}
+      "2": {hang_up: true}
+"""
+OFFICE = "Local/200@transfers/n"
+
+
+async def test_an_engine_answers_transfers_and_lets_go(home):
+    (home / "ai-agent.yaml").write_text(QUICK.replace('    greeting: "Hello."\n', f'    greeting: "Hello."\n{KEYS}'))
+    async with open_asterisk() as asterisk:
+        (home / "engine.yaml").write_text(ENGINE.replace("URL", asterisk.url))
+        async with open_engine(home, file="engine.yaml") as engine:
+            await asterisk.app_connected.wait()
+            assert await asterisk.caller_comes(number="15551230001", exten="15559870002")
+            started = await engine.logged("call.started", transport_id=CALLER)
+            assert (started["caller"], started["called"]) == ("15551230001", "15559870002")
+            await until(lambda: any(other.media and other.media.heard for other in asterisk.channels.values()))
+            asterisk.telephones[OFFICE] = "busy"
+            await asterisk.press(CALLER, "1")
+            failed = await engine.logged("call.transfer_ended", target="200")
+            assert failed["failure"] == "busy"
+            asterisk.telephones[OFFICE] = "answer"
+            await asterisk.press(CALLER, "1")
+            await engine.logged("call.ended", outcome="transferred", detail="200")
+            await until(lambda: asterisk.talkers(CALLER) == {asterisk.called(OFFICE).id})
+            await asterisk.hang_up(CALLER)
+            await until(lambda: not asterisk.channels)
+
+            assert await asterisk.caller_comes("2.2")
+            await engine.logged("call.started", transport_id="2.2")
+            caller = asterisk.channels["2.2"]
+            await asterisk.press("2.2", "2")
+            with trio.fail_after(30):
+                await caller.ended.wait()
+            await engine.logged("call.ended", outcome="agent_hung_up")
+            await until(lambda: not asterisk.channels and not asterisk.bridges)
+            assert PASSWORD not in str(engine.records)
