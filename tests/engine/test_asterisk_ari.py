@@ -41,7 +41,7 @@ async def test_an_engine_answers_transfers_and_lets_go(home):
             await until(lambda: any(other.media and other.media.heard for other in asterisk.channels.values()))
             asterisk.telephones[OFFICE] = "busy"
             await asterisk.press(CALLER, "1")
-            failed = await engine.logged("call.transfer_ended", target="200")
+            failed = await engine.logged("transfer.ended", target="200")
             assert failed["failure"] == "busy"
             asterisk.telephones[OFFICE] = "answer"
             await asterisk.press(CALLER, "1")

@@ -7,7 +7,7 @@ import trio
 from ari_engine import CALLER, FRAME, MEDIA, a_call, open_engine, until
 from vendors.asterisk_ari import open_asterisk
 
-from voicepipe.calls.call import open_call
+from voicepipe import open_call
 from voicepipe.calls.events import CallEnded, TransferEnded
 from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.components.requests import Told

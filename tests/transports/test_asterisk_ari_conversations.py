@@ -7,7 +7,7 @@ import trio
 from ari_engine import CALLER, MEDIA, open_engine, until
 from vendors.asterisk_ari import open_asterisk
 
-from voicepipe.calls.call import open_call
+from voicepipe import open_call
 from voicepipe.calls.events import CallBegan, CallEnded, DtmfReceived
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.pipelines import open_test_pipeline
