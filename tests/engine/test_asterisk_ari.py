@@ -1,4 +1,4 @@
-"""Calls that come by ARI to a running engine: a transfer that fails, one that is taken, a goodbye, and their records."""
+"""Calls that come by ARI to a running engine: a transfer that fails, one that is taken, and a goodbye."""
 
 from __future__ import annotations
 
