@@ -416,6 +416,8 @@ def test_what_is_no_event(text):
         ('{"type": "Dial", "peer": "x"}', None),
         ('{"type": "ApplicationReplaced", "application": "a"}', Replaced("a")),
         ('{"type": "ChannelDestroyed", "channel": {"id": "c"}, "cause": "x"}', ChannelEnded("c")),
+        ('{"type": "ChannelHangupRequest", "channel": {"id": "c"}, "cause": 16}', HangupRequested("c", 16)),
+        ('{"type": "ChannelHangupRequest", "channel": {"id": "c"}, "cause": 32, "soft": true}', HangupRequested("c")),
         ('{"type": "StasisStart", "channel": {"id": "c", "caller": 1}, "args": "x"}', EnteredStasis(AriChannel("c"))),
         ('{"type": "ChannelDtmfReceived", "channel": {"id": "c"}, "digit": "#"}', KeyReceived("c", "#")),
     ],

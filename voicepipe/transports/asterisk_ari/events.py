@@ -28,6 +28,7 @@ CAUSES: Final = {
 }
 """What a hang-up cause of Q.850 means for a call that nobody took."""
 
+SOFT_HANGUP: Final = 32
 DIAL_STATUSES: Final = {
     "BUSY": "busy",
     "NOANSWER": "no answer",
@@ -181,6 +182,12 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
+def _requested_cause(event: Mapping[str, Any]) -> int:
+    """The cause of a hang-up; 0 for 32, which ARI and the console put there in place of one (AST_SOFTHANGUP_EXPLICIT)."""
+    cause = _number(event.get("cause"))
+    return 0 if cause == SOFT_HANGUP and event.get("soft") else cause
+
+
 def _arguments(event: Mapping[str, Any]) -> tuple[str, ...]:
     arguments = event.get("args")
     return tuple(map(str, arguments)) if isinstance(arguments, list) else ()
@@ -192,7 +199,7 @@ _EVENTS: Final[Mapping[str, Callable[[AriChannel, Mapping[str, Any]], AriEvent]]
     "ChannelDestroyed": lambda channel, event: ChannelEnded(
         channel.id, _number(event.get("cause")), _text(event.get("cause_txt"))
     ),
-    "ChannelHangupRequest": lambda channel, event: HangupRequested(channel.id, _number(event.get("cause"))),
+    "ChannelHangupRequest": lambda channel, event: HangupRequested(channel.id, _requested_cause(event)),
     "ChannelDtmfReceived": lambda channel, event: KeyReceived(channel.id, _text(event.get("digit"))),
     "Dial": lambda channel, event: DialProgressed(channel.id, _text(event.get("dialstatus"))),
 }
