@@ -183,7 +183,7 @@ def _number(value: Any) -> int:
 
 
 def _requested_cause(event: Mapping[str, Any]) -> int:
-    """The cause of a hang-up; 0 for 32, which ARI and the console put there in place of one (AST_SOFTHANGUP_EXPLICIT)."""
+    """The cause of a hang-up; 0 for 32, which ARI and the console put in its place (AST_SOFTHANGUP_EXPLICIT)."""
     cause = _number(event.get("cause"))
     return 0 if cause == SOFT_HANGUP and event.get("soft") else cause
 
