@@ -159,7 +159,7 @@ async def test_the_agent_speaks_with_the_target_first_and_then_connects_the_two(
         await until(lambda: asterisk.talkers(target.id) == {media.id})
         assert asterisk.channels[CALLER].sounds == {"moh"}
         assert asterisk.talkers(CALLER) == set()
-        await line.transport.connect()
+        await line.transport.transfer("200")
         await line.over.wait()
         await media.ended.wait()
         assert asterisk.talkers(CALLER) == {target.id}
@@ -181,7 +181,8 @@ async def test_a_consultation_that_comes_to_nothing_brings_the_caller_back(who):
         else:
             await asterisk.hang_up(target.id)
             with pytest.raises(TransferFailed, match="the other side hung up"):
-                await line.transport.connect()
+                await line.transport.transfer("200")
+            assert asterisk.called(OFFICE) is None, "nobody else is called instead"
         await until(lambda: asterisk.talkers(CALLER) == {media.id} and not asterisk.channels[CALLER].sounds)
         assert target.id not in asterisk.channels
         assert not line.ending

@@ -84,6 +84,7 @@ class AriCall:
         self._requests: deque[AriRequest] = deque()
         self._changed = trio.Event()
         self._driving = trio.Lock()
+        self._is_consulting = False  # somebody was consulted, who may have hung up meanwhile
 
     def happened(self, happened: Happened) -> None:
         """Takes an event, or a wish of ours; never waits."""
@@ -177,19 +178,36 @@ class AriCall:
 
     # --- What the agent asks for ---------------------------------------------------------------------------------
 
-    async def transfer(self, target: str, *, consult: bool = False) -> None:
-        """Calls a target; returns when it is connected with the caller or, with `consult`, with the agent.
+    async def transfer(self, target: str) -> None:
+        """Calls a target; returns when it is connected with the caller.
+
+        After a consultation it connects the caller with whom the agent has spoken.
 
         Raises:
-            TransferFailed: nobody answered, and the caller is back.
+            TransferFailed: nobody answered, or the one who was consulted has hung up; the caller is back.
 
         """
+        if self._is_consulting:
+            self._is_consulting = False
+            self.happened(Connect())
+            await self._drive_transfer({"connected", "up", "leaving"})
+        else:
+            await self._call_target(target, consult=False)
+        self._check_transfer("connected")
+
+    async def consult(self, target: str) -> None:
+        """Calls a target; returns when it is connected with the agent, and the caller on hold; raises as `transfer`."""
+        await self._call_target(target, consult=True)
+        self._check_transfer("consulting")
+        self._is_consulting = True
+
+    async def _call_target(self, target: str, *, consult: bool) -> None:
         options, info = self._options, self.info
         endpoint = dial_string_for(options.transfer, target)
         if not endpoint:
             raise TransferFailed(f"{target!r} is no number or extension")
         if not self._is_in("up"):
-            raise TransferFailed("the caller has hung up")
+            raise TransferFailed(self.flow.left_reason or f"a transfer is under way, so none to {target} can begin")
         number = "" if info is None else info.caller if options.transfer_caller == "caller" else info.called
         self.happened(
             Transfer(
@@ -206,13 +224,6 @@ class AriCall:
             await self._drive_transfer({"connected", "consulting", "up", "leaving"})
         if self._is_in("ringing", "connecting"):
             await self.give_up("no answer")
-        self._check_transfer({"consulting"} if consult else {"connected"})
-
-    async def connect(self) -> None:
-        """Connects the caller with the target of a consultation; raises as `transfer`."""
-        self.happened(Connect())
-        await self._drive_transfer({"connected", "up", "leaving"})
-        self._check_transfer({"connected"})
 
     async def _drive_transfer(self, until: Collection[FlowState]) -> None:
         try:
@@ -223,16 +234,16 @@ class AriCall:
 
     async def give_up(self, reason: str) -> None:
         """Gives a transfer or a consultation up, so that the caller is back; no-op without one."""
+        self._is_consulting = False
         self.happened(GiveUp(reason))
         with trio.CancelScope(shield=True, deadline=trio.current_time() + TIDY_S):
             await self._send_all()
 
-    def _check_transfer(self, succeeded: Collection[FlowState]) -> None:
-        if self._is_in(*succeeded):
-            return
+    def _check_transfer(self, succeeded: FlowState) -> None:
         if self.flow.is_over:
             raise TransferFailed(self.flow.left_reason or "the call is over")
-        raise TransferFailed(self.flow.transfer_failure or "failed")
+        if not self._is_in(succeeded):
+            raise TransferFailed(self.flow.transfer_failure or "failed")
 
     async def send_dtmf(self, digits: str) -> Replied:
         """Presses keys on the caller's channel."""

@@ -90,6 +90,8 @@ class AsteriskAriTransport:
     async def transfer(self, target: str) -> None:
         """Calls the target, and connects the caller with it when it answers.
 
+        After `consult` it connects the caller with whom the agent has spoken, whatever the target.
+
         Raises:
             TransferFailed: nobody answered, and why; the caller is with the agent again.
 
@@ -99,23 +101,14 @@ class AsteriskAriTransport:
     async def consult(self, target: str) -> None:
         """Calls the target; when it answers, the line is its own, and the caller hears music on hold.
 
-        The agent now speaks with the target: all audio is to and from it. `connect` then connects the two, and
-        `return_to_caller` gives the agent the caller back.
+        The agent now speaks with the target: all audio is to and from it. `transfer` then connects the two, and
+        `return_to_caller` gives the agent the caller back. If the target hangs up, the caller is back too.
 
         Raises:
             TransferFailed: nobody answered, and why; the caller is with the agent again.
 
         """
-        await self._call.transfer(target, consult=True)
-
-    async def connect(self) -> None:
-        """Connects the caller with the target of `consult`, and ends the agent's part.
-
-        Raises:
-            TransferFailed: the target has hung up, and the caller is with the agent again.
-
-        """
-        await self._call.connect()
+        await self._call.consult(target)
 
     async def return_to_caller(self) -> None:
         """Hangs up the target of `consult`; the line is the caller's again."""
