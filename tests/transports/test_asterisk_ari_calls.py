@@ -222,8 +222,11 @@ async def test_a_handler_that_crashes_ends_its_call_only():
     async with a_call() as (asterisk, engine, line):
         engine.raises = ZeroDivisionError()
         await asterisk.caller_comes("2.2")
+        caller = asterisk.channels["2.2"]
         await until(lambda: engine.crashed and "2.2" not in asterisk.channels and len(asterisk.bridges) == 1)
         assert not line.ending
+        assert caller.continued, "whoever talked to it still needs help"
+        assert caller.variables["VOICEPIPE_STATUS"] == "FAILED"
 
 
 async def test_a_connection_for_audio_that_no_call_awaits_is_refused():

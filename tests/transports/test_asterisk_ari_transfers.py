@@ -61,30 +61,6 @@ async def test_the_caller_goes_on_in_the_dialplan_after_a_transfer_if_they_are_t
         await is_quiet(asterisk, engine)
 
 
-@pytest.mark.parametrize(
-    ("fate", "reason"),
-    [("busy", "busy"), ("no answer", "no answer"), ("rejected", "rejected"), ("unreachable", "Allocation failed")],
-)
-@pytest.mark.parametrize("sound", ["ringing", "music", "agent"])
-async def test_nobody_takes_a_transfer_and_the_caller_is_back(fate, reason, sound):
-    async with a_call(transfer_sound=sound, music="jazz") as (asterisk, engine, line):
-        asterisk.telephones[OFFICE] = fate
-        media = media_of(asterisk)
-        with pytest.raises(TransferFailed, match=reason):
-            await line.transport.transfer("200")
-        assert asterisk.talkers(CALLER) == {media.id}
-        assert asterisk.channels[CALLER].sounds == set()
-        assert asterisk.called(OFFICE) is None
-        line.transport.write(FRAME)
-        await until(lambda: media.media.heard == FRAME)
-        asterisk.telephones[OFFICE] = "answer"  # a second attempt, with a channel of its own
-        await line.transport.transfer("200")
-        await until(lambda: asterisk.talkers(CALLER) == {asterisk.called(OFFICE).id})
-        line.hang_up.set()
-        await until(lambda: engine.listener.calls == 0)
-        assert asterisk.talkers(CALLER), "the end of the agent's call ends nothing of theirs"
-
-
 async def test_a_transfer_that_is_cancelled_stops_ringing_and_the_caller_is_back():
     async with a_call() as (asterisk, _, line):
         media = media_of(asterisk)

@@ -46,6 +46,8 @@ TIDY_S: Final = 5.0
 """The time in which what a call has made is deleted, even when the call is cancelled, in s."""
 
 
+LOST: Final = frozenset({"returned_to_dialplan", "failed", "cancelled"})
+"""The outcomes of conversations after which the caller still needs help."""
 OUTCOMES: Final[Mapping[str, DialOutcome]] = {"busy": "busy", "rejected": "busy", "no answer": "no_answer"}
 """The outcome of a call that nobody answered, by the reason; any other is `failed`."""
 
@@ -251,11 +253,18 @@ class AriCall:
             channel_request("keys", "POST", self.flow.caller, "dtmf", dtmf=digits, between="100", duration="100")
         )
 
-    async def leave(self) -> None:
-        """Ends the call, unless it was transferred, and deletes what it has made."""
+    async def leave(self, outcome: str = "") -> None:
+        """Ends the call, unless it was transferred, and deletes what it has made.
+
+        Args:
+            outcome: of the conversation; after one of `LOST` the caller goes on in the dialplan, whatever `after` is.
+
+        """
         if not self._is_in("connected"):
-            to_dialplan = self._options.after == "continue"
-            self.happened(Leave("the agent hung up", to_dialplan=to_dialplan, status="ENDED" if to_dialplan else ""))
+            is_lost = outcome in LOST
+            to_dialplan = is_lost or self._options.after == "continue"
+            status = "FAILED" if is_lost else "ENDED"
+            self.happened(Leave("the agent hung up", to_dialplan=to_dialplan, status=status, outcome=outcome))
             await self.tidy()
 
     async def refuse(self) -> None:

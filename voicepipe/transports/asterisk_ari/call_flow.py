@@ -372,15 +372,22 @@ class CallFlow:
     # --- The end ------------------------------------------------------------------------------------------------
 
     def _fail(self, why: str) -> list[AriRequest]:
+        self.failure = why
         return self._take_leave(Leave(why, to_dialplan=True, status="FAILED"))
 
     def _take_leave(self, leave: Leave) -> list[AriRequest]:
-        if leave.status == "FAILED" and not self.is_over:
+        if self.state in COMING_UP | {"new"} and leave.status == "FAILED":
             self.failure = leave.reason
-        return self._leave(leave.reason, to_dialplan=leave.to_dialplan, status=leave.status)
+        variables = {"VOICEPIPE_STATUS": leave.status, "VOICEPIPE_OUTCOME": leave.outcome}
+        return self._leave(leave.reason, to_dialplan=leave.to_dialplan, variables=variables)
 
     def _leave(
-        self, reason: str, *, to_dialplan: bool = False, status: str = "", caller_is_gone: bool = False
+        self,
+        reason: str,
+        *,
+        to_dialplan: bool = False,
+        variables: Mapping[str, str] | None = None,
+        caller_is_gone: bool = False,
     ) -> list[AriRequest]:
         """Ends the call: the caller first, who must not wait for the rest."""
         if self.is_over:
@@ -389,9 +396,11 @@ class CallFlow:
         requests: list[AriRequest] = []
         called = self.made.pop(self.caller, None) is not None
         if to_dialplan and not called and not caller_is_gone:
-            if status:
-                value = {"variable": "VOICEPIPE_STATUS", "value": status}
-                requests.append(channel_request("status", "POST", self.caller, "variable", **value))
+            requests += [
+                channel_request("variable", "POST", self.caller, "variable", variable=name, value=value)
+                for name, value in (variables or {}).items()
+                if value
+            ]
             requests.append(channel_request("delete caller", "POST", self.caller, "continue"))
         elif not caller_is_gone:  # a channel that we called has no dialplan to go on in
             requests.append(delete_request(self.caller, "caller"))

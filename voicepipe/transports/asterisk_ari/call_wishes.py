@@ -90,4 +90,6 @@ class Leave:
     to_dialplan: bool = False
     """Whether the caller goes on in the dialplan instead of being hung up."""
     status: str = ""
-    """The value of `VOICEPIPE_STATUS` for that dialplan."""
+    """The value of `VOICEPIPE_STATUS` for that dialplan; empty: it is not set."""
+    outcome: str = ""
+    """The value of `VOICEPIPE_OUTCOME` for that dialplan; empty: it is not set."""

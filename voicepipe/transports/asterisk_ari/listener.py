@@ -318,6 +318,7 @@ class AsteriskAriListener:
             for error in leaves_of(errors):
                 self._report_refused(error, call.flow.caller)
         except* (Exception, SystemExit) as errors:  # noqa: BLE001 - the boundary of a call
+            transport.outcome = "failed"
             for crashed in leaves_of(errors):
                 self._report_crash(call, crashed)
         finally:

@@ -13,8 +13,8 @@ from voicepipe.errors import TransportError
 from voicepipe.transports.asterisk_ari.keys import TwinKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Literal
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal
 
     from voicepipe.audio import AudioFormat
     from voicepipe.components.requests import CallInfo
@@ -25,7 +25,12 @@ DIGITS = frozenset("0123456789*#ABCD")
 
 
 class AsteriskAriTransport:
-    """A caller in a Stasis application; made by a listener, which ends the call when its handler returns."""
+    """A caller in a Stasis application; made by a listener, which ends the call when its handler returns.
+
+    Attributes:
+        outcome: the outcome of the conversation, which decides on where the caller goes; empty while it is not known.
+
+    """
 
     def __init__(self, call: AriCall, media: Transport, info: CallInfo) -> None:
         """Wraps the audio of a call that is up.
@@ -46,7 +51,7 @@ class AsteriskAriTransport:
         self._running = trio.CancelScope()
         self._sink: AriSink | None = None
         self._keys = TwinKeys()
-        self._end_reason = ""
+        self._end_reason = self.outcome = ""
         self._is_over = self._has_hung_up = False
 
     @property
@@ -73,6 +78,11 @@ class AsteriskAriTransport:
         if not self._is_over:
             self._is_over, self._end_reason = True, reason
             self._running.cancel()
+
+    def call_event(self, event: Mapping[str, Any]) -> None:
+        """Takes an event of the call, for its outcome; see `CallEventReceiver`."""
+        if event["type"] == "call_ended":
+            self.outcome = event["outcome"]
 
     def press(self, digit: str) -> None:
         """Takes a key from ARI's events."""
@@ -135,7 +145,7 @@ class AsteriskAriTransport:
             self._call.flow.expect_media_end()
             await self._media.hang_up()
         self.end("")
-        await self._call.leave()
+        await self._call.leave(self.outcome)
 
 
 class AriSink:
