@@ -87,6 +87,23 @@ def test_twilio_signs_the_request_for_the_websocket():
     assert not VERIFIERS["twilio"](evolve(request, is_upgrade=False), "12345", NOW)
 
 
+def test_twilios_shared_keys_sign_with_another_hash():
+    # As Twilio's library for Python, 9.13, computes both.
+    signed = {
+        "x_twilio_signature": "033hgUJA9M/hXIZsYjwkerEP/DBm35nEri5FhCYjA5s=",
+        "x_twilio_webhooks_signature_settings": "key=k, algorithm=HMAC_SHA256",
+    }
+    request = request_of("POST", EXAMPLE_URL, form=EXAMPLE_FORM, **signed)
+    verify = VERIFIERS["twilio"]
+    assert verify(request, "12345", NOW)
+    assert not verify(request, "12346", NOW)
+    for settings in ("", "key=k", "algorithm=HMAC_SHA1", "algorithm=HMAC_MD5", "algorithm=", "algorithm"):
+        other = {**request.headers, "x-twilio-webhooks-signature-settings": settings}
+        assert not verify(evolve(request, headers=other), "12345", NOW)
+    old = {"x_twilio_signature": "RSOYDt4T1cUTdK1PDd93/VVr8B8=", "x_twilio_webhooks_signature_settings": "key=k"}
+    assert verify(request_of("POST", EXAMPLE_URL, form=EXAMPLE_FORM, **old), "12345", NOW)
+
+
 def test_twilio_signs_the_hash_of_a_body_that_is_no_form():
     body = b'{"property": "value", "boolean": true}'
     digest = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"

@@ -3,6 +3,7 @@
 | carrier | signs | with | over |
 | --- | --- | --- | --- |
 | Twilio | webhook, WebSocket | HMAC-SHA1 of the account's auth token | the public URL, the form's sorted parameters |
+| | | or HMAC-SHA256 of a shared key, if a header says so | the same |
 | SignalWire | webhook | the same, with the project's signing key | the same |
 | Plivo | webhook, WebSocket | HMAC-SHA256 of the auth token | the URL with sorted query, the form, a nonce |
 | Vonage | webhook | a JWT of the signature secret, HS256 | the body's hash, and the time |
@@ -109,8 +110,11 @@ def _urls(request: SignedRequest) -> list[str]:
 
 
 def verify_twilio(request: SignedRequest, secret: str, _now: float) -> bool:
-    """Checks `X-Twilio-Signature`."""
-    return _verify_by_url(request, secret, ("x-twilio-signature",))
+    """Checks `X-Twilio-Signature`: by SHA-1 with the auth token, or as its settings say with a shared key."""
+    settings = request.headers.get("x-twilio-webhooks-signature-settings", "")
+    named = dict(part.strip().partition("=")[::2] for part in settings.split(","))
+    digest = _DIGESTS.get(named.get("algorithm", "HMAC_SHA1").upper())
+    return digest is not None and _verify_by_url(request, secret, ("x-twilio-signature",), digest)
 
 
 def verify_signalwire(request: SignedRequest, secret: str, _now: float) -> bool:
@@ -118,7 +122,10 @@ def verify_signalwire(request: SignedRequest, secret: str, _now: float) -> bool:
     return _verify_by_url(request, secret, ("x-signalwire-signature", "x-twilio-signature"))
 
 
-def _verify_by_url(request: SignedRequest, secret: str, headers: Iterable[str]) -> bool:
+_DIGESTS: Final = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
+
+
+def _verify_by_url(request: SignedRequest, secret: str, headers: Iterable[str], digest_name: str = "sha1") -> bool:
     given = [request.headers[header] for header in headers if header in request.headers]
     if request.body and not request.is_form:
         digest = dict(request.query).get("bodySHA256", "")
@@ -128,7 +135,7 @@ def _verify_by_url(request: SignedRequest, secret: str, headers: Iterable[str]) 
     for name, value in request.form:
         values.setdefault(name, set()).add(value)
     form = "".join(f"{name}{value}" for name in sorted(values) for value in sorted(values[name]))
-    return _is_one_of(given, [_mac(secret, f"{url}{form}", "sha1") for url in _urls(request)])
+    return _is_one_of(given, [_mac(secret, f"{url}{form}", digest_name) for url in _urls(request)])
 
 
 def verify_plivo(request: SignedRequest, secret: str, _now: float) -> bool:
