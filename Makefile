@@ -1,4 +1,4 @@
-# Everything sets itself up: `make demo` and `make test` need Python 3.11+ and make, nothing else.
+# Everything sets itself up: `make demo`, `make talk` and `make test` need Python 3.11+ and make, nothing else.
 PYTHON ?= python3
 FILE ?= config/ai-agent.yaml
 BIN := .venv/bin
@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain profile bench-reload schema clean
+.PHONY: help setup demo talk test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain profile bench-reload schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ setup: .venv/dev  ## Installs everything into .venv
 
 demo: .venv/local  ## Places real calls over AudioSocket, reloads under them, and shows it
 	@$(BIN)/python -m examples.demo
+
+talk: .venv/local  ## Lets you talk to an agent in your browser, and change it while you do
+	@exec $(BIN)/python -m examples.talk
 
 # Where Python is told not to write compiled code, as in containers, each of the hundreds of processes that tests start
 # would compile everything again, and so would each worker.

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 MICROPHONE = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
-    "--use-file-for-fake-audio-capture={}%noloop",
+    "--use-file-for-fake-audio-capture={}",
 )
+"""Flags for a microphone that is a WAV file, to be formatted with its path. It begins when a page opens it, and again
+at its end."""
 
 
 @contextmanager

@@ -32,13 +32,13 @@ MARKUP = "<img src=x onerror=\"document.title='taken'\">."
 
 @pytest.fixture(scope="module")
 def microphone(tmp_path_factory):
-    """A second of silence, a word, and silence: Chromium repeats the last buffer of a file for ever."""
+    """A second of silence, a word, and silence for so long that a test ends before the word comes again."""
     path = tmp_path_factory.mktemp("microphone") / "word.wav"
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes(bytes(2 * RATE) + voice(RATE, 900) + bytes(30 * 2 * RATE))
+        file.writeframes(bytes(2 * RATE) + voice(RATE, 900) + bytes(15 * 2 * RATE))
     return path
 
 
