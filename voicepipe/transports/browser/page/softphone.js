@@ -150,7 +150,6 @@ function stop(words, problem = "") {
   showMuted(false);
   showState("idle", words);
   showProblem(problem);
-  if (document.activeElement === document.body) find("call").focus();
 }
 
 function hangUp() {
@@ -170,7 +169,8 @@ function press(digit) {
 }
 
 find("call").addEventListener("click", dial);
-find("hang-up").addEventListener("click", hangUp);
+// The second click of a double click on Call falls on Hang up, which is then in its place.
+find("hang-up").addEventListener("click", ({ detail }) => detail < 2 && hangUp());
 find("mute").addEventListener("click", mute);
 find("keypad").addEventListener("click", ({ target }) => target.value && press(target.value));
 document.addEventListener("keydown", ({ key, ctrlKey, metaKey, altKey, repeat }) => {

@@ -14,11 +14,15 @@ function make(name, { className = "", text = "" } = {}, ...children) {
 const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`;
 
 export function showState(state, words) {
+  const focused = document.activeElement?.id;
   document.body.dataset.state = state;
   element("status").textContent = words;
   const busy = state !== "idle";
   element("call").hidden = busy;
   element("hang-up").hidden = !busy;
+  // A button that is hidden loses the focus, and a reader its place.
+  if (focused === "call" && busy) element("hang-up").focus();
+  if (focused === "hang-up" && !busy) element("call").focus();
   element("mute").disabled = state !== "up";
   for (const key of element("keypad").children) key.disabled = state !== "up";
 }
