@@ -26,6 +26,7 @@ from tables import (
     kit_checks,
     kit_faults,
     module_tables,
+    shown_events,
     transport_tables,
     turns_table,
 )
@@ -50,6 +51,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "checks": kit_checks,
     "faults": kit_faults,
     "module": module_tables,
+    "shown_events": shown_events,
     "turns": lambda _: turns_table(),
     "turns_diagram": lambda _: turns_diagram(),
     "alerts": alerts_table,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from voicepipe import Adapter, installed, installed_transports
+from voicepipe.calls.caller_view import SHOWN
 from voicepipe.calls.turns.rules import rules_table
 from voicepipe.config.describe.docstrings import documented_fields, source_of
 from voicepipe.config.describe.fields import describe
@@ -66,6 +67,12 @@ def transport_tables(_: str = "") -> str:
         about = paragraphs(transport.options.__doc__ or "")
         parts += [f"### `{transport.name}`", *about, _keys(transport.options)]
     return "\n\n".join(parts)
+
+
+def shown_events(_: str = "") -> str:
+    """The rows of a table of the events that a transport may show its caller."""
+    rows = [f"| `{name}` | {', '.join(f'`{field}`' for field in fields)} |" for name, fields in SHOWN.values()]
+    return "\n".join(rows)
 
 
 def adapter_links(_: str = "") -> str:

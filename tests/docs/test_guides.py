@@ -54,3 +54,26 @@ def test_the_observer(capsys):
     program["observe"](turn)
     program["observe"](voicepipe.CallEnded(call_id="1", at_s=3.0, outcome="caller_hung_up", turns=1))
     assert capsys.readouterr().out == "'hello' -> 'Hi.' after 600.0 ms\ncaller_hung_up\n"
+
+
+def test_the_softphones_listener_and_a_client_that_is_no_page(tmp_path):
+    """The two programs of the page about browsers talk to each other."""
+    pytest.importorskip("vosk", reason="its pipeline recognises with vosk: make setup")
+    for name in ("softphone.py", "call_by_websocket.py"):
+        (tmp_path / name).write_text(block_titled("docs/reference/browser.md", name), encoding="utf-8")
+
+    def run(*command):
+        return subprocess.Popen([sys.executable, *command], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+
+    with run("softphone.py", ROOT / "config/ai-agent.yaml") as engine:
+        try:
+            address = engine.stdout.readline().strip().replace("http:", "ws:")
+            with run(
+                "call_by_websocket.py", f"{address}call", "", ROOT / "tests/data/speech/appointment-16k.wav"
+            ) as call:
+                try:
+                    assert any("appointment" in line for line in call.stdout)
+                finally:
+                    call.kill()
+        finally:
+            engine.kill()

@@ -180,7 +180,7 @@ async def test_after_a_lost_connection_it_places_a_new_call_and_says_so(page):
         await page.click("#call")
         await page.until("document.querySelector('#transcript .agent')")
         agent.replies = ["Hello again."]
-        await agent.transports[0]._socket.aclose()
+        await agent.transports[0].socket.aclose()
         await page.until("document.querySelector('#status').textContent == 'Connection lost: calling again in 1 s'")
         assert "The next one is a new call" in await page.text("#problem")
         await page.until("document.querySelector('#transcript .agent p').textContent == 'Hello again.'")

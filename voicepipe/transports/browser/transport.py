@@ -20,6 +20,7 @@ from voicepipe.audio import AudioFormat
 from voicepipe.components.requests import CallInfo
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.transports.base_transport import BaseWebSocketTransport
 from voicepipe.transports.browser.wire_format import (
     CLEAR,
     HUNG_UP,
@@ -34,7 +35,6 @@ from voicepipe.transports.browser.wire_format import (
     encode_mark,
     parse_message,
 )
-from voicepipe.transports.delivery import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ MOST_REASON: Final = 120
 """The longest reason of a Close frame, in bytes (RFC 6455, 5.5: 123)."""
 
 
-class BrowserTransport:
+class BrowserTransport(BaseWebSocketTransport):
     """A caller at the softphone's page, or at another client of its protocol; made by a listener."""
 
     pacing: Literal["theirs"] = "theirs"
@@ -67,11 +67,8 @@ class BrowserTransport:
             shows_call: whether the client gets the events of its call, with the words of both sides.
 
         """
-        self.info = CallInfo(listener=listener, transport_id=str(uuid4()))
-        self.audio = AudioFormat(RATE)
-        self._socket, self._shows_call = socket, shows_call
-        self._delivery = Delivery()
-        self._asked = trio.Event()  # the client has asked for the call, or never will
+        super().__init__(socket, CallInfo(listener=listener, transport_id=str(uuid4())), AudioFormat(RATE))
+        self._shows_call = shows_call
         self._has_start = self._is_taken = self._has_hung_up = False
         self._owed: deque[str] = deque()  # messages for which there was no room
         self._owes = trio.Event()
@@ -84,11 +81,10 @@ class BrowserTransport:
             TransportError: another message came first, or one that is none of the protocol.
 
         """
-        await self._asked.wait()
         try:
-            self._delivery.raise_failure()
+            await super().answer()
         except TransportError:
-            await self._socket.close(*self._close)  # the client learns why
+            await self.socket.close(*self._close)  # the client learns why
             raise
         return self._has_start
 
@@ -102,7 +98,7 @@ class BrowserTransport:
         self._take_call()
         async with open_hidden_nursery() as nursery:
             nursery.start_soon(self._send_owed)
-            await self._delivery.run(sink)
+            await self.delivery.run(sink)
             nursery.cancel_scope.cancel()
 
     # --- What comes --------------------------------------------------------------------------------------------------
@@ -112,7 +108,7 @@ class BrowserTransport:
         if isinstance(message, bytes):
             check_audio(message)
             if self._is_taken and message:
-                self._delivery.sink.audio(message)
+                self.delivery.sink.audio(message)
             return  # what comes before `started` was said to nobody
         parsed = parse_message(message)
         if isinstance(parsed, PlaceCall):
@@ -121,9 +117,9 @@ class BrowserTransport:
             if parsed is not None:
                 raise TransportError('the first message must be "start"')
         elif isinstance(parsed, PressKey):
-            self._delivery.sink.dtmf(parsed.digit)
+            self.delivery.sink.dtmf(parsed.digit)
         elif isinstance(parsed, ReportMark):
-            self._delivery.sink.heard(parsed.mark)
+            self.delivery.sink.heard(parsed.mark)
         elif isinstance(parsed, EndCall):
             self.closed("the caller hung up")
 
@@ -132,19 +128,13 @@ class BrowserTransport:
             raise TransportError('a second "start" came in mid-call')
         self.info = evolve(self.info, called=start.called, caller=start.caller, variables=start.variables)
         self._has_start = True
-        self._asked.set()
-
-    def closed(self, reason: str) -> None:
-        """Takes the end of the connection, or of the call."""
-        self._delivery.end(reason)
-        self._asked.set()
+        self.began.set()
 
     def fail(self, error: Exception | SystemExit) -> None:
         """Takes what `take_message` raised: `answer` or `run` raises it."""
         if isinstance(error, TransportError):
             self._close = POLICY_VIOLATION, str(error).encode()[:MOST_REASON].decode("utf-8", "ignore")
-        self._delivery.fail(error)
-        self._asked.set()
+        super().fail(error)
 
     # --- What goes ---------------------------------------------------------------------------------------------------
 
@@ -156,11 +146,7 @@ class BrowserTransport:
             self._take_call()
         if self._owed and not self._flush():
             return False
-        return self._socket.send_nowait(bytes(audio))
-
-    async def wait_writable(self) -> None:
-        """Returns when there is room for another `write`, or the call is over."""
-        await self._socket.wait_writable()
+        return self.socket.send_nowait(bytes(audio))
 
     def clear(self) -> None:
         """Has the client drop what it has not played yet."""
@@ -192,7 +178,7 @@ class BrowserTransport:
     def _flush(self) -> bool:
         """Sends what is owed, as far as there is room; True if nothing is left."""
         while self._owed:
-            if not self._socket.send_nowait(self._owed[0]):
+            if not self.socket.send_nowait(self._owed[0]):
                 return False
             self._owed.popleft()
         return True
@@ -202,15 +188,7 @@ class BrowserTransport:
             await self._owes.wait()
             self._owes = trio.Event()
             while not self._flush():
-                await self._socket.wait_writable()
-
-    async def transfer(self, target: str) -> None:
-        """Unsupported (not in `can`): there is nobody behind a web page to transfer to."""
-        raise NotImplementedError(f"a browser can't transfer to {target}")
-
-    async def send_dtmf(self, digits: str) -> None:
-        """Unsupported (not in `can`): keys come only from the browser."""
-        raise NotImplementedError(f"a browser takes no keys, so it can't be sent {digits}")
+                await self.socket.wait_writable()
 
     async def hang_up(self) -> None:
         """Ends the call: tells the client, and closes the WebSocket after all that was sent; no-op if it has ended."""
@@ -218,9 +196,9 @@ class BrowserTransport:
             if self._close[0] != POLICY_VIOLATION:
                 self._owed.append(HUNG_UP)
             self._has_hung_up = True
-            self._delivery.stop()
-            self._asked.set()
+            self.delivery.stop()
+            self.began.set()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_S):
                 while not self._flush():
-                    await self._socket.wait_writable()
-        await self._socket.close(*self._close)
+                    await self.socket.wait_writable()
+        await self.socket.close(*self._close)
