@@ -151,7 +151,6 @@ WORDS = {
     "Asterisk dialplan": "how-to/connect-asterisk",
     "SIP": "how-to/connect-asterisk",
     "WebSocket": "reference/asterisk-websocket",
-    "WebSocket": "reference/audiosocket",
     "softphone": "how-to/talk-in-the-browser",
     "Whisper": "how-to/servers-you-run",
     "language": "how-to/other-languages",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
+from base64 import urlsafe_b64encode
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
 from voicepipe.components.values import Secret
@@ -14,10 +19,15 @@ TOKEN = "correct horse battery staple"
 PROXY = ("https://agent.example.com",)
 
 
-def upgrade(host="localhost:9080", origin=None, *, query=None, authorization=None):
-    headers = {"host": host, "origin": origin, "authorization": authorization}
+def upgrade(host="localhost:9080", origin=None, *, authorization=None, protocols=None):
+    headers = {"host": host, "origin": origin, "authorization": authorization, "sec-websocket-protocol": protocols}
     given = {name: value for name, value in headers.items() if value is not None}
-    return Upgrade(target="/call", path="/call", query=query or {}, headers=given, peer="127.0.0.1:5")
+    return Upgrade(target="/call", path="/call", query={}, headers=given, peer="127.0.0.1:5")
+
+
+def offering(token):
+    """The subprotocols that the page offers with a token."""
+    return f"voicepipe, token.{urlsafe_b64encode(token.encode()).decode().rstrip('=')}"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +58,6 @@ def upgrade(host="localhost:9080", origin=None, *, query=None, authorization=Non
         (upgrade("192.168.1.5:9080", "http://192.168.1.5:9080"), 403),
         (upgrade("", None), 403),
         (upgrade("[::1:9080", None), 403),
-        (upgrade("evil.example", "", query={"token": TOKEN}), 403),
     ],
     ids=lambda value: str(value.headers) if isinstance(value, Upgrade) else str(value),
 )
@@ -81,20 +90,26 @@ FAR = ("phone.example.com:9443", "https://phone.example.com:9443")
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (upgrade(*FAR, query={"token": TOKEN}), None),
+        (upgrade(*FAR, protocols=offering(TOKEN)), None),
+        (upgrade(*FAR, protocols=offering(TOKEN).partition(", ")[2]), None),
         (upgrade(*FAR, authorization=f"Bearer {TOKEN}"), None),
         (upgrade(*FAR, authorization=f"bearer  {TOKEN}"), None),
         (upgrade("192.0.2.1:9443", None, authorization=f"Bearer {TOKEN}"), None),
         (upgrade(*FAR), 401),
-        (upgrade(*FAR, query={"token": ""}), 401),
-        (upgrade(*FAR, query={"token": TOKEN[:-1]}), 401),
-        (upgrade(*FAR, query={"token": TOKEN + "x"}), 401),
-        (upgrade(*FAR, query={"token": TOKEN.upper()}), 401),
-        (upgrade(*FAR, query={"token": "ключ"}), 401),
+        (upgrade(*FAR, protocols=offering("")), 401),
+        (upgrade(*FAR, protocols=offering(TOKEN[:-1])), 401),
+        (upgrade(*FAR, protocols=offering(TOKEN + "x")), 401),
+        (upgrade(*FAR, protocols=offering(TOKEN.upper())), 401),
+        (upgrade(*FAR, protocols=offering("ключ")), 401),
+        (upgrade(*FAR, protocols="token"), 401),
+        (upgrade(*FAR, protocols="token.A"), 401),
+        (upgrade(*FAR, protocols="token.ключ"), 401),
+        (upgrade(*FAR, protocols=TOKEN), 401),
+        (upgrade(*FAR, authorization="Bearer ключ"), 401),
         (upgrade(*FAR, authorization=f"Basic {TOKEN}"), 401),
-        (upgrade(*FAR, query={"token": TOKEN}, authorization="Bearer wrong"), 401),
+        (upgrade(*FAR, protocols=offering(TOKEN), authorization="Bearer wrong"), 401),
         (upgrade("localhost:9080", "http://localhost:9080"), 401),  # this machine has other users
-        (upgrade(FAR[0], "https://evil.example", query={"token": TOKEN}), 403),
+        (upgrade(FAR[0], "https://evil.example", protocols=offering(TOKEN)), 403),
     ],
     ids=str,
 )
@@ -173,3 +188,10 @@ def test_a_session_says_in_words_why_it_is_refused():
     assert b"#token=" in refused.body
     assert calls.authorise(get("/session", authorization=f"Bearer {TOKEN}")) is None
     assert calls.respond(get("/session")).body == b'{"protocol": 1, "rate": 16000, "transcript": true}'
+
+
+def test_every_file_of_the_page_is_served_and_packaged():
+    names = {entry.name for entry in files("voicepipe.transports.browser").joinpath("page").iterdir()}
+    assert names == {name for name, _ in FILES.values()}
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert "transports/browser/page/*" in project["tool"]["setuptools"]["package-data"]["voicepipe"]

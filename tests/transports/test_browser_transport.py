@@ -246,8 +246,8 @@ class Line:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
-    def client(self, *, query="", **headers):
-        return open_websocket(f"ws://{self.address}/call{query}", headers=headers)
+    def client(self, **headers):
+        return open_websocket(f"ws://{self.address}/call", headers=headers)
 
 
 async def serve(nursery, handler=None, **options):
@@ -324,7 +324,7 @@ async def test_a_client_is_told_why_its_call_ended(nursery):
 async def test_without_its_token_nothing_of_a_call_exists(nursery, token):
     line = await serve(nursery, echo, token=Secret(TOKEN))
     with pytest.raises(ComponentError, match="401"):
-        async with line.client(query=f"?token={token.replace(' ', '+')}"):
+        async with line.client(Authorization=f"Bearer {token}"):
             pass
     assert line.calls == []
     reason = await line.refused.receive()

@@ -15,6 +15,7 @@ send no `Origin`, and need no protection from themselves.
 from __future__ import annotations
 
 import hmac
+from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -36,7 +37,8 @@ def why_refused(request: Upgrade, token: str | None, origins: Collection[str]) -
     """Returns the status and the words that refuse a request to call; None: it may.
 
     Args:
-        request: the request, which bears the token as `Authorization: Bearer ...` or as `token` in its query.
+        request: the request, which bears the token as `Authorization: Bearer ...`, or in base64url as the name of a
+            subprotocol, `token.c2VjcmV0`.
         token: the listener's; None: it has none.
         origins: further pages that may connect: `https://agent.example.com`.
 
@@ -59,16 +61,29 @@ def why_refused(request: Upgrade, token: str | None, origins: Collection[str]) -
     given = _token_of(request)
     if not given:
         return 401, NONE_GIVEN
-    return None if hmac.compare_digest(given.encode(), token.encode()) else (401, WRONG)
+    return None if hmac.compare_digest(given, token.encode()) else (401, WRONG)
 
 
 def _is_this_machine(host: str) -> bool:
     return is_loopback(host) or host.endswith(".localhost")  # which browsers resolve by themselves (RFC 6761)
 
 
-def _token_of(request: Upgrade) -> str:
+def _token_of(request: Upgrade) -> bytes:
+    """Returns the token that a request bears; empty without one.
+
+    A page can't set headers of a WebSocket, but the names of subprotocols, which no log has, as it has addresses.
+    """
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else request.query.get("token", "")
+    if scheme.lower() == "bearer":
+        return credentials.strip().encode()
+    for offered in request.headers.get("sec-websocket-protocol", "").split(","):
+        kind, _, encoded = offered.strip().partition(".")
+        if kind == "token":
+            try:
+                return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+            except ValueError:
+                return b""
+    return b""
 
 
 def _host_of(origin: str) -> str:

@@ -11,6 +11,9 @@ export function tokenOf(address) {
   return new URLSearchParams(hash.slice(1)).get("token") ?? searchParams.get("token") ?? "";
 }
 
+const base64url = (text) =>
+  btoa(String.fromCharCode(...new TextEncoder().encode(text))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
 /** What the page's address says about the call: `?called=200&variables.tenant=acme`. */
 export function detailsOf(address) {
   const details = { called: "", caller: "", variables: {} };
@@ -47,11 +50,12 @@ export class Line {
     const address = new URL("call", location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     address.hash = "";
-    address.search = token ? new URLSearchParams({ token }).toString() : "";
+    address.search = "";
     this.handlers = handlers;
     this.mostUnsent = MOST_UNSENT_S * rate * 2;
     this.over = this.opened = this.started = false;
-    this.socket = new WebSocket(address);
+    // A page can't set headers, and a token in an address would be in the logs of proxies.
+    this.socket = new WebSocket(address, token ? ["voicepipe", `token.${base64url(token)}`] : ["voicepipe"]);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.opened = true;
