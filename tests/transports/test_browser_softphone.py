@@ -15,7 +15,7 @@ from attrs import define, field
 from devtools import MICROPHONE, open_devtools, running_chromium
 from patience import LONG_S, until
 
-from voicepipe.calls.call import open_call
+from voicepipe import open_call
 from voicepipe.calls.events import CallEnded, DtmfReceived
 from voicepipe.components.values import Secret
 from voicepipe.errors import CallRefused
