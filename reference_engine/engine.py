@@ -27,6 +27,7 @@ from reference_engine.calls.drain_deadline import end_superseded_calls
 from reference_engine.calls.listeners import ipv4_ports, open_listeners
 from reference_engine.calls.record_file import open_record_file
 from reference_engine.control.app import Control
+from reference_engine.control.call_requests import CallRequests
 from reference_engine.control.server import serve_admin, serve_control
 from reference_engine.control.sockets import address_of, claimed_port, claimed_socket
 from reference_engine.lifecycle.readiness import Readiness
@@ -141,7 +142,10 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 reopen=records.reopen,
                 log=log,
             )
-            app = Control(current, sets, reloader, sessions, metrics, readiness, answerer, ended, announced).app()
+            requests = CallRequests(answerer, ended, readiness, listeners)
+            app = Control(
+                current, sets, reloader, sessions, metrics, readiness, answerer, ended, announced, requests
+            ).app()
 
             def start_upkeep(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:
                 upkeep.start_soon(restart_on_failure, task, partial(run, *args), log)

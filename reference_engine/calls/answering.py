@@ -49,7 +49,7 @@ from reference_engine.calls.capacity import Capacity
 from reference_engine.calls.repeated_uuids import UuidsInUse
 from reference_engine.reports.ended_calls import EndedCall, EndedCalls
 from reference_engine.upkeep.shortage import EXHAUSTED
-from voicepipe import Call, CallRefused, PipelineSet, PipelineSetClosed, Snapshot, TransportError, open_call
+from voicepipe import Call, CallRefused, Calls, PipelineSet, PipelineSetClosed, Snapshot, TransportError, open_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -129,9 +129,10 @@ class CallAnswerer:
         self._current, self._sets, self._sessions, self._metrics = current, sets, sessions, metrics
         self._ended, self._shortage, self._log = ended, shortage, log
         self._announced = Announcements() if announced is None else announced
+        self._logging_of = logging_of
         self._observers = CallObservers(sessions, metrics, ended, keep, log, logging_of=logging_of)
         self._uuids = UuidsInUse(log)
-        self._calls: set[ActiveCall] = set()
+        self._up, self._calls = Calls(), dict[str, ActiveCall]()
 
     async def answer(self, transport: Transport) -> None:
         """Runs one call, from the pin on a version to the hang-up.
@@ -159,7 +160,22 @@ class CallAnswerer:
                 await self._run_call(pipelines, transport)
 
     def __iter__(self) -> Iterator[ActiveCall]:
-        return iter(tuple(self._calls))
+        return iter(tuple(self._calls.values()))
+
+    def find(self, name: str) -> ActiveCall | None:
+        """Returns the latest call that is up with this `call_id` or `transport_id`, or None."""
+        call = self._up.find(name)
+        return None if call is None else self._calls.get(call.call_id)
+
+    def logging_of(self, set_name: str) -> LoggingSettings | None:
+        """Returns the logging settings of a set, which tell how much of a conversation is shown; None: it has none."""
+        return self._logging_of(set_name)
+
+    def pipelines_of(self, listener: str) -> tuple[str, ...]:
+        """Returns the pipelines that calls of a listener may get now; none if its set has no version."""
+        name = self._current.set_of(listener)
+        pipelines = self._sets.get(name) if name is not None else None
+        return () if pipelines is None or pipelines.version is None else tuple(pipelines.current.pipelines)
 
     def ending(self, name: str) -> EndedCall | None:
         """Returns the outcome of a call that is about to be hung up; None if there is no such call.
@@ -206,13 +222,12 @@ class CallAnswerer:
                 self._announced.remove(info.transport_id)
                 self._warn_if_shortened(info, pipelines.name)
                 observer = self._observers.of_call(pipelines.name, info.transport_id)
-                async with open_call(pipeline, transport, observer=observer, info=info) as call:
-                    active = ActiveCall(call, pipelines, snapshot)
-                    self._calls.add(active)
+                async with open_call(pipeline, transport, observer=observer, info=info, calls=self._up) as call:
+                    self._calls[call.call_id] = ActiveCall(call, pipelines, snapshot)
                     try:
                         await call.run()
                     finally:
-                        self._calls.discard(active)
+                        del self._calls[call.call_id]
                         self._sessions.forget(call.call_id)
         except PipelineSetClosed as closed:
             self._refuse(transport.info, str(closed), pipelines.name)

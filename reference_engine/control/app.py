@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from reference_engine.calls.announcements import KEEP_S, Announcements, as_trans
 from reference_engine.calls.answering import CallAnswerer
 from reference_engine.control.announcing import ANNOUNCED, MAX_BODY, announcement_of, is_form, pipelines_of
 from reference_engine.control.answers import JSONAnswer
+from reference_engine.control.call_requests import CallRequests
 from reference_engine.control.openapi import OPENAPI
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.control.parameters import (
@@ -69,13 +71,15 @@ class Control:
     """The calls that are up, for the outcome of one that is being hung up."""
     ended: EndedCalls
     """The outcomes of the last calls."""
-    announced: Announcements = field(factory=Announcements)
+    announced: Announcements
     """The calls that were announced and have not connected."""
+    requests: CallRequests
+    """Requests to calls that are up."""
 
     def app(self) -> Starlette:
         """Returns the ASGI application, with a route for each operation of `operations.py`."""
         routes = [
-            Route(operation.path, getattr(self, operation.answered_by), methods=[operation.method])
+            Route(operation.path, attrgetter(operation.answered_by)(self), methods=[operation.method])
             for operation in OPERATIONS
         ]
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(_REFUSALS, _refused))
@@ -145,7 +149,9 @@ class Control:
             return Response(b"", HTTPStatus.NOT_FOUND, media_type="text/plain; charset=utf-8")
         if call is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"no call {name!r} is up or has ended in the last ten minutes")
-        body, field = bodies.call_body(call), request.query_params.get("field")
+        active, field = self.answerer.find(call.call_id), request.query_params.get("field")
+        steered = None if active is None else active.call
+        body = bodies.call_body(call, steered, self.answerer.logging_of(call.set))
         if field is None:
             return JSONAnswer(body)
         if field not in body:

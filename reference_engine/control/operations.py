@@ -24,6 +24,19 @@ from reference_engine.reports.status_bodies import (
     StatusBody,
     VersionDetailBody,
 )
+from reference_engine.reports.steering_bodies import (
+    DialBody,
+    DialledBody,
+    HangUpBody,
+    LanguageBody,
+    NotDialledBody,
+    PlayBody,
+    SayBody,
+    SteeredBody,
+    TellBody,
+    TransferBody,
+    VariablesBody,
+)
 
 
 @frozen
@@ -61,7 +74,7 @@ class Operation:
     path: str
     """The path, with parameters in braces."""
     answered_by: str
-    """The name of the method of `Control` that answers."""
+    """The name of the method of `Control` that answers, or of one of its parts: `requests.say`."""
     summary: str
     """The purpose."""
     answers: Mapping[int, Answer]
@@ -93,6 +106,27 @@ _ANNOUNCED = {
     422: Answer("No set that serves has opened that pipeline."),
     503: Answer("Too many announced calls have not connected yet."),
 }
+
+_CALL = Parameter("call", "path", "The engine's ID of the call, or its transport's: AudioSocket's UUID.")
+_NOT_STEERED = {
+    400: Answer("The body is no JSON object, or there are parameters."),
+    404: Answer("There is no such call."),
+    408: Answer("The body did not arrive."),
+    409: Answer("The call is over or ends, or nobody took the transfer."),
+    413: Answer("The body is too large."),
+    422: Answer("A field is unknown, missing, or can't be used."),
+}
+_HEARD = "The text was heard, or as much of it as the body says."
+_STEERING: tuple[tuple[str, str, type, str, str], ...] = (
+    ("say", "say", SayBody, "Has the agent say a text; answers when it was heard.", _HEARD),
+    ("play", "play", PlayBody, "Plays a WAV file to the caller; answers when it was heard.", _HEARD),
+    ("tell", "tell", TellBody, "Tells the model a fact that the caller does not hear.", "The model will know."),
+    ("transfer", "transfer", TransferBody, "Transfers the caller; answers when it is decided.", "Somebody took it."),
+    ("hang-up", "hang_up", HangUpBody, "Ends the call, after a goodbye if there is one.", "The call ends."),
+    ("variables", "set_variables", VariablesBody, "Changes variables of the call.", "They are changed."),
+    ("language", "set_language", LanguageBody, "Switches the language of the call.", "It is the next turn's."),
+)
+"""The requests to calls: the path's end, the method of `CallRequests`, the body, the purpose, the meaning of 200."""
 
 OPERATIONS = (
     Operation(
@@ -155,7 +189,7 @@ OPERATIONS = (
             404: Answer("There is no such call."),
         },
         (
-            Parameter("call", "path", "The engine's ID of the call, or its transport's: AudioSocket's UUID."),
+            _CALL,
             Parameter(
                 "field", "query", "A field of the answer, to be answered as plain text, for a dialplan's `CURL()`."
             ),
@@ -178,6 +212,35 @@ OPERATIONS = (
         _ANNOUNCED,
         (_ANNOUNCED_CALL,),
         body=AnnouncementBody,
+    ),
+    *(
+        Operation(
+            "POST",
+            f"/calls/{{call}}/{path}",
+            f"requests.{answered_by}",
+            summary,
+            {200: Answer(done, SteeredBody), **_NOT_STEERED},
+            (_CALL,),
+            body=body,
+        )
+        for path, answered_by, body, summary, done in _STEERING
+    ),
+    Operation(
+        "POST",
+        "/calls",
+        "requests.dial",
+        "Calls somebody, and has a pipeline hold the call.",
+        {
+            200: Answer("They have answered.", DialledBody),
+            409: Answer("Nobody has answered.", NotDialledBody),
+            400: Answer("The body is no JSON object."),
+            404: Answer("There is no such listener."),
+            408: Answer("The body did not arrive."),
+            413: Answer("The body is too large."),
+            422: Answer("A field can't be used, or the listener's transport can't make calls."),
+            503: Answer("The engine starts or stops."),
+        },
+        body=DialBody,
     ),
     Operation(
         "GET",

@@ -80,7 +80,20 @@ class Mask:
             ),
             tools=tuple(evolve(tool, result=self.text(tool.result)) for tool in record.tools),
             failures=tuple(evolve(failure, message=self.text(failure.message)) for failure in record.failures),
+            steered=tuple(
+                evolve(steered, text=self.text(steered.text), variables=self.variables(steered.variables))
+                for steered in record.steered
+            ),
+            transfers=tuple(
+                evolve(transfer, target=self.text(transfer.target), failure=self.text(transfer.failure))
+                for transfer in record.transfers
+            ),
+            metadata=self.text(record.metadata),
         )
+
+    def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Returns variables with `***` for the values of those that are masked, whenever they were set."""
+        return {name: HIDDEN if self._hides_variable(name) else self.text(value) for name, value in variables.items()}
 
     def _starred(self, text: str) -> str:
         return self._values.sub(lambda match: "*" * len(match[0]), text) if self._hides_text else text

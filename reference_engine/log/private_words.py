@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_DIGITS = 3
 """The most digits of a number that is shown, written in digits or in words."""
 
-WORDS = ("heard", "said", "arguments", "result", "text", "variables")
+WORDS = ("heard", "said", "arguments", "result", "text", "changed")
 """Fields with speech of a conversation, with arguments and results of tools, or with what steers a call."""
 
 QUOTING = ("message", "answered", "detail", "exception", "reason", "target", "failure")
@@ -70,7 +70,7 @@ def without_private(record: MutableMapping[str, Any], settings: LoggingSettings)
         return
     for name in WORDS:
         if name in record:
-            record[name] = None if settings.transcripts == "off" else _redacted(record[name])
+            record[name] = None if settings.transcripts == "off" else redacted_value(record[name])
     for name in QUOTING:
         if isinstance(record.get(name), str):
             record[name] = _quoting(record[name])
@@ -81,19 +81,21 @@ def _mask(record: MutableMapping[str, Any], mask: Mask) -> None:
     for name, value in (("caller", shown.caller), ("called", shown.called), ("variables", dict(shown.variables))):
         if name in record:
             record[name] = value
+    if "changed" in record:
+        record["changed"] = mask.variables(record["changed"])
     for name in (*WORDS, *QUOTING):
         if name in record:
             record[name] = mask.text(record[name])
 
 
-def _redacted(value: Any) -> Any:
+def redacted_value(value: Any) -> Any:
     """Returns a value of any type without private words; lists and mappings are searched too."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):
-        return {key: _redacted(item) for key, item in value.items()}
+        return {key: redacted_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_redacted(item) for item in value]
+        return [redacted_value(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value if len(re.sub(r"\D", "", str(value))) <= MAX_DIGITS else HIDDEN
     return value

@@ -101,8 +101,8 @@ ROWS: Mapping[type, Row] = {
     CallSteered: Row(
         "call.steered",
         "info",
-        _same("action", "text", "variables", "at_s"),
-        left_out_if_empty=("text", "variables"),
+        _same("action", "text") | {"changed": "variables", "at_s": "at_s"},
+        left_out_if_empty=("text", "changed"),
     ),
     TransferStarted: Row("transfer.started", "info", _same("target", "at_s")),
     TransferEnded: Row(
@@ -139,7 +139,7 @@ _AS_LOGGED: Mapping[str, Callable[[Any], Any]] = {
     "llm": asdict,
     "tts": asdict,
     "arguments": dict,
-    "variables": dict,
+    "changed": dict,
 }
 """Functions that make plain, short data of values, by the record's field; other values are logged as they are."""
 

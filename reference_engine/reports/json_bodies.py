@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import asdict, evolve, fields
 
+from reference_engine.log.masked_values import Mask
+from reference_engine.log.private_words import redacted_value
 from reference_engine.reports.ended_calls import EndedCall
 from reference_engine.reports.json_types import LEFT_OUT, as_data
 from reference_engine.reports.reload_bodies import (
@@ -26,13 +29,14 @@ from reference_engine.reports.status_bodies import (
     ComponentBody,
     ComponentErrorBody,
     EngineFileBody,
+    MessageBody,
     SessionBody,
     SetBody,
     SetsBody,
     VersionBody,
     VersionDetailBody,
 )
-from voicepipe import Applied, Rejected, Unchanged, effective_config, problems_as_data
+from voicepipe import Applied, LoggingSettings, Rejected, Unchanged, effective_config, problems_as_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
     from reference_engine.reloads.outcomes import EngineOutcome, ReloadResult
     from reference_engine.reports.sessions import Session
     from reference_engine.settings.changes import EnginePlan
-    from voicepipe import ComponentHealth, PipelineSet, Plan, Problem, ReloadOutcome, VersionRecord
+    from voicepipe import Call, ComponentHealth, Message, PipelineSet, Plan, Problem, ReloadOutcome, VersionRecord
 
 
 def outcome_body(outcome: ReloadOutcome) -> dict[str, Any]:
@@ -149,14 +153,53 @@ def version_detail_body(pipelines: PipelineSet, record: VersionRecord) -> dict[s
     return as_data(VersionDetailBody(set=pipelines.name, **_version(record), plan=_plan(record.plan), config=config))
 
 
-def call_body(call: Session | EndedCall) -> dict[str, Any]:
-    """Returns the JSON object of one call: its state while it is up, then its outcome."""
-    names = {"call_id": call.call_id, "transport_id": call.transport_id, "set": call.set}
+def call_body(
+    call: Session | EndedCall, up: Call | None = None, logging: LoggingSettings | None = None
+) -> dict[str, Any]:
+    """Returns the JSON object of one call: its state while it is up, then its outcome.
+
+    Args:
+        call: the call.
+        up: the same call while it is up, for what is said in it; None: it is not.
+        logging: what may be shown of it; None: the defaults.
+
+    """
+    names: dict[str, Any] = {"call_id": call.call_id, "transport_id": call.transport_id, "set": call.set}
     if isinstance(call, EndedCall):
         body = CallBody(**names, state="ended", outcome=call.outcome, detail=call.detail, ended=call.ended)
     else:
         body = CallBody(**names, state=call.state, outcome=None, detail="", ended=None)
+    if up is not None:
+        body = evolve(body, **_inside(up, LoggingSettings() if logging is None else logging))
     return as_data(body)
+
+
+def _inside(call: Call, logging: LoggingSettings) -> dict[str, Any]:
+    """Returns what is said and known in a call, as much of it as may be shown."""
+    mask = Mask(call.info, logging.mask)
+
+    def shown(value: Any) -> Any:
+        if logging.transcripts == "off":
+            return None
+        masked = mask.text(value)
+        return masked if logging.transcripts == "full" else redacted_value(masked)
+
+    def words(message: Message) -> Any:
+        return "*" * len(message.text) if message.pressed and logging.dtmf == "masked" else shown(message.text)
+
+    messages = (
+        MessageBody(role=message.role, text=words(message), interrupted=message.interrupted, pressed=message.pressed)
+        for message in call.conversation
+    )
+    try:
+        metadata = json.loads(json.dumps(dict(call.metadata), default=str, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):  # a program's own values, which may refer to themselves
+        metadata = {str(name): str(value) for name, value in call.metadata.items()}
+    return {
+        "variables": shown(mask.variables(call.variables)) or {},
+        "metadata": shown(metadata) or {},
+        "conversation": tuple(messages),
+    }
 
 
 def announced_body(transport_id: str, within_s: float) -> dict[str, Any]:

@@ -186,6 +186,20 @@ class CallsBody:
 
 
 @frozen(kw_only=True)
+class MessageBody:
+    """One entry of a conversation."""
+
+    role: Literal["caller", "agent", "tool", "operator"]
+    """The speaker; `tool` for a result, `operator` for a fact that the model was told."""
+    text: str | None
+    """The words as they are shown; null: words are not."""
+    interrupted: bool
+    """Whether the caller cut it short."""
+    pressed: bool
+    """Whether the caller pressed it as keys."""
+
+
+@frozen(kw_only=True)
 class CallBody:
     """The state of a call, or its outcome."""
 
@@ -203,6 +217,12 @@ class CallBody:
     """The transfer's target, or the reason of a refusal or a failure."""
     ended: Moment | None
     """The time of its end, in UTC; null until its line is closed."""
+    variables: Mapping[str, str] | LeftOut = LEFT_OUT
+    """The variables of a call that is up."""
+    metadata: Mapping[str, Any] | LeftOut = LEFT_OUT
+    """The metadata of a call that is up."""
+    conversation: tuple[MessageBody, ...] | LeftOut = LEFT_OUT
+    """The conversation of a call that is up, as much of it as the set's `logging.transcripts` shows."""
 
 
 @frozen(kw_only=True)

@@ -123,7 +123,7 @@ RECORDS = [
     (
         CallSteered("c", 1.0, "set_variables", variables={"vip": "yes"}),
         ("info", "call.steered"),
-        OF | {"action": "set_variables", "variables": {"vip": "yes"}, "at_s": 1.0},
+        OF | {"action": "set_variables", "changed": {"vip": "yes"}, "at_s": 1.0},
     ),
     (TransferStarted("c", 1.0, "100"), ("info", "transfer.started"), OF | {"target": "100", "at_s": 1.0}),
     (TransferEnded("c", 1.0, "100", "", 0.12345), ("info", "transfer.ended"), OF | {"target": "100", "seconds": 0.123}),

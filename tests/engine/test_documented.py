@@ -35,9 +35,10 @@ def test_every_path_of_the_control_is_listed():
 
 def test_every_option_is_listed(capsys):
     options = set()
-    for command in ("run", "check", "reload", "rollback", "status"):
+    steering = (("steer", "CALL", action) for action in ("say", "tell", "transfer", "hang-up"))
+    for command in (("run",), ("check",), ("reload",), ("rollback",), ("status",), ("steer",), *steering):
         with pytest.raises(SystemExit, match=r"^0$"):
-            main([command, "--help"])
+            main([*command, "--help"])
         options |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out.split("examples:")[0]))
     assert options - {"--help"} == set(re.findall(r"--[a-z][a-z-]+", PAGE)) - {"--unix-socket", "--ulimit"}
 
