@@ -141,6 +141,7 @@ from voicepipe.transports.protocol import CallEventReceiver, CallSink, Capabilit
 from voicepipe.transports.registry import TransportRegistry, installed_transports
 from voicepipe.transports.tls import TlsFiles, check_tls
 from voicepipe.transports.websocket_listener import (
+    BearerCalls,
     HttpRequest,
     HttpResponse,
     Upgrade,
@@ -158,6 +159,7 @@ __all__ = [
     "AudioSocketSettings",
     "AudioSocketTransport",
     "BaseWebSocketTransport",
+    "BearerCalls",
     "CaFile",
     "Call",
     "CallBegan",

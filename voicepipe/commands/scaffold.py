@@ -7,6 +7,8 @@ Templates (`templates/`) are files of an adapter called `acme`. A package is mad
 2. Placeholders such as `@KIT@` are replaced by words that differ by role (`_ROLE_WORDS`) or by way (`OverWords.words`).
 3. `acme` is replaced by the name of the adapter, in the spelling that the place needs (`Names`).
 
+A transport's package has templates of its own (`transport/`), and steps 2 and 3 are the same.
+
 Steps 2 and 3 are one regular expression, so that a name that contains `acme` is not replaced twice.
 """
 
@@ -216,7 +218,29 @@ def files_for(names: Names, role: Role, over: Over) -> dict[str, str]:
         **{_path(module, file): templates for file, templates in about.templates.items() if file != "test"},
         f"tests/test_{names.snake}.py": about.templates["test"],
     }
-    written = {file: _filled(templates, words, names, role) for file, templates in made.items()}
+    written = {
+        file: _filled(tuple(template.format(role=role) for template in templates), words, names)
+        for file, templates in made.items()
+    }
+    return {**written, f"{module}/py.typed": ""}
+
+
+def transport_files_for(names: Names) -> dict[str, str]:
+    """Returns the texts of the files of a transport's package, by path."""
+    module = f"src/voicepipe_{names.snake}"
+    made = {
+        "pyproject.toml": "transport/pyproject.toml",
+        "README.md": "transport/README.md",
+        "engine.yaml": "transport/engine.yaml",
+        "example.yaml": "transport/example.yaml",
+        "script.yaml": "common/script.yaml",
+        f"{module}/__init__.py": "common/init.py",
+        f"{module}/transport.py": "transport/transport.py",
+        "tests/test_holes.py": "common/test_holes.py",
+        f"tests/test_{names.snake}.py": "transport/test.py",
+    }
+    words = {"DEPENDENCIES": f'"{DISTRIBUTION}[websocket]"', "WHAT": "A transport"}
+    written = {file: _filled((template,), words, names) for file, template in made.items()}
     return {**written, f"{module}/py.typed": ""}
 
 
@@ -230,9 +254,9 @@ def _path(module: str, file: str) -> str:
     return file if file.startswith("tests/") else f"{module}/{file}"
 
 
-def _filled(templates: tuple[str, ...], words: dict[str, str], names: Names, role: Role) -> str:
+def _filled(templates: tuple[str, ...], words: dict[str, str], names: Names) -> str:
     """Returns the text of some templates, one after the other, with placeholders and names replaced."""
-    parts = ((_TEMPLATES / f"{template.format(role=role)}.txt").read_text(encoding="utf-8") for template in templates)
+    parts = ((_TEMPLATES / f"{template}.txt").read_text(encoding="utf-8") for template in templates)
     named = {
         "voicepipe-acme": names.distribution,
         "voicepipe_acme": f"voicepipe_{names.snake}",

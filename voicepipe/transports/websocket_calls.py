@@ -6,16 +6,14 @@ connection is a `CallSocket`, over which one `WebSocketTransport` sends and rece
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from attrs import field, frozen
 
-from voicepipe.transports.call_socket import MessageSink
+from voicepipe.transports.call_socket import CallSocket, MessageSink
 from voicepipe.transports.protocol import Transport
-
-if TYPE_CHECKING:
-    from voicepipe.transports.call_socket import CallSocket
 
 
 @frozen(kw_only=True)
@@ -90,3 +88,28 @@ class WebSocketCalls(Protocol):
 
     def transport(self, request: Upgrade, socket: CallSocket) -> WebSocketTransport:
         """Makes the transport of a connection that was upgraded."""
+
+
+@frozen
+class BearerCalls:
+    """The `WebSocketCalls` of a transport whose callers send a token, and which has nothing to serve but calls."""
+
+    token: str | None = field(repr=False)
+    """The token that requests must have, as `Authorization: Bearer ...`; None: none."""
+    make: Callable[[Upgrade, CallSocket], WebSocketTransport]
+    """Makes the transport of a connection."""
+
+    def authorise(self, request: Upgrade | HttpRequest) -> HttpResponse | None:
+        """Refuses a request without the token."""
+        given, wanted = request.headers.get("authorization", ""), f"Bearer {self.token}"
+        if self.token is None or hmac.compare_digest(given.encode(), wanted.encode()):
+            return None
+        return HttpResponse(401, b"wrong token\n", headers={"WWW-Authenticate": "Bearer"})
+
+    def respond(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - there is nothing to be had
+        """Answers 404."""
+        return HttpResponse(404, b"calls come here, by WebSocket\n")
+
+    def transport(self, request: Upgrade, socket: CallSocket) -> WebSocketTransport:
+        """Makes the transport of a connection."""
+        return self.make(request, socket)

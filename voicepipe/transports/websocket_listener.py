@@ -15,6 +15,7 @@ from voicepipe.errors import Location, Problem
 from voicepipe.transports.connections import Connections, open_listening_sockets
 from voicepipe.transports.tls import ServerTls
 from voicepipe.transports.websocket_calls import (
+    BearerCalls,
     HttpRequest,
     HttpResponse,
     Upgrade,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from voicepipe.transports.websocket_serving import WebSocketListener
 
 __all__ = [
+    "BearerCalls",
     "HttpRequest",
     "HttpResponse",
     "Upgrade",
