@@ -113,8 +113,9 @@ class CallSocket:
     def receive(self) -> None:
         """Delivers what the socket has."""
         self._silent_checks = 0
-        self._websocket.receive_nowait()
-        self._after_reading()
+        websocket = self._websocket
+        if websocket.receive_nowait() or websocket.has_ended:
+            self._after_reading()
 
     def fail(self, error: Exception | SystemExit) -> None:
         """Ends the call with what its transport raised."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import trio
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
@@ -42,6 +43,8 @@ MASKED: Final = 0x80
 """The bit of a client's frames, in their second byte."""
 LONG: Final = 126
 """With this length or one more, the length itself follows, in 2 or 8 bytes (RFC 6455, 5.2)."""
+BEGIN: Final = 8
+"""The place of the payload in a masked frame of 126 to 65,535 bytes."""
 
 
 async def accept_websocket(
@@ -89,11 +92,8 @@ class ServerWebSocket(WebSocket):
         self._rest = rest  # the beginning of a small frame
         self._owed = 0  # how much of a frame that the library takes is still to come
         self._deliver: Callable[[bytes | str], object] = self._messages.append
-
-    @property
-    def has_ended(self) -> bool:
+        self.has_ended = False
         """Whether the connection broke, or either side has sent a Close frame."""
-        return self._protocol.state is not OPEN or self._broke is not None
 
     @property
     def end_reason(self) -> str:
@@ -115,8 +115,11 @@ class ServerWebSocket(WebSocket):
             self._take(rest)
             self._answer()
 
-    def receive_nowait(self) -> None:
-        """Reads what the socket has, delivers the messages in it, and answers control frames; never blocks."""
+    def receive_nowait(self) -> bool:
+        """Reads what the socket has, delivers the messages in it, and answers control frames; never blocks.
+
+        Returns whether it wrote something.
+        """
         try:
             data = self._stream.read_nowait()
             while data is not None:
@@ -128,6 +131,8 @@ class ServerWebSocket(WebSocket):
             self._fail(error)
         if self._protocol.writes:
             self._answer()
+            return True
+        return False
 
     def ping(self) -> None:
         """Sends a ping, which any data that comes answers; no-op while earlier data waits to be written."""
@@ -140,15 +145,16 @@ class ServerWebSocket(WebSocket):
 
         After the connection has ended, messages are taken and dropped: the task that reads learns of the end.
         """
-        if self._protocol.state is not OPEN or self._broke is not None:
+        if self.has_ended:
             return True
-        if not self._stream.is_flushed:
+        stream = self._stream
+        if not stream.is_flushed:
             return False
         try:
             if isinstance(message, str):
-                self._stream.write_nowait(_frame(FIN_TEXT, message.encode()))
+                stream.write_nowait(_frame(FIN_TEXT, message.encode()))
             else:
-                self._stream.write_nowait(_frame(FIN_BINARY, message))
+                stream.write_nowait(_frame(FIN_BINARY, message))
         except OSError as error:
             self._fail(error)
         return True
@@ -161,9 +167,25 @@ class ServerWebSocket(WebSocket):
             await trio.lowlevel.checkpoint()
 
     def _take(self, data: bytes) -> None:
+        # Usually it is one frame, with the length of a caller's audio; this is that case of the loop in `_take_all`.
+        size = len(data)
+        if (
+            size > BEGIN
+            and data[0] == FIN_BINARY
+            and data[1] == MASKED | LONG
+            and (data[2] << 8 | data[3]) == size - BEGIN
+            and size <= self._small
+            and not (self._rest or self._owed or self._fragments or self.has_ended)
+        ):
+            self._deliver(apply_mask(data[BEGIN:], data[4:BEGIN]))
+        else:
+            self._take_all(data)
+
+    def _take_all(self, data: bytes) -> None:
+        """Takes the messages of the frames that are whole, and keeps the beginning of the next one."""
         if self._rest:
             data, self._rest = self._rest + data, b""
-        if not data or self._protocol.state is not OPEN:
+        if not data or self.has_ended:
             self._feed(data)
             return
         at, size = 0, len(data)
@@ -198,7 +220,7 @@ class ServerWebSocket(WebSocket):
         part = data[at : at + self._owed]
         self._owed -= len(part)
         self._feed(part)
-        if self._protocol.state is OPEN:
+        if not self.has_ended:
             return at + len(part)
         if rest := data[at + len(part) :]:
             self._feed(rest)  # which the library discards: the connection is closing
@@ -212,11 +234,17 @@ class ServerWebSocket(WebSocket):
     def _fail(self, error: OSError) -> None:
         """Takes notice that the connection broke, and wakes the hub, which reads what has come until then."""
         if self._broke is None:
-            self._broke = error
+            self._broke, self.has_ended = error, True
             self._stream.shut_down()
+
+    def send_close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Sends a Close frame without waiting, if none was sent; `flush` and `recv` see to the rest."""
+        self.has_ended = True
+        super().send_close(code, reason)
 
     def _take_events(self) -> None:
         super()._take_events()
+        self.has_ended = self._protocol.state is not OPEN or self._broke is not None
         while self._delivers and self._messages:
             self._deliver(self._messages.popleft())
 
