@@ -67,10 +67,14 @@ class Network:
 
     def deliver_events(self):
         for text in self.asterisk.events:
-            self.events_out[0].send_nowait((trio.current_time() + self.latency_s, text))
+            self.bring_soon(text)
         self.asterisk.events.clear()
         if self.asterisk.closed is not None and not self.has_ended:
             self.break_off(f"Asterisk closed the connection ({self.asterisk.closed})")
+
+    def bring_soon(self, message):
+        """Sends a message of Asterisk's to the transport."""
+        self.events_out[0].send_nowait((trio.current_time() + self.latency_s, message))
 
     async def bring(self):
         """Brings messages to the transport."""
@@ -107,6 +111,15 @@ class Asterisk:
     def start(self):
         """Says what call it is."""
         self.network.give(self.chan.start())
+
+    async def say(self, audio):
+        """Sends the caller's audio in real time."""
+        size, due = self.chan.frame_bytes, trio.current_time()
+        for at in range(0, len(audio), size):
+            due += FRAME_S
+            await trio.sleep_until(due)
+            if self.chan.closed is None:
+                self.network.bring_soon(audio[at : at + size])
 
     @property
     def commands(self):
