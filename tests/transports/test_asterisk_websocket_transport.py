@@ -187,8 +187,13 @@ QUERY = {"caller": "15551230001", "did": "15559870002", "uuid": "4711", "pipelin
             {"query": QUERY, "variables": {"_VP_CALLER": "1", "__VP_CALLED": "2", "VP_CHAN": "3.4", "TENANT": "acme"}},
             ("1", "2", "3.4", {"VP_CALLER": "1", "VP_CALLED": "2", "VP_CHAN": "3.4", "TENANT": "acme"}),
         ),
-        # The query is that of whoever called before: JSON brings the variables of this call.
-        ({"query": QUERY}, ("", "", "chan-1", {})),
+        (
+            {"query": QUERY, "variables": {"OTHER": "1"}},
+            ("15551230001", "15559870002", "4711", {**QUERY, "OTHER": "1"}),
+        ),
+        # The query may be that of whoever called before, if the channel has the details of this call.
+        ({"query": QUERY, "variables": {"VP_CHAN": "3.4"}}, ("", "", "3.4", {"VP_CHAN": "3.4"})),
+        ({"query": QUERY, "variables": {"_VP_CALLER": ""}}, ("", "", "chan-1", {"VP_CALLER": ""})),
         (
             {
                 "query": QUERY,
@@ -203,7 +208,7 @@ QUERY = {"caller": "15551230001", "did": "15559870002", "uuid": "4711", "pipelin
             ("1", "", "chan-1", {"FROM": "1", "VP_CALLER": "2", "VP_CHAN": ""}),
         ),
     ],
-    ids=["plain query", "plain", "variables", "query of another", "always", "never", "names"],
+    ids=["plain query", "plain", "variables", "JSON query", "another's query", "no number", "always", "never", "names"],
 )
 async def test_call_info(autojump_clock, options, expected):
     async with open_asterisk(channel_id="chan-1", **options) as asterisk:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from voicepipe.transports.asterisk_websocket.wire_format import MediaStart
 
 UseQuery: TypeAlias = Literal["auto", "always", "never"]
-"""When parameters of the URL's query become variables. `auto`: if Asterisk's messages are plain text, which have no
-variables. `always`: those that are not among the channel's variables. `never`: not at all."""
+"""When parameters of the URL's query become variables. `auto`: in calls whose channel has none of the variables that
+`DetailNames` names. `always`: those that are not among the channel's variables. `never`: not at all."""
 
 _OF_CHAN_WEBSOCKET: Final = "MEDIA_WEBSOCKET_"
 
@@ -45,7 +45,8 @@ def call_info(start: MediaStart, query: Mapping[str, str], names: DetailNames, l
         listener: the name for `CallInfo.listener`.
 
     """
-    uses_query = names.use_query == "always" or (names.use_query == "auto" and not start.is_json)
+    told = {name.lstrip("_") for name in (*names.caller, *names.called, *names.call)} & start.variables.keys()
+    uses_query = names.use_query == "always" or (names.use_query == "auto" and not told)
     variables = {
         **(query if uses_query else {}),
         **{name: value for name, value in start.variables.items() if not name.startswith(_OF_CHAN_WEBSOCKET)},

@@ -64,9 +64,9 @@ class AsteriskWebSocketOptions:
     """The variables that may have the dialplan's ID of the call, for `GET /calls/ID`; without one, the WebSocket
     channel's own ID."""
     query: UseQuery = "auto"
-    """When parameters of the URL's query become variables. `auto`: if Asterisk's control messages are plain text, which
-    have no variables. `always`: those that are not among the channel's variables; they may be those of an earlier call.
-    `never`: not at all."""
+    """When parameters of the URL's query become variables. `auto`: in calls whose channel has no variable of `caller`,
+    `called` or `call`, for Asterisk may repeat the query of an earlier call. `always`: those that are not among the
+    channel's variables. `never`: not at all."""
 
     @property
     def names(self) -> DetailNames:
