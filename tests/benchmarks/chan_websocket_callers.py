@@ -127,6 +127,8 @@ class ChanWebSocketCallers(Callers):
         name, mark = command["command"], command.get("correlation_id", "")
         if name == "FLUSH_MEDIA":
             caller.marks.clear()
+            unheard = int((caller.played_at - now) / FRAME_S)  # a reply that goes on sends them again
+            del caller.arrivals[max(0, len(caller.arrivals) - max(0, unheard)) :]
             caller.played_at = caller.flushed_at = now
         elif name == "MARK_MEDIA":
             event = {"event": "MEDIA_MARK_PROCESSED", "channel_id": "bench", "correlation_id": mark}
