@@ -40,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the engine until it is stopped, and returns its exit status; 0 after Ctrl-C."""
     parser = ArgumentParser(prog="python -m examples.talk", description="An engine to talk to in your browser.")
     parser.add_argument(
-        "file", nargs="?", type=Path, default=CONFIG, help="an engine's file with a listener of type browser"
+        "file",
+        nargs="?",
+        type=Path,
+        default=Path(os.path.relpath(CONFIG)),
+        help="an engine's file with a listener of type browser",
     )
     parser.add_argument("--log", type=Path, default=Path("demo-output/talk.log"), help="where the engine's log goes")
     parser.add_argument("--control", help="the control's socket, for a second engine beside another")

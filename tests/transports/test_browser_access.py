@@ -120,6 +120,13 @@ def test_with_a_token_whoever_has_it_may_call(request_, status):
         assert TOKEN not in refusal[1]
 
 
+def test_a_token_may_be_of_any_characters():
+    token = "ключ+a&b=c/d %41"
+    assert why_refused(upgrade(*FAR, protocols=offering(token)), token, ()) is None
+    as_sent = f"Bearer {token.encode().decode('latin-1')}"
+    assert why_refused(upgrade(*FAR, authorization=as_sent), token, ()) is None
+
+
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trustme
 from attrs import define, field
 from devtools import MICROPHONE, open_devtools, running_chromium
 from patience import LONG_S, until
@@ -25,8 +26,9 @@ from voicepipe.testing.transport import voice
 from voicepipe.transports.browser.listener import BrowserOptions, open_browser_listener
 from voicepipe.transports.browser.wire_format import RATE
 from voicepipe.transports.listener import ListenerContext
+from voicepipe.transports.tls import TlsFiles
 
-TOKEN = "correct horse battery staple"
+TOKEN = "ключ+horse&battery=staple/"
 MARKUP = "<img src=x onerror=\"document.title='taken'\">."
 
 
@@ -38,7 +40,7 @@ def microphone(tmp_path_factory):
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes(bytes(2 * RATE) + voice(RATE, 900) + bytes(15 * 2 * RATE))
+        file.writeframes(bytes(2 * RATE) + voice(RATE, 900) + bytes(100 * 2 * RATE))
     return path
 
 
@@ -46,9 +48,19 @@ def microphone(tmp_path_factory):
 def chromium(tmp_path_factory, microphone):
     """The DevTools of a browser, for all tests of this file: it takes a second to start."""
     flags = [flag.format(microphone) for flag in MICROPHONE]
-    flags.append("--host-resolver-rules=MAP phone.example 127.0.0.1")
+    flags += ["--host-resolver-rules=MAP phone.example 127.0.0.1", "--ignore-certificate-errors"]
     with running_chromium(tmp_path_factory.mktemp("profile"), *flags) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    """A certificate of an authority that the browser is told not to look for."""
+    home = tmp_path_factory.mktemp("tls")
+    certificate = trustme.CA().issue_cert("phone.example")
+    certificate.cert_chain_pems[0].write_to_path(home / "certificate.pem")
+    certificate.private_key_pem.write_to_path(home / "key.pem")
+    return TlsFiles(home / "certificate.pem", home / "key.pem")
 
 
 @pytest.fixture
@@ -238,55 +250,60 @@ async def in_worklet(page, script):
     return await page.evaluate(WORKLET % script)
 
 
-async def test_the_microphone_is_resampled_without_aliases(page):
+async def test_the_audio_thread(page):
+    """All of it in one page: to open one costs as much as the rest."""
     async with listening(Agent([]).answer) as address:
         await page.open(address)
-        for rate in (16_000, 44_100, 48_000, 96_000):
-            heard = await in_worklet(
-                page,
-                f"const low = record({rate}, 1000), high = record({rate}, {min(rate // 2 - 500, 12_000)});"
-                "const crossings = low.samples.filter((s, n, all) => n && s >= 0 && all[n - 1] < 0).length;"
-                "return { sizes: low.sizes, low: loudness(low.samples), high: loudness(high.samples),"
-                " crossings: crossings / low.samples.length }",
-            )
-            assert heard["sizes"] == [320]
-            assert heard["low"] == pytest.approx(0.5 / 2**0.5, rel=0.01), rate
-            assert heard["crossings"] * RATE == pytest.approx(1000, rel=0.01), rate
-            assert rate == RATE or heard["high"] < 0.0005, rate  # 60 dB below what it was
+        await the_microphone_is_resampled_without_aliases(page)
+        await the_speaker_plays_all_of_it_and_marks_say_when(page)
+        await the_speaker_clears_at_once_without_a_click(page)
+        await audio_that_is_late_is_waited_for_longer_each_time(page)
+    assert page.complaints == []
 
 
-async def test_the_speaker_plays_all_of_it_and_marks_say_when(page):
-    async with listening(Agent([]).answer) as address:
-        await page.open(address)
-        for rate in (16_000, 44_100, 48_000):
-            heard = await in_worklet(
-                page,
-                f"const s = speaker({rate}); s.send({{ mark: 1 }}); s.send({{ audio: line(0.5) }});"
-                "s.send({ mark: 2 }); s.send({ audio: line(0.5) }); s.send({ mark: 3 });"
-                "const early = s.play(0.45); const before = s.marks(); s.play(0.1); const between = s.marks();"
-                "const all = early.concat(s.play(0.6)); s.send({ finish: true }); s.play(0.3);"
-                "return { before, between, after: s.marks(), state: s.state(), finished: s.finished(),"
-                " loud: loudness(early.slice(-4800)) }",
-            )
-            assert (heard["before"], heard["between"], heard["after"]) == ([1], [1, 2], [1, 2, 3]), rate
-            assert heard["state"]["playedMs"] == 1000, rate
-            assert (heard["state"]["queuedMs"], heard["state"]["gaps"]) == (0, 0), rate
-            assert heard["loud"] == pytest.approx(0.5 / 2**0.5, rel=0.01), rate
-            assert heard["finished"], rate
-
-
-async def test_the_speaker_clears_at_once_without_a_click(page):
-    async with listening(Agent([]).answer) as address:
-        await page.open(address)
+async def the_microphone_is_resampled_without_aliases(page):
+    for rate in (16_000, 44_100, 48_000, 96_000):
         heard = await in_worklet(
             page,
-            "const s = speaker(48000); s.send({ audio: line(3, 200) }); s.send({ mark: 1 }); s.play(0.5);"
-            "s.send({ clear: true }); s.send({ mark: 2 }); const fade = s.play(0.02); const rest = s.play(0.5);"
-            "const steps = fade.map((sample, n) => n ? Math.abs(sample - fade[n - 1]) : 0);"
-            "s.send({ audio: line(0.2) }); const next = s.play(0.3);"
-            "return { marks: s.marks(), rest: Math.max(...rest), step: Math.max(...steps), next: loudness(next),"
-            " played: s.state().playedMs }",
+            f"const low = record({rate}, 1000), high = record({rate}, {min(rate // 2 - 500, 12_000)});"
+            "const crossings = low.samples.filter((s, n, all) => n && s >= 0 && all[n - 1] < 0).length;"
+            "return { sizes: low.sizes, low: loudness(low.samples), high: loudness(high.samples),"
+            " crossings: crossings / low.samples.length }",
         )
+        assert heard["sizes"] == [320]
+        assert heard["low"] == pytest.approx(0.5 / 2**0.5, rel=0.01), rate
+        assert heard["crossings"] * RATE == pytest.approx(1000, rel=0.01), rate
+        assert rate == RATE or heard["high"] < 0.0005, rate  # 60 dB below what it was
+
+
+async def the_speaker_plays_all_of_it_and_marks_say_when(page):
+    for rate in (16_000, 44_100, 48_000):
+        heard = await in_worklet(
+            page,
+            f"const s = speaker({rate}); s.send({{ mark: 1 }}); s.send({{ audio: line(0.5) }});"
+            "s.send({ mark: 2 }); s.send({ audio: line(0.5) }); s.send({ mark: 3 });"
+            "const early = s.play(0.45); const before = s.marks(); s.play(0.1); const between = s.marks();"
+            "const all = early.concat(s.play(0.6)); s.send({ finish: true }); s.play(0.3);"
+            "return { before, between, after: s.marks(), state: s.state(), finished: s.finished(),"
+            " loud: loudness(early.slice(-4800)) }",
+        )
+        assert (heard["before"], heard["between"], heard["after"]) == ([1], [1, 2], [1, 2, 3]), rate
+        assert heard["state"]["playedMs"] == 1000, rate
+        assert (heard["state"]["queuedMs"], heard["state"]["gaps"]) == (0, 0), rate
+        assert heard["loud"] == pytest.approx(0.5 / 2**0.5, rel=0.01), rate
+        assert heard["finished"], rate
+
+
+async def the_speaker_clears_at_once_without_a_click(page):
+    heard = await in_worklet(
+        page,
+        "const s = speaker(48000); s.send({ audio: line(3, 200) }); s.send({ mark: 1 }); s.play(0.5);"
+        "s.send({ clear: true }); s.send({ mark: 2 }); const fade = s.play(0.02); const rest = s.play(0.5);"
+        "const steps = fade.map((sample, n) => n ? Math.abs(sample - fade[n - 1]) : 0);"
+        "s.send({ audio: line(0.2) }); const next = s.play(0.3);"
+        "return { marks: s.marks(), rest: Math.max(...rest), step: Math.max(...steps), next: loudness(next),"
+        " played: s.state().playedMs }",
+    )
     assert heard["marks"] == [2]
     assert heard["rest"] == 0
     assert heard["step"] < 0.05  # a cut would be a step of up to 0.5; the tone's own are 0.013
@@ -294,16 +311,14 @@ async def test_the_speaker_clears_at_once_without_a_click(page):
     assert 690 <= heard["played"] <= 710
 
 
-async def test_audio_that_is_late_is_waited_for_longer_each_time(page):
-    async with listening(Agent([]).answer) as address:
-        await page.open(address)
-        heard = await in_worklet(
-            page,
-            "const s = speaker(48000); const gaps = [];"
-            "for (let n = 0; n < 5; n++) { s.send({ audio: line(0.02) }); s.play(0.15); gaps.push(s.state().gaps) }"
-            "s.play(1); s.send({ audio: line(0.02) }); s.play(0.3); gaps.push(s.state().gaps);"
-            "return { gaps, played: s.state().playedMs }",
-        )
+async def audio_that_is_late_is_waited_for_longer_each_time(page):
+    heard = await in_worklet(
+        page,
+        "const s = speaker(48000); const gaps = [];"
+        "for (let n = 0; n < 5; n++) { s.send({ audio: line(0.02) }); s.play(0.15); gaps.push(s.state().gaps) }"
+        "s.play(1); s.send({ audio: line(0.02) }); s.play(0.3); gaps.push(s.state().gaps);"
+        "return { gaps, played: s.state().playedMs }",
+    )
     assert heard["gaps"] == [0, 1, 2, 3, 4, 4]  # what comes after a pause was not late
     assert heard["played"] == 120
 
@@ -360,15 +375,16 @@ async def test_a_call_that_is_refused_is_explained(page):
     assert plain(page.complaints) == []
 
 
-async def test_the_token_is_in_the_address_of_the_page(page):
+async def test_beyond_this_machine_the_page_needs_https_and_its_token(page, tls):
     agent = Agent(["Hello."])
-    async with listening(agent.answer, token=Secret(TOKEN)) as address:
+    async with listening(agent.answer, token=Secret(TOKEN), tls=tls) as local:
+        address = local.replace("http://localhost", "https://phone.example")
         await page.open(address)
         await page.until("document.querySelector('#problem').textContent.includes('#token=')")
         await page.click("#call")
         await page.until("document.querySelector('#status').textContent == 'No call'")
         assert agent.calls == []
-        await page.open(f"{address}?again#token={TOKEN.replace(' ', '+')}")
+        await page.open(f"{address}?again#token={TOKEN}")
         assert await page.text("#problem") == ""
         await page.click("#call")
         await page.until("document.querySelector('#transcript .agent')")

@@ -75,7 +75,7 @@ def _token_of(request: Upgrade) -> bytes:
     """
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return credentials.strip().encode()
+        return credentials.strip().encode("latin-1", "replace")  # as headers are decoded
     for offered in request.headers.get("sec-websocket-protocol", "").split(","):
         kind, _, encoded = offered.strip().partition(".")
         if kind == "token":

@@ -5,14 +5,21 @@ const TRY_AGAIN_LATER = 1013; // close codes
 const POLICY_VIOLATION = 1008;
 const MOST_UNSENT_S = 5; // the connection is taken for dead if so much audio waits to be sent
 
-/** The token of this page's address, which is never sent as part of a page's address. */
+/** The token of this page's address. It is all that follows `#token=`, so that one with `+` or `&` needs no escapes. */
 export function tokenOf(address) {
-  const { hash, searchParams } = new URL(address);
-  return new URLSearchParams(hash.slice(1)).get("token") ?? searchParams.get("token") ?? "";
+  const { hash, search } = new URL(address);
+  const given = /^#token=(.*)$/.exec(hash)?.[1] ?? /[?&]token=([^&]*)/.exec(search)?.[1] ?? "";
+  try {
+    return decodeURIComponent(given);
+  } catch {
+    return given;
+  }
 }
 
-const base64url = (text) =>
-  btoa(String.fromCharCode(...new TextEncoder().encode(text))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+/** The bytes of a text in UTF-8, each as a character: what headers and base64 take. */
+const bytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
+const base64url = (text) => btoa(bytes(text)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
 /** What the page's address says about the call: `?called=200&variables.tenant=acme`. */
 export function detailsOf(address) {
@@ -29,7 +36,7 @@ export async function askForSession(token) {
   try {
     const answer = await fetch("session", {
       cache: "no-store",
-      headers: token ? { Authorization: `Bearer ${token}` } : {},
+      headers: token ? { Authorization: `Bearer ${bytes(token)}` } : {},
       signal: AbortSignal.timeout(5000),
     });
     const body = await answer.json();
