@@ -74,8 +74,9 @@ docs-serve: .venv/dev  ## Serves the documentation while you write it
 faults: .venv/dev  ## Every fault of a provider, in every role, at every moment: what the caller notices, as a table
 	$(BIN)/python tests/faults/matrix.py
 
-fuzz: .venv/dev  ## Throws mutated bytes at the AudioSocket decoder and the configuration, a minute each
+fuzz: .venv/dev  ## Throws mutated bytes at the decoders of transports and the configuration, a minute each
 	$(BIN)/python tests/fuzz/fuzz_audiosocket.py --seconds 60
+	$(BIN)/python tests/fuzz/fuzz_media_stream.py --seconds 60
 	$(BIN)/python tests/fuzz/fuzz_config.py --seconds 60
 
 soak: .venv/dev  ## Two minutes of 50 calls, the second with a reload every second

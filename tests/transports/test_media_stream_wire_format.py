@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -471,6 +473,12 @@ def test_anything_is_read_or_refused_in_words(case, has_started):
     if isinstance(result, StreamStarted):
         assert StreamEncoder(DIALECTS[name], result).audio(bytes(640))
         assert json.dumps([result.call_id, result.caller, dict(result.variables)], ensure_ascii=False).encode()
+
+
+def test_damaged_calls():
+    fuzz = runpy.run_path(str(Path(__file__).parents[1] / "fuzz" / "fuzz_media_stream.py"))["fuzz"]
+    rounds, refused = fuzz(0, 1, least=500)
+    assert 0 < refused < rounds
 
 
 @given(st.binary(min_size=1, max_size=2000))
