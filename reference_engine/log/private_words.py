@@ -101,9 +101,11 @@ def redacted_value(value: Any) -> Any:
     return value
 
 
-_ALONE = re.compile(r"(?<![\w.:/#-])(?<!line )\+?\d(?:[\s.\-]?\d){3,}(?![\w:/-]| Hz\b)")
+_ALONE = re.compile(
+    r"(?<![\w.:/#-])(?<!line )(?<!closed with code )\+?\d(?:[\s.\-]?\d){3,}(?![\w:/-]| (?:Hz|ms|s|bytes)\b)"
+)
 
 
 def _quoting(text: str) -> str:
-    """Returns a message without private words; IDs, ports, line numbers and rates in Hz stay."""
+    """Returns a message without private words; IDs, ports, line numbers, close codes and quantities stay."""
     return _ALONE.sub(HIDDEN, _ADDRESS.sub(HIDDEN, text))

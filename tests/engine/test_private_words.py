@@ -101,6 +101,25 @@ def test_by_itself_keys_are_masked_and_numbers_are_not_shown(logged):
     assert "0b8f-4096" in logged(EVENTS["failed"], None)["answered"]
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("sent no final transcript within 1500 ms (budgets.stt.first_transcript_ms)", None),
+        ("nothing came for 3600 s", None),
+        ("larger than 65536 bytes", None),
+        ("rate 16000 Hz is not supported", None),
+        ("the other side closed with code 1001", None),
+        ("refused: no such pin 1001", "refused: no such pin ***"),
+        ("the code 1001 is wrong", "the code *** is wrong"),
+        ("call 555 1234 back", "call *** back"),
+        ("ask ada@example.com", "ask ***"),
+    ],
+)
+def test_messages_show_quantities_and_hide_what_they_may_quote(logged, message, shown):
+    failed = ComponentFailed("c", 1.0, role="stt", error=ComponentError(message))
+    assert logged(failed, None)["message"] == (shown or message)
+
+
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_off_shows_no_word_at_all(logged, event):
     record = logged(event, LoggingSettings(transcripts="off"))
