@@ -40,6 +40,8 @@ MISTAKES = [
     # states
     ("states: {a: {say: hello, @hangup: true}}", 'unknown key "hangup" (did you mean "hang_up"?'),
     ("states: {a: {say: hello, transfer: @''}}", "names nobody"),
+    ("states: {a: {say: hello, transfer: @'{caller}'}}", "can't be a value of the call"),
+    ("states: {a: {say: @'hello {callr}'}}", 'no intent fills the slot "callr"'),
     ("states: {a: {say: hello, transfer: 1, @hang_up: true}}", "a call can't be transferred and hung up"),
     ("states: {a: {say: hello, hang_up: true, @silence: {say: x}}}", "the conversation ends in this state"),
     ("states: {a: {say: hello, expect: [@hey]}}", '"hey" is expected, but nothing is done about it'),

@@ -27,6 +27,11 @@ def check_texts(root: Cursor) -> None:
     """Reports names in braces that stand for nothing, in every text that a call puts its values into."""
     for cursor in _texts(root):
         check_text(cursor)
+    for cursor in _targets(root):
+        node = cursor.node
+        if isinstance(node, ScalarNode) and any(is_name(place.name) for place in places_in(node.text)):
+            hint = "write the number: a caller who chose it could make the agent dial any other"
+            cursor.report("is a target of a transfer, which can't be a value of the call", hint)
     for pipeline in entries_of(entries_of(root).get("pipelines")).values():
         file = entries_of(entries_of(pipeline).get("prompt")).get("file")
         if file is not None:
@@ -61,6 +66,16 @@ def _texts(root: Cursor) -> Iterator[Cursor]:
     limits = entries_of(entries.get("limits"))
     fillers = (entries_of(tool).get("filler") for tool in entries_of(entries.get("tools")).values())
     yield from filter(None, (limits.get("warning"), limits.get("goodbye"), *fillers))
+
+
+def _targets(root: Cursor) -> Iterator[Cursor]:
+    """Yields the cursors of the targets of transfers, which are dialled as they are written."""
+    for pipeline in entries_of(entries_of(root).get("pipelines")).values():
+        own = entries_of(pipeline)
+        then = entries_of(entries_of(own.get("on_failure")).get("then"))
+        actions = entries_of(own.get("keys")).values()
+        targets = (then.get("transfer"), *(entries_of(action).get("transfer") for action in actions))
+        yield from filter(None, targets)
 
 
 def check_text(cursor: Cursor) -> None:

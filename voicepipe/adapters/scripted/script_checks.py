@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from voicepipe.adapters.scripted.faults import Fault, check_phrase, check_text, unknown
-from voicepipe.adapters.scripted.format import RESULT
+from voicepipe.adapters.scripted.format import RESULT, slots_in
 from voicepipe.adapters.scripted.intent_matching import compile_pattern, repeats_a_repeat, spoken_words
 from voicepipe.adapters.scripted.reachability import check_circles, check_expectations, check_gaps
 from voicepipe.adapters.scripted.reactions import empty_lists, reactions, texts_in, texts_of
 from voicepipe.adapters.scripted.slot_filling import GROUP, may_fill
+from voicepipe.components.templates import is_name
 from voicepipe.documents import did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ def _end(path: Path, state: State) -> Faults:
 def _target(path: Path, transfer: str | None) -> Faults:
     if transfer is not None and not transfer.strip():
         yield Fault((*path, "transfer"), "names nobody", "give a number or an extension")
+    elif transfer is not None and any(is_name(name) for name, _ in slots_in(transfer)):
+        hint = "write the number: a caller who chose it could make the agent dial any other"
+        yield Fault((*path, "transfer"), "can't be a value of the call", hint)
 
 
 def _reaction(script: Script, reaction: Reaction, fillable: Collection[str]) -> Faults:
