@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reference_engine.log.masked_values import Mask
+from reference_engine.log.masked_values import KnownValues, Mask
 from reference_engine.reports.call_log import log_call_event
 from reference_engine.reports.ended_calls import EndedCall
 from voicepipe import CallEnded, CallRecorder
@@ -58,7 +58,7 @@ class CallObservers:
             transport_id: the transport's ID of the call.
 
         """
-        recorder = CallRecorder()
+        recorder, known = CallRecorder(), KnownValues()
 
         def keep_outcome(event: CallEvent) -> None:
             if isinstance(event, CallEnded):
@@ -68,13 +68,14 @@ class CallObservers:
             recorder.observe(event)
             if recorder.record is not None:
                 settings = self._logging_of(set_name)
-                mask = Mask(recorder.record.info, () if settings is None else settings.mask)
+                mask = Mask(known, () if settings is None else settings.mask)
                 self._keep_record(mask.record(recorder.record))
 
         def log(event: CallEvent) -> None:
-            log_call_event(self._log, set_name, event, transport_id, recorder.info)
+            log_call_event(self._log, set_name, event, transport_id, known)
 
         observers = (
+            ("values", known.observe),
             ("ended calls", keep_outcome),
             ("records", record),
             ("sessions", self._sessions.observe),

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from voicepipe import CallBegan, CallSteered
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from voicepipe import CallInfo, CallRecord
+    from voicepipe import CallEvent, CallRecord
 
 HIDDEN = "***"
 """The replacement of a removed value."""
@@ -27,33 +29,49 @@ _NUMBERS = ("caller", "called")
 _VARIABLE = "variables."
 
 
+class KnownValues:
+    """The numbers of one call, and all values that its variables have had; an observer of the call."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, str] = {}
+        """`caller` and `called`."""
+        self.variables: list[tuple[str, str]] = []
+        """Names and values of variables, also of those that the program changed."""
+
+    def observe(self, event: CallEvent) -> None:
+        """Notes the values that an event has."""
+        if isinstance(event, CallBegan):
+            self.numbers = {name: getattr(event.info, name) for name in _NUMBERS}
+            self.variables.extend(event.info.variables.items())
+        elif isinstance(event, CallSteered):
+            self.variables.extend(event.variables.items())
+
+
 class Mask:
     """The values of one call that must not be shown.
 
     Args:
-        info: the call.
+        known: what is known of the call.
         names: the names of `logging.mask`: `caller`, `called`, `variables.NAME`, or `variables.*` for all.
 
     """
 
-    def __init__(self, info: CallInfo, names: Collection[str]) -> None:
-        self._info, self._names = info, names
-        values = [value for name in _NUMBERS if name in names and (value := getattr(info, name))]
+    def __init__(self, known: KnownValues, names: Collection[str]) -> None:
+        self._names = names
+        values = [value for name, value in known.numbers.items() if value and name in names]
         values += [" ".join(value.removeprefix("+")) for value in values]  # as it is said
-        values += [value for name, value in info.variables.items() if self._hides_variable(name)]
+        values += [value for name, value in known.variables if self._hides_variable(name)]
         longest_first = sorted({value for value in values if len(value) >= SHORTEST}, key=len, reverse=True)
         self._values = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
         self._hides_text = bool(longest_first)
 
-    @property
-    def info(self) -> CallInfo:
-        """The call with `***` for its masked values."""
-        info = self._info
-        variables = {name: HIDDEN if self._hides_variable(name) else value for name, value in info.variables.items()}
-        caller, called = (
-            HIDDEN if name in self._names and getattr(info, name) else getattr(info, name) for name in _NUMBERS
-        )
-        return evolve(info, variables=variables, caller=caller, called=called)
+    def number(self, name: str, value: str) -> str:
+        """Returns the caller's or the called number, or `***`."""
+        return HIDDEN if value and name in self._names else value
+
+    def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Returns variables with `***` for masked ones."""
+        return {name: HIDDEN if self._hides_variable(name) else self.text(value) for name, value in variables.items()}
 
     def text(self, data: Any) -> Any:
         """Returns data with `***` for masked values in its texts; lists and mappings are searched too."""
@@ -71,9 +89,13 @@ class Mask:
         """Returns a call's record without masked values; spans of keys in `heard` stay right."""
         if not self._names:
             return record
+        info = record.info
+        numbers = {name: self.number(name, getattr(info, name)) for name in _NUMBERS}
         return evolve(
             record,
-            info=self.info,
+            info=evolve(
+                info, variables=self.variables(info.variables), caller=numbers["caller"], called=numbers["called"]
+            ),
             detail=self.text(record.detail),
             turns=tuple(
                 evolve(turn, heard=self._starred(turn.heard), said=self.text(turn.said)) for turn in record.turns

@@ -56,7 +56,7 @@ def _short_or_hidden(match: re.Match[str]) -> str:
 
 def without_private(record: MutableMapping[str, Any], settings: LoggingSettings) -> None:
     """Removes from a log record what the logging settings of its set hide."""
-    info = record.pop("call_info", None)
+    known = record.pop("known_values", None)
     masked = settings.dtmf == "masked"
     pressed = record.pop("pressed", ())
     for begins, ends in pressed if masked else ():
@@ -64,8 +64,8 @@ def without_private(record: MutableMapping[str, Any], settings: LoggingSettings)
         record["heard"] = heard[:begins] + "*" * (ends - begins) + heard[ends:]
     if masked and record.get("tool") == "send_dtmf" and "arguments" in record:
         record["arguments"] = dict.fromkeys(record["arguments"], HIDDEN)
-    if info is not None and settings.mask:
-        _mask(record, Mask(info, settings.mask))
+    if known is not None and settings.mask:
+        _mask(record, Mask(known, settings.mask))
     if settings.transcripts == "full":
         return
     for name in WORDS:
@@ -77,14 +77,14 @@ def without_private(record: MutableMapping[str, Any], settings: LoggingSettings)
 
 
 def _mask(record: MutableMapping[str, Any], mask: Mask) -> None:
-    shown = mask.info
-    for name, value in (("caller", shown.caller), ("called", shown.called), ("variables", dict(shown.variables))):
+    for name in ("caller", "called"):
         if name in record:
-            record[name] = value
-    if "changed" in record:
-        record["changed"] = mask.variables(record["changed"])
+            record[name] = mask.number(name, record[name])
+    for name in ("variables", "changed"):
+        if name in record:
+            record[name] = mask.variables(record[name])
     for name in (*WORDS, *QUOTING):
-        if name in record:
+        if name in record and name != "changed":
             record[name] = mask.text(record[name])
 
 

@@ -27,7 +27,8 @@ from voicepipe import (
 
 if TYPE_CHECKING:
     from reference_engine.log.log import Log
-    from voicepipe import CallEvent, CallInfo, Timings
+    from reference_engine.log.masked_values import KnownValues
+    from voicepipe import CallEvent, Timings
 
 Level: TypeAlias = str
 """`debug`, `info`, `warning` or `error`: the name of the log's method."""
@@ -145,7 +146,7 @@ _AS_LOGGED: Mapping[str, Callable[[Any], Any]] = {
 
 
 def log_call_event(
-    log: Log, set_name: str, event: CallEvent, transport_id: str = "", info: CallInfo | None = None
+    log: Log, set_name: str, event: CallEvent, transport_id: str = "", known: KnownValues | None = None
 ) -> None:
     """Logs an event; no-op if it has no row in `ROWS`.
 
@@ -154,7 +155,7 @@ def log_call_event(
         set_name: the pipeline set that answered the call.
         event: the event.
         transport_id: the transport's ID of the call, which the first and the last record of a call have.
-        info: the call, whose values `logging.mask` of the set may hide; None: it is not known.
+        known: the call's values, which `logging.mask` of the set may hide; None: nothing is known.
 
     """
     row = ROWS.get(type(event))
@@ -171,7 +172,7 @@ def log_call_event(
         if name in row.left_out_if_empty and (value is None or value in ("", {})):
             continue
         record[name] = _AS_LOGGED[name](value) if name in _AS_LOGGED else value
-    if info is not None:
-        record["call_info"] = info  # for the log's filter, which removes it
+    if known is not None:
+        record["known_values"] = known  # for the log's filter, which removes it
     write = getattr(log, row.level(event) if callable(row.level) else row.level)
     write(row.name, **record)

@@ -59,7 +59,7 @@ def test_every_setting_has_its_value(config):
             "split": {"default": 2.0},
         },
     ]
-    assert data["logging"] == {"level": "INFO", "transcripts": "redacted", "dtmf": "masked"}
+    assert data["logging"] == {"level": "INFO", "transcripts": "redacted", "dtmf": "masked", "mask": []}
     assert data["streaming"] == {"lead_ms": 40, "ahead_ms": 3000}
     assert data["limits"]["max_call_minutes"] == 60
     assert pipeline["turns"] == json.loads(json.dumps(attrs.asdict(TurnsSettings(end_of_turn_ms=700))))

@@ -8,13 +8,14 @@ import pytest
 
 from reference_engine.log.line_writer import LineWriter
 from reference_engine.log.log import open_log
-from reference_engine.log.masked_values import Mask
+from reference_engine.log.masked_values import KnownValues, Mask
 from reference_engine.reports.call_log import log_call_event
 from voicepipe import (
     CallBegan,
     CallEnded,
     CallInfo,
     CallRecorder,
+    CallSteered,
     ComponentError,
     ComponentFailed,
     ComponentLabel,
@@ -22,6 +23,7 @@ from voicepipe import (
     Timings,
     ToolEnded,
     ToolStarted,
+    TransferEnded,
     TurnEnded,
 )
 
@@ -50,8 +52,14 @@ EVENTS = (
     ToolStarted("c-100", 1.0, "i", "book", {"who": ["Ada"], "card": {"number": "4929 12"}, "n": 1}),
     ToolEnded("c-100", 1.0, "i", "book", ok=True, result="booked for Ada", seconds=0.1),
     ComponentFailed("c-100", 1.0, role="llm", error=ComponentError("no answer for Ada", component="llm")),
-    CallEnded("c-100", 2.0, "transfer_requested", 1, "Ada at 100"),
+    CallSteered("c-100", 1.5, action="say", text="Bye Ada and Grace."),
+    CallSteered("c-100", 1.6, action="set_variables", variables={"customer": "Grace", "open": "of Ada"}),
+    TransferEnded("c-100", 1.7, target="100", failure="Grace is busy", seconds=1.0),
+    CallEnded("c-100", 2.0, "transfer_requested", 1, "Ada at 100", metadata={"note": ["Grace", 7]}),
 )
+KNOWN = KnownValues()
+for _event in EVENTS:
+    KNOWN.observe(_event)
 
 
 @pytest.fixture
@@ -62,7 +70,7 @@ def logged(tmp_path):
         with path.open("w+b") as file, LineWriter(file.fileno()) as writer:
             log = open_log(writer, "json", lambda _set: "DEBUG", logging_of=lambda _set: settings)
             for event in EVENTS:
-                log_call_event(log, "main", event, "t", INFO)
+                log_call_event(log, "main", event, "t", KNOWN)
         return {record["event"]: record for record in map(json.loads, path.read_text().splitlines())}
 
     return log_of
@@ -73,7 +81,7 @@ def test_by_itself_the_log_has_them(logged):
     started = records["call.started"]
     assert (started["caller"], started["called"]) == ("+4930555777", "100")
     assert started["variables"] == {"card": "4929 12", "customer": "Ada", "x": "1"}
-    assert "call_info" not in json.dumps(records)
+    assert "known_values" not in json.dumps(records)
     assert records["call.turn"]["said"].startswith("Hello Ada")
 
 
@@ -89,6 +97,9 @@ def test_what_is_masked_is_nowhere_in_the_log(logged):
     assert records["tool.ended"]["result"] == "booked for ***"
     assert records["component.failed"]["message"] == "no answer for ***"
     assert records["call.ended"]["detail"] == "*** at ***"
+    steered, transfer = records["call.steered"], records["transfer.ended"]
+    assert steered["variables"] == {"customer": "***", "open": "of ***"}
+    assert (transfer["target"], transfer["failure"]) == ("***", "*** is busy")
     assert not any(word in json.dumps(records) for word in ("Ada ", "Ada,", "4929", "30555777", "5 5 5"))
 
 
@@ -108,14 +119,17 @@ def record():
     recorder = CallRecorder()
     for event in EVENTS:
         recorder.observe(event)
-    assert recorder.info == INFO
     return recorder.record
 
 
 def test_a_record_is_masked_and_its_spans_stay_right():
-    masked = Mask(INFO, ("caller", "called", "variables.*")).record(record())
+    masked = Mask(KNOWN, ("caller", "called", "variables.*")).record(record())
     data = masked.as_data()
-    assert data["info"]["variables"] == {"card": "***", "customer": "***", "x": "***"}
+    assert data["info"]["variables"] == {"card": "***", "customer": "***", "x": "***", "open": "***"}
+    assert [step["text"] for step in data["steered"]] == ["Bye *** and ***.", ""]
+    assert data["steered"][1]["variables"] == {"customer": "***", "open": "***"}
+    assert (data["transfers"][0]["target"], data["transfers"][0]["failure"]) == ("***", "*** is busy")
+    assert data["metadata"] == {"note": ["***", 7]}
     assert (data["call_id"], data["digest"], data["detail"]) == ("c-100", "d100", "*** at ***")
     (turn,) = masked.turns
     assert turn.heard == "***, card *******, keys 77"
@@ -126,7 +140,7 @@ def test_a_record_is_masked_and_its_spans_stay_right():
 
 def test_without_a_mask_nothing_is_changed():
     whole = record()
-    assert Mask(INFO, ()).record(whole) is whole
+    assert Mask(KNOWN, ()).record(whole) is whole
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from reference_engine.reports.metrics import Metrics
-from voicepipe.calls.call import open_call
 from voicepipe.calls.events import CallBegan
+from voicepipe.calls.open_call import open_call
 from voicepipe.calls.record import CallRecorder
 from voicepipe.components.events import ReplyDone, ToolCall
 from voicepipe.components.requests import CallInfo, CallStarted

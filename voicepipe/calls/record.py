@@ -203,11 +203,6 @@ class CallRecorder:
         self._recording_failed = ""
         self._discarded_replies = 0
 
-    @property
-    def info(self) -> CallInfo | None:
-        """The numbers and variables of the call; None before its first event."""
-        return None if self._began is None else self._began.info
-
     def observe(self, event: CallEvent) -> None:  # noqa: C901 - a case for each event
         """Adds an event of the call."""
         match event:
