@@ -17,7 +17,7 @@ from voicepipe import CallBegan, CallSteered
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from voicepipe import CallEvent, CallRecord
+    from voicepipe import CallEvent, CallInfo, CallRecord
 
 HIDDEN = "***"
 """The replacement of a removed value."""
@@ -30,21 +30,31 @@ _VARIABLE = "variables."
 
 
 class KnownValues:
-    """The numbers of one call, and all values that its variables have had; an observer of the call."""
+    """The numbers of one call, and all values that its variables have had; an observer of the call.
 
-    def __init__(self) -> None:
+    Args:
+        info: what is known of the call already; None: nothing.
+
+    """
+
+    def __init__(self, info: CallInfo | None = None) -> None:
         self.numbers: dict[str, str] = {}
         """`caller` and `called`."""
         self.variables: list[tuple[str, str]] = []
         """Names and values of variables, also of those that the program changed."""
+        if info is not None:
+            self._add(info)
 
     def observe(self, event: CallEvent) -> None:
         """Notes the values that an event has."""
         if isinstance(event, CallBegan):
-            self.numbers = {name: getattr(event.info, name) for name in _NUMBERS}
-            self.variables.extend(event.info.variables.items())
+            self._add(event.info)
         elif isinstance(event, CallSteered):
             self.variables.extend(event.variables.items())
+
+    def _add(self, info: CallInfo) -> None:
+        self.numbers = {name: getattr(info, name) for name in _NUMBERS}
+        self.variables.extend(info.variables.items())
 
 
 class Mask:
@@ -112,10 +122,6 @@ class Mask:
             ),
             metadata=self.text(record.metadata),
         )
-
-    def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Returns variables with `***` for the values of those that are masked, whenever they were set."""
-        return {name: HIDDEN if self._hides_variable(name) else self.text(value) for name, value in variables.items()}
 
     def _starred(self, text: str) -> str:
         return self._values.sub(lambda match: "*" * len(match[0]), text) if self._hides_text else text

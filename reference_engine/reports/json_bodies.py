@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import asdict, evolve, fields
 
-from reference_engine.log.masked_values import Mask
+from reference_engine.log.masked_values import KnownValues, Mask
 from reference_engine.log.private_words import redacted_value
 from reference_engine.reports.ended_calls import EndedCall
 from reference_engine.reports.json_types import LEFT_OUT, as_data
@@ -176,7 +176,7 @@ def call_body(
 
 def _inside(call: Call, logging: LoggingSettings) -> dict[str, Any]:
     """Returns what is said and known in a call, as much of it as may be shown."""
-    mask = Mask(call.info, logging.mask)
+    mask = Mask(KnownValues(call.info), logging.mask)
 
     def shown(value: Any) -> Any:
         if logging.transcripts == "off":

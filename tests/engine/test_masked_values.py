@@ -98,7 +98,7 @@ def test_what_is_masked_is_nowhere_in_the_log(logged):
     assert records["component.failed"]["message"] == "no answer for ***"
     assert records["call.ended"]["detail"] == "*** at ***"
     steered, transfer = records["call.steered"], records["transfer.ended"]
-    assert steered["variables"] == {"customer": "***", "open": "of ***"}
+    assert steered["changed"] == {"customer": "***", "open": "of ***"}
     assert (transfer["target"], transfer["failure"]) == ("***", "*** is busy")
     assert not any(word in json.dumps(records) for word in ("Ada ", "Ada,", "4929", "30555777", "5 5 5"))
 
