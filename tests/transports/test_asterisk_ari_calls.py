@@ -187,6 +187,18 @@ async def test_audio_that_does_not_come_in_time_gives_the_caller_back():
         assert "its audio did not connect" in engine.refused[0]
 
 
+async def test_an_ari_that_does_not_answer_is_not_waited_for():
+    async with open_asterisk() as asterisk, open_engine(asterisk, timeout_s=0.2) as engine:
+        asterisk.before["POST bridges/ID"] = trio.sleep_forever
+        await asterisk.caller_comes()
+        caller = asterisk.channels[CALLER]
+        with trio.fail_after(20):
+            await caller.ended.wait()
+            await until(lambda: not asterisk.channels and not engine.listener.calls)
+        assert caller.continued
+        assert "did not answer within 0.2 s" in engine.refused[0]
+
+
 @pytest.mark.parametrize("why", ["full", "paused", "closed"])
 async def test_a_call_that_is_not_taken_goes_on_in_the_dialplan(why):
     async with a_call(max_connections=1) as (asterisk, engine, line):

@@ -100,10 +100,12 @@ class AriClient:
         return await self._send("GET", path, query, None)
 
     async def _send(self, method: str, path: str, query: Any, body: Any) -> tuple[int, Any]:
+        within_s = self._options.timeout_s
         try:
-            answer = await self._http.request(method, f"{self._url}{path}", params=query, json=body)
-        except self._httpx.TimeoutException:
-            return 0, f"{self._url} did not answer within {self._options.timeout_s:g} s"
+            with trio.fail_after(within_s):  # httpx's own limits are for each step of a request
+                answer = await self._http.request(method, f"{self._url}{path}", params=query, json=body)
+        except (trio.TooSlowError, self._httpx.TimeoutException):
+            return 0, f"{self._url} did not answer within {within_s:g} s"
         except self._httpx.HTTPError as error:
             return 0, f"{self._url} can't be reached: {error}"
         try:

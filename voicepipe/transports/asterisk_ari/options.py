@@ -72,7 +72,8 @@ class AsteriskAriOptions:
     transfer_caller: Literal["caller", "called"] = "caller"
     """The number that the other side of a transfer is shown: the caller's, or the one that was called."""
     transfer_s: int = field(default=30, validator=gt(0))
-    """How long a transfer may ring, in s; then the caller is back with the agent."""
+    """How long a transfer may ring, in s; then the caller is back with the agent. The pipeline's `limits.transfer_s`
+    counts as well."""
     transfer_sound: RingingSound = "ringing"
     """What the caller hears while it rings: a ringing tone, `music` on hold, or the `agent`, who may go on to speak."""
     music: str = ""
