@@ -58,4 +58,19 @@ async def test_an_engine_answers_transfers_and_lets_go(home):
                 await caller.ended.wait()
             await engine.logged("call.ended", outcome="agent_hung_up")
             await until(lambda: not asterisk.channels and not asterisk.bridges)
+
+            asterisk.telephones |= {"PJSIP/300": "answer", "Local/400@outbound/n": "busy"}
+            asked = {"listener": "pbx", "caller": "+49301", "variables": {"case": "7"}}
+            answer = await engine.ask_admin("POST", "/calls", json={**asked, "target": "PJSIP/300"})
+            assert answer.status_code == 200, answer.text
+            dialled = asterisk.called("PJSIP/300")
+            assert answer.json()["transport_id"] == dialled.id
+            started = await engine.logged("call.started", transport_id=dialled.id)
+            assert answer.json()["call_id"] == started["call_id"]
+            assert (started["caller"], started["called"]) == ("+49301", "PJSIP/300")
+            await asterisk.hang_up(dialled.id)
+            await engine.logged("call.ended", outcome="caller_hung_up")
+            refused = await engine.ask_admin("POST", "/calls", json={**asked, "target": "400"})
+            assert (refused.status_code, refused.json()["outcome"]) == (409, "busy")
+            await until(lambda: not asterisk.channels and not asterisk.bridges)
             assert PASSWORD not in str(engine.records)

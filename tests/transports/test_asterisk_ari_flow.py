@@ -31,7 +31,12 @@ from voicepipe.transports.asterisk_ari.events import (
     reason_of,
 )
 from voicepipe.transports.asterisk_ari.keys import TWIN_S, TwinKeys
-from voicepipe.transports.asterisk_ari.options import AsteriskAriOptions, check_options, dial_string_for
+from voicepipe.transports.asterisk_ari.options import (
+    AsteriskAriOptions,
+    check_options,
+    dial_string_for,
+    dial_string_of_program,
+)
 from voicepipe.transports.asterisk_ari.requests import AriRequest, PartNames, call_and_part
 from voicepipe.transports.asterisk_ari.state import Pair, compare
 
@@ -450,6 +455,23 @@ def test_targets(target, dialled):
     assert dial_string_for("Local/{target}@x", target) == dialled
 
 
+@pytest.mark.parametrize(
+    ("target", "transfer", "dial"),
+    [
+        ("PJSIP/200", "PJSIP/200", "PJSIP/200"),
+        ("PJSIP/+49 30@trunk&PJSIP/9", "PJSIP/+4930@trunkPJSIP/9", "PJSIP/+4930@trunkPJSIP/9"),
+        ("Local/200@office", "Local/200@office/n", "Local/200@office/n"),
+        ("Local/200@office/n", "Local/200@office/n", "Local/200@office/n"),
+        ("200", "", "Local/200@out/n"),
+        ("/200", "", ""),
+        ("PJSIP/", "", ""),
+    ],
+)
+def test_dial_strings(target, transfer, dial):
+    assert dial_string_for("{target}", target) == transfer
+    assert dial_string_of_program("Local/{target}@out/n", target) == dial
+
+
 def test_arguments_are_variables():
     channel = AriChannel("1.1", number="1555", extension="1666", variables={"DID": "9"})
     info = info_of(channel, ["called=1777", "a=1", "", "x=y=z"], {"DID": "8"}, "line")
@@ -485,7 +507,8 @@ def test_twins_of_keys():
         ({"media": "audiosocket", "format": "slin16"}, []),
         ({"transfer": "200"}, ["transfer"]),
         ({"transfer": "Local/{target}@a&Local/{target}@b"}, ["transfer"]),
-        ({"dial": "{target}"}, ["dial"]),
+        ({"dial": "{target}", "transfer": "{target}"}, []),
+        ({"dial": "target"}, ["dial"]),
         ({"dial": "Local/{target}@outbound"}, ["dial"]),
         ({"dial": "PJSIP/{target}@trunk", "transfer": "Local/{target}@x/n"}, []),
         ({"media": "audiosocket", "host": "0.0.0.0"}, ["media_address"]),

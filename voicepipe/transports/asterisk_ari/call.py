@@ -24,7 +24,7 @@ from voicepipe.transports.asterisk_ari.call_wishes import (
     Replied,
     Transfer,
 )
-from voicepipe.transports.asterisk_ari.options import dial_string_for
+from voicepipe.transports.asterisk_ari.options import dial_string_for, dial_string_of_program
 from voicepipe.transports.asterisk_ari.requests import channel_request
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class AriCall:
             DialFailed: nobody answered; everything is deleted again.
 
         """
-        endpoint = dial_string_for(self._options.dial, request.target)
+        endpoint = dial_string_of_program(self._options.dial, request.target)
         if not endpoint:
             raise DialFailed("failed", f"{request.target!r} is no number or extension")
         self.happened(Dial(endpoint, ceil(request.ring_s), request.caller, request.variables))

@@ -68,7 +68,7 @@ class AsteriskAriOptions:
     `Stasis()`, with VOICEPIPE_STATUS set to `ENDED`."""
     transfer: str = "Local/{target}@transfers/n"
     """The dial string of transfers. `{target}` is the number or extension that the agent names, of which only letters,
-    digits and `*#+._-` are taken."""
+    digits and `*#+._-` are taken. `{target}` alone takes dial strings: `PJSIP/200`."""
     transfer_caller: Literal["caller", "called"] = "caller"
     """The number that the other side of a transfer is shown: the caller's, or the one that was called."""
     transfer_s: int = field(default=30, validator=gt(0))
@@ -79,13 +79,16 @@ class AsteriskAriOptions:
     music: str = ""
     """The class of music on hold; empty: Asterisk's default."""
     dial: str = "Local/{target}@outbound/n"
-    """The dial string of calls that the engine makes; `{target}` as in `transfer`."""
+    """The dial string of calls that the engine makes; `{target}` as in `transfer`. A target with a slash is a dial
+    string itself."""
     setup_s: float = field(default=10.0, validator=gt(0))
     """The longest time from a call's arrival until its audio is connected, in s; then the dialplan goes on."""
     timeout_s: float = field(default=5.0, validator=gt(0))
     """The longest wait for a reply of ARI, in s."""
 
 
+AS_IT_IS: Final = "{target}"
+"""The template of dial strings that are the target itself."""
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 """Addresses to bind to that nobody can connect to by that name."""
 _APP: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -103,10 +106,11 @@ def check_options(options: AsteriskAriOptions) -> Iterator[Problem]:
     yield from _check_media(options)
     for name in ("transfer", "dial"):
         dial_string: str = getattr(options, name)
-        if dial_string.count("{target}") != 1 or "/" not in dial_string:
+        if dial_string == AS_IT_IS:
+            continue
+        if dial_string.count(AS_IT_IS) != 1 or "/" not in dial_string:
             yield _problem(name, "is no dial string with {target}", "Local/{target}@CONTEXT/n, or PJSIP/{target}@TRUNK")
         elif dial_string.startswith("Local/") and not dial_string.endswith("/n"):
-            # Asterisk would put the other end's channel in the place of this one, whose end would end the call.
             yield _problem(name, "has a Local channel that Asterisk replaces when it is answered", f"{dial_string}/n")
 
 
@@ -133,12 +137,26 @@ def check_installed() -> Iterator[Problem]:
 
 
 _NOT_IN_TARGETS: Final = re.compile(r"[^A-Za-z0-9*#+._-]")
+_NOT_IN_DIAL_STRINGS: Final = re.compile(r"[^A-Za-z0-9*#+._@/:-]")
 
 
 def dial_string_for(template: str, target: str) -> str:
     """Fills a target into a dial string, without the characters that mean something there; empty if none is left.
 
-    A target comes from a language model, which heard it from a caller: `200&Local/900@trunk` must not call two.
+    A target comes from a language model, which heard it from a caller: `200&Local/900@trunk` must not call two. Only
+    the template `{target}` takes dial strings: `PJSIP/200`.
     """
-    bare = _NOT_IN_TARGETS.sub("", target.strip())
-    return template.replace("{target}", bare) if bare else ""
+    if template != AS_IT_IS:
+        bare = _NOT_IN_TARGETS.sub("", target.strip())
+        return template.replace(AS_IT_IS, bare) if bare else ""
+    bare = _NOT_IN_DIAL_STRINGS.sub("", target.strip())
+    technology, _, resource = bare.partition("/")
+    if not technology or not resource:
+        return ""
+    # Without `/n`, Asterisk would put the other end's channel in the place of this one, whose end would end the call.
+    return f"{bare}/n" if technology == "Local" and not bare.endswith("/n") else bare
+
+
+def dial_string_of_program(template: str, target: str) -> str:
+    """As `dial_string_for`; a target with a slash, which a program or an operator gives, is a dial string itself."""
+    return dial_string_for(AS_IT_IS if "/" in target else template, target)
