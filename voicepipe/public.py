@@ -87,6 +87,7 @@ from voicepipe.components.requests import (
 )
 from voicepipe.components.tls import tls_context
 from voicepipe.components.values import CaFile, Directory, File, Secret
+from voicepipe.config.describe.document_schema import document_schema
 from voicepipe.config.describe.effective import effective as effective_config
 from voicepipe.config.document import ConfigDocument, read_document
 from voicepipe.config.env_files import read_env_file
@@ -294,6 +295,7 @@ __all__ = [
     "absolute_path",
     "check_tls",
     "check_websockets_installed",
+    "document_schema",
     "effective_config",
     "format_problems",
     "host_field",

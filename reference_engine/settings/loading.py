@@ -23,6 +23,7 @@ from voicepipe import (
     Secret,
     TypedSection,
     absolute_path,
+    document_schema,
     installed_transports,
     is_loopback,
     read_document,
@@ -86,6 +87,11 @@ def kind_of(document: ConfigDocument) -> Literal["engine", "set"]:
     if len(kinds) != 1:
         raise ConfigError([document.problem((), "the file has neither `pipelines` nor `pipeline_sets`", _NEITHER)])
     return kinds.pop()
+
+
+def engine_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of an engine's file, with the options of every installed transport."""
+    return document_schema(EngineFile, "The file of a reference engine", listeners_of(installed_transports()))
 
 
 def listeners_of(transports: TransportRegistry) -> TypedSection:
