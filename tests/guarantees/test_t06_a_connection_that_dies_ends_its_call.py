@@ -6,7 +6,7 @@ import pytest
 import trio
 from kit_peers import KITS
 
-from voicepipe.calls.call import open_call
+from voicepipe.calls.open_call import open_call
 from voicepipe.calls.record import CallRecorder
 from voicepipe.testing import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech, open_test_pipeline
 from voicepipe.testing.conformance import Check
