@@ -97,5 +97,9 @@ def source_page(root: Path, linked: Linked) -> str:
     if files := linked.files(root):
         names = [file.path.removeprefix(f"{linked.path}/") for file in files]
         return head + "".join(f"- [{name}]({path.name}/{name}.md)\n" for name in names)
-    language = LANGUAGES.get(path.suffix, "text")
-    return f"{head}````{language}\n{path.read_text(encoding='utf-8').rstrip()}\n````\n"
+    content = path.read_bytes()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return f"{head}A binary file of {len(content):,} bytes.\n"
+    return f"{head}````{LANGUAGES.get(path.suffix, 'text')}\n{text.rstrip()}\n````\n"
