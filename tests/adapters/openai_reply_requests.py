@@ -10,6 +10,7 @@ from voicepipe.components.requests import (
     Message,
     ReplyRequest,
     Silence,
+    Told,
     Tool,
     ToolCall,
     ToolResults,
@@ -25,12 +26,14 @@ MESSAGES = st.one_of(
     st.builds(Message, st.just("caller"), st.just("12"), pressed=st.just(True)),
     st.builds(Message, st.just("agent"), WORDS, st.booleans(), st.lists(CALLED, max_size=3).map(tuple)),
     st.builds(Message, st.just("tool"), WORDS, tool_call_id=IDS),
+    st.builds(Message, st.just("operator"), WORDS),
 )
 TRIGGERS = st.one_of(
     st.just(CallStarted()),
     st.builds(Utterance, st.text("ab", min_size=1, max_size=3)),
     st.builds(Dtmf, st.sampled_from(["1", "12"])),
     st.builds(Silence, st.integers(1, 3)),
+    st.builds(Told, WORDS),
     st.builds(ToolResults, st.dictionaries(IDS, WORDS, max_size=3)),
 )
 REQUESTS = st.builds(

@@ -23,6 +23,7 @@ from voicepipe.components.requests import (
     Message,
     ReplyRequest,
     Silence,
+    Told,
     Tool,
     ToolCall,
     ToolResults,
@@ -68,6 +69,7 @@ def told(trigger, *messages, **more):
         (Silence(1), "[the caller says nothing]"),
         (Silence(3), "[the caller says nothing, 3 times in a row]"),
         (ToolResults({"call_9": "noon"}), '[the tools returned: ["noon"]]'),
+        (Told("it rains"), "[you are told, and the caller does not hear: it rains]"),
     ],
     ids=str,
 )
@@ -90,6 +92,23 @@ def test_an_utterance_is_told_once():
         caller(CALL_BEGINS),
         agent("Good morning."),
         caller("hello"),
+    ]
+
+
+def test_a_fact_stands_where_the_program_told_it_and_once():
+    mark = "[you are told, and the caller does not hear: it rains]"
+    fact = Message("operator", "it rains")
+    assert told(Told("it rains"), said("hello"), replied("Good morning."), fact) == [
+        caller("hello"),
+        agent("Good morning."),
+        caller(mark),
+    ]
+    assert told(Utterance("is it nice"), fact, said("is it nice")) == [caller(f"{mark}\nis it nice")]
+    assert told(Utterance("is it nice"), said("is it nice"), fact) == [caller(f"is it nice\n{mark}")]
+    assert told(Utterance("bye"), fact, replied("It rains."), said("bye")) == [
+        caller(mark),
+        agent("It rains."),
+        caller("bye"),
     ]
 
 

@@ -28,6 +28,7 @@ from voicepipe.components.requests import (
     Message,
     ReplyRequest,
     Silence,
+    Told,
     ToolCall,
     ToolResults,
     Utterance,
@@ -209,6 +210,19 @@ def talk(script, *triggers, tools=("hang_up", "transfer"), begin=True):
         replies.append(script.answer(happened, state, tools))
         state = replies[-1].progress
     return replies
+
+
+def test_a_script_answers_a_transfer_that_nobody_took(shop):
+    (_, transferred, back) = talk(shop, "person", Told("nobody took it", "9"))
+    assert (transferred.transfer, back.transfer) == ("9", None)
+    assert "".join(back.text) == "Nobody is here."
+    assert back.progress.state == "door"
+
+
+def test_a_script_has_no_words_for_other_facts_and_goes_on_where_it_was(shop):
+    (_, asked, told, understood) = talk(shop, "visit", Told("it rains"), "monday")
+    assert (told.text, told.progress) == ((), asked.progress)
+    assert "".join(understood.text) == "A visit on Monday?"
 
 
 BOOKING = """

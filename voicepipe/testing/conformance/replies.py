@@ -11,6 +11,7 @@ from voicepipe.components.requests import (
     Message,
     ReplyRequest,
     Silence,
+    Told,
     ToolCall,
     Utterance,
 )
@@ -22,6 +23,9 @@ from voicepipe.testing.conformance.verdicts import Failed
 if TYPE_CHECKING:
     from voicepipe.testing.conformance.subject import Subject
 
+FACT = "The surgery is closed on Monday."
+"""A fact that the program tells the model."""
+
 TRIGGERS = (
     ReplyRequest(CallStarted(), prompt="Greet the caller."),
     TOOL_REQUEST,
@@ -29,6 +33,7 @@ TRIGGERS = (
     pressed("1"),
     ReplyRequest(Silence(1), (ASKED, Message("agent", "From nine to five."))),
     ReplyRequest(Utterance("hello", language="en"), (Message("caller", "hello"),), said="Good mor"),
+    ReplyRequest(Told(FACT), (ASKED, Message("agent", "From nine to five."), Message("operator", FACT))),
 )
 """One request for everything that makes a call ask its model."""
 
