@@ -24,8 +24,9 @@ of the call; the reply's own audio begins at `_reply_ms`.
 - *Sounds beside speech* are written `BACKGROUND_MS` ahead while there is no speech, and cleared for the first of it.
 
 Everything happens in `_pump`, which is called when audio is added, a mark is reported, the line takes audio again, or
-the timer fires, and which sets the timer for the next thing that is due. What it calls may come back here: a mark may
-be reported while it is requested, and whoever learns that a reply is audible may drop it.
+the timer fires, and which plans the next thing that is due (`_plan`). Whoever calls it leaves that out where it would
+only find that nothing is due. What it calls may come back here: a mark may be reported while it is requested, and
+whoever learns that a reply is audible may drop it.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ CONFIRM_S: Final = 5.0
 UNMARKED_S: Final = 0.3
 """The delay of the line that is allowed for at the end of a call, in s, where there are no marks."""
 
-SETTLE_S: Final = 0.1
+SETTLE_S: Final = 0.12
 """The interval at which the hooks are served, in s."""
 
 BACKGROUND_MS: Final = 300
@@ -105,9 +106,10 @@ class BufferedPlayout(Playout):
         on_heard: Callable[[float, bytes], None] | None = None,
         noise: Sound | None = None,
     ) -> None:
+        self._piece_ms = min(PIECE_MS, ahead_ms // 2 // FRAME_MS * FRAME_MS)
         super().__init__(transport, tasks, failed=failed)
         self._timers, self._ahead_ms = timers, ahead_ms
-        self._piece_ms = min(PIECE_MS, ahead_ms // 2 // FRAME_MS * FRAME_MS)
+        self._low_ms = min(LOW_MS, self._piece_ms)
         self._noise = noise
         self._background: Background | None = None
         self._is_background = False  # what lies at the far end is no speech
@@ -123,10 +125,13 @@ class BufferedPlayout(Playout):
         self._first_marks = 0  # the number of marks in this stretch, up to those of `FIRST_MARKS_MS`
         self._last_mark: int | None = None  # the mark at the end of the last reply, until it is reported
         self._confirmed = trio.Event()
+        self._due = inf  # when something is to be done other than to serve the hooks
+        self._waits_for = ""  # what speech in the queue waits for: "room" at the far end, or "more" of it
         self._pumping = self._closed = False
 
     def _use(self, audio: AudioFormat) -> None:
         super()._use(audio)
+        self._piece_bytes = self._piece_ms // FRAME_MS * self._frame_bytes
         self._given = audio
         self._converter: Converter | None = None  # for a transport that takes another format by now
 
@@ -254,15 +259,28 @@ class BufferedPlayout(Playout):
 
     def heard(self, mark: int) -> None:
         """Takes the report of a mark."""
-        self._far_end.reported(mark, trio.current_time())
+        far_end = self._far_end
+        awaited, delay_ms = far_end.awaits_first, far_end.delay_ms
+        far_end.reported(mark, trio.current_time())
         if mark == self._last_mark:
             self._last_mark = None
             self._confirmed.set()
-        self._pump()
+            self._pump()
+        elif awaited or abs(far_end.delay_ms - delay_ms) > FRAME_MS:
+            self._pump()  # what was planned by the old delay is due at another time
 
     def fire(self) -> None:
-        """Does what is due."""
-        self._pump()
+        """Does what is due; serves the hooks, if nothing else is."""
+        now = trio.current_time()
+        if now >= self._due:
+            self._pump()
+            return
+        try:
+            self._sent.settle(now)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an observer's: it ends the call
+            self.fail(error)
+        else:
+            self._set_timer(now)
 
     def fail(self, error: Exception | SystemExit) -> None:
         """Takes what the transport or a hook has raised: nothing more is written, and the call ends."""
@@ -271,6 +289,11 @@ class BufferedPlayout(Playout):
         self._failed(error)
 
     def _start(self) -> None:
+        # Most audio changes nothing: it waits for the far end, or for more of it.
+        if self._waits_for == "room" or (
+            self._waits_for == "more" and not self._finished and self._buffered < self._piece_bytes
+        ):
+            return
         self._pump()
 
     def _pump(self) -> None:
@@ -285,6 +308,7 @@ class BufferedPlayout(Playout):
             self._end_if_heard(now)
             if not self._waiting:
                 self._write_background(now)
+            self._plan(now)
             self._set_timer(now)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a transport's or an observer's: it ends the call
             self.fail(error)
@@ -310,7 +334,7 @@ class BufferedPlayout(Playout):
             room_ms = int(self._ahead_ms - left_ms) // FRAME_MS * FRAME_MS
             size_ms = min(ready_ms, self._piece_ms, room_ms)
             whole = size_ms == self._piece_ms or (self._finished and size_ms == ready_ms)
-            if size_ms <= 0 or (not whole and left_ms >= min(LOW_MS, self._piece_ms)):
+            if size_ms <= 0 or (not whole and left_ms >= self._low_ms):
                 return
             if not self._write_speech(size_ms, now, dry=left_ms <= 0):
                 return
@@ -444,23 +468,25 @@ class BufferedPlayout(Playout):
             self._sent.append(audio, echoes=background.sound.echoes)
             self._is_background = True
 
-    def _set_timer(self, now: float) -> None:
-        if self._closed:
-            return
-        far_end, when = self._far_end, inf
+    def _plan(self, now: float) -> None:
+        """Finds out when the next thing is due."""
+        far_end, self._waits_for, due = self._far_end, "", inf
         left_ms = far_end.left_ms(now)
         if not self._waiting and (ready_ms := self._ready_ms()):
-            target_ms = self._ahead_ms - self._piece_ms
-            if ready_ms < self._piece_ms and not self._finished:
-                target_ms = min(LOW_MS, self._piece_ms)
-            when = now + (left_ms - target_ms) / 1000
+            if ready_ms >= self._piece_ms or self._finished:
+                self._waits_for, target_ms = "room", self._ahead_ms - self._piece_ms
+            else:
+                self._waits_for, target_ms = "more", self._low_ms
+            due = now + (left_ms - target_ms) / 1000
         elif self._finished and not self._buffered and not self._over and not self._paused:
-            when = self._reply_ends_at
+            due = self._reply_ends_at
         if self._is_background:
-            when = min(when, now + (left_ms - BACKGROUND_MS + PIECE_MS / 2) / 1000)
-        if self._sent.is_unsettled:
-            when = min(when, now + SETTLE_S)
-        if when < inf:
-            self._timers.set(self, max(when, now + FRAME_MS / 4000))
-        else:
+            due = min(due, now + (left_ms - BACKGROUND_MS + PIECE_MS / 2) / 1000)
+        self._due = max(due, now + FRAME_MS / 4000)
+
+    def _set_timer(self, now: float) -> None:
+        when = min(self._due, now + SETTLE_S) if self._sent.is_unsettled else self._due
+        if self._closed or when == inf:
             self._timers.remove(self)
+        else:
+            self._timers.set(self, when)

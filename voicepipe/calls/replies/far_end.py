@@ -68,6 +68,11 @@ class FarEnd:
         self._first_until = 0.0
         self._reports: bool | None = None  # whether the latest mark that was waited for came; None: none was yet
 
+    @property
+    def awaits_first(self) -> bool:
+        """Whether the report of a stretch's first mark is waited for."""
+        return self._first is not None
+
     def heard_ms(self, now: float) -> float:
         """The audio that has sounded, in ms."""
         heard_ms = now * 1000 - self._begun_ms - self.delay_ms

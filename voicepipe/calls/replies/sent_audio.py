@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
     from voicepipe.calls.replies.far_end import FarEnd
 
-EARLY_MS: Final = 120
+EARLY_MS: Final = 140
 """How far ahead of its sound a frame is reported, in ms: the echo guard has to know it by then."""
 
 SPARE_MS: Final = 40
@@ -79,9 +79,13 @@ class SentAudio:
         heard_ms = needed_ms = far_end.heard_ms(now)
         began = min(now, far_end.ends_at) - heard_ms / 1000  # when position 0 would have sounded
         if self._on_sounding is not None:
-            while self._sounding_ms < min(heard_ms + EARLY_MS, far_end.written_ms):
-                self._on_sounding(began + self._sounding_ms / 1000, self._slice(self._sounding_ms, FRAME_MS))
-                self._sounding_ms += FRAME_MS
+            ms, until_ms = self._sounding_ms, min(heard_ms + EARLY_MS, far_end.written_ms)
+            at, size = self._size(ms - self.begins_ms), self._frame_bytes
+            while ms < until_ms:
+                self._on_sounding(began + ms / 1000, bytes(self._samples[at : at + size]))
+                ms += FRAME_MS
+                at += size
+            self._sounding_ms = ms
             needed_ms = min(needed_ms, self._sounding_ms)
         if self._on_heard is not None:
             size_ms = (heard_ms - self._heard_ms) // FRAME_MS * FRAME_MS
