@@ -13,8 +13,8 @@ of the call; the reply's own audio begins at `_reply_ms`.
 - *Writing* (`_write_due`). The first audio is written at once. After that at most `ahead_ms` lie at the far end, and
   pieces are as large as they may be (`PIECE_MS`), so that there are about five writes a second: a smaller one is held
   back as long as the far end has more than `LOW_MS` to play.
-- *Marks* follow the first frame of a stretch (see `FarEnd`), each segment, and at most `MARK_MS` of audio. A piece ends
-  where a mark is due. Numbers rise through the call.
+- *Marks* (`SpeechMarks`) follow the first frame of a stretch (see `FarEnd`), each segment, and at most 500 ms of audio.
+  A piece ends where a mark is due.
 - *Recalling* (`_recall`). A pause and a drop clear the far end's buffer in the same turn of the loop. What was written
   and has not sounded is in `_sent` (`SentAudio`): a pause puts it back into the queue, and it is written again.
 - *The end*. A reply is over when its last mark is reported; or, since marks get lost, `GRACE_S` after it must have
@@ -41,6 +41,7 @@ from voicepipe.calls.replies.background import Background
 from voicepipe.calls.replies.far_end import FarEnd
 from voicepipe.calls.replies.playout import Playout, raise_it
 from voicepipe.calls.replies.sent_audio import SentAudio
+from voicepipe.calls.replies.speech_marks import SpeechMarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,12 +57,6 @@ PIECE_MS: Final = 200
 
 LOW_MS: Final = 200
 """With less left at the far end, in ms, whatever there is is written, however little."""
-
-MARK_MS: Final = 500
-"""The most audio from one mark to the next, in ms."""
-
-FIRST_MARKS_MS: Final = (FRAME_MS, 40, 60, 80)
-"""The audio before each of the first marks of a stretch, in ms: the delay of the line is soon known well."""
 
 GRACE_S: Final = 0.5
 """How long the report of a reply's last mark may be late, in s; then the reply counts as heard."""
@@ -119,11 +114,7 @@ class BufferedPlayout(Playout):
         self._written_ms = 0.0  # of the reply, without what was recalled
         self._stopped_ms: float | None = 0.0  # what was heard of the reply, when it was paused or is over
         self._over = True  # the reply was heard to its end, or dropped
-        self._marks = "mark" in transport.can
-        self._mark = 0  # the number of the last mark
-        self._marked_ms = 0.0  # where it is
-        self._first_marks = 0  # the number of marks in this stretch, up to those of `FIRST_MARKS_MS`
-        self._last_mark: int | None = None  # the mark at the end of the last reply, until it is reported
+        self._marks = SpeechMarks(transport, self._far_end)
         self._confirmed = trio.Event()
         self._due = inf  # when something is to be done other than to serve the hooks
         self._waits_for = ""  # what speech in the queue waits for: "room" at the far end, or "more" of it
@@ -162,21 +153,21 @@ class BufferedPlayout(Playout):
     @property
     def is_unconfirmed(self) -> bool:
         """Whether the last words may be on their way to the caller still; see `wait_confirmed`."""
-        if self._marks:
-            return self._last_mark is not None
+        if self._marks.are_possible:
+            return self._marks.last is not None
         return trio.current_time() < self._far_end.ends_at + UNMARKED_S
 
     async def wait_confirmed(self) -> bool:
         """Waits until the far end has reported that the last reply was played; False: not within `CONFIRM_S`."""
         ends_at = self._far_end.ends_at
-        if not self._marks:
+        if not self._marks.are_possible:
             await trio.sleep_until(ends_at + UNMARKED_S)
             return True
         with trio.move_on_at(ends_at + CONFIRM_S):
-            while self._last_mark is not None:
+            while self._marks.last is not None:
                 self._confirmed = trio.Event()
                 await self._confirmed.wait()
-        return self._last_mark is None
+        return self._marks.last is None
 
     def begin(self, on_audible: Callable[[], None]) -> ReplySound:
         """Drops the reply that is on, and starts the next; see `Playout.begin`."""
@@ -219,7 +210,7 @@ class BufferedPlayout(Playout):
             self._stopped_ms, self._over = self.played_ms, True
             if not self._is_background:
                 self._recall(requeue=False)
-            self._last_mark = None
+            self._marks.last = None
         super().drop()
         self._pump()
 
@@ -262,8 +253,8 @@ class BufferedPlayout(Playout):
         far_end = self._far_end
         awaited, delay_ms = far_end.awaits_first, far_end.delay_ms
         far_end.reported(mark, trio.current_time())
-        if mark == self._last_mark:
-            self._last_mark = None
+        if mark == self._marks.last:
+            self._marks.last = None
             self._confirmed.set()
             self._pump()
         elif awaited or abs(far_end.delay_ms - delay_ms) > FRAME_MS:
@@ -339,21 +330,21 @@ class BufferedPlayout(Playout):
             if not self._write_speech(size_ms, now, dry=left_ms <= 0):
                 return
         if self._finished and not self._buffered and self._written_ms and not self._over and not self._paused:
-            self._last_mark = self._request_mark(now)
+            self._marks.request_last(now)
 
     def _write_speech(self, size_ms: int, now: float, *, dry: bool) -> bool:
         """Writes speech up to the next mark, of at most that length; False: the transport takes nothing."""
         if self._is_background:
             self._recall(requeue=False)
-        far_end = self._far_end
-        if dry:
-            self._marked_ms, self._first_marks = far_end.written_ms, 0
-        if self._marks:
-            due_ms = self._mark_due_ms() - self._written_ms
-            if due_ms <= 0:
-                self._request_mark(now)  # a segment turns out to have ended here
-                due_ms = self._mark_due_ms() - self._written_ms
-            size_ms = min(size_ms, max(FRAME_MS, int(due_ms)))
+        far_end, marks = self._far_end, self._marks
+        begins_ms, segments = far_end.written_ms - self._written_ms, () if self._sound is None else self._sound.segments
+        if marks.are_possible:
+            if dry:
+                marks.begin_stretch()
+            elif marks.due_ms(segments, begins_ms) <= far_end.written_ms:
+                marks.request(now)  # a segment turns out to have ended here
+            due_ms = marks.due_ms(segments, begins_ms)
+            size_ms = min(size_ms, max(FRAME_MS, int(due_ms - far_end.written_ms)))
         audio = self._take(size_ms // FRAME_MS * self._frame_bytes)
         if audio is None:
             return False
@@ -365,41 +356,15 @@ class BufferedPlayout(Playout):
         far_end.wrote(size_ms, now)
         self._sent.append(audio)
         self._written_ms += size_ms
-        self._reply_ms, self._stopped_ms = far_end.written_ms - self._written_ms, None
-        if self._marks and self._mark_due_ms() <= self._written_ms:
-            self._request_mark(now, first=dry)
+        self._reply_ms, self._stopped_ms = begins_ms, None
+        if marks.are_possible and due_ms <= far_end.written_ms:
+            marks.request(now, first=dry)
         if self._on_audible is not None:
             if self._background is not None:
                 self._background.play(None)
             audible, self._on_audible = self._on_audible, None
             audible()
         return True
-
-    def _mark_due_ms(self) -> float:
-        """Where the next mark is due, in ms of the reply, rounded up to frames."""
-        marked_ms = self._marked_ms - self._far_end.written_ms + self._written_ms
-        first = self._first_marks
-        due_ms = marked_ms + (FIRST_MARKS_MS[first] if first < len(FIRST_MARKS_MS) else MARK_MS)
-        if self._sound is not None:
-            for segment in self._sound.segments:
-                end_ms = ceil(segment.end_ms / FRAME_MS) * FRAME_MS
-                if segment.complete and marked_ms < end_ms < due_ms:
-                    due_ms = end_ms
-        return due_ms
-
-    def _request_mark(self, now: float, *, first: bool = False) -> int | None:
-        """Requests a mark after what was written, if there is none there; returns its number if it is not reported."""
-        if not self._marks:
-            return None
-        far_end = self._far_end
-        if self._marked_ms != far_end.written_ms or not self._mark:
-            self._mark += 1
-            self._marked_ms = far_end.written_ms
-            self._first_marks += 1
-            mark = self._mark
-            far_end.requested(mark, now, first=first)
-            self._transport.mark(mark)
-        return self._mark if far_end.awaits(self._mark) else None
 
     def _put_back(self, audio: bytes) -> None:
         if self._offset:
@@ -424,14 +389,14 @@ class BufferedPlayout(Playout):
     @property
     def _reply_ends_at(self) -> float:
         """When a reply that is written whole counts as heard."""
-        return self._far_end.ends_at + (0.0 if self._last_mark is None else GRACE_S)
+        return self._far_end.ends_at + (0.0 if self._marks.last is None else GRACE_S)
 
     def _recall(self, *, requeue: bool) -> None:
         """Clears what the far end has not played; speech can go back into the queue."""
         now = trio.current_time()
         far_end = self._far_end
         self._sent.settle(now)
-        if far_end.left_ms(now) <= 0 and self._last_mark is None:
+        if far_end.left_ms(now) <= 0 and self._marks.last is None:
             self._is_background = False
             return
         begin_ms = far_end.written_ms if self._is_background else self._reply_ms
@@ -443,9 +408,9 @@ class BufferedPlayout(Playout):
             self._put_back(rest)
         if not self._is_background:
             self._written_ms -= far_end.written_ms - at_ms
-        self._is_background, self._last_mark = False, None
+        self._is_background = False
         far_end.recall(at_ms)
-        self._marked_ms = min(self._marked_ms, at_ms)
+        self._marks.recall(at_ms)
         try:
             self._transport.clear()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the transport's: it ends the call
