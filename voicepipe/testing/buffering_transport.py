@@ -32,7 +32,8 @@ class BufferingTransport(MemoryTransport):
         audio: the format of the call; by default linear at 8 kHz.
         info: the called and calling numbers.
         can: the optional abilities; without `mark`, nothing is reported.
-        delay_ms: the time from a write to its first sound, in ms, if nothing else is left to play.
+        delay_ms: the time from the arrival of audio to its sound, in ms, if nothing else is left to play.
+        network_ms: the time that everything takes to the far end, and that a report takes back, in ms.
         report: called with each mark; returns by how much its report is late, in s (less than 0: early, but not before
             the mark was requested); None: it is lost.
         room_ms: the audio that fits into the buffer, in ms; with more, `write` takes nothing until half of it is left.
@@ -48,6 +49,7 @@ class BufferingTransport(MemoryTransport):
         can: frozenset[Capability] = frozenset({"clear", "mark", "transfer"}),
         *,
         delay_ms: float = 0.0,
+        network_ms: float = 0.0,
         report: Callable[[int], float | None] = _at_once,
         room_ms: float = inf,
     ) -> None:
@@ -58,7 +60,8 @@ class BufferingTransport(MemoryTransport):
         """All marks that were requested, in order."""
         self.cleared: list[float] = []
         """The times of `clear`."""
-        self._delay_s, self._report, self._room_ms = delay_ms / 1000, report, room_ms
+        self._delay_s, self._network_s = delay_ms / 1000, network_ms / 1000
+        self._report, self._room_ms = report, room_ms
         self._over_at = 0.0  # everything has sounded by then
         self._reports: list[tuple[float, float, int]] = []  # when each is due, when its audio ends, the mark
         self._changed = trio.lowlevel.ParkingLot()
@@ -73,7 +76,7 @@ class BufferingTransport(MemoryTransport):
 
     def write(self, audio: bytes | memoryview) -> bool:
         """Takes audio, which sounds after what is there already; False while `blocked`, or if the buffer is full."""
-        now = trio.current_time()
+        now = trio.current_time() + self._network_s
         if not self.blocked and (self._over_at - now) * 1000 > self._room_ms:
             self.block()
             self._changed.unpark_all()
@@ -86,8 +89,8 @@ class BufferingTransport(MemoryTransport):
 
     def clear(self) -> None:
         """Drops the audio that has not sounded yet, and the marks in it."""
-        now = trio.current_time()
-        self.cleared.append(now)
+        self.cleared.append(trio.current_time())
+        now = trio.current_time() + self._network_s
         while self.sounds:
             begins_at, audio = self.sounds[-1]
             size = self.audio.bytes_in(max(0.0, (now - begins_at) * 1000))
@@ -106,8 +109,9 @@ class BufferingTransport(MemoryTransport):
         """Reports the mark when everything that was written has sounded, and as late as `report` says."""
         self.marks.append(mark)
         if (late_s := self._report(mark)) is not None:
-            heard_at = max(self._over_at, trio.current_time())
-            heappush(self._reports, (max(heard_at + late_s, trio.current_time()), heard_at, mark))
+            now = trio.current_time()
+            heard_at = max(self._over_at, now + self._network_s)
+            heappush(self._reports, (max(heard_at + self._network_s + late_s, now), heard_at, mark))
             self._changed.unpark_all()
 
     async def transfer(self, target: str) -> None:
@@ -125,10 +129,14 @@ class BufferingTransport(MemoryTransport):
     @property
     def heard(self) -> bytes:
         """The audio that has sounded so far, up to the end of the call, without the silence between."""
-        now, heard = min(trio.current_time(), self._ended_at), deque[bytes]()
+        return self.heard_by(trio.current_time())
+
+    def heard_by(self, when: float) -> bytes:
+        """Returns the audio that has sounded by a moment on trio's clock, or will have if nothing is cleared."""
+        until, heard = min(when, self._ended_at), deque[bytes]()
         for begins_at, audio in self.sounds:
-            if begins_at < now:
-                heard.append(audio[: self.audio.bytes_in((now - begins_at) * 1000 + 1e-6)])
+            if begins_at < until:
+                heard.append(audio[: self.audio.bytes_in((until - begins_at) * 1000 + 1e-6)])
         return b"".join(heard)
 
     async def hang_up_as_caller(self) -> None:

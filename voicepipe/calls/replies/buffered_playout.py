@@ -172,6 +172,11 @@ class BufferedPlayout(Playout):
     def begin(self, on_audible: Callable[[], None]) -> ReplySound:
         """Drops the reply that is on, and starts the next; see `Playout.begin`."""
         sound = super().begin(on_audible)
+        if not self._far_end.is_probed and not self._is_background and not self._closed:
+            try:
+                self._marks.probe(trio.current_time())
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the transport's: it ends the call
+                self.fail(error)
         self._written_ms, self._stopped_ms, self._over = 0.0, 0.0, False
         return sound
 
@@ -325,7 +330,7 @@ class BufferedPlayout(Playout):
             room_ms = int(self._ahead_ms - left_ms) // FRAME_MS * FRAME_MS
             size_ms = min(ready_ms, self._piece_ms, room_ms)
             whole = size_ms == self._piece_ms or (self._finished and size_ms == ready_ms)
-            if size_ms <= 0 or (not whole and left_ms >= self._low_ms):
+            if size_ms <= 0 or (not whole and self._far_end.least_left_ms(now) >= self._low_ms):
                 return
             if not self._write_speech(size_ms, now, dry=left_ms <= 0):
                 return
@@ -340,7 +345,7 @@ class BufferedPlayout(Playout):
         begins_ms, segments = far_end.written_ms - self._written_ms, () if self._sound is None else self._sound.segments
         if marks.are_possible:
             if dry:
-                marks.begin_stretch()
+                marks.begin_stretch(now)
             elif marks.due_ms(segments, begins_ms) <= far_end.written_ms:
                 marks.request(now)  # a segment turns out to have ended here
             due_ms = marks.due_ms(segments, begins_ms)
@@ -442,6 +447,7 @@ class BufferedPlayout(Playout):
                 self._waits_for, target_ms = "room", self._ahead_ms - self._piece_ms
             else:
                 self._waits_for, target_ms = "more", self._low_ms
+                left_ms = far_end.least_left_ms(now)
             due = now + (left_ms - target_ms) / 1000
         elif self._finished and not self._buffered and not self._over and not self._paused:
             due = self._reply_ends_at

@@ -40,9 +40,17 @@ class SpeechMarks:
         self._at_ms = 0.0  # where it is
         self._in_stretch = 0
 
-    def begin_stretch(self) -> None:
-        """Takes notice that the next audio begins a stretch."""
+    def begin_stretch(self, now: float) -> None:
+        """Takes notice that the next audio begins a stretch: the far end has nothing to play."""
         self._at_ms, self._in_stretch = self._far_end.written_ms, 0
+        self.probe(now)
+
+    def probe(self, now: float) -> None:
+        """Requests a mark that shows how long a report takes, since the far end has nothing to play."""
+        if self.are_possible:
+            self._number += 1
+            self._far_end.probing(self._number, now)
+            self._transport.mark(self._number)
 
     def due_ms(self, segments: Iterable[SpokenSegment], begins_ms: float) -> float:
         """Returns where the next mark is due, at the latest at the end of a segment; it may be past.
@@ -64,7 +72,7 @@ class SpeechMarks:
     def request(self, now: float, *, first: bool = False) -> None:
         """Requests a mark after all that was written, unless there is one; `first`: after a stretch's first frame."""
         far_end = self._far_end
-        if self._at_ms != far_end.written_ms or not self._number:
+        if self._at_ms != far_end.written_ms:
             self._number, self._at_ms = self._number + 1, far_end.written_ms
             self._in_stretch += 1
             far_end.requested(self._number, now, first=first)
