@@ -5,6 +5,7 @@ import random
 import pytest
 import trio
 
+from tests.transports.asterisk_peer import open_asterisk
 from voicepipe.calls.replies.buffered_playout import BufferedPlayout
 from voicepipe.clock.timers import Timers
 from voicepipe.components.events import ReplyDone, TextDelta
@@ -15,6 +16,7 @@ from voicepipe.testing import (
     ScriptedLanguageModel,
     ScriptedSpeechToText,
     ToneTextToSpeech,
+    voice,
 )
 
 REPLY = "Your order has left us. It is on its way now. You will have it by noon."
@@ -37,15 +39,20 @@ def words_within(ms):
     return " ".join(filter(None, words))
 
 
-async def interrupted(transport, offset_ms, words=("wait",), **barge_in):
-    """What the caller heard, in ms, and the first turn of a call in which they speak at `offset_ms` of the reply."""
-    call = RehearsedCall(
-        stt=ScriptedSpeechToText(words),
+def call_of(transport, **barge_in):
+    """A call with a reply of three sentences, which the model begins after `THINKS_S`."""
+    return RehearsedCall(
+        stt=ScriptedSpeechToText(["wait"]),
         llm=ScriptedLanguageModel(lambda _request: [THINKS_S, TextDelta(REPLY), ReplyDone()]),
         tts=ToneTextToSpeech(ms_a_char=MS_A_CHAR),
         transport=transport,
         settings={"turns": TurnsSettings(barge_in=BargeInSettings(min_speech_ms=20, **barge_in))},
     )
+
+
+async def interrupted(transport, offset_ms):
+    """What the caller heard, in ms, and the first turn of a call in which they speak at `offset_ms` of the reply."""
+    call = call_of(transport, resume_ms=0)
 
     async def caller():
         await transport.be_silent(THINKS_S * 1000 + offset_ms)
@@ -102,7 +109,7 @@ DIFFERENCES = [
 async def test_the_conversation_has_what_was_heard(autojump_clock, line, options, most_ms):
     """A whole call at some offsets; each differs from the others by another part of a frame."""
     for offset_ms in range(100, LENGTH_MS + 400, 613):
-        heard_ms, turn = await interrupted(BufferingTransport(**options), offset_ms, resume_ms=0)
+        heard_ms, turn = await interrupted(BufferingTransport(**options), offset_ms)
         near = {words_within(heard_ms + by_ms) for by_ms in range(-most_ms, most_ms + 1, 10)}
         assert turn.said in near, (line, offset_ms, heard_ms)
 
@@ -158,3 +165,25 @@ class Sink:
 
     def __init__(self, playout):
         self.heard = playout.heard
+
+
+@pytest.mark.parametrize("latency_ms", [0, 30, 120])
+async def test_the_conversation_has_what_an_asterisk_has_played(autojump_clock, latency_ms):
+    """The transport of chan_websocket, against the model that a real Asterisk's captures are replayed through."""
+    for offset_ms in range(130, LENGTH_MS + 300, 457):
+        async with open_asterisk(latency_s=latency_ms / 1000) as asterisk:
+            call = call_of(asterisk.transport, resume_ms=0)
+
+            async def caller(asterisk=asterisk, offset_ms=offset_ms):
+                speech = voice(8000, 100)
+                silence = bytes(320)
+                for at_ms in range(0, int(THINKS_S * 1000) + offset_ms + 500, 20):
+                    into_ms = at_ms - int(THINKS_S * 1000) - offset_ms
+                    asterisk.network.give(speech[into_ms * 16 :][:320] if 0 <= into_ms < 100 else silence)
+                    await trio.sleep(0.02)
+                asterisk.network.break_off()
+
+            await call.hold(caller)
+            heard_ms = len(asterisk.heard) * 20  # the last of these frames may have been cut off
+        near = {words_within(heard_ms + by_ms) for by_ms in (-21, -10, 0, 10, 20)}
+        assert call.turns[0].said in near, (offset_ms, heard_ms)
