@@ -135,6 +135,7 @@ def test_what_media_start_says_in_both_forms():
 )
 def test_formats(name, audio):
     assert audio_format(name) == audio
+    assert MediaStart(name, audio.bytes_in(20)).audio == audio
     assert name in FORMATS
 
 
@@ -147,7 +148,10 @@ def test_other_formats_are_refused_with_the_change_of_the_dialplan(name):
 
 def test_frames_of_another_length_are_refused():
     with pytest.raises(TransportError, match=r"30 ms long instead of 20.*c\(slin\)"):
-        MediaStart("slin", 480, ptime_ms=30).audio  # noqa: B018 - it raises
+        MediaStart("slin", 320, ptime_ms=30).audio  # noqa: B018 - it raises
+    for size in 0, 160, 321, 10**9:
+        with pytest.raises(TransportError, match="bytes instead of 320"):
+            MediaStart("slin", size).audio  # noqa: B018 - it raises
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
-from voicepipe.audio import FRAME_MS, AudioFormat
+from voicepipe.audio import AudioFormat
 from voicepipe.components.requests import CallInfo
 from voicepipe.errors import TransportError
 from voicepipe.nurseries import open_hidden_nursery
@@ -214,7 +214,7 @@ class AsteriskWebSocketTransport:
         audio = start.audio
         self.audio, self._is_json = audio, start.is_json
         self.info = call_info(start, self._query, self._names, self.info.listener)
-        self._frame_bytes = start.frame_bytes or audio.bytes_in(FRAME_MS)
+        self._frame_bytes = start.frame_bytes
         self._odd = audio.sample_bytes - 1
         self._stale = StaleAudio(audio.rate * audio.sample_bytes, self.info.transport_id)
         self._is_started = True

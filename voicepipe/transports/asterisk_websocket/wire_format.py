@@ -116,10 +116,13 @@ class MediaStart:
 
         """
         audio = audio_format(self.format)
+        expected = audio.bytes_in(FRAME_MS)
+        if self.frame_bytes != expected:
+            what = f"Asterisk's frames of {self.format} have {self.frame_bytes} bytes instead of {expected}"
+            raise TransportError(f"{what}; {_ONLY_ASTERISK}")
         if self.ptime_ms != FRAME_MS:
-            raise TransportError(
-                f"Asterisk's frames are {self.ptime_ms} ms long instead of {FRAME_MS}; in the dialplan, add c(slin)"
-            )
+            what = f"Asterisk's frames are {self.ptime_ms} ms long instead of {FRAME_MS}"
+            raise TransportError(f"{what}; in the dialplan, add c(slin)")
         return audio
 
 
