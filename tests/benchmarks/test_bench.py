@@ -31,17 +31,3 @@ def test_two_calls(tmp_path):
         "cpu_s_per_idle_call_min",
         "set_ups_a_second",
     }
-
-
-def test_a_call_over_chan_websocket():
-    """A caller in the benchmark's own process hears its greeting, and no frame is missing."""
-    program = """
-import bench, json
-row = bench.voicepipe_run(1, 1, 1, transport="asterisk_websocket")
-print(json.dumps(row))
-"""
-    run = subprocess.run([sys.executable, "-c", program], cwd=BENCH.parent, check=True, capture_output=True)
-    row = json.loads(run.stdout.splitlines()[-1])
-    assert row["faults"] == []
-    assert row["frames"] > 0
-    assert row["cpu_s_per_call_min"] > 0
