@@ -150,6 +150,8 @@ WORDS = {
     "Kubernetes": "how-to/run-in-a-container",
     "Asterisk dialplan": "how-to/connect-asterisk",
     "SIP": "how-to/connect-asterisk",
+    "ARI": "how-to/asterisk-ari",
+    "warm transfer": "how-to/asterisk-ari",
     "WebSocket": "reference/asterisk-websocket",
     "softphone": "how-to/talk-in-the-browser",
     "Whisper": "how-to/servers-you-run",

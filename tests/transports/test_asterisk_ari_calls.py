@@ -12,6 +12,9 @@ from voicepipe.components.values import Secret
 from voicepipe.errors import CallRefused, DialFailed, TransportError
 from voicepipe.testing.chan_websocket import ChanWebSocket
 from voicepipe.transports.asterisk_ari import call, client
+from voicepipe.transports.asterisk_ari.call_wishes import Replied
+from voicepipe.transports.asterisk_ari.owed import OwedDeletions
+from voicepipe.transports.asterisk_ari.requests import delete_request
 from voicepipe.transports.listener import DialRequest
 from voicepipe.wire.websocket import open_websocket
 
@@ -319,3 +322,30 @@ async def test_another_engine_of_the_same_name_is_reported():
         assert "give each engine its own `app`" in engine.refused[0]
         assert not line.ending
         assert other.refused == []
+
+
+class StalledClient:
+    """An ARI that takes a request and answers when it is told to."""
+
+    def __init__(self):
+        self.asked, self.status, self.answers = [], 204, trio.Event()
+
+    async def request(self, request):
+        self.asked.append(request.path)
+        await self.answers.wait()
+        return Replied(request.step, self.status)
+
+
+async def test_no_deletion_is_lost_when_the_connection_breaks_meanwhile(autojump_clock):
+    stalled, owed = StalledClient(), OwedDeletions()
+    for name in ("a", "b"):
+        owed.add(delete_request(name, "media"))
+    with trio.move_on_after(1):
+        await owed.pay(stalled)
+    stalled.answers.set()
+    stalled.status = 0
+    await owed.pay(stalled)
+    stalled.status = 404
+    await owed.pay(stalled)
+    await owed.pay(stalled)
+    assert stalled.asked == ["/channels/a", "/channels/a", "/channels/a", "/channels/b"]

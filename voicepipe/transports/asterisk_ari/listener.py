@@ -8,9 +8,8 @@ call: if ARI is away, calls go on, and transfers fail. When it is there again, `
 from __future__ import annotations
 
 import logging
-from collections import deque
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -29,6 +28,7 @@ from voicepipe.transports.asterisk_ari.client import AriClient, open_ari_client
 from voicepipe.transports.asterisk_ari.events import ChannelEnded, EnteredStasis, KeyReceived, Replaced
 from voicepipe.transports.asterisk_ari.media import MediaLegs, open_media_legs
 from voicepipe.transports.asterisk_ari.options import AsteriskAriOptions
+from voicepipe.transports.asterisk_ari.owed import OwedDeletions
 from voicepipe.transports.asterisk_ari.requests import AriRequest, PartNames, call_and_part, delete_request
 from voicepipe.transports.asterisk_ari.state import compare
 from voicepipe.transports.asterisk_ari.transport import AsteriskAriTransport
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("voicepipe")
 
-MOST_OWED: Final = 10_000
-"""The most deletions that are kept for when ARI is there again; the oldest are dropped."""
-
 
 @define(eq=False)
 class AsteriskAriListener:
@@ -59,7 +56,7 @@ class AsteriskAriListener:
     """Calls, and transfers that go on, by their 32 digits."""
     _by_caller: dict[str, AriCall] = field(init=False, factory=dict)
     """The same by the ID of the caller's channel."""
-    _owed: deque[AriRequest] = field(init=False, factory=lambda: deque(maxlen=MOST_OWED))
+    _owed: OwedDeletions = field(init=False, factory=OwedDeletions)
     _held: int = field(init=False, default=0)
     _paused: bool = field(init=False, default=False)
     _closed: trio.Event = field(init=False, factory=trio.Event)
@@ -103,7 +100,7 @@ class AsteriskAriListener:
                     await self._closed.wait()
             finally:
                 self._calls_nursery = None
-            await self._pay()
+            await self._owed.pay(self._client)
             self._upkeep = None
             upkeep.cancel_scope.cancel()
 
@@ -138,7 +135,7 @@ class AsteriskAriListener:
                 if (call := self._call_of(channel.id)) is not None:
                     call.happened(event)
                 elif call_and_part(self._options.app, channel.id) is not None:  # of a call that has ended meanwhile
-                    self._owe_now(delete_request(channel.id, "channel"))
+                    self._delete_soon(delete_request(channel.id, "channel"))
                 else:
                     self._take_caller(channel, arguments)
             case _:
@@ -154,7 +151,7 @@ class AsteriskAriListener:
     async def connected(self) -> None:
         """Reads the state of Asterisk, and brings both sides in line."""
         self._reported.clear()
-        await self._pay()
+        await self._owed.pay(self._client)
         expected = {channel for call in self._by_call.values() for channel in call.flow.present}
         channels_ok, channels = await self._client.get("/channels")
         bridges_ok, bridges = await self._client.get("/bridges")
@@ -171,8 +168,8 @@ class AsteriskAriListener:
         for pair in difference.pairs:
             self._adopt(PartNames(self._options.app, pair.call, pair.caller), pair.target)
         for request in difference.deletions:
-            self._owe(request)
-        await self._pay()
+            self._owed.add(request)
+        await self._owed.pay(self._client)
         for channel in difference.waiting:
             if self._call_of(channel.id) is None:
                 self._take_caller(channel, (channel.stasis_arguments or ("",))[1:])
@@ -181,27 +178,16 @@ class AsteriskAriListener:
         own = call_and_part(self._options.app, channel)
         return self._by_caller.get(channel) if own is None else self._by_call.get(own[0])
 
-    def _owe(self, request: AriRequest) -> None:
-        self._owed.append(request)
-
-    def _owe_now(self, request: AriRequest) -> None:
-        self._owe(request)
+    def _delete_soon(self, request: AriRequest) -> None:
+        self._owed.add(request)
         if self._upkeep is not None:
-            self._upkeep.start_soon(self._pay)
-
-    async def _pay(self) -> None:
-        """Sends what is owed, until ARI is away again."""
-        while self._owed:
-            request = self._owed.popleft()
-            if (await self._client.request(request)).status == 0:
-                self._owed.appendleft(request)
-                return
+            self._upkeep.start_soon(self._owed.pay, self._client)
 
     # --- Calls ---------------------------------------------------------------------------------------------------
 
     def _new_call(self, names: PartNames) -> AriCall:
         flow = CallFlow(names, self._legs.request_for(names), hang_up_caller=self._options.after == "hangup")
-        return AriCall(self._client, self._options, flow, self._owe)
+        return AriCall(self._client, self._options, flow, self._owed.add)
 
     def _add(self, call: AriCall) -> None:
         """Has a call get its events from now on."""
