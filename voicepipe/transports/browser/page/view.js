@@ -82,6 +82,7 @@ export class CallView {
     this.responses = [];
     this.log.replaceChildren();
     element("empty").hidden = false;
+    element("announced").textContent = "";
     element("answered").replaceChildren();
     element("turns").replaceChildren();
     element("response").hidden = true;
@@ -136,6 +137,8 @@ export class CallView {
         if (interrupted) entry.agent.append(make("small", { text: said ? "interrupted here" : "interrupted before a word was heard" }));
       }
       if (response_ms !== null) this.showResponse(entry, response_ms);
+      // A reader is told of whole turns: to hear each word as it changes would drown the call.
+      element("announced").textContent = [heard && `You: ${heard}.`, said && `Agent: ${said}`].filter(Boolean).join(" ");
     }
     if (response_ms !== null) this.addTurn(turn, response_ms, timings);
   }
