@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
-from ari_engine import CALLER, FRAME, MEDIA, a_call, open_engine, until
+from ari_engine import CALLER, FRAME, MEDIA, Line, a_call, open_engine, until
+from garbage import left_to_the_collector, ours
 from vendors.asterisk_ari import open_asterisk
 
 from voicepipe.components.values import Secret
@@ -349,3 +350,33 @@ async def test_no_deletion_is_lost_when_the_connection_breaks_meanwhile(autojump
     await owed.pay(stalled)
     await owed.pay(stalled)
     assert stalled.asked == ["/channels/a", "/channels/a", "/channels/a", "/channels/b"]
+
+
+async def test_nothing_of_a_call_is_left_to_the_garbage_collector():
+    async with open_asterisk() as asterisk, open_engine(asterisk) as engine:
+
+        async def handle(transport):
+            await transport.run(Line(transport))
+
+        engine.handle_call = handle
+
+        async def two_calls():
+            for name, dies in (("2.1", False), ("2.2", True)):
+                await asterisk.caller_comes(name)
+                caller = asterisk.channels[name]
+                await until(lambda caller=caller: caller.bridge is not None and len(caller.bridge.channels) == 2)
+                if dies:
+                    (media,) = [other for other in caller.bridge.channels if other.media]
+                    await media.media.close()
+                else:
+                    await asterisk.hang_up(name)
+                await until(lambda: not asterisk.channels and not engine.listener.calls)
+
+        with trio.fail_after(30):
+            await two_calls()  # imports and caches come to be
+            with left_to_the_collector() as left:
+                await two_calls()
+        assert (
+            set(ours(left)) & {"AriCall", "CallFlow", "AsteriskAriTransport", "AriSink", "MediaLeg", "TwinKeys"}
+            == set()
+        )

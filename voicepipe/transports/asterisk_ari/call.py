@@ -81,12 +81,16 @@ class AriCall:
         """
         self._client, self._options, self.flow, self._owe = client, options, flow, owe
         self.info: CallInfo | None = None
-        self.on_end: Callable[[str], None] = lambda _reason: None
-        self.on_key: Callable[[str], None] = lambda _digit: None
+        self.on_end: Callable[[str], None] = _ignore
+        self.on_key: Callable[[str], None] = _ignore
         self._requests: deque[AriRequest] = deque()
         self._changed = trio.Event()
         self._driving = trio.Lock()
         self._is_consulting = False  # somebody was consulted, who may have hung up meanwhile
+
+    def disconnect(self) -> None:
+        """Drops the reference to whom it reports to, so that both are freed by their last reference."""
+        self.on_end = self.on_key = _ignore
 
     def happened(self, happened: Happened) -> None:
         """Takes an event, or a wish of ours; never waits."""
@@ -289,3 +293,7 @@ class AriCall:
         """Raises the failure of the call's setup as a `TransportError`, if it has one."""
         if self.flow.failure:
             raise TransportError(self.flow.failure)
+
+
+def _ignore(_reported: str) -> None:
+    """Ignores a report."""

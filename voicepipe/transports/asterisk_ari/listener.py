@@ -314,6 +314,7 @@ class AsteriskAriListener:
                 await transport.hang_up()
             except Exception as error:  # noqa: BLE001 - the boundary of a call
                 self._report_crash(call, error)
+            call.disconnect()
 
     async def _read_variables(self, channel: str) -> dict[str, str]:
         """Reads the variables that the options name; those that can't be read are left out."""
