@@ -1,18 +1,21 @@
 """Sounds beside speech: when a caller who waits hears them, on a transport that is paced and on one that buffers."""
 
+import struct
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trio
 
-from voicepipe.audio import AudioFormat, Sound
+from voicepipe.audio import AudioFormat, Sound, from_pcm16
 from voicepipe.calls.events import SpeechDetected
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults, Utterance
 from voicepipe.components.values import File
 from voicepipe.config.recording_settings import RecordingSettings
 from voicepipe.config.sound_settings import HoldSettings, RingbackSettings
+from voicepipe.config.wav import sound_of
 from voicepipe.pipelines.sounds import Sounds, comfort_noise, ring
 from voicepipe.testing import (
     BufferingTransport,
@@ -21,6 +24,7 @@ from voicepipe.testing import (
     ScriptedLanguageModel,
     ScriptedSpeechToText,
     ToneTextToSpeech,
+    voice,
 )
 from voicepipe.tools.functions import FunctionTool
 
@@ -232,3 +236,15 @@ def test_a_ringing_tone_is_a_second_of_425_hz_and_four_of_silence():
     assert not samples[8000:].any()
     assert np.argmax(np.abs(np.fft.rfft(samples[:8000]))) == 425
     assert np.sqrt(np.mean(samples[:8000] ** 2)) == pytest.approx(3277, rel=0.02)
+
+
+@pytest.mark.parametrize("encoding", ["pcm16", "alaw", "mulaw"])
+def test_a_file_may_have_any_encoding_of_telephones(encoding):
+    audio = AudioFormat(8000, encoding)
+    codec, bits = {"pcm16": (1, 16), "alaw": (6, 8), "mulaw": (7, 8)}[encoding]
+    samples = from_pcm16(voice(8000, 500), encoding)
+    header = struct.pack("<4sIHHIIHH", b"fmt ", 16, codec, 1, 8000, 8000 * bits // 8, bits // 8, bits)
+    content = b"RIFF" + bytes(4) + b"WAVE" + header + struct.pack("<4sI", b"data", len(samples)) + samples
+    sound = sound_of(File(Path("/a.wav"), content))
+    assert (sound.format, sound.audio) == (audio, samples)
+    assert len(sound.in_format(AudioFormat(16000))) == 16000

@@ -11,6 +11,7 @@ from config_adapters import ENVIRON, REGISTRY
 
 from voicepipe.config import hashes
 from voicepipe.config.load import load_config
+from voicepipe.pipelines.sounds import open_sounds
 
 TEXT = """\
 components:
@@ -201,3 +202,18 @@ def test_keys_are_never_shown(load):
     config = load()
     assert not any(key in repr(config) for key in keys(config))
     assert ENVIRON["API_KEY"] not in repr(config)
+
+
+def test_a_sound_is_part_of_its_version_and_is_watched(load, config_directory):
+    """The same file with other audio is another version; equal audio is one sound for all versions."""
+    text, music = TEXT.replace("greeting: Hello", "hold: {file: files/music.wav}"), config_directory / "files/music.wav"
+    first = load(text)
+    assert music in first.files
+    content = bytearray(music.read_bytes())
+    content[-1] ^= 1
+    music.write_bytes(content)
+    second = load(text)
+    assert second.digest != first.digest
+    old, new = (open_sounds(config.pipelines["default"]).hold for config in (first, second))
+    assert old.audio != new.audio
+    assert open_sounds(load(text).pipelines["default"]).hold is new

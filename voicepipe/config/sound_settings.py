@@ -25,8 +25,8 @@ class HoldSettings:
     """The sound for a caller who waits: music, for example."""
 
     file: File = field(validator=_is_sound_file)
-    """The path of a WAV file with 16-bit linear PCM, one channel, 8 to 48 kHz and at most two minutes, which is
-    repeated; `ffmpeg -i music.mp3 -ac 1 -ar 16000 -c:a pcm_s16le music.wav` makes one."""
+    """The path of a WAV file, which is repeated: one channel of 16-bit PCM, A-law or mu-law, 8 to 48 kHz, 0.1 s to two
+    minutes."""
     after_ms: int = field(default=2000, validator=ge(0))
     """How long a tool must run, in ms, before the sound begins; after a reply or a filler, the time counts from its
     end. While a transfer rings, the sound begins at once."""
