@@ -249,6 +249,22 @@ TRANSFERS = [
         "up",
     ),
     (
+        "the caller can't be put on hold, and must not hear what the agent tells the target",
+        [CONSULTING, entered(TARGET), no("hold caller", 422)],
+        [
+            "POST caller/ring",
+            "POST /channels target",
+            "DELETE caller/ring",
+            "POST bridge/removeChannel caller",
+            "POST caller/moh",
+            "POST bridge/addChannel target",
+            "DELETE target",
+            "DELETE caller/moh",
+            "POST bridge/addChannel caller",
+        ],
+        "up",
+    ),
+    (
         "the agent speaks with the target",
         [CONSULTING, entered(TARGET)],
         [
@@ -272,6 +288,19 @@ def test_transfers(events, requests, state):
 
 
 AFTER_CONSULTING = [
+    (
+        [GiveUp("no"), no("caller is back", 500)],
+        [
+            "DELETE target",
+            "DELETE caller/moh",
+            "POST bridge/addChannel caller",
+            "POST caller/variable FAILED",
+            "POST caller/continue",
+            "DELETE media",
+            "DELETE bridge",
+        ],
+        "leaving",
+    ),
     ([Connect()], ["DELETE caller/moh", "POST bridge/addChannel caller"], "connecting"),
     ([GiveUp("no")], ["DELETE target", "DELETE caller/moh", "POST bridge/addChannel caller"], "up"),
     ([ChannelEnded(TARGET, 16)], ["DELETE target", "DELETE caller/moh", "POST bridge/addChannel caller"], "up"),

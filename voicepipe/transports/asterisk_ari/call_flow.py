@@ -105,6 +105,8 @@ JOIN_ATTEMPTS: Final = 20
 """How often the channels are added to the bridge while Asterisk says that one is not in the application yet."""
 UP: Final = frozenset({"up", "ringing", "consulting", "connecting"})
 """The states in which the agent holds the call."""
+TRANSFER_STEPS: Final = frozenset({"call target", "hold caller", "consult", "join target", "join caller"})
+"""The requests without which a transfer comes to nothing."""
 COMING_UP: Final = frozenset({"answering", "opening", "bridging", "joining"})
 """The states in which a refused request ends the call."""
 
@@ -253,7 +255,9 @@ class CallFlow:
             return self._fail(f"{_STEPS.get(reply.step, reply.step)}: {said}")
         if (self.state, reply.step) == ("dialling", "call"):
             return self._leave(f"failed ({said})")
-        if reply.step in {"call target", "consult", "join target", "join caller"} and self.state in UP - {"up"}:
+        if (self.state, reply.step) == ("up", "caller is back"):
+            return self._fail(f"the caller could not be brought back to the agent: {said}")
+        if reply.step in TRANSFER_STEPS and self.state in UP - {"up"}:
             return self._back(f"failed ({said})")
         return []
 

@@ -38,8 +38,8 @@ PING_S: Final = 5.0
 """The interval at which ARI is pinged, in s, so that a connection without an end is noticed."""
 KEEP_ALIVE_S: Final = 10.0
 """How long an idle HTTP connection is kept, in s: Asterisk closes it after 15 (`session_keep_alive`)."""
-MOST_REQUESTS: Final = 100
-"""The most requests at once; more wait for their turn."""
+MOST_REQUESTS: Final = 20
+"""The most requests at once; more wait for their turn. Asterisk takes 100 connections at once (`sessionlimit`)."""
 
 
 class AriOwner(Protocol):
