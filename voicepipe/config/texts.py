@@ -32,10 +32,13 @@ def check_texts(root: Cursor) -> None:
         if isinstance(node, ScalarNode) and any(is_name(place.name) for place in places_in(node.text)):
             hint = "write the number: a caller who chose it could make the agent dial any other"
             cursor.report("is a target of a transfer, which can't be a value of the call", hint)
+    files: dict[str, Cursor] = {}  # a prompt that a thousand pipelines share is read once
     for pipeline in entries_of(entries_of(root).get("pipelines")).values():
         file = entries_of(entries_of(pipeline).get("prompt")).get("file")
-        if file is not None:
-            _check_file(file)
+        if file is not None and isinstance(file.node, ScalarNode):
+            files.setdefault(file.node.text, file)
+    for file in files.values():
+        _check_file(file)
 
 
 def fault_of(name: str) -> tuple[str, str]:
@@ -80,7 +83,7 @@ def _targets(root: Cursor) -> Iterator[Cursor]:
 
 def check_text(cursor: Cursor) -> None:
     """Reports names in braces that stand for nothing in one text."""
-    if not isinstance(cursor.node, ScalarNode):
+    if not isinstance(cursor.node, ScalarNode) or "{" not in cursor.node.text:
         return
     try:
         text = cursor.trial().text()
