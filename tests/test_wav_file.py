@@ -1,11 +1,14 @@
 """WAV files as telephone systems write them are read, and others are refused in words."""
 
 import struct
+from pathlib import Path
 
 import pytest
 
 from voicepipe.audio import AudioFormat
+from voicepipe.components.values import File
 from voicepipe.components.wav_file import read_wav
+from voicepipe.config.wav import sound_of
 
 
 def wav(header, data=b"\x01\x02" * 80, *, before=b"", form=b"WAVE"):
@@ -29,6 +32,15 @@ def pcm(codec=1, channels=1, rate=8000, bits=16):
 )
 def test_what_telephone_systems_write_is_read(header, audio):
     assert read_wav(wav(header)) == (audio, b"\x01\x02" * 80)
+
+
+def test_sounds_of_a_pipeline_are_read_by_the_same_rules():
+    sound = sound_of(File(Path("hold.wav"), wav(pcm(codec=7, bits=8), b"\xff" * 8000)))
+    assert (sound.format, len(sound.in_format(AudioFormat(8000)))) == (AudioFormat(8000, "mulaw"), 16_000)
+    with pytest.raises(ValueError, match="has 2 channels"):
+        sound_of(File(Path("hold.wav"), wav(pcm(channels=2))))
+    with pytest.raises(ValueError, match="instead of 8,000 to 48,000"):
+        sound_of(File(Path("hold.wav"), wav(pcm(rate=96_000))))
 
 
 def test_other_chunks_are_passed_over_and_odd_ones_are_padded():

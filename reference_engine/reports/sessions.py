@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from attrs import evolve, frozen
 
-from voicepipe import CallBegan, CallEnded, ReplyStarted, SpeechDetected, TurnEnded
+from voicepipe import (
+    CallBegan,
+    CallEnded,
+    ReplyStarted,
+    SpeechDetected,
+    TransferEnded,
+    TransferStarted,
+    TurnEnded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voicepipe import CallEvent
 
-State: TypeAlias = Literal["listening", "hearing", "speaking"]
-"""`listening`: waits for the caller; `hearing`: the caller speaks or is answered; `speaking`: the agent speaks."""
+State: TypeAlias = Literal["listening", "hearing", "speaking", "transferring"]
+"""`listening`: waits for the caller; `hearing`: the caller speaks or is answered; `speaking`: the agent speaks;
+`transferring`: the caller waits until somebody takes the call."""
 
 
 @frozen
@@ -99,6 +108,10 @@ def _after(session: Session, event: CallEvent) -> Session:
         return evolve(session, state="hearing")
     if isinstance(event, ReplyStarted):
         return evolve(session, state="speaking")
+    if isinstance(event, TransferStarted):
+        return evolve(session, state="transferring")
+    if isinstance(event, TransferEnded):
+        return evolve(session, state="listening")
     if isinstance(event, TurnEnded):
         return evolve(session, state="listening", turns=event.turn)
     return session

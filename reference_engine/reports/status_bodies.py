@@ -170,7 +170,8 @@ class SessionBody:
     since: Moment
     """The time at which it was answered, in UTC."""
     state: State
-    """`listening`: waits for the caller; `hearing`: the caller speaks or is answered; `speaking`: the agent speaks."""
+    """`listening`: waits for the caller; `hearing`: the caller speaks or is answered; `speaking`: the agent speaks;
+    `transferring`: the caller waits until somebody takes the call."""
     turns: Count
     """The number of turns that have ended."""
     transport_id: str
@@ -209,7 +210,7 @@ class CallBody:
     """The transport's ID of the call: AudioSocket's UUID."""
     set: str
     """The pipeline set that answered, or was to answer; empty if there was none."""
-    state: Literal["listening", "hearing", "speaking", "ended"]
+    state: State | Literal["ended"]
     """The state of a call that is up, or `ended`."""
     outcome: str | None
     """An outcome of `CallEnded`, or `refused`; null while the call is up."""
