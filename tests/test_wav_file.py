@@ -39,7 +39,7 @@ def test_sounds_of_a_pipeline_are_read_by_the_same_rules():
     assert (sound.format, len(sound.in_format(AudioFormat(8000)))) == (AudioFormat(8000, "mulaw"), 16_000)
     with pytest.raises(ValueError, match="has 2 channels"):
         sound_of(File(Path("hold.wav"), wav(pcm(channels=2))))
-    with pytest.raises(ValueError, match="instead of 8,000 to 48,000"):
+    with pytest.raises(ValueError, match="not 8000 to 48000"):
         sound_of(File(Path("hold.wav"), wav(pcm(rate=96_000))))
 
 
