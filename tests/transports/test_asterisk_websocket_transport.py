@@ -15,7 +15,7 @@ from voicepipe.audio import AudioFormat
 from voicepipe.errors import TransportError
 from voicepipe.transports.asterisk_websocket.caller_details import DetailNames
 from voicepipe.transports.asterisk_websocket.flow_control import MOST_AHEAD_S
-from voicepipe.transports.asterisk_websocket.transport import EARLY_MESSAGES, HANGUP_S
+from voicepipe.transports.asterisk_websocket.transport import EARLY_MESSAGES, GOODBYE_S, HANGUP_S
 from voicepipe.transports.asterisk_websocket.wire_format import DtmfEnd, decode_event
 
 
@@ -486,6 +486,38 @@ async def test_a_connection_that_the_listener_has_closed_needs_no_goodbye(autoju
         await asterisk.transport.hang_up()
         assert trio.current_time() == began
         assert not asterisk.commands
+
+
+async def test_a_hang_up_that_is_cancelled_is_sent_all_the_same(autojump_clock, heard, nursery):
+    """The engine is stopped at the end of its patience: Asterisk learns that the call is over, nevertheless."""
+
+    async def make_room_later():
+        await trio.sleep(0.2)
+        asterisk.network.make_room()
+
+    async with open_asterisk(latency_s=0.1) as asterisk:
+        heard(asterisk.transport)
+        await trio.testing.wait_all_tasks_blocked()
+        asterisk.network.room = 0
+        nursery.start_soon(make_room_later)
+        began = trio.current_time()
+        with trio.move_on_after(0):
+            await asterisk.transport.hang_up()
+        assert trio.current_time() - began == pytest.approx(0.2)
+        await trio.sleep(0.2)
+        assert asterisk.commands == ['{"command":"HANGUP"}']
+        assert asterisk.chan.closed == 1000
+
+
+async def test_a_hang_up_that_is_cancelled_waits_no_longer_than_it_must(autojump_clock, heard):
+    async with open_asterisk() as asterisk:
+        heard(asterisk.transport)
+        await trio.testing.wait_all_tasks_blocked()
+        asterisk.network.room = 0
+        began = trio.current_time()
+        with trio.move_on_after(0):
+            await asterisk.transport.hang_up()
+        assert trio.current_time() - began == pytest.approx(GOODBYE_S)
 
 
 async def test_two_who_hang_up_wait_for_the_same_end(autojump_clock, heard):

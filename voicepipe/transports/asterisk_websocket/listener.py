@@ -40,18 +40,18 @@ def _is_path(_instance: Any, _field: Attribute[str], path: str) -> None:
 
 @frozen(kw_only=True)
 class AsteriskWebSocketOptions:
-    """The options of a listener for Asterisk's `chan_websocket`."""
+    """Asterisk's `chan_websocket`: calls by `Dial(WebSocket/...)`, and external media of ARI over a WebSocket."""
 
     host: str = host_field()
     """The address to bind to. An address beyond this machine needs a `password` or a `token`."""
     port: int = port_field(9094)
     """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
     tls: TlsFiles | None = None
-    """The certificate for `wss://`; Null: connections are not encrypted."""
+    """The certificate for `wss://`; null: connections are not encrypted."""
     path: str = field(default="", validator=_is_path)
     """The only path that is answered, as in the `uri` of websocket_client.conf: `/media`. Empty: any."""
     username: str = ""
-    """The `username` of websocket_client.conf; it needs a `password`."""
+    """The `username` of websocket_client.conf, together with `password`."""
     password: Secret | None = field(default=None, validator=optional(min_len(8)))
     """The `password` of websocket_client.conf. Null: connections need none."""
     token: Secret | None = field(default=None, validator=optional(min_len(16)))
