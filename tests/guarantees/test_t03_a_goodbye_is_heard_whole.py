@@ -28,7 +28,7 @@ def ending_call(transport, how):
         settings={
             "tools": ("hang_up", "transfer"),
             "keys": {"9": KeyAction(hang_up=True)},
-            "limits": LimitsSettings(goodbye=GOODBYE, max_call_minutes=1 / 20),
+            "limits": LimitsSettings(goodbye=GOODBYE, max_call_minutes=1 / 20 if how == "limit" else 10),
         },
     )
 
@@ -85,6 +85,27 @@ async def test_a_report_that_never_comes_is_waited_for_and_said(autojump_clock, 
     spoken_until = max(begins_at + len(audio) / 16000 for begins_at, audio in transport.sounds)
     assert ended.at_s == pytest.approx(spoken_until + CONFIRM_S, abs=0.03)
     assert unconfirmed.waited_s == pytest.approx(CONFIRM_S - GRACE_S, abs=0.03)
+
+
+@pytest.mark.parametrize("how", ["hang_up", "transfer"])
+@pytest.mark.parametrize("can", [{"clear", "mark", "transfer"}, {"clear", "transfer"}], ids=["marks", "no marks"])
+async def test_a_line_that_takes_only_half_of_it_is_waited_for_and_that_is_said(autojump_clock, how, can):
+    transport = BufferingTransport(can=frozenset(can))
+    write, half = transport.write, transport.audio.bytes_in(LENGTH_MS / 2)
+
+    def write_half(audio):
+        if len(transport.said) + len(audio) > half:
+            transport.block()
+        return write(audio)
+
+    transport.write = write_half
+    call = await held(transport, how)
+    (ended,) = call.told(CallEnded)
+    assert (ended.outcome, len(call.told(LastWordsUnconfirmed))) == (WAYS[how], 1)
+    assert ended.at_s == pytest.approx(len(transport.said) / 16000 + CONFIRM_S, abs=0.6)
+    said = call.turns[0].said
+    assert GOODBYE.startswith(said)
+    assert said != GOODBYE
 
 
 async def test_a_caller_who_hangs_up_meanwhile_is_not_waited_for(autojump_clock):

@@ -210,7 +210,8 @@ class LastWordsUnconfirmed(_EventBase):
     """The far end has not reported that the agent's last words were played; the call was ended nevertheless."""
 
     waited_s: float
-    """How long the report was waited for after the words must have been heard, in s."""
+    """How long the report was waited for after the words must have been heard, in s; 0: the line had taken nothing for
+    so long that the rest of the words was given up."""
 
 
 @frozen

@@ -99,7 +99,11 @@ class Transport(Protocol):
         """
 
     def mark(self, mark: int) -> None:
-        """Requests `sink.heard(mark)` for when the audio written so far was played; only with `mark` in `can`."""
+        """Requests `sink.heard(mark)` for when the audio written so far was played; only with `mark` in `can`.
+
+        Numbers rise through a call. Where the other side has nothing left to play, the mark is to be passed on too: its
+        report shows how long the network takes.
+        """
 
     async def transfer(self, target: str) -> None:
         """Transfers the caller, and returns when this leg has ended; only with `transfer` in `can`.

@@ -18,7 +18,8 @@ of the call; the reply's own audio begins at `_reply_ms`.
 - *Recalling* (`_recall`). A pause and a drop clear the far end's buffer in the same turn of the loop. What was written
   and has not sounded is in `_sent` (`SentAudio`): a pause puts it back into the queue, and it is written again.
 - *The end*. A reply is over when its last mark is reported; or, since marks get lost, `GRACE_S` after it must have
-  sounded. The last words of a call are worth a longer wait (`wait_confirmed`).
+  sounded. The last words of a call are worth a longer wait (`wait_confirmed`). If the line takes nothing for
+  `CONFIRM_S` although all that it has taken has sounded, the rest of the reply is given up.
 - *Hooks*. What sounds is reported to the echo guard (`on_sounding`, a little in advance, frame by frame) and what has
   sounded to the recording (`on_heard`); what was cleared is reported to neither. Both are served every `SETTLE_S`.
 - *Sounds beside speech* are written `BACKGROUND_MS` ahead while there is no speech, and cleared for the first of it.
@@ -118,6 +119,7 @@ class BufferedPlayout(Playout):
         self._confirmed = trio.Event()
         self._due = inf  # when something is to be done other than to serve the hooks
         self._waits_for = ""  # what speech in the queue waits for: "room" at the far end, or "more" of it
+        self._is_stuck = False  # the line has taken nothing for so long that the reply was given up
         self._pumping = self._closed = False
 
     def _use(self, audio: AudioFormat) -> None:
@@ -153,13 +155,15 @@ class BufferedPlayout(Playout):
     @property
     def is_unconfirmed(self) -> bool:
         """Whether the last words may be on their way to the caller still; see `wait_confirmed`."""
-        if self._marks.are_possible:
-            return self._marks.last is not None
+        if self._is_stuck or self._marks.are_possible:
+            return self._is_stuck or self._marks.last is not None
         return trio.current_time() < self._far_end.ends_at + UNMARKED_S
 
     async def wait_confirmed(self) -> bool:
         """Waits until the far end has reported that the last reply was played; False: not within `CONFIRM_S`."""
         ends_at = self._far_end.ends_at
+        if self._is_stuck:
+            return False
         if not self._marks.are_possible:
             await trio.sleep_until(ends_at + UNMARKED_S)
             return True
@@ -177,7 +181,7 @@ class BufferedPlayout(Playout):
                 self._marks.probe(trio.current_time())
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the transport's: it ends the call
                 self.fail(error)
-        self._written_ms, self._stopped_ms, self._over = 0.0, 0.0, False
+        self._written_ms, self._stopped_ms, self._over, self._is_stuck = 0.0, 0.0, False, False
         return sound
 
     def add(self, sound: ReplySound, audio: bytes) -> None:
@@ -384,7 +388,14 @@ class BufferedPlayout(Playout):
         self._pump()
 
     def _end_if_heard(self, now: float) -> None:
-        if self._over or self._paused or not self._finished or self._buffered:
+        if self._over or self._paused or not self._finished:
+            return
+        if self._waiting and now >= self._far_end.ends_at + CONFIRM_S:
+            self._stopped_ms, self._over, self._is_stuck = self.played_ms, True, True
+            self._chunks.clear()
+            self._offset = self._buffered = 0
+            self._end()
+        if self._buffered or self._over:
             return
         if self._written_ms and now < self._reply_ends_at:
             return
@@ -449,8 +460,8 @@ class BufferedPlayout(Playout):
                 self._waits_for, target_ms = "more", self._low_ms
                 left_ms = far_end.least_left_ms(now)
             due = now + (left_ms - target_ms) / 1000
-        elif self._finished and not self._buffered and not self._over and not self._paused:
-            due = self._reply_ends_at
+        elif self._finished and not self._over and not self._paused:
+            due = self._far_end.ends_at + CONFIRM_S if self._waiting else self._reply_ends_at
         if self._is_background:
             due = min(due, now + (left_ms - BACKGROUND_MS + PIECE_MS / 2) / 1000)
         self._due = max(due, now + FRAME_MS / 4000)
