@@ -386,3 +386,45 @@ async def test_silent_connections_are_bounded_and_keep_nobody_out(monkeypatch):
             assert await stream.receive_some() == b""
         for stream in silent:
             await stream.aclose()
+
+
+class Backlog:
+    """A stream of which some is not received yet, and whose socket is none."""
+
+    is_flushed, socket = False, None
+
+    def __init__(self, *sizes):
+        self._sizes = iter(sizes)
+
+    @property
+    def unsent_bytes(self):
+        return next(self._sizes)
+
+    def shut_down(self):
+        """Does nothing."""
+
+
+class Nothing:
+    """A hub, a WebSocket or a transport that does nothing."""
+
+    has_ended = False
+
+    def __getattr__(self, _name):
+        return lambda *_: None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "checks"), [((900, 800, 700, 600, 500, 400, 300, 200), None), ((900,) * 8, 4), ((0,) * 8, 4)]
+)
+def test_a_peer_that_still_takes_what_waits_is_alive(sizes, checks):
+    ended = []
+    transport = Nothing()
+    transport.closed = ended.append
+    silent = call_socket.CallSocket(Nothing(), Backlog(*sizes), Nothing(), None, "peer:1")
+    silent._transport = transport
+    lived = 0
+    for _ in sizes:
+        silent.check_life()
+        if not ended:
+            lived += 1
+    assert lived == (len(sizes) if checks is None else checks - 1)

@@ -22,6 +22,9 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import suppress
+from fcntl import ioctl
+from sys import byteorder
+from termios import TIOCOUTQ
 from typing import Protocol
 
 import trio
@@ -85,7 +88,10 @@ class AcceptedStream(ByteStream, Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """How much waits to be written, in bytes: it falls while the other side reads."""
+        """How much the other side has not received yet, in bytes: it falls while that takes something.
+
+        What waits in the system counts too, where the system tells (Linux).
+        """
 
     def end_writing(self) -> None:
         """Ends this side's direction, after all that was written; no-op if the connection broke."""
@@ -196,7 +202,11 @@ class _SocketStream:
 
     @property
     def unsent_bytes(self) -> int:
-        return len(self._unsent)
+        try:
+            queued = int.from_bytes(ioctl(self._socket, TIOCOUTQ, bytes(4)), byteorder)
+        except OSError:
+            queued = 0
+        return len(self._unsent) + queued
 
     @property
     def is_flushed(self) -> bool:

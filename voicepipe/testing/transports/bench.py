@@ -58,6 +58,7 @@ GARBAGE: Final = (
 """What port scanners, browsers, TLS clients and broken programs send to a listener; the connection then ends."""
 _FRAMES: Final = 251
 _POLL_S: Final = 0.005
+_SILENCE_S: Final = 0.1
 
 
 @cache
@@ -260,15 +261,26 @@ class TransportBench:
     async def received(self, peer: TransportPeer, size: int) -> ReceivedAudio:
         """Returns what a peer received until there were `size` bytes of audio in it, silence not counted, or the end.
 
+        Meanwhile the caller's line is silent, as lines are, and not dead.
+
         Raises:
             Failed: that much did not come in time.
 
         """
         received = ReceivedAudio(peer.audio)
 
+        async def be_there() -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+                while True:
+                    await peer.send_audio(peer.audio.silence * (peer.audio.rate * FRAME_MS // 1000))
+                    await trio.sleep(_SILENCE_S)
+
         async def receive() -> None:
-            while len(received.audio) < size and PeerEvent.END not in received.events:
-                received.add(await peer.receive())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(be_there)
+                while len(received.audio) < size and PeerEvent.END not in received.events:
+                    received.add(await peer.receive())
+                nursery.cancel_scope.cancel()
 
         await self.within(receive, f"{size} bytes of audio were written, but the peer did not get them")
         return received
