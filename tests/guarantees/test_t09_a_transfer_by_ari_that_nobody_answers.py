@@ -92,7 +92,7 @@ async def test_in_a_conversation(media, fate):
                 await until(lambda: agent.of(CallEnded))
                 assert (agent.of(CallEnded)[0].outcome, agent.of(CallEnded)[0].detail) == ("transferred", "200")
                 assert transfer.failure == ""
-                assert asterisk.talkers(CALLER) == {asterisk.called(OFFICE).id}
+                await until(lambda: asterisk.talkers(CALLER) == {asterisk.called(OFFICE).id})
                 assert engine.crashed == []
                 return
             assert transfer.failure == "busy"

@@ -16,11 +16,20 @@ from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.pipelines import open_test_pipeline
 from voicepipe.testing.transport import MemoryTransport
-from voicepipe.text.spoken.settings import SpeechSettings
-from voicepipe.text.spoken.wording import prepare
 from voicepipe.tools.context import SayOutcome
 
 BARGE_IN = TurnsSettings(barge_in=BargeInSettings(resume_ms=0))
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch):
+    """Reads files at once: virtual time does not wait for threads, so a slow machine would end the call meanwhile."""
+
+    async def run_sync(function, *arguments, **_options):
+        await trio.lowlevel.checkpoint()
+        return function(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
 
 
 class SteeredCall(RehearsedCall):
@@ -308,7 +317,6 @@ class SpokenLanguages(ToneTextToSpeech):
 async def test_the_language_is_that_of_the_next_turn(autojump_clock):
     call = made(stt=["guten tag"])
     call.tts = SpokenLanguages()
-    prepare(SpeechSettings(language="de"))  # else it is loaded in a thread, for which virtual time does not wait
 
     async def steer(call):
         await call.set_language("de")
