@@ -362,7 +362,8 @@ async def test_without_room_and_while_paused_calls_get_503(full):
         ("GET / HTTP/1.1\nHost: x\n\n", b"", 401, b"no token\n"),
         ("nonsense\n\n", b"", 400, None),
         (f"GET /{'x' * 40_000} HTTP/1.1\nHost: x\n\n", b"", 431, None),
-        ("POST / HTTP/1.1\nHost: x\nContent-Length: 70000\n\n", bytes(70_000), 413, None),
+        ("POST / HTTP/1.1\nHost: x\nContent-Length: 70000\n\n", b"", 413, None),  # before any of it has come
+        ("POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n", b"11170\r\n" + bytes(70_000), 413, None),
     ],
 )
 async def test_requests_are_answered(head, body, status, answer):

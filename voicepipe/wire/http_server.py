@@ -87,6 +87,8 @@ class HttpConnection:
             head, self._head = (self._head or b"").removesuffix(rest), None
             self._method, target = request.method.decode(), request.target.decode("latin-1")
             is_upgrade = "websocket" in headers.get("upgrade", "").lower()
+            if int(headers.get("content-length", "0")) > BODY_BYTES:  # h11 has checked that it is a number
+                raise _too_large()
             body = b"" if is_upgrade else await self._body()
             return Request(self._method, target, headers, is_upgrade, body, head, rest)
         except h11.RemoteProtocolError as error:
@@ -99,7 +101,7 @@ class HttpConnection:
                 raise BadRequest("the connection ended within the request")
             body += event.data
             if len(body) > BODY_BYTES:
-                raise BadRequest(f"the body is larger than {BODY_BYTES} bytes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                raise _too_large()
         return bytes(body)
 
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
@@ -128,3 +130,7 @@ class HttpConnection:
     def _write(self, event: h11.Event) -> None:
         if data := self._http.send(event):
             self._stream.write_nowait(data)
+
+
+def _too_large() -> BadRequest:
+    return BadRequest(f"the body is larger than {BODY_BYTES} bytes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
