@@ -232,3 +232,12 @@ async def test_a_handshake_can_be_cancelled():
         assert impatient.cancelled_caught
         assert trio.lowlevel.current_statistics().io_statistics.tasks_waiting_read <= before + 1
         nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_that_was_closed_here_has_nothing_unsent():
+    """A listener looks at all of its connections, one of which may just be closing."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        stream = await open_byte_stream(*listener.socket.getsockname(), None)
+        await stream.aclose()
+        assert stream.unsent_bytes == 0

@@ -204,7 +204,7 @@ class _SocketStream:
     def unsent_bytes(self) -> int:
         try:
             queued = int.from_bytes(ioctl(self._socket, TIOCOUTQ, bytes(4)), byteorder)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: the socket is closed here, which `fcntl` tells in this way
             queued = 0
         return len(self._unsent) + queued
 
