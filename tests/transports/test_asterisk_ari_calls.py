@@ -376,7 +376,4 @@ async def test_nothing_of_a_call_is_left_to_the_garbage_collector():
             await two_calls()  # imports and caches come to be
             with left_to_the_collector() as left:
                 await two_calls()
-        assert (
-            set(ours(left)) & {"AriCall", "CallFlow", "AsteriskAriTransport", "AriSink", "MediaLeg", "TwinKeys"}
-            == set()
-        )
+        assert set(ours(left)) <= {"HttpExchange"}  # httpx's response and its stream refer to each other

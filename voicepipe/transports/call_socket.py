@@ -105,6 +105,7 @@ class CallSocket:
     async def aclose(self) -> None:
         """Cuts the connection at once; no-op if it is closed."""
         self._stop_receiving()
+        self._transport = None  # which refers to this: a circle would be left to the garbage collector
         await self._websocket.aclose()
         self._closed.set()
 
