@@ -17,7 +17,7 @@ from voicepipe.errors import ComponentError
 WRITERS = {
     ReplyText: {"composing", "reply_text"},
     ReplySound: {"speaking", "reply_sound"},
-    SpokenSegment: {"speaking", "heard"},
+    SpokenSegment: {"speaking", "heard", "reply_sound"},
     Fate: {"replies"},
 }
 """The modules that may set the fields of a part."""
@@ -40,6 +40,7 @@ def test_each_part_is_written_in_one_place():
         for name in attrs.fields_dict(part):
             allowed.setdefault(name, set()).update(modules)
     allowed["on_complete"] |= {"replies", "speaking"}  # who wants to know, not what there is
+    allowed["on_segment"] |= {"replies"}
     modules = sorted(Path(replies.__file__).parent.glob("*.py"))
     assert {module.stem for module in modules} >= set().union(*WRITERS.values())
     found = {(name, module.stem) for module in modules for name in written_in(module) if name in allowed}
