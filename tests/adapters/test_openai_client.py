@@ -267,6 +267,14 @@ def test_an_account_without_credit_stays_so(resources):
     assert refused(429, {}, '{"error": {"code": "rate_limit_exceeded"}}', NAME).retryable
 
 
+@pytest.mark.parametrize("code", ["content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"])
+def test_a_refusal_by_a_filter_blames_no_setting(code):
+    body = f'{{"error": {{"message": "The response was filtered.", "code": "{code}", "param": "prompt"}}}}'
+    error = refused(400, {}, body, NAME)
+    assert error.fault == "request"
+    assert "content filter" in error.hint
+
+
 def test_openais_word_on_trying_again_counts():
     assert not refused(500, {"x-should-retry": "false"}, "", NAME).retryable
     assert refused(400, {"x-should-retry": "true"}, "", NAME).retryable

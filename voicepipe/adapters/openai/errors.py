@@ -31,13 +31,19 @@ HINTS = {
 }
 """By HTTP status."""
 
+FILTERED_HINT = "the service's content filter refuses this conversation; no setting is wrong"
+
 HINTS_BY_CODE = {
+    "content_filter": FILTERED_HINT,
+    "content_policy_violation": FILTERED_HINT,
+    "moderation_blocked": FILTERED_HINT,
+    "responsibleaipolicyviolation": FILTERED_HINT,
     "insufficient_quota": "the account of {key} has no credit left",
     "invalid_api_key": "is {key} set for this account?",
     "model_not_found": "does the account of {key} have this model? GET /models lists them",
     "not_found_error": "does the server have this model? GET /models lists them",
 }
-"""By the error's code or type, which say more."""
+"""By the error's code or type in lower case, which say more."""
 
 TOO_LONG_HINT = "the conversation is longer than the model takes: `history` bounds it"
 
@@ -179,7 +185,8 @@ def _passes(said: ErrorDetails, status: int) -> bool:
 
 
 def _hint(said: ErrorDetails, otherwise: str, key: str) -> str:
-    return next((HINTS_BY_CODE[name] for name in said.names if name in HINTS_BY_CODE), otherwise).format(key=key)
+    names = map(str.lower, said.names)
+    return next((HINTS_BY_CODE[name] for name in names if name in HINTS_BY_CODE), otherwise).format(key=key)
 
 
 def _said_by(error: Any) -> ErrorDetails:
