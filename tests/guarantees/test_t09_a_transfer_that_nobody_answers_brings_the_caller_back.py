@@ -10,6 +10,7 @@ from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
 from voicepipe.components.requests import Message, Told
 from voicepipe.config.call_settings import KeyAction, LimitsSettings, OnFailure, TransferTo
 from voicepipe.errors import ComponentError, TransferFailed
+from voicepipe.testing.buffering_transport import BufferingTransport
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport
@@ -120,6 +121,52 @@ async def test_a_caller_who_hangs_up_meanwhile_has_hung_up(autojump_clock):
     assert ended.outcome == "caller_hung_up"
     (transfer,) = call.told(TransferEnded)
     assert transfer.failure == "the caller hung up"
+
+
+async def eventually(holds):
+    """Waits until something holds, for ten seconds of virtual time."""
+    for _ in range(500):
+        if holds():
+            return
+        await trio.sleep(0.02)
+    raise AssertionError("it never held")
+
+
+MARKS = frozenset({"clear", "mark", "transfer"})
+BY_TIME = frozenset({"clear", "transfer"})
+
+
+@pytest.mark.parametrize(("can", "after_s"), [(MARKS, 0.5), (MARKS, 3.0), (BY_TIME, 0.1)])
+@pytest.mark.parametrize("asked_by", ["the model", "the program"])
+async def test_a_caller_who_hangs_up_before_it_rings_is_not_transferred(autojump_clock, asked_by, can, after_s):
+    """The far end plays what it has, loses the marks, and hangs up while the last words are waited for."""
+    call = transferring(llm=connects if asked_by == "the model" else lambda _request: "I connect you.")
+    call.transport, failures = BufferingTransport(can=can, report=lambda _mark: None), []
+
+    async def transferred():
+        with pytest.raises(TransferFailed) as failed:
+            await call.call.transfer("100")
+        failures.append(str(failed.value))
+
+    async def caller():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call.transport.be_silent, 60_000)
+            await trio.sleep(2)
+            if asked_by == "the program":
+                nursery.start_soon(transferred)
+            call.call.tell("The caller wants to buy.", respond=True)
+            await eventually(lambda: call.turns[-1].said == "I connect you.")
+            await trio.sleep(after_s)
+            assert call.call._transfers.is_on
+            await call.transport.hang_up_as_caller()
+            await trio.sleep(10)
+            nursery.cancel_scope.cancel()
+
+    ended = await call.hold(caller)
+    assert (ended.outcome, call.transport.transferred_to) == ("caller_hung_up", None)
+    assert call.told(TransferStarted) == []
+    assert ended.at_s == pytest.approx(call.turns[-1].at_s + after_s, abs=0.1)
+    assert failures == (["the caller hung up"] if asked_by == "the program" else [])
 
 
 async def test_a_leg_that_ends_because_of_the_transfer_is_no_hang_up(autojump_clock):

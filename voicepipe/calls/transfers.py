@@ -11,6 +11,8 @@ hands the caller back to the telephone system. The transport goes on delivering 
 The caller's leg may end meanwhile for two reasons that look alike from here: the caller hung up, or the transfer has
 taken them away. Only the transport knows. So its end (`caller_left`) leaves `Transport.transfer` another `HAND_BACK_S`
 to return; if it does, the transfer counts, and if it raises `TransferFailed` or does not return, the caller hung up.
+Before that, while the agent's last words are waited for, nothing can have taken the caller: then a leg that ends is a
+caller who hung up, and no transfer begins.
 
 A transfer that nobody takes is a fact for the model, which `Replies` puts into the conversation behind whatever the
 caller said and pressed meanwhile.
@@ -109,8 +111,12 @@ class Transfers:
 
     def caller_left(self, reason: str) -> None:
         """Notes that the caller's leg has ended during a transfer, which may be because of it."""
-        if self._scope is not None:
-            self._left = self._left or Ending("caller_hung_up", reason)
+        if self._scope is None:
+            return
+        self._left = self._left or Ending("caller_hung_up", reason)
+        if self._began is None:
+            self._scope.cancel()
+        else:
             self._scope.deadline = min(self._scope.deadline, trio.current_time() + HAND_BACK_S)
 
     async def wait_over(self) -> None:
@@ -149,6 +155,7 @@ class Transfers:
         try:
             with scope:
                 await self._wait_last_words()
+                await trio.lowlevel.checkpoint_if_cancelled()  # there may have been nothing to wait for
                 self._begin_ringing(target, scope)
                 failure = await self._transfer(target)
             if scope.cancelled_caught:
