@@ -15,9 +15,9 @@ audio ends the caller's silence, the ticker's when the first frame of a reply wa
 transcript came. Its actions have been carried out before that code goes on, so a reply stops in the frame in which the
 caller is found to speak over it, and no second event can come in between.
 
-An action may cause an event in turn: a reply that is cancelled reports its turn, a tool that is refused ends at once.
-Such an event is fed while the actions of the first are still being carried out. The rules allow for that: the state is
-complete before any action is returned.
+An action may cause an event in turn: a reply that is cancelled reports its turn, and an observer of that may end the
+call. Such an event is fed when all actions of the first have been carried out: the state assumes that they are, and an
+action that came after those of a later event would undo them.
 
 An exception here is a defect of voicepipe or of a component's guard. It ends this call alone (`CallTasks.fail`), since
 the task in which it arose may belong to all calls. After the call has ended, events are still fed, so that the record
@@ -26,6 +26,7 @@ has the words that came last, but no action is carried out.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
@@ -88,6 +89,8 @@ class TurnDriver:
         self._echo, self._deadline_moved, self._end = echo, deadline_moved, end
         self._stopped = False
         self._failed_role = ""
+        self._is_acting = False
+        self._caused: deque[Event] = deque()  # events of actions that are being carried out
 
     def connect(self, listening: Listening, replies: Replies, transfers: Transfers) -> None:
         """Connects the parts that carry out actions, before the first event."""
@@ -104,7 +107,13 @@ class TurnDriver:
     # --- Events ------------------------------------------------------------------------------------------------------
 
     def happened(self, event: Event) -> None:
-        """Feeds an event, and carries out the actions that it causes; does not raise."""
+        """Feeds an event, and carries out the actions that it causes; does not raise.
+
+        An event that an action causes is fed when the actions before it have been carried out.
+        """
+        if self._is_acting:
+            self._caused.append(event)
+            return
         try:
             self._carry_out(self._turns.feed(event, trio.current_time()))
         except Exception as error:  # noqa: BLE001 - a defect of one call, in a task that may belong to all calls
@@ -159,11 +168,17 @@ class TurnDriver:
     # --- Actions -----------------------------------------------------------------------------------------------------
 
     def _carry_out(self, requested: list[Action]) -> None:
-        for action in requested:
-            if self._stopped:
-                return
-            self._act(action)
-        if not self._stopped:
+        self._is_acting = True
+        try:
+            for action in requested:
+                if self._stopped:
+                    break
+                self._act(action)
+        finally:
+            self._is_acting = False
+        if self._caused:
+            self.happened(self._caused.popleft())
+        elif not self._stopped:
             self._deadline_moved(self._turns.deadline)
 
     def _act(self, action: Action) -> None:  # noqa: C901, PLR0912 - a case for each action

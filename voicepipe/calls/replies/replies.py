@@ -212,6 +212,10 @@ class Replies:
             caller = CallerSide(inputs[-1], inputs)
             self._report(self.count, caller, said="", interrupted=False, response_ms=None)
 
+    @property
+    def _is_replying(self) -> bool:
+        return self._current is not None
+
     # --- The present reply -------------------------------------------------------------------------------------------
 
     def _begin(
@@ -240,13 +244,16 @@ class Replies:
                 await adopted.wait()  # a prepared reply that failed may never be wanted; then nobody hears of it
             if self._current is turn:
                 self._close(turn, whole=False)
-                self._failed(error)
+                if not self._is_replying:
+                    self._failed(error)
             return
         # A turn that was cancelled while its reply was only waiting to be heard ends here too.
         if self._current is turn:
             self._commit(turn)
             self._close(turn, whole=True)
-            self._happened(turns.ReplyEnded(turn.fate.called.ending))
+            # An observer of the turn's end may have had last words begun, and this is not their end.
+            if not self._is_replying:
+                self._happened(turns.ReplyEnded(turn.fate.called.ending))
 
     def _on_audible(self) -> None:
         turn = self._current
