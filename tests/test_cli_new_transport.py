@@ -30,6 +30,17 @@ assert engine(["check", "engine.yaml"]) == 0
 print("---")
 assert engine(["check", "wrong.yaml"]) == 78
 """
+WITHOUT_PYTEST = """
+import trio
+from buzz import BuzzOptions, buzz
+from voicepipe import Secret
+from voicepipe.testing import check_transport
+from test_buzz import connect
+options = BuzzOptions(token=Secret("a-token-for-tests"), port=0)
+async def check():
+    print(await check_transport(buzz, options, connect=connect, garbage=()))
+trio.run(check)
+"""
 
 
 def new_transport(name, into, *options):
@@ -80,6 +91,12 @@ def test_both_pass_the_kit(package, guide, tmp_path):
         "marks_survive_a_clear",
     }
     assert re.search(r"\d+ holes are left\n(?:src|tests)/\S+\.py:\d+: \w", written.stdout)
+
+
+def test_without_pytest_the_kit_runs_too(guide):
+    ran = run(guide, "-c", WITHOUT_PYTEST)
+    assert ran.returncode == 0, ran.stderr
+    assert " 0 failed\n" in ran.stdout, ran.stdout
 
 
 def test_the_guides_program_is_short():

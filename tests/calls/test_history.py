@@ -270,3 +270,12 @@ async def test_results_are_sent_with_their_calls_however_much_is_left_out(autoju
         assert {one.tool_call_id for one in request.messages if one.role == "tool"} <= called
         if isinstance(request.trigger, ToolResults):
             assert set(request.trigger.results) <= called
+
+
+def test_a_role_that_no_message_has_is_refused_with_its_name_here():
+    for role in ("user", "assistant", "system", ""):
+        with pytest.raises(ValueError, match="caller, agent, tool, operator") as caught:
+            Message(role, "hello")
+        assert f"not {role!r}" in str(caught.value)
+        assert "`user` is `caller` here, and its `assistant` is `agent`" in str(caught.value)
+    assert [Message(role, "hello").role for role in ("caller", "agent", "tool", "operator")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 import subprocess
 import sys
 from types import FunctionType
@@ -28,8 +29,11 @@ def test_all_is_sorted_and_complete(module):
 
 def test_the_public_kit():
     assert testing.__all__ == [
+        "AsteriskWebSocketCaller",
         "AudioSocketCaller",
         "BufferingTransport",
+        "Caller",
+        "ChanWebSocket",
         "ConformanceError",
         "Line",
         "MemoryTransport",
@@ -46,6 +50,7 @@ def test_the_public_kit():
         "check_transport",
         "conformance",
         "converse",
+        "open_asterisk_websocket_call",
         "open_audiosocket_call",
         "open_speaker",
         "open_test_pipeline",
@@ -68,3 +73,9 @@ def test_importing_it_imports_no_vendor_and_no_pytest():
     show = "import sys, voicepipe.testing; print(*{name.partition('.')[0] for name in sys.modules})"
     run = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
     assert set(run.stdout.split()) & VENDORS == set()
+
+
+def test_help_of_the_transports_kit_is_short():
+    shown = pydoc.plain(pydoc.render_doc(testing.transports))
+    assert max(map(len, shown.splitlines())) < 500
+    assert "PRI * HTTP" not in repr(testing.transports.TransportSubject(None, None, None))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 from attrs import field, frozen
 
 from voicepipe.audio import AudioFormat
 from voicepipe.components.bounded_texts import bounded, bounded_variables
+
+ROLES: Final = ("caller", "agent", "tool", "operator")
+"""The roles of messages."""
 
 
 def new_call_id() -> str:
@@ -86,11 +89,18 @@ class ToolCall:
     """By the tool's parameter names."""
 
 
+def _check_role(_message: Message, _field: Any, role: str) -> None:
+    if role not in ROLES:
+        roles = ", ".join(ROLES)
+        hint = "; a model's `user` is `caller` here, and its `assistant` is `agent`"
+        raise ValueError(f"a message's role is one of {roles}, not {role!r}{hint}")
+
+
 @frozen
 class Message:
     """One entry of the conversation so far, as it was really said and heard."""
 
-    role: Literal["caller", "agent", "tool", "operator"]
+    role: Literal["caller", "agent", "tool", "operator"] = field(validator=_check_role)
     """The speaker; `tool` for a result, `operator` for a fact that the program told the model (`Call.tell`), and that
     the caller has not heard."""
     text: str

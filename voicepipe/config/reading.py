@@ -16,11 +16,11 @@ from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.interpolate import Unresolved, interpolate, is_literal, without_literals
 from voicepipe.documents import Context, Cursor, likely, shown
+from voicepipe.documents.nodes import ScalarNode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from voicepipe.documents.nodes import ScalarNode
     from voicepipe.documents.source import Source
     from voicepipe.errors import Location, Problem
 
@@ -123,7 +123,8 @@ def read_secret(cursor: Cursor, _: Any) -> Secret:
     A key from a file or from Kubernetes often ends with a line break. In a mapping `headers` all values are hidden,
     but only those whose names say so are treated as keys.
     """
-    text = cursor.text()
+    is_null = isinstance(cursor.node, ScalarNode) and cursor.node.null
+    text = cursor.text(hint="give a value or ${NAME}, or leave it out if it has a default" if is_null else "")
     plain = str(text).strip()
     secret = Secret(plain, without_literals(text.source)) if isinstance(text, Secret) else Secret(plain)
     if cursor.unknown:

@@ -48,7 +48,7 @@ def transport(
     *,
     connect: Connect,
     stranger: Connect | None = None,
-    garbage: Sequence[bytes] = GARBAGE,
+    garbage: Sequence[bytes] | None = None,
     deadline_s: float = 5.0,
 ) -> Conformance:
     """Makes the checks of a transport.
@@ -60,12 +60,14 @@ def transport(
         connect: returns an async context manager of a peer that is connected to a listener and whose call is to be
             taken; it raises `CallNotTaken` or `OSError` if the listener refuses.
         stranger: as `connect`, for a peer that must not get a call; None: the transport lets everybody in.
-        garbage: what connections send that are no calls; empty for a transport without a port of its own.
+        garbage: what connections send that are no calls; empty for a transport without a port of its own. None: what
+            port scanners, browsers and broken programs send.
         deadline_s: the time in which what must happen has to happen, in s; it counts only while the machine has a
             processor to spare.
 
     """
-    subject = TransportSubject(transport_type, options, connect, stranger, garbage, deadline_s)
+    sent = GARBAGE if garbage is None else garbage
+    subject = TransportSubject(transport_type, options, connect, stranger, sent, deadline_s)
     return Conformance(subject, (*DELIVERING, *SENDING, *ADMITTING))
 
 

@@ -19,6 +19,7 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
+from importlib import import_module
 from math import pi, sin
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,6 +82,12 @@ def frame(audio: AudioFormat, number: int) -> bytes:
 def frames(audio: AudioFormat, count: int, first: int = 0) -> list[bytes]:
     """Returns consecutive frames."""
     return [frame(audio, number) for number in range(first, first + count)]
+
+
+async def settled() -> None:
+    """Returns when all tasks have waited for 10 ms: what was to happen by itself has happened."""
+    # Imported here, because it imports pytest where that is installed.
+    await import_module("trio.testing").wait_all_tasks_blocked(0.01)
 
 
 class ReceivedAudio:
@@ -322,7 +329,7 @@ class TransportSubject:
     """Connects a peer whose call is to be taken."""
     stranger: Connect | None = None
     """Connects a peer that must not get a call: without the password, with a wrong signature. None: there is none."""
-    garbage: Sequence[bytes] = GARBAGE
+    garbage: Sequence[bytes] = field(factory=lambda: GARBAGE, repr=False)
     """What is sent to the listener's port by connections that are no calls; empty: it has no port of its own."""
     deadline_s: float = 5.0
     """The time in which what must happen has to happen, in s."""

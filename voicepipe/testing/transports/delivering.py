@@ -8,7 +8,7 @@ import trio
 
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed
-from voicepipe.testing.transports.bench import NAME, frames
+from voicepipe.testing.transports.bench import NAME, frames, settled
 
 if TYPE_CHECKING:
     from voicepipe.testing.transports.bench import HandledCall, TransportBench, TransportSubject
@@ -112,7 +112,7 @@ async def the_callers_hang_up_is_delivered_once_and_last(subject: TransportSubje
 
 
 async def _ended_well(bench: TransportBench, call: HandledCall) -> None:
-    await trio.testing.wait_all_tasks_blocked(0.01)
+    await settled()
     ends = call.sink.of("hung_up")
     if len(ends) != 1:
         raise Failed(f"`hung_up` was delivered {len(ends)} times")
@@ -151,7 +151,7 @@ async def nothing_is_delivered_after_hanging_up(subject: TransportSubject) -> No
                 await peer.send_audio(piece)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the connection has ended, as it should
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await settled()
         if call.sink.items != before:
             raise Failed(f"`{call.sink.items[-1][0]}` was delivered after this side had hung up")
 

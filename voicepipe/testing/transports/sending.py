@@ -9,7 +9,7 @@ import trio
 
 from voicepipe.testing.conformance.kit import checks
 from voicepipe.testing.conformance.verdicts import Failed, Skipped
-from voicepipe.testing.transports.bench import ReceivedAudio, frames
+from voicepipe.testing.transports.bench import ReceivedAudio, frames, settled
 from voicepipe.testing.transports.peer import PeerEvent, PeerMark
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def waiting_for_room_ends_with_the_call(subject: TransportSubject) -> None
                 await transport.wait_writable()
                 returned.set()
 
-            await trio.testing.wait_all_tasks_blocked(0.01)
+            await settled()
             await peer.die()
             await bench.until(call.over.is_set, "the connection died, but `run` did not return", subject.death_s)
             await bench.until(returned.is_set, "the call is over, but `wait_writable` did not return")
@@ -175,7 +175,7 @@ async def marks_are_reported_once_and_in_order(subject: TransportSubject) -> Non
         marks = [mark for mark in received.events if isinstance(mark, PeerMark)]
         if len({mark.name for mark in marks}) < len(marks):
             raise Failed(f"marks of one name can't be told apart: {', '.join(mark.name for mark in marks)}")
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await settled()
         if call.sink.of("heard"):
             raise Failed("`heard` was called before the peer had reported the mark")
         await _report(bench, peer, call, marks)
@@ -188,7 +188,7 @@ async def _report(bench: TransportBench, peer: TransportPeer, call: HandledCall,
     for number, mark in enumerate(marks, 1):
         await bench.subject.needs(lambda mark=mark: peer.report(mark))  # type: ignore[misc]
         await bench.until(lambda: len(call.sink.of("heard")) >= number, f"mark {number} was played, but not heard")  # noqa: B023
-    await trio.testing.wait_all_tasks_blocked(0.01)
+    await settled()
 
 
 async def marks_survive_a_clear(subject: TransportSubject) -> None:
@@ -218,7 +218,7 @@ async def marks_survive_a_clear(subject: TransportSubject) -> None:
         await bench.within(receive, "a mark was set after a `clear`, but the peer did not get it")
         await subject.needs(lambda: peer.report(marks[-1]))
         await bench.until(lambda: 2 in call.sink.of("heard"), "a mark after a `clear` was played, but not heard")
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await settled()
         heard = call.sink.of("heard")
         if heard not in ([2], [1, 2]):
             raise Failed(f"mark 1 was dropped and mark 2 played, and `heard` was called for {heard}")
