@@ -1,11 +1,10 @@
 """What the program asks of a conversation, and transfers, as rows of the table of turn-taking, for its test."""
 
-from turn_situations import BYE, CANCEL, DIALS, HELLO, HELLO_REPLY, LISTENING, PATHS, RETRACT, SORRY
+from turn_situations import BY_PROGRAM, BYE, DIALS, HELLO, HELLO_REPLY, LISTENING, PATHS, RETRACT, SORRY
 
 from voicepipe.calls.turns.actions import (
     Announce,
     BeginTransfer,
-    CancelReply,
     CancelTransfer,
     End,
     FinaliseTranscript,
@@ -37,9 +36,8 @@ NEWS = Told("It rains.")
 BACK = Told("Nobody took it.", "100")
 SAY, CUT_IN = SayAsked(Saying("Listen.", 1)), SayAsked(Saying("Listen.", 1), interrupt=True)
 LISTEN = Announce("Listen.", saying=1)
-BY_PROGRAM = CancelReply(retracted=False, by_program=True)
 TRANSFERRING = (*LISTENING, (2, TransferAsked("100")))
-GONE = Ending("agent_hung_up")
+GONE, TAKEN = Ending("agent_hung_up"), Ending("transferred", "100")
 
 PATHS |= {
     "called": ((0, Answered("Hi.", 4)),),
@@ -52,6 +50,8 @@ PATHS |= {
     "transferring_unheard": (*TRANSFERRING, (3, RoleFailed("gone", "stt"))),
     "about_to_transfer": (*PATHS["speaking"], (4.2, TransferAsked("100"))),
     "thinking_of_news": (*LISTENING, (2, FactTold(NEWS))),
+    "giving_transfer_up": (*TRANSFERRING, (2.5, HangUpAsked("Bye."))),
+    "giving_transfer_up_heard": (*TRANSFERRING, (2.5, HangUpAsked("Bye.")), (3, ReplyEnded())),
     "hanging_up": (*LISTENING, (2, HangUpAsked("Bye."))),
 }
 
@@ -90,9 +90,9 @@ CASES = [
             ("listening", 2, []),
             ("user_speaking", 3, []),
             ("endpointing", 3.3, []),
-            ("thinking", 3.8, [CANCEL]),
-            ("speaking", 4.5, [CANCEL]),
-            ("interrupted", 4.7, [CANCEL]),
+            ("thinking", 3.8, [BY_PROGRAM]),
+            ("speaking", 4.5, [BY_PROGRAM]),
+            ("interrupted", 4.7, [BY_PROGRAM]),
             ("transferring", 3, [CancelTransfer()]),
         )
     ),
@@ -109,7 +109,9 @@ CASES = [
     ("about_to_transfer", ReplyEnded(), 5, [BeginTransfer("100")], "transferring"),
     ("about_to_transfer", ReplyEnded(GONE), 5, [BeginTransfer("100")], "transferring"),
     ("speaking", ReplyEnded(Ending("transfer_requested", "100")), 5, [BeginTransfer("100")], "transferring"),
-    ("transferring", TransferDone(Ending("transferred", "100")), 3, [End(Ending("transferred", "100"))], "closing"),
+    ("transferring", TransferDone(TAKEN), 3, [End(TAKEN)], "closing"),
+    ("giving_transfer_up", TransferDone(TAKEN), 3, [End(TAKEN)], "closing"),
+    ("giving_transfer_up_heard", TransferDone(TAKEN), 4, [], "closing"),
     ("transferring", TransferUnanswered(BACK), 4, [Reply(BACK)], "thinking"),
     ("transferring_after_words", TransferUnanswered(BACK), 4, [Reply(BACK, HELLO_REPLY.inputs)], "thinking"),
     ("transferring", SpeechEnded(0.2, 2500), 3, [FinaliseTranscript()], "transferring"),

@@ -16,7 +16,7 @@
 | `voicepipe_full` | | 1 while there are as many calls as `max_calls` allows, and more are refused |
 | `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
 | `voicepipe_turn_step_seconds` | set, pipeline, step | the same until each step was done: `final`, `first_token`, ... |
-| `voicepipe_interruptions_total` | set, pipeline, outcome | replies that were stopped: `ended` there, or `resumed` |
+| `voicepipe_interruptions_total` | set, pipeline, outcome | replies that callers stopped: `ended`, or `resumed` |
 | `voicepipe_prepared_replies_total` | set, pipeline, outcome | replies begun before the words were final |
 | `voicepipe_component_failures_total` | set, role, component | failures that calls have met |
 | `voicepipe_failovers_total` | set, role, rung | what was done about them: `retry`, `alternate`, `apology` |

@@ -295,7 +295,7 @@ def test_after_a_failure_a_transfer_is_the_end_whoever_takes_it():
 def test_an_apology_that_hangs_keeps_nobody_from_being_transferred():
     on_failure = OnFailure(say="Sorry.", then=TransferTo("100"))
     _, actions = play((*SPEAKING, (5, RoleFailed("gone")), (35, "tick")), on_failure=on_failure)
-    assert actions == [CancelReply(retracted=False), BeginTransfer("100")]
+    assert actions == [CancelReply(retracted=False, by_program=True), BeginTransfer("100")]
 
 
 def test_the_wait_for_the_last_word_begins_anew_with_each_recogniser():

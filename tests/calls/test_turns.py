@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from turn_situations import (
     BEGIN,
     BEGIN_ANEW,
+    BY_PROGRAM,
     BYE,
     CANCEL,
     DIALS,
@@ -275,16 +276,16 @@ CASES = [
             ("listening", []),
             ("user_speaking", []),
             ("endpointing", []),
-            ("thinking", [CANCEL]),
-            ("speaking", [CANCEL]),
-            ("interrupted", [CANCEL]),
+            ("thinking", [BY_PROGRAM]),
+            ("speaking", [BY_PROGRAM]),
+            ("interrupted", [BY_PROGRAM]),
         ]
     ),
     *(
         Case(path, MaxLengthDue(), 60, [*cancelled, BYE], "closing")
         for path, cancelled in [
-            ("thinking", [CANCEL]),
-            ("speaking", [CANCEL]),
+            ("thinking", [BY_PROGRAM]),
+            ("speaking", [BY_PROGRAM]),
         ]
     ),
     Case("listening", DrainAsked(), 2, [BYE], "closing"),
@@ -343,7 +344,7 @@ def test_row(case):
 
 @pytest.mark.parametrize(
     ("state", "now", "cancelled"),
-    [("listening", 2, []), ("user_speaking", 2.5, []), ("endpointing", 3.4, []), ("interrupted", 4.7, [CANCEL])],
+    [("listening", 2, []), ("user_speaking", 2.5, []), ("endpointing", 3.4, []), ("interrupted", 4.7, [BY_PROGRAM])],
 )
 def test_the_greatest_length_ends_a_call_that_waits(state, now, cancelled):
     taking, actions = max_length_while(state, now)

@@ -24,7 +24,8 @@ The beginning, in this order, each for the sake of the next:
 2. `CallBegan` is reported: an observer sees no event of the call before it;
 3. the recogniser's task is started. It need not be ready: audio is buffered until it is;
 4. turn-taking learns that the call was answered, and usually asks for the greeting;
-5. the timer is set, and the transport runs.
+5. what the program has asked for before is carried out;
+6. the timer is set, and the transport runs.
 
 The end. `_end` is the only way: the first `Ending` is kept, later ones are ignored, and the transport's task is
 cancelled. There are six causes: the caller hangs up or the transport fails (`_converse`), turn-taking decides it (the
@@ -69,7 +70,7 @@ from voicepipe.calls.texts import CallTexts
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.events import Ending
 from voicepipe.components.requests import new_call_id
-from voicepipe.errors import ComponentError
+from voicepipe.errors import ComponentError, TransportError
 from voicepipe.nurseries import defect_of
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Call:
 
     def drain(self) -> None:
         """Ends the call politely: after the present reply, with `limits.goodbye`."""
-        self._driver.happened(turns.DrainAsked())
+        self._steering.drain()
 
     # --- The beginning and the middle ----------------------------------------------------------------------------
 
@@ -242,10 +243,11 @@ class Call:
             self._tasks.start_soon(self._recognise)
             parts.sounds.begin()
             self._driver.happened(turns.Answered(self._greeting, self._caller_first_s))
+            self._steering.begin()
             self._set_timer()
             with self._conversing:
                 await self._converse()
-            parts.replies.end(self._turns.take_unanswered())
+            self._end_replies()
             await self._transfers.wait_over()
             if parts.tools.running:
                 await self._leave()  # the caller need not wait for them
@@ -387,10 +389,14 @@ class Call:
             self._emit(LastWordsUnconfirmed, waited_s=trio.current_time() - since)
         self._conversing.cancel()
 
+    def _end_replies(self) -> None:
+        by_caller = self._ending is not None and self._ending.outcome == "caller_hung_up"
+        self._parts.replies.end(self._turns.take_unanswered(), by_caller=by_caller)
+
     def _finish(self) -> CallEnded:
         """Stops everything, reports the last turn and the end."""
         parts = self._parts
-        parts.replies.end(self._turns.take_unanswered())
+        self._end_replies()
         self._nursery.cancel_scope.cancel()
         ending = self._ending = self._ending or Ending("cancelled")
         parts.stop()
@@ -406,11 +412,14 @@ class Call:
 
     async def _leave(self) -> None:
         """Hangs up, once, unless a transfer has ended this leg; takes at most `HANG_UP_S`."""
+        self._steering.stop()  # a call that never began still has those who wait for its beginning
         if self._left or (self._ending is not None and self._ending.outcome in TRANSFERS):
             return
         self._left = True
         with trio.CancelScope(shield=True, deadline=trio.current_time() + HANG_UP_S):
             try:
                 await self._transport.hang_up()
+            except TransportError:
+                pass  # the line is gone, and the call is over all the same
             except SystemExit as error:
                 raise defect_of(error) from error

@@ -18,6 +18,10 @@ turn, a transfer, the end.
 A request that waits may be cancelled. A text that has not begun is then not said any more; one that has begun, and a
 transfer, go on.
 
+A call can be found before it begins, as soon as it is opened. What is asked of it until then takes effect when it has
+begun, after the greeting was asked for: a call whose agent was made to speak before would have no greeting. What waits
+does so from the start, and facts and variables, which the first request to a model should have, are noted at once.
+
 A call that is over, or that says its last words, takes no requests: they raise `CallOver`. `metadata` and what can be
 read stay.
 """
@@ -31,6 +35,7 @@ import trio
 from attrs import evolve
 
 from voicepipe.calls.events import CallSteered
+from voicepipe.calls.sayings import UNHEARD
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.events import Ending
 from voicepipe.components.requests import Told
@@ -92,10 +97,12 @@ class CallSteering:
         listening: Listening,
     ) -> None:
         self._texts, self.metadata = texts, metadata
-        self._turns, self._happened, self._end, self._emit = turns, happened, end, emit
+        self._turns, self._feed, self._end, self._report = turns, happened, end, emit
         self._conversation, self._sayings, self._transfers = conversation, sayings, transfers
         self._composer, self._listening = composer, listening
         self._is_over = False
+        self._begun = trio.Event()
+        self._asked_before: list[Callable[[], None]] = []  # what takes effect when the call has begun
 
     @property
     def info(self) -> CallInfo:
@@ -117,21 +124,33 @@ class CallSteering:
         """The call as a tool sees it that begins now."""
         return ToolContext(self.info.call_id, self.info, self._texts.values_for_tools, self)
 
+    def begin(self) -> None:
+        """Carries out what was asked for before: the call has begun."""
+        self._begun.set()
+        asked, self._asked_before = self._asked_before, []
+        for carry_out in asked:
+            carry_out()
+
     def stop(self) -> None:
         """Takes no more requests, and wakes those that wait: the call is over."""
         self._is_over = True
+        self._begun.set()
+        self._asked_before.clear()
         self._sayings.end_all()
         self._transfers.end()
 
     async def say(self, text: str, *, interrupt: bool = False) -> SayOutcome:
         """Has the agent say a text."""
-        self._begin("say", _with_words(text, "text"))
+        text = _with_words(text, "text")
+        await self._begun.wait()
+        self._begin("say", text)
         return await self._say(text, None, interrupt=interrupt)
 
     async def play(self, file: str | Path, *, text: str = "", interrupt: bool = False) -> SayOutcome:
         """Plays a WAV file."""
         self._check()
         speech = await trio.to_thread.run_sync(_read_speech, Path(file), text, abandon_on_cancel=True)
+        await self._begun.wait()
         self._begin("play", str(file))
         return await self._say(text, speech, interrupt=interrupt)
 
@@ -144,6 +163,7 @@ class CallSteering:
     async def transfer(self, target: str) -> None:
         """Transfers the caller."""
         target = _with_words(target, "target").strip()
+        await self._begun.wait()
         self._check()
         if under_way := self._transfers.target if self._transfers.is_on else self._turns.state.transfer_to:
             raise TransferFailed(f"a transfer to {under_way} is under way already")
@@ -156,12 +176,18 @@ class CallSteering:
     def hang_up(self, goodbye: str = "") -> None:
         """Ends the call."""
         if self._is_over:
+            if not goodbye.strip():
+                self._end(Ending("agent_hung_up"))  # the line may be open still, until its last words were heard
             return
         self._emit(CallSteered, action="hang_up", text=goodbye)
         if goodbye.strip():
             self._happened(turns.HangUpAsked(goodbye))
         else:
-            self._end(Ending("agent_hung_up"))
+            self._once_begun(lambda: self._end(Ending("agent_hung_up")))
+
+    def drain(self) -> None:
+        """Ends the call politely."""
+        self._happened(turns.DrainAsked())
 
     def set_variables(self, variables: Mapping[str, str]) -> None:
         """Changes variables of the call."""
@@ -175,6 +201,7 @@ class CallSteering:
     async def set_language(self, language: str) -> None:
         """Switches the language of the call."""
         language = _with_words(language, "language").strip()
+        await self._begun.wait()
         self._check()
         speech = evolve(self._composer.speech, language=language)
         # 20 ms of imports the first time: a pipeline that opens has done them for its own language.
@@ -197,6 +224,18 @@ class CallSteering:
         self._check()
         self._emit(CallSteered, action=action, text=text)
 
+    def _emit(self, event: type[CallSteered], **fields: Any) -> None:
+        self._once_begun(lambda: self._report(event, **fields))
+
+    def _happened(self, event: Event) -> None:
+        self._once_begun(lambda: self._feed(event))
+
+    def _once_begun(self, carry_out: Callable[[], None]) -> None:
+        if self._begun.is_set():
+            carry_out()
+        else:
+            self._asked_before.append(carry_out)
+
     async def _say(self, text: str, speech: CachedSpeech | None, *, interrupt: bool) -> SayOutcome:
         number = self._sayings.add(speech)
         self._happened(turns.SayAsked(turns.Saying(text, number), interrupt))
@@ -204,6 +243,7 @@ class CallSteering:
             return await self._sayings.wait(number)
         except trio.Cancelled:
             self._happened(turns.SayWithdrawn(number))
+            self._sayings.end(number, UNHEARD)
             raise
 
 

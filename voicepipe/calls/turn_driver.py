@@ -202,7 +202,7 @@ class TurnDriver:
                     self._echo.was_no_caller()
                 replies.resume()
             case actions.CancelReply(retracted, by_program):
-                replies.cancel(retracted=retracted, by_caller=not (by_program or self._failed_role))
+                replies.cancel(retracted=retracted, by_caller=not by_program)
             case actions.FinaliseTranscript():
                 listening.finalise()
             case actions.GiveUpOnFinal():

@@ -195,16 +195,17 @@ class Replies:
         if turn.fate.adopted is not None:
             turn.fate.adopted.set()  # a reply that has failed waits for nothing else
 
-    def end(self, inputs: Inputs) -> None:
+    def end(self, inputs: Inputs, *, by_caller: bool) -> None:
         """Ends the present reply with the call, and reports the last turn.
 
         Args:
             inputs: what the caller said and pressed that no reply has taken up; it is a turn by itself.
+            by_caller: whether the caller has ended the call.
 
         """
         self.discard()
         if self._current is not None:
-            self._close(self._current, whole=False, by_caller=True)
+            self._close(self._current, whole=False, by_caller=by_caller)
         self._sounds.close()
         self._playout.close()
         if inputs:

@@ -64,7 +64,10 @@ if TYPE_CHECKING:
     from voicepipe.tools.context import ToolContext
 
 CANCELLED = "cancelled: the caller interrupted"
-"""The result of a tool that was cancelled."""
+"""The result of a tool that was cancelled during the call."""
+
+CALL_ENDED = "cancelled: the call ended"
+"""The result of a tool that was cancelled at the end of the call, or after it."""
 
 GRACE_S = 2.0
 """The time that running tools have left, in s, when the call is cancelled: the process is ending."""
@@ -91,7 +94,7 @@ class _Run:
     tool: FunctionTool | None
     fault: str
     scope: trio.CancelScope = field(factory=trio.CancelScope)
-    stopped: bool = False
+    stopped: str = ""  # the result of a tool that is stopped
 
 
 @frozen
@@ -188,22 +191,22 @@ class ToolRuns:
         if self._last is not None:
             self._last.heard.set()
 
-    def interrupt(self) -> None:
-        """Cancels the running tools that are declared cancellable: the caller interrupts."""
+    def interrupt(self, result: str = CANCELLED) -> None:
+        """Cancels the running tools that are declared cancellable, with this result: the caller interrupts."""
         for batch in self._batches:
             for run in batch.runs:
                 if run.tool is not None and run.tool.cancellable and run.call.id in batch.running:
-                    run.stopped = True
+                    run.stopped = run.stopped or result
                     run.scope.cancel()
                     # The next reply may be asked for before its task has noticed.
-                    self._conversation.tool_ended(run.call.id, CANCELLED)
+                    self._conversation.tool_ended(run.call.id, run.stopped)
 
     async def finish(self) -> None:
         """Cancels what is cancellable, and waits for the other tools, each up to its own timeout.
 
         If this is cancelled, tools may go on for `GRACE_S`, and are cancelled then.
         """
-        self.interrupt()
+        self.interrupt(CALL_ENDED)
         try:
             await self._ended()
         except trio.Cancelled:
@@ -211,7 +214,7 @@ class ToolRuns:
                 await self._ended()
             for batch in self._batches:
                 for run in batch.runs:
-                    run.stopped = True
+                    run.stopped = run.stopped or CALL_ENDED
                     run.scope.cancel()
             with trio.CancelScope(shield=True):
                 await self._ended()
@@ -250,7 +253,7 @@ class ToolRuns:
             self._tasks.start_soon(self._fill, batch)
 
     async def _run(self, run: _Run, batch: _Batch) -> None:
-        result = _ToolResult(ok=False, text=f"error: {run.fault}" if run.fault else CANCELLED)
+        result = _ToolResult(ok=False, text=f"error: {run.fault}" if run.fault else CALL_ENDED)
         began = trio.current_time()
         try:
             if run.tool is not None:
@@ -303,7 +306,7 @@ class ToolRuns:
         if not run.scope.cancelled_caught:
             return _ToolResult(ok=True, text=text)
         late = f"error: {tool.name} did not answer within {tool.timeout_s:g} s"
-        return _ToolResult(ok=False, text=CANCELLED if run.stopped else late)
+        return _ToolResult(ok=False, text=run.stopped or late)
 
     async def _fill(self, batch: _Batch) -> None:
         """Has a filler said, once, if its tool still runs `filler_after_ms` after the reply has been heard."""

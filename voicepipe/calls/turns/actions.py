@@ -88,7 +88,7 @@ class CancelReply:
     retracted: bool
     """True if nobody has heard it and the caller had not finished: its inputs come again, in a later reply."""
     by_program: bool = False
-    """True if the program has something else said, and the caller has not interrupted."""
+    """True if the program or a limit ends it, and the caller has not interrupted."""
 
 
 @frozen

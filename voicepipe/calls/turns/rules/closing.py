@@ -24,11 +24,20 @@ def hang_up(state: TurnState, _event: events.ReplyEnded, _now: float) -> None:
     end(state)
 
 
+@rule(events.TransferDone, "closing")
+def end_call_of_late_transfer(state: TurnState, event: events.TransferDone, _now: float) -> None:
+    """The call ends without its last words: the transfer was given up too late, and the caller is gone."""
+    if state.ending is not None:
+        state.ending = None
+        state.timers.clear()
+        state.actions.append(actions.End(event.ending))
+
+
 @rule(events.LastWordsOverdue, "closing")
 def hang_up_in_mid_word(state: TurnState, _event: events.LastWordsOverdue, _now: float) -> None:
     """The call ends, or the caller is transferred, before the last words have been said."""
     if _is_transfer(state.ending):
-        state.actions.append(actions.CancelReply(retracted=False))
+        state.actions.append(actions.CancelReply(retracted=False, by_program=True))
     end(state)
 
 
@@ -72,7 +81,7 @@ def close(
 
     """
     if state.phase in REPLYING:
-        state.actions.append(actions.CancelReply(retracted=False))
+        state.actions.append(actions.CancelReply(retracted=False, by_program=answers is None))
     discard(state)
     state.enter("closing")
     state.timers.clear()
