@@ -9,15 +9,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import trio
+import trio.testing
 from docs.doc_pages import block_titled
 from forked_pytest import forked_pytest
 from installing import metadata_of
 from patience import LONG_S
 from type_checking import mypy_options
 
-from voicepipe import cli
+from voicepipe import TransferFailed, cli
 
 ROOT = Path(__file__).parents[1]
 GUIDE = "docs/how-to/write-a-transport.md"
@@ -89,8 +92,47 @@ def test_both_pass_the_kit(package, guide, tmp_path):
         "clear_drops_only_what_came_before",
         "marks_are_reported_once_and_in_order",
         "marks_survive_a_clear",
+        "a_transfer_ends_this_leg_or_says_why",
+        "keys_of_the_agent_reach_the_peer",
     }
     assert re.search(r"\d+ holes are left\n(?:src|tests)/\S+\.py:\d+: \w", written.stdout)
+
+
+@pytest.mark.parametrize("answer", ["taken", "refused", "no answer"])
+async def test_the_guides_transfer(answer):
+    page = (ROOT / GUIDE).read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(async def transfer.*?)```", page, re.DOTALL)
+    program = {"trio": trio, "TransferFailed": TransferFailed}
+    exec(block, program)
+    sent = []
+
+    async def hang_up():
+        sent.append("hung up")
+
+    line = SimpleNamespace(
+        socket=SimpleNamespace(send_nowait=lambda message: sent.append(message) or True),
+        hang_up=hang_up,
+        refusal="busy" if answer == "refused" else "",
+    )
+    outcome = "none"
+
+    async def transfer():
+        nonlocal outcome
+        try:
+            await program["transfer"](line, "200")
+            outcome = "returned"
+        except TransferFailed as failed:
+            outcome = str(failed)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transfer)
+        await trio.testing.wait_all_tasks_blocked()
+        if answer == "no answer":
+            nursery.cancel_scope.cancel()
+        else:
+            line.answered.set()
+    ends = {"taken": ("returned", ["hung up"]), "refused": ("busy", []), "no answer": ("none", ["give up"])}
+    assert (outcome, sent) == (ends[answer][0], ["transfer 200", *ends[answer][1]])
 
 
 def test_without_pytest_the_kit_runs_too(guide):

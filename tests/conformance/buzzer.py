@@ -1,7 +1,7 @@
 """A transport of a few lines over its own WebSocket, its peer, and the mutants that the kit for transports must catch.
 
-Messages: `start ID` first; audio both ways as binary; `key K`, `played N` and `bye` from the caller; `clear`, `mark N`
-and the end of the connection from the agent.
+Messages: `start ID` first; audio both ways as binary; `key K`, `played N` and `bye` from the caller; `clear`, `mark N`,
+`press K`, `transfer T` and the end of the connection from the agent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import ClassVar
 import trio
 from attrs import evolve, frozen
 
-from voicepipe.errors import TransportError
+from voicepipe.errors import TransferFailed, TransportError
 from voicepipe.testing import transports
 from voicepipe.transports.base_transport import BaseWebSocketTransport
 from voicepipe.transports.bind_options import host_field, port_field
@@ -37,7 +37,7 @@ class Buzzer(BaseWebSocketTransport):
     """A call whose other side buffers."""
 
     pacing = "theirs"
-    can = frozenset({"clear", "mark"})
+    can = frozenset({"clear", "mark", "transfer", "send_dtmf"})
 
     def take_message(self, message):
         sink = self.delivery.sink
@@ -65,6 +65,14 @@ class Buzzer(BaseWebSocketTransport):
 
     def mark(self, mark):
         self.socket.send_nowait(f"mark {mark}")
+
+    async def transfer(self, target):
+        self.socket.send_nowait(f"transfer {target}")
+        await self.hang_up()
+
+    async def send_dtmf(self, digits):
+        for digit in digits:
+            self.socket.send_nowait(f"press {digit}")
 
 
 class Calls:
@@ -98,6 +106,8 @@ def buzzer(transport=Buzzer, calls=Calls, wrap=lambda listener: listener):
 
 
 class BuzzerPeer(transports.TransportPeer):
+    reports_keys = True
+
     def __init__(self, websocket):
         self._websocket = websocket
 
@@ -126,6 +136,10 @@ class BuzzerPeer(transports.TransportPeer):
         if isinstance(message, bytes):
             return message
         word, _, rest = message.partition(" ")
+        if word == "transfer":
+            return await self.receive()  # the end
+        if word == "press":
+            return transports.PeerKeys(rest)
         return transports.PeerMark(rest) if word == "mark" else transports.PeerEvent.CLEAR
 
 
@@ -350,6 +364,37 @@ class LosesMarksAfterClear(Buzzer):
             super().mark(mark)
 
 
+class TransferCrashes(Buzzer):
+    async def transfer(self, target):
+        raise RuntimeError(target)
+
+
+class TransferLeavesTheLeg(Buzzer):
+    async def transfer(self, target):
+        self.socket.send_nowait(f"transfer {target}")
+
+
+class TransferRingsForever(Buzzer):
+    async def transfer(self, target):
+        await trio.sleep_forever()
+
+
+class TransferLosesTheCaller(Buzzer):
+    async def transfer(self, target):
+        self.delivery.stop()
+        raise TransferFailed("busy")
+
+
+class LosesKeys(Buzzer):
+    async def send_dtmf(self, digits):
+        await super().send_dtmf(digits[1:])
+
+
+class SwapsKeys(Buzzer):
+    async def send_dtmf(self, digits):
+        await super().send_dtmf(digits[::-1])
+
+
 class Swallows(Buzzer):
     def take_message(self, message):
         with suppress(TransportError, ValueError):
@@ -451,6 +496,7 @@ class IgnoresRefusals(Wrapped):
         await self._listener.serve(patient)
 
 
+BAD_TRANSFERS = (TransferCrashes, TransferLeavesTheLeg, TransferRingsForever, TransferLosesTheCaller)
 MUTANTS = [
     (LosesAudio, "the_caller_is_heard"),
     (SwapsAudio, "the_caller_is_heard"),
@@ -478,6 +524,9 @@ MUTANTS = [
     (MarksTooEarly, "marks_are_reported_once_and_in_order"),
     (OneNameForAll, "marks_are_reported_once_and_in_order"),
     (LosesMarksAfterClear, "marks_survive_a_clear"),
+    *((mutant, "a_transfer_ends_this_leg_or_says_why") for mutant in BAD_TRANSFERS),
+    (LosesKeys, "keys_of_the_agent_reach_the_peer"),
+    (SwapsKeys, "keys_of_the_agent_reach_the_peer"),
     (Swallows, "a_breach_of_the_protocol_ends_its_call_only"),
     (Crashes, "a_breach_of_the_protocol_ends_its_call_only"),
     (Swallows, "a_defect_ends_its_call_only"),

@@ -18,8 +18,9 @@ from voicepipe.testing.conformance.kit import Conformance
 from voicepipe.testing.transports.admitting import ADMITTING
 from voicepipe.testing.transports.bench import GARBAGE, Connect, TransportSubject
 from voicepipe.testing.transports.delivering import DELIVERING
-from voicepipe.testing.transports.peer import CallNotTaken, PeerEvent, PeerMark, PeerReceived, TransportPeer
+from voicepipe.testing.transports.peer import CallNotTaken, PeerEvent, PeerKeys, PeerMark, PeerReceived, TransportPeer
 from voicepipe.testing.transports.sending import SENDING
+from voicepipe.testing.transports.transferring import TRANSFERRING
 from voicepipe.testing.transports.websocket_peer import WebSocketPeer, open_websocket_peer
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CallNotTaken",
     "PeerEvent",
+    "PeerKeys",
     "PeerMark",
     "PeerReceived",
     "TransportPeer",
@@ -68,7 +70,7 @@ def transport(
     """
     sent = GARBAGE if garbage is None else garbage
     subject = TransportSubject(transport_type, options, connect, stranger, sent, deadline_s)
-    return Conformance(subject, (*DELIVERING, *SENDING, *ADMITTING))
+    return Conformance(subject, (*DELIVERING, *SENDING, *TRANSFERRING, *ADMITTING))
 
 
 async def check_transport(transport_type: TransportType[Any], options: Any, **settings: Any) -> Report:

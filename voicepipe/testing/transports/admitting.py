@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from voicepipe.testing.transports.peer import TransportPeer
 
 
-async def _still_works(bench: TransportBench, peer: TransportPeer, call: HandledCall) -> None:
+async def still_works(bench: TransportBench, peer: TransportPeer, call: HandledCall) -> None:
     """Raises `Failed` unless a call goes on."""
     before = len(call.sink.heard_audio(peer.audio))
     for piece in frames(peer.audio, 5):
@@ -38,7 +38,7 @@ async def a_handler_may_refuse_a_call(subject: TransportSubject) -> None:
             raise Failed("the handler refused a call, but its connection did not end")
         if bench.crashed:
             raise Failed(f"a refusal was reported as a crash: {bench.crashed[0]!r}")
-        await _still_works(bench, peer, call)
+        await still_works(bench, peer, call)
 
 
 async def a_paused_listener_takes_no_calls(subject: TransportSubject) -> None:
@@ -49,10 +49,10 @@ async def a_paused_listener_takes_no_calls(subject: TransportSubject) -> None:
             raise Failed("the listener is paused, but `is_listening` is True")
         if not await bench.is_refused():
             raise Failed("a call was taken while the listener was paused")
-        await _still_works(bench, peer, call)
+        await still_works(bench, peer, call)
         bench.listener.resume()
         async with bench.call() as (other_peer, other):
-            await _still_works(bench, other_peer, other)
+            await still_works(bench, other_peer, other)
 
 
 async def max_connections_holds(subject: TransportSubject) -> None:
@@ -65,8 +65,8 @@ async def max_connections_holds(subject: TransportSubject) -> None:
             await bench.until(lambda: bench.listener.calls == 1, "a call ended, but still counts")
         await bench.until(lambda: bench.listener.is_listening, "a call ended, but there is no room for the next")
         async with bench.call() as (third_peer, third):
-            await _still_works(bench, third_peer, third)
-        await _still_works(bench, peer, call)
+            await still_works(bench, third_peer, third)
+        await still_works(bench, peer, call)
 
 
 async def strangers_get_no_call(subject: TransportSubject) -> None:
@@ -81,7 +81,7 @@ async def strangers_get_no_call(subject: TransportSubject) -> None:
         if not await bench.is_refused(subject.stranger):
             raise Failed("somebody without the right to call got a call")
         await bench.until(lambda: len(bench.refused) > before, "a stranger was refused, but nobody was told")
-        await _still_works(bench, peer, call)
+        await still_works(bench, peer, call)
 
 
 async def garbage_costs_its_connection_only(subject: TransportSubject) -> None:
@@ -104,17 +104,20 @@ async def garbage_costs_its_connection_only(subject: TransportSubject) -> None:
             raise Failed("garbage was taken for a call")
         if bench.crashed:
             raise Failed(f"garbage raised {bench.crashed[0]!r}")
-        await _still_works(bench, peer, call)
+        await still_works(bench, peer, call)
 
 
 async def a_breach_of_the_protocol_ends_its_call_only(subject: TransportSubject) -> None:
-    """A peer that breaks its protocol costs its own call only, which ends by a `TransportError`."""
+    """A peer that breaks its protocol costs its own call only, which ends by a `TransportError`.
+
+    What a parser raises, such as `JSONDecodeError`, is a crash: raise `TransportError` from it in `take_message`.
+    """
     async with subject.opened() as bench, bench.call() as (peer, call), bench.call() as (other_peer, other):
         await subject.needs(peer.disturb)
         await bench.until(call.over.is_set, "the peer broke its protocol, but its call went on")
         if bench.crashed:
             raise Failed(f"a breach of the protocol was reported as a crash: {bench.crashed[0]!r}")
-        await _still_works(bench, other_peer, other)
+        await still_works(bench, other_peer, other)
 
 
 async def a_defect_ends_its_call_only(subject: TransportSubject) -> None:
@@ -128,14 +131,14 @@ async def a_defect_ends_its_call_only(subject: TransportSubject) -> None:
             await peer.send_audio(frames(peer.audio, 1)[0])
             await bench.until(call.over.is_set, "the sink raised, but its call went on")
         await bench.until(lambda: len(bench.crashed) == 1, "the sink raised, but `on_crash` was not called")
-        await _still_works(bench, other_peer, other)
+        await still_works(bench, other_peer, other)
         for error in (RuntimeError("a defect of the handler"), SystemExit(3)):
             before = len(bench.crashed)
             async with bench.call() as (_, crashing):
                 crashing.raises = error
                 crashing.released.set()
                 await bench.until(lambda: len(bench.crashed) > before, "a handler raised, but nobody was told")  # noqa: B023
-        await _still_works(bench, other_peer, other)
+        await still_works(bench, other_peer, other)
 
 
 async def closing_lets_calls_go_on(subject: TransportSubject) -> None:
@@ -146,7 +149,7 @@ async def closing_lets_calls_go_on(subject: TransportSubject) -> None:
             raise Failed("the listener is closed, but `is_listening` is True")
         if not await bench.is_refused():
             raise Failed("a call was taken after `close`")
-        await _still_works(bench, peer, call)
+        await still_works(bench, peer, call)
         if bench.served.is_set():
             raise Failed("`serve` returned while a call was up")
         await peer.die()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
     from voicepipe.components.requests import CallInfo
-    from voicepipe.testing.transports.peer import PeerMark, PeerReceived
+    from voicepipe.testing.transports.peer import PeerKeys, PeerMark, PeerReceived
 
 Connect = Callable[[Listener], AbstractAsyncContextManager[TransportPeer]]
 """Connects a peer to a listener, as a caller whose call is to be taken; raises `CallNotTaken` or `OSError` if it is
@@ -95,7 +95,7 @@ class ReceivedAudio:
 
     Attributes:
         audio: the audio.
-        events: the marks and events.
+        events: the marks, keys and events.
 
     """
 
@@ -104,7 +104,7 @@ class ReceivedAudio:
         self._silence = from_pcm16(bytes(audio.rate * FRAME_MS // 1000 * 2), audio.encoding)
         self._rest = b""
         self.audio = bytearray()
-        self.events: list[PeerMark | PeerEvent] = []
+        self.events: list[PeerMark | PeerKeys | PeerEvent] = []
 
     def add(self, part: PeerReceived) -> None:
         """Adds what came next."""

@@ -25,6 +25,14 @@ class PeerMark:
     """The name by which `TransportPeer.report` reports that it was reached."""
 
 
+@frozen
+class PeerKeys:
+    """Keys that the agent pressed, as they came to the peer."""
+
+    keys: str
+    """One key or several of `0123456789*#ABCD`."""
+
+
 class PeerEvent(enum.Enum):
     """What else a transport may tell its peer."""
 
@@ -32,8 +40,8 @@ class PeerEvent(enum.Enum):
     END = "the call has ended, or the connection has"
 
 
-PeerReceived: TypeAlias = "bytes | PeerMark | PeerEvent"
-"""What came from the transport: audio in the call's format, in pieces of any size; a mark; or an event."""
+PeerReceived: TypeAlias = "bytes | PeerMark | PeerKeys | PeerEvent"
+"""What came from the transport: audio in the call's format, in pieces of any size; a mark; keys; or an event."""
 
 
 class TransportPeer:
@@ -45,6 +53,8 @@ class TransportPeer:
 
     audio = AudioFormat(8000)
     """The format of the call, in both directions."""
+    reports_keys = False
+    """Whether `receive` returns the keys that the agent presses, as `PeerKeys`."""
 
     async def send_audio(self, audio: bytes) -> None:  # noqa: ARG002 - a class of one protocol uses it
         """Sends 20 ms of the caller's audio, in the call's format."""

@@ -118,7 +118,8 @@ async def clear_drops_only_what_came_before(subject: TransportSubject) -> None:
     """`clear` reaches the peer after the audio before it, and the audio after it is played.
 
     With `clear` in `can` only. A clear that overtakes audio leaves the agent talking; one that drops what comes after
-    it makes the next reply silent.
+    it makes the next reply silent. The peer returns `PeerEvent.CLEAR` from `receive` for the message that `clear`
+    sends.
     """
     async with subject.opened() as bench, bench.call() as (peer, call):
         if "clear" not in call.transport.can:
@@ -147,6 +148,8 @@ async def marks_are_reported_once_and_in_order(subject: TransportSubject) -> Non
 
     With `mark` in `can` only. What the conversation says that a caller heard depends on it: a mark that comes too early
     makes the model believe that an interrupted caller knows what was not said.
+    The peer returns `PeerMark(name)` from `receive` for the message that `mark` sends, and `report(mark)` sends what
+    the telephone system says when it has played so far.
     """
     async with subject.opened() as bench, bench.call() as (peer, call):
         if "mark" not in call.transport.can:
@@ -194,7 +197,7 @@ async def _report(bench: TransportBench, peer: TransportPeer, call: HandledCall,
 async def marks_survive_a_clear(subject: TransportSubject) -> None:
     """After a `clear`, a mark that it dropped is reported at most once and no other is lost.
 
-    With `clear` and `mark` in `can` only.
+    With `clear` and `mark` in `can` only. The peer returns `PeerEvent.CLEAR` and `PeerMark(name)` from `receive`.
     """
     async with subject.opened() as bench, bench.call() as (peer, call):
         if not {"clear", "mark"} <= call.transport.can:
