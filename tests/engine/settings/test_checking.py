@@ -94,7 +94,7 @@ def test_for_programs(home, capsys):
         "column": 29,
         "path": "listeners[1].prot",
         "message": 'unknown key "prot"',
-        "hint": 'did you mean "port"? options of audiosocket: host, port, rate, when_full',
+        "hint": 'did you mean "port"? options of audiosocket: host, port, rate, when_full, tls',
     }
 
 

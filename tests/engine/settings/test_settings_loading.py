@@ -90,7 +90,8 @@ def test_the_file_that_we_show_says_what_is_so_anyway():
 def test_the_file_that_we_show_has_every_setting(tmp_path):
     path = tmp_path / "engine.yaml"
     path.write_text(re.sub(r"^( *)#(?! )", r"\1", SHOWN.read_text(), flags=re.MULTILINE).replace("\n  - {", "\n  - {"))
-    settings = load_engine_settings(path, environ={"VOICEPIPE_ADMIN_TOKEN": "0123456789abcdef"})
+    secrets = {"VOICEPIPE_ADMIN_TOKEN": "0123456789abcdef", "ASTERISK_PASSWORD": "0123456789abcdef"}
+    settings = load_engine_settings(path, environ=secrets)
     written = set(settings.document.keys_at())
     assert written == {field.name for field in attrs.fields(EngineFile)}
     listener = {*attrs.fields_dict(ListenerKeys), *attrs.fields_dict(AudioSocketSettings)}
