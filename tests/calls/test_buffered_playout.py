@@ -7,8 +7,8 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicepipe.audio import AudioFormat
-from voicepipe.calls.replies.buffered_playout import GRACE_S, BufferedPlayout
+from voicepipe.audio import AudioFormat, Sound
+from voicepipe.calls.replies.buffered_playout import CONFIRM_S, GRACE_S, BufferedPlayout
 from voicepipe.calls.replies.heard import SpokenSegment
 from voicepipe.clock.timers import Timers
 from voicepipe.errors import TransportError
@@ -16,6 +16,7 @@ from voicepipe.testing import BufferingTransport
 
 AHEAD_MS = 3000
 SOON = 1e-6
+RINGING = Sound("ringing", b"\5\0" * 8000, AudioFormat(8000))
 
 
 def speech(ms, first=0):
@@ -296,6 +297,82 @@ async def test_a_transport_that_fails_ends_the_call_and_is_left_alone(autojump_c
     await trio.sleep(5)
     assert (line.failures, calls) == ([error], [method])
     assert len(line.timers) == 0
+
+
+@pytest.mark.parametrize("refused_s", [0.1, 4.9])
+async def test_a_refusal_after_a_long_silence_costs_nothing(autojump_clock, line, refused_s):
+    await trio.sleep(20)
+    line.transport.block()
+    reply = line.begin(speech(1000), finish=True)
+    await trio.sleep(refused_s)
+    line.transport.unblock()
+    await line.playout.wait_played(reply)
+    assert line.transport.heard == speech(1000)
+    assert not reply.is_given_up
+
+
+@pytest.mark.parametrize("ms", [300, 2500, 20_000])
+@pytest.mark.parametrize("finish", [True, False])
+async def test_a_reply_that_is_refused_for_too_long_is_given_up_and_the_next_has_its_own_time(
+    autojump_clock, line, ms, finish
+):
+    await trio.sleep(20)
+    line.transport.block()
+    for begun in (20, 25):
+        reply = line.begin(speech(ms), finish=finish)
+        await line.playout.wait_played(reply)
+        assert trio.current_time() == pytest.approx(begun + CONFIRM_S)
+        assert (reply.is_given_up, line.playout.is_unconfirmed, line.playout.played_ms) == (True, True, 0)
+    reply = line.begin(speech(ms), finish=True)
+    assert not reply.is_given_up
+    await trio.sleep(1)
+    line.transport.unblock()
+    await line.playout.wait_played(reply)
+    assert line.transport.heard == speech(ms)
+
+
+async def test_a_pause_is_no_refusal(autojump_clock, line):
+    reply = line.begin(speech(3000), finish=True)
+    line.transport.block()
+    await trio.sleep(1)
+    line.playout.pause()
+    await trio.sleep(30)
+    line.playout.resume()
+    await trio.sleep(4)
+    assert not reply.is_given_up
+    line.transport.unblock()
+    await line.playout.wait_played(reply)
+    assert line.playout.played_ms == 3000
+
+
+@pytest.mark.parametrize("begins", ["before", "meanwhile"])
+async def test_a_sound_beside_speech_waits_for_the_line(autojump_clock, line, begins):
+    writes, write = [], line.transport.write
+    line.transport.write = lambda audio: (writes.append(audio), write(audio))[1]
+    if begins == "before":
+        line.playout.play_background(RINGING)
+        await trio.sleep(1)
+    line.transport.block()
+    line.playout.play_background(RINGING)
+    await trio.sleep(0.5)
+    before, sounded = len(writes), len(line.transport.heard)
+    await trio.sleep(4)
+    assert len(writes) == before
+    assert len(line.transport.heard) == sounded
+    line.transport.unblock()
+    await trio.sleep(1)
+    assert len(line.transport.heard) - sounded == pytest.approx(16000, abs=320)
+
+
+async def test_a_sound_beside_speech_that_began_while_a_dropped_reply_was_refused_sounds(autojump_clock, line):
+    line.transport.block()
+    line.begin(speech(1000), finish=True)
+    line.playout.drop()
+    line.playout.play_background(RINGING)
+    await trio.sleep(1)
+    line.transport.unblock()
+    await trio.sleep(1)
+    assert len(line.transport.heard) == pytest.approx(16000, abs=320)
 
 
 async def test_nothing_is_left_when_the_call_is_over(autojump_clock, line):

@@ -8,7 +8,13 @@ from voicepipe.calls.replies.buffered_playout import CONFIRM_S, GRACE_S
 from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall
 from voicepipe.config.call_settings import KeyAction, LimitsSettings
-from voicepipe.testing import BufferingTransport, RehearsedCall, ScriptedLanguageModel, ToneTextToSpeech
+from voicepipe.testing import (
+    BufferingTransport,
+    MemoryTransport,
+    RehearsedCall,
+    ScriptedLanguageModel,
+    ToneTextToSpeech,
+)
 
 GOODBYE = "Thank you for calling, and goodbye."
 MS_A_CHAR = 40
@@ -132,3 +138,31 @@ async def test_a_program_that_hangs_up_does_not_wait(autojump_clock):
     await call.hold(caller)
     assert trio.current_time() == pytest.approx(0.1, abs=0.03)
     assert len(transport.cleared) == 1
+
+
+@pytest.mark.parametrize("pacing", ["theirs", "ours"])
+@pytest.mark.parametrize("chars", [40, 200, 330], ids=["short", "long", "very long"])
+async def test_a_line_that_takes_nothing_more_is_given_up_however_much_is_queued(autojump_clock, pacing, chars):
+    transport = BufferingTransport() if pacing == "theirs" else MemoryTransport()
+    write, goodbye = transport.write, ("Thank you for calling, and goodbye. " * 10)[:chars]
+
+    def write_a_second(audio):
+        if len(transport.said) >= 16000:
+            transport.block()
+        return write(audio)
+
+    transport.write = write_a_second
+    events = [TextDelta(goodbye), ToolCall("1", "hang_up", {}), ReplyDone()]
+    call = RehearsedCall(
+        llm=ScriptedLanguageModel(lambda _request: events),
+        transport=transport,
+        settings={"tools": ("hang_up",), "limits": LimitsSettings(idle_prompt_s=600, max_call_minutes=2)},
+    )
+    ended = await call.hold(lambda: transport.be_silent(200_000))
+    assert ended.outcome == "agent_hung_up"
+    assert ended.at_s == pytest.approx(1 + CONFIRM_S, abs=0.3)
+    assert len(call.told(LastWordsUnconfirmed)) == 1
+    (message,) = (message for message in call.call.conversation if message.role == "agent")
+    assert message.interrupted
+    assert goodbye.startswith(message.text)
+    assert 0 < len(message.text) < chars

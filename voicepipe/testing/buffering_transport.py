@@ -114,15 +114,9 @@ class BufferingTransport(MemoryTransport):
             heappush(self._reports, (max(heard_at + self._network_s + late_s, now), heard_at, mark))
             self._changed.unpark_all()
 
-    async def transfer(self, target: str) -> None:
-        """Records the target and ends the call."""
-        self._ended_at = min(self._ended_at, trio.current_time())
-        await super().transfer(target)
-
-    async def hang_up(self) -> None:
-        """Ends the call: what has not sounded is lost."""
-        self._ended_at = min(self._ended_at, trio.current_time())
-        await super().hang_up()
+    def _end(self) -> None:
+        self._ended_at = min(self._ended_at, trio.current_time())  # what has not sounded is lost
+        super()._end()
 
     # --- The test's side -----------------------------------------------------------------------------------------
 
@@ -138,11 +132,6 @@ class BufferingTransport(MemoryTransport):
             if begins_at < until:
                 heard.append(audio[: self.audio.bytes_in((until - begins_at) * 1000 + 1e-6)])
         return b"".join(heard)
-
-    async def hang_up_as_caller(self) -> None:
-        """Hangs up as the caller."""
-        self._ended_at = min(self._ended_at, trio.current_time())
-        await super().hang_up_as_caller()
 
     async def _report_marks(self) -> None:
         while True:

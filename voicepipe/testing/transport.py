@@ -98,10 +98,17 @@ class MemoryTransport:
             self._sink.heard(mark)
 
     async def transfer(self, target: str) -> None:
-        """Records the target, and ends the call after `rings_s`, or raises `TransferFailed` for `transfer_fails`."""
+        """Records the target, and ends the call after `rings_s`.
+
+        Raises:
+            TransferFailed: `transfer_fails` says why, or the caller hung up while it rang.
+
+        """
         self.transferred_to = target
         if self.rings_s:
-            await trio.sleep(self.rings_s)
+            with trio.move_on_after(self.rings_s):
+                await self.ended.wait()
+                raise TransferFailed("the caller hung up")
         if self.transfer_fails:
             raise TransferFailed(self.transfer_fails)
         self._end()

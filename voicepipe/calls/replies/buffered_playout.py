@@ -19,7 +19,7 @@ of the call; the reply's own audio begins at `_reply_ms`.
   and has not sounded is in `_sent` (`SentAudio`): a pause puts it back into the queue, and it is written again.
 - *The end*. A reply is over when its last mark is reported; or, since marks get lost, `GRACE_S` after it must have
   sounded. The last words of a call are worth a longer wait (`wait_confirmed`). If the line takes nothing for
-  `CONFIRM_S` although all that it has taken has sounded, the rest of the reply is given up.
+  `CONFIRM_S` although all that it has taken has sounded, the rest of the reply is given up (`Playout`).
 - *Hooks*. What sounds is reported to the echo guard (`on_sounding`, a little in advance, frame by frame) and what has
   sounded to the recording (`on_heard`); what was cleared is reported to neither. Both are served every `SETTLE_S`.
 - *Sounds beside speech* are written `BACKGROUND_MS` ahead while there is no speech, and cleared for the first of it.
@@ -40,7 +40,7 @@ import trio
 from voicepipe.audio import FRAME_MS, open_converter
 from voicepipe.calls.replies.background import Background
 from voicepipe.calls.replies.far_end import FarEnd
-from voicepipe.calls.replies.playout import Playout, raise_it
+from voicepipe.calls.replies.playout import CONFIRM_S, Playout, raise_it
 from voicepipe.calls.replies.sent_audio import SentAudio
 from voicepipe.calls.replies.speech_marks import SpeechMarks
 
@@ -61,9 +61,6 @@ LOW_MS: Final = 200
 
 GRACE_S: Final = 0.5
 """How long the report of a reply's last mark may be late, in s; then the reply counts as heard."""
-
-CONFIRM_S: Final = 5.0
-"""How long that of a call's last words may be late, in s."""
 
 UNMARKED_S: Final = 0.3
 """The delay of the line that is allowed for at the end of a call, in s, where there are no marks."""
@@ -119,7 +116,6 @@ class BufferedPlayout(Playout):
         self._confirmed = trio.Event()
         self._due = inf  # when something is to be done other than to serve the hooks
         self._waits_for = ""  # what speech in the queue waits for: "room" at the far end, or "more" of it
-        self._is_stuck = False  # the line has taken nothing for so long that the reply was given up
         self._pumping = self._closed = False
 
     def _use(self, audio: AudioFormat) -> None:
@@ -181,7 +177,7 @@ class BufferedPlayout(Playout):
                 self._marks.probe(trio.current_time())
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the transport's: it ends the call
                 self.fail(error)
-        self._written_ms, self._stopped_ms, self._over, self._is_stuck = 0.0, 0.0, False, False
+        self._written_ms, self._stopped_ms, self._over = 0.0, 0.0, False
         return sound
 
     def add(self, sound: ReplySound, audio: bytes) -> None:
@@ -243,6 +239,8 @@ class BufferedPlayout(Playout):
         """Goes on where `pause` stopped. No-op if it did not."""
         if self._paused:
             self._paused = False
+            if self._waiting:
+                self._be_patient()
             self._pump()
 
     def play_background(self, sound: Sound | None) -> None:
@@ -359,8 +357,7 @@ class BufferedPlayout(Playout):
             return False
         if not self._transport.write(audio):
             self._put_back(audio)
-            self._waiting = True
-            self._tasks.start_soon(self._wait_writable)
+            self._refused()
             return False
         far_end.wrote(size_ms, now)
         self._sent.append(audio)
@@ -382,20 +379,20 @@ class BufferedPlayout(Playout):
         self._chunks.appendleft(audio)
         self._buffered += len(audio)
 
-    async def _wait_writable(self) -> None:
-        await self._transport.wait_writable()
-        self._waiting = False
+    @property
+    def _sounds_until(self) -> float:
+        return self._far_end.ends_at
+
+    def _go_on(self) -> None:
+        self._pump()
+
+    def _give_up(self) -> None:
+        self._stopped_ms, self._over = self.played_ms, True
+        super()._give_up()
         self._pump()
 
     def _end_if_heard(self, now: float) -> None:
-        if self._over or self._paused or not self._finished:
-            return
-        if self._waiting and now >= self._far_end.ends_at + CONFIRM_S:
-            self._stopped_ms, self._over, self._is_stuck = self.played_ms, True, True
-            self._chunks.clear()
-            self._offset = self._buffered = 0
-            self._end()
-        if self._buffered or self._over:
+        if self._over or self._paused or not self._finished or self._buffered:
             return
         if self._written_ms and now < self._reply_ends_at:
             return
@@ -444,6 +441,7 @@ class BufferedPlayout(Playout):
         while far_end.left_ms(now) <= BACKGROUND_MS - piece_ms:
             audio = background.take(piece_ms // FRAME_MS)
             if not self._transport.write(audio):
+                self._refused()
                 return  # nobody misses a part of it
             far_end.wrote(piece_ms, now)
             self._sent.append(audio, echoes=background.sound.echoes)
@@ -460,9 +458,9 @@ class BufferedPlayout(Playout):
                 self._waits_for, target_ms = "more", self._low_ms
                 left_ms = far_end.least_left_ms(now)
             due = now + (left_ms - target_ms) / 1000
-        elif self._finished and not self._over and not self._paused:
-            due = self._far_end.ends_at + CONFIRM_S if self._waiting else self._reply_ends_at
-        if self._is_background:
+        elif self._finished and not (self._over or self._paused or self._buffered):
+            due = self._reply_ends_at
+        if self._is_background and not self._waiting:
             due = min(due, now + (left_ms - BACKGROUND_MS + PIECE_MS / 2) / 1000)
         self._due = max(due, now + FRAME_MS / 4000)
 

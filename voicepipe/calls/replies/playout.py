@@ -14,8 +14,9 @@ is the queue between the two. It has two forms, by the transport's `pacing`:
 The queue is a deque of pieces (`_chunks`), an offset into the first, and the bytes in all (`_buffered`). More than
 `HIGH_WATER_MS` makes the voice wait (`wait_for_room`) until half of it is left.
 
-A reply's audio ends in one of two ways: it is finished and all of it was heard, or it is dropped. Both set `_played`.
-If the transport fails, the call ends, and that drops it. `_sound` tells replies apart: a voice that still gives audio
+A reply's audio ends in one of three ways: it is finished and all of it was heard, it is dropped, or it is given up,
+since the line has taken nothing for `CONFIRM_S`. All set `_played`. If the transport fails, the call ends, and that
+drops it. `_sound` tells replies apart: a voice that still gives audio
 for a dropped reply shows a sound that is not the present one, and the audio goes nowhere.
 """
 
@@ -23,7 +24,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
 HIGH_WATER_MS = 2000
 """How much speech is held ready, in ms; a reply that is made faster has to wait."""
+
+CONFIRM_S: Final = 5.0
+"""How long the report of a call's last words may be late, and how long a line may take nothing of a reply, in s."""
 
 
 def raise_it(error: Exception | SystemExit) -> None:
@@ -71,6 +76,9 @@ class Playout(ABC):
         self._finished = True
         self._paused = False
         self._waiting = False  # for a transport that takes nothing at present
+        self._waits_since = 0.0  # when it was first refused what it is to take next
+        self._patience = trio.CancelScope()  # its deadline is when the reply is given up
+        self._is_stuck = False  # the present reply was given up
         self._room: trio.Event | None = None  # somebody waits for room
         self._played: trio.Event | None = None  # set when the reply has been heard, or dropped
         self._on_audible: Callable[[], None] | None = None
@@ -102,12 +110,12 @@ class Playout(ABC):
 
     @property
     def is_unconfirmed(self) -> bool:
-        """Whether the last words may be on their way to the caller still; see `wait_confirmed`."""
-        return False
+        """Whether the last words may be on their way to the caller still, or were given up; see `wait_confirmed`."""
+        return self._is_stuck
 
     async def wait_confirmed(self) -> bool:
         """Waits until the far end has reported that it has played everything; False: it has not, for too long."""
-        return True
+        return not self._is_stuck
 
     @abstractmethod
     def heard(self, mark: int) -> None:
@@ -125,7 +133,7 @@ class Playout(ABC):
         """
         self.drop()
         self._use(self._transport.audio)
-        self._finished, self._on_audible = False, on_audible
+        self._finished, self._is_stuck, self._on_audible = False, False, on_audible
         self._played = trio.Event()
         self._sound = sound = ReplySound()
         return sound
@@ -153,6 +161,8 @@ class Playout(ABC):
     def add(self, sound: ReplySound, audio: bytes) -> None:
         """Adds the next audio of a reply, in the format `self.audio`."""
         if audio and sound is self._sound and not self._finished:
+            if self._waiting and not self._buffered:
+                self._be_patient()
             self._chunks.append(audio)
             self._buffered += len(audio)
             self._start()
@@ -189,13 +199,16 @@ class Playout(ABC):
 
     def drop(self) -> None:
         """Ends the present reply at once: no more of it is heard. No-op if there is none."""
+        self._forget_rest()
+        self._paused = False
+        self._sound = None
+        self._end()
+
+    def _forget_rest(self) -> None:
         self._finished = True
         self._chunks.clear()
         self._offset = self._buffered = 0
         self._on_audible = None
-        self._paused = False
-        self._sound = None
-        self._end()
 
     @abstractmethod
     def close(self) -> None:
@@ -224,6 +237,63 @@ class Playout(ABC):
     @abstractmethod
     def _start(self) -> None:
         """Begins to write, if there is anything to write and nothing else will see to it."""
+
+    # --- A transport that takes nothing ------------------------------------------------------------------------------
+
+    @property
+    def _sounds_until(self) -> float:
+        """When all that the line has taken has sounded: it has a reason to take nothing until then."""
+        return 0.0
+
+    @property
+    def _has_unwritten(self) -> bool:
+        """Whether there is anything of the reply that the transport has not taken."""
+        return self._buffered > 0
+
+    def _refused(self) -> None:
+        """Takes notice that the transport takes nothing: a task waits until it does again."""
+        if not self._waiting:
+            self._waiting, self._patience = True, trio.CancelScope()
+            self._be_patient()
+            self._tasks.start_soon(self._wait_writable)
+
+    def _be_patient(self) -> None:
+        """Begins to count how long what is to be written next has been refused."""
+        self._waits_since = trio.current_time()
+        self._patience.deadline = self._stuck_at
+
+    @property
+    def _stuck_at(self) -> float:
+        return max(self._waits_since, self._sounds_until) + CONFIRM_S
+
+    async def _wait_writable(self) -> None:
+        """Waits until the transport takes audio again, and gives up the reply that has waited for that too long."""
+        while True:
+            with self._patience:
+                await self._transport.wait_writable()
+            if not self._patience.cancelled_caught:
+                break
+            stuck_at = self._stuck_at  # reports of marks may have moved it
+            is_over = trio.current_time() >= stuck_at
+            self._patience = trio.CancelScope(deadline=inf if is_over else stuck_at)
+            if is_over and self._has_unwritten and not self._paused:
+                self._give_up()
+        self._waiting = False
+        self._go_on()
+
+    @abstractmethod
+    def _go_on(self) -> None:
+        """Writes again after the transport took nothing for a time."""
+
+    def _give_up(self) -> None:
+        """Ends the present reply, since the line takes nothing of it: nobody hears the rest."""
+        self._is_stuck = True
+        self._forget_rest()
+        if self._sound is not None:
+            self._sound.give_up()
+        self._end()
+
+    # --- The queue ---------------------------------------------------------------------------------------------------
 
     def _take(self, size: int) -> bytes | None:
         """Takes audio from the queue, filled up with silence at the end of the reply; None: there is less."""

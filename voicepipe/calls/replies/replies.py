@@ -251,7 +251,7 @@ class Replies:
         # A turn that was cancelled while its reply was only waiting to be heard ends here too.
         if self._current is turn:
             self._commit(turn)
-            self._close(turn, whole=True)
+            self._close(turn, whole=not turn.sound.is_given_up)
             # An observer of the turn's end may have had last words begun, and this is not their end.
             if not self._is_replying:
                 self._happened(turns.ReplyEnded(turn.fate.called.ending))

@@ -30,6 +30,10 @@ class ReplySound:
     """The time at which the first speech came from a voice, on trio's clock."""
     on_segment: Callable[[ReplySound], None] | None = None
     """Called when the first speech of a segment has come; None: nobody is told."""
+    is_given_up: bool = False
+    """Whether the line took nothing any more, so that nobody heard the rest."""
+    on_given_up: Callable[[], None] | None = None
+    """Called when it is given up; None: nobody speaks it at present."""
     _taken: int = 0  # of the text's segments
 
     def follow(self, written: Sequence[Segment]) -> None:
@@ -37,6 +41,12 @@ class ReplySound:
         if len(written) > self._taken:
             self.segments += [SpokenSegment(segment.text, spoken=segment.spoken) for segment in written[self._taken :]]
             self._taken = len(written)
+
+    def give_up(self) -> None:
+        """Takes notice that nobody will hear the rest, so that nobody needs to speak it."""
+        self.is_given_up = True
+        if self.on_given_up is not None:
+            self.on_given_up()
 
     def owes_words(self, first: int) -> bool:
         """Returns True if any of the segments from `first` on holds words, for which a voice owes audio."""

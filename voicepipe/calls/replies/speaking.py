@@ -83,6 +83,9 @@ NEAR_S = 0.01
 """By how much a deadline may be too early, in s. Moving it costs more than everything else that is done for 20 ms of
 speech."""
 
+PLAYED_PIECE_MS = 1000
+"""How much of a recording is converted at once for the line, in ms."""
+
 
 @frozen
 class ReplySpeaker:
@@ -111,29 +114,53 @@ class ReplySpeaker:
         """
         if text.request is None:
             self.composer.announce(text)
-            await self._say(text, sound)
+            await self._say_while_heard(text, sound)
         else:
             async with open_hidden_nursery() as nursery:
                 nursery.start_soon(self.composer.compose, text, text.request)
-                await self._say(text, sound)
+                await self._say_while_heard(text, sound)
         if text.failure is None or text.segments:
             await self._play_to_end(sound)
         text.raise_failure()
 
     async def play(self, speech: CachedSpeech, sound: ReplySound) -> None:
         """Plays speech that was synthesised beforehand; returns when the caller has heard all of it."""
-        audio = self.playout.audio
-        converter = open_converter(speech.format, audio, live=False)
-        whole = speech.audio if converter is None else converter.convert(speech.audio) + converter.finish()
-        segment = SpokenSegment(speech.text, end_ms=audio.ms_in(len(whole)), complete=True)
+        playout, given = self.playout, speech.audio
+        converter = open_converter(speech.format, playout.audio, live=False)
+        segment = SpokenSegment(speech.text, end_ms=speech.format.ms_in(len(given)), complete=True)
         sound.segments.append(segment)
         sound.begin_segment(segment, 0.0)
-        self.playout.add(sound, whole)
+        if converter is None:
+            playout.add(sound, given)
+        else:
+            # As it is listened to, since other calls must not wait while a long file is converted.
+            size, converted = speech.format.bytes_in(PLAYED_PIECE_MS), 0
+            for start in range(0, len(given), size):
+                piece = converter.convert(given[start : start + size])
+                converted += len(piece)
+                await playout.play(sound, piece)
+                if start + size < len(given):
+                    await trio.lowlevel.checkpoint()  # `play` returns at once for a reply that was dropped
+                if sound.is_given_up:
+                    break
+            else:
+                piece = converter.finish()
+                playout.add(sound, piece)
+                segment.end_ms = playout.audio.ms_in(converted + len(piece))
         await self._play_to_end(sound)
 
     async def _play_to_end(self, sound: ReplySound) -> None:
         self.playout.finish(sound)
         await self.playout.wait_played(sound)
+
+    async def _say_while_heard(self, text: ReplyText, sound: ReplySound) -> None:
+        """Has a reply spoken until it is given up; the model goes on: it may call a tool that ends the call."""
+        with trio.CancelScope() as scope:
+            sound.on_given_up = scope.cancel
+            try:
+                await self._say(text, sound)
+            finally:
+                sound.on_given_up = None  # no circle for the garbage collector
 
     async def _say(self, text: ReplyText, sound: ReplySound) -> None:
         """Has a reply's segments spoken, each once, by the first voice that works.

@@ -21,7 +21,7 @@ never by "20 ms from now", so that no error adds up. A tick writes every frame t
   of the line, and delay everything after it.
 
 A transport whose buffer is full refuses a frame. `_frame` keeps that one until `wait_writable` returns; the schedule
-stands still meanwhile.
+stands still meanwhile. If that takes too long, the reply is given up (`Playout`).
 
 A sound beside speech (`play_background`) has a place on the ticker of its own, while no speech is played. The two hand
 the schedule over to each other: the first frame of speech begins to sound where the last one of the sound ends.
@@ -161,6 +161,8 @@ class TimedPlayout(Playout):
         """Goes on where `pause` stopped. No-op if it did not."""
         if self._paused:
             self._paused = False
+            if self._waiting:
+                self._be_patient()
             self._start()
 
     def play_background(self, sound: Sound | None) -> None:
@@ -194,9 +196,7 @@ class TimedPlayout(Playout):
                 return self._has_run_out(now)
             if not self._transport.write(frame):
                 self._frame, self._ticking = frame, False
-                if not self._waiting:
-                    self._waiting = True
-                    self._tasks.start_soon(self._wait_writable)
+                self._refused()
                 return False
             self._frame = None
             self._written += self._frame_bytes
@@ -255,12 +255,20 @@ class TimedPlayout(Playout):
             return
         self._tick_at_once()
 
-    async def _wait_writable(self) -> None:
-        """Waits until the transport takes frames again: the schedule stands still meanwhile."""
-        await self._transport.wait_writable()
-        self._waiting = False
+    @property
+    def _has_unwritten(self) -> bool:
+        return self._frame is not None or super()._has_unwritten
+
+    def _go_on(self) -> None:
         if self._frame is not None and not self._paused:
             self._tick_at_once()
+        elif self._background is not None and not self._ticking and not self._closed:
+            self._background.go_on(self._due)  # a sound that began meanwhile
+
+    def _give_up(self) -> None:
+        self._frame = None
+        self._stop_ticking()
+        super()._give_up()
 
 
 class _TimedBackground:
