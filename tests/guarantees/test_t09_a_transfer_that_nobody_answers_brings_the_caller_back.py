@@ -173,7 +173,14 @@ async def test_a_caller_who_hangs_up_before_it_rings_is_not_transferred(autojump
 async def test_a_leg_that_ends_because_of_the_transfer_is_no_hang_up(autojump_clock):
     """The transport reports the leg's end before `transfer` returns, as it may."""
     call = transferring(rings_s=8, fails="")
-    ended = await call.hold(lambda: asks(call, then_ms=8000))
+
+    async def transfer(_target):
+        await trio.sleep(8)
+        await call.transport.hang_up_as_caller()
+        await trio.sleep(1)
+
+    call.transport.transfer = transfer
+    ended = await call.hold(lambda: asks(call, then_ms=30_000))
     assert (ended.outcome, ended.detail) == ("transferred", "100")
 
 
