@@ -52,8 +52,9 @@ def bounded_variables(variables: Mapping[str, str]) -> tuple[dict[str, str], tup
         if len(kept) == MOST_VARIABLES or len(name) > MOST_NAME or one_line(name) != name:
             cut.append(bounded(name, MOST_NAME))
             continue
-        text = bounded(value, min(MOST_VALUE, left))
-        if len(one_line(str(value)[: MOST_VALUE + 1])) > len(text):
+        whole = one_line(str(value)[: 2 * MOST_VALUE])
+        text = whole[: min(MOST_VALUE, left)]
+        if len(whole) > len(text) or len(str(value)) > 2 * MOST_VALUE:
             cut.append(name)
         if text or not value:
             kept[name] = text
