@@ -14,6 +14,7 @@ from patience import until
 from voicepipe.testing import transports
 from voicepipe.testing.conformance import Check
 from voicepipe.transports import websocket_serving
+from voicepipe.transports.websocket_calls import BearerCalls, Upgrade
 
 GUARDED = [name for name, kit in KITS.items() if kit.subject.stranger is not None]
 REQUESTS = {
@@ -66,6 +67,23 @@ async def test_t05_a_wrong_secret_gets_no_call_and_its_likeness_tells_nothing(na
         await until(lambda: len(bench.refused) == len(counts))
         assert not any(given in str(refused) for refused in bench.refused for given in wrong)
         assert await is_upgraded(name, bench.listener, secret)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer ", f"bearer {TOKEN}", f"Bearer {TOKEN}x", "Bearer \u00e9", TOKEN]
+)
+def test_t05_transports_of_others_have_the_same_guard(given):
+    """`BearerCalls` is what the guide to transports and its template stand on."""
+
+    def asks(authorization):
+        headers = {"authorization": authorization}
+        return Upgrade(target="/", path="/", query={}, headers=headers, peer="127.0.0.1:1")
+
+    calls = BearerCalls(TOKEN, lambda _request, _socket: pytest.fail("a stranger got a call"))
+    refusal = calls.authorise(asks(given))
+    assert refusal is not None
+    assert refusal.status == 401
+    assert calls.authorise(asks(f"Bearer {TOKEN}")) is None
 
 
 @pytest.mark.parametrize("name", GUARDED)
