@@ -36,20 +36,26 @@ def framed(message):
     return frame(FIN_BINARY, message[3:])
 
 
-def connected(port):
-    """A call that is up, after its MEDIA_START."""
+def upgraded(port, path, headers=""):
+    """A WebSocket to the server, after its handshake."""
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     key = base64.b64encode(os.urandom(16)).decode()
     connection.sendall(
-        f"GET /media HTTP/1.1\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Host: 127.0.0.1:{port}\r\nSec-WebSocket-Protocol: media\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+        f"GET {path} HTTP/1.1\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Host: 127.0.0.1:{port}\r\n{headers}Sec-WebSocket-Key: {key}\r\n\r\n".encode()
     )
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += connection.recv(1)
     if not answer.startswith(b"HTTP/1.1 101"):
         raise SystemExit(answer.decode())
+    return connection
+
+
+def connected(port):
+    """A call that is up, after its MEDIA_START."""
+    connection = upgraded(port, "/media", "Sec-WebSocket-Protocol: media\r\n")
     channel = f"bench-{next(_numbers)}"
     stay_alive(connection)
     start = {"event": "MEDIA_START", "connection_id": "engine", "channel": "WebSocket/engine", "channel_id": channel}

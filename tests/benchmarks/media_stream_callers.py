@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import socket
 import warnings
 from itertools import count
 
 import callers
 from callers import CYCLE, FRAME_S
-from chan_websocket_callers import FIN_TEXT, ChanWebSocketCallers, frame, stay_alive
+from chan_websocket_callers import FIN_TEXT, ChanWebSocketCallers, frame, stay_alive, upgraded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -39,18 +37,7 @@ def framed(message):
 
 def connected(port):
     """A call that is up, after its start message."""
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    key = base64.b64encode(os.urandom(16)).decode()
-    connection.sendall(
-        f"GET /stream/listener/{TOKEN} HTTP/1.1\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"
-        f"Connection: Upgrade\r\nHost: 127.0.0.1:{port}\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
-    )
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += connection.recv(1)
-    if not answer.startswith(b"HTTP/1.1 101"):
-        raise SystemExit(answer.decode())
+    connection = upgraded(port, f"/stream/listener/{TOKEN}")
     stay_alive(connection)
     stream = f"MZ{next(_numbers)}"
     start = {"accountSid": "AC1", "streamSid": stream, "callSid": f"CA{stream}", "tracks": ["inbound"]}

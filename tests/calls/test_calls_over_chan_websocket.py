@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from timed_words import LENGTH_MS, MS_A_CHAR, REPLY, words_within
 
 from tests.transports.asterisk_peer import open_asterisk
 from voicepipe.audio import from_pcm16
@@ -16,25 +17,8 @@ from voicepipe.testing import (
     voice,
 )
 
-REPLY = "Your order has left us. It is on its way now. You will have it by noon."
-MS_A_CHAR = 40
-SENTENCES = [sentence + "." for sentence in REPLY[:-1].split(". ")]
-LENGTH_MS = sum(map(len, SENTENCES)) * MS_A_CHAR
 MOST_MS = 20
 """The most by which what was heard and what the conversation says may differ, without the way there and back: T02."""
-
-
-def words_within(ms):
-    """The words of the reply that are whole in its first `ms`."""
-    words, at = [], 0
-    for sentence in SENTENCES:
-        chars = (ms - at) / MS_A_CHAR
-        at += len(sentence) * MS_A_CHAR
-        if chars >= len(sentence) - 0.01:
-            words.append(sentence)
-        elif chars > 0:
-            words.append(sentence[: int(chars) + 1].rpartition(" ")[0].rstrip())
-    return " ".join(filter(None, words))
 
 
 def said(asterisk, ms):

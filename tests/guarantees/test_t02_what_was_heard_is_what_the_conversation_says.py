@@ -4,6 +4,7 @@ import random
 
 import pytest
 import trio
+from timed_words import LENGTH_MS, MS_A_CHAR, REPLY, words_within
 
 from tests.transports.asterisk_peer import open_asterisk
 from voicepipe.calls.replies.buffered_playout import BufferedPlayout
@@ -19,24 +20,7 @@ from voicepipe.testing import (
     voice,
 )
 
-REPLY = "Your order has left us. It is on its way now. You will have it by noon."
-MS_A_CHAR = 40
 THINKS_S = 0.5
-SENTENCES = [sentence + "." for sentence in REPLY[:-1].split(". ")]
-LENGTH_MS = sum(map(len, SENTENCES)) * MS_A_CHAR
-
-
-def words_within(ms):
-    """The words of the reply that are whole in its first `ms`, as `heard_text` counts them."""
-    words, at = [], 0
-    for sentence in SENTENCES:
-        chars = (ms - at) / MS_A_CHAR
-        at += len(sentence) * MS_A_CHAR
-        if chars >= len(sentence) - 0.01:
-            words.append(sentence)
-        elif chars > 0:
-            words.append(sentence[: int(chars) + 1].rpartition(" ")[0].rstrip())
-    return " ".join(filter(None, words))
 
 
 def call_of(transport, **barge_in):
