@@ -25,7 +25,6 @@ from reference_engine.calls.announcements import Announcements
 from reference_engine.calls.answering import CallAnswerer
 from reference_engine.calls.drain_deadline import end_superseded_calls
 from reference_engine.calls.listeners import ipv4_ports, open_listeners
-from reference_engine.calls.record_file import open_record_file
 from reference_engine.control.app import Control
 from reference_engine.control.call_requests import CallRequests
 from reference_engine.control.server import serve_admin, serve_control
@@ -34,6 +33,7 @@ from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.lifecycle.signals import reload_on_signals
 from reference_engine.lifecycle.stopping import Shutdown
 from reference_engine.lifecycle.systemd import ServiceManager
+from reference_engine.records.record_file import open_record_file
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls

@@ -174,6 +174,7 @@ LAYERS = {
     "reference_engine": [
         ("errors", "log", "__init__"),
         ("settings", "upkeep"),
+        ("records",),
         ("watch",),
         ("sets",),
         ("reloads",),
@@ -383,6 +384,11 @@ VENDORS = {
     "cryptography",
     "numpy",
     "soxr",
+    "sqlalchemy",
+    "alembic",
+    "psycopg",
+    "opentelemetry",
+    "jinja2",
 }
 
 
@@ -394,6 +400,7 @@ def test_the_vendors_are_those_of_the_extras():
         package, _, marker = requirement.partition(";")
         if "extra ==" in marker and not any(f'"{extra}"' in marker for extra in extras):
             name = package.split("[")[0].split("=")[0].split(">")[0].split("<")[0].strip().lower()
+            name = name if not name.startswith("opentelemetry") else "opentelemetry"
             named.add({"deepgram-sdk": "deepgram"}.get(name, name.replace("-", "_")))
     assert named - {"voicepipe"} <= VENDORS
 

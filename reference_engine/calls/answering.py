@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
-    from reference_engine.calls.record_file import KeepRecord
     from reference_engine.log.log import Log
+    from reference_engine.records.record_file import KeepRecord
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.settings.settings import CurrentSettings

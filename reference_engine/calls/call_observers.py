@@ -15,8 +15,8 @@ from voicepipe import CallEnded, CallRecorder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reference_engine.calls.record_file import KeepRecord
     from reference_engine.log.log import Log
+    from reference_engine.records.record_file import KeepRecord
     from reference_engine.reports.ended_calls import EndedCalls
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore

@@ -9,9 +9,9 @@ import pytest
 import trio
 from attrs import frozen
 
-from reference_engine.calls import record_file
-from reference_engine.calls.record_file import REPORT_EVERY_S, open_record_file
 from reference_engine.errors import EngineError
+from reference_engine.records import record_file
+from reference_engine.records.record_file import REPORT_EVERY_S, open_record_file
 from reference_engine.reports.metrics import Metrics
 
 
