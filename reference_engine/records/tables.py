@@ -8,6 +8,11 @@ rows of their own, written when they happen, so that the record of a call whose 
 use of components is written at the end, when it is known. In these tables a row's key is the call and the row's
 position among its kind, from 0: a row that is written twice is the same row, which the spool relies on.
 
+*Full text* is searched in `turns`. SQLite has an FTS5 table `turns_text` with the columns `heard` and `said`, whose
+`rowid` is `turns.id` and which triggers keep in step (`turns.id IN (SELECT rowid FROM turns_text WHERE turns_text MATCH
+?)`); it reads the words from `turns`, so they are stored once. PostgreSQL has a GIN index on the expression `TEXT_VECTOR`,
+which a query must have word by word. Neither stems: a name is found as it was said, without accents in SQLite.
+
 *Everything here is redacted.* Whatever is to be hidden was hidden before it was given to the store.
 
 *Times* are UTC. Points in a call are seconds since it began, on the engine's monotonic clock: a clock that jumps moves
@@ -43,6 +48,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     text,
 )
 
@@ -140,19 +146,31 @@ calls = Table(
 )
 
 
+_POSITION = "from 0, among the rows of this kind of the call"
+
+
 def _of_call(name: str, *columns: Column[object]) -> Table:
     """Returns a table whose rows are parts of a call."""
     return Table(
         name,
         metadata,
         Column("call_id", Text, ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True),
-        Column("position", Integer, primary_key=True, comment="from 0, among the rows of this kind of the call"),
+        Column("position", Integer, primary_key=True, comment=_POSITION),
         *columns,
     )
 
 
-turns = _of_call(
+turns = Table(
     "turns",
+    metadata,
+    Column(
+        "id",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        comment="for the full text only: an SQLite rowid that is no column changes with VACUUM",
+    ),
+    Column("call_id", Text, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False, comment=_POSITION),
     Column("turn", Integer, nullable=False, comment="its number, from 1"),
     Column("at_s", Float, nullable=False, comment="its end"),
     Column("trigger", Text, nullable=False),
@@ -166,7 +184,11 @@ turns = _of_call(
     Column("heard_until_s", Float, comment="when the caller had spoken"),
     Column("said_from_s", Float, comment="when the agent was first heard"),
     Column("said_until_s", Float, comment="when the agent was last heard"),
+    UniqueConstraint("call_id", "position", name="turns_of_call"),
 )
+
+TEXT_VECTOR = "to_tsvector('simple', heard || ' ' || said)"
+"""The words of a turn in PostgreSQL, as they are indexed."""
 
 tools = _of_call(
     "tools",
