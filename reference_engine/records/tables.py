@@ -9,9 +9,8 @@ use of components is written at the end, when it is known. In these tables a row
 position among its kind, from 0: a row that is written twice is the same row, which the spool relies on.
 
 *Full text* is searched in `turns`. SQLite has an FTS5 table `turns_text` with the columns `heard` and `said`, whose
-`rowid` is `turns.id` and which triggers keep in step (`turns.id IN (SELECT rowid FROM turns_text WHERE turns_text MATCH
-?)`); it reads the words from `turns`, so they are stored once. PostgreSQL has a GIN index on the expression `TEXT_VECTOR`,
-which a query must have word by word. Neither stems: a name is found as it was said, without accents in SQLite.
+`rowid` is `turns.id` and which triggers keep in step; it reads the words from `turns`, so they are stored once.
+PostgreSQL has a GIN index on the expression `TEXT_VECTOR`, which a query must have word by word. Neither stems.
 
 *Everything here is redacted.* Whatever is to be hidden was hidden before it was given to the store.
 
