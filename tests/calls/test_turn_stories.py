@@ -339,6 +339,6 @@ def test_an_ended_call_does_nothing_any_more():
 
 def test_a_turn_that_the_recogniser_ends_has_its_silence_begin_then():
     taking, _ = play((*USER_SPEAKING, (2.5, HELLO), (2.6, EndOfTurn())))
-    assert taking.spoke_at[0] == 2.6
+    assert taking.spoke_at.ended == 2.6
     taking, _ = play((*ENDPOINTING, (3.3, HELLO), (3.4, EndOfTurn())))
-    assert taking.spoke_at[0] == pytest.approx(3.0)
+    assert taking.spoke_at.ended == pytest.approx(3.0)

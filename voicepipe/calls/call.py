@@ -391,7 +391,7 @@ class Call:
 
     def _end_replies(self) -> None:
         by_caller = self._ending is not None and self._ending.outcome == "caller_hung_up"
-        self._parts.replies.end(self._turns.take_unanswered(), by_caller=by_caller)
+        self._parts.replies.end(self._turns.take_unanswered(), self._turns.spoke_at, by_caller=by_caller)
 
     def _finish(self) -> CallEnded:
         """Stops everything, reports the last turn and the end."""

@@ -165,6 +165,15 @@ class TurnEnded(_EventBase):
     """The times of the turn's steps."""
     pressed: tuple[tuple[int, int], ...] = ()
     """The spans of keys in `heard`, as (begin, end): the rest was said."""
+    heard_from_s: float | None = None
+    """When the caller began to speak, in seconds since the call began; None: nothing was said. Signs of listening
+    ("mhm") that were spoken before the words that are replied to do not count."""
+    heard_until_s: float | None = None
+    """When the caller had spoken, likewise: the end of the speech, or of the turn if the caller spoke on."""
+    said_from_s: float | None = None
+    """When the agent was first heard, likewise; None: nothing of the reply was."""
+    said_until_s: float | None = None
+    """When the agent was last heard, likewise; `at_s` at the latest. Pauses of the reply lie between the two."""
 
 
 @frozen

@@ -33,6 +33,10 @@ class EventEmitter:
         """Seconds since the call began."""
         return trio.current_time() - self._began
 
+    def in_call(self, at: float | None) -> float | None:
+        """Returns a time of trio's clock in seconds since the call began; None stays None."""
+        return None if at is None else max(0.0, at - self._began)
+
     def __call__(self, event: Callable[..., CallEvent], **fields: Any) -> None:
         """Reports an event.
 

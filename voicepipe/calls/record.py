@@ -51,6 +51,14 @@ class TurnRecord:
     """The times of the turn's steps."""
     pressed: tuple[tuple[int, int], ...] = ()
     """The spans of keys in `heard`, as (begin, end): the rest was said."""
+    heard_from_s: float | None = None
+    """When the caller began to speak, in s since the call began; None: nothing was said."""
+    heard_until_s: float | None = None
+    """When the caller had spoken, likewise."""
+    said_from_s: float | None = None
+    """When the agent was first heard, likewise; None: nothing of the reply was."""
+    said_until_s: float | None = None
+    """When the agent was last heard, likewise."""
 
 
 @frozen
@@ -219,6 +227,10 @@ class CallRecorder:
                         interrupted=event.interrupted,
                         timings=event.timings,
                         pressed=event.pressed,
+                        heard_from_s=event.heard_from_s,
+                        heard_until_s=event.heard_until_s,
+                        said_from_s=event.said_from_s,
+                        said_until_s=event.said_until_s,
                     )
                 )
             case ToolEnded():

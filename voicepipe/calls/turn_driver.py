@@ -32,7 +32,9 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import evolve
 
+from voicepipe.audio import FRAME_MS
 from voicepipe.calls.events import FailedOver, SpeechDetected, Transcribed
+from voicepipe.calls.listening.vad import ONSET_FRAMES
 from voicepipe.calls.texts import is_personal
 from voicepipe.calls.turns import actions
 from voicepipe.calls.turns import events as turns
@@ -129,7 +131,7 @@ class TurnDriver:
             silent_ms = self._listening.silent_ms
             self.happened(turns.SpeechEnded(silent_ms / 1000, self._listening.audio_ms - silent_ms))
         elif edge == "began":
-            self.happened(turns.SpeechBegan())
+            self.happened(turns.SpeechBegan(ONSET_FRAMES * FRAME_MS / 1000))
         else:
             was_speaking = self._turns.phase == "speaking"
             self.happened(turns.SpeechSustained())
@@ -185,14 +187,14 @@ class TurnDriver:
         replies, listening = self._replies, self._listening
         match action:
             case actions.Reply(trigger, inputs):
-                replies.reply(trigger, inputs, *self._turns.spoke_at)
+                replies.reply(trigger, inputs, self._turns.spoke_at)
             case actions.Announce():
                 text, cached = self._words_of(action)
-                replies.announce(evolve(action, text=text), cached, self._turns.spoke_at[0])
+                replies.announce(evolve(action, text=text), cached, self._turns.spoke_at)
             case actions.Prepare(trigger, inputs):
                 replies.prepare(trigger, inputs)
             case actions.Adopt(trigger, inputs):
-                replies.adopt(trigger, inputs, *self._turns.spoke_at)
+                replies.adopt(trigger, inputs, self._turns.spoke_at)
             case actions.Discard():
                 replies.discard()
             case actions.PauseReply():

@@ -111,6 +111,7 @@ class BufferedPlayout(Playout):
         self._reply_ms = 0.0  # where the reply's audio begins
         self._written_ms = 0.0  # of the reply, without what was recalled
         self._stopped_ms: float | None = 0.0  # what was heard of the reply, when it was paused or is over
+        self._stopped_at = 0.0  # when it was last heard, then
         self._over = True  # the reply was heard to its end, or dropped
         self._marks = SpeechMarks(transport, self._far_end)
         self._confirmed = trio.Event()
@@ -135,6 +136,17 @@ class BufferedPlayout(Playout):
         if self._stopped_ms is not None:
             return self._stopped_ms
         return max(0.0, self._far_end.heard_ms(trio.current_time()) - self._reply_ms)
+
+    @property
+    def heard_until(self) -> float:
+        """The time at which the last of the reply that was heard has sounded, on trio's clock."""
+        if self._stopped_ms is not None:
+            return self._stopped_at
+        return min(self._far_end.sounds_until, trio.current_time())
+
+    def _stop_at(self, heard_ms: float) -> None:
+        """Notes how much of the reply has been heard, when it is paused or over."""
+        self._stopped_at, self._stopped_ms = self.heard_until, heard_ms
 
     @property
     def silent_ms(self) -> float:
@@ -212,7 +224,8 @@ class BufferedPlayout(Playout):
     def drop(self) -> None:
         """Ends the present reply at once: no more of it is heard. No-op if there is none."""
         if not self._over:
-            self._stopped_ms, self._over = self.played_ms, True
+            self._stop_at(self.played_ms)
+            self._over = True
             if not self._is_background:
                 self._recall(requeue=False)
             self._marks.last = None
@@ -230,7 +243,8 @@ class BufferedPlayout(Playout):
     def pause(self) -> None:
         """Stops the reply until `resume`: what was written and not heard is cleared, and will be written again."""
         if not self._paused and not self._over:
-            self._stopped_ms, self._paused = self.played_ms, True
+            self._stop_at(self.played_ms)
+            self._paused = True
             if not self._is_background:
                 self._recall(requeue=True)
             self._pump()
@@ -387,7 +401,8 @@ class BufferedPlayout(Playout):
         self._pump()
 
     def _give_up(self) -> None:
-        self._stopped_ms, self._over = self.played_ms, True
+        self._stop_at(self.played_ms)
+        self._over = True
         super()._give_up()
         self._pump()
 
@@ -396,7 +411,8 @@ class BufferedPlayout(Playout):
             return
         if self._written_ms and now < self._reply_ends_at:
             return
-        self._stopped_ms, self._over = self._written_ms, True
+        self._stop_at(self._written_ms)
+        self._over = True
         self._end()
 
     @property

@@ -102,6 +102,11 @@ class FarEnd:
         return max(0.0, min(self.left_ms(now), self.written_ms - now * 1000 + self._begun_ms))
 
     @property
+    def sounds_until(self) -> float:
+        """The time at which all that was written will have sounded, or had, in s."""
+        return (self._begun_ms + max(0.0, self.delay_ms - self._network_ms) + self.written_ms) / 1000
+
+    @property
     def ends_at(self) -> float:
         """The time at which all that was written will be reported to have sounded, or was, in s."""
         ends_at = (self._begun_ms + self.delay_ms + self.written_ms) / 1000

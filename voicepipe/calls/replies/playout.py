@@ -100,6 +100,11 @@ class Playout(ABC):
 
     @property
     @abstractmethod
+    def heard_until(self) -> float:
+        """The time at which the caller last heard the reply, on trio's clock, or in a moment will; with `played_ms`."""
+
+    @property
+    @abstractmethod
     def silent_ms(self) -> float:
         """How long the caller has heard nothing for want of speech, in ms; 0 if there is some, or in a pause."""
 

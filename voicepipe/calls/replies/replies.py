@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.tools.running import ToolRuns
     from voicepipe.calls.turns.actions import Announce
     from voicepipe.calls.turns.events import CallerInput, Event
+    from voicepipe.calls.turns.state import SpeechTimes
     from voicepipe.components.requests import Trigger
     from voicepipe.pipelines.snapshot import CachedSpeech
 
@@ -99,20 +100,19 @@ class Replies:
 
     # --- What turn-taking decides ------------------------------------------------------------------------------------
 
-    def reply(self, trigger: Trigger, inputs: Inputs, silent_since: float, final_at: float) -> None:
+    def reply(self, trigger: Trigger, inputs: Inputs, spoke: SpeechTimes) -> None:
         """Requests a reply from the model, and speaks it.
 
         Args:
             trigger: the event that is replied to.
             inputs: everything that the caller said and pressed since the last reply.
-            silent_since: when the caller was last heard to speak.
-            final_at: when the last words were final.
+            spoke: when the caller said it.
 
         """
         self._conversation.caller_said(inputs)
         if isinstance(trigger, Told) and trigger.transfer:
             self._conversation.told_of_transfer(trigger)
-        caller = CallerSide(trigger, inputs, _spoken_at(trigger, silent_since), final_at)
+        caller = CallerSide(trigger, inputs, _spoken_at(trigger, spoke), spoke.final, _speech(spoke))
         self._begin(caller, ReplyText(self._conversation.ask(trigger)))
         self._listening.return_to_preferred()
 
@@ -123,7 +123,7 @@ class Replies:
         self._begin(CallerSide(trigger, inputs), text, Fate(adopted=trio.Event()))
         self._playout.pause()
 
-    def adopt(self, trigger: Utterance, inputs: Inputs, silent_since: float, final_at: float) -> None:
+    def adopt(self, trigger: Utterance, inputs: Inputs, spoke: SpeechTimes) -> None:
         """Lets the prepared reply be heard."""
         turn = self._current
         if turn is not None and turn.fate.adopted is not None:
@@ -131,7 +131,7 @@ class Replies:
             # The words are equal for turn-taking, but the recogniser may write them in another way in the end.
             self._conversation.retract()
             self._conversation.caller_said(inputs)
-            turn.caller = CallerSide(trigger, inputs, silent_since, final_at)
+            turn.caller = CallerSide(trigger, inputs, spoke.ended, spoke.final, _speech(spoke))
             turn.fate.adopted.set()
             self._playout.resume()
             self._listening.return_to_preferred()
@@ -153,18 +153,18 @@ class Replies:
             self._emit(ReplyResumed, turn=self._current.number)
         self._playout.resume()
 
-    def announce(self, announcement: Announce, cached: CachedSpeech | None, silent_since: float) -> None:
+    def announce(self, announcement: Announce, cached: CachedSpeech | None, spoke: SpeechTimes) -> None:
         """Says a text without asking a model.
 
         Args:
             announcement: the words to say, and what they answer.
             cached: that text as speech, if there is any beforehand.
-            silent_since: when the caller was last heard to speak.
+            spoke: when the caller said it.
 
         """
         self._conversation.caller_said(announcement.inputs)
         answers = announcement.answers
-        caller = CallerSide(answers, announcement.inputs, _spoken_at(answers, silent_since))
+        caller = CallerSide(answers, announcement.inputs, _spoken_at(answers, spoke), speech=_speech(spoke))
         text = ReplyText(announcement=announcement.text)
         cached = self._sayings.speech_of(announcement.saying) or cached
         self._begin(caller, text, Fate(saying=announcement.saying), cached=cached)
@@ -195,11 +195,12 @@ class Replies:
         if turn.fate.adopted is not None:
             turn.fate.adopted.set()  # a reply that has failed waits for nothing else
 
-    def end(self, inputs: Inputs, *, by_caller: bool) -> None:
+    def end(self, inputs: Inputs, spoke: SpeechTimes, *, by_caller: bool) -> None:
         """Ends the present reply with the call, and reports the last turn.
 
         Args:
             inputs: what the caller said and pressed that no reply has taken up; it is a turn by itself.
+            spoke: when the caller said it.
             by_caller: whether the caller has ended the call.
 
         """
@@ -210,7 +211,7 @@ class Replies:
         self._playout.close()
         if inputs:
             self.count += 1
-            caller = CallerSide(inputs[-1], inputs)
+            caller = CallerSide(inputs[-1], inputs, speech=_speech(spoke))
             self._report(self.count, caller, said="", interrupted=False, response_ms=None)
 
     @property
@@ -306,14 +307,26 @@ class Replies:
         self._sounds.reply_ended(tools_run=self._tools.running)
         self._sayings.end(turn.fate.saying, SayOutcome(said, whole))
         became = {"interrupted": by_caller, "response_ms": turn.response_ms, "timings": turn.timings}
+        if (audible_at := turn.fate.audible_at) is not None:
+            heard_until = max(audible_at, min(self._playout.heard_until, trio.current_time()))
+            became |= {"said_from_s": self._emit.in_call(audible_at), "said_until_s": self._emit.in_call(heard_until)}
         self._report(turn.number, turn.caller, said=said, **became)
 
     def _report(self, number: int, caller: CallerSide, **reply: Any) -> None:
         heard, pressed = caller.line
         trigger = caller.trigger_name
-        self._emit(TurnEnded, turn=number, trigger=trigger, heard=heard, pressed=pressed, **reply)
+        heard_from, heard_until = map(self._emit.in_call, caller.speech or (None, None))
+        said = {"heard": heard, "pressed": pressed, "heard_from_s": heard_from, "heard_until_s": heard_until}
+        self._emit(TurnEnded, turn=number, trigger=trigger, **said, **reply)
 
 
-def _spoken_at(trigger: Trigger | None, silent_since: float) -> float | None:
+def _spoken_at(trigger: Trigger | None, spoke: SpeechTimes) -> float | None:
     """Returns the time at which the caller stopped speaking if the trigger was spoken, else None."""
-    return silent_since if isinstance(trigger, Utterance) else None
+    return spoke.ended if isinstance(trigger, Utterance) else None
+
+
+def _speech(spoke: SpeechTimes) -> tuple[float, float] | None:
+    """Returns the beginning and the end of the speech; a caller who speaks still has spoken until now."""
+    if spoke.began is None:
+        return None
+    return spoke.began, spoke.ended if spoke.ended > spoke.began else trio.current_time()

@@ -88,6 +88,8 @@ class TimedPlayout(Playout):
         self._frame: bytes | None = None  # cut, but not taken by the transport yet
         self._ticking = False
         self._due = 0.0  # when the next frame begins to sound
+        self._begun_at = 0.0  # where `_due` was last moved to by more than a frame
+        self._last_ended_at = 0.0  # when the last frame before that had sounded
         self._background: _TimedBackground | None = None
         self._closed = False
 
@@ -99,6 +101,16 @@ class TimedPlayout(Playout):
     def played_ms(self) -> float:
         """How much of the reply was written, in ms: it is heard, or will be in a moment."""
         return self._format.ms_in(self._written)
+
+    @property
+    def heard_until(self) -> float:
+        """The time at which the last frame that was written has sounded, on trio's clock."""
+        return self._due if self._due > self._begun_at else self._last_ended_at
+
+    def _begin_at(self, due: float) -> None:
+        """Begins the schedule anew after a silence or a stall."""
+        self._last_ended_at = self.heard_until
+        self._due = self._begun_at = due
 
     @property
     def silent_ms(self) -> float:
@@ -185,7 +197,7 @@ class TimedPlayout(Playout):
     def tick(self, now: float) -> bool:
         """Writes the frames that are due; False if there is nothing to do until more audio comes."""
         if now - self._due > STALL_S:
-            self._due = now
+            self._begin_at(now)
         while self._due < now + self._ahead_s:
             frame = self._frame
             if frame is None:
@@ -234,9 +246,11 @@ class TimedPlayout(Playout):
     def _tick_at_once(self) -> None:
         """Writes the first frame of what there is, and leaves the others to the ticker."""
         now = trio.current_time()
-        self._due = max(self._due, now)
+        due = max(self._due, now)
         if self._background is not None and (self._buffered or self._frame is not None):
-            self._due = max(self._due, self._background.give_way())
+            due = max(due, self._background.give_way())
+        if due > self._due:
+            self._begin_at(due)
         self._ahead_s = self._lead_s
         self._ticking = True
         try:

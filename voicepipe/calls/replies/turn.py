@@ -50,6 +50,8 @@ class CallerSide:
     """The time at which the caller stopped speaking, on trio's clock; None: the reply answers nothing that was said."""
     final_at: float | None = None
     """The time at which the words were final, on trio's clock; None: there are none, or the time is unknown."""
+    speech: tuple[float, float] | None = None
+    """The beginning and the end of the speech in `inputs`, on trio's clock; None: there is none."""
 
     @property
     def trigger_name(self) -> Any:

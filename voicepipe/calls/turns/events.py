@@ -44,6 +44,9 @@ class Answered:
 class SpeechBegan:
     """The caller began to speak (VAD)."""
 
+    since_s: float = 0.0
+    """The length of the speech so far, in s: the detector is sure only after a few frames."""
+
 
 @frozen
 class SpeechSustained:

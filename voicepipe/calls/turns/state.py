@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from voicepipe.calls.turns import events
 from voicepipe.calls.turns.actions import Action
@@ -39,6 +39,18 @@ TIMERS_OF_PHASE: tuple[type[events.Timer], ...] = (
     events.ProtectionOver,
 )
 """Timers that are cancelled when the phase changes; the others run on."""
+
+
+@frozen
+class SpeechTimes:
+    """When the caller spoke what a reply takes up, in s on the clock of `now`."""
+
+    began: float | None
+    """The beginning of the speech; None: nothing was said, or no speech was detected."""
+    ended: float
+    """The end of the last speech, or the time at which a rule ended the turn during it."""
+    final: float
+    """The time of the last final transcript."""
 
 
 @define(eq=False)
@@ -78,6 +90,13 @@ class TurnState:
     speech_sustained: bool = False
     """True if that speech, or the last, has lasted for `barge_in.min_speech_ms`; cleared when a reply becomes audible
     in silence, since speech before a reply is none over it."""
+    speaks_since: float = 0.0
+    """The time at which the caller began that speech, or the last, in s."""
+    spoken_from: float | None = None
+    """The time at which the speech began that no final transcript covers yet, in s, noises before it left out; None:
+    there is none."""
+    words_from: float | None = None
+    """The time at which the speech of the latest final transcript began, in s; None: no speech was detected."""
     silent_since: float = 0.0
     """The time at which the caller stopped speaking, in s; a rule that ends a turn during speech sets it."""
     speech_end_ms: float = 0.0

@@ -80,7 +80,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voicepipe.calls.turns.rules import RULES
-from voicepipe.calls.turns.state import TurnState
+from voicepipe.calls.turns.state import SpeechTimes, TurnState
 from voicepipe.calls.turns.table import IN_EVERY_PHASE
 
 if TYPE_CHECKING:
@@ -129,9 +129,10 @@ class TurnTaking:
         return min(self.state.timers.values(), default=float("inf"))
 
     @property
-    def spoke_at(self) -> tuple[float, float]:
-        """The times at which the caller fell silent and at which the last final transcript came, in s."""
-        return self.state.silent_since, self.state.last_final_at
+    def spoke_at(self) -> SpeechTimes:
+        """The times at which the caller spoke what was taken up last."""
+        state = self.state
+        return SpeechTimes(state.unanswered.taken_from, state.silent_since, state.last_final_at)
 
     def feed(self, event: Event, now: float) -> list[Action]:
         """Handles an event; returns what to do about it, in order."""

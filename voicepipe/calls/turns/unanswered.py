@@ -41,10 +41,16 @@ class Unanswered:
     """Words that wait for a reply."""
     digits: str = ""
     """Keys of a number that is not complete."""
+    taken_from: float | None = None
+    """The time at which the caller began to speak the words that were taken last, in s; None: there were none, or no
+    speech was detected. Words that ask for no reply count only if there are no others."""
+    _finals_from: float | None = None
+    _before_from: float | None = None
     _before: list[CallerInput] = field(factory=list)
     _after: list[CallerInput] = field(factory=list)
     _taken_before: list[CallerInput] = field(factory=list)
     _taken_finals: list[Final] = field(factory=list)
+    _taken_before_from: float | None = None
 
     @property
     def inputs(self) -> tuple[CallerInput, ...]:
@@ -62,9 +68,23 @@ class Unanswered:
         """The inputs before the words that wait for a reply."""
         return tuple(self._before)
 
-    def note(self, said_or_pressed: CallerInput) -> None:
-        """Adds something before the words that wait for a reply: the model is told, and need not reply."""
+    def keep(self, final: Final, spoken_from: float | None = None) -> None:
+        """Adds words that wait for a reply, which the caller began to speak at `spoken_from`, in s."""
+        if not self.finals:
+            self._finals_from = spoken_from
+        self.finals.append(final)
+
+    def note(self, said_or_pressed: CallerInput, spoken_from: float | None = None) -> None:
+        """Adds something before the words that wait for a reply: the model is told, and need not reply.
+
+        Args:
+            said_or_pressed: words or keys.
+            spoken_from: the time at which the caller began to speak it, in s; None: it was pressed, or is not known.
+
+        """
         self._before.append(said_or_pressed)
+        if spoken_from is not None:
+            self._before_from = spoken_from
 
     def dial(self, digit: str) -> None:
         """Adds a key to the number that is being dialled; the words so far stand before the number."""
@@ -88,11 +108,13 @@ class Unanswered:
 
     def set_aside(self) -> None:
         """Puts everything so far before what comes next: no reply of its own, it is taken with that."""
+        self._before_from = self._spoken_from
         self._before, self.finals, self._after = [*self.inputs], [], []
 
     def take(self) -> tuple[CallerInput, ...]:
         """Takes everything, for good."""
         taken = self.inputs
+        self.taken_from, self._before_from = self._spoken_from, None
         self._before, self.finals, self._after = [], [], []
         self.commit()
         return taken
@@ -100,14 +122,15 @@ class Unanswered:
     def take_before_words(self) -> tuple[CallerInput, ...]:
         """Takes what asks for no reply, for good, and leaves the words that wait for one."""
         taken, self._before = tuple(self._before), []
+        self.taken_from, self._before_from = self._before_from, None
         self.commit()
         return taken
 
     def take_words(self) -> tuple[CallerInput, ...]:
         """Takes everything for a reply to the words in it; `retract` brings it back until `commit`."""
-        before, finals = self._before, self.finals
+        before, finals, before_from = self._before, self.finals, self._before_from
         taken = self.take()
-        self._taken_before, self._taken_finals = before, finals
+        self._taken_before, self._taken_finals, self._taken_before_from = before, finals, before_from
         return taken
 
     def take_all(self) -> tuple[CallerInput, ...]:
@@ -117,10 +140,17 @@ class Unanswered:
 
     def retract(self) -> None:
         """Brings back what the last reply took."""
+        if self._taken_finals:
+            self._finals_from = self.taken_from
+        self._before_from = self._before_from if self._before_from is not None else self._taken_before_from
         self._before = self._taken_before + self._before
         self.finals = self._taken_finals + self.finals
         self.commit()
 
     def commit(self) -> None:
         """Forgets what the last reply took: the reply was heard, or is over, so it is not retracted any more."""
-        self._taken_before, self._taken_finals = [], []
+        self._taken_before, self._taken_finals, self._taken_before_from = [], [], None
+
+    @property
+    def _spoken_from(self) -> float | None:
+        return self._finals_from if self.finals else self._before_from

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voicepipe.calls.turns import events
+from voicepipe.calls.turns.state import Phase
 from voicepipe.calls.turns.table import rule_in_every_phase
 from voicepipe.components.requests import Told
 
@@ -12,10 +13,21 @@ if TYPE_CHECKING:
     from voicepipe.calls.turns.state import TurnState
 
 
+PAUSE_S = 1.0
+"""The longest pause within words of which the recogniser has told nothing yet, in s: what came before was a noise."""
+
+IN_TURN = frozenset[Phase]({"user_speaking", "endpointing", "interrupted"})
+"""The phases in which speech goes on with the turn that has begun, however long the pause before it was."""
+
+
 @rule_in_every_phase(events.SpeechBegan)
-def speech_begins(state: TurnState, _event: events.SpeechBegan, _now: float) -> None:
+def speech_begins(state: TurnState, event: events.SpeechBegan, now: float) -> None:
     """The caller speaks, for how long is not known yet."""
     state.caller_speaks, state.speech_sustained = True, False
+    state.speaks_since = began = now - event.since_s
+    in_turn = state.phase in IN_TURN or state.partial or began - state.silent_since <= PAUSE_S
+    if state.spoken_from is None or not in_turn:
+        state.spoken_from = began
 
 
 @rule_in_every_phase(events.SpeechSustained)
@@ -43,10 +55,14 @@ def take_partial(state: TurnState, event: events.Partial, _now: float) -> None:
 
 
 @rule_in_every_phase(events.Final)
-def drop_partial(state: TurnState, _event: events.Final, now: float) -> None:
+def drop_partial(state: TurnState, event: events.Final, now: float) -> None:
     """The final takes the place of the partials before it."""
     state.partial = ""
     state.last_final_at = now
+    state.words_from, state.spoken_from = state.spoken_from, None
+    if state.caller_speaks:
+        is_part = event.text and state.words_from == state.speaks_since
+        state.spoken_from = now if is_part else state.speaks_since
 
 
 @rule_in_every_phase(events.RecogniserLost)

@@ -25,7 +25,7 @@ def keep_words(state: TurnState, final: events.Final) -> bool:
         state.speech_is_uncovered = False
     if final.text:
         state.interrupted_by_partial = False
-        state.unanswered.finals.append(final)
+        state.unanswered.keep(final, state.words_from)
     return bool(final.text)
 
 
@@ -37,7 +37,7 @@ def keep_backchannel(state: TurnState, final: events.Final) -> None:
     if final.text and state.unanswered.finals:
         keep_words(state, final)
     elif final.text:
-        state.unanswered.note(utterance_of([final]))
+        state.unanswered.note(utterance_of([final]), state.words_from)
 
 
 def finals_cover_speech(state: TurnState) -> bool:
