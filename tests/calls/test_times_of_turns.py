@@ -1,13 +1,13 @@
 """When the caller and the agent were heard in each turn, with both paces of playout."""
 
-from contextlib import asynccontextmanager
-
 import pytest
 import trio
+from turn_situations import SPEAKING, play
 
 from voicepipe.calls.events import TurnEnded
 from voicepipe.calls.record import CallRecorder
-from voicepipe.components.events import ReplyDone, TextDelta, Transcript
+from voicepipe.calls.turns.events import EndOfTurn, Final, ReplyEnded, SpeechBegan, SpeechEnded
+from voicepipe.components.events import ReplyDone, TextDelta
 from voicepipe.components.requests import ToolCall, ToolResults
 from voicepipe.config.call_settings import BargeInSettings, LimitsSettings, TurnsSettings
 from voicepipe.errors import ComponentError
@@ -42,23 +42,6 @@ def rehearsed(transport, *words, reply="I see.", greeting=GREETING, barge_in=Non
             **settings,
         },
     )
-
-
-class WithoutPartials(ScriptedSpeechToText):
-    """Tells words only when it is asked for them."""
-
-    @asynccontextmanager
-    async def open_stream(self, stream_input, listen):
-        async with super().open_stream(stream_input, listen) as stream:
-            receive = stream.receive
-
-            async def finals():
-                while isinstance(event := await receive(), Transcript) and not event.final:
-                    pass
-                return event
-
-            stream.receive = finals
-            yield stream
 
 
 async def held(call, *steps):
@@ -125,11 +108,35 @@ async def test_a_reply_that_is_resumed_is_heard_to_its_end(autojump_clock, trans
     assert not call.turns[0].interrupted
 
 
-async def test_a_noise_before_the_words_is_no_beginning_of_them(autojump_clock, transport):
-    call = rehearsed(transport, greeting=LONG, barge_in={"min_words": 1})
-    call.stt = WithoutPartials(["", "two tickets"])
-    turns = await held(call, 500, ("say", 100), 4400, ("say", 1000), 3000)
-    assert turns[1][:3] == ("utterance", 5.0, 6.0)
+NOISE = ((4.5, SpeechBegan(0.06)), (4.8, SpeechEnded(0.2, 4600)))
+SPEECH = ((9, SpeechBegan(0.06)), (10.2, SpeechEnded(0.2, 10_000)))
+MORE = Final("more", audio_ms=10_000)
+BEFORE = {
+    "nothing": ((6, ReplyEnded()),),
+    "a noise": (*NOISE, (6, ReplyEnded()), (6.1, "tick"), (6.3, Final("", audio_ms=6000))),
+    "a noise, of which a final says so at once": (*NOISE, (5, Final("", audio_ms=4600)), (6, ReplyEnded())),
+    "a sign of listening": (*NOISE, (5, Final("mhm", audio_ms=4600)), (6, ReplyEnded())),
+}
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+@pytest.mark.parametrize(
+    ("said", "began"),
+    [
+        ((*SPEECH, (10.3, MORE)), 8.94),
+        (
+            ((8.2, SpeechBegan(0.06)), (8.7, SpeechEnded(0.2, 8500)), *SPEECH, (10.3, Final("more", audio_ms=10_000))),
+            8.14,
+        ),
+        ((SPEECH[0], (9.5, Final("more", audio_ms=9500)), SPEECH[1], (10.3, Final("words", audio_ms=10_000))), 8.94),
+        (((9.5, Final("that no speech was detected for")),), None),
+    ],
+    ids=["in one piece", "with a pause", "with two finals", "unnoticed"],
+)
+def test_noises_and_signs_of_listening_before_the_words_are_no_beginning_of_them(before, said, began):
+    taking, _ = play((*SPEAKING, *before, *said, (10.4, EndOfTurn())))
+    assert taking.phase == "thinking"
+    assert taking.spoke_at.began == (None if began is None else pytest.approx(began))
 
 
 async def test_words_over_a_protected_reply_began_when_they_did(autojump_clock, transport):
