@@ -37,6 +37,7 @@ from reference_engine.records.record_file import open_record_file
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls
+from reference_engine.reports.loop_watch import watch_loop
 from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.reload_log import engine_reload_log, reload_log
 from reference_engine.reports.sessions import SessionStore
@@ -103,7 +104,13 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 logging=logged.of_set,
                 log=log,
             )
-            metrics = Metrics(sets.by_name, lambda: runtime.attempts, records_lost=lambda: records.lost)
+            metrics = Metrics(
+                sets.by_name,
+                lambda: runtime.attempts,
+                records_lost=lambda: records.lost,
+                max_calls=lambda: current.settings.max_calls,
+                turns=claimed.enter_context(watch_loop(log)).turns,
+            )
             manager = ServiceManager(sets.by_name)
             collector = Collector()
             shortage = Shortage(log)

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from reference_engine.records.record_file import KeepRecord
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
+    from reference_engine.reports.set_metrics import Refusal
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
     from voicepipe import CallInfo, Listener, LoggingSettings, Pipeline, Transport
@@ -146,15 +147,16 @@ class CallAnswerer:
         name = self._current.set_of(info.listener)
         pipelines = self._sets.get(name) if name is not None else None
         if name is None:
-            self._refuse(info, f"listener {info.listener!r} was removed from the engine's file", None)
+            self._refuse(info, f"listener {info.listener!r} was removed from the engine's file", None, "closing")
         elif pipelines is None or pipelines.version is None:
             reason = f"pipeline set {name!r} has no version that serves; `reference-engine status` shows why"
-            self._refuse(info, reason, name)
+            self._refuse(info, reason, name, "no_version")
         elif self.capacity.is_full:
-            self._refuse(info, f"{self.capacity.calls} calls are up already, as many as max_calls allows", name)
+            self._refuse(info, f"{self.capacity.calls} calls are up already, as many as max_calls allows", name, "full")
         elif self._current.requires_announcement(info.listener) and not self._announced.find(info.transport_id):
             reason = f"it was not announced: listener {info.listener!r} has `require_announced: true`"
-            self._refuse(info, f"{reason}, so have the dialplan `POST /calls/{{call}}` first", name)
+            advice = "so have the dialplan `POST /calls/{call}` first"
+            self._refuse(info, f"{reason}, {advice}", name, "not_announced")
         else:
             with self.capacity.count_call(), self._uuids.hold(info):
                 await self._run_call(pipelines, transport)
@@ -200,6 +202,7 @@ class CallAnswerer:
         if isinstance(why.__cause__, OSError) and why.__cause__.errno in EXHAUSTED:
             self._shortage.report(why.__cause__)
         else:
+            self._metrics.observe_refused_connection()
             self._log.warning("connection.refused", peer=peer, reason=str(why))
 
     def log_crash(self, info: CallInfo, error: Exception) -> None:
@@ -230,7 +233,7 @@ class CallAnswerer:
                         del self._calls[call.call_id]
                         self._sessions.forget(call.call_id)
         except PipelineSetClosed as closed:
-            self._refuse(transport.info, str(closed), pipelines.name)
+            self._refuse(transport.info, str(closed), pipelines.name, "closing")
         except (TransportError, BaseExceptionGroup):
             raise  # the listener takes groups apart
         except Exception as error:  # the boundary of a call
@@ -245,7 +248,7 @@ class CallAnswerer:
             return snapshot.choose(info)
         if (pipeline := snapshot.pipelines.get(name)) is None:
             reason = f"it was announced for pipeline {name!r}, which set {snapshot.set!r} has not opened"
-            self._refuse(info, f"{reason}; pipelines: {', '.join(snapshot.pipelines)}", snapshot.set)
+            self._refuse(info, f"{reason}; pipelines: {', '.join(snapshot.pipelines)}", snapshot.set, "not_opened")
         return pipeline
 
     def _warn_if_shortened(self, info: CallInfo, set_name: str) -> None:
@@ -259,9 +262,9 @@ class CallAnswerer:
                 hint="a call has up to 64 variables, with values up to 2,000 characters and 16,000 in all",
             )
 
-    def _refuse(self, info: CallInfo, reason: str, name: str | None) -> NoReturn:
+    def _refuse(self, info: CallInfo, reason: str, name: str | None, kind: Refusal) -> NoReturn:
         if name is not None:
-            self._metrics.observe_refused(name)
+            self._metrics.observe_refused(name, kind)
         named = {"set": name} if name is not None else {}
         self._log.warning(
             "call.refused", transport_id=info.transport_id, **named, listener=info.listener, reason=reason

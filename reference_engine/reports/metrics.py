@@ -12,8 +12,12 @@
 | `voicepipe_live_versions` | set | versions whose components are open: the serving one, and those that calls hold |
 | `voicepipe_calls` | set, version | calls that hold a live version |
 | `voicepipe_calls_total` | set, pipeline, outcome | calls that have ended |
-| `voicepipe_calls_refused_total` | set | calls that were refused: past `max_calls`, or the set was closing |
+| `voicepipe_calls_refused_total` | set, reason | calls that were refused: `full`, `no_version`, `closing`, ... |
+| `voicepipe_call_seconds` | set, pipeline | the lengths of calls that have ended |
+| `voicepipe_tool_seconds` | set, tool, outcome | how long tools took: `ok` or `failed` |
 | `voicepipe_full` | | 1 while there are as many calls as `max_calls` allows, and more are refused |
+| `voicepipe_max_calls` | | `max_calls`; no series without a limit |
+| `voicepipe_connections_refused_total` | | connections that were no calls, or broke the protocol |
 | `voicepipe_response_seconds` | set, pipeline | from the end of the caller's speech to the reply's first audio |
 | `voicepipe_turn_step_seconds` | set, pipeline, step | the same until each step was done: `final`, `first_token`, ... |
 | `voicepipe_interruptions_total` | set, pipeline, outcome | replies that callers stopped: `ended`, or `resumed` |
@@ -25,6 +29,8 @@
 | `voicepipe_component_state` | set, role, component | circuit breaker: 0 closed, 1 half open, 2 open |
 | `voicepipe_recordings_failed_total` | set, pipeline | calls whose recording has failed, or ended before they did |
 | `voicepipe_records_lost_total` | | calls' records that could not be written |
+| `voicepipe_event_loop_lag_seconds` | | the lengths of turns of the event loop, by which others wait |
+| `voicepipe_build_info` | version, python | 1 |
 | `process_*` | | memory, CPU time, descriptors, start time |
 
 A removed set has no series. A set that has never served has the first two, and the counters without a label `pipeline`.
@@ -34,23 +40,35 @@ except those of steps and of usage, exist as soon as calls can get a pipeline.
 
 from __future__ import annotations
 
+import platform
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from reference_engine.reports.histogram import Histogram
+from reference_engine.reports.loop_watch import LAG_S
 from reference_engine.reports.set_metrics import SetCounters, SetsCollector
-from voicepipe import Applied, CallBegan, CallEnded, ComponentUsed, Rejected, TurnEnded, Unchanged
+from voicepipe import (
+    Applied,
+    CallBegan,
+    CallEnded,
+    ComponentUsed,
+    Rejected,
+    TurnEnded,
+    Unchanged,
+    __version__,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reference_engine.reloads.outcomes import EngineOutcome
-    from reference_engine.reports.set_metrics import Attempts
+    from reference_engine.reports.set_metrics import Attempts, Refusal
     from voicepipe import CallEvent, PipelineSet, SetEvent
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -71,6 +89,8 @@ class Metrics:
         sets: the pipeline sets by name, with a version or without; read at each scrape.
         attempts: returns how calls' attempts at each component have ended; called at each scrape.
         records_lost: returns the number of records that could not be written; called at each scrape.
+        max_calls: returns the most calls at once; None: there is no limit.
+        turns: the lengths of turns of the event loop; None: they are not measured.
 
     """
 
@@ -79,13 +99,17 @@ class Metrics:
         sets: Mapping[str, PipelineSet],
         attempts: Callable[[], Attempts] = dict,
         records_lost: Callable[[], int] = int,
+        *,
+        max_calls: Callable[[], int | None] = lambda: None,
+        turns: Histogram | None = None,
     ) -> None:
         self._sets = sets
         self._counted: defaultdict[str, SetCounters] = defaultdict(SetCounters)
         self._calls: dict[str, PerPipeline] = {}
         self._registry = CollectorRegistry()
         self._registry.register(SetsCollector(sets, self._counted, attempts))
-        self._registry.register(_RecordsCollector(records_lost))
+        self.connections_refused = 0
+        self._registry.register(_EngineCollector(self, records_lost, max_calls, turns or Histogram(LAG_S)))
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
             "Whether the engine's own file was valid at its last reload.",
@@ -123,6 +147,7 @@ class Metrics:
         elif (call := self._calls.get(event.call_id)) is not None:
             name, pipeline = call
             self._counted[name].calls.observe(pipeline, event)
+            self._counted[name].times.observe(pipeline, event)
             if isinstance(event, TurnEnded):
                 self._counted[name].turns.observe(pipeline, event)
             elif isinstance(event, ComponentUsed):
@@ -130,9 +155,13 @@ class Metrics:
             elif isinstance(event, CallEnded):
                 del self._calls[event.call_id]
 
-    def observe_refused(self, name: str) -> None:
+    def observe_refused(self, name: str, reason: Refusal) -> None:
         """Counts a call that a set refused."""
-        self._counted[name].refused += 1
+        self._counted[name].refused[reason] += 1
+
+    def observe_refused_connection(self) -> None:
+        """Counts a connection that was no call, or that broke the protocol."""
+        self.connections_refused += 1
 
     def observe_full(self, full: bool) -> None:
         """Notes whether `max_calls` is reached."""
@@ -145,11 +174,13 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _RecordsCollector(Collector):
-    """Collects the number of records that could not be written."""
+class _EngineCollector(Collector):
+    """Collects what concerns the engine as a whole."""
 
-    def __init__(self, records: Callable[[], int]) -> None:
-        self._records = records
+    def __init__(
+        self, metrics: Metrics, records_lost: Callable[[], int], max_calls: Callable[[], int | None], turns: Histogram
+    ) -> None:
+        self._metrics, self._records_lost, self._max_calls, self._turns = metrics, records_lost, max_calls, turns
 
     def describe(self) -> Iterator[Metric]:
         """Yields nothing, so that registering does not scrape."""
@@ -157,5 +188,14 @@ class _RecordsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         lost = CounterMetricFamily("voicepipe_records_lost", "Calls' records that could not be written.")
-        lost.add_metric([], self._records())
-        yield lost
+        lost.add_metric([], self._records_lost())
+        refused = CounterMetricFamily("voicepipe_connections_refused", "Connections that were no calls.")
+        refused.add_metric([], self._metrics.connections_refused)
+        limit = GaugeMetricFamily("voicepipe_max_calls", "The most calls at once.", labels=[])
+        if (most := self._max_calls()) is not None:
+            limit.add_metric([], most)
+        lag = HistogramMetricFamily("voicepipe_event_loop_lag_seconds", "How long turns of the event loop took.")
+        lag.add_metric([], self._turns.buckets(), self._turns.total)
+        build = GaugeMetricFamily("voicepipe_build_info", "The software.", labels=["version", "python"])
+        build.add_metric([__version__, platform.python_version()], 1)
+        yield from (lost, refused, limit, lag, build)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from attrs import define, field
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reference_engine.reports.call_counters import CallCounts, call_counter_families
+from reference_engine.reports.call_times import CallTimes, call_time_families
 from reference_engine.reports.json_bodies import serves_last_known_good
 from reference_engine.reports.turn_metrics import TurnTimes, turn_families
 from voicepipe import Rejected
@@ -29,6 +30,13 @@ OUTCOMES = (
     ("rejected", "defect"),
 )
 """The outcomes of reloads, each with its reason; all series exist from the start, at 0."""
+
+Refusal: TypeAlias = Literal["full", "no_version", "not_announced", "not_opened", "closing"]
+"""Why a call was refused: `max_calls` are up, the set has no version, the call was not announced, it was announced for
+a pipeline that is not open, or the set closes."""
+
+REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
+"""All of them; their series exist from the start, at 0."""
 
 MAX_PIPELINES_AT_ZERO = 200
 """The most pipelines of a set whose series exist at 0; those of further ones begin with their first call. A scrape runs
@@ -60,7 +68,8 @@ class SetCounters:
     reloads: Counter[tuple[str, str]] = field(factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
     fit_at: float = 0.0
     calls: CallCounts = field(factory=CallCounts)
-    refused: int = 0
+    times: CallTimes = field(factory=CallTimes)
+    refused: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(REFUSALS, 0)))
     turns: TurnTimes = field(factory=TurnTimes)
     usage: defaultdict[tuple[str, str, str], float] = field(factory=lambda: defaultdict(float))
 
@@ -72,6 +81,7 @@ class SetCounters:
             for health in pipelines.current.components:
                 parts[health.role].append(health.name)
             self.turns.begin_at_zero(parts["pipelines"])
+            self.times.begin_at_zero(parts["pipelines"])
         self.calls.begin_at_zero(parts)
 
     def add_usage(self, usage: ComponentUsage) -> None:
@@ -144,7 +154,9 @@ class SetsCollector(Collector):
 
     def _counts(self) -> Iterator[Metric]:
         reloads = CounterMetricFamily("voicepipe_reloads", "Reloads.", labels=["set", "outcome", "reason"])
-        refused = CounterMetricFamily("voicepipe_calls_refused", "Calls that were refused at once.", labels=["set"])
+        refused = CounterMetricFamily(
+            "voicepipe_calls_refused", "Calls that were refused at once.", labels=["set", "reason"]
+        )
         usage = CounterMetricFamily(
             "voicepipe_usage", "What calls used of components.", labels=["set", "role", "component", "kind"]
         )
@@ -153,12 +165,14 @@ class SetsCollector(Collector):
             counted.begin_at_zero(pipelines)
             for outcome, number in counted.reloads.items():
                 reloads.add_metric([name, *outcome], number)
-            refused.add_metric([name], counted.refused)
+            for reason, number in counted.refused.items():
+                refused.add_metric([name, reason], number)
             for used, amount in counted.usage.items():
                 usage.add_metric([name, *used], amount)
         yield from (reloads, refused)
         yield from call_counter_families((name, self._counted[name].calls) for name in self._sets)
         yield usage
+        yield from call_time_families((name, self._counted[name].times) for name in self._sets)
         yield from turn_families((name, self._counted[name].turns) for name in self._sets)
 
     def _components(self) -> Iterator[Metric]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from functools import partial
-from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import asdict, define, field
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+
+from reference_engine.reports.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,29 +27,12 @@ PipelineStep: TypeAlias = "tuple[str, str]"
 
 
 @define
-class _Histogram:
-    bounds: tuple[float, ...]
-    counts: list[int] = field(factory=list)
-    total: float = 0.0
-
-    def __attrs_post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        return list(zip([*map(str, self.bounds), "+Inf"], accumulate(self.counts), strict=True))
-
-
-@define
 class TurnTimes:
     """The durations of the turns of one set's calls."""
 
-    responses: defaultdict[str, _Histogram] = field(factory=lambda: defaultdict(partial(_Histogram, RESPONSE_S)))
+    responses: defaultdict[str, Histogram] = field(factory=lambda: defaultdict(partial(Histogram, RESPONSE_S)))
     """The times from the end of the caller's speech to the reply's first audio, by pipeline."""
-    steps: defaultdict[PipelineStep, _Histogram] = field(factory=lambda: defaultdict(partial(_Histogram, STEP_S)))
+    steps: defaultdict[PipelineStep, Histogram] = field(factory=lambda: defaultdict(partial(Histogram, STEP_S)))
     """The times from the end of the caller's speech until a step was done, by pipeline and step."""
 
     def begin_at_zero(self, pipelines: Iterable[str]) -> None:

@@ -13,7 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline
 
 from reference_engine.reports.call_counters import ROLES
+from reference_engine.reports.call_times import CALL_S
+from reference_engine.reports.histogram import Histogram
 from reference_engine.reports.metrics import CONTENT_TYPE, Metrics
+from reference_engine.reports.set_metrics import REFUSALS
 from reference_engine.reports.turn_metrics import RESPONSE_S, STEP_S
 from voicepipe import (
     CallBegan,
@@ -29,7 +32,10 @@ from voicepipe import (
     ReplyResumed,
     SpeechDetected,
     Timings,
+    ToolEnded,
+    ToolStarted,
     TurnEnded,
+    __version__,
 )
 from voicepipe.calls.failover import FailoverStep
 
@@ -63,8 +69,8 @@ def scraped(metrics, name):
     """The samples of a metric: values of the labels without the set, which is `main`, and the sample's own."""
     families = text_string_to_metric_families(metrics.exposition().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
-    assert all(sample.labels["set"] == "main" for sample in samples)
-    order = ("pipeline", "role", "component", "outcome", "rung", "step", "le", "version", "kind")
+    assert all(sample.labels.get("set", "main") == "main" for sample in samples)
+    order = ("pipeline", "role", "component", "outcome", "rung", "step", "le", "version", "kind", "reason", "tool")
     return {tuple(one.labels[key] for key in order if key in one.labels): one.value for one in samples}
 
 
@@ -97,7 +103,7 @@ async def test_a_set_that_has_never_served_has_what_needs_no_pipeline(tmp_path):
         assert scraped(metrics, "voicepipe_config_last_reload_successful") == {}
         await pipelines.start()
         assert set(scraped(metrics, "voicepipe_failovers_total")) == set(product(ROLES, get_args(FailoverStep)))
-        assert scraped(metrics, "voicepipe_calls_refused_total") == {(): 0}
+        assert scraped(metrics, "voicepipe_calls_refused_total") == {(reason,): 0 for reason in REFUSALS}
         assert scraped(metrics, "voicepipe_config_last_reload_successful") == {(): 0}
         assert scraped(metrics, "voicepipe_set_info") == scraped(metrics, "voicepipe_live_versions") == {}
 
@@ -113,6 +119,53 @@ async def test_calls_that_have_ended(metrics):
         ("default", "agent_hung_up"): 1,
     }
     assert metrics._calls == {}
+
+
+async def test_lengths_of_calls(metrics):
+    for number, seconds in enumerate((3.0, 5.0, 61.0, 4000.0)):
+        metrics.observe_call(began(str(number)))
+        metrics.observe_call(CallEnded(str(number), seconds, "caller_hung_up", 1))
+    assert scraped(metrics, "voicepipe_call_seconds_sum")["default",] == 4069
+    buckets = {float(le): count for (_, le), count in scraped(metrics, "voicepipe_call_seconds_bucket").items()}
+    assert list(buckets) == [*CALL_S, float("inf")]
+    assert (buckets[5.0], buckets[60.0], buckets[120.0], buckets[3600.0], buckets[float("inf")]) == (2, 2, 3, 3, 4)
+
+
+async def test_tools_by_outcome_and_those_that_a_model_made_up_by_none(metrics):
+    metrics.observe_call(began("1"))
+    for call_id, name, ok, seconds in (
+        ("a", "orders", True, 0.2),
+        ("b", "orders", False, 9.0),
+        ("c", "orders", True, 0.4),
+    ):
+        metrics.observe_call(ToolStarted("1", 1.0, call_id, name, {}))
+        metrics.observe_call(ToolEnded("1", 1.0, call_id, name, ok, "", seconds))
+    for number in range(100):
+        metrics.observe_call(ToolEnded("1", 1.0, "d", f"made_up_{number}", ok=False, result="", seconds=0.0))
+    assert scraped(metrics, "voicepipe_tool_seconds_count") == {
+        ("ok", "orders"): 2,
+        ("failed", "orders"): 1,
+        ("failed", "(unknown)"): 100,
+    }
+    assert scraped(metrics, "voicepipe_tool_seconds_sum")["ok", "orders"] == pytest.approx(0.6)
+
+
+async def test_refusals_by_their_reason(metrics):
+    for reason in ("full", "full", "not_announced"):
+        metrics.observe_refused("main", reason)
+    metrics.observe_refused_connection()
+    assert counted(metrics, "voicepipe_calls_refused_total") == {("full",): 2, ("not_announced",): 1}
+    assert scraped(metrics, "voicepipe_connections_refused_total") == {(): 1}
+
+
+async def test_the_limit_the_software_and_the_loop(sets):
+    turns = Histogram((0.1, 0.2))
+    turns.add(0.15)
+    metrics = Metrics(sets, max_calls=lambda: 200, turns=turns)
+    assert scraped(metrics, "voicepipe_max_calls") == {(): 200}
+    assert scraped(Metrics(sets), "voicepipe_max_calls") == {}
+    assert scraped(metrics, "voicepipe_build_info") == {(__version__,): 1}
+    assert scraped(metrics, "voicepipe_event_loop_lag_seconds_bucket") == {("0.1",): 0, ("0.2",): 1, ("+Inf",): 1}
 
 
 async def test_response_times(metrics):

@@ -31,7 +31,7 @@ async def test_calls_beyond_max_calls_are_refused_at_once(home):
             assert refused["reason"] == "2 calls are up already, as many as max_calls allows"
             assert not first.hung_up.is_set()
             assert not second.hung_up.is_set()
-            assert (await engine.samples())['voicepipe_calls_refused_total{set="acme"}'] == 1
+            assert (await engine.samples())['voicepipe_calls_refused_total{reason="full",set="acme"}'] == 1
 
             engine.edit("max_calls: 2", "max_calls: 3", file="engine.yaml")
             assert (await engine.ask("POST", "/-/reload")).json()["engine"]["plan"]["changed"] == ["max_calls"]

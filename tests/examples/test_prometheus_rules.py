@@ -19,7 +19,7 @@ RULES = yaml.safe_load((PROMETHEUS / "voicepipe.rules.yml").read_text(encoding="
 def test_metrics_and_labels_of_an_alert_are_documented(rule):
     page = (ROOT / "docs/reference/engine.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(voicepipe_\w+)` \| ([\w, ]*)\|", page, re.MULTILINE))
-    metrics = {name.removesuffix("_bucket") for name in re.findall(r"voicepipe_\w+", rule["expr"])}
+    metrics = {re.sub(r"_(bucket|count)$", "", name) for name in re.findall(r"voicepipe_\w+", rule["expr"])}
     assert metrics or rule["alert"] == "VoicepipeDown"
     assert metrics <= documented.keys()
     described = {label for text in rule["annotations"].values() for label in re.findall(r"\$labels\.(\w+)", text)}

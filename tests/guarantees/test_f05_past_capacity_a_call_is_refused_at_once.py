@@ -102,7 +102,7 @@ async def test_f05_calls_that_are_up_lose_nothing_while_others_are_refused(engin
     assert await greeting(engine) > 25 * FRAME
     assert (await engine.samples())["voicepipe_full"] == 0
     if way != "close_listener":  # else nobody is there to count them
-        no_call = (await engine.samples())['voicepipe_calls_refused_total{set="main"}']
+        no_call = (await engine.samples())['voicepipe_calls_refused_total{reason="full",set="main"}']
         assert no_call
         await until(lambda: engine.count("call.refused") >= no_call)  # the log comes through a pipe
         assert (await engine.logged("call.refused"))["reason"] == "3 calls are up already, as many as max_calls allows"
