@@ -8,9 +8,10 @@ rows of their own, written when they happen, so that the record of a call whose 
 use of components is written at the end, when it is known. In these tables a row's key is the call and the row's
 position among its kind, from 0: a row that is written twice is the same row, which the spool relies on.
 
-*Full text* is searched in `turns`. SQLite has an FTS5 table `turns_text` with the columns `heard` and `said`, whose
-`rowid` is `turns.id` and which triggers keep in step; it reads the words from `turns`, so they are stored once.
-PostgreSQL has a GIN index on the expression `TEXT_VECTOR`, which a query must have word by word. Neither stems.
+*Full text* is searched in `call_texts`: a row for each call that is over, with its words, each once, as `words.py` makes
+them of its turns. A list of calls is sorted by time, so its `id` is made of the time at which the call began: SQLite's
+FTS5 gives the rows that match by descending `id` without sorting them, however many they are. Triggers delete a call's
+row when words of its turns are changed or deleted, so that erased words can't be searched for.
 
 *Everything here is redacted.* Whatever is to be hidden was hidden before it was given to the store.
 
@@ -47,9 +48,9 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
@@ -134,18 +135,19 @@ calls = Table(
     Column("recording_failed", Text, nullable=False, default=""),
     Column("consent", Text, comment="to the recording: announced, given, refused; NULL: nobody asked"),
     Column("trace_id", Text),
+    Column("counted", Text, comment="the state in which it is in hourly; NULL: it is not"),
     Index("calls_by_time", "began", "call_id"),
     Index("calls_by_caller", "caller", "began", "call_id"),
     Index("calls_by_called", "called", "began", "call_id"),
-    Index("calls_by_pipeline", "set", "pipeline", "began", "call_id"),
+    Index("calls_by_set", "set", "began", "call_id"),
+    Index("calls_by_pipeline", "pipeline", "began", "call_id"),
+    Index("calls_by_version", "version", "began", "call_id"),
+    Index("calls_by_outcome", "outcome", "began", "call_id"),
     Index("calls_by_transport_id", "transport_id"),
     Index("calls_by_digest", "digest"),
     Index("failed_calls", "began", "call_id", sqlite_where=text("failed"), postgresql_where=text("failed")),
     Index("calls_up", "run", sqlite_where=text("state = 'up'"), postgresql_where=text("state = 'up'")),
 )
-
-
-_POSITION = "from 0, among the rows of this kind of the call"
 
 
 def _of_call(name: str, *columns: Column[object]) -> Table:
@@ -154,22 +156,13 @@ def _of_call(name: str, *columns: Column[object]) -> Table:
         name,
         metadata,
         Column("call_id", Text, ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True),
-        Column("position", Integer, primary_key=True, comment=_POSITION),
+        Column("position", Integer, primary_key=True, comment="from 0, among the rows of this kind of the call"),
         *columns,
     )
 
 
-turns = Table(
+turns = _of_call(
     "turns",
-    metadata,
-    Column(
-        "id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        comment="for the full text only: an SQLite rowid that is no column changes with VACUUM",
-    ),
-    Column("call_id", Text, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
-    Column("position", Integer, nullable=False, comment=_POSITION),
     Column("turn", Integer, nullable=False, comment="its number, from 1"),
     Column("at_s", Float, nullable=False, comment="its end"),
     Column("trigger", Text, nullable=False),
@@ -183,11 +176,7 @@ turns = Table(
     Column("heard_until_s", Float, comment="when the caller had spoken"),
     Column("said_from_s", Float, comment="when the agent was first heard"),
     Column("said_until_s", Float, comment="when the agent was last heard"),
-    UniqueConstraint("call_id", "position", name="turns_of_call"),
 )
-
-TEXT_VECTOR = "to_tsvector('simple', heard || ' ' || said)"
-"""The words of a turn in PostgreSQL, as they are indexed."""
 
 tools = _of_call(
     "tools",
@@ -242,6 +231,21 @@ usage = _of_call(
 
 PARTS = (turns, tools, failures, steering, transfers, usage)
 """The tables whose rows are parts of a call."""
+
+call_texts = Table(
+    "call_texts",
+    metadata,
+    Column(
+        "id",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+        comment="sorts like the time at which the call began",
+    ),
+    Column("call_id", Text, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("words", Text().with_variant(TSVECTOR, "postgresql"), nullable=False, comment="sorted, each once"),
+    Index("call_texts_words", "words", postgresql_using="gin").ddl_if(dialect="postgresql"),
+)
 
 configurations = Table(
     "configurations",
