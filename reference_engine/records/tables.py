@@ -8,10 +8,10 @@ rows of their own, written when they happen, so that the record of a call whose 
 use of components is written at the end, when it is known. In these tables a row's key is the call and the row's
 position among its kind, from 0: a row that is written twice is the same row, which the spool relies on.
 
-*Full text* is searched in `call_texts`: a row for each call that is over, with its words, each once, as `words.py` makes
-them of its turns. A list of calls is sorted by time, so its `id` is made of the time at which the call began: SQLite's
-FTS5 gives the rows that match by descending `id` without sorting them, however many they are. Triggers delete a call's
-row when words of its turns are changed or deleted, so that erased words can't be searched for.
+*Full text* is searched in `call_texts`: a row for each call that is over, with its words, each once, as `words.py`
+makes them of its turns. A list of calls is sorted by time, so its `id` is made of the time at which the call began:
+SQLite's FTS5 gives the rows that match by descending `id` without sorting them, however many they are. Triggers delete
+a call's row when words of its turns are changed or deleted, so that erased words can't be searched for.
 
 *Everything here is redacted.* Whatever is to be hidden was hidden before it was given to the store.
 
@@ -48,12 +48,15 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    event,
     text,
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
+from reference_engine.records.text_index import make_text_index
+
 if TYPE_CHECKING:
-    from sqlalchemy import Dialect
+    from sqlalchemy import Connection, Dialect
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -137,8 +140,8 @@ calls = Table(
     Column("trace_id", Text),
     Column("counted", Text, comment="the state in which it is in hourly; NULL: it is not"),
     Index("calls_by_time", "began", "call_id"),
-    Index("calls_by_caller", "caller", "began", "call_id"),
-    Index("calls_by_called", "called", "began", "call_id"),
+    Index("calls_by_caller", "caller", "began", "call_id", postgresql_ops={"caller": "text_pattern_ops"}),
+    Index("calls_by_called", "called", "began", "call_id", postgresql_ops={"called": "text_pattern_ops"}),
     Index("calls_by_set", "set", "began", "call_id"),
     Index("calls_by_pipeline", "pipeline", "began", "call_id"),
     Index("calls_by_version", "version", "began", "call_id"),
@@ -302,3 +305,8 @@ deletions = Table(
     Column("before", UtcTime, comment="everything older was deleted"),
     Column("calls", Integer, nullable=False, comment="the number of calls"),
 )
+
+
+@event.listens_for(metadata, "after_create")
+def _make_text_index(_metadata: MetaData, connection: Connection, **_options: object) -> None:
+    make_text_index(connection)

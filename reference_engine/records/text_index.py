@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import event, text
-
-from reference_engine.records.tables import metadata
+from sqlalchemy import text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -70,13 +68,8 @@ _POSTGRESQL = (
 def make_text_index(connection: Connection) -> None:
     """Makes what the full text needs beside the table `call_texts`; no-op if it is there.
 
-    `metadata.create_all` does so too, for it is no table that SQLAlchemy knows. In SQLite it has the table
-    `call_words` and FTS5's own tables beside it.
+    `metadata.create_all` does so too. SQLAlchemy knows nothing of it: in SQLite that is the table `call_words` with
+    FTS5's own tables beside it, in both databases triggers.
     """
     for statement in _POSTGRESQL if connection.dialect.name == "postgresql" else _SQLITE:
         connection.execute(text(statement))
-
-
-@event.listens_for(metadata, "after_create")
-def _make_with_tables(_metadata: Any, connection: Connection, **_options: Any) -> None:
-    make_text_index(connection)

@@ -41,9 +41,7 @@ def asked_words(text: str) -> list[str]:
 def has_words(asked: Iterable[str], words: Iterable[str]) -> bool:
     """Returns whether all words that are asked for are among the words of a call."""
     there = frozenset(words)
-    return all(
-        any(word.startswith(one[:-1]) for word in there) if one.endswith("*") else one in there for one in asked
-    )
+    return all(any(word.startswith(one[:-1]) for word in there) if one.endswith("*") else one in there for one in asked)
 
 
 def _folded(text: str) -> str:
