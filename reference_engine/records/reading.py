@@ -45,7 +45,7 @@ class RecordsUnavailable:
 class Reader:
     """Reads calls and figures from trio; makes its connections when it is first asked.
 
-    Its methods return `RecordsUnavailable` if the database is away, has another schema, or takes longer than the deadline.
+    Its methods return `RecordsUnavailable` if the database is away, has another schema, or takes too long.
 
     Args:
         url: of the database, as SQLAlchemy has it.
