@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
+
+from reference_engine.records.histogram import percentile
 
 CallState = Literal["up", "ended", "lost"]
+FigureKey = Literal["set", "pipeline", "version", "engine"]
+FigureStep = Literal["hour", "day"]
 
 
 @frozen(kw_only=True)
@@ -135,3 +139,73 @@ class CallDetail:
     """The caller's consent to the recording: `announced`, `given`, `refused`; None: nobody asked."""
     trace_id: str | None
     """The ID of its trace; None: there is none."""
+
+
+@frozen(kw_only=True)
+class FigureFilter:
+    """Which calls are counted, and how finely; a call is counted if it matches all that is given."""
+
+    since: datetime | None = None
+    """Calls that began in that hour or later."""
+    until: datetime | None = None
+    """Calls that began in hours before."""
+    set: str | None = None
+    """The pipeline set's name."""
+    pipeline: str | None = None
+    """The pipeline's name."""
+    versions: tuple[int, ...] = ()
+    """The versions that calls ran on; empty: all."""
+    engine: str | None = None
+    """The name of the engine that answered."""
+    step: FigureStep | None = None
+    """Whether each hour or day has figures of its own; None: there are figures for the whole time."""
+    by: tuple[FigureKey, ...] = ()
+    """What else has figures of its own: `("version",)` sets versions side by side."""
+    zone: tzinfo = UTC
+    """The time zone whose days are meant."""
+
+
+@frozen(kw_only=True)
+class CallFigures:
+    """Figures of calls that have ended or are lost."""
+
+    began: datetime | None
+    """The beginning of the hour or day, in the filter's zone; None: the figures are for the whole time."""
+    set: str | None
+    """The pipeline set's name; None: not told apart."""
+    pipeline: str | None
+    """The pipeline's name; None: not told apart."""
+    version: int | None
+    """The version; None: not told apart."""
+    engine: str | None
+    """The engine's name; None: not told apart."""
+    calls: int
+    """The number of calls."""
+    failed: int
+    """The number of them that were lost, failed, or in which a component failed."""
+    lost: int
+    """The number of them whose engine died."""
+    seconds: float
+    """The length of all calls together, in s."""
+    turns: int
+    """The number of turns."""
+    interruptions: int
+    """How often callers cut a reply short."""
+    responses: Mapping[str, int]
+    """A histogram of response times, see histogram.py."""
+    usage: tuple[Mapping[str, Any], ...]
+    """Sums of the columns of `usage`, for each role, adapter and model; what is missing is not known of any call."""
+    costs: Mapping[str, float]
+    """What the calls cost whose cost is known, by currency."""
+    calls_without_cost: int
+    """The number of calls whose cost is not known."""
+    p50_ms: float | None = field(init=False)
+    """The median of response times; None: there were none."""
+    p95_ms: float | None = field(init=False)
+    """The time that 95 of 100 responses do not exceed."""
+    p99_ms: float | None = field(init=False)
+    """The time that 99 of 100 responses do not exceed."""
+
+    def __attrs_post_init__(self) -> None:
+        for name, share in (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99)):
+            object.__setattr__(self, name, percentile(self.responses, share))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from reference_engine.records.history import CallDetail, CallFilter, CallPage
+    from reference_engine.records.history import CallDetail, CallFigures, CallFilter, CallPage, FigureFilter
 
 READERS = 4
 """The number of queries that run at once; more wait."""
@@ -79,6 +79,12 @@ class Reader:
         from reference_engine.records.queries import find_call  # noqa: PLC0415 - as above
 
         return await self.run(partial(find_call, call_id=call_id))
+
+    async def read_figures(self, asked: FigureFilter) -> tuple[CallFigures, ...] | RecordsUnavailable:
+        """Returns figures of calls, see `figures.read_figures`."""
+        from reference_engine.records.figures import read_figures  # noqa: PLC0415 - as above
+
+        return await self.run(partial(read_figures, asked=asked))
 
     async def run(self, query: Callable[[Connection], T]) -> T | RecordsUnavailable:
         """Returns what a function reads with a connection; it runs in a thread."""
