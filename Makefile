@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo talk test test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain profile bench-reload schema clean
+.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain profile bench-reload schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ talk: .venv/local  ## Lets you talk to an agent in your browser, and change it w
 
 # Where Python is told not to write compiled code, as in containers, each of the hundreds of processes that tests start
 # would compile everything again, and so would each worker.
-test: .venv/dev lint types  ## Lint, types and all tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+test: .venv/dev lint types  ## Lint, types and all tests but those of the benchmarks
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/benchmarks
+
+test-benchmarks: .venv/dev  ## A short form of the benchmarks: that they run, and what they print
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 2 --dist loadfile tests/benchmarks
 
 test-pythons: .venv/dev  ## A short form of the tests on every other Python that is installed: 3.12, 3.13, 3.14
 	@tests/other_pythons.sh
