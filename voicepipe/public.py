@@ -14,6 +14,7 @@ from voicepipe.calls.events import (
     DtmfReceived,
     FailedOver,
     LastWordsUnconfirmed,
+    ModelAnswered,
     Observer,
     Outcome,
     RecordingFailed,
@@ -86,6 +87,7 @@ from voicepipe.components.requests import (
     Utterance,
 )
 from voicepipe.components.tls import tls_context
+from voicepipe.components.trace_context import TraceContext
 from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.describe.document_schema import document_schema
 from voicepipe.config.describe.effective import effective as effective_config
@@ -212,6 +214,7 @@ __all__ = [
     "Location",
     "LoggingSettings",
     "Message",
+    "ModelAnswered",
     "NowaitTranscriptStream",
     "Observer",
     "Outcome",
@@ -265,6 +268,7 @@ __all__ = [
     "ToolRecord",
     "ToolResults",
     "ToolStarted",
+    "TraceContext",
     "Transcribed",
     "Transcript",
     "TranscriptEvent",

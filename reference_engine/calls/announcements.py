@@ -96,6 +96,7 @@ def joined(info: CallInfo, announcement: Announcement | None) -> CallInfo:
         called=told.called or info.called,
         variables=variables,
         shortened=(*info.shortened, *told.shortened),
+        trace=told.trace or info.trace,
     )
 
 

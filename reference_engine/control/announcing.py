@@ -11,11 +11,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
+from attrs import evolve
 from starlette.exceptions import HTTPException
 
 from reference_engine.calls.announcements import Announcement, as_transport_id
 from reference_engine.calls.repeated_uuids import NO_UUID
-from voicepipe import CallInfo
+from voicepipe import CallInfo, TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,13 +40,14 @@ def is_form(content_type: str, content: bytes) -> bool:
     return content_type.partition(";")[0].strip().lower() != _JSON and not content.lstrip().startswith(b"{")
 
 
-def announcement_of(name: str, content: bytes, *, form: bool) -> Announcement:
+def announcement_of(name: str, content: bytes, *, form: bool, headers: Mapping[str, str] | None = None) -> Announcement:
     """Returns the announcement in a body.
 
     Args:
         name: the transport's ID of the call, from the path.
         content: the body; empty: nothing is told but that the call comes.
         form: whether the body is a form, or else JSON.
+        headers: of the request; its trace context is the call's, unless a variable has one.
 
     Raises:
         HTTPException: the ID or the body is invalid (400).
@@ -67,7 +69,8 @@ def announcement_of(name: str, content: bytes, *, form: bool) -> Announcement:
     pipeline = _text("pipeline", told.pop("pipeline", ""))
     caller, called = (_text(key, told.get(key, "")) for key in ("caller", "called"))
     texts = {str(key): _text(f"variables.{key}", value) for key, value in variables.items()}
-    return Announcement(CallInfo(transport_id=name, caller=caller, called=called, variables=texts), pipeline)
+    info = CallInfo(transport_id=name, caller=caller, called=called, variables=texts)
+    return Announcement(evolve(info, trace=info.trace or TraceContext.of_headers(headers or {})), pipeline)
 
 
 def _form(text: str) -> dict[str, Any]:

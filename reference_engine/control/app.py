@@ -167,7 +167,7 @@ class Control:
         try:
             content = await body_of(request, MAX_BODY)
             form = is_form(content_type, content)
-            announcement = announcement_of(request.path_params["call"], content, form=form)
+            announcement = announcement_of(request.path_params["call"], content, form=form, headers=request.headers)
             self._accept(announcement)
         except HTTPException as refused:
             if form:  # a dialplan reads it; JSON has quotes, which its expressions can't hold

@@ -18,6 +18,7 @@ from voicepipe.adapters.openai.reply_parser import AFTERMATH_S
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.protocols import Probing
 from voicepipe.components.requests import CallStarted, Message, ReplyRequest, Tool, ToolCall, ToolResults, Utterance
+from voicepipe.components.trace_context import TraceContext
 from voicepipe.components.values import Secret
 from voicepipe.errors import ComponentError
 
@@ -474,3 +475,13 @@ def test_options_survive_the_way_to_another_process():
     assert copied == options
     assert KEY not in repr(copied)
     assert llm.label(options) == "gpt-4.1-mini"
+
+
+@APIS
+@pytest.mark.parametrize("given", [True, False])
+async def test_a_request_has_the_trace_of_the_call(autojump_clock, server, resources, api, given):
+    trace = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True, state="a=1")
+    await ask(resources, evolve(HELLO, trace=trace), api=api, trace_context=given)
+    headers = server.requests[-1].headers
+    sent = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
+    assert sent == (trace.headers if given else {})

@@ -18,7 +18,7 @@ from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.settings.settings import CurrentSettings, settings_for_set_file
 from reference_engine.upkeep.shortage import Shortage
-from voicepipe import CallInfo, CallRefused
+from voicepipe import CallInfo, CallRefused, TraceContext
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 from voicepipe.testing.transport import MemoryTransport
 
@@ -50,6 +50,19 @@ def told(body, name=ID, content_type=FORM):
 def test_what_is_read(body, content_type, caller, called, variables, pipeline):
     info = CallInfo(transport_id=ID, caller=caller, called=called, variables=variables)
     assert told(body, content_type=content_type) == Announcement(info, pipeline)
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def test_the_trace_of_the_request_is_the_calls_unless_a_variable_has_one():
+    headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    announced = announcement_of(ID, b"caller=1", form=True, headers=headers)
+    assert announced.info.trace == TraceContext(TRACE, "b7ad6b7169203331", sampled=True)
+    assert joined(CallInfo(transport_id=ID), announced).trace == announced.info.trace
+    told_otherwise = f"variables.TRACEPARENT=00-{TRACE}-00f067aa0ba902b7-00".encode()
+    assert announcement_of(ID, told_otherwise, form=True, headers=headers).info.trace.span_id == "00f067aa0ba902b7"
+    assert announcement_of(ID, b"", form=True, headers={"traceparent": "no"}).info.trace is None
 
 
 @pytest.mark.parametrize("name", [ID.upper(), ID.replace("-", ""), f" {ID} ", f"{{{ID}}}"])

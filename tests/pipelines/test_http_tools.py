@@ -10,6 +10,7 @@ from vendors.serving import Fault, VendorServer, open_vendor
 
 from voicepipe.components.requests import CallInfo
 from voicepipe.components.tls import tls_context
+from voicepipe.components.trace_context import TraceContext
 from voicepipe.config.load import load_config
 from voicepipe.errors import ToolError
 from voicepipe.tools.functions import ToolContext
@@ -71,6 +72,24 @@ async def ask(shop, tmp_path):
 
     yield ask
     await client.aclose()
+
+
+SPAN = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True, state="a=1")
+
+
+@pytest.mark.parametrize(
+    ("http", "trace", "parent", "state"),
+    [
+        ({}, SPAN, SPAN.traceparent, "a=1"),
+        ({}, None, None, None),
+        ({"trace_context": False}, SPAN, None, None),
+        ({"headers": {"TraceParent": "own"}}, SPAN, "own", None),
+    ],
+)
+async def test_a_request_has_the_trace_of_its_tool(shop, ask, http, trace, parent, state):
+    await ask({"day": "x"}, context=ToolContext("c", CallInfo(), trace=trace), **http)
+    (request,) = shop.requests
+    assert (request.headers.get("traceparent"), request.headers.get("tracestate")) == (parent, state)
 
 
 async def test_a_get_has_its_arguments_in_the_query(shop, ask):

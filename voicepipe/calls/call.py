@@ -54,6 +54,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
+from voicepipe.calls.call_trace import CallTrace
 from voicepipe.calls.caller_view import caller_view
 from voicepipe.calls.events import (
     CallBegan,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
     from voicepipe.calls.events import Observer, Outcome
     from voicepipe.components.requests import CallInfo, Message
+    from voicepipe.components.trace_context import TraceContext
     from voicepipe.pipelines.snapshot import Pipeline
     from voicepipe.tools.context import SayOutcome
     from voicepipe.transports.protocol import Transport
@@ -111,6 +113,7 @@ class Call:
         at: datetime,
         messages: Iterable[Message] = (),
         metadata: Mapping[str, Any] | None = None,
+        trace: TraceContext | None = None,
     ) -> None:
         settings = pipeline.settings
         # Sessions, metrics, files and records are told apart by the call's ID, and a transport's own may repeat.
@@ -122,6 +125,7 @@ class Call:
             transport = self._recording = RecordedTransport(transport, path, settings.recording.readable_by)
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
         self._emit = EventEmitter(info.call_id, (observer, shows_caller), pipeline.reports)
+        self._trace = CallTrace(trace, info.trace)
         self._tasks = CallTasks(nursery, self._end)
         self._last_audio = trio.current_time()
         texts = CallTexts(info, pipeline, at)
@@ -134,6 +138,7 @@ class Call:
             emit=self._emit,
             tasks=self._tasks,
             recording=self._recording,
+            trace=self._trace,
             deadline_moved=self._deadline_moved,
             end=self._end_after_words,
         )
@@ -166,6 +171,11 @@ class Call:
     def metadata(self) -> dict[str, Any]:
         """A bag of values that the call's program, tools, observers and record share; see `SteerableCall.metadata`."""
         return self._steering.metadata
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The call's span, that `open_call` was given, else the one that the call was made for; None: neither."""
+        return self._trace.context
 
     @property
     def conversation(self) -> tuple[Message, ...]:
@@ -236,6 +246,7 @@ class Call:
             tts=parts.voices.first.label,
             recording="" if self._recording is None else str(self._recording.path),
             metadata=self.metadata,
+            trace=self.trace,
         )
         try:
             if self._recording is not None:
@@ -400,6 +411,7 @@ class Call:
         self._nursery.cancel_scope.cancel()
         ending = self._ending = self._ending or Ending("cancelled")
         parts.stop()
+        parts.model_requests.finish()
         parts.report_usage(self._emit)
         ended = CallEnded(
             self.call_id, self._emit.at_s, ending.outcome, parts.replies.count, ending.detail, dict(self.metadata)

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from voicepipe.calls.usage import ComponentUsage
 from voicepipe.components.labels import ComponentLabel, Role
 from voicepipe.components.requests import CallInfo
+from voicepipe.components.trace_context import TraceContext
 from voicepipe.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ Outcome = Literal[
 
 Steering = Literal["say", "play", "tell", "transfer", "hang_up", "set_variables", "set_language"]
 """What a program, a tool or an operator may have a call do: the names of methods of `Call`."""
+
+
+AnswerEnd = Literal["complete", "truncated", "empty", "failed", "cancelled"]
+"""The way in which a language model's answer ended: as `ReplyDone.reason` says, or it failed, or the call did not want
+more of it, because the caller interrupted or the call ended."""
 
 
 @frozen
@@ -94,6 +100,8 @@ class CallBegan(_EventBase):
     """The file that the call is recorded to; empty: it is not."""
     metadata: Mapping[str, Any] = field(factory=dict)
     """The call's bag of values, `Call.metadata` itself: it may change while the call is up."""
+    trace: TraceContext | None = None
+    """The call's own span, that `open_call` was given, else that which it was made for; None: it has no trace."""
 
 
 @frozen
@@ -205,6 +213,28 @@ class ComponentFailed(_EventBase):
 
 
 @frozen
+class ModelAnswered(_EventBase):
+    """One request to a language model is over; a reply takes several if a model fails, or calls tools."""
+
+    component: ComponentLabel
+    """The model."""
+    began_s: float
+    """When it was asked, in s since the call began."""
+    first_token_s: float | None
+    """When its first word or tool call came; None: none did."""
+    reason: AnswerEnd
+    """The end of its answer."""
+    input_tokens: int | None = None
+    """Tokens of the request, as the provider reports; None: it does not."""
+    output_tokens: int | None = None
+    """Tokens of the answer, as the provider reports; None: it does not."""
+    error: ComponentError | None = None
+    """The failure, where `reason` is `failed`."""
+    span_id: str = ""
+    """The span of the request that the provider was told, in the call's trace; empty: the call makes no spans."""
+
+
+@frozen
 class RecordingFailed(_EventBase):
     """No more of the call is recorded; it goes on."""
 
@@ -245,6 +275,8 @@ class ToolStarted(_EventBase):
     """The tool."""
     arguments: Mapping[str, Any]
     """The arguments that the model gave, before they are checked."""
+    span_id: str = ""
+    """The span of this run that the tool was told, in the call's trace; empty: the call makes no spans."""
 
 
 @frozen
@@ -333,6 +365,7 @@ CallEvent = (
     | ReplyPrepared
     | ComponentFailed
     | FailedOver
+    | ModelAnswered
     | RecordingFailed
     | LastWordsUnconfirmed
     | ToolStarted

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.events import CallEvent
     from voicepipe.components.requests import CallInfo, Message
+    from voicepipe.components.trace_context import TraceContext
     from voicepipe.pipelines.snapshot import Pipeline
     from voicepipe.transports.protocol import Transport
 
@@ -66,6 +67,7 @@ async def open_call(
     messages: Iterable[Message] = (),
     metadata: Mapping[str, Any] | None = None,
     calls: Calls | None = None,
+    trace: TraceContext | None = None,
 ) -> AsyncIterator[Call]:
     """Opens a call on a pipeline of a pinned snapshot; `await call.run()` holds the conversation.
 
@@ -82,6 +84,8 @@ async def open_call(
             all the same.
         metadata: the beginnings of `Call.metadata`.
         calls: where the call is entered until the context is left.
+        trace: the call's own span, which the program records; requests to language models and tools are spans below it,
+            whose IDs the events have. None: the program records none, and they are given `info.trace` as it is.
 
     Raises:
         ValueError: in `messages`, a call of a tool has no result, or a result has no call.
@@ -99,6 +103,7 @@ async def open_call(
                 at=at or datetime.now(UTC),
                 messages=messages,
                 metadata=metadata,
+                trace=trace,
             )
             with nullcontext() if calls is None else calls.hold(call):
                 yield call

@@ -27,6 +27,7 @@ from voicepipe.calls.failover import FailoverList
 from voicepipe.calls.listening.echo import EchoGuard
 from voicepipe.calls.listening.listening import Listening
 from voicepipe.calls.replies.composing import Composer
+from voicepipe.calls.replies.model_requests import ModelRequests
 from voicepipe.calls.replies.open_playout import open_playout
 from voicepipe.calls.replies.replies import Replies
 from voicepipe.calls.replies.speaking import ReplySpeaker
@@ -43,6 +44,7 @@ from voicepipe.pipelines.snapshot import OpenedSpeechToText
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from voicepipe.calls.call_trace import CallTrace
     from voicepipe.calls.failover import FailoverStep
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.recording import RecordedTransport
@@ -110,6 +112,8 @@ class CallParts:
     """What the program may have the call do."""
     failures: FailureReports
     """Reports failures of components."""
+    model_requests: ModelRequests
+    """Reports requests to language models."""
 
     def stop(self) -> None:
         """Stops deciding and taking requests: the call is ending."""
@@ -129,7 +133,7 @@ class CallParts:
         self.listening.stop_reporting_edges()
         self.driver.disconnect()
         del self.replies, self.sounds, self.tools, self.transfers, self.failures
-        del self.recognisers, self.models, self.voices
+        del self.recognisers, self.models, self.voices, self.model_requests
 
 
 def connect_parts(
@@ -142,6 +146,7 @@ def connect_parts(
     emit: EventEmitter,
     tasks: CallTasks,
     recording: RecordedTransport | None,
+    trace: CallTrace,
     deadline_moved: Callable[[float], None],
     end: Callable[[Ending], None],
 ) -> CallParts:
@@ -156,6 +161,7 @@ def connect_parts(
         emit: reports events to the observer.
         tasks: the call's.
         recording: the transport, if the call is recorded.
+        trace: the call's.
         deadline_moved: called with the time of turn-taking's next deadline.
         end: called to end the call, when its last words have been said.
 
@@ -214,7 +220,8 @@ def connect_parts(
         emit=emit,
         happened=driver.happened,
     )
-    composer = Composer(models, conversation.states, conversation.fits, budgets.llm, settings.speech)
+    requests = ModelRequests(emit, trace)
+    composer = Composer(models, conversation.states, conversation.fits, budgets.llm, settings.speech, requests)
     steering = CallSteering(
         texts=texts,
         metadata=metadata,
@@ -242,6 +249,7 @@ def connect_parts(
         happened=driver.happened,
         refused=tool_refused,
         waits=sounds.tools_changed,
+        trace=trace,
     )
     replies = Replies(
         speaker=ReplySpeaker(composer, voices, budgets.tts, playout),
@@ -258,5 +266,17 @@ def connect_parts(
     )
     driver.connect(listening, replies, transfers)
     return CallParts(
-        turns, driver, listening, recognisers, models, voices, replies, sounds, tools, transfers, steering, failures
+        turns,
+        driver,
+        listening,
+        recognisers,
+        models,
+        voices,
+        replies,
+        sounds,
+        tools,
+        transfers,
+        steering,
+        failures,
+        requests,
     )

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from voicepipe.audio import AudioFormat
 from voicepipe.components.bounded_texts import bounded, bounded_variables
+from voicepipe.components.trace_context import TraceContext
 
 ROLES: Final = ("caller", "agent", "tool", "operator")
 """The roles of messages."""
@@ -47,10 +48,15 @@ class CallInfo:
     """Who speaks first in this call; None: as the pipeline's `speaks_first` says."""
     shortened: tuple[str, ...] = ()
     """The names of variables that were cut or left out, because they were too long or too many."""
+    trace: TraceContext | None = None
+    """The span that the call was made for, from the transport's headers, or else from variables called `traceparent`
+    and `tracestate`, in any case; None: nothing was told of one."""
 
     def __attrs_post_init__(self) -> None:
         variables, cut = bounded_variables(self.variables)
         object.__setattr__(self, "variables", variables)  # frozen for others
+        if self.trace is None and variables:
+            object.__setattr__(self, "trace", TraceContext.of_headers(variables))
         if cut:
             object.__setattr__(self, "shortened", tuple(dict.fromkeys((*self.shortened, *cut))))
 
@@ -209,3 +215,5 @@ class ReplyRequest:
     """The values as they are said: dates and times in words, numbers so that they are read digit by digit."""
     said: str = ""
     """The part of this reply that was heard before its model failed: go on after it, don't repeat it."""
+    trace: TraceContext | None = field(default=None, eq=False)
+    """The span of this request, for the headers of one over HTTP (`TraceContext.headers`); None: there is no trace."""

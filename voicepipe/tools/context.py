@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from attrs import field, frozen
 
 from voicepipe.components.requests import CallInfo, Message
+from voicepipe.components.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,6 +154,9 @@ class ToolContext:
     values: Mapping[str, str] = field(factory=dict, eq=False)
     """The call's values by the names that texts have for them: `caller`, `variables.customer`, `date`, `time`."""
     _call: SteerableCall = field(default=NO_CALL, eq=False, repr=False)
+    trace: TraceContext | None = field(default=None, eq=False)
+    """The span of this run of the tool, for requests that it makes (`TraceContext.headers`); None: there is no
+    trace."""
 
     @property
     def metadata(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from voicepipe.components.quoting import quoted
 from voicepipe.components.secrets import Secrets
 from voicepipe.components.templates import fill, has_places
 from voicepipe.components.tls import tls_failure
+from voicepipe.components.trace_context import TRACEPARENT
 from voicepipe.components.values import Secret
 from voicepipe.errors import ToolError
 from voicepipe.tools.functions import FunctionTool
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from voicepipe.tools.context import ToolContext
+    from voicepipe.tools.settings import HttpSettings
 
 MOST_BYTES = 16 * 1024
 """The most of an answer that the model is given, in bytes."""
@@ -107,7 +109,7 @@ class _ToolRequest:
             async with self._client.stream(
                 http.method,
                 url,
-                headers={name: _header(value, values) for name, value in http.headers.items()},
+                headers=_headers(http, context),
                 json=None if in_query else plain(rest),
             ) as answer:
                 text = await _text_of(answer, self._secrets)
@@ -121,6 +123,14 @@ class _ToolRequest:
         if not answer.is_success:
             raise ToolError(f"HTTP {answer.status_code}: {text[:MOST_OF_REFUSAL]}".removesuffix(": "))
         return text if text.strip() else None
+
+
+def _headers(http: HttpSettings, context: ToolContext) -> dict[str, str]:
+    """Returns the headers of a request: those of the settings, and the trace's unless the settings have their own."""
+    own = {name: _header(value, context.values) for name, value in http.headers.items()}
+    if context.trace is None or not http.trace_context or TRACEPARENT in {name.lower() for name in own}:
+        return own
+    return context.trace.headers | own
 
 
 def _header(template: str, values: Mapping[str, str]) -> str:

@@ -74,6 +74,8 @@ class HttpSettings:
     the model's are."""
     ca_file: CaFile | None = None
     """A PEM file of the CA certificates to trust; null: those that this machine trusts."""
+    trace_context: bool = True
+    """Whether the request has the headers `traceparent` and `tracestate`, if the call has a trace."""
 
 
 @frozen

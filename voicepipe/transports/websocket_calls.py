@@ -12,6 +12,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from voicepipe.components.trace_context import TraceContext
 from voicepipe.transports.call_socket import CallSocket, MessageSink
 from voicepipe.transports.protocol import Transport
 
@@ -30,6 +31,11 @@ class Upgrade:
     """The headers, their names in lower case; a repeated one is joined by `, `."""
     peer: str
     """The `host:port` that it came from."""
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The span that the call is made for, from the headers `traceparent` and `tracestate`, for `CallInfo.trace`."""
+        return TraceContext.of_headers(self.headers)
 
 
 @frozen(kw_only=True)

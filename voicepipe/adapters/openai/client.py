@@ -171,7 +171,9 @@ class OpenAIClient:
         return {"transport": transport}
 
     @asynccontextmanager
-    async def post(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[ResponseBody]:
+    async def post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[ResponseBody]:
         """Sends a JSON body; the answer is its response as bytes, as they come.
 
         Leaving the context before the body was read to its end closes the connection.
@@ -179,13 +181,14 @@ class OpenAIClient:
         Args:
             path: below `base_url`: `/chat/completions`.
             body: what is sent.
+            headers: further headers.
 
         Raises:
             ComponentError: the server can't be reached, or refused the request.
 
         """
         request = self._http.build_request(
-            "POST", path, content=encoded(body), headers={"content-type": "application/json"}
+            "POST", path, content=encoded(body), headers={"content-type": "application/json", **(headers or {})}
         )
         with self.failures():
             answer = await self._http.send(request, stream=True)

@@ -60,7 +60,8 @@ class _OpenAI:
         else:
             path, body = "/chat/completions", openai_chat.body_for(options, request)
             reply = ChatReplyBuilder(offered, thinks_first=self._thinks_first)
-        async with self._client.post(path, {**body, **options.extra_body}) as answer:
+        headers = request.trace.headers if request.trace is not None and options.trace_context else None
+        async with self._client.post(path, {**body, **options.extra_body}, headers) as answer:
             stream = _OpenAIReplyStream(self._client, answer, reply, options.timeout_s)
             yield stream
             if stream.is_whole:

@@ -43,6 +43,8 @@ class OpenAIOptions:
     """Whether Chat Completions are asked what they cost; a few servers refuse the question."""
     extra_body: Mapping[str, Any] = field(factory=dict)
     """More parameters for the request, as the server's documentation has them: `service_tier: priority`."""
+    trace_context: bool = True
+    """Whether requests have the headers `traceparent` and `tracestate`, if the call has a trace."""
     connect_timeout_s: float = field(default=5.0, validator=gt(0))
     """The time limit for connecting, in s."""
     timeout_s: float = field(default=10.0, validator=gt(0))

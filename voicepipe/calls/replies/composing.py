@@ -8,11 +8,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from voicepipe.calls.failover import BudgetExceeded, FailoverList
 from voicepipe.calls.history import chars_of, latest, shorter
 from voicepipe.calls.replies.continuing import Continuation
+from voicepipe.calls.replies.model_requests import ModelRequest, ModelRequests
 from voicepipe.calls.replies.reply_text import Segment
 from voicepipe.components.events import ReplyDone, TextDelta, Usage
 from voicepipe.components.requests import Silence, Told, ToolCall, ToolResults
@@ -49,6 +50,8 @@ class Composer:
     speech: SpeechSettings
     """The settings by which text is cut into segments and signs are put into words; changes with the language
     of the call, for the next reply."""
+    requests: ModelRequests = field(factory=ModelRequests)
+    """Reports the requests to models."""
 
     def announce(self, text: ReplyText) -> None:
         """Writes the announcement, all at once."""
@@ -135,7 +138,9 @@ class _Composition:
         for shortenings in count():
             try:
                 state = self._composer.states.get(key)
-                says = await self._ask(attempts, evolve(request, state=state, said=self._text.text))
+                with self._composer.requests.begin(model.label) as asked:
+                    asking = evolve(request, state=state, said=self._text.text, trace=asked.span)
+                    says = await self._ask(attempts, asking, asked)
             except ComponentError as error:
                 less = shorter(request, shortenings) if error.too_long else None
                 if less is None:
@@ -148,7 +153,7 @@ class _Composition:
                 return says
         raise AssertionError  # `count` never ends
 
-    async def _ask(self, attempts: Attempts[OpenedLanguageModel], request: ReplyRequest) -> bool:
+    async def _ask(self, attempts: Attempts[OpenedLanguageModel], request: ReplyRequest, asked: ModelRequest) -> bool:
         """Writes one model's reply, or what is missing of the reply after `request.said`.
 
         Returns:
@@ -170,7 +175,7 @@ class _Composition:
         with trio.CancelScope(deadline=trio.current_time() + budgets.first_token_ms / 1000) as scope:
             async with model.component.respond(request) as stream:
                 while done is None:
-                    event = await _next(stream, model, usage)
+                    event = await _next(stream, model, usage, asked)
                     if isinstance(event, TextDelta):
                         words = words or bool(event.text.strip())
                         self._write(segmenter.feed(continuation.feed(event.text)))
@@ -178,9 +183,11 @@ class _Composition:
                         tool_calls.append(event)
                     elif isinstance(event, ReplyDone):
                         done = event
+                        asked.finish_reason = done.reason
                         # Written before the stream is left, which may take a moment: the voice can begin.
                         self._write(segmenter.feed(continuation.finish()) + segmenter.finish())
                     if words or tool_calls:
+                        asked.note_token()
                         if text.first_token_at is None:
                             text.first_token_at = trio.current_time()
                         scope.deadline = trio.current_time() + budgets.gap_ms / 1000
@@ -226,11 +233,12 @@ def _owes_words(request: ReplyRequest) -> bool:
 
 
 async def _next(
-    stream: ReplyStream, model: OpenedLanguageModel, usage: StreamUsage
+    stream: ReplyStream, model: OpenedLanguageModel, usage: StreamUsage, asked: ModelRequest
 ) -> TextDelta | ToolCall | ReplyDone:
     """Returns the next event of the reply itself; an event of usage is counted."""
     while isinstance(event := await stream.receive(), Usage):
         usage.report(event)
+        asked.note_usage(event)
     if event is None:
         raise _failure(model, "ended before its reply did")
     return event

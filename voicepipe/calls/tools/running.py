@@ -43,11 +43,13 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, evolve, field, frozen
 
+from voicepipe.calls.call_trace import NO_TRACE
 from voicepipe.calls.events import ToolEnded, ToolStarted
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.events import Ending
 from voicepipe.components.requests import ToolCall
 from voicepipe.components.templates import Template
+from voicepipe.components.trace_context import TraceContext
 from voicepipe.errors import ComponentError, ToolError
 from voicepipe.nurseries import leaves_of, uncancelled
 from voicepipe.tools.functions import FunctionTool, text_of
@@ -55,6 +57,7 @@ from voicepipe.tools.functions import FunctionTool, text_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from voicepipe.calls.call_trace import CallTrace
     from voicepipe.calls.conversation import Conversation
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.tasks import Tasks
@@ -93,6 +96,7 @@ class _Run:
     call: ToolCall
     tool: FunctionTool | None
     fault: str
+    trace: TraceContext | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     stopped: str = ""  # the result of a tool that is stopped
 
@@ -131,6 +135,7 @@ class ToolRuns:
         happened: feeds an event to turn-taking.
         refused: called when the model calls a tool that it was not offered.
         waits: called with True when tools have begun, and with False when the last has ended.
+        trace: the call's, in which each run of a tool is a span.
 
     """
 
@@ -145,10 +150,11 @@ class ToolRuns:
         happened: Callable[[Event], None],
         refused: Callable[[ComponentError], None],
         waits: Callable[[bool], None] = lambda _tools_run: None,
+        trace: CallTrace = NO_TRACE,
     ) -> None:
         self._toolbox, self._context, self._conversation = toolbox, context, conversation
         self._tasks, self._emit, self._happened, self._refused = tasks, emit, happened, refused
-        self._waits = waits
+        self._waits, self._trace = waits, trace
         self._batches: set[_Batch] = set()
         self._last: _Batch | None = None
         self._ids: set[str] = set()
@@ -177,7 +183,7 @@ class ToolRuns:
                 self._refuse(call)
                 runs.append(_Run(call, None, f"there is no tool {call.name} now"))
             elif isinstance(tool, FunctionTool):
-                runs.append(_Run(call, tool, ""))
+                runs.append(_Run(call, tool, "", self._trace.next_span()))
             elif fault := tool.check(call.arguments):
                 runs.append(_Run(call, None, fault))
             else:
@@ -258,7 +264,13 @@ class ToolRuns:
         try:
             if run.tool is not None:
                 call = run.call
-                self._emit(ToolStarted, tool_call_id=call.id, name=call.name, arguments=call.arguments)
+                self._emit(
+                    ToolStarted,
+                    tool_call_id=call.id,
+                    name=call.name,
+                    arguments=call.arguments,
+                    span_id=self._trace.id_of(run.trace),
+                )
                 result = await self._call(run, run.tool)
         finally:
             self._end(run, batch, result, trio.current_time() - began)
@@ -297,7 +309,7 @@ class ToolRuns:
             if fault := tool.check(arguments):
                 return _ToolResult(ok=False, text=f"error: {fault}")
             with run.scope:
-                text = text_of(await tool.function(arguments, self._context()))
+                text = text_of(await tool.function(arguments, evolve(self._context(), trace=run.trace)))
         except BaseException as error:
             failure = uncancelled(error)
             if not isinstance(failure, Exception | SystemExit):

@@ -104,7 +104,9 @@ class _AsteriskCalls:
     def transport(self, request: Upgrade, socket: CallSocket) -> AsteriskWebSocketTransport:
         """Makes the transport of a connection."""
         query = {name: value for name, value in request.query.items() if name != _PARAMETER}
-        return AsteriskWebSocketTransport(socket, listener=self.listener, query=query, names=self.options.names)
+        return AsteriskWebSocketTransport(
+            socket, listener=self.listener, query=query, names=self.options.names, trace=request.trace
+        )
 
 
 def _basic(authorization: str) -> str:

@@ -46,6 +46,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, Literal
 
 import trio
+from attrs import evolve
 
 from voicepipe.audio import AudioFormat
 from voicepipe.components.requests import CallInfo
@@ -71,6 +72,7 @@ from voicepipe.transports.delivery import Delivery
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voicepipe.components.trace_context import TraceContext
     from voicepipe.transports.call_socket import CallSocket
     from voicepipe.transports.protocol import CallSink, Capability
 
@@ -102,6 +104,7 @@ class AsteriskWebSocketTransport:
         listener: str = "listener",
         query: Mapping[str, str] | None = None,
         names: DetailNames | None = None,
+        trace: TraceContext | None = None,
     ) -> None:
         """Takes over an open WebSocket.
 
@@ -110,9 +113,10 @@ class AsteriskWebSocketTransport:
             listener: the name for `CallInfo.listener`.
             query: the parameters of the URL, without secrets.
             names: the names of the variables that have the call's numbers.
+            trace: the span that the call is made for, where no variable says it; None: it is not known.
 
         """
-        self.info = CallInfo(listener=listener)
+        self.info = CallInfo(listener=listener, trace=trace)
         self.audio = AudioFormat(8000)
         """The format of the call; known when `answer` has returned."""
         self._socket, self._query, self._names = socket, query or {}, names or DetailNames()
@@ -213,7 +217,8 @@ class AsteriskWebSocketTransport:
     def _start(self, start: MediaStart) -> None:
         audio = start.audio
         self.audio, self._is_json = audio, start.is_json
-        self.info = call_info(start, self._query, self._names, self.info.listener)
+        info = call_info(start, self._query, self._names, self.info.listener)
+        self.info = info if info.trace is not None else evolve(info, trace=self.info.trace)
         self._frame_bytes = start.frame_bytes
         self._odd = audio.sample_bytes - 1
         self._stale = StaleAudio(audio.rate * audio.sample_bytes, self.info.transport_id)

@@ -86,8 +86,8 @@ class BrowserCalls:
 
     def transport(self, request: Upgrade, socket: CallSocket) -> BrowserTransport:
         """Makes the transport of a call."""
-        del request
-        return BrowserTransport(socket, listener=self._name, shows_call=self._options.transcript)
+        shows_call = self._options.transcript
+        return BrowserTransport(socket, listener=self._name, shows_call=shows_call, trace=request.trace)
 
 
 def _json(value: object) -> bytes:

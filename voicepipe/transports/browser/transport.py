@@ -39,6 +39,7 @@ from voicepipe.transports.browser.wire_format import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voicepipe.components.trace_context import TraceContext
     from voicepipe.transports.call_socket import CallSocket
     from voicepipe.transports.protocol import CallSink, Capability
 
@@ -58,16 +59,20 @@ class BrowserTransport(BaseWebSocketTransport):
     pacing: Literal["theirs"] = "theirs"
     can: frozenset[Capability] = frozenset({"clear", "mark"})
 
-    def __init__(self, socket: CallSocket, *, listener: str, shows_call: bool) -> None:
+    def __init__(
+        self, socket: CallSocket, *, listener: str, shows_call: bool, trace: TraceContext | None = None
+    ) -> None:
         """Takes over an open WebSocket.
 
         Args:
             socket: the WebSocket; the listener delivers its messages to `take_message`.
             listener: the name for `CallInfo.listener`.
             shows_call: whether the client gets the events of its call, with the words of both sides.
+            trace: the span that the call is made for; None: it is not known.
 
         """
-        super().__init__(socket, CallInfo(listener=listener, transport_id=str(uuid4())), AudioFormat(RATE))
+        info = CallInfo(listener=listener, transport_id=str(uuid4()), trace=trace)
+        super().__init__(socket, info, AudioFormat(RATE))
         self._shows_call = shows_call
         self._has_start = self._is_taken = self._has_hung_up = False
         self._owed: deque[str] = deque()  # messages for which there was no room

@@ -106,6 +106,7 @@ class MediaStreamCalls:
             listener=self._listener,
             facts=facts,
             byte_order=self._options.byte_order,
+            trace=request.trace,
         )
         if "." in rest and facts is None and not self._has_token(request, rest):
             transport.fail(TransportError(f"the stream's ticket has expired or was used before; {_TICKET}"))

@@ -33,6 +33,7 @@ from voicepipe.transports.media_stream.wire_format import (
 
 if TYPE_CHECKING:
     from voicepipe.audio import AudioFormat
+    from voicepipe.components.trace_context import TraceContext
     from voicepipe.transports.call_socket import CallSocket
     from voicepipe.transports.media_stream.dialects import ByteOrder, Dialect
     from voicepipe.transports.media_stream.tickets import WebhookFacts
@@ -60,6 +61,7 @@ class MediaStreamTransport:
         listener: str,
         facts: WebhookFacts | None = None,
         byte_order: ByteOrder | None = None,
+        trace: TraceContext | None = None,
     ) -> None:
         """Takes over a WebSocket.
 
@@ -70,9 +72,10 @@ class MediaStreamTransport:
             listener: the name for `CallInfo.listener`.
             facts: what the carrier's webhook said of the call; None: nothing is known of it but what the stream says.
             byte_order: of linear audio; None: the dialect's.
+            trace: the span that the call is made for; None: the stream's parameters may say it.
 
         """
-        self.info = CallInfo(listener=listener)
+        self.info = CallInfo(listener=listener, trace=trace)
         self.audio = audio
         self.can: frozenset[Capability] = frozenset({"clear", "mark"})
         if dialect.send_keys is not None:
