@@ -19,6 +19,7 @@ from voicepipe import (
     DtmfReceived,
     FailedOver,
     LastWordsUnconfirmed,
+    ModelAnswered,
     RecordingFailed,
     ReplyContinued,
     ReplyPrepared,
@@ -145,6 +146,7 @@ UNLOGGED = [
     DtmfReceived("c", 1.0, "1"),
     ReplyStarted("c", 1.0, 2, None),
     ReplyContinued("c", 1.0, 2, "Hello."),
+    ModelAnswered("c", 1.0, ComponentLabel("chat", "openai", "gpt-5-mini"), 0.5, None, "cancelled"),
     ComponentUsed(
         "c", 1.0, ComponentUsage(role="stt", component="ears", adapter="vosk", model=None, requests=1, reported=0)
     ),
