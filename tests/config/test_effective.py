@@ -115,3 +115,16 @@ def test_a_name_can_tell_a_secret():
 def test_what_is_shown_is_text_and_no_more():
     assert json.dumps(Shown("***", "hunter2")) == '"***"'
     assert repr(Shown("***", "hunter2")) == "'***'"
+
+
+def test_a_key_is_concealed_wherever_it_is_repeated(config_directory):
+    path = config_directory / "set.yaml"
+    path.write_text(
+        FILE.replace("Hello ${WORD}", "Say hunter2 to {caller}").replace("api_key: hunter2", "api_key: hunter2b77")
+        + "limits: {goodbye: 'Bye, hunter2b77, and sk-proj-97531abcdefghijkl'}\n"
+    )
+    config = load_config(path, registry=REGISTRY, environ=ENVIRON | {"REGION": "us"})
+    data = effective_config(config)
+    assert data["limits"]["goodbye"] == "Bye, ***, and ***"
+    assert "hunter2b77" not in json.dumps(data)
+    assert comparable(config)["limits"]["goodbye"].hidden == config.pipelines["default"].limits.goodbye

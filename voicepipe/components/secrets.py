@@ -73,6 +73,14 @@ class Secrets:
         self._keys |= others._keys
         self._looked_for = None
 
+    @property
+    def keys(self) -> Secrets:
+        """Only the values that were declared as secrets, not those of `${NAME}` in plain options."""
+        keys = Secrets()
+        keys._written = {value: written for value, written in self._written.items() if value in self._keys}
+        keys._keys = set(self._keys)
+        return keys
+
     def same_as(self, others: Secrets) -> bool:
         """Returns True if another collection has equal secrets, written alike."""
         return self is others or (self._written == others._written and self._keys == others._keys)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from voicepipe.components.labels import ROLES
 from voicepipe.components.secrets import names_a_secret
+from voicepipe.config.describe.key_shapes import without_keys
 from voicepipe.config.identity import Hidden
 
 if TYPE_CHECKING:
+    from voicepipe.components.secrets import Secrets
     from voicepipe.config.settings import PipelineSettings, SetConfig
 
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
@@ -37,8 +39,9 @@ def effective(config: SetConfig) -> dict[str, Any]:
 
     It consists of mappings, lists, text, numbers, booleans and None, so it can be written as JSON. The keys are those
     of the YAML file, without `components` and `options`: each of a pipeline's roles is the list of its alternatives, in
-    failover order, of `{"name", "adapter", "model", "options"}`. What came from `${...}` is as it was written, a secret
-    that stands in the file is `***`, a file is `{"file", "sha256"}` and a directory `{"directory", "fingerprint"}`.
+    failover order, of `{"name", "adapter", "model", "options"}`. What came from `${...}` is as it was written. A secret
+    that stands in the file is `***`, also where it is repeated, and so is text that looks like a key of a vendor. A
+    file is `{"file", "sha256"}` and a directory `{"directory", "fingerprint"}`.
 
     Args:
         config: from `load_config`.
@@ -52,9 +55,42 @@ def comparable(config: SetConfig) -> dict[str, Any]:
     written = pickle.loads(config.written)  # noqa: S301 - `load_config` wrote it
     pipelines = written.pop("pipelines")
     shared = {key: _shown(value, key if key == "tools" else "") for key, value in written.items()}
-    return shared | {
+    data = shared | {
         "pipelines": {name: _pipeline(settings, pipelines[name]) for name, settings in config.pipelines.items()}
     }
+    concealed: dict[str, Any] = _Concealing(next(iter(config.pipelines.values())).secrets.keys)(data)
+    return concealed
+
+
+class _Concealing:
+    """Conceals keys that are quoted in other texts, such as prompts, and texts that look like keys."""
+
+    def __init__(self, keys: Secrets) -> None:
+        self._keys = keys
+        self._known: dict[str, str] = {}  # most texts are in each pipeline
+
+    def __call__(self, value: Any) -> Any:
+        match value:
+            case dict():
+                return {key: self(item) for key, item in value.items()}
+            case list():
+                return [self(item) for item in value]
+            case str():
+                text = self.text(str(value))
+                if text != value:
+                    return Shown(text, value.hidden if isinstance(value, Shown) else value)
+        return value
+
+    def text(self, text: str) -> str:
+        """Returns a text without keys."""
+        if (known := self._known.get(text)) is None:
+            known = self._known[text] = without_keys(self._keys.conceal(text))
+        return known
+
+
+def concealed_text(config: SetConfig, text: str) -> str:
+    """Returns a text that the configuration uses, such as the content of a prompt, without keys."""
+    return _Concealing(next(iter(config.pipelines.values())).secrets.keys).text(text)
 
 
 def masked(name: str, text: str) -> str:
