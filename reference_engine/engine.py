@@ -33,6 +33,7 @@ from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.lifecycle.signals import reload_on_signals
 from reference_engine.lifecycle.stopping import Shutdown
 from reference_engine.lifecycle.systemd import ServiceManager
+from reference_engine.records.opening import open_store, until_ready
 from reference_engine.records.record_file import open_record_file
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.component_log import component_log
@@ -93,6 +94,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         records = claimed.enter_context(open_record_file(settings.records, settings.records_readable_by))
         claimed.callback(records.report, log)
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
+        await until_ready(store := claimed.enter_context(open_store(settings, log)))
         async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = TaskSwitch(settings.watch), dict[str, Listener]()
             sets = Sets(
@@ -124,6 +126,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 metrics,
                 log,
                 keep=records.keep,
+                store=store,
                 shortage=shortage,
                 listeners=listeners,
                 ended=ended,

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     from reference_engine.log.log import Log
     from reference_engine.records.record_file import KeepRecord
+    from reference_engine.records.store import RecordStore
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.reports.set_metrics import Refusal
@@ -99,6 +100,7 @@ class CallAnswerer:
         metrics: counts calls.
         log: gets the records of calls.
         keep: called with each call's record.
+        store: stores calls in a database; None: there is none.
         shortage: reports that connections can't be accepted for lack of a resource.
         listeners: the listeners by name, to be paused at `max_calls`; they may be opened later.
         ended: the store of outcomes.
@@ -119,6 +121,7 @@ class CallAnswerer:
         log: Log,
         *,
         keep: KeepRecord,
+        store: RecordStore | None = None,
         shortage: Shortage,
         listeners: Mapping[str, Listener] | None = None,
         ended: EndedCalls | None = None,
@@ -131,7 +134,7 @@ class CallAnswerer:
         self._ended, self._shortage, self._log = ended, shortage, log
         self._announced = Announcements() if announced is None else announced
         self._logging_of = logging_of
-        self._observers = CallObservers(sessions, metrics, ended, keep, log, logging_of=logging_of)
+        self._observers = CallObservers(sessions, metrics, ended, keep, log, store=store, logging_of=logging_of)
         self._uuids = UuidsInUse(log)
         self._up, self._calls = Calls(), dict[str, ActiveCall]()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from reference_engine.log.log import Log
     from reference_engine.records.record_file import KeepRecord
+    from reference_engine.records.store import RecordStore
     from reference_engine.reports.ended_calls import EndedCalls
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
@@ -32,6 +33,7 @@ class CallObservers:
         ended: the outcomes of calls, for ten minutes.
         keep_record: called with each call's record once it is complete.
         log: gets the records of calls, and `observer.failed`.
+        store: stores calls in a database; None: there is none.
         logging_of: returns the logging settings of a set, by its name, for `mask`; None: it has none.
 
     """
@@ -44,10 +46,12 @@ class CallObservers:
         keep_record: KeepRecord,
         log: Log,
         *,
+        store: RecordStore | None = None,
         logging_of: Callable[[str], LoggingSettings | None],
     ) -> None:
         self._sessions, self._metrics, self._ended = sessions, metrics, ended
         self._keep_record, self._log, self._logging_of = keep_record, log, logging_of
+        self._store = store
         self._reported: set[tuple[str, type[Exception]]] = set()
 
     def of_call(self, set_name: str, transport_id: str) -> Callable[[CallEvent], None]:
@@ -78,6 +82,7 @@ class CallObservers:
             ("values", known.observe),
             ("ended calls", keep_outcome),
             ("records", record),
+            ("database", self._storing(set_name, known)),
             ("sessions", self._sessions.observe),
             ("metrics", self._metrics.observe_call),
             ("log", log),
@@ -91,6 +96,16 @@ class CallObservers:
                     self._report(name, event, error)
 
         return observe
+
+    def _storing(self, set_name: str, known: KnownValues) -> Callable[[CallEvent], None]:
+        """Returns the observer that stores a call in the database."""
+        store = self._store
+
+        def mask() -> Mask | None:
+            settings = self._logging_of(set_name)
+            return Mask(known, settings.mask) if settings is not None and settings.mask else None
+
+        return (lambda event: store.observe(event, mask)) if store is not None else lambda _event: None
 
     def _report(self, observer: str, event: CallEvent, error: Exception) -> None:
         """Logs an observer's exception once per type: the next events of all calls would raise it again."""

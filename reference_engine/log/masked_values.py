@@ -27,6 +27,7 @@ SHORTEST = 3
 
 _NUMBERS = ("caller", "called")
 _VARIABLE = "variables."
+_TEXT_COLUMNS = {"detail", "said", "result", "message", "text", "target", "failure", "metadata"}
 
 
 class KnownValues:
@@ -122,6 +123,20 @@ class Mask:
             ),
             metadata=self.text(record.metadata),
         )
+
+    def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a row of the database of records without masked values; spans of keys in `heard` stay right."""
+        masked = dict(row)
+        for name in _NUMBERS:
+            if name in row:
+                masked[name] = self.number(name, row[name])
+        for name in _TEXT_COLUMNS & row.keys():
+            masked[name] = self.text(row[name])
+        if "variables" in row:
+            masked["variables"] = self.variables(row["variables"])
+        if "heard" in row:
+            masked["heard"] = self._starred(row["heard"])
+        return masked
 
     def _starred(self, text: str) -> str:
         return self._values.sub(lambda match: "*" * len(match[0]), text) if self._hides_text else text

@@ -10,6 +10,7 @@ import json
 import os
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
@@ -19,9 +20,9 @@ from reference_engine.log.line_writer import MAX_LINES, LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from reference_engine.log.log import Log
+    from reference_engine.settings.records_place import RecordsPlace
     from reference_engine.settings.settings import Readers
     from voicepipe import CallRecord
 
@@ -70,20 +71,21 @@ class RecordFile:
 
 
 @contextmanager
-def open_record_file(path: Path | None, readable_by: Readers = "owner") -> Iterator[RecordFile]:
+def open_record_file(place: RecordsPlace | Path | None, readable_by: Readers = "owner") -> Iterator[RecordFile]:
     """Opens the file of records and closes it on exit, after the queued records were written.
 
     Each record is appended as a whole. An incomplete record at the end of the file, left by a crash or a full disk, is
     removed first. A file or directory that exists keeps its mode.
 
     Args:
-        path: None: records are dropped.
+        place: the file's path; None, or a place that is no file: records are dropped.
         readable_by: who may read a file, and its directory, that are created.
 
     Raises:
         EngineError: the file can't be opened for writing.
 
     """
+    path = place if place is None or isinstance(place, Path) else place.path if place.kind == "file" else None
     if path is None:
         yield RecordFile(None, None)
         return

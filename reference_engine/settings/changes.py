@@ -90,7 +90,7 @@ def _restarts(old: EngineSettings, new: EngineSettings) -> Iterator[Problem]:
                 yield from _differences(was.options, listener.options, tuple(fields_dict(type(was.options))), at, new)
         else:
             yield _problem(new, at, f"a new listener ({listener.name}) can't open while the engine runs")
-    yield from _differences(old, new, ("control", "records", "records_readable_by"), (), new)
+    yield from _differences(old, new, ("control", "records", "records_readable_by", "records_spool", "name"), (), new)
     if old.admin is not None and new.admin is not None:
         yield from _differences(old.admin, new.admin, ("host", "port"), ("admin",), new)
     elif old.admin != new.admin:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from attrs import asdict, fields_dict
 
+from reference_engine.settings.records_place import PlaceError, read_place
 from reference_engine.settings.settings import (
     AdminSettings,
     EngineFile,
@@ -108,8 +109,9 @@ def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
     if problems := tuple(_inconsistencies(document, ())):
         raise ConfigError(problems, document.files)
     values = asdict(file, recurse=False)
+    values["records"] = read_place(file.records) if file.records is not None else None
     # The engine writes there for as long as it runs. `control` is not made absolute: a socket's path has a limit.
-    for name in ("records", "last_known_good"):
+    for name in ("records_spool", "last_known_good"):
         values[name] = absolute_path(values[name]) if values[name] else None
     values["control"] = file.control or default_control_path()
     return EngineSettings(**values, path=path, files=document.files, document=document)
@@ -132,6 +134,7 @@ def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> It
     if document.keys_at("admin"):
         yield from _bound_twice(document, ("admin",), (AdminSettings,), bound)
         yield from _open_to_all(document, known)
+    yield from _no_place(document)
 
 
 def _unknown_set(document: ConfigDocument, at: tuple[str | int, ...], sets: tuple[str, ...]) -> Iterator[Problem]:
@@ -193,6 +196,16 @@ def _open_to_all(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterat
         message = f"{_shown(host)} can be reached from other machines, so `token` is required"
         hint = 'add `token: "${VOICEPIPE_ADMIN_TOKEN}"`, or bind to 127.0.0.1'
         yield document.problem(("admin", "host"), message, hint)
+
+
+def _no_place(document: ConfigDocument) -> Iterator[Problem]:
+    """Yields a problem if `records` names no place that records can go to."""
+    text = document.take(("records",), str)
+    try:
+        if text is not None:
+            read_place(text)
+    except PlaceError as error:
+        yield document.problem(("records",), str(error), error.hint)
 
 
 def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], classes: Classes) -> T | None:

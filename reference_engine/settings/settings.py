@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
+from reference_engine.settings.records_place import RecordsPlace
 from voicepipe import AudioSocketSettings, ConfigDocument, Secret, host_field, port_field
 
 Readers: TypeAlias = Literal["owner", "group"]
@@ -104,14 +105,19 @@ class EngineFile:
     """The time after a reload at which calls on an older version get a goodbye, in s. Null: they may go on."""
     max_live_versions: int = field(default=10, validator=ge(2))
     """The most versions of a set at once, serving or held by calls; at the limit a reload is rejected."""
-    records: Path | None = None
-    """The file to which a JSON line is appended for each call that has ended: the conversation, timings, usage,
-    failures. A
-    change needs a restart. Null: no records are kept."""
+    records: str | None = None
+    """The place of calls' records: `sqlite:///PATH` or `postgresql://...` for a database, or the path of a file, to
+    which a JSON line is appended for each call that has ended. A change needs a restart. Null: no records are kept."""
     records_readable_by: Readers = "owner"
-    """Who may read that file and its directory, if the engine creates them: the user that it runs as, or its group too.
-    A
-    change needs a restart."""
+    """Who may read that file, or SQLite's, and its directory, if the engine creates them: the user that it runs as, or
+    its group too. A change needs a restart."""
+    records_spool: Path | None = None
+    """The directory where records wait while the database is away. A change needs a restart. Null: beside SQLite's
+    file, or for PostgreSQL `$STATE_DIRECTORY/records-spool`, or without that `~/.local/state/voicepipe/records-spool`.
+    """
+    name: str = ""
+    """The engine's name in records and figures, by which several engines of one database are told apart. A change needs
+    a restart. Left out, it is the name of the machine."""
     last_known_good: Path | None = None
     """The directory for copies of the files that serve; a start with invalid files serves these. Null: it fails."""
 
@@ -124,6 +130,8 @@ class EngineSettings(EngineFile):
     """The engine's file, as it was given; None: the engine was started with a set's own file."""
     control: Path = field(factory=default_control_path)
     """The control's Unix socket."""
+    records: RecordsPlace | None = None  # type: ignore[assignment] # what the text names
+    """The place of calls' records; None: no records are kept."""
     files: tuple[Path, ...] = field(default=(), eq=False)
     """The absolute paths of the files that were read, `path` first; the watcher watches them."""
     document: ConfigDocument | None = field(default=None, eq=False, repr=False)

@@ -1,0 +1,1 @@
+"""The versions of the schema of records, as Alembic keeps them."""

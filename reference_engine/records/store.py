@@ -1,0 +1,482 @@
+"""Stores calls in a database while they go on, from threads of its own, so that no call ever waits for it.
+
+Theory of operation
+===================
+
+*Threads.* `observe` and `write` put something into a deque and return. The thread `records` takes it out every
+`GATHER_S`, makes rows of it, and decides where they go. The thread `database` does one job at a time for it: connect,
+write a list of rows in a transaction, raise the beat, look for lost calls. Only that thread ever waits for a database,
+and the first one goes on meanwhile.
+
+*Where rows go.* Into the database, in lists of up to `BATCH`, as long as that is quick. If the database is away, hangs
+for longer than `HANG_S`, or has fallen `MAX_BACKLOG` rows behind, all rows that wait go to the spool on disk, those of
+the list that is being written too: a row may be written twice. As long as the spool has something, it is stored first,
+in its order. A database that is away is tried again every `RETRY_S`.
+
+*Bounds.* In memory there are at most `MAX_GIVEN` events and `MAX_BACKLOG` rows besides one list. If there is no room on
+the disk for the spool either, parts of calls (turns, tools, ...) are given up first and rows of calls last; each is
+counted in `lost`, and the log says so once a minute.
+
+*A call's life.* It is `up` from its first event, and `ended` with its last. If its engine is killed, it is found to be
+`lost` by the next start on that machine, or by another engine that shares the database (`runs.py`). The spool of a
+killed engine is stored before that, so what it knew of a call's end counts.
+
+*The end.* Leaving the block gives the threads `CLOSE_S` to store what waits; what then remains goes to the spool.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from queue import SimpleQueue
+from threading import Event, Thread
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+
+from attrs import define, evolve
+
+from reference_engine.records.event_rows import RECORDED, EventRows
+from reference_engine.records.row_changes import RowChange, storable
+from reference_engine.records.runs import BEAT_S, Run
+from reference_engine.records.spool import Chunk, Spool
+from voicepipe import CallBegan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from reference_engine.log.log import Log
+    from reference_engine.log.masked_values import Mask
+    from reference_engine.records.writing import CompleteCalls
+    from reference_engine.settings.records_place import RecordsPlace
+    from voicepipe import CallEvent
+
+GATHER_S = 0.1
+"""The time for which rows are gathered before they are written together, in s."""
+
+BATCH = 4_000
+"""The most rows of one transaction."""
+
+MAX_BACKLOG = 20_000
+"""The most rows in memory; more go to the spool."""
+
+MAX_GIVEN = 100_000
+"""The most events in memory; the thread takes them out every `GATHER_S`, so more come only if it hangs with a disk."""
+
+HANG_S = 2.0
+"""The time after which rows do not wait for the database any longer, in s."""
+
+RETRY_S = 1.0
+"""The pause before a database that is away is tried again, in s."""
+
+CLOSE_S = 5.0
+"""The time for what waits when the engine ends, in s."""
+
+REPORT_EVERY_S = 60.0
+"""The least time between two reports of rows that are lost, in s."""
+
+_Given: TypeAlias = "tuple[CallEvent, float, Callable[[], Mask | None] | None]"
+
+_RECORDED: Final = frozenset(RECORDED)
+_PARTS: Final = frozenset({"turns", "tools", "failures", "steering", "transfers", "usage"})
+
+
+@define(eq=False)
+class _Job:
+    """One thing that the database's thread does."""
+
+    what: str
+    """`connect`, `write`, `replay`, `beat`, `end`."""
+    run: Callable[[Any], Any]
+    """What it does with the `RowWriter`."""
+    began: float
+    """The time on the monotonic clock."""
+    rows: Sequence[RowChange] = ()
+    """The rows of the backlog that it writes."""
+    chunk: Chunk | None = None
+    """The rows of the spool that it writes."""
+    is_spilled: bool = False
+    """Whether `rows` are in the spool, too, because it took so long."""
+    result: Any = None
+    """What it returned."""
+    error: Exception | None = None
+    """What it raised."""
+
+
+class RecordsRefusedError(Exception):
+    """The database is there, but its schema is not fit: nothing can be stored in it until somebody changes that."""
+
+
+class RecordStore:
+    """The store of calls' records in a database; a context manager whose threads run while the block does.
+
+    Args:
+        place: the database.
+        spool: the directory of rows that wait while the database is away.
+        run: this run of the engine.
+        log: gets `records.*`.
+        software: voicepipe's version.
+        transport_of: returns the type of a listener, by its name.
+        group: whether the group may read what is created.
+        complete: completes calls that are over, as `RowWriter` has it.
+
+    Attributes:
+        run: this run of the engine.
+        lost: the number of rows that could not be kept.
+        stored: the number of rows that were written.
+        is_away: whether the database is away.
+
+    """
+
+    def __init__(
+        self,
+        place: RecordsPlace,
+        spool: Path,
+        run: Run,
+        *,
+        log: Log,
+        software: str,
+        transport_of: Callable[[str], str] = lambda _listener: "",
+        group: bool = False,
+        complete: CompleteCalls | None = None,
+    ) -> None:
+        self.place, self.run, self._log, self._software = place, run, log, software
+        self._group, self._complete = group, complete
+        self.lost = self.stored = 0
+        self.is_away = False
+        self._spool = Spool(spool, run.run, group=group)
+        self._rows = EventRows(run.run, transport_of)
+        self._given: deque[_Given | RowChange] = deque()
+        self._backlog: deque[RowChange] = deque()
+        self._wake, self._closing, self._ready = Event(), Event(), Event()
+        self._awake = False
+        self._refusal: Exception | None = None
+        self._job: _Job | None = None
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._done: deque[_Job] = deque()
+        self._is_connected = self._has_looked = self._is_over = False
+        self._retry_at = self._beat_at = self._away_since = 0.0
+        self._looked_at = 0.0
+        self._spool_reason = ""
+        self._reported_lost, self._report_at = 0, 0.0
+        self._reported: set[str] = set()
+        self._deadline = 0.0
+        self._threads = (
+            Thread(target=self._work, name="records", daemon=True),
+            Thread(target=self._serve_database, name="database", daemon=True),
+        )
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._deadline = monotonic() + CLOSE_S
+        self._closing.set()
+        self._wake.set()
+        self._threads[0].join(CLOSE_S + HANG_S)
+
+    @property
+    def waiting(self) -> int:
+        """The number of events and rows in memory that are not stored yet."""
+        job = self._job
+        return len(self._given) + len(self._backlog) + (len(job.rows) if job is not None else 0)
+
+    @property
+    def spooled(self) -> int:
+        """The number of rows in the spool."""
+        return self._spool.waiting
+
+    def observe(self, event: CallEvent, mask_of: Callable[[], Mask | None] | None = None) -> None:
+        """Stores an event of a call; never waits and never raises.
+
+        Args:
+            event: the event.
+            mask_of: returns what hides values in its rows, called in the thread `records`; None: nothing has to.
+
+        """
+        if type(event) in _RECORDED:
+            self._give((event, time() if isinstance(event, CallBegan) else 0.0, mask_of))
+
+    def write(self, table: str, row: Mapping[str, Any]) -> None:
+        """Adds a row, or replaces the one with its key; never waits."""
+        self._give(RowChange("put", table, storable(row)))
+
+    def change(self, table: str, row: Mapping[str, Any]) -> None:
+        """Sets columns of the row with a key, which is among them; no-op if there is none. Never waits."""
+        self._give(RowChange("change", table, storable(row)))
+
+    def wait_ready(self) -> None:
+        """Waits until the database was opened, or is found to be away; for another thread than the event loop.
+
+        Raises:
+            RecordsRefusedError: the database is there, and its schema is not fit; nothing will be stored.
+
+        """
+        self._ready.wait()
+        if self._refusal is not None:
+            raise RecordsRefusedError(str(self._refusal)) from self._refusal
+
+    def wait_stored(self, timeout_s: float) -> bool:
+        """Waits until nothing waits in memory or in the spool; returns False if that takes too long. For tests."""
+        until = monotonic() + timeout_s
+        while self.waiting or self.spooled:
+            if monotonic() > until:
+                return False
+            self._closing.wait(0.01)
+        return True
+
+    def _give(self, item: _Given | RowChange) -> None:
+        if len(self._given) >= MAX_GIVEN:
+            self.lost += 1
+            return
+        self._given.append(item)
+        if not self._awake:
+            self._awake = True
+            self._wake.set()
+
+    # The thread `records`
+
+    def _work(self) -> None:
+        try:
+            self._spool.take_over()
+        except OSError as error:
+            self._log.error("records.spool_failed", directory=str(self._spool.directory), reason=str(error))
+        self._start(_Job("connect", lambda writer: writer.connect(), monotonic()))
+        while not self._is_over:
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001 - the boundary of this thread
+                self._report_once("records.failed", error)
+                self._closing.wait(RETRY_S)
+                self._is_over = self._closing.is_set() and monotonic() > self._deadline
+        self._ready.set()
+        self._jobs.put(None)
+        self._spool.close()
+
+    def _step(self) -> None:
+        self._wake.wait(self._pause())
+        if len(self._backlog) < BATCH and not self._done:
+            self._closing.wait(GATHER_S)
+        self._wake.clear()
+        self._awake = False
+        self._take_given()
+        while self._done:
+            self._finish(self._done.popleft())
+        self._choose_job()
+        self._spill()
+        self._report_losses()
+        if self._closing.is_set():
+            self._close()
+
+    def _pause(self) -> float:
+        """Returns how long nothing has to be done, unless something comes, in s."""
+        if self._closing.is_set():
+            return GATHER_S
+        if self._job is not None:
+            return HANG_S
+        return max(0.0, (self._beat_at if self._is_connected else self._retry_at) - monotonic())
+
+    def _take_given(self) -> None:
+        for _ in range(len(self._given)):
+            item = self._given.popleft()
+            if isinstance(item, RowChange):
+                self._backlog.append(item)
+                continue
+            event, at, mask_of = item
+            try:
+                change = self._rows.add(event, at)
+                if change is not None and mask_of is not None and (mask := mask_of()) is not None:
+                    change = evolve(change, row=mask.row(change.row))
+            except Exception as error:  # noqa: BLE001 - the boundary of an event
+                self.lost += 1
+                self._report_once("records.failed", error)
+            else:
+                if change is not None:
+                    self._backlog.append(change)
+
+    def _choose_job(self) -> None:
+        now = monotonic()
+        if self._job is not None or self._refusal is not None:
+            return
+        if not self._is_connected:
+            if now >= self._retry_at and not self._closing.is_set():
+                up = self._rows.up
+                self._start(_Job("connect", lambda writer: writer.connect(up), now))
+        elif now >= self._beat_at:
+            self._beat_at = now + BEAT_S
+            look = self._has_looked
+            self._start(_Job("beat", lambda writer: _beat(writer, look=look), now))
+        elif not self._closing.is_set() and (chunk := self._spool.next(BATCH)) is not None:
+            self._start(_Job("replay", lambda writer: writer.write(chunk.changes), now, chunk=chunk))
+        elif not self._has_looked:
+            self._has_looked = True
+            self._start(_Job("beat", lambda writer: _beat(writer, look=True), now))
+        elif self._backlog and not (self._closing.is_set() and self._spool.waiting):
+            rows = [self._backlog.popleft() for _ in range(min(BATCH, len(self._backlog)))]
+            self._start(_Job("write", lambda writer: writer.write(rows), now, rows=rows))
+
+    def _start(self, job: _Job) -> None:
+        self._job = job
+        self._jobs.put(job)
+
+    def _finish(self, job: _Job) -> None:
+        from reference_engine.records.schema import SchemaError  # noqa: PLC0415 - loads SQLAlchemy
+        from reference_engine.records.writing import DatabaseAwayError  # noqa: PLC0415
+
+        self._job = None
+        error = job.error
+        if error is None:
+            self._succeed(job)
+        elif isinstance(error, SchemaError):
+            self._refuse(error)
+        else:
+            if not job.is_spilled:
+                self._backlog.extendleft(reversed(job.rows))
+            if not isinstance(error, DatabaseAwayError):
+                self._report_once("records.failed", error)
+            self._lose_database(str(error), getattr(error, "hint", ""))
+        self._ready.set()
+
+    def _succeed(self, job: _Job) -> None:
+        written = len(job.rows)
+        if job.what == "connect":
+            self._is_connected = True
+        if job.chunk is not None:
+            self._spool.stored(job.chunk)
+            written = len(job.chunk.changes)
+        if job.chunk is not None or job.rows:
+            self._count_refused(job.result)
+            self.stored += written - len(job.result)
+        if job.what == "beat" and job.result:
+            ids = job.result
+            self._log.warning("records.calls_lost", calls=len(ids), call_ids=ids[:20], reason="their engine is gone")
+        if self.is_away and not self._spool.waiting:
+            self.is_away = False
+            away_s = round(monotonic() - self._away_since, 1)
+            self._log.info("records.database_back", database=str(self.place), away_s=away_s)
+
+    def _count_refused(self, refused: Iterable[tuple[RowChange, str]]) -> None:
+        for change, reason in refused:
+            self.lost += 1
+            if change.table not in self._reported:
+                self._reported.add(change.table)
+                named = {"table": change.table, "call_id": change.row.get("call_id")}
+                self._log.error("records.refused", **named, reason=reason)
+
+    def _refuse(self, error: Exception) -> None:
+        self._is_connected = False
+        self._refusal = error
+        self._log.error("records.database_refused", database=str(self.place), reason=str(error))
+
+    def _lose_database(self, reason: str, hint: str) -> None:
+        self._is_connected = False
+        self._retry_at = monotonic() + RETRY_S
+        if self.is_away:
+            return
+        self.is_away, self._away_since = True, monotonic()
+        self._log.error(
+            "records.database_away",
+            database=str(self.place),
+            reason=reason,
+            waiting=self.waiting + self.spooled,
+            spool=str(self._spool.directory),
+            **({"hint": hint} if hint else {}),
+        )
+
+    def _spill(self) -> None:
+        """Moves the rows that wait to the spool, if they should not wait in memory."""
+        job = self._job
+        hangs = job is not None and monotonic() - job.began > HANG_S
+        is_away = not self._is_connected and (job is None or job.what != "connect" or self.is_away or hangs)
+        if not (is_away or hangs or len(self._backlog) > MAX_BACKLOG):
+            return
+        written = job if job is not None and job.rows and not job.is_spilled else None
+        if written is not None:
+            self._backlog.extendleft(reversed(written.rows))
+            written.is_spilled = True
+        try:
+            while self._backlog:
+                some = list(islice(self._backlog, BATCH))
+                self._spool.append(some)
+                for _ in some:
+                    self._backlog.popleft()
+            self._spool_reason = ""
+        except OSError as error:
+            self._spool_reason = error.strerror or str(error)
+            self._give_up_some()
+
+    def _give_up_some(self) -> None:
+        if len(self._backlog) <= MAX_BACKLOG:
+            return
+        kept = [change for change in self._backlog if change.table not in _PARTS]
+        self.lost += len(self._backlog) - min(len(kept), MAX_BACKLOG)
+        self._backlog = deque(kept[:MAX_BACKLOG])
+
+    def _report_losses(self) -> None:
+        now = monotonic()
+        lost = self.lost + self._spool.damaged
+        if now < self._report_at or (lost == self._reported_lost and not self._spool_reason):
+            return
+        self._report_at = now + REPORT_EVERY_S
+        reason = self._spool_reason or "see the records before"
+        self._log.error(
+            "records.failed",
+            path=str(self._spool.directory),
+            lost=lost - self._reported_lost,
+            waiting=self.waiting,
+            reason=reason,
+        )
+        self._reported_lost = lost
+
+    def _report_once(self, event: str, error: Exception) -> None:
+        what = f"{type(error).__name__}: {error}"
+        if what not in self._reported:
+            self._reported.add(what)
+            self._log.error(event, path=str(self.place), reason=what, exc_info=error)
+
+    def _close(self) -> None:
+        """Ends the thread if nothing waits any more, or the time is up."""
+        is_late = monotonic() > self._deadline
+        if self._job is not None and not is_late:
+            return
+        if (self._given or self._backlog) and self._is_connected and not self._spool.waiting and not is_late:
+            return
+        if self._backlog:
+            self._is_connected = False
+            self._spill()
+        self.lost += len(self._backlog)
+        if self._is_connected and not is_late and not self._spool.waiting:
+            job = _Job("end", lambda writer: writer.end_run(), monotonic())
+            self._jobs.put(job)
+            while not self._done and monotonic() < self._deadline:
+                self._wake.wait(0.01)
+                self._wake.clear()
+        self._report_at = 0.0
+        self._report_losses()
+        self._is_over = True
+
+    # The thread `database`
+
+    def _serve_database(self) -> None:
+        from reference_engine.records.writing import RowWriter  # noqa: PLC0415 - loads SQLAlchemy
+
+        writer = RowWriter(self.place, self.run, self._software, group=self._group, complete=self._complete)
+        while (job := self._jobs.get()) is not None:
+            try:
+                job.result = job.run(writer)
+            except Exception as error:  # noqa: BLE001 - the other thread deals with it
+                job.error = error
+            self._done.append(job)
+            self._wake.set()
+        writer.close()
+
+
+def _beat(writer: Any, *, look: bool) -> list[str]:
+    writer.beat()
+    return writer.find_lost() if look else []

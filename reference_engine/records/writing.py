@@ -1,0 +1,294 @@
+"""Writes changes of rows into a database of records: each list of them in one transaction.
+
+Every change may be made again: a transaction whose commit was not confirmed is repeated. Rows of one kind are written
+together, in an order in which a row never comes before the one that it refers to. A row that the database refuses, say
+because its call was deleted meanwhile, does not hold up the others: they are then written one by one.
+
+Calls are completed, which is to say counted in `hourly` and made ready to be searched, in the transaction in which they
+end or are found to be lost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from sqlalchemy import Table, UniqueConstraint, and_, bindparam, exists, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+
+from reference_engine.records.database import hint_of, reason_of, writing_engine
+from reference_engine.records.row_changes import RowChange
+from reference_engine.records.runs import Beats, Run, is_gone
+from reference_engine.records.schema import SchemaError, upgrade
+from reference_engine.records.tables import calls, engine_runs, metadata, turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+    from reference_engine.settings.records_place import RecordsPlace
+
+    CompleteCalls: TypeAlias = "Callable[[Connection, Sequence[str]], None]"
+
+T = TypeVar("T")
+
+_ORDER = {"begin": 1, "put": 2, "change": 3, "end": 4}
+_FIRST = {"engine_runs"}
+_ATTEMPTS = 3
+_CONFLICTS = {"40001", "40P01"}
+"""PostgreSQL's errors of a transaction that met another one: it is tried again."""
+
+
+class DatabaseAwayError(Exception):
+    """The database can't be used now; the message is the reason.
+
+    Args:
+        reason: why, on one line.
+        hint: the remedy; empty if none is known.
+
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.hint = hint
+
+
+class RowWriter:
+    """Writes into one database for one run of an engine; used by one thread.
+
+    Args:
+        place: the database.
+        run: the run.
+        software: voicepipe's version.
+        group: whether the group may read files that are created.
+        complete: completes calls that have ended or are lost, within the transaction; it may get them again.
+
+    """
+
+    def __init__(
+        self,
+        place: RecordsPlace,
+        run: Run,
+        software: str,
+        *,
+        group: bool = False,
+        complete: CompleteCalls | None = None,
+    ) -> None:
+        self._engine: Engine = writing_engine(place, group=group)
+        self._run, self._software = run, software
+        self._complete = complete
+        self._connection: Connection | None = None
+        self._beats = Beats()
+        self._beat = 0
+
+    def connect(self, up: Collection[str] = ()) -> None:
+        """Opens the database, brings its schema up to date, and enters the run.
+
+        Args:
+            up: the run's calls that are up; others may have taken them for lost.
+
+        Raises:
+            DatabaseAwayError: it can't be used now.
+            SchemaError: the schema is of later software, or may not be upgraded by this user.
+
+        """
+
+        def enter(connection: Connection) -> None:
+            upgrade(connection)
+            self._write(connection, [RowChange("put", "engine_runs", self._run.row(self._software))])
+            self._revive(connection, up)
+
+        self.close()
+        self._beats.forget()
+        self._beat = 0
+        self._transact(enter)
+
+    def write(self, changes: Sequence[RowChange]) -> list[tuple[RowChange, str]]:
+        """Makes changes, all in one transaction.
+
+        Returns:
+            The changes that the database refuses, each with the reason.
+
+        Raises:
+            DatabaseAwayError: none of them may have been made.
+
+        """
+        try:
+            self._transact(lambda connection: self._write(connection, changes))
+        except (StatementError, KeyError, TypeError, ValueError):
+            return self._transact(lambda connection: self._write_singly(connection, changes))
+        return []
+
+    def beat(self) -> None:
+        """Raises the run's beat.
+
+        Raises:
+            DatabaseAwayError: the database can't be used now.
+
+        """
+        self._beat += 1
+        raised = update(engine_runs).where(engine_runs.c.run == self._run.run).values(beat=self._beat)
+        self._transact(lambda connection: connection.execute(raised))
+
+    def find_lost(self) -> list[str]:
+        """Marks calls as lost whose engine is gone, and returns their IDs; to be called every `BEAT_S`.
+
+        Raises:
+            DatabaseAwayError: the database can't be used now.
+
+        """
+        return self._transact(self._mark_lost)
+
+    def end_run(self) -> None:
+        """Notes that the run has ended. A call of it that is still up is lost.
+
+        Raises:
+            DatabaseAwayError: the database can't be used now.
+
+        """
+
+        def end(connection: Connection) -> None:
+            self._lose(connection, self._run.run)
+            ended = update(engine_runs).where(engine_runs.c.run == self._run.run).values(ended=datetime.now(UTC))
+            connection.execute(ended)
+
+        self._transact(end)
+
+    def close(self) -> None:
+        """Closes the connection, if there is one; it may be broken."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except (SQLAlchemyError, sqlite3.Error, OSError):
+                connection.invalidate()
+
+    def _transact(self, run: Callable[[Connection], T]) -> T:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                if self._connection is None:
+                    self._connection = self._engine.connect()
+                with self._connection.begin():
+                    return run(self._connection)
+            except (IntegrityError, DataError):
+                raise
+            except (DBAPIError, sqlite3.Error, OSError) as error:
+                if getattr(getattr(error, "orig", None), "sqlstate", None) in _CONFLICTS and attempt < _ATTEMPTS:
+                    continue
+                self.close()
+                raise DatabaseAwayError(reason_of(error), hint_of(error)) from error
+            except SchemaError:
+                self.close()
+                raise
+            except Exception as error:
+                if type(error).__module__.startswith("psycopg"):  # while connecting SQLAlchemy wraps nothing
+                    self.close()
+                    raise DatabaseAwayError(reason_of(error), hint_of(error)) from error
+                raise
+        raise AssertionError("each attempt returns or raises")
+
+    def _write(self, connection: Connection, changes: Iterable[RowChange]) -> None:
+        groups: dict[tuple[int, str, str, tuple[str, ...]], list[Any]] = defaultdict(list)
+        for change in changes:
+            order = 0 if change.table in _FIRST else _ORDER[change.how]
+            groups[order, change.how, change.table, tuple(change.row)].append(change.row)
+        for (_order, how, table, columns), rows in sorted(groups.items(), key=lambda group: group[0][0]):
+            if how == "end":
+                self._end(connection, columns, rows)
+            elif how == "change":
+                statement = _change(table, columns)
+                connection.execute(statement, [{f"to_{name}": value for name, value in row.items()} for row in rows])
+            else:
+                connection.execute(_insert(connection.dialect.name, table, columns, replace=how == "put"), rows)
+
+    def _end(self, connection: Connection, columns: tuple[str, ...], rows: list[Any]) -> None:
+        connection.execute(_insert(connection.dialect.name, "calls", columns, replace=True), rows)
+        self._complete_calls(connection, [row["call_id"] for row in rows])
+
+    def _write_singly(self, connection: Connection, changes: Iterable[RowChange]) -> list[tuple[RowChange, str]]:
+        refused = []
+        for change in changes:
+            try:
+                with connection.begin_nested():
+                    self._write(connection, [change])
+            except (IntegrityError, DataError) as error:
+                refused.append((change, reason_of(error)))
+            except DBAPIError:
+                raise
+            except (StatementError, KeyError, TypeError, ValueError) as error:
+                refused.append((change, reason_of(error)))
+        return refused
+
+    def _mark_lost(self, connection: Connection) -> list[str]:
+        with_calls = exists().where(and_(calls.c.run == engine_runs.c.run, calls.c.state == "up"))
+        runs = connection.execute(select(engine_runs).where(engine_runs.c.run != self._run.run, with_calls)).all()
+        beating = {run.run: run.beat for run in runs if run.ended is None}
+        lost = [run.run for run in runs if run.ended is not None or is_gone(run.pid, run.process_start)]
+        lost += [run for run in self._beats.dead(beating) if run not in lost]
+        return [call_id for run in lost for call_id in self._lose(connection, run)]
+
+    def _lose(self, connection: Connection, run: str) -> list[str]:
+        up = select(calls.c.call_id).where(calls.c.run == run, calls.c.state == "up").with_for_update()
+        ids = list(connection.execute(up).scalars())
+        for some in _pieces(ids):
+            of_call = select(func.count()).select_from(turns).where(turns.c.call_id == calls.c.call_id)
+            connection.execute(
+                update(calls)
+                .where(calls.c.call_id.in_(some))
+                .values(
+                    state="lost",
+                    ended=datetime.now(UTC),
+                    failed=True,
+                    turns=of_call.scalar_subquery(),
+                    interruptions=of_call.where(turns.c.interrupted).scalar_subquery(),
+                )
+            )
+            self._complete_calls(connection, some)
+        return ids
+
+    def _revive(self, connection: Connection, up: Collection[str]) -> None:
+        """Makes calls that others took for lost, while this run could not say that it lives, be up again."""
+        for some in _pieces(list(up)):
+            lost = update(calls).where(calls.c.call_id.in_(some), calls.c.state == "lost")
+            connection.execute(lost.values(state="up", ended=None, failed=False, turns=0, interruptions=0))
+
+    def _complete_calls(self, connection: Connection, ids: Sequence[str]) -> None:
+        if self._complete is not None and ids:
+            self._complete(connection, ids)
+
+
+def _pieces(ids: list[str], size: int = 500) -> list[list[str]]:
+    return [ids[at : at + size] for at in range(0, len(ids), size)]
+
+
+def _key(table: Table) -> list[str]:
+    """Returns the columns by which a row is the same row."""
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            return [column.name for column in constraint.columns]
+    return [column.name for column in table.primary_key]
+
+
+@cache
+def _insert(dialect: str, name: str, columns: tuple[str, ...], *, replace: bool) -> Any:
+    table = metadata.tables[name]
+    key = _key(table)
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    changed = {column: insert.excluded[column] for column in columns if column not in key}
+    if replace and changed:
+        return insert.on_conflict_do_update(index_elements=key, set_=changed)
+    return insert.on_conflict_do_nothing(index_elements=key)
+
+
+@cache
+def _change(name: str, columns: tuple[str, ...]) -> Any:
+    """Returns an UPDATE whose parameters are `to_` and the column: a column's own name is SQLAlchemy's."""
+    table = metadata.tables[name]
+    key = _key(table)
+    of_row = and_(*(table.c[column] == bindparam(f"to_{column}") for column in key))
+    return update(table).where(of_row).values({name: bindparam(f"to_{name}") for name in columns if name not in key})
