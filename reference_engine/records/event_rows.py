@@ -215,10 +215,10 @@ def _turn(event: TurnEnded) -> dict[str, Any]:
         "interrupted": event.interrupted,
         "response_ms": event.response_ms,
         "timings": asdict(event.timings),
-        "heard_from_s": None,
-        "heard_until_s": None,
-        "said_from_s": None,
-        "said_until_s": None,
+        "heard_from_s": event.heard_from_s,
+        "heard_until_s": event.heard_until_s,
+        "said_from_s": event.said_from_s,
+        "said_until_s": event.said_until_s,
     }
 
 

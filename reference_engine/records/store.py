@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from reference_engine.log.log import Log
     from reference_engine.log.masked_values import Mask
-    from reference_engine.records.writing import CompleteCalls
     from reference_engine.settings.records_place import RecordsPlace
     from voicepipe import CallEvent
 
@@ -120,7 +119,6 @@ class RecordStore:
         software: voicepipe's version.
         transport_of: returns the type of a listener, by its name.
         group: whether the group may read what is created.
-        complete: completes calls that are over, as `RowWriter` has it.
 
     Attributes:
         run: this run of the engine.
@@ -140,10 +138,9 @@ class RecordStore:
         software: str,
         transport_of: Callable[[str], str] = lambda _listener: "",
         group: bool = False,
-        complete: CompleteCalls | None = None,
     ) -> None:
         self.place, self.run, self._log, self._software = place, run, log, software
-        self._group, self._complete = group, complete
+        self._group = group
         self.lost = self.stored = 0
         self.is_away = False
         self._spool = Spool(spool, run.run, group=group)
@@ -464,9 +461,10 @@ class RecordStore:
     # The thread `database`
 
     def _serve_database(self) -> None:
-        from reference_engine.records.writing import RowWriter  # noqa: PLC0415 - loads SQLAlchemy
+        from reference_engine.records.completing import complete_calls  # noqa: PLC0415 - loads SQLAlchemy
+        from reference_engine.records.writing import RowWriter  # noqa: PLC0415 - as above
 
-        writer = RowWriter(self.place, self.run, self._software, group=self._group, complete=self._complete)
+        writer = RowWriter(self.place, self.run, self._software, group=self._group, complete=complete_calls)
         while (job := self._jobs.get()) is not None:
             try:
                 job.result = job.run(writer)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from sqlalchemy import Table, UniqueConstraint, and_, bindparam, exists, func, select, update
+from sqlalchemy import Table, and_, bindparam, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
@@ -268,9 +268,6 @@ def _pieces(ids: list[str], size: int = 500) -> list[list[str]]:
 
 def _key(table: Table) -> list[str]:
     """Returns the columns by which a row is the same row."""
-    for constraint in table.constraints:
-        if isinstance(constraint, UniqueConstraint):
-            return [column.name for column in constraint.columns]
     return [column.name for column in table.primary_key]
 
 
