@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reference_engine.records.runs import Run
+from reference_engine.records.runs import EngineRun
 from reference_engine.records.store import RecordStore
 from reference_engine.settings.records_place import read_place
 from voicepipe import CallBegan, CallEnded, CallInfo, ComponentLabel, ComponentUsage, ComponentUsed, TurnEnded
@@ -74,7 +74,7 @@ def record_store(url, spool, *, log=None, name="one", **options):
     return RecordStore(
         read_place(url),
         spool,
-        Run.of_this_process(name),
+        EngineRun.of_this_process(name),
         log=log or Log(),
         software="0.1",
         transport_of=lambda _listener: "audiosocket",

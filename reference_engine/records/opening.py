@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from reference_engine.errors import EngineError
-from reference_engine.records.runs import Run
+from reference_engine.records.runs import EngineRun
 from voicepipe import __version__, absolute_path
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def open_store(settings: EngineSettings, log: Log) -> Iterator[RecordStore | Non
     with RecordStore(
         place,
         spool_directory(place, settings.records_spool),
-        Run.of_this_process(settings.name),
+        EngineRun.of_this_process(settings.name),
         log=log,
         software=__version__,
         transport_of=lambda listener: types.get(listener, ""),

@@ -28,7 +28,7 @@ MISSED = 12
 
 
 @frozen
-class Run:
+class EngineRun:
     """A run of this engine."""
 
     run: str
@@ -45,7 +45,7 @@ class Run:
     """The time at which it began."""
 
     @classmethod
-    def of_this_process(cls, name: str = "") -> Run:
+    def of_this_process(cls, name: str = "") -> EngineRun:
         """Returns a new run of this process, called like its machine unless it has a name."""
         host, pid = socket.gethostname(), os.getpid()
         return cls(str(uuid4()), name or host, host, pid, _process_start(pid) or "", datetime.now(UTC))

@@ -38,7 +38,7 @@ from attrs import define, evolve
 
 from reference_engine.records.event_rows import RECORDED, EventRows
 from reference_engine.records.row_changes import RowChange, storable
-from reference_engine.records.runs import BEAT_S, Run
+from reference_engine.records.runs import BEAT_S, EngineRun
 from reference_engine.records.spool import Chunk, Spool
 from voicepipe import CallBegan
 
@@ -132,7 +132,7 @@ class RecordStore:
         self,
         place: RecordsPlace,
         spool: Path,
-        run: Run,
+        run: EngineRun,
         *,
         log: Log,
         software: str,

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from reference_engine.records.database import hint_of, reason_of, writing_engine
 from reference_engine.records.row_changes import RowChange
-from reference_engine.records.runs import Beats, Run, is_gone
+from reference_engine.records.runs import Beats, EngineRun, is_gone
 from reference_engine.records.schema import SchemaError, upgrade
 from reference_engine.records.tables import calls, engine_runs, metadata, turns
 
@@ -73,7 +73,7 @@ class RowWriter:
     def __init__(
         self,
         place: RecordsPlace,
-        run: Run,
+        run: EngineRun,
         software: str,
         *,
         group: bool = False,
