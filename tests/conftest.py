@@ -10,6 +10,7 @@ import trio
 from engine_process import engine_home, open_engine
 from hypothesis import HealthCheck, settings
 from ordering import longest_first
+from postgresql import open_server
 
 from voicepipe.calls import recording
 from voicepipe.components.registry import installed
@@ -70,3 +71,10 @@ async def engine(home):
     """An engine that is ready, in a process of its own."""
     async with open_engine(home) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """The PostgreSQL server that all tests of a process share; each makes a database of its own (`new_database`)."""
+    with open_server() as server:
+        yield server

@@ -70,6 +70,20 @@ def upgrade(connection: Connection) -> str | None:
     return found
 
 
+def require_this_version(connection: Connection) -> None:
+    """Returns if the tables are those that this software reads.
+
+    Raises:
+        SchemaError: they are not.
+
+    """
+    found = schema_version(connection)
+    _check(found)
+    if found != VERSIONS[-1]:
+        there = "has no tables of records" if found is None else f"has tables of version {found}"
+        raise SchemaError(f"the database {there}: run `reference-engine records upgrade`, or start the engine")
+
+
 def _check(found: str | None) -> None:
     if found is not None and found not in VERSIONS:
         raise SchemaError(
