@@ -31,7 +31,7 @@ from reference_engine.reloads.outcomes import ReloadResult
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports import json_bodies as bodies
 from reference_engine.reports.ended_calls import EndedCalls
-from reference_engine.reports.metrics import CONTENT_TYPE, Metrics
+from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.served_set import VersionChangedError
 from reference_engine.sets.sets import Sets
@@ -199,9 +199,10 @@ class Control:
         status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONAnswer({"status": state}, status)
 
-    async def show_metrics(self, _request: Request) -> Response:
-        """Answers with the metrics in Prometheus's text format."""
-        return Response(self.metrics.exposition(), media_type=CONTENT_TYPE)
+    async def show_metrics(self, request: Request) -> Response:
+        """Answers with the metrics, as OpenMetrics where that is accepted, else in Prometheus's text format."""
+        text, content_type = self.metrics.exposition(request.headers.get("accept", ""))
+        return Response(text, media_type=content_type)
 
     async def show_openapi(self, _request: Request) -> Response:
         """Answers with the OpenAPI document."""

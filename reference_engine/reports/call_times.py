@@ -45,16 +45,16 @@ class CallTimes:
         for name in pipelines:
             _ = self.calls[name]
 
-    def observe(self, pipeline: str, event: CallEvent) -> None:
-        """Adds what an event of a call tells."""
+    def observe(self, pipeline: str, event: CallEvent, trace_id: str = "") -> None:
+        """Adds what an event of a call tells, which is in this trace; empty: in none."""
         match event:
             case CallEnded():
-                self.calls[pipeline].add(event.at_s)
+                self.calls[pipeline].add(event.at_s, trace_id)
             case ToolStarted():
                 self._known_tools.add(event.name)  # only tools that a pipeline has are started
             case ToolEnded():
                 tool = event.name if event.name in self._known_tools else UNKNOWN
-                self.tools[tool, "ok" if event.ok else "failed"].add(event.seconds)
+                self.tools[tool, "ok" if event.ok else "failed"].add(event.seconds, trace_id)
             case _:
                 pass
 

@@ -1,11 +1,20 @@
-"""A histogram with fixed bounds, as Prometheus has them: one addition is a bisection and two additions of numbers."""
+"""A histogram with fixed bounds, as Prometheus has them, whose buckets remember the trace of their last value.
+
+Prometheus shows that trace beside the plot, as an exemplar: from a slow reply to what happened in that call.
+"""
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from attrs import define, field
+from prometheus_client.samples import Exemplar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @define
@@ -18,15 +27,23 @@ class Histogram:
     """The number of durations in each bucket."""
     total: float = 0.0
     """The sum of all durations, in s."""
+    _exemplars: dict[int, Exemplar] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.counts = [0] * (len(self.bounds) + 1)
 
-    def add(self, seconds: float) -> None:
-        """Adds a duration, in s."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
+    def add(self, seconds: float, trace_id: str = "") -> None:
+        """Adds a duration, in s, of something in this trace; empty: in none."""
+        bucket = bisect_left(self.bounds, seconds)
+        self.counts[bucket] += 1
         self.total += seconds
+        if trace_id:
+            self._exemplars[bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Returns each bucket's upper bound, and the number of durations up to it."""
-        return list(zip([*map(str, self.bounds), "+Inf"], accumulate(self.counts), strict=True))
+    def buckets(self) -> Sequence[tuple[str, float] | tuple[str, float, Exemplar]]:
+        """Returns each bucket's upper bound, the number of durations up to it, and its last exemplar if it has one."""
+        bounds = [*map(str, self.bounds), "+Inf"]
+        return [
+            (bound, count, self._exemplars[number]) if number in self._exemplars else (bound, count)
+            for number, (bound, count) in enumerate(zip(bounds, accumulate(self.counts), strict=True))
+        ]

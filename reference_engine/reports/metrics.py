@@ -10,7 +10,7 @@
 | `voicepipe_degraded` | set | what the serving version lacks: components not open yet, apologies not spoken |
 | `voicepipe_set_info` | set, version, digest | 1, for the version that the next call gets |
 | `voicepipe_live_versions` | set | versions whose components are open: the serving one, and those that calls hold |
-| `voicepipe_calls` | set, version | calls that hold a live version |
+| `voicepipe_active_calls` | set, version | calls that hold a live version |
 | `voicepipe_calls_total` | set, pipeline, outcome | calls that have ended |
 | `voicepipe_calls_refused_total` | set, reason | calls that were refused: `full`, `no_version`, `closing`, ... |
 | `voicepipe_call_seconds` | set, pipeline | the lengths of calls that have ended |
@@ -45,8 +45,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -71,11 +71,9 @@ if TYPE_CHECKING:
     from reference_engine.reports.set_metrics import Attempts, Refusal
     from voicepipe import CallEvent, PipelineSet, SetEvent
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""The `Content-Type` of `exposition()`."""
-
-PerPipeline: TypeAlias = "tuple[str, str]"
-"""A pipeline set's name, and a pipeline's."""
+KnownCall: TypeAlias = "tuple[str, str, str]"
+"""Of a call that is up: its pipeline set's name, its pipeline's, and the ID of its trace, which is empty if it has none
+that is recorded."""
 
 
 def _living_tasks() -> int:
@@ -105,7 +103,7 @@ class Metrics:
     ) -> None:
         self._sets = sets
         self._counted: defaultdict[str, SetCounters] = defaultdict(SetCounters)
-        self._calls: dict[str, PerPipeline] = {}
+        self._calls: dict[str, KnownCall] = {}
         self._registry = CollectorRegistry()
         self._registry.register(SetsCollector(sets, self._counted, attempts))
         self.connections_refused = 0
@@ -143,13 +141,14 @@ class Metrics:
     def observe_call(self, event: CallEvent) -> None:
         """Counts an event of a call; an observer of calls."""
         if isinstance(event, CallBegan):
-            self._calls[event.call_id] = event.set, event.pipeline
+            trace_id = event.trace.trace_id if event.trace is not None and event.trace.sampled else ""
+            self._calls[event.call_id] = event.set, event.pipeline, trace_id
         elif (call := self._calls.get(event.call_id)) is not None:
-            name, pipeline = call
+            name, pipeline, trace_id = call
             self._counted[name].calls.observe(pipeline, event)
-            self._counted[name].times.observe(pipeline, event)
+            self._counted[name].times.observe(pipeline, event, trace_id)
             if isinstance(event, TurnEnded):
-                self._counted[name].turns.observe(pipeline, event)
+                self._counted[name].turns.observe(pipeline, event, trace_id)
             elif isinstance(event, ComponentUsed):
                 self._counted[name].add_usage(event.usage)
             elif isinstance(event, CallEnded):
@@ -167,11 +166,18 @@ class Metrics:
         """Notes whether `max_calls` is reached."""
         self._full.set(full)
 
-    def exposition(self) -> bytes:
-        """Returns all metrics in Prometheus's text format, 0.0.4."""
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Returns all metrics and their `Content-Type`.
+
+        Args:
+            accept: the header `Accept` of the request. If it names OpenMetrics, as Prometheus does, the metrics have
+                exemplars; otherwise they are in Prometheus's text format, 0.0.4.
+
+        """
         for name in self._counted.keys() - self._sets.keys():
             del self._counted[name]
-        return generate_latest(self._registry)
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
 
 
 class _EngineCollector(Collector):

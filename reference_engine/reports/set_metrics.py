@@ -133,7 +133,7 @@ class SetsCollector(Collector):
             "voicepipe_degraded", "What the serving version lacks, and is tried again.", labels=["set"]
         )
         live = GaugeMetricFamily("voicepipe_live_versions", "Versions that serve or that calls hold.", labels=["set"])
-        calls = GaugeMetricFamily("voicepipe_calls", "Calls that are up.", labels=["set", "version"])
+        calls = GaugeMetricFamily("voicepipe_active_calls", "Calls that are up.", labels=["set", "version"])
         for name, pipelines in self._sets.items():
             if pipelines.version is None:
                 if isinstance(pipelines.last_attempt, Rejected):

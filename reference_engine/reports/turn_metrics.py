@@ -40,14 +40,14 @@ class TurnTimes:
         for name in pipelines:
             _ = self.responses[name]
 
-    def observe(self, pipeline: str, event: TurnEnded) -> None:
-        """Adds a turn of a call with this pipeline."""
+    def observe(self, pipeline: str, event: TurnEnded, trace_id: str = "") -> None:
+        """Adds a turn of a call with this pipeline, which is in this trace; empty: in none."""
         if event.response_ms is not None:
-            self.responses[pipeline].add(event.response_ms / 1000)
+            self.responses[pipeline].add(event.response_ms / 1000, trace_id)
         if event.trigger == "utterance":
             for step, ms in asdict(event.timings).items():
                 if ms is not None:
-                    self.steps[pipeline, step.removesuffix("_ms")].add(max(0.0, ms) / 1000)
+                    self.steps[pipeline, step.removesuffix("_ms")].add(max(0.0, ms) / 1000, trace_id)
 
 
 def turn_families(counted: Iterable[tuple[str, TurnTimes]]) -> Iterator[Metric]:

@@ -77,7 +77,7 @@ def first_voice(pipelines):
 
 
 def samples(metrics, name):
-    families = text_string_to_metric_families(metrics.exposition().decode())
+    families = text_string_to_metric_families(metrics.exposition()[0].decode())
     order = ("set", "role", "component", "rung", "outcome")
     return {
         tuple(sample.labels[key] for key in order if key in sample.labels): sample.value

@@ -44,7 +44,7 @@ def test_every_option_is_listed(capsys):
 
 
 def test_every_metric_is_listed():
-    text = Metrics({}).exposition().decode()
+    text = Metrics({}).exposition()[0].decode()
     made = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (voicepipe_\w+)", text, re.MULTILINE)}
     listed = re.findall(r"^\| `(voicepipe_\w+)` \|", PAGE, re.MULTILINE)
     assert {name.removesuffix("_total") for name in listed} == made

@@ -9,13 +9,14 @@ from typing import get_args
 import pytest
 from attrs import evolve
 from prometheus_client import REGISTRY
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parsed_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline
 
 from reference_engine.reports.call_counters import ROLES
 from reference_engine.reports.call_times import CALL_S
 from reference_engine.reports.histogram import Histogram
-from reference_engine.reports.metrics import CONTENT_TYPE, Metrics
+from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.set_metrics import REFUSALS
 from reference_engine.reports.turn_metrics import RESPONSE_S, STEP_S
 from voicepipe import (
@@ -34,6 +35,7 @@ from voicepipe import (
     Timings,
     ToolEnded,
     ToolStarted,
+    TraceContext,
     TurnEnded,
     __version__,
 )
@@ -67,7 +69,7 @@ def metrics(sets):
 
 def scraped(metrics, name):
     """The samples of a metric: values of the labels without the set, which is `main`, and the sample's own."""
-    families = text_string_to_metric_families(metrics.exposition().decode())
+    families = text_string_to_metric_families(metrics.exposition()[0].decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
     assert all(sample.labels.get("set", "main") == "main" for sample in samples)
     order = ("pipeline", "role", "component", "outcome", "rung", "step", "le", "version", "kind", "reason", "tool")
@@ -233,13 +235,13 @@ async def test_calls_that_are_up_and_versions_that_live(tmp_path):
     recorded = RecordedSet(tmp_path)
     async with recorded.serve() as pipelines:
         metrics = Metrics({"main": pipelines})
-        assert scraped(metrics, "voicepipe_calls") == {("1",): 0}
+        assert scraped(metrics, "voicepipe_active_calls") == {("1",): 0}
         with pipelines.pin(), pipelines.pin():
             await recorded.rewrite(pipelines, default=pipeline(tts="b"))
             with pipelines.pin():
-                assert scraped(metrics, "voicepipe_calls") == {("1",): 2, ("2",): 1}
+                assert scraped(metrics, "voicepipe_active_calls") == {("1",): 2, ("2",): 1}
                 assert scraped(metrics, "voicepipe_live_versions") == {(): 2}
-        assert scraped(metrics, "voicepipe_calls") == {("2",): 0}
+        assert scraped(metrics, "voicepipe_active_calls") == {("2",): 0}
         assert scraped(metrics, "voicepipe_live_versions") == {(): 1}
 
 
@@ -254,11 +256,11 @@ async def test_a_call_that_outlives_its_set_adds_no_series(metrics, sets):
     metrics.observe_call(turn("1", 100.0))
     metrics.observe_call(CallEnded("1", 9.0, "drained", 1))
     assert counted(metrics, "voicepipe_calls_total") == {}
-    assert b"acme" not in metrics.exposition()
+    assert b"acme" not in metrics.exposition()[0]
 
 
 async def test_the_process(metrics):
-    families = {one.name: one for one in text_string_to_metric_families(metrics.exposition().decode())}
+    families = {one.name: one for one in text_string_to_metric_families(metrics.exposition()[0].decode())}
     (opened,) = families["process_open_fds"].samples
     assert opened.value > 0
     (started,) = families["process_start_time_seconds"].samples
@@ -266,9 +268,10 @@ async def test_the_process(metrics):
 
 
 async def test_the_text(metrics):
-    text = metrics.exposition().decode()
+    text, content_type = metrics.exposition()
+    text = text.decode()
     assert text.endswith("\n")
-    assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+    assert content_type.startswith("text/plain; version=0.0.4")
     for line in text.splitlines():
         if line.startswith("# HELP voicepipe_"):
             assert line.endswith(".")
@@ -284,3 +287,37 @@ async def test_a_name_with_anything_in_it(metrics, name):
     metrics.observe_call(began("1", name))
     metrics.observe_call(CallEnded("1", 9.0, "failed", 0))
     assert counted(metrics, "voicepipe_calls_total") == {(name, "failed"): 1}
+
+
+async def test_slow_turns_and_calls_point_to_their_traces(sets, metrics):
+    """In OpenMetrics, which a Prometheus asks for; the latest of each bucket, and only of traces that are recorded."""
+    recorded, unrecorded = TraceContext.new(sampled=True), TraceContext.new(sampled=False)
+    for call_id, trace in ("1", recorded), ("2", unrecorded), ("3", None):
+        metrics.observe_call(evolve(began(call_id), trace=trace))
+        metrics.observe_call(turn(call_id, 1234.0))
+        metrics.observe_call(CallEnded(call_id, 70.0, "caller_hung_up", 1))
+    text, content_type = metrics.exposition("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3")
+    assert content_type.startswith("application/openmetrics-text")
+    samples = [sample for family in parsed_openmetrics(text.decode()) for sample in family.samples if sample.exemplar]
+    assert [(one.name, one.labels["le"], one.exemplar.labels, one.exemplar.value) for one in samples] == [
+        ("voicepipe_call_seconds_bucket", "120.0", {"trace_id": recorded.trace_id}, 70.0),
+        ("voicepipe_response_seconds_bucket", "1.5", {"trace_id": recorded.trace_id}, 1.234),
+    ]
+    assert b"trace_id" not in metrics.exposition()[0], "the older format has no place for them"
+
+
+async def test_both_formats_say_the_same(metrics):
+    metrics.observe_call(began("1"))
+    metrics.observe_call(CallEnded("1", 70.0, "caller_hung_up", 1))
+    plain = text_string_to_metric_families(metrics.exposition()[0].decode())
+    other = parsed_openmetrics(metrics.exposition("application/openmetrics-text")[0].decode())
+    one, another = (
+        {
+            (sample.name, *sorted(sample.labels.items()))
+            for family in families
+            for sample in family.samples
+            if sample.name.startswith("voicepipe_")
+        }
+        for families in (plain, other)
+    )
+    assert one == another

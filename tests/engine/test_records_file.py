@@ -109,7 +109,7 @@ async def test_losses_are_said_once_a_minute_and_counted(tmp_path, monkeypatch, 
     log = Log()
     with open_record_file(tmp_path / "calls.jsonl") as records:
         metrics = Metrics({}, records_lost=lambda: records.lost)
-        assert "voicepipe_records_lost_total 0.0" in metrics.exposition().decode()
+        assert "voicepipe_records_lost_total 0.0" in metrics.exposition()[0].decode()
         monkeypatch.setattr("reference_engine.log.line_writer.MAX_CHARACTERS", 1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(records.report_losses, log)
@@ -120,7 +120,7 @@ async def test_losses_are_said_once_a_minute_and_counted(tmp_path, monkeypatch, 
             await trio.sleep(REPORT_EVERY_S)
             await trio.sleep(2 * REPORT_EVERY_S)  # nothing new
             nursery.cancel_scope.cancel()
-        assert "voicepipe_records_lost_total 3.0" in metrics.exposition().decode()
+        assert "voicepipe_records_lost_total 3.0" in metrics.exposition()[0].decode()
     assert [(one["event"], one["lost"]) for one in log.records] == [("records.failed", 3)]
 
 

@@ -44,7 +44,7 @@ async def test_two_calls_with_one_uuid_are_two(home):
                 up = await sessions(engine)
                 assert set(up.values()) == {str(SAME)}
                 assert len(up) == 2
-                assert (await engine.samples())['voicepipe_calls{set="main",version="1"}'] == 2
+                assert (await engine.samples())['voicepipe_active_calls{set="main",version="1"}'] == 2
                 await first.hang_up()
                 ended = await engine.logged("call.ended")
                 assert list(await sessions(engine)) == [call_id for call_id in up if call_id != ended["call_id"]]
@@ -78,7 +78,7 @@ async def counted(engine, at_least):
     """Whether so many calls have ended, and all that they held is closed."""
     samples = await engine.samples()
     ended = sum(value for name, value in samples.items() if name.startswith("voicepipe_calls_total{"))
-    return ended >= at_least and samples['voicepipe_calls{set="main",version="1"}'] == 0
+    return ended >= at_least and samples['voicepipe_active_calls{set="main",version="1"}'] == 0
 
 
 async def test_a_uuid_that_was_never_set_is_warned_of(home):

@@ -40,7 +40,7 @@ async def test_calls_beyond_max_calls_are_refused_at_once(home):
 
         async def all_closed():  # a call's place is free when all that was its own is closed
             samples = await engine.samples()
-            return not any(value for name, value in samples.items() if name.startswith("voicepipe_calls{"))
+            return not any(value for name, value in samples.items() if name.startswith("voicepipe_active_calls{"))
 
         await engine.comes_true(all_closed)
         async with open_audiosocket_call(port=engine.ports["main"]) as fifth:

@@ -36,7 +36,7 @@ class Served:
         return await self.sets["main"].reload()
 
     def samples(self):
-        families = text_string_to_metric_families(self.metrics.exposition().decode())
+        families = text_string_to_metric_families(self.metrics.exposition()[0].decode())
         return [sample for family in families for sample in family.samples]
 
     def value(self, name, **labels):

@@ -185,7 +185,7 @@ class Watched:
                 sets["main"] = pipelines
                 yield pipelines
                 self.look_at(pipelines)
-                self.said.append(metrics.exposition().decode())
+                self.said.append(metrics.exposition()[0].decode())
         self.said.append(self.log_path.read_text())
 
     def hear(self, event):

@@ -153,7 +153,7 @@ async def test_t04_no_label_of_a_metric(autojump_clock):
     metrics = Metrics({})
     for event in call.events:
         metrics.observe_call(event)
-    exposition = metrics.exposition().decode()
+    exposition = metrics.exposition()[0].decode()
     assert "voicepipe_calls_total" in exposition
     assert private_in(exposition) == []
 
