@@ -33,13 +33,17 @@ from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.lifecycle.signals import reload_on_signals
 from reference_engine.lifecycle.stopping import Shutdown
 from reference_engine.lifecycle.systemd import ServiceManager
+from reference_engine.pages.operator_pages import OperatorPages
+from reference_engine.pages.parts import PageParts
 from reference_engine.records.opening import open_store, until_ready
 from reference_engine.records.record_file import open_record_file
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls
+from reference_engine.reports.latencies import Latencies
 from reference_engine.reports.loop_watch import watch_loop
 from reference_engine.reports.metrics import Metrics
+from reference_engine.reports.reload_history import ReloadHistory
 from reference_engine.reports.reload_log import engine_reload_log, reload_log
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.sets import Sets, conceal_all
@@ -117,7 +121,10 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             collector = Collector()
             shortage = Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
-            sets.add_observers(reload_log(log), manager.observe, metrics.observe_set, collector.observe_set)
+            reloads, latencies = ReloadHistory(logged.conceal), Latencies()
+            sets.add_observers(
+                reload_log(log), manager.observe, metrics.observe_set, collector.observe_set, reloads.observe
+            )
             ended, announced = EndedCalls(), Announcements()
             answerer = CallAnswerer(
                 current,
@@ -132,6 +139,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 ended=ended,
                 announced=announced,
                 logging_of=logged.of_set.get,
+                latencies=latencies,
             )
             shutdown = Shutdown(
                 everything, current=current, sessions=sessions, readiness=readiness, manager=manager, log=log
@@ -147,14 +155,18 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                     engine_reload_log(log),
                     manager.observe_engine,
                     metrics.observe_engine,
+                    reloads.observe_engine,
                     lambda _outcome: answerer.capacity.update(),
                 ],
                 reopen=records.reopen,
                 log=log,
             )
             requests = CallRequests(answerer, ended, readiness, listeners)
+            pages = OperatorPages(
+                PageParts(current, sets, reloader, sessions, readiness, answerer, reloads, latencies, logged.conceal)
+            )
             app = Control(
-                current, sets, reloader, sessions, metrics, readiness, answerer, ended, announced, requests
+                current, sets, reloader, sessions, metrics, readiness, answerer, ended, announced, requests, pages
             ).app()
 
             def start_upkeep(task: str, run: Callable[..., Awaitable[object]], *args: object) -> None:

@@ -138,7 +138,7 @@ def main() -> None:
     import reference_engine.cli  # noqa: PLC0415 - only here
     import reference_engine.commands.parser  # noqa: PLC0415
     import reference_engine.control.client  # noqa: PLC0415
-    import reference_engine.control.printing  # noqa: PLC0415
+    import reference_engine.reports.printing  # noqa: PLC0415
     import reference_engine.settings.checking  # noqa: PLC0415
     import reference_engine.starting  # noqa: PLC0415
     import voicepipe  # noqa: PLC0415

@@ -181,6 +181,7 @@ LAYERS = {
         ("reports",),
         ("calls",),
         ("lifecycle",),
+        ("pages",),
         ("control",),
         ("engine",),
         ("starting",),

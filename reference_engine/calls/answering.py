@@ -48,6 +48,7 @@ from reference_engine.calls.call_observers import CallObservers
 from reference_engine.calls.capacity import Capacity
 from reference_engine.calls.repeated_uuids import UuidsInUse
 from reference_engine.reports.ended_calls import EndedCall, EndedCalls
+from reference_engine.reports.latencies import Latencies
 from reference_engine.upkeep.shortage import EXHAUSTED
 from voicepipe import Call, CallRefused, Calls, PipelineSet, PipelineSetClosed, Snapshot, TransportError, open_call
 
@@ -106,6 +107,7 @@ class CallAnswerer:
         ended: the store of outcomes.
         announced: the calls that were announced and have not connected.
         logging_of: returns the logging settings of a set, by its name; None: it has none.
+        latencies: the latencies of components; None: nobody wants to know them.
 
     Attributes:
         capacity: the number of calls, and the listeners that are paused at `max_calls`.
@@ -127,6 +129,7 @@ class CallAnswerer:
         ended: EndedCalls | None = None,
         announced: Announcements | None = None,
         logging_of: Callable[[str], LoggingSettings | None] = lambda _set: None,
+        latencies: Latencies | None = None,
     ) -> None:
         ended = EndedCalls() if ended is None else ended
         self.capacity = Capacity(current, {} if listeners is None else listeners, metrics, log)
@@ -134,7 +137,10 @@ class CallAnswerer:
         self._ended, self._shortage, self._log = ended, shortage, log
         self._announced = Announcements() if announced is None else announced
         self._logging_of = logging_of
-        self._observers = CallObservers(sessions, metrics, ended, keep, log, store=store, logging_of=logging_of)
+        self._latencies = Latencies() if latencies is None else latencies
+        self._observers = CallObservers(
+            sessions, metrics, ended, keep, log, store=store, logging_of=logging_of, latencies=self._latencies
+        )
         self._uuids = UuidsInUse(log)
         self._up, self._calls = Calls(), dict[str, ActiveCall]()
 
@@ -235,6 +241,7 @@ class CallAnswerer:
                     finally:
                         del self._calls[call.call_id]
                         self._sessions.forget(call.call_id)
+                        self._latencies.forget(call.call_id)
         except PipelineSetClosed as closed:
             self._refuse(transport.info, str(closed), pipelines.name, "closing")
         except (TransportError, BaseExceptionGroup):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reference_engine.records.record_file import KeepRecord
     from reference_engine.records.store import RecordStore
     from reference_engine.reports.ended_calls import EndedCalls
+    from reference_engine.reports.latencies import Latencies
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
     from voicepipe import CallEvent, LoggingSettings
@@ -35,6 +36,7 @@ class CallObservers:
         log: gets the records of calls, and `observer.failed`.
         store: stores calls in a database; None: there is none.
         logging_of: returns the logging settings of a set, by its name, for `mask`; None: it has none.
+        latencies: the latencies of components.
 
     """
 
@@ -48,10 +50,12 @@ class CallObservers:
         *,
         store: RecordStore | None = None,
         logging_of: Callable[[str], LoggingSettings | None],
+        latencies: Latencies,
     ) -> None:
         self._sessions, self._metrics, self._ended = sessions, metrics, ended
         self._keep_record, self._log, self._logging_of = keep_record, log, logging_of
         self._store = store
+        self._latencies = latencies
         self._reported: set[tuple[str, type[Exception]]] = set()
 
     def of_call(self, set_name: str, transport_id: str) -> Callable[[CallEvent], None]:
@@ -85,6 +89,7 @@ class CallObservers:
             ("database", self._storing(set_name, known)),
             ("sessions", self._sessions.observe),
             ("metrics", self._metrics.observe_call),
+            ("latencies", self._latencies.observe),
             ("log", log),
         )
 

@@ -51,7 +51,7 @@ def request_change(arguments: Namespace, path: str, **options: Any) -> int:
         EngineError: no engine answers, or it refuses the request.
 
     """
-    from reference_engine.control.printing import describe_reload  # noqa: PLC0415 - only what the command needs
+    from reference_engine.reports.printing import describe_reload  # noqa: PLC0415 - only what the command needs
 
     status, body = _ask(arguments, "POST", path, **options)
     body = _check_body("sets" if "sets" in body else "outcome", status, body)

@@ -39,7 +39,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Prints the state of all sets; returns 0 if an engine answered."""
-    from reference_engine.control.printing import describe_sets  # noqa: PLC0415 - only what the command needs
+    from reference_engine.reports.printing import describe_sets  # noqa: PLC0415 - only what the command needs
 
     sys.stdout.write(describe_sets(request(arguments, "GET", "/sets", expect="sets")))
     return 0

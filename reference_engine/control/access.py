@@ -1,6 +1,7 @@
 """Access control of the control's TCP port; on the Unix socket, the file's owner may request anything.
 
 - With a token, all requests except those for `OPEN` must have it.
+- The operator's pages are passed on in any case: they have a sign-in of their own (`pages/access.py`).
 - Without a token the port is on loopback, so all clients are on this machine. One of them may be a browser that shows a
   page from elsewhere. Its requests have that page's `Origin`, or, after DNS rebinding, a foreign name in `Host`.
 """
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from reference_engine.control.operations import OPERATIONS
+from reference_engine.control.redirecting import is_of_pages, wants_pages
 from voicepipe import is_loopback
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class AccessControl:
 
 def _with_token(request: Request, token: str) -> JSONResponse | None:
     if request.method in {"GET", "HEAD"} and request.url.path in OPEN:
+        return None
+    if is_of_pages(request.url.path) or wants_pages(request):
         return None
     kind, _, borne = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and compare_digest(borne.strip().encode("latin-1"), token.encode()):

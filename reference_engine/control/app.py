@@ -10,7 +10,8 @@ from attrs import frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from reference_engine.calls.announcements import KEEP_S, Announcements, as_transport_id
 from reference_engine.calls.answering import CallAnswerer
@@ -26,6 +27,7 @@ from reference_engine.control.parameters import (
     if_match_version,
     rollback_target,
 )
+from reference_engine.control.redirecting import PAGES, redirect_to_pages
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.reloads.outcomes import ReloadResult
 from reference_engine.reloads.reloading import Reloader
@@ -40,6 +42,7 @@ from voicepipe import PipelineSetClosed, UnknownVersion
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
 
     from reference_engine.calls.announcements import Announcement
     from reference_engine.sets.served_set import ServedSet
@@ -75,13 +78,16 @@ class Control:
     """The calls that were announced and have not connected."""
     requests: CallRequests
     """Requests to calls that are up."""
+    pages: ASGIApp
+    """The operator's pages."""
 
     def app(self) -> Starlette:
-        """Returns the ASGI application, with a route for each operation of `operations.py`."""
-        routes = [
+        """Returns the ASGI application, with a route for each operation of `operations.py`, and the pages."""
+        routes: list[BaseRoute] = [
             Route(operation.path, attrgetter(operation.answered_by)(self), methods=[operation.method])
             for operation in OPERATIONS
         ]
+        routes += [Route("/", redirect_to_pages), Mount(PAGES, app=self.pages)]
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(_REFUSALS, _refused))
 
     async def reload(self, request: Request) -> Response:

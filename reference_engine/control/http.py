@@ -16,7 +16,9 @@ be used again. h11 decides that: both sides must be DONE. Pipelined requests sta
 gets the head only. A request that h11 rejects is answered with the status that h11 suggests, and the connection ends.
 
 *Limits.* A client that is slow must not hold resources for ever: `IDLE_S` for a request's head, `SEND_S` for reading an
-answer, `MAX_HEAD` bytes, `MAX_CONNECTIONS`. Bodies are limited by the application (`parameters.py`).
+answer or a piece of one, `MAX_HEAD` bytes, `MAX_CONNECTIONS`. Bodies are limited by the application (`parameters.py`).
+An answer may go on for hours, as events for a page do: its application asks `_receive` whether the client is still
+there.
 
 *The end of a connection.* Closing a socket with unread input makes the kernel send a reset, which can overtake the last
 answer on its way. So `linger` ends only the sending side, and reads for `LINGER_S` what the client still sends.
@@ -117,6 +119,7 @@ class _Connection:
         self._head: h11.Response | None = None  # the head of the answer, until the first piece of its body
         self._answered = trio.Event()
         self._bodiless = False
+        self._client = _client_of(stream)
 
     async def answer(self) -> bool:
         """Answers the next request; returns whether another one may follow."""
@@ -129,7 +132,7 @@ class _Connection:
             return False
         self._answered, self._bodiless = trio.Event(), request.method == b"HEAD"
         try:
-            await self._app(_scope(request), self._receive, self._send_message)
+            await self._app(_scope(request, self._client), self._receive, self._send_message)
         except (trio.BrokenResourceError, trio.TooSlowError):
             return False
         except Exception:  # noqa: BLE001 - the boundary of a request; Starlette has answered 500 already
@@ -180,8 +183,29 @@ class _Connection:
             case h11.EndOfMessage():
                 return {"type": "http.request", "body": b"", "more_body": False}
             case _:
-                await self._answered.wait()
+                await self._until_gone()
                 return {"type": "http.disconnect"}
+
+    async def _until_gone(self) -> None:
+        """Returns when the request was answered, or its client has closed; what it sends meanwhile is kept for later.
+
+        Only an application that answers for long asks for this. It takes the end of what the client sends for the end
+        of the client.
+        """
+        async with trio.open_nursery() as nursery:
+
+            async def answered() -> None:
+                await self._answered.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(answered)
+            kept = 0
+            with suppress(trio.BrokenResourceError):
+                while kept < MAX_HEAD and (data := await self._stream.receive_some(READ_BYTES)):
+                    self._http.receive_data(data)
+                    kept += len(data)
+            if kept < MAX_HEAD:
+                nursery.cancel_scope.cancel()
 
     async def _send_message(self, message: MutableMapping[str, Any]) -> None:
         """ASGI's `send`: keeps the head, and sends it with the first piece of the body."""
@@ -211,7 +235,17 @@ class _Connection:
             await self._stream.send_all(data)
 
 
-def _scope(request: h11.Request) -> dict[str, Any]:
+def _client_of(stream: trio.SocketStream) -> tuple[str, int] | None:
+    """Returns the address of a client on TCP; None on a Unix socket, whose clients are its owner's."""
+    if stream.socket.family == trio.socket.AF_UNIX:
+        return None
+    with suppress(OSError):
+        host, port, *_ = stream.socket.getpeername()
+        return host, port
+    return "", 0
+
+
+def _scope(request: h11.Request, client: tuple[str, int] | None) -> dict[str, Any]:
     """Returns the ASGI scope of a request."""
     path, _, query = request.target.partition(b"?")
     return {
@@ -225,6 +259,6 @@ def _scope(request: h11.Request) -> dict[str, Any]:
         "query_string": query,
         "root_path": "",
         "headers": [(name.lower(), value) for name, value in request.headers],
-        "client": None,
+        "client": client,
         "server": None,
     }

@@ -11,8 +11,10 @@ from attrs import evolve, frozen
 from voicepipe import (
     CallBegan,
     CallEnded,
+    ReplyContinued,
     ReplyStarted,
     SpeechDetected,
+    Transcribed,
     TransferEnded,
     TransferStarted,
     TurnEnded,
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 State: TypeAlias = Literal["listening", "hearing", "speaking", "transferring"]
 """`listening`: waits for the caller; `hearing`: the caller speaks or is answered; `speaking`: the agent speaks;
 `transferring`: the caller waits until somebody takes the call."""
+
+Words: TypeAlias = Transcribed | ReplyContinued | TurnEnded
+"""An event that has words of a conversation."""
 
 
 @frozen
@@ -59,6 +64,7 @@ class SessionStore:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._words: dict[str, Words] = {}
 
     def observe(self, event: CallEvent) -> None:
         """Updates the event's call; an observer of calls."""
@@ -77,14 +83,21 @@ class SessionStore:
             self.forget(event.call_id)
         elif session := self._sessions.get(event.call_id):
             self._sessions[event.call_id] = _after(session, event)
+            if isinstance(event, Words):
+                self._words[event.call_id] = event
 
     def forget(self, call_id: str) -> None:
         """Removes a call that ended without an event; no-op if it is not there."""
         self._sessions.pop(call_id, None)
+        self._words.pop(call_id, None)
 
     def get(self, call_id: str) -> Session | None:
         """Returns the call with this `call_id`, or None."""
         return self._sessions.get(call_id)
+
+    def last_words(self, call_id: str) -> Words | None:
+        """Returns the latest event of a call that has words; None: nothing was said yet, or there is no such call."""
+        return self._words.get(call_id)
 
     def find(self, name: str) -> Session | None:
         """Returns the latest call with this `call_id` or `transport_id`, or None."""

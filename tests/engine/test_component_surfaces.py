@@ -7,11 +7,11 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from recording import RecordedSet, pipeline
 
-from reference_engine.control.printing import describe_sets
 from reference_engine.reports.call_log import log_call_event
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.json_bodies import set_body
 from reference_engine.reports.metrics import Metrics
+from reference_engine.reports.printing import describe_sets
 from voicepipe import (
     CallBegan,
     CallInfo,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from recording import RecordedSet, pipeline, raising
 
-from reference_engine.control.printing import describe_reload, describe_sets
 from reference_engine.reports.json_bodies import outcome_body, set_body
+from reference_engine.reports.printing import describe_reload, describe_sets
 from voicepipe import Applied, Rejected
 from voicepipe.errors import ComponentError
 

@@ -1,0 +1,46 @@
+"""The operator's pages as one ASGI application, made at the first request: an engine that nobody looks at has none.
+
+Jinja and the templates take a few tenths of a second, which would be heard if calls are up; so a thread does that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from reference_engine.pages.parts import PageParts
+
+
+class OperatorPages:
+    """The ASGI application of all pages, to be mounted at `/pages`.
+
+    Args:
+        parts: the parts of the engine that pages read and act on.
+
+    """
+
+    def __init__(self, parts: PageParts) -> None:
+        self._parts = parts
+        self._app: ASGIApp | None = None
+        self._making = trio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request; the first one waits until the pages are made."""
+        if self._app is None:
+            async with self._making:
+                if self._app is None:
+                    self._app = await trio.to_thread.run_sync(_make, self._parts)
+        await self._app(scope, receive, send)
+
+
+def _make(parts: PageParts) -> ASGIApp:
+    from reference_engine.pages.now import add_now  # noqa: PLC0415 - see the module
+    from reference_engine.pages.shell import Shell  # noqa: PLC0415
+
+    shell = Shell(parts.current)
+    add_now(shell, parts)
+    return shell.app()
