@@ -117,9 +117,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 max_calls=lambda: current.settings.max_calls,
                 turns=claimed.enter_context(watch_loop(log)).turns,
             )
-            manager = ServiceManager(sets.by_name)
-            collector = Collector()
-            shortage = Shortage(log)
+            manager, collector, shortage = ServiceManager(sets.by_name), Collector(), Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
             reloads, latencies = ReloadHistory(logged.conceal), Latencies()
             sets.add_observers(
