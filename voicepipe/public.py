@@ -96,6 +96,7 @@ from voicepipe.config.env_files import read_env_file
 from voicepipe.config.load import load_config
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.paths import absolute_path
+from voicepipe.config.redact_settings import RedactSettings
 from voicepipe.config.report import format_problems, problems_as_data
 from voicepipe.config.settings import SetConfig
 from voicepipe.config.typed_sections import TypedSection
@@ -125,6 +126,8 @@ from voicepipe.pipelines.read_in_helper import read_in_thread
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot
 from voicepipe.roles import Role
+from voicepipe.text.private.private_talk import PrivateTalk
+from voicepipe.text.private.private_words import PrivateSpan, PrivateWords
 from voicepipe.tools.context import SayOutcome, SteerableCall, ToolContext
 from voicepipe.tools.functions import FunctionTool, tool
 from voicepipe.transports.audiosocket.listener import (
@@ -222,9 +225,13 @@ __all__ = [
     "PipelineSet",
     "PipelineSetClosed",
     "Plan",
+    "PrivateSpan",
+    "PrivateTalk",
+    "PrivateWords",
     "Probing",
     "Problem",
     "RecordingFailed",
+    "RedactSettings",
     "Registry",
     "Rejected",
     "ReloadOutcome",

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from reference_engine.reports.set_metrics import Refusal
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
-    from voicepipe import CallInfo, Listener, LoggingSettings, Pipeline, Transport
+    from voicepipe import CallInfo, Listener, LoggingSettings, Pipeline, RedactSettings, Transport
 
 
 @define(eq=False)
@@ -182,6 +182,11 @@ class CallAnswerer:
         """Returns the logging settings of a set, which tell how much of a conversation is shown; None: it has none."""
         return self._logging_of(set_name)
 
+    def redact_of(self, name: str) -> RedactSettings | None:
+        """Returns what is private in a call that is up, by its `call_id` or `transport_id`; None: there is no such."""
+        active = self.find(name)
+        return None if active is None else active.pipelines.current.config.redact
+
     def pipelines_of(self, listener: str) -> tuple[str, ...]:
         """Returns the pipelines that calls of a listener may get now; none if its set has no version."""
         name = self._current.set_of(listener)
@@ -233,7 +238,9 @@ class CallAnswerer:
                 pipeline = self._pipeline(snapshot, info, announcement)
                 self._announced.remove(info.transport_id)
                 self._warn_if_shortened(info, pipelines.name)
-                observer = self._observers.of_call(pipelines.name, info.transport_id)
+                observer = self._observers.of_call(
+                    pipelines.name, info.transport_id, lambda: pipelines.current.config.redact
+                )
                 async with open_call(pipeline, transport, observer=observer, info=info, calls=self._up) as call:
                     self._calls[call.call_id] = ActiveCall(call, pipelines, snapshot)
                     try:

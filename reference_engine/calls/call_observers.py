@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reference_engine.log.masked_values import KnownValues, Mask
+from reference_engine.log.redacted_events import CallRedaction
 from reference_engine.reports.call_log import log_call_event
 from reference_engine.reports.ended_calls import EndedCall
-from voicepipe import CallEnded, CallRecorder
+from voicepipe import CallEnded, CallRecorder, RedactSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from reference_engine.log.log import Log
     from reference_engine.records.record_file import KeepRecord
@@ -58,19 +59,27 @@ class CallObservers:
         self._latencies = latencies
         self._reported: set[tuple[str, type[Exception]]] = set()
 
-    def of_call(self, set_name: str, transport_id: str) -> Callable[[CallEvent], None]:
+    def of_call(
+        self, set_name: str, transport_id: str, redact_of: Callable[[], RedactSettings] = RedactSettings
+    ) -> Callable[[CallEvent], None]:
         """Returns the observer of one call, for `open_call`; it never raises.
+
+        All observers get each event without private words; an event that can't be redacted none of them gets.
 
         Args:
             set_name: the pipeline set that answers the call.
             transport_id: the transport's ID of the call.
+            redact_of: returns the settings of private words that are in force.
 
         """
-        recorder, known = CallRecorder(), KnownValues()
+        recorder, known, redacted = CallRecorder(), KnownValues(), CallRedaction(redact_of)
+
+        target = ""
 
         def keep_outcome(event: CallEvent) -> None:
             if isinstance(event, CallEnded):
-                self._ended.add(EndedCall(event.call_id, transport_id, set_name, event.outcome, event.detail))
+                detail = target or event.detail
+                self._ended.add(EndedCall(event.call_id, transport_id, set_name, event.outcome, detail))
 
         def record(event: CallEvent) -> None:
             recorder.observe(event)
@@ -94,11 +103,10 @@ class CallObservers:
         )
 
         def observe(event: CallEvent) -> None:
-            for name, observer in observers:
-                try:
-                    observer(event)
-                except Exception as error:  # noqa: BLE001 - the boundary of an observer
-                    self._report(name, event, error)
+            nonlocal target
+            if isinstance(event, CallEnded) and event.outcome == "transfer_requested":
+                target = event.detail  # the dialplan asks for it within ten minutes, and must get the real one
+            self._tell(observers, redacted, event)
 
         return observe
 
@@ -111,6 +119,23 @@ class CallObservers:
             return Mask(known, settings.mask) if settings is not None and settings.mask else None
 
         return (lambda event: store.observe(event, mask)) if store is not None else lambda _event: None
+
+    def _tell(
+        self,
+        observers: Sequence[tuple[str, Callable[[CallEvent], None]]],
+        redacted: CallRedaction,
+        event: CallEvent,
+    ) -> None:
+        try:
+            event = redacted(event)
+        except Exception as error:  # noqa: BLE001 - a program's own values
+            self._report("redaction", event, error)
+            return
+        for name, observer in observers:
+            try:
+                observer(event)
+            except Exception as error:  # noqa: BLE001 - the boundary of an observer
+                self._report(name, event, error)
 
     def _report(self, observer: str, event: CallEvent, error: Exception) -> None:
         """Logs an observer's exception once per type: the next events of all calls would raise it again."""

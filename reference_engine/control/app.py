@@ -157,7 +157,7 @@ class Control:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"no call {name!r} is up or has ended in the last ten minutes")
         active, field = self.answerer.find(call.call_id), request.query_params.get("field")
         steered = None if active is None else active.call
-        body = bodies.call_body(call, steered, self.answerer.logging_of(call.set))
+        body = bodies.call_body(call, steered, self.answerer.logging_of(call.set), self.answerer.redact_of(name))
         if field is None:
             return JSONAnswer(body)
         if field not in body:

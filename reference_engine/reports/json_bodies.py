@@ -9,6 +9,7 @@ from attrs import asdict, evolve, fields
 
 from reference_engine.log.masked_values import KnownValues, Mask
 from reference_engine.log.private_words import redacted_value
+from reference_engine.log.redacted_events import CallRedaction
 from reference_engine.reports.ended_calls import EndedCall
 from reference_engine.reports.json_types import LEFT_OUT, as_data
 from reference_engine.reports.reload_bodies import (
@@ -36,7 +37,7 @@ from reference_engine.reports.status_bodies import (
     VersionBody,
     VersionDetailBody,
 )
-from voicepipe import Applied, LoggingSettings, Rejected, Unchanged, effective_config, problems_as_data
+from voicepipe import Applied, LoggingSettings, RedactSettings, Rejected, Unchanged, effective_config, problems_as_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -154,7 +155,10 @@ def version_detail_body(pipelines: PipelineSet, record: VersionRecord) -> dict[s
 
 
 def call_body(
-    call: Session | EndedCall, up: Call | None = None, logging: LoggingSettings | None = None
+    call: Session | EndedCall,
+    up: Call | None = None,
+    logging: LoggingSettings | None = None,
+    redact: RedactSettings | None = None,
 ) -> dict[str, Any]:
     """Returns the JSON object of one call: its state while it is up, then its outcome.
 
@@ -162,6 +166,7 @@ def call_body(
         call: the call.
         up: the same call while it is up, for what is said in it; None: it is not.
         logging: what may be shown of it; None: the defaults.
+        redact: the private words, which are not shown in any case; None: there are none.
 
     """
     names: dict[str, Any] = {"call_id": call.call_id, "transport_id": call.transport_id, "set": call.set}
@@ -170,13 +175,14 @@ def call_body(
     else:
         body = CallBody(**names, state=call.state, outcome=None, detail="", ended=None)
     if up is not None:
-        body = evolve(body, **_inside(up, LoggingSettings() if logging is None else logging))
+        body = evolve(body, **_inside(up, logging or LoggingSettings(), redact or RedactSettings()))
     return as_data(body)
 
 
-def _inside(call: Call, logging: LoggingSettings) -> dict[str, Any]:
+def _inside(call: Call, logging: LoggingSettings, redact: RedactSettings) -> dict[str, Any]:
     """Returns what is said and known in a call, as much of it as may be shown."""
     mask = Mask(KnownValues(call.info), logging.mask)
+    redaction = CallRedaction(lambda: redact)
 
     def shown(value: Any) -> Any:
         if logging.transcripts == "off":
@@ -185,7 +191,8 @@ def _inside(call: Call, logging: LoggingSettings) -> dict[str, Any]:
         return masked if logging.transcripts == "full" else redacted_value(masked)
 
     def words(message: Message) -> Any:
-        return "*" * len(message.text) if message.pressed and logging.dtmf == "masked" else shown(message.text)
+        text = redaction.message(message)  # each of them, as a number may go on in the next
+        return "*" * len(message.text) if message.pressed and logging.dtmf == "masked" else shown(text)
 
     messages = (
         MessageBody(role=message.role, text=words(message), interrupted=message.interrupted, pressed=message.pressed)
@@ -196,8 +203,8 @@ def _inside(call: Call, logging: LoggingSettings) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):  # a program's own values, which may refer to themselves
         metadata = {str(name): str(value) for name, value in call.metadata.items()}
     return {
-        "variables": shown(mask.variables(call.variables)) or {},
-        "metadata": shown(metadata) or {},
+        "variables": shown(mask.variables(redaction.data(call.variables))) or {},
+        "metadata": shown(redaction.data(metadata)) or {},
         "conversation": tuple(messages),
     }
 

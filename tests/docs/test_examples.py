@@ -89,6 +89,7 @@ def test_the_annotated_one_has_every_key():
             call_settings.TextToSpeechBudgets,
             call_settings.StreamingSettings,
             call_settings.LimitsSettings,
+            settings.RedactSettings,
             settings.LoggingSettings,
             call_settings.OnFailure,
             *(adapter.options for adapter in installed() if adapter.name in {"vosk", "scripted", "espeak"}),

@@ -51,6 +51,7 @@ SECTIONS = [
     HistorySettings,
     call_settings.StreamingSettings,
     call_settings.LimitsSettings,
+    settings.RedactSettings,
     settings.LoggingSettings,
     call_settings.OnFailure,
     call_settings.TransferTo,

@@ -56,6 +56,7 @@ from voicepipe.config.alternatives import REFERENCE
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.identity import sha256_of, written
 from voicepipe.config.reading import read_ca_file, read_directory, read_file, read_secret
+from voicepipe.config.redact_settings import PrivatePattern, read_pattern
 from voicepipe.config.references import check_components, read_reference
 from voicepipe.config.resolved import ResolvedReference
 from voicepipe.config.routes import check_routes, routes_of
@@ -270,6 +271,7 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
         active_pipeline=str(file.active_pipeline),
         pipelines=pipelines,
         logging=file.logging,
+        redact=file.redact,
         files=(context.files.absolute, *context.files.paths),
         sources=context.files.sources,
         routes=routes,
@@ -290,7 +292,7 @@ _OWN = (
     "comfort_noise",
 )
 """The keys that only a pipeline has, in its normal form."""
-_SHARED = ("active_pipeline", "routes", "timezone", "tools", "streaming", "limits", "logging")
+_SHARED = ("active_pipeline", "routes", "timezone", "tools", "streaming", "limits", "redact", "logging")
 """The keys that only the file has, in its normal form."""
 
 
@@ -359,6 +361,7 @@ class _FileContext(SetContext):
             **{layer: _layer_reader(layer, settings) for layer, settings in LAYERED.values()},
             ToolName: read_tool_name,
             TimeZone: read_timezone,
+            PrivatePattern: read_pattern,
             ArgumentsSchema: read_arguments_schema,
             Secret: read_secret,
             File: read_file,
@@ -371,6 +374,7 @@ class _FileContext(SetContext):
         ResolvedReference: REFERENCE,
         ToolName: "a tool's name",
         TimeZone: "the name of a time zone",
+        PrivatePattern: "a regular expression",
         ArgumentsSchema: "a mapping, JSON Schema of an object",
         Layer: "a mapping",
         **{layer: "a mapping" for layer, _ in LAYERED.values()},

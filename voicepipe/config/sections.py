@@ -24,6 +24,7 @@ from voicepipe.config.call_settings import (
 from voicepipe.config.history_settings import HistorySettings
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.recording_settings import RecordingSettings
+from voicepipe.config.redact_settings import RedactSettings
 from voicepipe.config.resolved import ResolvedReference
 from voicepipe.config.sound_settings import HoldSettings, RingbackSettings
 from voicepipe.config.timezones import IN_UTC, TimeZone
@@ -240,5 +241,8 @@ class SetFile:
     """How speech is written to the line."""
     limits: LimitsSettings = field(default=LimitsSettings())
     """Limits of every call."""
+    redact: RedactSettings = field(default=RedactSettings())
+    """Private words, such as card numbers, that are replaced before anything is stored or shown; takes effect at once,
+    calls that are up included."""
     logging: LoggingSettings = field(default=LoggingSettings())
     """What is logged; takes effect at once, calls that are up included."""

@@ -27,6 +27,7 @@ from voicepipe.config.hours import ALWAYS, all_minutes_of
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.patterns import plain_number
 from voicepipe.config.recording_settings import RecordingSettings
+from voicepipe.config.redact_settings import RedactSettings
 from voicepipe.config.sound_settings import HoldSettings, RingbackSettings
 from voicepipe.config.timezones import UTC, zone_of
 from voicepipe.errors import Location
@@ -212,6 +213,8 @@ class SetConfig:
     directory."""
     routes: tuple[Route, ...] = ()
     """The routes, in order: the first one that matches a call decides."""
+    redact: RedactSettings = field(default=RedactSettings())
+    """The private words, which are replaced at once, calls that are up included."""
     written: bytes = field(default=b"", eq=False, repr=False)
     """The normal form that the digest is made of, pickled; `effective_config` shows it without secrets."""
 

@@ -259,4 +259,4 @@ class ChangeWorker:
 def _served(config: SetConfig) -> tuple[Any, ...]:
     """Returns all that calls and logs see of a configuration; its digest alone ignores new values of secrets."""
     pipelines = {name: config.pipelines[name] for name in config.reachable}
-    return config.digest, config.active_pipeline, config.routes, config.logging, pipelines
+    return config.digest, config.active_pipeline, config.routes, config.logging, config.redact, pipelines

@@ -50,8 +50,8 @@ class Plan:
     unserved: tuple[str, ...] = ()
     """Names of pipelines that have changed, and that no call gets."""
     settings: tuple[str, ...] = ()
-    """Changed sections of the whole file: `routes`, `logging`; `written` if only the digest has changed, by how the
-    file is written, or by something that is not used, such as a tool that no pipeline lists."""
+    """Changed sections of the whole file: `routes`, `redact`, `logging`; `written` if only the digest has changed, by
+    how the file is written, or by something that is not used, such as a tool that no pipeline lists."""
 
     def __str__(self) -> str:
         active = f"{self.was_active} -> {self.active}" if self.was_active not in {"", self.active} else self.active
@@ -112,7 +112,7 @@ def plan_change(old: SetConfig | None, new: SetConfig, *, unopened: Collection[s
         was_active=old.active_pipeline if old else "",
         secrets_changed=tuple(dict.fromkeys(_secrets_changed(old, new, changed))) if old else (),
         unserved=tuple(_unserved(old, new)) if old else (),
-        settings=tuple(name for name in ("routes", "logging") if getattr(old, name) != getattr(new, name))
+        settings=tuple(name for name in ("routes", "redact", "logging") if getattr(old, name) != getattr(new, name))
         if old
         else (),
     )

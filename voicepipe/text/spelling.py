@@ -103,6 +103,11 @@ def without_quantities(text: str) -> str:
     return _PREFIX.sub(" plus ", _QUANTITIES.sub(_QUANTITY, text))
 
 
+def quantities(text: str) -> list[tuple[int, int]]:
+    """Returns the spans of the amounts in digits of a text: times, money, dates, percentages."""
+    return [match.span() for match in _QUANTITIES.finditer(text)]
+
+
 def is_read_out(words: Sequence[str]) -> bool:
     """Returns True if the words end in a number that is read out, or in letters that are spelled.
 

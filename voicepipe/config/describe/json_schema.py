@@ -18,6 +18,7 @@ from voicepipe.components.values import CaFile, Directory, File
 from voicepipe.config.describe.fields import describe
 from voicepipe.config.describe.json_schema_references import component, pipeline_rules, reference
 from voicepipe.config.describe.json_schema_types import Rules, Schema, Schemas, Specials, any_of, path_schema
+from voicepipe.config.redact_settings import PrivatePattern
 from voicepipe.config.resolved import ResolvedReference
 from voicepipe.config.sections import (
     LAYERED,
@@ -100,6 +101,7 @@ _SPECIAL: Specials = {
     Directory: path_schema,
     ToolName: lambda _schemas, _key: {"anyOf": [{"enum": list(TOOLS)}, {"$ref": "#/$defs/text"}]},
     TimeZone: path_schema,
+    PrivatePattern: path_schema,
     ArgumentsSchema: lambda _schemas, _key: ARGUMENTS_SCHEMA,
     ResolvedReference: reference,
     Definition: lambda schemas, _key: component(schemas),
