@@ -101,6 +101,24 @@ class Spool:
         self.waiting += taken
         return taken
 
+    @property
+    def is_own_empty(self) -> bool:
+        """Whether nothing of this run waits."""
+        return self._own.size == 0
+
+    def open(self) -> None:
+        """Makes the directory and the own file, if they are not there.
+
+        Raises:
+            OSError: they can't be made.
+
+        """
+        if self._own.descriptor is None:
+            for directory in (*reversed(self.directory.parents), self.directory):
+                if not directory.is_dir():
+                    directory.mkdir(0o750 if self._group else 0o700, exist_ok=True)
+            self._own.open(0o640 if self._group else 0o600)
+
     def append(self, changes: Sequence[RowChange]) -> None:
         """Appends changes to the own file, durably.
 
@@ -108,13 +126,7 @@ class Spool:
             OSError: none of them is kept.
 
         """
-        if not changes:
-            return
-        if self._own.descriptor is None:
-            for directory in (*reversed(self.directory.parents), self.directory):
-                if not directory.is_dir():
-                    directory.mkdir(0o750 if self._group else 0o700, exist_ok=True)
-            self._own.open(0o640 if self._group else 0o600)
+        self.open()
         self._own.append("".join(f"{as_line(change)}\n" for change in changes).encode())
         self.waiting += len(changes)
 

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -275,7 +276,7 @@ class RecordStore:
         """Returns how long nothing has to be done, unless something comes, in s."""
         if self._closing.is_set():
             return GATHER_S
-        if self._job is not None:
+        if self._job is not None or self._refusal is not None:
             return HANG_S
         return max(0.0, (self._beat_at if self._is_connected else self._retry_at) - monotonic())
 
@@ -376,6 +377,12 @@ class RecordStore:
         self._retry_at = monotonic() + RETRY_S
         if self.is_away:
             return
+        if not self._ready.is_set():
+            try:
+                self._spool.open()
+            except OSError as error:
+                self._refuse(OSError(f"{reason}, and rows can't wait in {self._spool.directory}: {error.strerror}"))
+                return
         self.is_away, self._away_since = True, monotonic()
         self._log.error(
             "records.database_away",
@@ -398,6 +405,8 @@ class RecordStore:
             self._backlog.extendleft(reversed(written.rows))
             written.is_spilled = True
         try:
+            if self._backlog and self._spool.is_own_empty:
+                self._spool.append([RowChange("begin", "engine_runs", self.run.row(self._software))])
             while self._backlog:
                 some = list(islice(self._backlog, BATCH))
                 self._spool.append(some)
@@ -439,24 +448,29 @@ class RecordStore:
 
     def _close(self) -> None:
         """Ends the thread if nothing waits any more, or the time is up."""
-        is_late = monotonic() > self._deadline
-        if self._job is not None and not is_late:
+        job, is_late = self._job, monotonic() > self._deadline
+        if job is not None and job.what != "connect" and not is_late:
             return
         if (self._given or self._backlog) and self._is_connected and not self._spool.waiting and not is_late:
             return
-        if self._backlog:
+        if self._is_connected and job is None and not self._backlog and not is_late:
+            self._end_run()
+        else:
             self._is_connected = False
+            if self._backlog or not self._spool.is_own_empty:
+                row = {"run": self.run.run, "ended": datetime.now(UTC)}
+                self._backlog.append(RowChange("change", "engine_runs", row))
             self._spill()
-        self.lost += len(self._backlog)
-        if self._is_connected and not is_late and not self._spool.waiting:
-            job = _Job("end", lambda writer: writer.end_run(), monotonic())
-            self._jobs.put(job)
-            while not self._done and monotonic() < self._deadline:
-                self._wake.wait(0.01)
-                self._wake.clear()
+            self.lost += len(self._backlog)
         self._report_at = 0.0
         self._report_losses()
         self._is_over = True
+
+    def _end_run(self) -> None:
+        self._start(_Job("end", lambda writer: writer.end_run(), monotonic()))
+        while not self._done and monotonic() < self._deadline:
+            self._wake.wait(GATHER_S)
+            self._wake.clear()
 
     # The thread `database`
 

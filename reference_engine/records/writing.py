@@ -80,7 +80,8 @@ class RowWriter:
         complete: CompleteCalls | None = None,
     ) -> None:
         self._engine: Engine = writing_engine(place, group=group)
-        self._run, self._software = run, software
+        self._place, self._run, self._software = place, run, software
+        self._file = (0, 0)
         self._complete = complete
         self._connection: Connection | None = None
         self._beats = Beats()
@@ -131,6 +132,7 @@ class RowWriter:
             DatabaseAwayError: the database can't be used now.
 
         """
+        self._require_file()
         self._beat += 1
         raised = update(engine_runs).where(engine_runs.c.run == self._run.run).values(beat=self._beat)
         self._transact(lambda connection: connection.execute(raised))
@@ -168,11 +170,28 @@ class RowWriter:
             except (SQLAlchemyError, sqlite3.Error, OSError):
                 connection.invalidate()
 
+    def _require_file(self) -> None:
+        """Raises `DatabaseAwayError` if SQLite's file was removed or replaced: what is written now would be in none."""
+        path = self._place.path
+        if path is None or self._connection is None:
+            return
+        try:
+            status = path.stat()
+            is_same = (status.st_dev, status.st_ino) == self._file
+        except OSError:
+            is_same = False
+        if not is_same:
+            self.close()
+            raise DatabaseAwayError(f"{path} was removed or replaced")
+
     def _transact(self, run: Callable[[Connection], T]) -> T:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 if self._connection is None:
                     self._connection = self._engine.connect()
+                    if self._place.path is not None:
+                        status = self._place.path.stat()
+                        self._file = (status.st_dev, status.st_ino)
                 with self._connection.begin():
                     return run(self._connection)
             except (IntegrityError, DataError):
