@@ -135,9 +135,12 @@ def main() -> None:
     """
     if os.fork():
         os._exit(0)
-    import reference_engine.cli  # noqa: PLC0415 - only here
+
+    import reference_engine.cli  # noqa: PLC0415
     import reference_engine.commands.parser  # noqa: PLC0415
     import reference_engine.control.client  # noqa: PLC0415
+    import reference_engine.records.completing  # noqa: PLC0415
+    import reference_engine.records.writing  # noqa: PLC0415
     import reference_engine.reports.printing  # noqa: PLC0415
     import reference_engine.settings.checking  # noqa: PLC0415
     import reference_engine.starting  # noqa: PLC0415

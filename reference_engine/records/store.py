@@ -244,7 +244,10 @@ class RecordStore:
         try:
             self._spool.take_over()
         except OSError as error:
-            self._log.error("records.spool_failed", directory=str(self._spool.directory), reason=str(error))
+            self._log.error("records.spool_failed", path=str(self._spool.directory), reason=str(error))
+        for path in self._spool.foreign:
+            reason = "it is of a later version of voicepipe, which has to store it"
+            self._log.error("records.spool_failed", path=str(path), reason=reason)
         self._start(_Job("connect", lambda writer: writer.connect(), monotonic()))
         while not self._is_over:
             try:
