@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from types import FunctionType
 
 PLACES: dict[str, tuple[int, int]] = {
-    "listening": (150, 190),
-    "user_speaking": (450, 80),
-    "endpointing": (750, 190),
-    "thinking": (750, 430),
-    "speaking": (450, 540),
-    "interrupted": (450, 310),
-    "closing": (150, 430),
-    "transferring": (150, 540),
+    "asking_consent": (150, 50),
+    "awaiting_consent": (750, 50),
+    "listening": (150, 300),
+    "user_speaking": (450, 190),
+    "endpointing": (750, 300),
+    "thinking": (750, 540),
+    "speaking": (450, 650),
+    "interrupted": (450, 420),
+    "closing": (150, 540),
+    "transferring": (150, 650),
 }
 """Where each phase is drawn; a phase that is new in the code has to be given a place."""
 
@@ -100,7 +102,7 @@ def turns_diagram() -> str:
     parts = [_arrow(source, target, events) for (source, target), events in transitions().items()]
     parts += [_box(phase) for phase in PLACES]
     return (
-        '<div class="turns"><svg class="turns" viewBox="0 0 900 620" role="img" xmlns="http://www.w3.org/2000/svg" '
+        '<div class="turns"><svg class="turns" viewBox="0 0 900 730" role="img" xmlns="http://www.w3.org/2000/svg" '
         'aria-label="Phases of a conversation, and the events that lead from one to another">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'

@@ -14,6 +14,7 @@ from voicepipe import (
     ComponentFailed,
     FailedOver,
     LastWordsUnconfirmed,
+    RecordingConsent,
     RecordingFailed,
     ReplyPrepared,
     ReplyResumed,
@@ -79,6 +80,7 @@ ROWS: Mapping[type, Row] = {
         "info",
         _same("turn", "trigger", "heard", "pressed", "said", "interrupted", "response_ms", "timings"),
     ),
+    RecordingConsent: Row("recording.consent", "info", _same("consent", "recording", "at_s"), ("recording",)),
     RecordingFailed: Row("recording.failed", "warning", _same("path", "reason", "at_s")),
     LastWordsUnconfirmed: Row("call.last_words_unconfirmed", "warning", _same("waited_s", "at_s")),
     ComponentFailed: Row(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import consent_situations
 import program_situations
 import pytest
 from attrs import evolve, frozen
@@ -50,6 +51,7 @@ from voicepipe.calls.turns.actions import (
     ResumeReply,
 )
 from voicepipe.calls.turns.events import (
+    AnswerDue,
     Answered,
     DigitsDue,
     DrainAsked,
@@ -303,8 +305,10 @@ CASES = [
     Case("closing", RoleFailed("gone", "stt"), 3, [], "closing"),
     Case("closing", LastWordsOverdue(), 2 + LAST_WORDS_S, [End(Ending("drained"))], "closing"),
     *(Case(*case) for case in program_situations.CASES),
+    *(Case(*case) for case in consent_situations.CASES),
 ]
 TIMERS = (
+    AnswerDue,
     EndOfTurnDue,
     FinalOverdue,
     IdleDue,

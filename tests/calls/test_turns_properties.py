@@ -41,6 +41,8 @@ SETTINGS = st.builds(
         backchannels=st.just(("uh-huh",)),
     ),
 )
+ANNOUNCES, ASKS = turns.ConsentRequest("May we?", asks=False), turns.ConsentRequest("May we?", asks=True)
+CONSENTING = frozenset({"asking_consent", "awaiting_consent"})
 KEYS = {"8": KeyAction(transfer="100"), "9": KeyAction(say="We are open.")}
 
 
@@ -60,6 +62,7 @@ class Conversation(RuleBasedStateMachine):
         self.results = {}  # of tools, which the model has not been told
         self.warnings = 0
         self.greetings = 0
+        self.consent, self.consents, self.questions = None, [], 0
         self.wanted = []  # texts of the program that have not begun, by number
         self.begun = 0  # of those
         self.fact_is_owed = False  # a reply to it
@@ -119,6 +122,12 @@ class Conversation(RuleBasedStateMachine):
                 case actions.CancelTransfer():
                     assert self.transfer is not None
                     self.transfer = None
+                case actions.SettleConsent(consent):
+                    assert consent in ({"given", "refused"} if self.consent.asks else {"announced"})
+                    self.consents.append(consent)
+                    if not self.taking.state.unanswered.finals:
+                        self.outstanding = []  # they were the answer
+                    assert len(self.consents) == 1
                 case actions.End():
                     self.endings.append(action)
                 case _:
@@ -180,7 +189,13 @@ class Conversation(RuleBasedStateMachine):
 
     def announce(self, announcement):
         """Each text is said once."""
+        asks = self.consent is not None and getattr(announcement, "text", "") == "May we?"
+        settled = self.consent is None or self.consents or self.taking.phase == "closing"
+        assert asks or settled, "a reply before the consent to the recording"
         match announcement:
+            case actions.Announce("May we?"):
+                self.questions += 1
+                assert self.questions <= (2 if self.consent.asks else 1)
             case actions.Announce("Hi."):
                 self.greetings += 1
                 assert self.greetings == 1
@@ -227,12 +242,14 @@ class Conversation(RuleBasedStateMachine):
         partials=st.booleans(),
         caller_first_s=st.sampled_from([None, None, 3.0]),
         then=st.sampled_from(["dialplan", TransferTo("200")]),
+        consent=st.sampled_from([None, ANNOUNCES, ASKS, ASKS]),
     )
-    def answered(self, chosen, greeting, say, warning_s, partials, caller_first_s, then):
+    def answered(self, chosen, greeting, say, warning_s, partials, caller_first_s, then, consent):
         limits = LimitsSettings(max_call_minutes=2, warning_s=warning_s, warning="Soon.")
         self.taking = TurnTaking(chosen, limits, OnFailure(say=say, then=then), keys=KEYS.items())
         self.gives_partials = partials
-        self.happens(turns.Answered(greeting, caller_first_s))
+        self.consent = consent
+        self.happens(turns.Answered(greeting, caller_first_s, consent))
 
     @precondition(lambda self: self.on and not self.speaking)
     @rule()
@@ -250,9 +267,14 @@ class Conversation(RuleBasedStateMachine):
     @rule(listens=st.sampled_from([False, False, True]))
     def a_word_is_said(self, listens):
         self.sent += 1
-        self.unfinalised.append("uh-huh" if listens else f"word{self.sent}")
+        self.unfinalised.append(self.next_word(listens))
         if self.gives_partials and not self.lost:
             self.happens(turns.Partial(" ".join(self.unfinalised)))
+
+    def next_word(self, listens):
+        if self.taking.phase == "awaiting_consent" and self.sent % 3:
+            return ("yes", "no")[self.sent % 2]
+        return "uh-huh" if listens else f"word{self.sent}"
 
     @precondition(lambda self: self.on and self.speaking)
     @rule()
@@ -266,6 +288,8 @@ class Conversation(RuleBasedStateMachine):
         only_listens = text == "uh-huh" and self.taking.phase in {"speaking", "interrupted"}
         if self.taking.phase != "closing" and (self.outstanding or not only_listens):
             self.outstanding += text.split()
+        if self.taking.phase == "asking_consent" and self.consent.asks and text:
+            self.outstanding = []  # the question is not stopped for them, and the model reads them
         self.finals += text.split()
         self.happens(turns.Final(text, audio_ms=self.now * 1000 if positioned else None))
 
@@ -316,6 +340,8 @@ class Conversation(RuleBasedStateMachine):
         unanswered = self.taking.state.unanswered
         if digit != "#" or not unanswered.digits or self.taking.phase == "closing":  # it ends a number
             self.keys += digit
+        if self.taking.phase in CONSENTING:
+            self.outstanding = []
         self.happens(turns.KeyPressed(digit))
 
     @precondition(lambda self: self.on and self.reply is not None and self.taking.phase != "closing")
@@ -373,7 +399,7 @@ class Conversation(RuleBasedStateMachine):
         self.wanted.append(self.begun)
         before = self.taking.phase
         self.happens(turns.SayAsked(turns.Saying("Listen.", self.begun), interrupt))
-        if interrupt and before not in {"transferring", "closing", "endpointing"}:
+        if interrupt and before not in {"transferring", "closing", "endpointing", *CONSENTING}:
             assert self.begun not in self.wanted, "it does not interrupt"
 
     @precondition(lambda self: self.on and self.wanted)
@@ -399,7 +425,7 @@ class Conversation(RuleBasedStateMachine):
     def the_program_transfers(self):
         before = self.taking.phase
         self.happens(turns.TransferAsked("300"))
-        assert self.transfer or before in {"closing", "thinking", "speaking", "interrupted"}
+        assert self.transfer or before in {"closing", "thinking", "speaking", "interrupted", *CONSENTING}
 
     @precondition(lambda self: self.on and self.transfer)
     @rule()
@@ -438,7 +464,7 @@ class Conversation(RuleBasedStateMachine):
         assert self.taking.fire_timers(self.now + 1000) == []
 
     @invariant()
-    def somebody_always_acts_next(self):
+    def somebody_always_acts_next(self):  # noqa: C901 - a case for each phase
         """No phase waits for something that will not come."""
         if not self.on:
             assert self.taking is None or self.taking.deadline == inf
@@ -470,6 +496,12 @@ class Conversation(RuleBasedStateMachine):
             case "interrupted":
                 assert self.paused
                 assert turns.ResumeDue in timers
+            case "asking_consent":
+                assert self.reply.text == "May we?"
+                assert not self.paused
+            case "awaiting_consent":
+                assert timers & {turns.AnswerDue, turns.EndOfTurnDue, turns.FinalOverdue} or self.given_up or self.lost
+                assert self.reply is None
             case "transferring":
                 assert self.reply is None
                 assert timers <= {turns.MaxLengthDue, turns.WarningDue, turns.FirstWordsDue}

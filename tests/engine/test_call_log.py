@@ -20,6 +20,7 @@ from voicepipe import (
     FailedOver,
     LastWordsUnconfirmed,
     ModelAnswered,
+    RecordingConsent,
     RecordingFailed,
     ReplyContinued,
     ReplyPrepared,
@@ -71,6 +72,16 @@ RECORDS = [
                 "heard_ms": None,
             }
         },
+    ),
+    (
+        RecordingConsent("c", 7.0, "given", "calls/c.wav"),
+        ("info", "recording.consent"),
+        OF | {"consent": "given", "recording": "calls/c.wav", "at_s": 7.0},
+    ),
+    (
+        RecordingConsent("c", 7.0, "refused"),
+        ("info", "recording.consent"),
+        OF | {"consent": "refused", "at_s": 7.0},
     ),
     (
         RecordingFailed("c", 7.0, "calls/c.wav", "No space left"),

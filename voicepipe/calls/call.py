@@ -11,7 +11,7 @@ Tasks. A call has as few tasks as it can, because each costs memory and switches
 - `run`, the task of the program that holds the call, is also the transport's (`Transport.run`);
 - one for the recogniser (`_recognise`), which opens, feeds and replaces recognisers;
 - one for the reply while there is one, one for each tool that runs, and one for a transfer;
-- one that saves the recording, if the call is recorded.
+- one that saves the recording, once the call is recorded.
 
 Whatever comes from the transport is handled in the task that delivers it, which may serve many calls, and a timer fires
 in the task of all timers. So the methods of a sink and of a timer's target are synchronous and do not raise: an
@@ -20,7 +20,7 @@ exception there ends this call by `fail`.
 The beginning, in this order, each for the sake of the next:
 
 1. the constructor gives the call its ID, and puts the recording between the call and its transport, so that every
-   frame passes it;
+   frame passes it; where the caller is to be told or asked before, it keeps none until turn-taking says so;
 2. `CallBegan` is reported: an observer sees no event of the call before it;
 3. the recogniser's task is started. It need not be ready: audio is buffered until it is;
 4. turn-taking learns that the call was answered, and usually asks for the greeting;
@@ -61,6 +61,7 @@ from voicepipe.calls.events import (
     CallEnded,
     DtmfReceived,
     LastWordsUnconfirmed,
+    RecordingConsent,
     RecordingFailed,
 )
 from voicepipe.calls.observing import EventEmitter
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from voicepipe.audio import AudioFormat
-    from voicepipe.calls.events import Observer, Outcome
+    from voicepipe.calls.events import Consent, Observer, Outcome
     from voicepipe.components.requests import CallInfo, Message
     from voicepipe.components.trace_context import TraceContext
     from voicepipe.pipelines.snapshot import Pipeline
@@ -122,7 +123,9 @@ class Call:
         self._recording: RecordedTransport | None = None
         if directory := settings.recording.directory:
             path = recording_path(directory, info.call_id)
-            transport = self._recording = RecordedTransport(transport, path, settings.recording.readable_by)
+            waits = settings.recording.consent != "none"
+            readers = settings.recording.readable_by
+            transport = self._recording = RecordedTransport(transport, path, readers, waits=waits)
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
         self._emit = EventEmitter(info.call_id, (observer, shows_caller), pipeline.reports)
         self._trace = CallTrace(trace, info.trace)
@@ -141,11 +144,12 @@ class Call:
             trace=self._trace,
             deadline_moved=self._deadline_moved,
             end=self._end_after_words,
+            consent_settled=self._consent_settled,
         )
         self._listening, self._turns, self._steering = self._parts.listening, self._parts.turns, self._parts.steering
         self._driver, self._transfers = self._parts.driver, self._parts.transfers
         self._timers = pipeline.clock.timers
-        self._greeting = texts.greeting
+        self._greeting, self._consent = texts.greeting, texts.consent
         self._fires_at, self._no_audio_s = 0.0, settings.limits.no_audio_s
         self._ending: Ending | None = None
         self._left = False
@@ -244,16 +248,16 @@ class Call:
             stt=parts.recognisers.first.label,
             llm=parts.models.first.label,
             tts=parts.voices.first.label,
-            recording="" if self._recording is None else str(self._recording.path),
+            recording="" if self._recording is None or self._consent is not None else str(self._recording.path),
             metadata=self.metadata,
             trace=self.trace,
         )
         try:
-            if self._recording is not None:
+            if self._recording is not None and self._consent is None:
                 self._tasks.start_soon(self._recording.save, self._recording_failed)
             self._tasks.start_soon(self._recognise)
             parts.sounds.begin()
-            self._driver.happened(turns.Answered(self._greeting, self._caller_first_s))
+            self._driver.happened(turns.Answered(self._greeting, self._caller_first_s, self._consent))
             self._steering.begin()
             self._set_timer()
             with self._conversing:
@@ -370,6 +374,14 @@ class Call:
             self._fires_at = min(self._turns.deadline, since + self._no_audio_s)
             self._timers.set(self, self._fires_at)
 
+    def _consent_settled(self, consent: Consent) -> None:
+        """Begins the recording, unless the caller has refused it."""
+        recording = None if consent == "refused" else self._recording
+        self._emit(RecordingConsent, consent=consent, recording="" if recording is None else str(recording.path))
+        if recording is not None:
+            recording.begin()
+            self._tasks.start_soon(recording.save, self._recording_failed)
+
     def _recording_failed(self, reason: str) -> None:
         if self._recording is not None:
             self._emit(RecordingFailed, path=str(self._recording.path), reason=reason)
@@ -406,8 +418,10 @@ class Call:
 
     def _finish(self) -> CallEnded:
         """Stops everything, reports the last turn and the end."""
-        parts = self._parts
+        parts, turns_state = self._parts, self._turns.state
         self._end_replies()
+        if turns_state.consent is not None and turns_state.consent.asks and turns_state.consent_was_heard:
+            self._consent_settled("refused")  # the call ended before there was an answer
         self._nursery.cancel_scope.cancel()
         ending = self._ending = self._ending or Ending("cancelled")
         parts.stop()

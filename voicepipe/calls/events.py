@@ -38,6 +38,10 @@ Outcome = Literal[
 """The way in which a call ended: by whom, or by which limit."""
 
 
+Consent = Literal["announced", "given", "refused"]
+"""What became of the caller's consent to the recording: they were told of it, or asked and said yes, or did not."""
+
+
 Steering = Literal["say", "play", "tell", "transfer", "hang_up", "set_variables", "set_language"]
 """What a program, a tool or an operator may have a call do: the names of methods of `Call`."""
 
@@ -97,7 +101,7 @@ class CallBegan(_EventBase):
     tts: ComponentLabel
     """Text-to-speech, the first alternative."""
     recording: str = ""
-    """The file that the call is recorded to; empty: it is not."""
+    """The file that the call is recorded to; empty: it is not, or not before a `RecordingConsent` says so."""
     metadata: Mapping[str, Any] = field(factory=dict)
     """The call's bag of values, `Call.metadata` itself: it may change while the call is up."""
     trace: TraceContext | None = None
@@ -235,6 +239,17 @@ class ModelAnswered(_EventBase):
 
 
 @frozen
+class RecordingConsent(_EventBase):
+    """The caller was told of the recording, or has answered whether the call may be recorded; it begins only now."""
+
+    consent: Consent
+    """`announced`; `given`: the caller said yes; `refused`: no, or nothing that is clearly a yes, until the call ended
+    at the latest."""
+    recording: str = ""
+    """The file that the call is recorded to from now on; empty: it is not."""
+
+
+@frozen
 class RecordingFailed(_EventBase):
     """No more of the call is recorded; it goes on."""
 
@@ -366,6 +381,7 @@ CallEvent = (
     | ComponentFailed
     | FailedOver
     | ModelAnswered
+    | RecordingConsent
     | RecordingFailed
     | LastWordsUnconfirmed
     | ToolStarted

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from voicepipe.calls.call_trace import CallTrace
+    from voicepipe.calls.events import Consent
     from voicepipe.calls.failover import FailoverStep
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.recording import RecordedTransport
@@ -149,6 +150,7 @@ def connect_parts(
     trace: CallTrace,
     deadline_moved: Callable[[float], None],
     end: Callable[[Ending], None],
+    consent_settled: Callable[[Consent], None],
 ) -> CallParts:
     """Makes the parts of a call and connects them; nothing runs yet.
 
@@ -164,6 +166,7 @@ def connect_parts(
         trace: the call's.
         deadline_moved: called with the time of turn-taking's next deadline.
         end: called to end the call, when its last words have been said.
+        consent_settled: called when the caller was told of the recording, or has answered.
 
     Raises:
         ValueError: `messages` are no conversation.
@@ -188,7 +191,15 @@ def connect_parts(
     )
     echo = EchoGuard(transport.audio) if settings.turns.echo_guard else None
     driver = TurnDriver(
-        turns, pipeline, texts, tasks=tasks, emit=emit, echo=echo, deadline_moved=deadline_moved, end=end
+        turns,
+        pipeline,
+        texts,
+        tasks=tasks,
+        emit=emit,
+        echo=echo,
+        deadline_moved=deadline_moved,
+        end=end,
+        consent_settled=consent_settled,
     )
     listening = Listening(
         transport.audio,

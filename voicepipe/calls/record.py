@@ -15,7 +15,9 @@ from voicepipe.calls.events import (
     CallSteered,
     ComponentFailed,
     ComponentUsed,
+    Consent,
     FailedOver,
+    RecordingConsent,
     RecordingFailed,
     ReplyPrepared,
     Timings,
@@ -151,6 +153,8 @@ class CallRecord:
     """The path of its recording; empty if it was not recorded."""
     recording_failed: str = ""
     """Why there is no recording, or no more of it; empty: it is whole."""
+    consent: Consent | None = None
+    """The caller's consent to the recording, as in `RecordingConsent.consent`; None: nobody told or asked them."""
     turns: tuple[TurnRecord, ...] = ()
     """The turns, in order."""
     tools: tuple[ToolRecord, ...] = ()
@@ -208,14 +212,15 @@ class CallRecorder:
         self._usage: list[ComponentUsage] = []
         self._steered: list[SteeringRecord] = []
         self._transfers: list[TransferRecord] = []
-        self._recording_failed = ""
+        self._consent: Consent | None = None
+        self._recording = self._recording_failed = ""
         self._discarded_replies = 0
 
-    def observe(self, event: CallEvent) -> None:  # noqa: C901 - a case for each event
+    def observe(self, event: CallEvent) -> None:  # noqa: C901, PLR0912 - a case for each event
         """Adds an event of the call."""
         match event:
             case CallBegan():
-                self._began, self._at = event, datetime.now(UTC)
+                self._began, self._at, self._recording = event, datetime.now(UTC), event.recording
             case TurnEnded():
                 self._turns.append(
                     TurnRecord(
@@ -248,6 +253,8 @@ class CallRecorder:
                 self._transfers.append(TransferRecord(event.at_s, event.target, event.failure, event.seconds))
             case ComponentUsed():
                 self._usage.append(event.usage)
+            case RecordingConsent():
+                self._consent, self._recording = event.consent, event.recording
             case RecordingFailed():
                 self._recording_failed = event.reason
             case CallEnded():
@@ -271,8 +278,9 @@ class CallRecorder:
             components={"stt": began.stt, "llm": began.llm, "tts": began.tts},
             outcome=event.outcome,
             detail=event.detail,
-            recording=began.recording,
+            recording=self._recording,
             recording_failed=self._recording_failed,
+            consent=self._consent,
             turns=tuple(self._turns),
             tools=tuple(self._tools),
             discarded_replies=self._discarded_replies,

@@ -24,6 +24,11 @@ Threads
     it takes the lock, and writes whatever is first in the queue. Pieces are in order even if the first thread is the
     last to run. `StereoFile` has a lock too, since an abandoned thread may still write when the file is closed.
 
+A recording that begins later
+    With `recording.consent` nothing is recorded before the caller was told of it or has said yes: no audio is kept, and
+    no file is made. The tracks keep the call's time all the same, so the file begins with silence of that length, and
+    what is said at some second of the call is at that second of the file.
+
 When the disk is slow or full
     Audio waits in memory, up to `MOST_HELD_S`. With more, or after an error, the recording ends: `_fail` drops the
     tracks, reports the reason once, and ignores all further audio; the call goes on. The end of a call waits `FINISH_S`
@@ -40,6 +45,7 @@ import re
 from collections import deque
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
@@ -130,10 +136,13 @@ class RecordedTransport:
         transport: the transport to record.
         path: the file; its directory is made if there is none.
         readable_by: the accounts that may read the file.
+        waits: whether nothing is recorded before `begin`.
 
     """
 
-    def __init__(self, transport: Transport, path: Path, readable_by: Readers = "owner") -> None:
+    def __init__(
+        self, transport: Transport, path: Path, readable_by: Readers = "owner", *, waits: bool = False
+    ) -> None:
         self._transport, self.path = transport, path
         self.info: CallInfo = transport.info
         """The numbers and the ID, as the transport gives them."""
@@ -150,7 +159,12 @@ class RecordedTransport:
         self._queue: deque[Callable[[], None]] = deque()  # operations on the file that a thread has yet to run
         self._file_lock = Lock()
         self._on_failure: Callable[[str], None] = lambda _reason: None
+        self._recorded_from = inf if waits else 0.0  # in s since the call began
         self._over = self._ending = False
+
+    def begin(self) -> None:
+        """Records from now on; there is silence before. `save` is to be run from now on, too."""
+        self._recorded_from = trio.current_time() - self._began
 
     async def run(self, sink: CallSink) -> None:
         """Runs the transport, and records what it delivers to the sink."""
@@ -160,7 +174,7 @@ class RecordedTransport:
         """Writes to the transport, and records what it takes, unless it buffers: see `add_agent_audio`."""
         taken = self._transport.write(audio)
         if taken and self.pacing == "ours":
-            self._agent.add(audio, trio.current_time() - self._began)
+            self._add(self._agent, audio, trio.current_time())
         return taken
 
     async def wait_writable(self) -> None:
@@ -200,13 +214,19 @@ class RecordedTransport:
 
     def add_caller_audio(self, audio: bytes | memoryview) -> None:
         """Records the caller's next audio."""
-        self._caller.add(audio, trio.current_time() - self._began)
+        self._add(self._caller, audio, trio.current_time())
         if self._caller.length - self._caller.taken > MOST_HELD_S * self._rate:
             self._fail(f"the disk has taken nothing for {MOST_HELD_S:g} s")
 
     def add_agent_audio(self, at: float, audio: bytes) -> None:
         """Records audio of the agent's that the caller has heard from `at` on, a time on trio's clock."""
-        self._agent.add(audio, at - self._began)
+        self._add(self._agent, audio, at)
+
+    def _add(self, track: _Track, audio: bytes | memoryview, at: float) -> None:
+        """Adds audio of a time on trio's clock, unless it is of before the recording began."""
+        at_s = at - self._began
+        if at_s >= self._recorded_from:
+            track.add(audio, at_s)
 
     async def save(self, on_failure: Callable[[str], None]) -> None:
         """Makes the file at once, and writes to it every `SAVE_S` until the end; the file is complete each time.
@@ -225,8 +245,14 @@ class RecordedTransport:
             await self._do(self._write, trio.current_time() - self._began - SETTLED_S)
 
     async def finish(self) -> None:
-        """Writes the rest and closes the file; takes `FINISH_S` at most, also if it is cancelled."""
+        """Writes the rest and closes the file; takes `FINISH_S` at most, also if it is cancelled.
+
+        A recording that has not begun makes no file.
+        """
         self._ending = True
+        if self._recorded_from == inf:
+            self._over = True
+            return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S) as limit:
             await self._do(self._write, trio.current_time() - self._began)
             await self._do(self._file.close)

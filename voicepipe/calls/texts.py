@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import evolve
 
+from voicepipe.calls.turns.events import ConsentRequest
 from voicepipe.components.bounded_texts import MOST_VALUE
 from voicepipe.components.call_values import CallValues
 from voicepipe.components.templates import VARIABLE, Template, fill, places_in
@@ -95,6 +96,15 @@ class CallTexts:
         """The greeting, to be filled in when it is said; None: the model speaks first."""
         greeting = self._settings.greeting
         return None if greeting is None else Template(greeting)
+
+    @property
+    def consent(self) -> ConsentRequest | None:
+        """What is said before the call may be recorded, to be filled in when it is said; None: nothing."""
+        recording = self._settings.recording
+        if not recording.directory or recording.consent == "none":
+            return None
+        text = recording.consent_text(self.language) or recording.consent_text("en") or ""
+        return ConsentRequest(Template(text), recording.consent == "ask", recording.answer_s)
 
     @property
     def limits(self) -> LimitsSettings:

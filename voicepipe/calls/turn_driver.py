@@ -7,7 +7,7 @@ socket:
     recogniser --> on_transcript, on_recogniser --+                        +--> replies: reply, prepare, pause, cancel
     voice activity --> on_edge -------------------+--> TurnTaking.feed ----+--> listening: finalise, give up
     replies, tools, keys --> happened ------------+    (event, now)        +--> transfers: begin, cancel
-    the program: steering --> happened -----------+    -> [actions]        +--> the call: end
+    the program: steering --> happened -----------+    -> [actions]        +--> the call: end; the recording: begin
     the call's timer --> fire_timers -------------+                        +--> the call's timer: the next deadline
 
 All of this is synchronous. An event is fed where it happens, whichever task that is: the transport's when a frame of
@@ -44,6 +44,7 @@ from voicepipe.errors import without_frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voicepipe.calls.events import Consent
     from voicepipe.calls.listening.echo import EchoGuard
     from voicepipe.calls.listening.listening import Listening
     from voicepipe.calls.listening.vad import Edge
@@ -72,6 +73,7 @@ class TurnDriver:
         echo: learns of noises that were an echo; None: there is no echo guard.
         deadline_moved: called after each event with the time of the next deadline, on trio's clock.
         end: called to end the call, when its last words have been said.
+        consent_settled: called when the caller was told of the recording, or has answered.
 
     """
 
@@ -86,9 +88,11 @@ class TurnDriver:
         echo: EchoGuard | None,
         deadline_moved: Callable[[float], None],
         end: Callable[[Ending], None],
+        consent_settled: Callable[[Consent], None],
     ) -> None:
         self._turns, self._pipeline, self._texts, self._tasks, self._emit = turns, pipeline, texts, tasks, emit
         self._echo, self._deadline_moved, self._end = echo, deadline_moved, end
+        self._consent_settled = consent_settled
         self._stopped = False
         self._failed_role = ""
         self._is_acting = False
@@ -104,7 +108,7 @@ class TurnDriver:
 
     def disconnect(self) -> None:
         """Forgets the replies and the call, which refer to this object: no reference cycle is left behind."""
-        del self._replies, self._transfers, self._deadline_moved, self._end
+        del self._replies, self._transfers, self._deadline_moved, self._end, self._consent_settled
 
     # --- Events ------------------------------------------------------------------------------------------------------
 
@@ -213,6 +217,8 @@ class TurnDriver:
                 self._transfers.begin(target)
             case actions.CancelTransfer():
                 self._transfers.cancel()
+            case actions.SettleConsent(consent):
+                self._consent_settled(consent)
             case actions.End(ending):
                 self._end(ending)
 

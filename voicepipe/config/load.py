@@ -63,7 +63,7 @@ from voicepipe.config.routes import check_routes, routes_of
 from voicepipe.config.sections import LAYERED, Definition, Layer, PipelineSection, PromptFile, SetFile, ToolName
 from voicepipe.config.set_context import SetContext, set_context
 from voicepipe.config.settings import TOOLS, PipelineSettings, SetConfig
-from voicepipe.config.texts import check_texts
+from voicepipe.config.texts import check_consent, check_texts
 from voicepipe.config.timezones import TimeZone, read_timezone
 from voicepipe.config.tools import check_tools, read_arguments_schema, read_tool_name
 from voicepipe.documents import Cursor, Refused, converter_with, did_you_mean, entries_of, parse_document
@@ -215,7 +215,11 @@ def _read_config(root: Cursor, _: Any) -> PlacedConfig:
         check_routes(entries.get("routes"), pipelines if at and at.sound else (), zone)
     if context.problems:
         raise Refused
-    return PlacedConfig(_assembled(root, file), file, root)
+    config = _assembled(root, file)
+    check_consent(root, config.pipelines)
+    if context.problems:
+        raise Refused
+    return PlacedConfig(config, file, root)
 
 
 def _check_active(root: Cursor, entries: Mapping[str, Cursor], pipelines: Mapping[str, Cursor]) -> None:

@@ -12,8 +12,9 @@ from voicepipe.documents.source import Source
 from voicepipe.errors import Location, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from voicepipe.config.settings import PipelineSettings
     from voicepipe.documents import Cursor
 
 
@@ -66,9 +67,32 @@ def _texts(root: Cursor) -> Iterator[Cursor]:
         of_actions = (entries_of(action).get("say") for action in actions)
         said = (own.get("prompt"), own.get("greeting"), entries_of(own.get("on_failure")).get("say"), *of_actions)
         yield from filter(None, said)
+        yield from _of_recording(own)
+    yield from _of_recording(entries)
     limits = entries_of(entries.get("limits"))
     fillers = (entries_of(tool).get("filler") for tool in entries_of(entries.get("tools")).values())
     yield from filter(None, (limits.get("warning"), limits.get("goodbye"), *fillers))
+
+
+def _of_recording(entries: Mapping[str, Cursor]) -> Iterator[Cursor]:
+    recording = entries_of(entries.get("recording"))
+    return filter(None, (recording.get("announcement"), recording.get("question")))
+
+
+def check_consent(root: Cursor, pipelines: Mapping[str, PipelineSettings]) -> None:
+    """Reports pipelines that announce recordings, or ask for consent, in a language that has no text of its own."""
+    entries, reported = entries_of(root), set()
+    for name, pipeline in pipelines.items():
+        recording, language = pipeline.recording, pipeline.speech.language
+        if not recording.directory or recording.consent == "none" or recording.consent_text(language) is not None:
+            continue
+        own = entries_of(entries_of(entries_of(entries.get("pipelines")).get(name)).get("recording"))
+        place = own.get("consent") or entries_of(entries.get("recording"))["consent"]
+        if place.where not in reported:
+            reported.add(place.where)
+            key = "question" if recording.consent == "ask" else "announcement"
+            message = f"needs a text: voicepipe has none in the language {language} (speech.language)"
+            place.report(message, f"set recording.{key}: to what the caller hears")
 
 
 def _targets(root: Cursor) -> Iterator[Cursor]:

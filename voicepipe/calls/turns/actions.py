@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from attrs import Factory, field, frozen
 
+from voicepipe.calls.events import Consent
 from voicepipe.calls.turns.events import CallerInput, Ending
 from voicepipe.components.requests import Trigger, Utterance
 
@@ -115,6 +116,14 @@ class CancelTransfer:
 
 
 @frozen
+class SettleConsent:
+    """Begin the recording of the call, or don't: the caller was told of it, or has answered."""
+
+    consent: Consent
+    """`announced`, `given` or `refused`."""
+
+
+@frozen
 class End:
     """End the call."""
 
@@ -135,5 +144,6 @@ Action = (
     | GiveUpOnFinal
     | BeginTransfer
     | CancelTransfer
+    | SettleConsent
     | End
 )

@@ -31,6 +31,18 @@ class Ending:
 
 
 @frozen
+class ConsentRequest:
+    """What the caller hears before the call is recorded."""
+
+    text: str
+    """The announcement, or the question."""
+    asks: bool
+    """True if it is a question, and only a yes begins the recording."""
+    answer_s: float = 6.0
+    """The time that the caller has to begin an answer, in s."""
+
+
+@frozen
 class Answered:
     """The call was answered."""
 
@@ -38,6 +50,8 @@ class Answered:
     """The text that is said first; None: the model speaks first."""
     caller_first_s: float | None = None
     """The time that the caller has to speak first, in s; then the greeting comes anyway. None: the agent is first."""
+    consent: ConsentRequest | None = None
+    """What is said before the greeting, so that the call may be recorded; None: nothing."""
 
 
 @frozen
@@ -282,6 +296,11 @@ class FirstWordsDue:
 
 
 @frozen
+class AnswerDue:
+    """Timer: the caller has had `recording.answer_s` to answer whether the call may be recorded."""
+
+
+@frozen
 class WarningDue:
     """Timer: the call has `warning_s` left."""
 
@@ -304,6 +323,7 @@ Timer = (
     | ProtectionOver
     | DigitsDue
     | FirstWordsDue
+    | AnswerDue
     | WarningDue
     | MaxLengthDue
     | LastWordsOverdue

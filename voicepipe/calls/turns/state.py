@@ -18,18 +18,41 @@ from voicepipe.components.requests import Dtmf, Trigger
 from voicepipe.config.call_settings import KeyAction, LimitsSettings, OnFailure, TurnsSettings
 
 Phase = Literal[
-    "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted", "transferring", "closing"
+    "listening",
+    "user_speaking",
+    "endpointing",
+    "thinking",
+    "speaking",
+    "interrupted",
+    "asking_consent",
+    "awaiting_consent",
+    "transferring",
+    "closing",
 ]
 """The phases of a conversation.
 
 `listening`: nobody speaks; `user_speaking`: the caller speaks; `endpointing`: the caller has stopped, and may go on;
 `thinking`: a reply was requested and none of it has been heard; `speaking`: the reply is being heard; `interrupted`:
-the reply is paused, because the caller seems to speak; `transferring`: the agent is silent until somebody takes the
+the reply is paused, because the caller seems to speak; `asking_consent`: the caller hears that the call is to be
+recorded, or is asked whether it may be; `awaiting_consent`: the caller answers that, or is to speak first;
+`transferring`: the agent is silent until somebody takes the
 call or the caller is back; `closing`: last words are said, then the call ends.
 """
 
-REPLYING = frozenset[Phase]({"thinking", "speaking", "interrupted"})
+REPLYING = frozenset[Phase]({"thinking", "speaking", "interrupted", "asking_consent"})
 """The phases with a reply that can be cancelled."""
+
+BEFORE_THE_END: tuple[Phase, ...] = (
+    "listening",
+    "user_speaking",
+    "endpointing",
+    "thinking",
+    "speaking",
+    "interrupted",
+    "asking_consent",
+    "awaiting_consent",
+)
+"""The phases in which the call neither ends nor is transferred."""
 
 TIMERS_OF_PHASE: tuple[type[events.Timer], ...] = (
     events.EndOfTurnDue,
@@ -37,6 +60,7 @@ TIMERS_OF_PHASE: tuple[type[events.Timer], ...] = (
     events.IdleDue,
     events.ResumeDue,
     events.ProtectionOver,
+    events.AnswerDue,
 )
 """Timers that are cancelled when the phase changes; the others run on."""
 
@@ -143,6 +167,19 @@ class TurnState:
     """The text that the agent says first; None: the model speaks first."""
     greeting_is_due: bool = False
     """True if the agent has not spoken and is to greet; a reply of the model takes the greeting's place."""
+
+    # Consent to the recording: set by the rules, before the greeting.
+
+    consent: events.ConsentRequest | None = None
+    """What the caller is told or asked before anything else; None: nothing, or it is settled."""
+    times_asked: int = 0
+    """How often that was said, or begun."""
+    consent_was_heard: bool = False
+    """True if the caller has heard any of it."""
+    answer_until: float = 0.0
+    """The time until which the caller may begin to answer, in s."""
+    spoke_over_question: bool = False
+    """True if the caller has said or pressed something over the question that is no answer."""
 
     # The program: set by the rules from what it asks for.
 

@@ -1,5 +1,6 @@
 """The pure rules of turn-taking, a module for each topic; importing this package fills the table.
 
+- `answering`: the beginning of a call; `consent`: whether it may be recorded
 - `end_of_turn`: when the caller has finished (endpointing)
 - `preemptive`: replies that are prepared before that is certain
 - `barge_in`: what the caller says over a reply
@@ -20,8 +21,10 @@ from typing import TYPE_CHECKING, get_args
 
 from voicepipe.calls.turns.events import Event
 from voicepipe.calls.turns.rules import (  # noqa: F401 - importing them registers their rules
+    answering,
     barge_in,
     closing,
+    consent,
     end_of_turn,
     ending,
     every_phase,

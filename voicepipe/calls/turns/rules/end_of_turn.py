@@ -98,21 +98,21 @@ def end_turn_by_final(state: TurnState, event: events.Final, now: float) -> None
         prepare_at_pause(state)
 
 
-@rule(events.FinalOverdue, "endpointing")
+@rule(events.FinalOverdue, "endpointing", "awaiting_consent")
 def give_up_on_final(state: TurnState, _event: events.FinalOverdue, _now: float) -> None:
     """The recogniser has failed and the next alternative is opened; keys are replied to without it."""
     state.actions.append(actions.GiveUpOnFinal())
     reply_to_waiting_digits(state)
 
 
-@rule(events.RecogniserLost, "endpointing")
+@rule(events.RecogniserLost, "endpointing", "awaiting_consent")
 def stop_awaiting_final(state: TurnState, _event: events.RecogniserLost, _now: float) -> None:
     """No final is waited for until an alternative listens; keys are replied to without it."""
     state.timers.pop(events.FinalOverdue, None)
     reply_to_waiting_digits(state)
 
 
-@rule(events.RecogniserFound, "endpointing")
+@rule(events.RecogniserFound, "endpointing", "awaiting_consent")
 def await_final_anew(state: TurnState, _event: events.RecogniserFound, now: float) -> None:
     """The wait for a final begins anew, if there was one: the new recogniser has been asked for it."""
     if state.awaits_final:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from voicepipe.calls.turns import events
 from voicepipe.calls.turns.rules.closing import close
 from voicepipe.calls.turns.rules.replying import announce
+from voicepipe.calls.turns.state import BEFORE_THE_END
 from voicepipe.calls.turns.table import rule
 
 if TYPE_CHECKING:
     from voicepipe.calls.turns.state import TurnState
 
 
-@rule(events.RoleFailed, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
+@rule(events.RoleFailed, *BEFORE_THE_END)
 def apologise(state: TurnState, event: events.RoleFailed, now: float) -> None:
     """The apology of `on_failure.say` is said, then the call ends as `on_failure.then` says."""
     then = state.on_failure.then
@@ -33,13 +34,13 @@ def warn(state: TurnState, _event: events.WarningDue, _now: float) -> None:
     announce(state, state.limits.warning)
 
 
-@rule(events.WarningDue, "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
+@rule(events.WarningDue, *(phase for phase in BEFORE_THE_END if phase != "listening"))
 def warn_later(state: TurnState, _event: events.WarningDue, _now: float) -> None:
     """`limits.warning` is said as soon as nobody speaks."""
     state.sayings.append(events.Saying(state.limits.warning))
 
 
-@rule(events.MaxLengthDue, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
+@rule(events.MaxLengthDue, *BEFORE_THE_END)
 def end_longest_call(state: TurnState, _event: events.MaxLengthDue, now: float) -> None:
     """`limits.goodbye` is said, then the call ends."""
     close(state, state.limits.goodbye, events.Ending("max_length"), now)

@@ -13,6 +13,7 @@ from voicepipe.calls.turns import actions, events
 from voicepipe.calls.turns.rules.closing import begin_transfer, close
 from voicepipe.calls.turns.rules.preemptive import discard
 from voicepipe.calls.turns.rules.replying import announce, listen, retract
+from voicepipe.calls.turns.state import BEFORE_THE_END
 from voicepipe.calls.turns.table import rule
 from voicepipe.components.requests import ToolResults
 
@@ -75,7 +76,7 @@ def prepare_anew(state: TurnState, _event: events.FactTold, _now: float) -> None
     discard(state)
 
 
-@rule(events.HangUpAsked, "listening", "user_speaking", "endpointing", "thinking", "speaking", "interrupted")
+@rule(events.HangUpAsked, *BEFORE_THE_END)
 def say_goodbye(state: TurnState, event: events.HangUpAsked, now: float) -> None:
     """The goodbye is said in place of the reply, then the call ends."""
     close(state, event.goodbye, events.Ending("agent_hung_up"), now)

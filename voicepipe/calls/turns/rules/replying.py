@@ -33,27 +33,6 @@ HASTY_TIMES = 3
 protected to its end."""
 
 
-@rule(events.Answered, "listening")
-def greet(state: TurnState, event: events.Answered, now: float) -> None:
-    """The greeting is said, or the model speaks first; either waits for the caller's first words, if it is to."""
-    limits = state.limits
-    length_s = limits.max_call_minutes * 60
-    state.timers[events.MaxLengthDue] = now + length_s
-    if 0 < limits.warning_s < length_s:
-        state.timers[events.WarningDue] = now + length_s - limits.warning_s
-    state.greeting, state.greeting_is_due = event.greeting, True
-    if event.caller_first_s is None:
-        say_greeting(state)
-    else:
-        state.timers[events.FirstWordsDue] = now + event.caller_first_s
-
-
-@rule(events.FirstWordsDue, "listening")
-def greet_silent_caller(state: TurnState, _event: events.FirstWordsDue, now: float) -> None:
-    """The caller was to speak first, and has not: the greeting comes anyway."""
-    listen(state, now)
-
-
 @rule(events.ReplyAudible, "thinking")
 def begin_speaking(state: TurnState, _event: events.ReplyAudible, now: float) -> None:
     """The reply is heard: it can't be retracted any more."""
@@ -99,7 +78,13 @@ def end_reply(state: TurnState, event: events.ReplyEnded, now: float) -> None:
     elif state.draining:
         state.enter("listening")
         close(state, state.limits.goodbye, events.Ending("drained"), now)
-    elif state.caller_speaks:
+    else:
+        go_on(state, now)
+
+
+def go_on(state: TurnState, now: float) -> None:
+    """The agent has spoken: the caller's turn goes on, if they speak or have words that wait; else nobody speaks."""
+    if state.caller_speaks:
         let_caller_speak(state, now)
     elif state.unanswered.finals or state.speech_is_uncovered:
         state.enter("endpointing")
