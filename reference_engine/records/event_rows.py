@@ -21,6 +21,7 @@ from voicepipe import (
     ComponentFailed,
     ComponentUsed,
     FailedOver,
+    RecordingConsent,
     RecordingFailed,
     ReplyPrepared,
     ToolEnded,
@@ -43,6 +44,7 @@ RECORDED = (
     CallSteered,
     TransferEnded,
     ComponentUsed,
+    RecordingConsent,
     RecordingFailed,
     CallEnded,
 )
@@ -103,7 +105,7 @@ class CallRows:
         """Returns the row that the call begins with."""
         return RowChange("begin", "calls", storable(self._row))
 
-    def add(self, event: CallEvent) -> RowChange | None:  # noqa: C901, PLR0911 - a case for each event
+    def add(self, event: CallEvent) -> RowChange | None:  # noqa: C901, PLR0911, PLR0912 - a case for each event
         """Returns the row that an event makes; None for those that the call's last row tells of."""
         row = self._row
         match event:
@@ -133,6 +135,10 @@ class CallRows:
                 return self._part("usage", {**asdict(event.usage), "cost": None})
             case ReplyPrepared():
                 row["discarded_replies"] += not event.used
+            case RecordingConsent():
+                changed = {"consent": event.consent, "recording": event.recording}
+                row |= changed
+                return RowChange("change", "calls", {"call_id": self._call_id, **changed})
             case RecordingFailed():
                 row["recording_failed"] = event.reason
             case CallEnded():
