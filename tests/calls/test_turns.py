@@ -403,6 +403,7 @@ def test_turn_taking_loads_no_more_than_words_and_settings():
         "voicepipe.components.bounded_texts",
         "voicepipe.components.labels",
         "voicepipe.components.requests",
+        "voicepipe.components.trace_context",
         "voicepipe.config.call_settings",
         "voicepipe.errors",
         "voicepipe.roles",

@@ -8,6 +8,7 @@ from patience import LONG_S
 from recorded_events import Log, began, ended, record_store, turn, whole_call
 
 from reference_engine.log.masked_values import KnownValues, Mask
+from voicepipe import RecordingConsent
 
 
 def rows(path, query):
@@ -36,6 +37,22 @@ def test_a_call_is_there_from_its_first_moment(tmp_path):
     assert rows(path, "SELECT ended IS NOT NULL FROM engine_runs") == [(1,)]
     assert path.stat().st_mode & 0o077 == path.parent.stat().st_mode & 0o077 == 0
     assert not (tmp_path / "spool").exists()
+
+
+def test_the_consent_to_a_recording_is_there_when_it_is_settled(tmp_path):
+    path = tmp_path / "calls.db"
+    with record_store(f"sqlite://{path}", tmp_path / "spool") as store:
+        for event in (began("a"), began("b"), began("c")):
+            store.observe(event)
+        store.observe(RecordingConsent("a", 5.0, "given", "calls/a.wav"))
+        store.observe(RecordingConsent("b", 5.0, "refused"))
+        assert store.wait_stored(LONG_S)
+        settled = rows(path, "SELECT call_id, consent, recording FROM calls ORDER BY call_id")
+        for call in "abc":
+            store.observe(ended(call))
+        assert store.wait_stored(LONG_S)
+    assert settled == [("a", "given", "calls/a.wav"), ("b", "refused", ""), ("c", None, "")]
+    assert rows(path, "SELECT call_id, consent, recording FROM calls ORDER BY call_id") == settled
 
 
 def test_no_text_is_refused(tmp_path):
