@@ -67,7 +67,7 @@ KEYS = {
 """The keys of a yes and of a no, as they are said instead of being pressed: each alone, since it counts things too."""
 
 NOT = (
-    *("not", "don't", "do not", "doesn't", "won't", "can't", "cannot", "rather not", "without"),
+    *("not", "don't", "do not", "i do not", "doesn't", "won't", "can't", "cannot", "rather not", "without"),
     *("nicht", "kein", "keine", "keinen", "ohne", "tampoco", "pas", "sans", "non", "senza", "nem", "sem"),
     *("niet", "geen"),
     *("मत", "mat", "bina"),
