@@ -37,6 +37,7 @@ from reference_engine.pages.operator_pages import OperatorPages
 from reference_engine.pages.parts import PageParts
 from reference_engine.records.opening import open_store, until_ready
 from reference_engine.records.record_file import open_record_file
+from reference_engine.records.version_recording import VersionRecorder
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls
@@ -109,6 +110,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 watches=watches,
                 logging=logged.of_set,
                 log=log,
+                recorder=claimed.enter_context(VersionRecorder(store)),
             )
             metrics = Metrics(
                 sets.by_name,

@@ -119,6 +119,7 @@ from voicepipe.errors import (
 )
 from voicepipe.pipelines.gc_schedule import Collector
 from voicepipe.pipelines.health import ComponentHealth
+from voicepipe.pipelines.kept_versions import ConfigFingerprint, KeptVersion, VersionHistory
 from voicepipe.pipelines.opening import open_pipeline_set
 from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, SetEvent, Unchanged, VersionRecord
 from voicepipe.pipelines.pipeline_set import PipelineSet
@@ -195,6 +196,7 @@ __all__ = [
     "ComponentsUnavailable",
     "ConfigDocument",
     "ConfigError",
+    "ConfigFingerprint",
     "Delivery",
     "DialFailed",
     "DialRequest",
@@ -210,6 +212,7 @@ __all__ = [
     "FunctionTool",
     "HttpRequest",
     "HttpResponse",
+    "KeptVersion",
     "LanguageModel",
     "LastWordsUnconfirmed",
     "Listen",
@@ -300,6 +303,7 @@ __all__ = [
     "Upgrade",
     "Usage",
     "Utterance",
+    "VersionHistory",
     "VersionRecord",
     "VoicepipeError",
     "WebSocketCalls",

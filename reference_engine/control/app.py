@@ -38,7 +38,7 @@ from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.served_set import VersionChangedError
 from reference_engine.sets.sets import Sets
 from reference_engine.settings.settings import CurrentSettings
-from voicepipe import PipelineSetClosed, UnknownVersion
+from voicepipe import ConfigError, PipelineSetClosed, UnknownVersion
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from reference_engine.calls.announcements import Announcement
     from reference_engine.sets.served_set import ServedSet
+    from voicepipe import PipelineSet, SetConfig, VersionRecord
 
 TRIGGER = "control"
 """The trigger of changes that are requested here, in logs and in the history."""
@@ -115,7 +116,13 @@ class Control:
         to = await rollback_target(request)
         await self.readiness.started.wait()
         served = self._set(request.path_params["set"])
-        outcome = await served.rollback(to, trigger=TRIGGER, if_version=if_version)
+        try:
+            outcome = await served.rollback(to, trigger=TRIGGER, if_version=if_version)
+        except UnknownVersion as error:
+            if self.current.settings.last_known_good is None and "any more" in str(error):
+                hint = "the engine remembers ten; `last_known_good` of engine.yaml names a directory that keeps them"
+                raise UnknownVersion(f"{error}; after a restart {hint}") from error
+            raise
         return self._outcome(ReloadResult(None, (outcome,)))
 
     async def show_sets(self, _request: Request) -> Response:
@@ -136,7 +143,8 @@ class Control:
         if (pipelines := served.pipelines) is not None:
             for record in pipelines.history:
                 if str(record.version) == number:
-                    return JSONAnswer(bodies.version_detail_body(pipelines, record))
+                    config = await _config_of_earlier_run(pipelines, record)
+                    return JSONAnswer(bodies.version_detail_body(pipelines, record, config))
         raise HTTPException(
             HTTPStatus.NOT_FOUND,
             f"pipeline set {served.name!r} has no version {number!r} in its history; GET /sets lists them",
@@ -223,6 +231,22 @@ class Control:
     def _outcome(self, reloaded: ReloadResult) -> Response:
         status = HTTPStatus.UNPROCESSABLE_ENTITY if reloaded.rejected else HTTPStatus.OK
         return JSONAnswer(bodies.reloaded_body(reloaded, self.sets.by_name), status)
+
+
+async def _config_of_earlier_run(pipelines: PipelineSet, record: VersionRecord) -> SetConfig | None:
+    """Returns the configuration of a version of an earlier run, from the copy of its files; None for one of this run.
+
+    Raises:
+        HTTPException: the copy can't be used any more.
+
+    """
+    if not record.earlier_run:
+        return None
+    try:
+        return await pipelines.read_config_of(record.version)
+    except ConfigError as error:
+        reason = f"version {record.version} is of an earlier run, and can't be read any more: {error.problems[0]}"
+        raise HTTPException(HTTPStatus.CONFLICT, reason) from error
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

@@ -174,6 +174,7 @@ OPERATIONS = (
         {
             200: Answer("The version.", VersionDetailBody),
             404: Answer("There is no such set, or no such version."),
+            409: Answer("The version is of an earlier run, and its copy can't be read any more."),
         },
         (_SET, Parameter("version", "path", "Its number.", Count)),
     ),

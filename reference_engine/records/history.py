@@ -209,3 +209,45 @@ class CallFigures:
     def __attrs_post_init__(self) -> None:
         for name, share in (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99)):
             object.__setattr__(self, name, percentile(self.responses, share))
+
+
+@frozen(kw_only=True)
+class StoredVersion:
+    """A version of a pipeline set that served."""
+
+    engine: str
+    """The engine's name."""
+    set: str
+    """The pipeline set's name."""
+    version: int
+    """Its number, which the set of that engine has used for one configuration only."""
+    digest: str
+    """The digest of its configuration."""
+    run: str
+    """The engine's run in which it served first."""
+    served: datetime
+    """The time at which it first served, UTC."""
+    trigger: str
+    """What asked for it."""
+    rolled_back_to: int | None
+    """The earlier version whose configuration it is; None: it was read from the files."""
+    plan: str
+    """What it changed, in words."""
+    software: str | None
+    """The version of voicepipe that served it first; None: not known."""
+
+
+@frozen(kw_only=True)
+class StoredConfiguration:
+    """A configuration that calls ran on, without secrets."""
+
+    digest: str
+    """Its digest."""
+    set: str
+    """The pipeline set that first served it."""
+    first_served: datetime
+    """The time at which it first served, UTC."""
+    config: Mapping[str, Any]
+    """The effective configuration, as of `effective_config` with `texts`."""
+    files: Mapping[str, str | None]
+    """The SHA-256 of the files that it was read from, by their paths; None: the content is secret, or a directory."""

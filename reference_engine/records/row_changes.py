@@ -1,8 +1,8 @@
 """Changes of rows as values, and as lines of the spool. Pure.
 
-Every change says the same however often it is made: `begin` adds a call unless it is there, `put` adds a row or
-replaces it by key, `change` sets some columns of a row, and `end` puts a call's row and has it counted in `hourly`,
-unless it had ended already.
+Every change says the same however often it is made: `begin` adds a row, such as a call, unless it is there, `put` adds
+a row or replaces it by key, `change` sets some columns of a row, and `end` puts a call's row and has it counted in
+`hourly`, unless it had ended already.
 """
 
 from __future__ import annotations

@@ -205,6 +205,10 @@ class RecordStore:
         """Adds a row, or replaces the one with its key; never waits."""
         self._give(RowChange("put", table, storable(row)))
 
+    def add_once(self, table: str, row: Mapping[str, Any]) -> None:
+        """Adds a row, unless there is one with its key; never waits."""
+        self._give(RowChange("begin", table, storable(row)))
+
     def change(self, table: str, row: Mapping[str, Any]) -> None:
         """Sets columns of the row with a key, which is among them; no-op if there is none. Never waits."""
         self._give(RowChange("change", table, storable(row)))

@@ -46,7 +46,17 @@ if TYPE_CHECKING:
     from reference_engine.reloads.outcomes import EngineOutcome, ReloadResult
     from reference_engine.reports.sessions import Session
     from reference_engine.settings.changes import EnginePlan
-    from voicepipe import Call, ComponentHealth, Message, PipelineSet, Plan, Problem, ReloadOutcome, VersionRecord
+    from voicepipe import (
+        Call,
+        ComponentHealth,
+        Message,
+        PipelineSet,
+        Plan,
+        Problem,
+        ReloadOutcome,
+        SetConfig,
+        VersionRecord,
+    )
 
 
 def outcome_body(outcome: ReloadOutcome) -> dict[str, Any]:
@@ -148,10 +158,19 @@ def unopened_set(name: str, path: Path) -> SetBody:
     )
 
 
-def version_detail_body(pipelines: PipelineSet, record: VersionRecord) -> dict[str, Any]:
-    """Returns the JSON object of one version with its changes and its effective configuration, without secrets."""
-    config = effective_config(pipelines.config_of(record.version))
-    return as_data(VersionDetailBody(set=pipelines.name, **_version(record), plan=_plan(record.plan), config=config))
+def version_detail_body(
+    pipelines: PipelineSet, record: VersionRecord, config: SetConfig | None = None
+) -> dict[str, Any]:
+    """Returns the JSON object of one version with its changes and its effective configuration, without secrets.
+
+    Args:
+        pipelines: the set.
+        record: the version.
+        config: its configuration, if it is of an earlier run.
+
+    """
+    shown = effective_config(pipelines.config_of(record.version) if config is None else config)
+    return as_data(VersionDetailBody(set=pipelines.name, **_version(record), plan=_plan(record.plan), config=shown))
 
 
 def call_body(

@@ -41,6 +41,10 @@ class VersionBody:
     """The time at which it began to serve, in UTC."""
     trigger: str
     """The cause of the reload that made it."""
+    rolled_back_to: Count | None = None
+    """The earlier version whose configuration it is; null if it was read from the files."""
+    earlier_run: bool = False
+    """True if it served only before the engine was started; a rollback serves it from the copy of its files."""
 
 
 @frozen(kw_only=True, slots=False)  # a class can have only one base with slots

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from reference_engine.records.version_recording import VersionRecorder
 from reference_engine.sets.last_known_good import LastKnownGood
 from reference_engine.sets.served_set import RETRY, ServedSet
+from reference_engine.sets.set_versions import VersionKeeping
 from reference_engine.settings.environment import read_environ
 from reference_engine.upkeep.tasks import GuardedObserver, restart_on_failure
 from voicepipe import (
@@ -52,6 +54,7 @@ class Sets:
         watches: the switch for watching files.
         logging: gets the logging settings of each set that serves, by its name.
         log: gets the records of sets.
+        recorder: records the versions that serve; None: there is no database of records.
 
     Attributes:
         by_name: the sets that the engine's file names, in its order, with a version or without; one mapping for life,
@@ -71,14 +74,17 @@ class Sets:
         watches: TaskSwitch,
         logging: dict[str, LoggingSettings],
         log: Log,
+        recorder: VersionRecorder | None = None,
     ) -> None:
         self.by_name: dict[str, PipelineSet] = {}
         self.leaving: list[PipelineSet] = []
         self._named: dict[str, ServedSet] = {}
         self._current, self._env_file, self._runtime, self._nursery = current, env_file, runtime, nursery
         self._watches, self._logging, self._log = watches, logging, log
-        self.last_known_good = LastKnownGood(lambda: current.settings.last_known_good, self.by_name, log)
-        self._observers: list[GuardedObserver] = [GuardedObserver(self.last_known_good.observe, log)]
+        self._recorder = VersionRecorder(None) if recorder is None else recorder
+        self._versions = VersionKeeping(lambda: current.settings.last_known_good, self._recorder.highest, log)
+        self.last_known_good = LastKnownGood(self._versions, self.by_name, log)
+        self._observers: list[GuardedObserver] = []
         self._untold: dict[ServedSet, list[SetEvent]] = {}
 
     @property
@@ -108,6 +114,7 @@ class Sets:
 
         """
         self._nursery.start_soon(restart_on_failure, "last known good", self.last_known_good.keep, self._log)
+        self._nursery.start_soon(restart_on_failure, "versions", self._recorder.run, self._log)
         for name, path in self._current.settings.pipeline_sets.items():
             self.add(name, path)
         outcomes = await self._request_all(self._named.values(), self._start)
@@ -210,6 +217,7 @@ class Sets:
             observer=partial(self._observe, served),
             max_live_versions=self._current.settings.max_live_versions,
             last_known_good=lambda: self.last_known_good.sources(served.name, served.path),
+            history=self._versions.of(served.name),
             start=False,
         )
 
@@ -233,6 +241,7 @@ class Sets:
             return  # an unsuccessful retry needs no further record
         if isinstance(event, Applied):
             self._logging[event.set] = event.logging
+            self._record_version(served, event.version)
         for observer in self._observers:
             observer(event)
         self._note_first_version(served)
@@ -244,6 +253,14 @@ class Sets:
             served.noted = True
             self._logging[served.name] = pipelines.current.config.logging
             self.last_known_good.started(pipelines)
+            self._record_version(served, pipelines.version)
+
+    def _record_version(self, served: ServedSet, number: int) -> None:
+        """Has a version recorded, before a call gets it."""
+        if (pipelines := served.pipelines) is not None:
+            for record in pipelines.history:
+                if record.version == number and not record.earlier_run:
+                    self._recorder.observe(pipelines, record)
 
     def _list_sets(self) -> None:
         """Updates `by_name`, in the order of the engine's file."""

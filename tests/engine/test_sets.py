@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -15,13 +16,23 @@ from recording import RecordedSet, pipeline, raising
 from reference_engine.reloads.coalescing import CoalescingQueue
 from reference_engine.sets import served_set
 from reference_engine.sets import sets as module
-from reference_engine.sets.last_known_good import keep_sources
+from reference_engine.sets.kept_files import keep_version
 from reference_engine.sets.served_set import VersionChangedError
 from reference_engine.sets.sets import Sets
 from reference_engine.settings.settings import CurrentSettings, EngineSettings, ListenerSettings
 from reference_engine.upkeep import tasks
 from reference_engine.watch.task_switch import TaskSwitch
-from voicepipe import Applied, ComponentError, Rejected, load_config, open_pipeline_set, open_runtime
+from voicepipe import (
+    Applied,
+    ComponentError,
+    ConfigFingerprint,
+    KeptVersion,
+    Plan,
+    Rejected,
+    load_config,
+    open_pipeline_set,
+    open_runtime,
+)
 from voicepipe.pipelines import change_worker
 from voicepipe.pipelines.versions import Versions
 
@@ -170,10 +181,10 @@ async def test_a_set_that_is_removed_in_the_moment_in_which_it_serves(recorded, 
     new = RecordedSet(tmp_path / "new")
     serve = Versions.serve
 
-    def serve_and_remove(self, snapshot, *args):
+    def serve_and_remove(self, snapshot, *args, **options):
         if snapshot.set == "new":
             recorded.sets.remove("new")
-        serve(self, snapshot, *args)
+        serve(self, snapshot, *args, **options)
 
     monkeypatch.setattr(Versions, "serve", serve_and_remove)
     recorded.sets.add("new", new.path)
@@ -267,8 +278,17 @@ async def test_a_set_that_serves_the_last_known_good_files_from_a_reload_on(reco
     """What it logs by, and what is kept of it, are noted as of any that serves."""
     (tmp_path / "new").mkdir()
     new = RecordedSet(tmp_path / "new")
-    sources = load_config(new.path, registry=recorded.registry, environ={}).sources
-    keep_sources(tmp_path / "kept", "new", new.path, "1", sources)
+    config = load_config(new.path, registry=recorded.registry, environ={})
+    kept = KeptVersion(
+        version=1,
+        fingerprint=ConfigFingerprint.of(config),
+        path=new.path,
+        active_pipeline="default",
+        applied_at=datetime.now(UTC),
+        trigger="start",
+        plan=Plan(),
+    )
+    keep_version(tmp_path / "kept", "new", kept, config.sources)
     new.path.write_text("pipelines: [")
     recorded.settings.settings = evolve(recorded.settings.settings, last_known_good=tmp_path / "kept")
     recorded.sets.add("new", new.path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 import trio
@@ -12,16 +14,16 @@ from patience import until
 from recording import RecordedSet, pipeline, raising
 
 from reference_engine.reports.json_bodies import set_body
-from reference_engine.sets.last_known_good import (
-    LastKnownGood,
-    UnusableError,
-    keep_sources,
-    kept_sources,
-)
+from reference_engine.sets.kept_files import UnusableError, keep_version, last_sources
+from reference_engine.sets.last_known_good import LastKnownGood
+from reference_engine.sets.set_versions import VersionKeeping
 from voicepipe import (
     Applied,
     ComponentError,
     ConfigError,
+    ConfigFingerprint,
+    KeptVersion,
+    Plan,
     Rejected,
     Unchanged,
     load_config,
@@ -212,6 +214,25 @@ def path(tmp_path):
     return tmp_path / "ai-agent.yaml"
 
 
+def keep_sources(directory, name, path, digest, sources, version=1):
+    """Keeps a version as an engine does before it serves."""
+    kept = KeptVersion(
+        version=version,
+        fingerprint=ConfigFingerprint(digest, "00$00"),
+        path=path,
+        active_pipeline="default",
+        applied_at=datetime.now(UTC),
+        trigger="test",
+        plan=Plan(),
+    )
+    keep_version(directory, name, kept, sources)
+
+
+async def none_recorded(_name):
+    await trio.lowlevel.checkpoint()
+    return 0
+
+
 def test_what_is_kept_is_given_back_and_for_this_user_only(directory, path, tmp_path):
     odd = tmp_path / os.fsdecode(b"odd \xff name")
     sources = {path: b"pipelines: {}", tmp_path / "empty": b"", odd: b"\0\xff", tmp_path / "same": b"pipelines: {}"}
@@ -220,26 +241,44 @@ def test_what_is_kept_is_given_back_and_for_this_user_only(directory, path, tmp_
         keep_sources(directory, "main", path, "0" * 64, sources)
     finally:
         os.umask(mask)
-    assert kept_sources(directory, "main", path) == sources
+    assert last_sources(directory, "main", path) == sources
     assert stat.S_IMODE(directory.stat().st_mode) == stat.S_IMODE((directory / "main").stat().st_mode) == 0o700
     assert {stat.S_IMODE(entry.stat().st_mode) for entry in (directory / "main").iterdir()} == {0o600}
     manifest = json.loads((directory / "main/manifest.json").read_text())
-    assert (manifest["format"], manifest["set"], manifest["digest"]) == (1, "main", "0" * 64)
+    assert (manifest["format"], manifest["set"], manifest["versions"][0]["digest"]) == (2, "main", "0" * 64)
+
+
+def test_a_manifest_of_the_first_format_is_read(directory, path):
+    content = b"pipelines: {}"
+    (directory / "main").mkdir(parents=True)
+    (directory / "main" / sha256(content).hexdigest()).write_bytes(content)
+    manifest = {
+        "format": 1,
+        "set": "main",
+        "file": str(path),
+        "digest": "0" * 64,
+        "kept_at": "2026-11-30T01:02:03+00:00",
+    }
+    manifest["sources"] = {str(path): sha256(content).hexdigest()}
+    (directory / "main/manifest.json").write_text(json.dumps(manifest))
+    assert last_sources(directory, "main", path) == {path: content}
+    keep_sources(directory, "main", path, "1" * 64, {path: b"two"}, version=2)
+    assert last_sources(directory, "main", path) == {path: b"two"}
 
 
 def test_the_next_version_takes_its_place(directory, path):
     keep_sources(directory, "main", path, "1", {path: b"one", path.with_name("prompt"): b"prompt"})
     keep_sources(directory, "acme", path, "1", {path: b"other"})
     keep_sources(directory, "main", path, "2", {path: b"two"})
-    assert kept_sources(directory, "main", path) == {path: b"two"}
-    assert kept_sources(directory, "acme", path) == {path: b"other"}
+    assert last_sources(directory, "main", path) == {path: b"two"}
+    assert last_sources(directory, "acme", path) == {path: b"other"}
     assert len(list((directory / "main").iterdir())) == 2
 
 
 def test_of_a_set_that_was_never_kept_there_is_nothing(directory, path):
-    assert kept_sources(directory, "main", path) is None
+    assert last_sources(directory, "main", path) is None
     keep_sources(directory, "acme", path, "1", {path: b"other"})
-    assert kept_sources(directory, "main", path) is None
+    assert last_sources(directory, "main", path) is None
 
 
 @pytest.mark.parametrize("at", ["blob", "manifest"])
@@ -256,7 +295,7 @@ def test_a_crash_while_it_is_written_leaves_the_old_one(directory, path, at, mon
         patched.setattr(os, "replace", crash)
         with pytest.raises(OSError, match="No space left"):
             keep_sources(directory, "main", path, "2", {path: b"two"})
-    assert kept_sources(directory, "main", path) == {path: b"one"}
+    assert last_sources(directory, "main", path) == {path: b"one"}
     keep_sources(directory, "main", path, "3", {path: b"three"})
     assert len(list((directory / "main").iterdir())) == 2
 
@@ -264,7 +303,12 @@ def test_a_crash_while_it_is_written_leaves_the_old_one(directory, path, at, mon
 def manifest_with(**changes):
     def damage(home):
         file = home / "manifest.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+        manifest = json.loads(file.read_text())
+        if "format" in changes:
+            manifest |= changes
+        else:
+            manifest["versions"][0] |= changes
+        file.write_text(json.dumps(manifest))
 
     return damage
 
@@ -280,8 +324,11 @@ DAMAGE = {
     "the manifest is cut": (lambda home: (home / "manifest.json").write_bytes(b'{"format": 1'), "manifest is damaged"),
     "the manifest is rubbish": (lambda home: (home / "manifest.json").write_bytes(b"\xff\0"), "manifest is damaged"),
     "the manifest is a list": (lambda home: (home / "manifest.json").write_bytes(b"[]"), "manifest is damaged"),
-    "the manifest is of later": (manifest_with(format=2), "its format is 2, not 1"),
-    "of another file": (manifest_with(file="/etc/other.yaml"), "it is of /etc/other.yaml"),
+    "the manifest is of later": (manifest_with(format=3), "its format is 3, not 2"),
+    "of another file": (
+        manifest_with(file="/etc/other.yaml", sources={"/etc/other.yaml": "0" * 64}),
+        "it is of /etc/other.yaml",
+    ),
     "no sources": (manifest_with(sources=[]), "manifest is damaged"),
     "no YAML": (manifest_with(sources={}), "the YAML file is missing"),
     "a way out": (manifest_with(sources={"/x": "../../ai-agent.yaml"}), "manifest is damaged"),
@@ -295,14 +342,14 @@ async def test_what_is_damaged_is_ignored_with_a_warning(directory, path, how):
     damage, reason = DAMAGE[how]
     damage(directory / "main")
     with pytest.raises(UnusableError, match=reason):
-        kept_sources(directory, "main", path)
+        last_sources(directory, "main", path)
     log = Log()
-    assert await LastKnownGood(lambda: directory, {}, log).sources("main", path) is None
+    assert await VersionKeeping(lambda: directory, none_recorded, log).last_sources("main", path) is None
     ((event, fields),) = log.records
     assert (event, fields["set"], fields["directory"]) == ("last_known_good.unusable", "main", str(directory))
     assert reason in fields["reason"]
     keep_sources(directory, "main", path, "2", {path: b"two"})
-    assert kept_sources(directory, "main", path) == {path: b"two"}
+    assert last_sources(directory, "main", path) == {path: b"two"}
 
 
 # --- Both together -----------------------------------------------------------------------------------------------
@@ -316,11 +363,12 @@ class Engine:
 
     async def run(self, body):
         serving = {}
-        kept = LastKnownGood(lambda: self.directory, serving, self.log)
+        versions = VersionKeeping(lambda: self.directory, none_recorded, self.log)
+        kept = LastKnownGood(versions, serving, self.log)
         sources = await kept.sources("main", self.recorded.path)
         async with (
             trio.open_nursery() as nursery,
-            self.recorded.serve(observer=kept.observe, last_known_good=sources) as pipelines,
+            self.recorded.serve(last_known_good=sources, history=versions.of("main")) as pipelines,
         ):
             serving["main"] = pipelines
             kept.started(pipelines)
@@ -336,7 +384,7 @@ def engine(recorded, directory):
 
 def kept_digest(engine):
     try:
-        return json.loads((engine.directory / "main/manifest.json").read_text())["digest"]
+        return json.loads((engine.directory / "main/manifest.json").read_text())["versions"][-1]["digest"]
     except FileNotFoundError:
         return None
 
@@ -357,7 +405,7 @@ async def test_what_serves_is_kept_as_it_changes_and_served_after_a_restart(reco
         assert pipelines.last_known_good
         assert pipelines.current.active.stt[0].settings.options.id == "b"
         event, fields = engine.log.records[0]
-        assert (event, fields["set"], fields["version"]) == ("last_known_good.serves", "main", 1)
+        assert (event, fields["set"], fields["version"]) == ("last_known_good.serves", "main", 2)
         assert fields["digest"] == pipelines.current.digest
         before = (engine.directory / "main/manifest.json").read_bytes()
         await recorded.rewrite(pipelines, default=pipeline(stt="c"))

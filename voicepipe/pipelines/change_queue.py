@@ -9,6 +9,7 @@ from attrs import define, field
 
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError
+from voicepipe.pipelines.kept_versions import KeptVersion
 from voicepipe.pipelines.outcome import ReloadOutcome
 
 
@@ -26,6 +27,8 @@ class ChangeRequest:
     """The version that a rollback goes back to; None: the files are read."""
     config: SetConfig | None = None
     """The configuration of that version, which may be forgotten before the request's turn; None: the files are read."""
+    kept: KeptVersion | None = None
+    """What is kept of that version, if it is of an earlier process, whose files are to be read again."""
     done: trio.Event = field(factory=trio.Event)
     """Set when `outcome` is known, or the set has closed."""
     outcome: ReloadOutcome | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,9 +15,10 @@ from attrs import evolve, frozen
 
 from voicepipe.clock.clock import load_of_clocks
 from voicepipe.components.registry import Registry
-from voicepipe.errors import ConfigError, PipelineSetClosed
+from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem
 from voicepipe.pipelines.attempts import Attempt, as_config_error, neither_served
 from voicepipe.pipelines.change_queue import ChangeQueue, ChangeRequest
+from voicepipe.pipelines.kept_versions import ConfigFingerprint, KeptVersion, VersionHistory
 from voicepipe.pipelines.lease import Lease
 from voicepipe.pipelines.losses import check_losses
 from voicepipe.pipelines.outcome import Applied, ReloadOutcome, SetEvent, Unchanged
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from voicepipe.config.settings import SetConfig
+    from voicepipe.pipelines.plan import Plan
     from voicepipe.pipelines.runtime import Runtime
     from voicepipe.pipelines.versions import Versions
+
+_log = logging.getLogger("voicepipe")
 
 Sources: TypeAlias = Mapping[Path, bytes]
 """Contents of files by absolute path, as in `SetConfig.sources`."""
@@ -65,6 +71,8 @@ class SetOptions:
     """The most versions with open components."""
     last_known_good: LastKnownGood
     """The sources that a first version serves if the files can't be served."""
+    history: VersionHistory | None = None
+    """Keeps the versions beyond the process."""
 
 
 class ChangeWorker:
@@ -90,9 +98,10 @@ class ChangeWorker:
         self._open_s = options.open_s
         self._queue = ChangeQueue()
         # The configuration of the files, so that a reload knows whether they have changed; None: they were refused.
-        self._files_last_read: tuple[Any, ...] | None = None
+        self._files_last_read: SetConfig | None = None
         self._files_at_rollback: tuple[Any, ...] | None = None
         self._rolled_back_to: int | None = None
+        self._has_past = False
 
     async def ask(self, request: ChangeRequest) -> ReloadOutcome:
         """Queues a change, and returns its outcome. Cancelling the waiting does not cancel the change.
@@ -150,10 +159,17 @@ class ChangeWorker:
 
     async def _change(self, request: ChangeRequest, attempt: Attempt) -> ReloadOutcome:
         """Serves the requested configuration, unless it is served already; raises if that is not possible."""
-        config = request.config or await self._read_files()
+        await self._load_past()
+        held = None
+        if request.kept is not None:
+            config = await self.read_kept(request.kept)
+        else:
+            config = request.config or await self._read_files()
+            held = await self._held_rollback(config)
         attempt.digest, attempt.files = config.digest, config.files
         if self._unchanged(config, request):
             serving = self._versions.current
+            await self._forget_rollback()
             serving.lease.hurry()
             return Unchanged(
                 version=serving.snapshot.version,
@@ -162,9 +178,14 @@ class ChangeWorker:
                 degraded=serving.lease.degraded,
                 **attempt.outcome(),
             )
-        await self._replace(config, attempt, may_lose=request.to is not None or request.force)
-        self._rolled_back_to = request.to
-        self._files_at_rollback = self._files_last_read if request.to is not None else None
+        rolled_back_to = request.to
+        if held is None or not await self._serve_held(held, attempt):
+            await self._replace(config, attempt, may_lose=request.to is not None or request.force)
+        else:
+            rolled_back_to, config = held.rolled_back_to, self._versions.current.snapshot.config
+        self._rolled_back_to = rolled_back_to
+        files = self._files_last_read if rolled_back_to is not None else None
+        self._files_at_rollback = None if files is None else _served(files)
         serving = self._versions.current
         return Applied(
             version=serving.snapshot.version,
@@ -181,6 +202,7 @@ class ChangeWorker:
             kept = self.options.last_known_good
             if not (sources := await kept() if callable(kept) else kept):
                 return refused
+            await self._load_past()
             config = await self._load(sources)
             await self._replace(config, Attempt(self.options.name, LAST_KNOWN_GOOD), may_lose=True)
         except Exception as error:  # noqa: BLE001 - as for the files
@@ -191,14 +213,63 @@ class ChangeWorker:
     async def _read_files(self) -> SetConfig:
         self._files_last_read = None
         config = await self._load()
-        self._files_last_read = _served(config)
+        self._files_last_read = config
         return config
 
-    async def _load(self, contents: Sources | None = None) -> SetConfig:
+    async def read_kept(self, kept: KeptVersion) -> SetConfig:
+        """Returns the configuration of a version of an earlier process, from its kept files.
+
+        Raises:
+            ConfigError: the files can't be read, or are not valid today.
+
+        """
+        if self.options.history is None:
+            raise AssertionError("versions of earlier processes come from a history")
+        try:
+            sources = await self.options.history.sources(kept.version)
+        except (LookupError, OSError) as error:
+            message = f"the files of version {kept.version} are not kept any more: {error}"
+            raise ConfigError([Problem(Location(kept.path), "", message)]) from error
+        return await self._load(sources, kept.path)
+
+    async def _load_past(self) -> None:
+        """Learns of the versions of earlier processes, once."""
+        if self.options.history is not None and not self._has_past:
+            self._versions.go_on(await self.options.history.load())
+            self._has_past = True
+
+    async def _held_rollback(self, files: SetConfig) -> KeptVersion | None:
+        """Returns the rollback that held when the process before ended, if the files still say what it put aside."""
+        last = self._versions.last_of_past
+        if last is None or last.put_aside is None:
+            return None
+        if await trio.to_thread.run_sync(last.fingerprint.matches, files):
+            return None
+        return last if await trio.to_thread.run_sync(last.put_aside.matches, files) else None
+
+    async def _serve_held(self, held: KeptVersion, attempt: Attempt) -> bool:
+        """Serves a rollback of before the restart again; returns False if that is not possible any more."""
+        try:
+            config = await self.read_kept(held)
+            attempt.digest, attempt.files = config.digest, config.files
+            await self._replace(config, attempt, may_lose=True, held=held)
+        except ConfigError as error:
+            _log.warning("version %d can't be served again, so the files are: %s", held.version, error.problems[0])
+            return False
+        return True
+
+    async def _forget_rollback(self) -> None:
+        """Has it kept that a rollback holds no more, after the files came to say what serves."""
+        serving = self._versions.current
+        if self._rolled_back_to is None and serving.kept is not None and serving.kept.put_aside is not None:
+            serving.kept = evolve(serving.kept, put_aside=None)
+            await self._keep(serving.kept, serving.snapshot.config)
+
+    async def _load(self, contents: Sources | None = None, path: Path | None = None) -> SetConfig:
         options = self.options
         calls, _speaking = load_of_clocks()  # other sets may have some while this one has no version
         return await load(
-            options.path,
+            path or options.path,
             options.registry,
             options.environ,
             options.tool_names,
@@ -206,12 +277,18 @@ class ChangeWorker:
             contents=contents,
         )
 
-    async def _replace(self, config: SetConfig, attempt: Attempt, *, may_lose: bool) -> None:
+    async def _replace(
+        self, config: SetConfig, attempt: Attempt, *, may_lose: bool, held: KeptVersion | None = None
+    ) -> None:
         """Opens a new version, and makes it the serving one; if it raises, nothing has changed."""
         serving = self._versions.serving
         old, unopened = (serving.snapshot.config, serving.lease.unopened) if serving else (None, ())
         # In a thread, because it takes 10 ms if 250 pipelines change, and calls are up.
         plan = await trio.to_thread.run_sync(partial(plan_change, old, config, unopened=unopened))
+        kept = None
+        if self.options.history is not None:
+            kept = await self._version_to_keep(config, attempt, plan, held)
+        number = self._versions.next if kept is None else kept.version
         limit = partial(self._versions.check_limit, self.options.max_live_versions, self.options.path)
         attempt.stage = "limit"
         limit()
@@ -224,18 +301,57 @@ class ChangeWorker:
                 self.options.registry,
                 self._open_s,
                 name=self.options.name,
-                version=self._versions.next,
+                version=number,
                 kept=tuple(serving.lease.components) if serving else (),
                 in_part=serving is None,
             )
-            attempt.stage = "limit"  # a call may have pinned the serving version meanwhile
-            limit()
-            attempt.stage = "open"
             degraded = lease.degraded
             if serving is not None:
                 degraded = check_losses(serving.snapshot, config, lease, may_lose=may_lose)
-            self._versions.serve(snapshot, lease, evolve(plan, degraded=degraded), attempt.trigger)
+            attempt.stage = "limit"  # a call may have pinned the serving version meanwhile
+            limit()
+            if kept is not None:
+                attempt.stage = "open"
+                await self._keep(kept, config)
+                attempt.stage = "limit"
+                limit()
+            plan = evolve(plan, degraded=degraded)
+            back_to = attempt.to if kept is None else kept.rolled_back_to
+            self._versions.serve(snapshot, lease, plan, attempt.trigger, rolled_back_to=back_to, kept=kept)
             undo.pop_all()
+
+    async def _version_to_keep(
+        self, config: SetConfig, attempt: Attempt, plan: Plan, held: KeptVersion | None
+    ) -> KeptVersion:
+        """Returns what is kept of a version: with the number of the last one of the process before, if it is that."""
+        last = self._versions.last_of_past
+        same = last is not None and await trio.to_thread.run_sync(last.fingerprint.matches, config)
+        files = self._files_last_read if attempt.to is not None else None
+        return KeptVersion(
+            version=last.version if last is not None and same else self._versions.next,
+            fingerprint=(
+                last.fingerprint
+                if last is not None and same
+                else await trio.to_thread.run_sync(ConfigFingerprint.of, config)
+            ),
+            path=config.files[0],
+            active_pipeline=config.active_pipeline,
+            applied_at=datetime.now(UTC),
+            trigger=attempt.trigger,
+            plan=plan,
+            rolled_back_to=attempt.to if held is None else held.rolled_back_to,
+            put_aside=(
+                held.put_aside
+                if held is not None
+                else None
+                if files is None
+                else await trio.to_thread.run_sync(ConfigFingerprint.of, files)
+            ),
+        )
+
+    async def _keep(self, kept: KeptVersion, config: SetConfig) -> None:
+        if self.options.history is not None:
+            await self.options.history.keep(kept, config.sources)
 
     def _unchanged(self, config: SetConfig, request: ChangeRequest) -> bool:
         """Returns True if the configuration is served already; files that have it end a rollback."""

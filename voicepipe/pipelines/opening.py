@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from voicepipe.pipelines.change_worker import LastKnownGood
+    from voicepipe.pipelines.kept_versions import VersionHistory
     from voicepipe.pipelines.read_in_helper import Environ
     from voicepipe.tools.functions import FunctionTool
 
@@ -42,6 +43,7 @@ async def open_pipeline_set(
     open_s: float = OPEN_S,
     max_live_versions: int = MAX_LIVE_VERSIONS,
     last_known_good: LastKnownGood = None,
+    history: VersionHistory | None = None,
     start: bool = True,
 ) -> AsyncIterator[PipelineSet]:
     """Opens a pipeline set, which serves the pipelines of its file.
@@ -65,6 +67,8 @@ async def open_pipeline_set(
         last_known_good: the `SetConfig.sources` of a version that was served once, or an async function that gives
             them when they are needed; if the file can't be served and no version serves, the set serves them,
             `last_attempt` and the observer are told why, and the history says so.
+        history: keeps the versions beyond the process: their numbers go on after a restart, and a rollback to a version
+            of before is possible; None: numbers begin at 1.
         start: whether to serve a first version before the set is handed out. False: the set is handed out at once,
             without a version (`PipelineSet.version` is None), whatever its file says; `PipelineSet.start` or a reload
             gives it one.
@@ -88,10 +92,15 @@ async def open_pipeline_set(
         open_s=open_s,
         max_live_versions=max_live_versions,
         last_known_good=last_known_good,
+        history=history,
     )
     async with nullcontext(runtime) if runtime is not None else open_runtime() as shared:
         observe = shared.reports.guard(observer or (lambda _event: None))
-        versions = Versions(name, lambda version: observe(Retired(set=name, version=version)))
+        versions = Versions(
+            name,
+            lambda version: observe(Retired(set=name, version=version)),
+            (lambda: 0) if history is None else (lambda: history.highest),
+        )
         worker = ChangeWorker(options, versions, shared, observe)
         async with _running(worker, versions):
             if start:

@@ -117,3 +117,7 @@ class VersionRecord:
     """The number of calls that hold it now."""
     state: str
     """Its state: `serving`, `draining` (only calls hold it), or `retired`."""
+    rolled_back_to: int | None = None
+    """The earlier version whose configuration it is; None: it was read from the files."""
+    earlier_run: bool = False
+    """Whether it served in an earlier process only, and was kept by a `VersionHistory`."""

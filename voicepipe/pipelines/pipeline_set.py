@@ -50,6 +50,9 @@ then on the set remembers what the files said (`_left`). A reload that reads jus
 SIGHUP or a watcher doesn't undo the rollback. Files that say something else, files that say what serves, or
 `force=True` end it.
 
+*History.* With a `VersionHistory` a version is kept before it serves, and its number is used once, whatever ends the
+process; see `kept_versions.py`. Versions of earlier processes are in the history of the set, and can be gone back to.
+
 *Last known good.* While no version serves and the files can't be served, the sources of an earlier run are served
 instead, if the program has some. The outcome is `Rejected` all the same, and says which version serves.
 
@@ -72,6 +75,7 @@ from attrs import evolve
 
 from voicepipe.pipelines.change_queue import ChangeRequest
 from voicepipe.pipelines.change_worker import LAST_KNOWN_GOOD, START
+from voicepipe.pipelines.kept_versions import KeptVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,10 +170,23 @@ class PipelineSet:
         """Returns the configuration that a version in the history was built from.
 
         Raises:
-            UnknownVersion: the version is not remembered.
+            UnknownVersion: the version is not remembered, or is of an earlier process: see `read_config_of`.
 
         """
         return self._versions.config_of(version)
+
+    async def read_config_of(self, version: int) -> SetConfig:
+        """Returns the configuration of a version in the history; that of an earlier process is read again.
+
+        Its files are the kept ones, and secrets have the values of today.
+
+        Raises:
+            UnknownVersion: the version is not remembered.
+            ConfigError: its files can't be read any more, or are not valid today.
+
+        """
+        found = self._versions.find(version)
+        return await self._worker.read_kept(found) if isinstance(found, KeptVersion) else found
 
     @contextmanager
     def pin(self) -> Iterator[Snapshot]:
@@ -216,7 +233,8 @@ class PipelineSet:
     async def rollback(self, to: int | None = None, *, trigger: str = "api") -> ReloadOutcome:
         """Serves the configuration of an earlier version, as a new version; no file is read.
 
-        The rollback lasts until the files change and are reloaded.
+        The rollback lasts until the files change and are reloaded. A version of an earlier process is served from the
+        files that the set's `VersionHistory` has kept.
 
         Args:
             to: the number of the earlier version; None: the one before the serving version.
@@ -228,5 +246,8 @@ class PipelineSet:
 
         """
         if to is None:
-            to = self.current.version - 1
-        return await self._worker.ask(ChangeRequest(trigger, to=to, config=self._versions.config_of(to)))
+            to = self._versions.before_serving()
+        found = self._versions.find(to)
+        if isinstance(found, KeptVersion):
+            return await self._worker.ask(ChangeRequest(trigger, to=to, kept=found))
+        return await self._worker.ask(ChangeRequest(trigger, to=to, config=found))

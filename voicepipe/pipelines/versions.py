@@ -10,13 +10,14 @@ import trio
 from attrs import define
 
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem, UnknownVersion
+from voicepipe.pipelines.kept_versions import KeptVersion
 from voicepipe.pipelines.lease import Lease
 from voicepipe.pipelines.outcome import VersionRecord
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from typing import NoReturn
 
@@ -33,6 +34,8 @@ class _Version:
     applied_at: datetime
     trigger: str
     plan: Plan
+    rolled_back_to: int | None
+    kept: KeptVersion | None
     pins: int = 0
     retired: bool = False
 
@@ -43,13 +46,15 @@ class Versions:
     Args:
         name: the name of the pipeline set.
         on_retired: called with the number of each version that retires; must not raise.
+        highest: returns the highest number that earlier processes, or others, have used.
 
     """
 
-    def __init__(self, name: str, on_retired: Callable[[int], None]) -> None:
-        self._name, self._on_retired = name, on_retired
+    def __init__(self, name: str, on_retired: Callable[[int], None], highest: Callable[[], int] = lambda: 0) -> None:
+        self._name, self._on_retired, self._highest = name, on_retired, highest
         self._serving: _Version | None = None
         self._kept: list[_Version] = []
+        self._past: tuple[KeptVersion, ...] = ()
         self._closing = False
         self._unpinned = trio.Event()
         self._served = trio.Event()
@@ -94,9 +99,41 @@ class Versions:
             hint = "wait for old calls to end, set a drain deadline, or raise max_live_versions"
             raise ConfigError([Problem(Location(path), "", message, hint)])
 
+    def go_on(self, past: Iterable[KeptVersion]) -> None:
+        """Adds the versions of earlier processes, before the first version of this one."""
+        self._past = tuple(past)
+
+    @property
+    def last_of_past(self) -> KeptVersion | None:
+        """The version that served last before this process, as long as none serves; None if it is not kept."""
+        last = self._past[-1] if self._past and self._serving is None else None
+        return last if last is not None and last.version >= self._highest() else None
+
+    @property
+    def earlier(self) -> tuple[KeptVersion, ...]:
+        """The versions of earlier processes that are among the latest ones, oldest first."""
+        own = {version.snapshot.version for version in self._kept}
+        earlier = tuple(kept for kept in self._past if kept.version not in own)
+        return earlier[-most:] if (most := KEPT - len(self._kept)) > 0 else ()
+
     def records(self) -> tuple[VersionRecord, ...]:
         """Returns the latest versions and all that calls hold, oldest first."""
-        return tuple(
+        earlier = (
+            VersionRecord(
+                version=kept.version,
+                digest=kept.fingerprint.digest,
+                active_pipeline=kept.active_pipeline,
+                applied_at=kept.applied_at,
+                trigger=kept.trigger,
+                plan=kept.plan,
+                calls=0,
+                state="retired",
+                rolled_back_to=kept.rolled_back_to,
+                earlier_run=True,
+            )
+            for kept in self.earlier
+        )
+        own = (
             VersionRecord(
                 version=version.snapshot.version,
                 digest=version.snapshot.digest,
@@ -106,12 +143,45 @@ class Versions:
                 plan=version.plan,
                 calls=version.pins,
                 state="serving" if version is self._serving else "retired" if version.retired else "draining",
+                rolled_back_to=version.rolled_back_to,
             )
             for version in self._kept
         )
+        return (*earlier, *own)
+
+    def before_serving(self) -> int:
+        """Returns the number of the version to which a rollback goes by default: the one before the serving version.
+
+        Of versions of earlier processes, those that have the configuration which serves are skipped.
+
+        Raises:
+            UnknownVersion: no version serves yet, and none is kept of an earlier process.
+
+        """
+        if self._serving is None and (earlier := self.earlier):
+            return earlier[-1].version
+        current = self.current.snapshot
+        own = (version.snapshot.version for version in self._kept)
+        others = (kept.version for kept in self.earlier if kept.fingerprint.digest != current.digest)
+        return max((number for number in (*own, *others) if number < current.version), default=current.version - 1)
 
     def config_of(self, number: int) -> SetConfig:
-        """The configuration that a version was built from.
+        """Returns the configuration that a version of this process was built from.
+
+        Raises:
+            UnknownVersion: it is not remembered, is of an earlier process, or no version serves yet.
+
+        """
+        found = self.find(number)
+        if isinstance(found, KeptVersion):
+            message = (
+                f"version {number} of pipeline set {self._name!r} is of an earlier run: read it by `read_config_of`"
+            )
+            raise UnknownVersion(message)
+        return found
+
+    def find(self, number: int) -> SetConfig | KeptVersion:
+        """Returns the configuration of a version, or what is kept of it if it is of an earlier process.
 
         Raises:
             UnknownVersion: it is not remembered, or no version serves yet.
@@ -120,9 +190,12 @@ class Versions:
         for version in self._kept:
             if version.snapshot.version == number:
                 return version.snapshot.config
-        kept = ", ".join(str(version.snapshot.version) for version in self._kept)
+        for kept in self.earlier:
+            if kept.version == number:
+                return kept
+        kept_numbers = ", ".join(str(record.version) for record in self.records())
         forgotten = " any more" if 0 < number < self.current.snapshot.version else ""
-        raise UnknownVersion(f"pipeline set {self._name!r} has no version {number}{forgotten}; kept: {kept}")
+        raise UnknownVersion(f"pipeline set {self._name!r} has no version {number}{forgotten}; kept: {kept_numbers}")
 
     @contextmanager
     def pin(self) -> Iterator[Snapshot]:
@@ -148,17 +221,28 @@ class Versions:
     @property
     def next(self) -> int:
         """The number of the next version."""
-        return self._serving.snapshot.version + 1 if self._serving else 1
+        return max(self._serving.snapshot.version if self._serving else 0, self._highest()) + 1
 
-    def serve(self, snapshot: Snapshot, lease: Lease, plan: Plan, trigger: str) -> None:
+    def serve(
+        self,
+        snapshot: Snapshot,
+        lease: Lease,
+        plan: Plan,
+        trigger: str,
+        *,
+        rolled_back_to: int | None = None,
+        kept: KeptVersion | None = None,
+    ) -> None:
         """Makes a new version the serving one; the one before is retired by `retire_unused`."""
         lease.persist()
         self._serving = _Version(
             snapshot=snapshot,
             lease=lease,
-            applied_at=datetime.now(UTC),
+            applied_at=datetime.now(UTC) if kept is None else kept.applied_at,
             trigger=trigger,
             plan=plan,
+            rolled_back_to=rolled_back_to,
+            kept=kept,
         )
         self._kept.append(self._serving)
         self._served.set()

@@ -34,7 +34,7 @@ class Shown(str):
         return text
 
 
-def effective(config: SetConfig) -> dict[str, Any]:
+def effective(config: SetConfig, *, texts: bool = False) -> dict[str, Any]:
     """Returns a configuration as it is in effect: defaults filled in, references resolved, and without secrets.
 
     It consists of mappings, lists, text, numbers, booleans and None, so it can be written as JSON. The keys are those
@@ -45,8 +45,15 @@ def effective(config: SetConfig) -> dict[str, Any]:
 
     Args:
         config: from `load_config`.
+        texts: whether a prompt that is read from a file has its `text` beside the `file`.
+
     """
     data: dict[str, Any] = _plain(comparable(config))
+    if texts:
+        concealing = _Concealing(_keys_of(config))
+        for name, settings in config.pipelines.items():
+            if isinstance(prompt := data["pipelines"][name]["prompt"], dict):
+                prompt["text"] = concealing.text(str.__str__(settings.prompt))
     return data
 
 
@@ -58,8 +65,12 @@ def comparable(config: SetConfig) -> dict[str, Any]:
     data = shared | {
         "pipelines": {name: _pipeline(settings, pipelines[name]) for name, settings in config.pipelines.items()}
     }
-    concealed: dict[str, Any] = _Concealing(next(iter(config.pipelines.values())).secrets.keys)(data)
+    concealed: dict[str, Any] = _Concealing(_keys_of(config))(data)
     return concealed
+
+
+def _keys_of(config: SetConfig) -> Secrets:
+    return next(iter(config.pipelines.values())).secrets.keys  # a file's pipelines share their secrets
 
 
 class _Concealing:
@@ -86,11 +97,6 @@ class _Concealing:
         if (known := self._known.get(text)) is None:
             known = self._known[text] = without_keys(self._keys.conceal(text))
         return known
-
-
-def concealed_text(config: SetConfig, text: str) -> str:
-    """Returns a text that the configuration uses, such as the content of a prompt, without keys."""
-    return _Concealing(next(iter(config.pipelines.values())).secrets.keys).text(text)
 
 
 def masked(name: str, text: str) -> str:

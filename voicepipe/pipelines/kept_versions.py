@@ -1,0 +1,163 @@
+"""Versions that are kept beyond their process, so that their numbers and a rollback go on after a restart.
+
+Theory of operation
+===================
+
+*Numbers.* A set and a number never mean two configurations, in any record or log, whatever ends the process. So a
+number is kept before a call can get it (`VersionHistory.keep`), and a set that is opened again goes on after the
+highest one that was kept.
+
+*The same number again.* If the first version of a process is what the last one served, it has that number. A restart
+then changes nothing in figures by version, `If-Match` of before it holds, and ten restarts don't push the versions out
+that a rollback needs. Else it has the next number.
+
+*What is the same* is told by a `ConfigFingerprint`, because the digest leaves out the values of `${...}`: with another
+model in the environment the digest is the same, and the configuration is not. The values themselves are not kept. Their
+hash is salted, and slow to compute, so that whoever gets it can hardly test guesses.
+
+*Rollback.* The sources of the kept versions are read again when a rollback asks for them, with the secrets of today. A
+rollback that holds is kept with the fingerprint of the files that it put aside: a start that finds these files serves
+the rollback again, and not what somebody has gone back from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from hashlib import scrypt
+from hmac import compare_digest
+from pathlib import Path
+from secrets import token_bytes
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import attrs
+from attrs import field, frozen
+
+from voicepipe.components.labels import ROLES
+from voicepipe.components.values import Directory, File
+from voicepipe.config.identity import identity, sha256_of
+from voicepipe.config.settings import PipelineSettings
+from voicepipe.pipelines.plan import Plan
+
+if TYPE_CHECKING:
+    from voicepipe.config.settings import SetConfig
+
+_SALT = 16
+_OWN = tuple(
+    attribute.name for attribute in attrs.fields(PipelineSettings) if attribute.eq and attribute.name not in ROLES
+)
+
+
+@frozen
+class ConfigFingerprint:
+    """Recognises a configuration, with the values of `${...}`, and holds none of them."""
+
+    digest: str
+    """The configuration's digest, which leaves out the values."""
+    values: str = field(repr=False)
+    """A salted hash of the values, in hex after its salt. Keep it private all the same."""
+
+    @classmethod
+    def of(cls, config: SetConfig) -> Self:
+        """Returns the fingerprint of a configuration; it takes some 10 ms, so it is called in a thread."""
+        salt = token_bytes(_SALT)
+        return cls(config.digest, f"{salt.hex()}${_hash_of(config, salt)}")
+
+    def matches(self, config: SetConfig) -> bool:
+        """Returns True if a configuration is the same; it takes as long as `of`."""
+        if self.digest != config.digest:
+            return False
+        salt, _, hashed = self.values.partition("$")
+        try:
+            return compare_digest(hashed, _hash_of(config, bytes.fromhex(salt)))
+        except (ValueError, TypeError):  # it is damaged
+            return False
+
+
+def _hash_of(config: SetConfig, salt: bytes) -> str:
+    parts = [config.digest, config.active_pipeline, sha256_of(_equal(config.routes)), sha256_of(_equal(config.logging))]
+    for name in config.reachable:
+        time.sleep(0)  # this runs in a thread beside calls, which get the interpreter in between
+        pipeline = config.pipelines[name]
+        own = [_equal(getattr(pipeline, key)) for key in _OWN]
+        parts.append(sha256_of([own, [component.key for role in ROLES for component in pipeline.role(role)]]))
+    return scrypt("\n".join(parts).encode(), salt=salt, n=2**12, r=8, p=1, dklen=32).hex()
+
+
+def _equal(value: Any) -> Any:
+    """Returns plain data that is equal for equal settings: without places in the file, for instance."""
+    if isinstance(value, File | Directory):
+        return identity(value)
+    if attrs.has(type(value)):
+        fields = (attribute for attribute in attrs.fields(type(value)) if attribute.eq)
+        return {attribute.name: _equal(getattr(value, attribute.name)) for attribute in fields}
+    if isinstance(value, Mapping):
+        return {str(key): _equal(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_equal(item) for item in value]
+    return str(value) if isinstance(value, str) else value
+
+
+@frozen(kw_only=True)
+class KeptVersion:
+    """A version as it is kept beyond its process."""
+
+    version: int
+    """Its number."""
+    fingerprint: ConfigFingerprint
+    """Recognises its configuration."""
+    path: Path
+    """The absolute path of the YAML file among its sources."""
+    active_pipeline: str
+    """The name of its active pipeline."""
+    applied_at: datetime
+    """The time when it began to serve, in UTC."""
+    trigger: str
+    """The name of what asked for it."""
+    plan: Plan
+    """The changes that it made."""
+    rolled_back_to: int | None = None
+    """The earlier version whose configuration it is; None: it was read from the files."""
+    put_aside: ConfigFingerprint | None = None
+    """The files that a rollback put aside: as long as they say that, the rollback holds. None: none, or they were
+    invalid."""
+
+
+class VersionHistory(Protocol):
+    """Keeps the versions of one pipeline set beyond its process, for `open_pipeline_set`.
+
+    One change of the set is carried out at a time, so there is one call at a time. An exception of `load` or `keep`
+    rejects the change; to go on without a copy, log the failure and return.
+    """
+
+    @property
+    def highest(self) -> int:
+        """The highest number that was ever used, by whomever; 0: none was. Known once `load` has returned."""
+        ...
+
+    async def load(self) -> Sequence[KeptVersion]:
+        """Returns the versions of earlier processes, by their numbers; called once, before the first change."""
+        ...
+
+    async def keep(self, version: KeptVersion, sources: Mapping[Path, bytes]) -> None:
+        """Keeps a version that is about to serve, in place of one of the same number.
+
+        When it returns, the number must survive whatever may end the process.
+
+        Args:
+            version: the version.
+            sources: its files by absolute path, `SetConfig.sources`; they may hold secrets that stand in the YAML.
+
+        """
+        ...
+
+    async def sources(self, version: int) -> Mapping[Path, bytes]:
+        """Returns the files of a kept version, for a rollback.
+
+        Raises:
+            LookupError: they are not kept any more.
+            OSError: they can't be read.
+
+        """
+        ...
