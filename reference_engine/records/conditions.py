@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from sqlalchemy import Boolean, ColumnElement, and_, column, func, literal, literal_column, not_, select, table
+from sqlalchemy import Boolean, ColumnElement, and_, column, func, literal, literal_column, select, table
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
@@ -29,8 +29,8 @@ _MANY = 50_000
 _INDEXED = frozenset({"up", "caller", "called", "failed", "outcome", "version", "pipeline", "set"})
 """The conditions that an index answers."""
 
-_FAILED: ColumnElement[bool] = literal_column("calls.failed", Boolean)  # as the index has it, not `failed = 1`
-_UP: ColumnElement[bool] = literal_column("calls.state = 'up'", Boolean)  # likewise, not a parameter
+_FAILED: ColumnElement[bool] = literal_column("calls.failed")  # no Boolean, of which SQLAlchemy makes `failed = 1`
+_UP: ColumnElement[bool] = literal_column("calls.state = 'up'")  # the index's own words, without a parameter
 
 call_words = table("call_words", column("rowid"), column("call_words"))
 
@@ -60,7 +60,7 @@ def conditions_of(filter: CallFilter, *, sqlite: bool) -> list[FilterCondition]:
     if filter.failed or filter.state == "lost":
         found.append(FilterCondition("failed", (_FAILED,)))
     elif filter.failed is False:
-        found.append(FilterCondition("not failed", (not_(_FAILED),)))
+        found.append(FilterCondition("not failed", (literal_column("NOT calls.failed"),)))
     found += [
         FilterCondition(name, (calls.c[name] == value,))
         for name in ("outcome", "version", "pipeline", "set")

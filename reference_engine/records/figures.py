@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from reference_engine.records.completing import USAGE_FIGURES
-from reference_engine.records.histogram import add_counts
 from reference_engine.records.history import CallFigures
 from reference_engine.records.tables import hourly
 
@@ -59,7 +58,8 @@ class _Total:
     def add(self, row: Mapping[Any, Any]) -> None:
         for name in _SUMS:
             self.sums[name] += row[name]
-        self.responses = add_counts(self.responses, row["responses"])
+        for bound, count in row["responses"].items():
+            self.responses[bound] = self.responses.get(bound, 0) + count
         for use in row["usage"]:
             key = (use["role"], use["adapter"], use["model"])
             total = self.usage.setdefault(key, dict(zip(("role", "adapter", "model"), key, strict=True)))
