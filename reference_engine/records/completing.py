@@ -127,7 +127,7 @@ def _add_ended(total: _Sum, row: Row[Any], responses: Sequence[float], used: Seq
         turns=row.turns,
         interruptions=row.interruptions,
         cost=row.cost or 0.0,
-        calls_without_cost=row.cost is None,
+        calls_without_cost=row.cost is None or row.cost_is_least,
     )
     total.responses = add_counts(total.responses, count_values(responses))
     for use in used:

@@ -92,6 +92,7 @@ class CallRows:
             "discarded_replies": 0,
             "response_ms": None,
             "cost": None,
+            "cost_is_least": False,
             "currency": None,
             "recording": began.recording,
             "recording_failed": "",
@@ -132,7 +133,7 @@ class CallRows:
                 fields = {"target": event.target, "failure": event.failure, "seconds": event.seconds}
                 return self._part("transfers", {"at_s": event.at_s, **fields})
             case ComponentUsed():
-                return self._part("usage", {**asdict(event.usage), "cost": None})
+                return self._part("usage", asdict(event.usage, filter=lambda of, _: of.name != "currency"))
             case ReplyPrepared():
                 row["discarded_replies"] += not event.used
             case RecordingConsent():
@@ -164,6 +165,9 @@ class CallRows:
             "duration_s": event.at_s,
             "outcome": event.outcome,
             "detail": event.detail,
+            "cost": event.cost,
+            "cost_is_least": event.cost_is_least,
+            "currency": event.currency,
             "failed": row["failed"] or event.outcome == "failed",
             "metadata": _as_json(event.metadata),
             "response_ms": median(self._responses) if self._responses else None,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from reference_engine.records.completing import USAGE_FIGURES
 from reference_engine.records.history import CallFigures
 from reference_engine.records.tables import hourly
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -31,7 +33,8 @@ def read_figures(connection: Connection, asked: FigureFilter) -> tuple[CallFigur
 
     """
     totals: dict[tuple[Any, ...], _Total] = {}
-    query = select(hourly).order_by(hourly.c.hour)
+    columns = (*(hourly.c[name] for name in ("hour", *_KEYS, *_SUMS, "currency", "cost")), _responses, _usage)
+    query = select(*columns).order_by(hourly.c.hour)
     if asked.since is not None:
         query = query.where(hourly.c.hour >= _hour_of(asked.since))
     if asked.until is not None:
@@ -41,36 +44,55 @@ def read_figures(connection: Connection, asked: FigureFilter) -> tuple[CallFigur
             query = query.where(hourly.c[name] == value)
     if asked.versions:
         query = query.where(hourly.c.version.in_(asked.versions))
-    for row in connection.execute(query).mappings():
-        key = (_beginning(row["hour"], asked), *(row[name] if name in asked.by else None for name in _KEYS))
-        totals.setdefault(key, _Total()).add(row)
+    apart = [name in asked.by for name in _KEYS]
+    for row in connection.execute(query):
+        keys = (key if is_apart else None for key, is_apart in zip(row[1:], apart, strict=False))
+        totals.setdefault((_beginning(row[0], asked), *keys), _Total()).add(row[1 + len(_KEYS) :])
     ordered = sorted(totals, key=lambda key: (key[0] or _NEVER, *(_sortable(value) for value in key[1:])))
     return tuple(_figures(key, totals[key], asked.zone) for key in ordered)
 
 
+_KEYS = ("set", "pipeline", "version", "engine")
+
+_responses = cast(hourly.c.responses, Text)
+_usage = cast(hourly.c.usage, Text)
+"""Both as text, of which many rows are parsed at once: a year has a hundred thousand."""
+
+
 class _Total:
     def __init__(self) -> None:
-        self.sums: dict[str, Any] = dict.fromkeys(_SUMS, 0)
-        self.responses: dict[str, int] = {}
-        self.usage: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.sums: list[Any] = [0] * len(_SUMS)
         self.costs: dict[str, float] = {}
+        self._responses: list[str] = []
+        self._usage: list[str] = []
 
-    def add(self, row: Mapping[Any, Any]) -> None:
-        for name in _SUMS:
-            self.sums[name] += row[name]
-        for bound, count in row["responses"].items():
-            self.responses[bound] = self.responses.get(bound, 0) + count
-        for use in row["usage"]:
-            key = (use["role"], use["adapter"], use["model"])
-            total = self.usage.setdefault(key, dict(zip(("role", "adapter", "model"), key, strict=True)))
-            for name in USAGE_FIGURES:
-                if name in use:
-                    total[name] = total.get(name, 0) + use[name]
-        if row["currency"]:
-            self.costs[row["currency"]] = round(self.costs.get(row["currency"], 0) + row["cost"], 9)
+    def add(self, row: Sequence[Any]) -> None:
+        *numbers, currency, cost, responses, usage = row
+        self.sums = [total + number for total, number in zip(self.sums, numbers, strict=True)]
+        self._responses.append(responses)
+        self._usage.append(usage)
+        if currency:
+            self.costs[currency] = round(self.costs.get(currency, 0) + cost, 9)
+
+    def responses(self) -> dict[str, int]:
+        counts: dict[str, int] = defaultdict(int)
+        for histogram in json.loads(f"[{','.join(self._responses)}]"):
+            for bound, count in histogram.items():
+                counts[bound] += count
+        return dict(counts)
+
+    def usage(self) -> tuple[dict[str, Any], ...]:
+        sums: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for uses in json.loads(f"[{','.join(self._usage)}]"):
+            for use in uses:
+                key = (use["role"], use["adapter"], use["model"])
+                total = sums.setdefault(key, dict(zip(("role", "adapter", "model"), key, strict=True)))
+                for name in USAGE_FIGURES:
+                    if name in use:
+                        total[name] = total.get(name, 0) + use[name]
+        return tuple(sums.values())
 
 
-_KEYS = ("set", "pipeline", "version", "engine")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -78,9 +100,9 @@ def _figures(key: tuple[Any, ...], total: _Total, zone: tzinfo) -> CallFigures:
     return CallFigures(
         began=key[0] and key[0].astimezone(zone),
         **dict(zip(_KEYS, key[1:], strict=True)),
-        **total.sums,
-        responses=total.responses,
-        usage=tuple(total.usage.values()),
+        **dict(zip(_SUMS, total.sums, strict=True)),
+        responses=total.responses(),
+        usage=total.usage(),
         costs=total.costs,
     )
 

@@ -84,7 +84,9 @@ class CallSummary:
     response_ms: float | None
     """The median of its response times; None: there was none."""
     cost: float | None
-    """What its components cost; None: not known."""
+    """What its components cost, as far as that is known; None: nothing is known."""
+    cost_is_least: bool
+    """True if it costs more: some price or figure is not known."""
     currency: str | None
     """The currency of that."""
 
@@ -198,7 +200,7 @@ class CallFigures:
     costs: Mapping[str, float]
     """What the calls cost whose cost is known, by currency."""
     calls_without_cost: int
-    """The number of calls whose cost is not known."""
+    """The number of calls whose cost is not known, or not all of it."""
     p50_ms: float | None = field(init=False)
     """The median of response times; None: there were none."""
     p95_ms: float | None = field(init=False)

@@ -132,7 +132,8 @@ calls = Table(
     Column("interruptions", Integer, nullable=False, default=0),
     Column("discarded_replies", Integer, nullable=False, default=0),
     Column("response_ms", Float, comment="the median of its turns"),
-    Column("cost", Float, comment="NULL: not known, because a price or a figure is not"),
+    Column("cost", Float, comment="the sum of what is known; NULL: no price or figure is"),
+    Column("cost_is_least", Boolean, nullable=False, default=False, comment="true: some price or figure is not known"),
     Column("currency", Text),
     Column("recording", Text, nullable=False, default="", comment="the file; empty: it was not recorded"),
     Column("recording_failed", Text, nullable=False, default=""),
@@ -229,7 +230,8 @@ usage = _of_call(
     Column("audio_s", Float),
     Column("charged_characters", Integer),
     Column("charged_audio_s", Float),
-    Column("cost", Float),
+    Column("cost", Float, comment="NULL: not known, because a price or a figure is not"),
+    Column("cost_is_least", Boolean, nullable=False, default=False, comment="true: some figures are not known"),
 )
 
 PARTS = (turns, tools, failures, steering, transfers, usage)
@@ -292,7 +294,7 @@ hourly = Table(
     Column("responses", JSON, nullable=False, comment="a histogram of response times: the number by upper bound in ms"),
     Column("usage", JSON, nullable=False, comment="sums by role, adapter and model"),
     Column("cost", Float, nullable=False),
-    Column("calls_without_cost", Integer, nullable=False),
+    Column("calls_without_cost", Integer, nullable=False, comment="calls whose cost is not known, or not all of it"),
 )
 
 deletions = Table(

@@ -26,7 +26,7 @@ class CheckResult:
     path: Path
     """The path, as it was given on the command line or in the engine's file."""
     summary: str = ""
-    """The content in a line; empty if there are problems."""
+    """The content in a line, and below it warnings; empty if there are problems."""
     problems: tuple[Problem, ...] = ()
     """All problems of the file."""
 
@@ -96,7 +96,8 @@ def _engine_summary(settings: EngineSettings) -> str:
 
 
 def _set_summary(config: SetConfig) -> str:
-    return f"{_count(len(config.pipelines), 'pipeline')}, {config.active_pipeline} is active"
+    summary = f"{_count(len(config.pipelines), 'pipeline')}, {config.active_pipeline} is active"
+    return "\n".join((summary, *(f"warning: {warning}" for warning in config.warnings)))
 
 
 def _count(number: int, noun: str) -> str:

@@ -426,11 +426,18 @@ class Call:
         ending = self._ending = self._ending or Ending("cancelled")
         parts.stop()
         parts.model_requests.finish()
-        parts.report_usage(self._emit)
-        ended = CallEnded(
-            self.call_id, self._emit.at_s, ending.outcome, parts.replies.count, ending.detail, dict(self.metadata)
-        )
-        self._emit(CallEnded, outcome=ended.outcome, turns=ended.turns, detail=ended.detail, metadata=ended.metadata)
+        cost = parts.report_usage(self._emit, self._pipeline.settings.prices)
+        result: dict[str, Any] = {
+            "outcome": ending.outcome,
+            "turns": parts.replies.count,
+            "detail": ending.detail,
+            "metadata": dict(self.metadata),
+            "cost": cost.amount,
+            "cost_is_least": cost.is_least,
+            "currency": cost.currency,
+        }
+        ended = CallEnded(self.call_id, self._emit.at_s, **result)
+        self._emit(CallEnded, **result)
         self._emit.end()  # the transport may still deliver something; this was the last event
         parts.cut()
         self._tasks.detach()

@@ -366,6 +366,12 @@ class CallEnded(_EventBase):
     """More about the outcome: the transfer's target, the transport's reason, the failure."""
     metadata: Mapping[str, Any] = field(factory=dict)
     """A copy of `Call.metadata`."""
+    cost: float | None = None
+    """What its components cost by the file's `prices`, as far as that is known; None: nothing is known."""
+    cost_is_least: bool = False
+    """True if it costs more: some figure or price is not known."""
+    currency: str | None = None
+    """The currency of `cost`; None: the file has no prices."""
 
 
 CallEvent = (

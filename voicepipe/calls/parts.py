@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from voicepipe.calls.conversation import Conversation
+from voicepipe.calls.costs import cost_of_call, with_cost
 from voicepipe.calls.events import ComponentFailed, ComponentUsed, FailedOver
 from voicepipe.calls.failover import FailoverList
 from voicepipe.calls.listening.echo import EchoGuard
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from voicepipe.calls.call_trace import CallTrace
     from voicepipe.calls.events import Consent
+    from voicepipe.calls.costs import CallCost
     from voicepipe.calls.failover import FailoverStep
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.recording import RecordedTransport
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.turns.events import Ending
     from voicepipe.components.labels import Role
     from voicepipe.components.requests import Message
+    from voicepipe.config.price_settings import PricesSettings
     from voicepipe.errors import ComponentError
     from voicepipe.pipelines.snapshot import Pipeline
     from voicepipe.transports.protocol import Transport
@@ -122,12 +125,14 @@ class CallParts:
         self.failures.stop()
         self.steering.stop()
 
-    def report_usage(self, emit: EventEmitter) -> None:
-        """Reports the use of each component."""
+    def report_usage(self, emit: EventEmitter, prices: PricesSettings | None) -> CallCost:
+        """Reports the use of each component, and returns the cost of all."""
         alternatives: tuple[FailoverList[Any], ...] = (self.recognisers, self.models, self.voices)
-        for of_role in alternatives:
-            for total in of_role.usage.values():
-                emit(ComponentUsed, usage=total.usage)
+        totals = [total for of_role in alternatives for total in of_role.usage.values()]
+        usages = [with_cost(total.usage, prices) for total in totals]
+        for usage in usages:
+            emit(ComponentUsed, usage=usage)
+        return cost_of_call(usages, prices)
 
     def cut(self) -> None:
         """Removes the circular references; nothing may be asked of the parts any more but steering."""

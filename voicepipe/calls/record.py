@@ -161,6 +161,12 @@ class CallRecord:
     """The tools that ran, in the order in which they ended."""
     discarded_replies: int = 0
     """Replies that were begun before the caller's words were final, and thrown away: what `preemptive` cost."""
+    cost: float | None = None
+    """What its components cost by the file's `prices`, as far as that is known; None: nothing is known."""
+    cost_is_least: bool = False
+    """True if it costs more: some figure or price is not known."""
+    currency: str | None = None
+    """The currency of `cost`; None: the file has no prices."""
     usage: tuple[ComponentUsage, ...] = ()
     """The use of each component, the alternatives that were tried included."""
     failures: tuple[FailureRecord, ...] = ()
@@ -173,7 +179,7 @@ class CallRecord:
     """`Call.metadata` at the end of the call."""
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the record as plain data for JSON: times in ISO 8601, other numbers to three digits.
+        """Returns the record as plain data for JSON: times in ISO 8601, other numbers to three digits, costs to nine.
 
         Values of `metadata` that JSON can't represent are text.
         """
@@ -182,10 +188,10 @@ class CallRecord:
         return data
 
 
-def _plain(_instance: Any, _field: Any, value: Any) -> Any:
+def _plain(_instance: Any, of: Any, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    return round(value, 3) if isinstance(value, float) else value
+    return round(value, 3) if isinstance(value, float) and (of is None or of.name != "cost") else value
 
 
 def _as_json(value: Any) -> Any:
@@ -284,6 +290,9 @@ class CallRecorder:
             turns=tuple(self._turns),
             tools=tuple(self._tools),
             discarded_replies=self._discarded_replies,
+            cost=event.cost,
+            cost_is_least=event.cost_is_least,
+            currency=event.currency,
             usage=tuple(self._usage),
             failures=tuple(self._failures),
             steered=tuple(self._steered),

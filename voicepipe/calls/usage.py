@@ -47,6 +47,12 @@ class ComponentUsage:
     """Characters that the provider charges for; None: it does not report it."""
     charged_audio_s: float | None = None
     """Audio that the provider charges for, in s; None: it does not report it."""
+    cost: float | None = None
+    """What that costs by the file's `prices`; None: there is no price, or no figure."""
+    cost_is_least: bool = False
+    """True if it costs more, because the provider told the usage of some requests only."""
+    currency: str | None = None
+    """The currency of `cost`."""
 
 
 class UsageTotal:

@@ -84,6 +84,8 @@ def run(arguments: Namespace) -> int:
         else:
             opens = ", all components of reachable pipelines open" if arguments.probe else ""
             reports.append(f"{printable(str(path))}: {_summary(presumed)}{opens}")
+            if presumed.placed is not None:
+                reports += [f"warning: {warning}" for warning in presumed.placed.config.warnings]
     if problems:
         reports.append(_count(len(problems), "problem"))
     sys.stdout.write((format_json(problems) if arguments.format == "json" else "\n".join(reports)) + "\n")

@@ -55,6 +55,7 @@ from voicepipe.components.values import CaFile, Directory, File, Secret
 from voicepipe.config.alternatives import REFERENCE
 from voicepipe.config.files import Files, Unreadable
 from voicepipe.config.identity import sha256_of, written
+from voicepipe.config.price_warnings import price_warnings
 from voicepipe.config.reading import read_ca_file, read_directory, read_file, read_secret
 from voicepipe.config.redact_settings import PrivatePattern, read_pattern
 from voicepipe.config.references import check_components, read_reference
@@ -279,6 +280,7 @@ def _assembled(root: Cursor, file: SetFile) -> SetConfig:
         files=(context.files.absolute, *context.files.paths),
         sources=context.files.sources,
         routes=routes,
+        warnings=tuple(price_warnings(file.prices, root.entries().get("prices"), pipelines.values())),
         written=pickle.dumps(whole),  # few need it; pickled, it costs next to nothing on its way from a helper process
     )
 
@@ -296,7 +298,7 @@ _OWN = (
     "comfort_noise",
 )
 """The keys that only a pipeline has, in its normal form."""
-_SHARED = ("active_pipeline", "routes", "timezone", "tools", "streaming", "limits", "redact", "logging")
+_SHARED = ("active_pipeline", "routes", "timezone", "tools", "streaming", "limits", "prices", "redact", "logging")
 """The keys that only the file has, in its normal form."""
 
 
@@ -323,6 +325,7 @@ def _pipeline(
         **layered,
         streaming=file.streaming,
         limits=file.limits,
+        prices=file.prices,
         timezone=str(file.timezone),
         secrets=secrets,
     )

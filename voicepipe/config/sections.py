@@ -23,6 +23,7 @@ from voicepipe.config.call_settings import (
 )
 from voicepipe.config.history_settings import HistorySettings
 from voicepipe.config.log_settings import LoggingSettings
+from voicepipe.config.price_settings import PricesSettings
 from voicepipe.config.recording_settings import RecordingSettings
 from voicepipe.config.redact_settings import RedactSettings
 from voicepipe.config.resolved import ResolvedReference
@@ -244,5 +245,7 @@ class SetFile:
     redact: RedactSettings = field(default=RedactSettings())
     """Private words, such as card numbers, that are replaced before anything is stored or shown; takes effect at once,
     calls that are up included."""
+    prices: PricesSettings | None = None
+    """What providers charge, for the cost of calls in records; null: it is not known."""
     logging: LoggingSettings = field(default=LoggingSettings())
     """What is logged; takes effect at once, calls that are up included."""

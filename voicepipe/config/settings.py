@@ -26,11 +26,12 @@ from voicepipe.config.history_settings import HistorySettings
 from voicepipe.config.hours import ALWAYS, all_minutes_of
 from voicepipe.config.log_settings import LoggingSettings
 from voicepipe.config.patterns import plain_number
+from voicepipe.config.price_settings import PricesSettings
 from voicepipe.config.recording_settings import RecordingSettings
 from voicepipe.config.redact_settings import RedactSettings
 from voicepipe.config.sound_settings import HoldSettings, RingbackSettings
 from voicepipe.config.timezones import UTC, zone_of
-from voicepipe.errors import Location
+from voicepipe.errors import Location, Problem
 from voicepipe.text.spoken.settings import SpeechSettings
 from voicepipe.tools.settings import ToolSettings
 
@@ -114,6 +115,8 @@ class PipelineSettings:
     """The file's `streaming`."""
     limits: LimitsSettings = field(default=LimitsSettings())
     """The file's `limits`."""
+    prices: PricesSettings | None = None
+    """The file's `prices`."""
     timezone: str = UTC
     """The file's `timezone`, for dates and times in texts."""
     secrets: Secrets = field(factory=Secrets, eq=False, repr=False)
@@ -215,6 +218,8 @@ class SetConfig:
     """The routes, in order: the first one that matches a call decides."""
     redact: RedactSettings = field(default=RedactSettings())
     """The private words, which are replaced at once, calls that are up included."""
+    warnings: tuple[Problem, ...] = field(default=(), eq=False)
+    """What is allowed and yet probably a mistake, which `check` prints."""
     written: bytes = field(default=b"", eq=False, repr=False)
     """The normal form that the digest is made of, pickled; `effective_config` shows it without secrets."""
 

@@ -175,7 +175,8 @@ def _instance(cursor: Cursor, of: Any, values: Mapping[str, Any], cursors: Mappi
         if _judge(of, values, cursors):
             raise Refused from None
         if not any(cursors[key].unknown for key in values):
-            cursor.report(str(error), where=cursor.head)
+            message, hint = error.args if len(error.args) == 2 else (error, "")  # a class may give a hint as well
+            cursor.report(str(message), str(hint), where=cursor.head)
             raise Refused from None
     try:
         with attrs.validators.disabled():
