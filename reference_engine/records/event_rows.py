@@ -133,7 +133,7 @@ class CallRows:
                 fields = {"target": event.target, "failure": event.failure, "seconds": event.seconds}
                 return self._part("transfers", {"at_s": event.at_s, **fields})
             case ComponentUsed():
-                return self._part("usage", asdict(event.usage, filter=lambda of, _: of.name != "currency"))
+                return self._part("usage", asdict(event.usage))
             case ReplyPrepared():
                 row["discarded_replies"] += not event.used
             case RecordingConsent():

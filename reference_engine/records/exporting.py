@@ -61,12 +61,12 @@ def _parts_of(connection: Connection, table: Any, ids: Sequence[str]) -> dict[st
     query = select(table).where(table.c.call_id.in_(ids)).order_by(table.c.call_id, table.c.position)
     hidden = _KEY | (_NOT_OF_TURNS if table.name == "turns" else set())
     for row in connection.execute(query).mappings():
-        parts[row["call_id"]].append({name: _plain(value) for name, value in row.items() if name not in hidden})
+        parts[row["call_id"]].append({name: _plain(value, name) for name, value in row.items() if name not in hidden})
     return parts
 
 
 def _call(row: RowMapping, parts: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    record = {name: _plain(row[name]) for name in _ORDER if name in row}
+    record = {name: _plain(row[name], name) for name in _ORDER if name in row}
     record["info"] = {
         "call_id": row["call_id"],
         "called": row["called"],
@@ -80,12 +80,12 @@ def _call(row: RowMapping, parts: Mapping[str, list[dict[str, Any]]]) -> dict[st
     return {name: record[name] for name in _ORDER}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, of: str = "") -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
-    return round(value, 3) if isinstance(value, float) else value
+    return round(value, 3) if isinstance(value, float) and of != "cost" else value
 
 
 _ORDER = (
@@ -116,6 +116,7 @@ _ORDER = (
     "software",
     "transport",
     "cost",
+    "cost_is_least",
     "currency",
     "consent",
     "trace_id",

@@ -232,6 +232,7 @@ usage = _of_call(
     Column("charged_audio_s", Float),
     Column("cost", Float, comment="NULL: not known, because a price or a figure is not"),
     Column("cost_is_least", Boolean, nullable=False, default=False, comment="true: some figures are not known"),
+    Column("currency", Text),
 )
 
 PARTS = (turns, tools, failures, steering, transfers, usage)
