@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from voicepipe.calls.call_trace import CallTrace
-    from voicepipe.calls.events import Consent
     from voicepipe.calls.costs import CallCost
+    from voicepipe.calls.events import Consent
     from voicepipe.calls.failover import FailoverStep
     from voicepipe.calls.observing import EventEmitter
     from voicepipe.calls.recording import RecordedTransport
