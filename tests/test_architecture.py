@@ -255,7 +255,8 @@ def test_only_adapters_import_adapters(package):
 
 def test_calls_import_the_snapshot_and_their_settings_only():
     """A call reads its snapshot, and nothing else of pipelines or of how they are configured."""
-    allowed = {"voicepipe.pipelines.snapshot", "voicepipe.config.call_settings", "voicepipe.config.history_settings"}
+    settings = {f"voicepipe.config.{name}_settings" for name in ("call", "history", "price")}
+    allowed = {"voicepipe.pipelines.snapshot", *settings}
     found = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path in matching("voicepipe/calls/*")
