@@ -49,6 +49,7 @@ from reference_engine.reports.reload_log import engine_reload_log, reload_log
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.sets import Sets, conceal_all
 from reference_engine.settings.settings import CurrentSettings
+from reference_engine.telemetry.opening import all_of, open_telemetry
 from reference_engine.upkeep.shortage import Shortage
 from reference_engine.upkeep.tasks import restart_on_failure
 from reference_engine.watch.task_switch import TaskSwitch
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from voicepipe import PipelineSet
 
 
-async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
+async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:  # noqa: PLR0915 - the map of the engine
     """Serves calls until SIGTERM or SIGINT, then lets the calls that are up end.
 
     Args:
@@ -100,7 +101,9 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         claimed.callback(records.report, log)
         log.info("engine.starting", file=str(options.file), pid=os.getpid())
         await until_ready(store := claimed.enter_context(open_store(settings, log)))
-        async with open_runtime(component_log(log)) as runtime, trio.open_nursery() as upkeep:
+        telemetry = claimed.enter_context(open_telemetry(current, log, store))
+        observe_component = all_of(component_log(log), telemetry.events.observe_component)
+        async with open_runtime(observe_component) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = TaskSwitch(settings.watch), dict[str, Listener]()
             sets = Sets(
                 current,
@@ -122,9 +125,8 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             manager, collector, shortage = ServiceManager(sets.by_name), Collector(), Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
             reloads, latencies = ReloadHistory(logged.conceal), Latencies()
-            sets.add_observers(
-                reload_log(log), manager.observe, metrics.observe_set, collector.observe_set, reloads.observe
-            )
+            observers = (reload_log(log), manager.observe, metrics.observe_set, telemetry.events.observe_set)
+            sets.add_observers(*observers, collector.observe_set, reloads.observe)
             ended, announced = EndedCalls(), Announcements()
             answerer = CallAnswerer(
                 current,
@@ -134,6 +136,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 log,
                 keep=records.keep,
                 store=store,
+                telemetry=telemetry,
                 shortage=shortage,
                 listeners=listeners,
                 ended=ended,
@@ -157,6 +160,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                     metrics.observe_engine,
                     reloads.observe_engine,
                     lambda _outcome: answerer.capacity.update(),
+                    telemetry.observe_engine,
                 ],
                 reopen=records.reopen,
                 log=log,

@@ -179,6 +179,7 @@ LAYERS = {
         ("sets",),
         ("reloads",),
         ("reports",),
+        ("telemetry",),
         ("calls",),
         ("lifecycle",),
         ("pages",),

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.reports.set_metrics import Refusal
     from reference_engine.settings.settings import CurrentSettings
+    from reference_engine.telemetry.opening import Telemetry
     from reference_engine.upkeep.shortage import Shortage
     from voicepipe import CallInfo, Listener, LoggingSettings, Pipeline, RedactSettings, Transport
 
@@ -102,6 +103,7 @@ class CallAnswerer:
         log: gets the records of calls.
         keep: called with each call's record.
         store: stores calls in a database; None: there is none.
+        telemetry: tells other systems of calls; None: none is told.
         shortage: reports that connections can't be accepted for lack of a resource.
         listeners: the listeners by name, to be paused at `max_calls`; they may be opened later.
         ended: the store of outcomes.
@@ -124,6 +126,7 @@ class CallAnswerer:
         *,
         keep: KeepRecord,
         store: RecordStore | None = None,
+        telemetry: Telemetry | None = None,
         shortage: Shortage,
         listeners: Mapping[str, Listener] | None = None,
         ended: EndedCalls | None = None,
@@ -139,7 +142,15 @@ class CallAnswerer:
         self._logging_of = logging_of
         self._latencies = Latencies() if latencies is None else latencies
         self._observers = CallObservers(
-            sessions, metrics, ended, keep, log, store=store, logging_of=logging_of, latencies=self._latencies
+            sessions,
+            metrics,
+            ended,
+            keep,
+            log,
+            store=store,
+            telemetry=telemetry,
+            logging_of=logging_of,
+            latencies=self._latencies,
         )
         self._uuids = UuidsInUse(log)
         self._up, self._calls = Calls(), dict[str, ActiveCall]()

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from reference_engine.reports.latencies import Latencies
     from reference_engine.reports.metrics import Metrics
     from reference_engine.reports.sessions import SessionStore
+    from reference_engine.telemetry.opening import Telemetry
     from voicepipe import CallEvent, LoggingSettings
+
+
+_tell_nobody = (lambda _event: None, lambda _record: None)
 
 
 class CallObservers:
@@ -36,6 +40,7 @@ class CallObservers:
         keep_record: called with each call's record once it is complete.
         log: gets the records of calls, and `observer.failed`.
         store: stores calls in a database; None: there is none.
+        telemetry: tells other systems of calls; None: none is told.
         logging_of: returns the logging settings of a set, by its name, for `mask`; None: it has none.
         latencies: the latencies of components.
 
@@ -50,13 +55,13 @@ class CallObservers:
         log: Log,
         *,
         store: RecordStore | None = None,
+        telemetry: Telemetry | None = None,
         logging_of: Callable[[str], LoggingSettings | None],
         latencies: Latencies,
     ) -> None:
         self._sessions, self._metrics, self._ended = sessions, metrics, ended
         self._keep_record, self._log, self._logging_of = keep_record, log, logging_of
-        self._store = store
-        self._latencies = latencies
+        self._store, self._telemetry, self._latencies = store, telemetry, latencies
         self._reported: set[tuple[str, type[Exception]]] = set()
 
     def of_call(
@@ -73,6 +78,7 @@ class CallObservers:
 
         """
         recorder, known, redacted = CallRecorder(), KnownValues(), CallRedaction(redact_of)
+        tell, tell_ended = _tell_nobody if self._telemetry is None else self._telemetry.of_call()
 
         target = ""
 
@@ -86,7 +92,9 @@ class CallObservers:
             if recorder.record is not None:
                 settings = self._logging_of(set_name)
                 mask = Mask(known, () if settings is None else settings.mask)
-                self._keep_record(mask.record(recorder.record))
+                masked = mask.record(recorder.record)
+                self._keep_record(masked)
+                tell_ended(masked)
 
         def log(event: CallEvent) -> None:
             log_call_event(self._log, set_name, event, transport_id, known)
@@ -96,6 +104,7 @@ class CallObservers:
             ("ended calls", keep_outcome),
             ("records", record),
             ("database", self._storing(set_name, known)),
+            ("telemetry", tell),
             ("sessions", self._sessions.observe),
             ("metrics", self._metrics.observe_call),
             ("latencies", self._latencies.observe),

@@ -97,7 +97,7 @@ class CallRows:
             "recording": began.recording,
             "recording_failed": "",
             "consent": None,
-            "trace_id": None,
+            "trace_id": None if began.trace is None else began.trace.trace_id,
         }
         self._positions: dict[str, int] = {}
         self._responses: list[float] = []

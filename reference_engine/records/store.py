@@ -142,6 +142,7 @@ class RecordStore:
     ) -> None:
         self.place, self.run, self._log, self._software = place, run, log, software
         self._group = group
+        self.on_lost: Callable[[list[str]], None] = lambda _call_ids: None
         self.lost = self.stored = 0
         self.is_away = False
         self._spool = Spool(spool, run.run, group=group)
@@ -361,6 +362,7 @@ class RecordStore:
         if job.what == "beat" and job.result:
             ids = job.result
             self._log.warning("records.calls_lost", calls=len(ids), call_ids=ids[:20], reason="their engine is gone")
+            self.on_lost(ids)
         if self.is_away and not self._spool.waiting:
             self.is_away = False
             away_s = round(monotonic() - self._away_since, 1)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import EngineSettings
 
 _RESTART = "restart the engine to apply it; until then, put the earlier value back"
-_AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versions", "last_known_good")
+_AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versions", "last_known_good", "notify")
+_AFTER_A_RESTART = ("control", "records", "records_readable_by", "records_spool", "name", "notify_spool")
 
 
 @frozen
@@ -90,7 +91,7 @@ def _restarts(old: EngineSettings, new: EngineSettings) -> Iterator[Problem]:
                 yield from _differences(was.options, listener.options, tuple(fields_dict(type(was.options))), at, new)
         else:
             yield _problem(new, at, f"a new listener ({listener.name}) can't open while the engine runs")
-    yield from _differences(old, new, ("control", "records", "records_readable_by", "records_spool", "name"), (), new)
+    yield from _differences(old, new, _AFTER_A_RESTART, (), new)
     if old.admin is not None and new.admin is not None:
         yield from _differences(old.admin, new.admin, ("host", "port"), ("admin",), new)
     elif old.admin != new.admin:

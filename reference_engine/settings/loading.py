@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from attrs import asdict, fields_dict
 
+from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.settings.records_place import PlaceError, read_place
 from reference_engine.settings.settings import (
     AdminSettings,
@@ -111,7 +112,7 @@ def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
     values = asdict(file, recurse=False)
     values["records"] = read_place(file.records) if file.records is not None else None
     # The engine writes there for as long as it runs. `control` is not made absolute: a socket's path has a limit.
-    for name in ("records_spool", "last_known_good"):
+    for name in ("records_spool", "notify_spool", "last_known_good"):
         values[name] = absolute_path(values[name]) if values[name] else None
     values["control"] = file.control or default_control_path()
     return EngineSettings(**values, path=path, files=document.files, document=document)
@@ -135,6 +136,7 @@ def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> It
         yield from _bound_twice(document, ("admin",), (AdminSettings,), bound)
         yield from _open_to_all(document, known)
     yield from _no_place(document)
+    yield from _same_target(document)
 
 
 def _unknown_set(document: ConfigDocument, at: tuple[str | int, ...], sets: tuple[str, ...]) -> Iterator[Problem]:
@@ -206,6 +208,17 @@ def _no_place(document: ConfigDocument) -> Iterator[Problem]:
             read_place(text)
     except PlaceError as error:
         yield document.problem(("records",), str(error), error.hint)
+
+
+def _same_target(document: ConfigDocument) -> Iterator[Problem]:
+    """Yields a problem for each target of webhooks that has the name of an earlier one, or its host and no name."""
+    named: dict[str, int] = {}
+    for number in range(document.length_at("notify")):
+        target = document.take(("notify", number), NotifyTarget)
+        if target is not None and (first := named.setdefault(target.shown, number)) != number:
+            key = "name" if target.name else "url"
+            message = f"notify[{first}] is called {_shown(target.shown)} already"
+            yield document.problem(("notify", number, key), message, "give each a `name:` of its own")
 
 
 def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], classes: Classes) -> T | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
+from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.settings.records_place import RecordsPlace
 from voicepipe import AudioSocketSettings, ConfigDocument, Secret, host_field, port_field
 
@@ -118,6 +119,11 @@ class EngineFile:
     name: str = ""
     """The engine's name in records and figures, by which several engines of one database are told apart. A change needs
     a restart. Left out, it is the name of the machine."""
+    notify: tuple[NotifyTarget, ...] = ()
+    """The addresses that get webhooks, each with the events that it gets."""
+    notify_spool: Path | None = None
+    """The file of webhooks that wait to be delivered. A change needs a restart. Null: `$STATE_DIRECTORY/webhooks.db`,
+    or without that `~/.local/state/voicepipe/webhooks.db`."""
     last_known_good: Path | None = None
     """The directory for copies of the files that serve; a start with invalid files serves these. Null: it fails."""
 

@@ -10,23 +10,25 @@ with the same ID: receivers remember the IDs of the last days.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from reference_engine.telemetry.webhook_messages import headers_of, pause_s
+from reference_engine.log.log import Log
+from reference_engine.settings.notify_settings import NotifyTarget
+from reference_engine.telemetry.webhook_messages import Answer, headers_of, pause_s
+from reference_engine.telemetry.webhook_spool import WebhookSpool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from reference_engine.log.log import Log
-    from reference_engine.settings.notify_settings import NotifyTarget
-    from reference_engine.telemetry.webhook_messages import Answer
-    from reference_engine.telemetry.webhook_spool import Message, WebhookSpool
+    from reference_engine.telemetry.webhook_spool import Message
 
 LONGEST_TARGET_PAUSE_S = 300.0
 """The longest pause of a target that is away, in s: it is tried again at least so often."""
+
+LOOK_EVERY_S = 2.0
+"""How often the waiting webhooks are counted, and those that are too old or too many dropped, in s."""
 
 REPORT_EVERY_S = 60.0
 """The least time between two records of refused webhooks of one target, in s."""
@@ -70,6 +72,7 @@ class WebhookDelivery:
     _paused_until: float = -inf
     _refused: int = 0
     _reported_at: float = -inf
+    _looked_at: float = -inf
 
     @property
     def is_failing(self) -> bool:
@@ -87,14 +90,16 @@ class WebhookDelivery:
         if self.is_gone:
             self._dropped(self.spool.remove_of_target(self.target.key), "the target has answered 410 Gone")
             return inf
-        self._remove_old(now)
+        if not 0 <= now - self._looked_at < LOOK_EVERY_S:
+            self._looked_at = now
+            self._remove_old(now)
         # A clock that was put back does not make the pause longer.
         if now < self._paused_until <= now + LONGEST_TARGET_PAUSE_S:
             return self._paused_until - now
         message = self.spool.next_due(self.target.key, now)
         if not isinstance(message, float) and message is not None:
             self._attempt(message, now)
-            return 0.0 if now >= self._paused_until else self._paused_until - self.now()
+            return max(0.0, min(self._paused_until - self.now(), LONGEST_TARGET_PAUSE_S))
         return inf if message is None else max(0.0, message)
 
     def _attempt(self, message: Message, now: float) -> None:
@@ -136,7 +141,6 @@ class WebhookDelivery:
                 self.counts.dropped += 1
                 self._refused += 1
                 self._report_refused(message, answer, now)
-        self._waiting()
 
     def _report_refused(self, message: Message, answer: Answer, now: float) -> None:
         if abs(now - self._reported_at) < REPORT_EVERY_S:
@@ -153,10 +157,9 @@ class WebhookDelivery:
         )
 
     def _remove_old(self, now: float) -> None:
-        removed = self.spool.remove_old(
-            self.target.key, now - self.target.keep_h * 3600, self.target.max_waiting
-        )
+        removed = self.spool.remove_old(self.target.key, now - self.target.keep_h * 3600, self.target.max_waiting)
         self._dropped(removed, "they waited longer than `keep_h`, or were more than `max_waiting`")
+        self._waiting()
 
     def _dropped(self, number: int, reason: str) -> None:
         if number:

@@ -44,11 +44,11 @@ class Answer:
     @property
     def fate(self) -> Fate:
         """What it means."""
-        if self.status is None or self.status in PASSING or self.status >= 500:  # noqa: PLR2004 - classes of HTTP
+        if self.status is None or self.status in PASSING or self.status >= 500:
             return "retry"
-        if 200 <= self.status < 300:  # noqa: PLR2004 - classes of HTTP
+        if 200 <= self.status < 300:
             return "delivered"
-        return "gone" if self.status == 410 else "refused"  # noqa: PLR2004 - 410 Gone
+        return "gone" if self.status == 410 else "refused"
 
     def retry_after_s(self, now: float) -> float:
         """Returns the pause that the target asks for, in s, within a day; 0: it asks for none."""
@@ -65,7 +65,7 @@ class Answer:
     def __str__(self) -> str:
         if self.status is None:
             return self.reason
-        if 300 <= self.status < 400:  # noqa: PLR2004 - classes of HTTP
+        if 300 <= self.status < 400:
             return f"HTTP {self.status}: redirects are not followed"
         return f"HTTP {self.status}"
 
@@ -117,4 +117,5 @@ def pause_s(failures: int, share: float) -> float:
             all of what grows threefold with each failure.
 
     """
-    return min(FIRST_PAUSE_S * PAUSE_FACTOR ** min(failures - 1, 10), LONGEST_PAUSE_S) * (0.5 + share / 2)
+    whole = FIRST_PAUSE_S * float(PAUSE_FACTOR) ** float(min(failures - 1, 10))
+    return float(min(whole, LONGEST_PAUSE_S)) * (0.5 + share / 2)

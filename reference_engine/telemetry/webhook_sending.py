@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
 
 from reference_engine.telemetry.webhook_messages import Answer
 from voicepipe import __version__, tls_context
@@ -11,6 +13,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from reference_engine.settings.notify_settings import NotifyTarget
+
+
+MOST_READ = 64 * 1024
+"""The most bytes of an answer's body that are read."""
 
 
 class WebhookSender:
@@ -23,7 +29,7 @@ class WebhookSender:
 
     def __init__(self, target: NotifyTarget) -> None:
         self._target = target
-        self._client: object = None
+        self._client: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -32,10 +38,10 @@ class WebhookSender:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._client is not None:
-            self._client.close()  # type: ignore[attr-defined]
+            self._client.close()
 
     def __call__(self, headers: dict[str, str], body: str) -> Answer:
-        """Makes one attempt; never raises. The answer's body is not read."""
+        """Makes one attempt; never raises. A short body of the answer is read, so that the connection is used again."""
         import httpx  # noqa: PLC0415 - takes 0.2 s, and most engines send no webhooks
 
         try:
@@ -48,7 +54,18 @@ class WebhookSender:
                     verify=tls_context(self._target.ca_file),
                 )
             content = body.encode("utf-8", "replace")
-            with self._client.stream("POST", str(self._target.url), content=content, headers=headers) as answer:  # type: ignore[attr-defined]
-                return Answer(answer.status_code, retry_after=answer.headers.get("retry-after", ""))
+            with self._client.stream("POST", str(self._target.url), content=content, headers=headers) as answer:
+                given = Answer(answer.status_code, retry_after=answer.headers.get("retry-after", ""))
+                with suppress(httpx.HTTPError):
+                    self._read(answer)
+                return given
         except Exception as error:  # noqa: BLE001 - what a client, a resolver or TLS may raise for an address
             return Answer(None, f"no answer: {str(error) or type(error).__name__}")
+
+    @staticmethod
+    def _read(answer: Any) -> None:
+        until, read = monotonic() + 1.0, 0
+        for chunk in answer.iter_raw():
+            read += len(chunk)
+            if read > MOST_READ or monotonic() > until:
+                return

@@ -142,9 +142,7 @@ class WebhookSpool:
 
     def remove_old(self, target: str, before: float, most: int) -> int:
         """Removes messages that were made before a time, and the oldest beyond a number; returns how many."""
-        return self._execute(
-            "DELETE FROM waiting WHERE target = ? AND made < ?", target, before
-        ) + self._execute(
+        return self._execute("DELETE FROM waiting WHERE target = ? AND made < ?", target, before) + self._execute(
             "DELETE FROM waiting WHERE number IN "
             "(SELECT number FROM waiting WHERE target = ? ORDER BY number DESC LIMIT -1 OFFSET ?)",
             target,

@@ -18,12 +18,13 @@ from queue import Empty, SimpleQueue
 from threading import Event as Wake
 from threading import Thread
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from uuid import uuid4
 
 from attrs import define, field, frozen
 
 from reference_engine.errors import EngineError
+from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.telemetry.webhook_delivery import TargetCounts, WebhookDelivery
 from reference_engine.telemetry.webhook_messages import body_of
 from reference_engine.telemetry.webhook_sending import WebhookSender
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reference_engine.log.log import Log
-    from reference_engine.settings.notify_settings import NotifyTarget
 
 MOST_QUEUED = 10_000
 """The most events in memory."""
@@ -43,7 +43,7 @@ RETRY_S = 1.0
 """The pause before a file that can't be written is tried again, in s."""
 
 LONGEST_WAIT_S = 60.0
-"""How often a target's thread looks for webhooks that are too old, in s."""
+"""How often a target's thread looks for webhooks that are too old, in s, where nothing else wakes it."""
 
 Make: TypeAlias = "Callable[[NotifyTarget], dict[str, Any]]"
 """Makes the data of an event for a target; called in a thread."""
@@ -99,7 +99,7 @@ class Webhooks:
         self._leaving = Wake()
         self._until = 0.0
 
-    def __enter__(self) -> Webhooks:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,8 +184,8 @@ class Webhooks:
         for worker in self._workers.values():
             if worker.thread is not None:
                 worker.thread.join(max(0.0, self._until - monotonic()))
-        running = [worker for worker in self._workers.values() if worker.thread is not None and worker.thread.is_alive()]
-        if self._spool is not None and not running and not self._writer.is_alive():
+        threads = [self._writer, *(worker.thread for worker in self._workers.values())]
+        if self._spool is not None and not any(thread is not None and thread.is_alive() for thread in threads):
             self._spool.close()
         self._writer = None
 
@@ -196,9 +196,8 @@ class Webhooks:
             reason = getattr(error, "strerror", None) or str(error)
             raise EngineError(f"notify_spool: {self._path} can't be used: {reason}") from None
         if spool.put_aside is not None:
-            self._log.error(
-                "webhook.file_damaged", path=str(self._path), put_aside=str(spool.put_aside), reason="it is not SQLite's"
-            )
+            put_aside = str(spool.put_aside)
+            self._log.error("webhook.file_damaged", path=str(self._path), put_aside=put_aside, reason="is not SQLite's")
         return spool
 
     def _start(self, target: NotifyTarget, spool: WebhookSpool) -> _Worker:

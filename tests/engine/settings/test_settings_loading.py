@@ -91,6 +91,7 @@ def test_the_file_that_we_show_has_every_setting(tmp_path):
     path = tmp_path / "engine.yaml"
     path.write_text(re.sub(r"^( *)#(?! )", r"\1", SHOWN.read_text(), flags=re.MULTILINE).replace("\n  - {", "\n  - {"))
     secrets = {"VOICEPIPE_ADMIN_TOKEN": "0123456789abcdef", "ASTERISK_PASSWORD": "0123456789abcdef"}
+    secrets["NOTIFY_SECRET"] = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
     settings = load_engine_settings(path, environ=secrets)
     written = set(settings.document.keys_at())
     assert written == {field.name for field in attrs.fields(EngineFile)}
