@@ -10,20 +10,13 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from telemetry_peers import Log
 
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.telemetry.webhook_delivery import WebhookDelivery
 from reference_engine.telemetry.webhook_messages import Answer
 from reference_engine.telemetry.webhook_spool import Message, WebhookSpool
 from voicepipe import Secret
-
-
-class Log(list):
-    def __getattr__(self, level):
-        return lambda name, **fields: self.append((level, name, fields))
-
-    def names(self):
-        return [name for _, name, _ in self]
 
 
 class Receiver:
