@@ -18,11 +18,11 @@ from attrs import define, field
 
 from reference_engine.log.log import Log
 from reference_engine.settings.notify_settings import NotifyTarget
-from reference_engine.telemetry.webhook_messages import Answer, headers_of, pause_s
+from reference_engine.telemetry.webhook_messages import TargetAnswer, headers_of, pause_s
 from reference_engine.telemetry.webhook_spool import WebhookSpool
 
 if TYPE_CHECKING:
-    from reference_engine.telemetry.webhook_spool import Message
+    from reference_engine.telemetry.webhook_spool import WaitingWebhook
 
 LONGEST_TARGET_PAUSE_S = 300.0
 """The longest pause of a target that is away, in s: it is tried again at least so often."""
@@ -56,7 +56,7 @@ class WebhookDelivery:
     """The target."""
     spool: WebhookSpool
     """The waiting webhooks."""
-    send: Callable[[dict[str, str], str], Answer]
+    send: Callable[[dict[str, str], str], TargetAnswer]
     """Makes one attempt, with headers and a body; blocks, and never raises."""
     log: Log
     """Gets `webhook.failing`, `webhook.recovered`, `webhook.refused`, `webhook.dropped` and `webhook.gone`."""
@@ -102,7 +102,7 @@ class WebhookDelivery:
             return max(0.0, min(self._paused_until - self.now(), LONGEST_TARGET_PAUSE_S))
         return inf if message is None else max(0.0, message)
 
-    def _attempt(self, message: Message, now: float) -> None:
+    def _attempt(self, message: WaitingWebhook, now: float) -> None:
         answer = self.send(headers_of(self.target, message.id, message.body, now), message.body)
         now = self.now()
         match answer.fate:
@@ -142,7 +142,7 @@ class WebhookDelivery:
                 self._refused += 1
                 self._report_refused(message, answer, now)
 
-    def _report_refused(self, message: Message, answer: Answer, now: float) -> None:
+    def _report_refused(self, message: WaitingWebhook, answer: TargetAnswer, now: float) -> None:
         if abs(now - self._reported_at) < REPORT_EVERY_S:
             return
         self._reported_at = now

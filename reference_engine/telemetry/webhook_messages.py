@@ -31,7 +31,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_FACTOR = 5.0, 4 * 60 * 60.0, 3
 
 
 @frozen
-class Answer:
+class TargetAnswer:
     """The answer to one attempt."""
 
     status: int | None

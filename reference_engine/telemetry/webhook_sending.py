@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from reference_engine.telemetry.webhook_messages import Answer
+from reference_engine.telemetry.webhook_messages import TargetAnswer
 from voicepipe import __version__, tls_context
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class WebhookSender:
         if self._client is not None:
             self._client.close()
 
-    def __call__(self, headers: dict[str, str], body: str) -> Answer:
+    def __call__(self, headers: dict[str, str], body: str) -> TargetAnswer:
         """Makes one attempt; never raises. A short body of the answer is read, so that the connection is used again."""
         import httpx  # noqa: PLC0415 - takes 0.2 s, and most engines send no webhooks
 
@@ -55,12 +55,12 @@ class WebhookSender:
                 )
             content = body.encode("utf-8", "replace")
             with self._client.stream("POST", str(self._target.url), content=content, headers=headers) as answer:
-                given = Answer(answer.status_code, retry_after=answer.headers.get("retry-after", ""))
+                given = TargetAnswer(answer.status_code, retry_after=answer.headers.get("retry-after", ""))
                 with suppress(httpx.HTTPError):
                     self._read(answer)
                 return given
         except Exception as error:  # noqa: BLE001 - what a client, a resolver or TLS may raise for an address
-            return Answer(None, f"no answer: {str(error) or type(error).__name__}")
+            return TargetAnswer(None, f"no answer: {str(error) or type(error).__name__}")
 
     @staticmethod
     def _read(answer: Any) -> None:

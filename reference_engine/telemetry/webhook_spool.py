@@ -33,7 +33,7 @@ CREATE INDEX IF NOT EXISTS waiting_by_caller ON waiting (caller);
 
 
 @frozen
-class Message:
+class WaitingWebhook:
     """A webhook for one target."""
 
     id: str
@@ -104,7 +104,7 @@ class WebhookSpool:
             raise
         return connection
 
-    def add(self, messages: Iterable[Message]) -> None:
+    def add(self, messages: Iterable[WaitingWebhook]) -> None:
         """Keeps messages: all of them, or none if this raises."""
         rows = [(m.id, m.target, m.type, m.caller, m.body, m.made, m.due) for m in messages]
         with self._lock, closing(self._connection.cursor()) as cursor:
@@ -119,7 +119,7 @@ class WebhookSpool:
                     cursor.execute("ROLLBACK")
                 raise
 
-    def next_due(self, target: str, now: float) -> Message | float | None:
+    def next_due(self, target: str, now: float) -> WaitingWebhook | float | None:
         """Returns the oldest message that is due; the time until one is, in s; or None if none waits."""
         columns = "id, target, type, caller, body, made, due, attempts, number"
         with self._lock:
@@ -128,15 +128,15 @@ class WebhookSpool:
                 (target, now, now + MOST_AHEAD_S),
             ).fetchone()
             if row is not None:
-                return Message(*row)
+                return WaitingWebhook(*row)
             (due,) = self._connection.execute("SELECT min(due) FROM waiting WHERE target = ?", (target,)).fetchone()
         return None if due is None else float(due) - now
 
-    def put_off(self, message: Message, due: float) -> None:
+    def put_off(self, message: WaitingWebhook, due: float) -> None:
         """Notes a failed attempt, and when the next one is due."""
         self._execute("UPDATE waiting SET attempts = attempts + 1, due = ? WHERE number = ?", due, message.number)
 
-    def remove(self, message: Message) -> None:
+    def remove(self, message: WaitingWebhook) -> None:
         """Removes a message: it was delivered, or never will be."""
         self._execute("DELETE FROM waiting WHERE number = ?", message.number)
 

@@ -28,7 +28,7 @@ from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.telemetry.webhook_delivery import TargetCounts, WebhookDelivery
 from reference_engine.telemetry.webhook_messages import body_of
 from reference_engine.telemetry.webhook_sending import WebhookSender
-from reference_engine.telemetry.webhook_spool import Message, WebhookSpool
+from reference_engine.telemetry.webhook_spool import WaitingWebhook, WebhookSpool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -250,7 +250,9 @@ class Webhooks:
         """Writes what is to be told to the file, and wakes the targets' threads; False: the file can't be written."""
         workers = list(self._workers.values())
         messages = [
-            Message(happened.id, worker.target.key, happened.type, happened.caller, body, happened.at, happened.at)
+            WaitingWebhook(
+                happened.id, worker.target.key, happened.type, happened.caller, body, happened.at, happened.at
+            )
             for happened in self._unwritten
             for worker in workers
             if happened.type in worker.target.events and (body := self._body(happened, worker.target)) is not None

@@ -14,8 +14,8 @@ from telemetry_peers import Log
 
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.telemetry.webhook_delivery import WebhookDelivery
-from reference_engine.telemetry.webhook_messages import Answer
-from reference_engine.telemetry.webhook_spool import Message, WebhookSpool
+from reference_engine.telemetry.webhook_messages import TargetAnswer
+from reference_engine.telemetry.webhook_spool import WaitingWebhook, WebhookSpool
 from voicepipe import Secret
 
 
@@ -26,7 +26,7 @@ class Receiver:
         self.spool, self.log = WebhookSpool(path / "webhooks.db"), Log()
         self.answers, self.got, self.now = {}, [], 1000.0
         self.target = NotifyTarget(Secret("http://127.0.0.1:9/"), ("call.ended",), **settings)
-        self.default = Answer(200)
+        self.default = TargetAnswer(200)
         self.delivery = WebhookDelivery(self.target, self.spool, self.take, self.log, lambda: self.now, lambda: 1.0)
 
     def take(self, headers, body):
@@ -36,7 +36,7 @@ class Receiver:
     def add(self, *bodies, caller="", made=None, target=None):
         made = self.now if made is None else made
         key = target or self.target.key
-        self.spool.add(Message(f"msg_{body}", key, "call.ended", caller, body, made, made) for body in bodies)
+        self.spool.add(WaitingWebhook(f"msg_{body}", key, "call.ended", caller, body, made, made) for body in bodies)
 
     def run(self, seconds):
         """Lets so much time pass, with an attempt whenever one is due."""
@@ -72,7 +72,7 @@ def test_webhooks_come_in_order_and_leave_the_file(receiver):
 
 
 def test_a_target_that_is_away_is_tried_at_growing_pauses_said_once_and_gets_all_when_it_is_back(receiver):
-    receiver.default = Answer(None, "no answer: refused")
+    receiver.default = TargetAnswer(None, "no answer: refused")
     receiver.add("a", "b", "c")
     receiver.run(3600)
     away = len(receiver.got)
@@ -81,7 +81,7 @@ def test_a_target_that_is_away_is_tried_at_growing_pauses_said_once_and_gets_all
     assert gaps[0] == 2.5 and max(gaps) <= 300  # noqa: PT018 - both ends of the pauses
     assert receiver.log.names() == ["webhook.failing"]
     assert receiver.log[0][2]["reason"] == "no answer: refused"
-    receiver.default = Answer(200)
+    receiver.default = TargetAnswer(200)
     receiver.run(4 * 3600)
     assert sorted(receiver.bodies[away:]) == ["a", "b", "c"]
     assert receiver.log.names() == ["webhook.failing", "webhook.recovered"]
@@ -89,7 +89,7 @@ def test_a_target_that_is_away_is_tried_at_growing_pauses_said_once_and_gets_all
 
 
 def test_one_that_the_target_can_not_digest_holds_no_other_up(receiver):
-    receiver.answers["bad"] = Answer(500)
+    receiver.answers["bad"] = TargetAnswer(500)
     receiver.add("bad", "b", "c")
     receiver.run(10)
     assert receiver.bodies[:3] == ["bad", "b", "c"]
@@ -100,16 +100,16 @@ def test_one_that_the_target_can_not_digest_holds_no_other_up(receiver):
 
 
 def test_a_pause_that_the_target_asks_for_is_kept(receiver):
-    receiver.default = Answer(429, retry_after="90")
+    receiver.default = TargetAnswer(429, retry_after="90")
     receiver.add("a")
     receiver.run(0)
-    receiver.default = Answer(200)
+    receiver.default = TargetAnswer(200)
     receiver.run(300)
     assert [at for at, _ in receiver.got] == [1000.0, 1090.0]
 
 
 def test_what_is_refused_is_dropped_counted_and_said_once_a_minute(receiver):
-    receiver.default = Answer(404)
+    receiver.default = TargetAnswer(404)
     receiver.add("a", "b", "c")
     receiver.run(30)
     assert receiver.spool.counts() == {}
@@ -122,7 +122,7 @@ def test_what_is_refused_is_dropped_counted_and_said_once_a_minute(receiver):
 
 
 def test_a_target_that_is_gone_gets_no_more(receiver):
-    receiver.default = Answer(410)
+    receiver.default = TargetAnswer(410)
     receiver.add("a", "b")
     receiver.run(60)
     receiver.add("c")
@@ -134,7 +134,7 @@ def test_a_target_that_is_gone_gets_no_more(receiver):
 
 def test_the_oldest_beyond_a_number_and_an_age_are_dropped(tmp_path):
     receiver = Receiver(tmp_path, max_waiting=3, keep_h=1)
-    receiver.default = Answer(503)
+    receiver.default = TargetAnswer(503)
     receiver.add("old", made=receiver.now - 3601)
     receiver.add(*"abcde")
     receiver.run(0)
@@ -149,10 +149,10 @@ def test_the_oldest_beyond_a_number_and_an_age_are_dropped(tmp_path):
 def test_a_clock_that_jumps_delays_nothing_for_long(tmp_path, jump):
     receiver = Receiver(tmp_path, keep_h=72)
     receiver.now = 1.7e9
-    receiver.default = Answer(503)
+    receiver.default = TargetAnswer(503)
     receiver.add("a")
     receiver.run(0)
-    receiver.default = Answer(200)
+    receiver.default = TargetAnswer(200)
     receiver.now += jump
     receiver.run(300)
     assert receiver.bodies == ["a", "a"]
@@ -171,10 +171,10 @@ def test_what_is_queued_survives_kill_9(tmp_path):
     path = tmp_path / "state" / "webhooks.db"
     script = f"""
 import os, pathlib, signal
-from reference_engine.telemetry.webhook_spool import Message, WebhookSpool
+from reference_engine.telemetry.webhook_spool import WaitingWebhook, WebhookSpool
 spool = WebhookSpool(pathlib.Path({str(path)!r}))
-spool.add(Message(f"msg_{{n}}", "t", "call.ended", "", str(n), 1.0, 1.0) for n in range(200))
-spool.add([Message("msg_200", "t", "call.ended", "", "200", 1.0, 1.0)])
+spool.add(WaitingWebhook(f"msg_{{n}}", "t", "call.ended", "", str(n), 1.0, 1.0) for n in range(200))
+spool.add([WaitingWebhook("msg_200", "t", "call.ended", "", "200", 1.0, 1.0)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
@@ -196,7 +196,10 @@ def test_a_damaged_file_is_put_aside(tmp_path):
 
 
 def test_several_are_kept_or_none(receiver):
-    broken = [Message("m", "t", "call.ended", "", "x", 1.0, 1.0), Message(None, "t", "call.ended", "", "y", 1.0, 1.0)]
+    broken = [
+        WaitingWebhook("m", "t", "call.ended", "", "x", 1.0, 1.0),
+        WaitingWebhook(None, "t", "call.ended", "", "y", 1.0, 1.0),
+    ]
     with pytest.raises(sqlite3.IntegrityError):
         receiver.spool.add(broken)
     assert receiver.spool.counts() == {}

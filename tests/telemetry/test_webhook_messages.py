@@ -7,7 +7,7 @@ import json
 import pytest
 
 from reference_engine.settings.notify_settings import NotifyTarget, default_notify_spool, key_of
-from reference_engine.telemetry.webhook_messages import Answer, body_of, headers_of, pause_s, signature
+from reference_engine.telemetry.webhook_messages import TargetAnswer, body_of, headers_of, pause_s, signature
 from voicepipe import Secret
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -51,20 +51,20 @@ def test_a_body():
 @pytest.mark.parametrize(
     ("answer", "fate", "shown"),
     [
-        (Answer(200), "delivered", "HTTP 200"),
-        (Answer(299), "delivered", "HTTP 299"),
-        (Answer(None, "no answer: timed out"), "retry", "no answer: timed out"),
-        (Answer(500), "retry", "HTTP 500"),
-        (Answer(503), "retry", "HTTP 503"),
-        (Answer(599), "retry", "HTTP 599"),
-        (Answer(408), "retry", "HTTP 408"),
-        (Answer(425), "retry", "HTTP 425"),
-        (Answer(429), "retry", "HTTP 429"),
-        (Answer(400), "refused", "HTTP 400"),
-        (Answer(401), "refused", "HTTP 401"),
-        (Answer(404), "refused", "HTTP 404"),
-        (Answer(302), "refused", "HTTP 302: redirects are not followed"),
-        (Answer(410), "gone", "HTTP 410"),
+        (TargetAnswer(200), "delivered", "HTTP 200"),
+        (TargetAnswer(299), "delivered", "HTTP 299"),
+        (TargetAnswer(None, "no answer: timed out"), "retry", "no answer: timed out"),
+        (TargetAnswer(500), "retry", "HTTP 500"),
+        (TargetAnswer(503), "retry", "HTTP 503"),
+        (TargetAnswer(599), "retry", "HTTP 599"),
+        (TargetAnswer(408), "retry", "HTTP 408"),
+        (TargetAnswer(425), "retry", "HTTP 425"),
+        (TargetAnswer(429), "retry", "HTTP 429"),
+        (TargetAnswer(400), "refused", "HTTP 400"),
+        (TargetAnswer(401), "refused", "HTTP 401"),
+        (TargetAnswer(404), "refused", "HTTP 404"),
+        (TargetAnswer(302), "refused", "HTTP 302: redirects are not followed"),
+        (TargetAnswer(410), "gone", "HTTP 410"),
     ],
 )
 def test_what_an_answer_means(answer, fate, shown):
@@ -87,7 +87,7 @@ def test_what_an_answer_means(answer, fate, shown):
     ],
 )
 def test_a_pause_that_a_target_asks_for(header, seconds):
-    assert Answer(503, retry_after=header).retry_after_s(1764558000) == seconds
+    assert TargetAnswer(503, retry_after=header).retry_after_s(1764558000) == seconds
 
 
 def test_pauses_grow_threefold_to_four_hours_and_are_spread():
