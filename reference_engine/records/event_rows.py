@@ -11,19 +11,21 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict
+from attrs import fields
 
-from reference_engine.records.row_changes import RowChange, storable
+from reference_engine.records.row_changes import RowChange, storable_row
 from voicepipe import (
     CallBegan,
     CallEnded,
     CallSteered,
     ComponentFailed,
+    ComponentUsage,
     ComponentUsed,
     FailedOver,
     RecordingConsent,
     RecordingFailed,
     ReplyPrepared,
+    Timings,
     ToolEnded,
     TransferEnded,
     TurnEnded,
@@ -32,7 +34,7 @@ from voicepipe import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from voicepipe import CallEvent
+    from voicepipe import CallEvent, ComponentLabel
 
 RECORDED = (
     CallBegan,
@@ -83,7 +85,7 @@ class CallRows:
             "called": info.called,
             "variables": dict(info.variables),
             "metadata": {},
-            "components": {role: asdict(getattr(began, role)) for role in ("stt", "llm", "tts")},
+            "components": {"stt": _label(began.stt), "llm": _label(began.llm), "tts": _label(began.tts)},
             "outcome": None,
             "detail": "",
             "failed": False,
@@ -104,7 +106,7 @@ class CallRows:
 
     def begin(self) -> RowChange:
         """Returns the row that the call begins with."""
-        return RowChange("begin", "calls", storable(self._row))
+        return RowChange("begin", "calls", storable_row(self._row))
 
     def add(self, event: CallEvent) -> RowChange | None:  # noqa: C901, PLR0911, PLR0912 - a case for each event
         """Returns the row that an event makes; None for those that the call's last row tells of."""
@@ -133,7 +135,7 @@ class CallRows:
                 fields = {"target": event.target, "failure": event.failure, "seconds": event.seconds}
                 return self._part("transfers", {"at_s": event.at_s, **fields})
             case ComponentUsed():
-                return self._part("usage", asdict(event.usage))
+                return self._part("usage", {name: getattr(event.usage, name) for name in _USAGE})
             case ReplyPrepared():
                 row["discarded_replies"] += not event.used
             case RecordingConsent():
@@ -151,7 +153,7 @@ class CallRows:
     def _part(self, table: str, columns: Mapping[str, Any]) -> RowChange:
         position = self._positions.get(table, 0)
         self._positions[table] = position + 1
-        return RowChange("put", table, storable({"call_id": self._call_id, "position": position, **columns}))
+        return RowChange("put", table, storable_row({"call_id": self._call_id, "position": position, **columns}))
 
     def _failure(self, at_s: float, role: str, component: str, what: str, message: str) -> RowChange:
         fields = {"at_s": at_s, "role": role, "component": component, "what": what, "message": message}
@@ -172,7 +174,7 @@ class CallRows:
             "metadata": _as_json(event.metadata),
             "response_ms": median(self._responses) if self._responses else None,
         }
-        return RowChange("end", "calls", storable(row))
+        return RowChange("end", "calls", storable_row(row))
 
 
 class EventRows:
@@ -214,6 +216,14 @@ class EventRows:
         return call_rows.add(event)
 
 
+_USAGE = tuple(field.name for field in fields(ComponentUsage))
+_TIMINGS = tuple(field.name for field in fields(Timings))
+
+
+def _label(label: ComponentLabel) -> dict[str, Any]:
+    return {"name": label.name, "adapter": label.adapter, "model": label.model}
+
+
 def _turn(event: TurnEnded) -> dict[str, Any]:
     return {
         "turn": event.turn,
@@ -224,7 +234,7 @@ def _turn(event: TurnEnded) -> dict[str, Any]:
         "pressed": [list(span) for span in event.pressed],
         "interrupted": event.interrupted,
         "response_ms": event.response_ms,
-        "timings": asdict(event.timings),
+        "timings": {name: getattr(event.timings, name) for name in _TIMINGS},
         "heard_from_s": event.heard_from_s,
         "heard_until_s": event.heard_until_s,
         "said_from_s": event.said_from_s,

@@ -65,19 +65,39 @@ def from_line(line: bytes) -> RowChange:
         raise ValueError(f"this is no line of a spool: {error}") from error
 
 
+def storable_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a row whose values are `storable`."""
+    return {name: value if type(value) in _AS_THEY_ARE else storable(value) for name, value in row.items()}
+
+
 def storable(value: Any) -> Any:
     """Returns plain data that every database takes: no NUL, no half of a surrogate pair, in any text of it."""
-    if isinstance(value, str):
-        if value.isascii():
-            return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else str.__str__(value)
-        clean = value.encode(errors="replace").decode() if _has_surrogates(value) else value
-        return clean.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() and "\0" not in value else _clean(value)
+    if kind is dict:
+        return {storable(name) if type(name) is str else str(name): storable(item) for name, item in value.items()}
+    if kind in _AS_THEY_ARE:
+        return value
+    if isinstance(value, str):  # a Secret, or another class of text
+        return _clean(str.__str__(value))
     if isinstance(value, Mapping):
-        return {str(storable(str(name))): storable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return value
+        return storable(dict(value))
+    return [storable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+_AS_THEY_ARE = frozenset({int, float, bool, type(None), datetime})
+
+
+def _clean(text: str) -> str:
+    if not text.isascii() and _has_surrogates(text):
+        text = text.encode(errors="replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

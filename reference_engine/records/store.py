@@ -8,6 +8,9 @@ Theory of operation
 write a list of rows in a transaction, raise the beat, look for lost calls. Only that thread ever waits for a database,
 and the first one goes on meanwhile.
 
+*Priority.* Python runs one thread at a time, so what is taken in and what is stored compete. Taking in goes first: at
+thousands of calls a second rows go to the spool, which costs little, and into the database when fewer come.
+
 *Where rows go.* Into the database, in lists of up to `BATCH`, as long as that is quick. If the database is away, hangs
 for longer than `HANG_S`, or has fallen `MAX_BACKLOG` rows behind, all rows that wait go to the spool on disk, those of
 the list that is being written too: a row may be written twice. As long as the spool has something, it is stored first,
@@ -38,7 +41,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 from attrs import define, evolve
 
 from reference_engine.records.event_rows import RECORDED, EventRows
-from reference_engine.records.row_changes import RowChange, storable
+from reference_engine.records.row_changes import RowChange, storable_row
 from reference_engine.records.runs import BEAT_S, EngineRun
 from reference_engine.records.spool import Chunk, Spool
 from voicepipe import CallBegan
@@ -56,8 +59,11 @@ if TYPE_CHECKING:
 GATHER_S = 0.1
 """The time for which rows are gathered before they are written together, in s."""
 
-BATCH = 4_000
+BATCH = 2_000
 """The most rows of one transaction."""
+
+TAKEN = 5_000
+"""The most events that are made into rows at once; while more wait, nothing new is begun for the database."""
 
 MAX_BACKLOG = 20_000
 """The most rows in memory; more go to the spool."""
@@ -204,7 +210,7 @@ class RecordStore:
 
     def write(self, table: str, row: Mapping[str, Any]) -> None:
         """Adds a row, or replaces the one with its key; never waits."""
-        self._give(RowChange("put", table, storable(row)))
+        self._give(RowChange("put", table, storable_row(row)))
 
     def add_once(self, table: str, row: Mapping[str, Any]) -> None:
         """Adds a row, unless there is one with its key; never waits."""
@@ -212,7 +218,7 @@ class RecordStore:
 
     def change(self, table: str, row: Mapping[str, Any]) -> None:
         """Sets columns of the row with a key, which is among them; no-op if there is none. Never waits."""
-        self._give(RowChange("change", table, storable(row)))
+        self._give(RowChange("change", table, storable_row(row)))
 
     def wait_ready(self) -> None:
         """Waits until the database was opened, or is found to be away; for another thread than the event loop.
@@ -267,7 +273,7 @@ class RecordStore:
 
     def _step(self) -> None:
         self._wake.wait(self._pause())
-        if len(self._backlog) < BATCH and not self._done:
+        if len(self._given) < TAKEN and len(self._backlog) < BATCH and not self._done:
             self._closing.wait(GATHER_S)
         self._wake.clear()
         self._awake = False
@@ -282,6 +288,8 @@ class RecordStore:
 
     def _pause(self) -> float:
         """Returns how long nothing has to be done, unless something comes, in s."""
+        if self._given:
+            return 0.0
         if self._closing.is_set():
             return GATHER_S
         if self._job is not None or self._refusal is not None:
@@ -289,7 +297,7 @@ class RecordStore:
         return max(0.0, (self._beat_at if self._is_connected else self._retry_at) - monotonic())
 
     def _take_given(self) -> None:
-        for _ in range(len(self._given)):
+        for _ in range(min(len(self._given), TAKEN)):
             item = self._given.popleft()
             if isinstance(item, RowChange):
                 self._backlog.append(item)
@@ -308,7 +316,7 @@ class RecordStore:
 
     def _choose_job(self) -> None:
         now = monotonic()
-        if self._job is not None or self._refusal is not None:
+        if self._job is not None or self._refusal is not None or len(self._given) > TAKEN:
             return
         if not self._is_connected:
             if now >= self._retry_at and not self._closing.is_set():
