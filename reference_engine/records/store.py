@@ -214,7 +214,7 @@ class RecordStore:
 
     def add_once(self, table: str, row: Mapping[str, Any]) -> None:
         """Adds a row, unless there is one with its key; never waits."""
-        self._give(RowChange("begin", table, storable(row)))
+        self._give(RowChange("begin", table, storable_row(row)))
 
     def change(self, table: str, row: Mapping[str, Any]) -> None:
         """Sets columns of the row with a key, which is among them; no-op if there is none. Never waits."""
