@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Line:
+class StoryLine:
     """One thing that happened."""
 
     at_s: float
@@ -42,11 +42,11 @@ class Line:
     """Whether it went wrong."""
 
 
-def story_of(detail: CallDetail) -> tuple[Line, ...]:
+def story_of(detail: CallDetail) -> tuple[StoryLine, ...]:
     """Returns what happened in a call, in order."""
     lines = [line for turn in detail.turns for line in _turn(turn)]
     lines += [
-        Line(
+        StoryLine(
             at_s=max(0.0, tool["at_s"] - tool["seconds"]),
             until_s=tool["at_s"],
             kind="tool",
@@ -58,7 +58,7 @@ def story_of(detail: CallDetail) -> tuple[Line, ...]:
         for tool in detail.tools
     ]
     lines += [
-        Line(
+        StoryLine(
             at_s=max(0.0, row["at_s"] - row["seconds"]),
             until_s=row["at_s"],
             kind="transfer",
@@ -70,7 +70,7 @@ def story_of(detail: CallDetail) -> tuple[Line, ...]:
         for row in detail.transfers
     ]
     lines += [
-        Line(
+        StoryLine(
             at_s=row["at_s"],
             until_s=row["at_s"],
             kind=row["what"],
@@ -81,7 +81,7 @@ def story_of(detail: CallDetail) -> tuple[Line, ...]:
         for row in detail.failures
     ]
     lines += [
-        Line(
+        StoryLine(
             at_s=row["at_s"],
             until_s=row["at_s"],
             kind="steering",
@@ -97,17 +97,19 @@ def story_of(detail: CallDetail) -> tuple[Line, ...]:
             summary.duration_s if summary.duration_s is not None else max((line.until_s for line in lines), default=0.0)
         )
         words = ((outcome_words(summary), False),)
-        lines.append(Line(at_s=ends, until_s=ends, kind="end", who="end", words=words, bad=summary.state == "lost"))
+        lines.append(
+            StoryLine(at_s=ends, until_s=ends, kind="end", who="end", words=words, bad=summary.state == "lost")
+        )
     return tuple(lines)
 
 
-def _turn(turn: Row) -> Iterator[Line]:
+def _turn(turn: Row) -> Iterator[StoryLine]:
     waits_from, _ = ends_of(turn)
     if turn["heard"]:
         begins = turn["heard_from_s"] if turn["heard_from_s"] is not None else waits_from
         begins = turn["at_s"] if begins is None else begins
         ends = turn["heard_until_s"] if turn["heard_until_s"] is not None else begins
-        yield Line(
+        yield StoryLine(
             at_s=begins, until_s=ends, kind="caller", who="caller", words=_pieces(turn["heard"], turn["pressed"])
         )
     notes = []
@@ -118,7 +120,7 @@ def _turn(turn: Row) -> Iterator[Line]:
     if turn["interrupted"]:
         notes.append("cut short by the caller")
     if turn["said_from_s"] is not None:
-        yield Line(
+        yield StoryLine(
             at_s=turn["said_from_s"],
             until_s=turn["said_until_s"] or turn["said_from_s"],
             kind="agent",
@@ -127,7 +129,7 @@ def _turn(turn: Row) -> Iterator[Line]:
             note=", ".join(notes),
         )
     elif turn["trigger"] == "utterance" and waits_from is not None:
-        yield Line(
+        yield StoryLine(
             at_s=waits_from,
             until_s=turn["at_s"],
             kind="agent",

@@ -16,14 +16,14 @@ from starlette.routing import Route
 
 from reference_engine.pages.access import PREFIX
 from reference_engine.pages.call_filters import SPANS, STATES, AskedCalls, read_filter
-from reference_engine.pages.call_story import Line, story_of
+from reference_engine.pages.call_story import StoryLine, story_of
 from reference_engine.pages.call_verdict import Verdict, verdict_of
 from reference_engine.pages.call_words import OUTCOMES, ROLES, outcome_words
 from reference_engine.pages.filters import UNKNOWN
 from reference_engine.pages.live import LiveParts
 from reference_engine.pages.recordings import FoundRecording, find_recording, recording_directories
 from reference_engine.pages.shell import PageLink, Shell
-from reference_engine.pages.timeline import Timeline, timeline_of
+from reference_engine.pages.timeline import CallTimeline, timeline_of
 from reference_engine.records.history import CallDetail, CallPage
 from reference_engine.records.reading import Reader, RecordsUnavailable
 
@@ -53,9 +53,9 @@ class ShownCall:
     """Its record."""
     verdict: Verdict
     """Why it ended."""
-    timeline: Timeline
+    timeline: CallTimeline
     """Its picture."""
-    story: tuple[Line, ...]
+    story: tuple[StoryLine, ...]
     """What happened, in order."""
     recording: FoundRecording
     """Its recording."""
@@ -208,12 +208,12 @@ def outcome_level(summary: CallSummary) -> str:
     return "warn" if summary.failed or summary.outcome in {"idle", "max_length", "cancelled"} else "good"
 
 
-def cost_words(cost: float | None, currency: str | None) -> str:
-    """Returns a cost: `0.0123 EUR`; a dash if it is not known."""
+def cost_words(cost: float | None, currency: str | None, is_least: bool = False) -> str:
+    """Returns a cost: `0.0123 EUR`, or `at least 0.0123 EUR`; a dash if nothing of it is known."""
     if cost is None:
         return UNKNOWN
     digits = 4 if cost < 1 else 2
-    return f"{cost:,.{digits}f} {currency or ''}".strip()
+    return f"{'at least ' if is_least else ''}{cost:,.{digits}f} {currency or ''}".strip()
 
 
 WORDS: Mapping[str, Any] = {"outcome_words": outcome_words, "outcome_level": outcome_level, "cost_words": cost_words}

@@ -75,7 +75,7 @@ class Path:
 
 
 @frozen
-class Slot:
+class TimeSlot:
     """A span of time, for what the pointer shows."""
 
     x: float
@@ -118,7 +118,7 @@ class Plot:
     """The bars."""
     paths: tuple[Path, ...]
     """The bands, and the lines above them."""
-    slots: tuple[Slot, ...]
+    slots: tuple[TimeSlot, ...]
     """The spans of time."""
     is_empty: bool
     """Whether there is no value at all."""
@@ -175,7 +175,7 @@ def plot_of(
             if path.d
         ),
         slots=tuple(
-            Slot(round(slot * each, 3), round(each, 3), f"{time}: {_figures(series, slot, written)}")
+            TimeSlot(round(slot * each, 3), round(each, 3), f"{time}: {_figures(series, slot, written)}")
             for slot, time in enumerate(times)
         ),
         is_empty=not any(value is not None for one in series for value in (*one.values, *one.upper)),

@@ -136,7 +136,7 @@ class Tick:
 
 
 @frozen(kw_only=True)
-class Timeline:
+class CallTimeline:
     """A call on one axis, in px."""
 
     width: float
@@ -174,7 +174,7 @@ class Timeline:
         return tuple(kind for _, kind, _ in STEPS if kind in kinds) + (("nothing",) if "nothing" in kinds else ())
 
 
-def timeline_of(detail: CallDetail, *, seconds: float | None = None) -> Timeline:
+def timeline_of(detail: CallDetail, *, seconds: float | None = None) -> CallTimeline:
     """Returns the layout of a call.
 
     Args:
@@ -191,7 +191,7 @@ def timeline_of(detail: CallDetail, *, seconds: float | None = None) -> Timeline
     work = [*_work(detail, scale)]
     steps = [step for turn in detail.turns for step in _steps(turn, scale)]
     marks = _placed([*_marks(detail, known, scale)], width)
-    return Timeline(
+    return CallTimeline(
         width=_px(width),
         px_a_s=round(scale, 4),
         seconds=round(total, 3),

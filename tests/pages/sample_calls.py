@@ -73,6 +73,7 @@ def call_row(call_id: str, **changes: Any) -> dict[str, Any]:
         "discarded_replies": 0,
         "response_ms": 820.0,
         "cost": 0.0123,
+        "cost_is_least": False,
         "currency": "EUR",
         "recording": "",
         "recording_failed": "",
@@ -124,7 +125,7 @@ def usage(role: str, component: str, adapter: str, model: str | None, **figures:
     """Returns a row of `usage`."""
     names = ("input_tokens", "output_tokens", "characters", "audio_s", "charged_characters", "charged_audio_s", "cost")
     row = {"role": role, "component": component, "adapter": adapter, "model": model, "requests": 3, "reported": 3}
-    return row | dict.fromkeys(names) | figures
+    return row | dict.fromkeys(names) | {"cost_is_least": False, "currency": "EUR"} | figures
 
 
 USAGE = (
