@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain profile bench-reload bench-records schema clean
+.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain bench-watched profile bench-reload bench-records schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -99,6 +99,9 @@ bench-peers: .venv/dev  ## The same through Pipecat and LiveKit Agents: an hour;
 
 bench-chain: .venv/dev  ## The same with Deepgram's and OpenAI's protocols: an hour; BENCH="--calls 50 --runs 1 --against HEAD~1", or --profile 50
 	$(BIN)/python tests/benchmarks/bench_chain.py $(BENCH)
+
+bench-watched: .venv/dev  ## What records, traces, webhooks, metrics and the page cost 200 calls: all on beside all off
+	$(BIN)/python tests/benchmarks/watched.py $(BENCH)
 
 profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph
 	$(BIN)/python tests/benchmarks/bench.py --profile 200

@@ -175,13 +175,17 @@ def voicepipe_run(calls, seconds, warm_up, *options, pipelines=1, transport="aud
 
 
 @contextmanager
-def engine(log):
-    """The engine as operators run it, with its log in a file: its process id and port."""
-    command = ["-m", "reference_engine", "run", "--audiosocket", "127.0.0.1:0", "--log-format", "json"]
+def engine(log, file=None):
+    """The engine as operators run it, with its log in a file: its process id and port.
+
+    `file` is its own; without one it serves the benchmark's pipelines and nothing else.
+    """
+    command = ["-m", "reference_engine", "run", "--log-format", "json"]
+    serves = [file] if file is not None else ["--audiosocket", "127.0.0.1:0", write_files()]
     with (
         log.open("w", encoding="utf-8") as stderr,
         subprocess.Popen(
-            [sys.executable, *command, "--control", OUT / "control.sock", write_files()],
+            [sys.executable, *command, "--control", OUT / "control.sock", *serves],
             stderr=stderr,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(OUT)])},
             preexec_fn=pinned(cores()[0]),  # noqa: PLW1509 - no thread of ours is running
