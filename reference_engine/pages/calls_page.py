@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import trio
+import yaml
 from attrs import frozen
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
@@ -31,12 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from sqlalchemy import Connection
     from starlette.requests import Request
     from starlette.responses import Response
 
     from reference_engine.pages.parts import PageParts
     from reference_engine.pages.records_of_pages import PageRecords
-    from reference_engine.records.history import CallSummary
+    from reference_engine.records.history import CallSummary, StoredConfiguration
 
 CALLS = 50
 """The calls of one page of the list."""
@@ -120,6 +123,21 @@ class CallsPage:
             self._watched[call_id] = LiveParts(lambda: self._make(call_id))
         return self._watched[call_id].answer(lambda: self._shell.access.visitor_of(request).sees)
 
+    async def show_configuration(self, request: Request) -> Response:
+        """Answers with the configuration that a call ran on, as it was kept by its digest."""
+        shown = await self._read(request)
+        summary, reader = shown.detail.summary, self._records.reader
+        found = None if reader is None else await reader.run(partial(_find_configuration, digest=summary.digest))
+        if isinstance(found, RecordsUnavailable):
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, found.problem)
+        if found is None:
+            reason = f"The configuration with the digest {summary.digest} is not kept in the database of records."
+            raise HTTPException(HTTPStatus.NOT_FOUND, reason)
+        mine, others = await trio.to_thread.run_sync(as_yaml, found.config, summary.pipeline)
+        return await self._shell.page(
+            request, "call_configuration.html", call=summary, found=found, mine=mine, others=others
+        )
+
     async def send_recording(self, request: Request) -> Response:
         """Answers with the recording of a call, or with the part of it that a player asks for."""
         shown = await self._read(request)
@@ -192,6 +210,24 @@ def _choices(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, name) for name in sorted(names))
 
 
+def _find_configuration(connection: Connection, digest: str) -> StoredConfiguration | None:
+    from reference_engine.records.provenance import find_configuration  # noqa: PLC0415 - SQLAlchemy takes 0.2 s to import
+
+    return find_configuration(connection, digest)
+
+
+def as_yaml(config: Mapping[str, Any], pipeline: str) -> tuple[str, str]:
+    """Returns a pipeline of a configuration as YAML, and all the rest of it; the pipeline may be missing."""
+    pipelines = config.get("pipelines", {})
+    mine = {pipeline: pipelines[pipeline]} if pipeline in pipelines else {}
+    others = {**config, "pipelines": {name: value for name, value in pipelines.items() if name != pipeline}}
+    first, rest = (
+        yaml.dump(part, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=110)
+        for part in (mine, others)
+    )
+    return first if mine else "", rest
+
+
 _RECORDING_IS = {
     "none": "This call was not recorded.",
     "gone": "The recording was deleted.",
@@ -246,6 +282,7 @@ def add_calls(shell: Shell, parts: PageParts, records: PageRecords) -> None:
         PageLink("Calls", "/calls"),
         Route("/calls", page.show_calls, methods=["GET"]),
         Route("/calls/{call}", page.show_call, methods=["GET"]),
+        Route("/calls/{call}/configuration", page.show_configuration, methods=["GET"]),
         Route("/calls/{call}/updates", page.send_updates, methods=["GET"]),
         Route("/calls/{call}/recording", page.send_recording, methods=["GET"]),
     )

@@ -19,6 +19,21 @@ from sqlalchemy import insert, update
 
 from reference_engine.records import tables
 
+CONFIGURATION = {
+    "digest": samples.DIGEST,
+    "set": "main",
+    "first_served": samples.BEGAN,
+    "config": {
+        "active_pipeline": "default",
+        "pipelines": {
+            "default": {"greeting": "Good morning <b>", "llm": [{"options": {"api_key": "***"}}]},
+            "night": {"greeting": "Good night"},
+        },
+    },
+    "files": {"/etc/voicepipe/ai-agent.yaml": "ab" * 32, "/etc/voicepipe/key": None},
+}
+"""What the calls ran on."""
+
 MANY = 60
 """The number of plain calls: more than a page has."""
 
@@ -79,6 +94,7 @@ def home(tmp_path_factory):
             *((call_row(f"recorded-{name}", recording=str(place)), {}) for name, place in elsewhere.items()),
             *plain_calls(),
         )
+        connection.execute(insert(tables.configurations), CONFIGURATION)
     database.dispose()
     return home
 
@@ -154,6 +170,20 @@ def test_there_is_no_page_of_a_call_that_is_not_there(client):
     assert answer.status_code == 404
     assert "no record of this call" in answer.text
     assert client.get("calls/nobody%00").status_code == 404
+
+
+def test_the_configuration_that_a_call_ran_on_is_shown_without_html_in_it(browser, pages, client):
+    browser.driver.get(f"{pages}/calls/failed-0001/configuration")
+    text = browser.find("body").text
+    assert "greeting: Good morning <b>" in text
+    assert "api_key: '***'" in text
+    assert "/etc/voicepipe/ai-agent.yaml" in text
+    assert "night" not in text  # it is not the call's pipeline
+    browser.find("details summary").click()
+    browser.shows("night")
+    assert browser.driver.execute_script("return document.querySelectorAll('main b').length") == 0
+    assert client.get("calls/hostile-0/configuration").status_code == 200
+    assert "no pipeline of this name" in client.get("calls/hostile-0/configuration").text
 
 
 def cursor(browser):
