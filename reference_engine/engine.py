@@ -42,7 +42,7 @@ from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls
 from reference_engine.reports.latencies import Latencies
-from reference_engine.reports.loop_watch import watch_loop
+from reference_engine.reports.loop_watch import LoopWatch, watch_loop
 from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.reload_history import ReloadHistory
 from reference_engine.reports.reload_log import engine_reload_log, reload_log
@@ -115,12 +115,13 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 log=log,
                 recorder=claimed.enter_context(VersionRecorder(store)),
             )
+            loop = LoopWatch(log)
             metrics = Metrics(
                 sets.by_name,
                 lambda: runtime.attempts,
                 records_lost=lambda: records.lost,
                 max_calls=lambda: current.settings.max_calls,
-                turns=claimed.enter_context(watch_loop(log)).turns,
+                turns=loop.turns,
             )
             manager, collector, shortage = ServiceManager(sets.by_name), Collector(), Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
@@ -184,6 +185,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 start_upkeep("admin", serve_admin, app, admin, current, shortage)
             await sets.start()
             start_upkeep("garbage collector", collector.run)  # the first collection, which is long, before any call
+            claimed.enter_context(watch_loop(loop))  # from the first call on: what holds the start up holds up nobody
             async with open_listeners(settings, answerer, listeners), trio.open_nursery() as calls:
                 start_upkeep("drain", shutdown.drain, listeners.values(), answerer, calls.cancel_scope)
                 for listener in listeners.values():

@@ -29,6 +29,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from itertools import islice
 from traceback import StackSummary, format_list, walk_stack
 from typing import TYPE_CHECKING
 
@@ -127,9 +128,9 @@ class LoopWatch(trio.abc.Instrument):
 
 
 @contextmanager
-def watch_loop(log: Log) -> Iterator[LoopWatch]:
+def watch_loop(watch: LoopWatch) -> Iterator[None]:
     """Measures the turns of the event loop, and logs long ones, while the block runs."""
-    watch, ended = LoopWatch(log), threading.Event()
+    ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(LOOK_S):
@@ -139,7 +140,7 @@ def watch_loop(log: Log) -> Iterator[LoopWatch]:
     trio.lowlevel.add_instrument(watch)
     thread.start()
     try:
-        yield watch
+        yield
     finally:
         ended.set()
         trio.lowlevel.remove_instrument(watch)
@@ -147,10 +148,11 @@ def watch_loop(log: Log) -> Iterator[LoopWatch]:
 
 
 def _stack_of(thread_id: int) -> str:
-    """Returns the innermost frames of a thread's stack, in the form of a traceback."""
+    """Returns the innermost frames of a thread's stack, without those of imports, in the form of a traceback."""
     frame = sys._current_frames().get(thread_id)  # noqa: SLF001 - documented, and the only way
     if frame is None:
         return ""
-    stack = StackSummary.extract(walk_stack(frame), limit=FRAMES)
+    frames = (found for found in walk_stack(frame) if not found[0].f_code.co_filename.startswith("<frozen"))
+    stack = StackSummary.extract(islice(frames, FRAMES))
     stack.reverse()
     return "".join(format_list(stack)).rstrip()

@@ -109,7 +109,8 @@ def hold(watch, *, compute):
 
 @pytest.mark.parametrize("compute", [False, True], ids=["a function that waits", "a function that computes"])
 async def test_a_real_loop(log, compute):
-    with watch_loop(log) as watch:
+    watch = LoopWatch(log)
+    with watch_loop(watch):
         await trio.sleep(0.001)
         hold(watch, compute=compute)
         await trio.sleep(0.001)  # the next turn
