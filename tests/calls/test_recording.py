@@ -16,6 +16,7 @@ from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import CallBegan, RecordingFailed
 from voicepipe.calls.record import CallRecorder
 from voicepipe.calls.recording import SAVE_S, recording_path
+from voicepipe.config.call_settings import BargeInSettings, TurnsSettings
 from voicepipe.config.settings import RecordingSettings
 from voicepipe.testing.buffering_transport import BufferingTransport
 from voicepipe.testing.calls import RehearsedCall
@@ -195,6 +196,36 @@ async def test_nobody_else_may_read_it(autojump_clock, tmp_path, readable_by, fi
     (path,) = (tmp_path / "new" / "deep").iterdir()
     assert path.stat().st_mode & 0o777 == file
     assert {parent.stat().st_mode & 0o777 for parent in (path.parent, path.parent.parent)} == {directory}
+
+
+@pytest.mark.parametrize("transport", [MemoryTransport, BufferingTransport])
+async def test_keys_and_what_is_around_them_are_silent_on_both_sides(autojump_clock, tmp_path, transport):
+    """Also in audio that is saved meanwhile, and the other seconds stay where they are."""
+    call = RehearsedCall(
+        transport=transport(),
+        settings={
+            "greeting": " ".join(["word"] * 80),
+            "turns": TurnsSettings(barge_in=BargeInSettings(enabled=False)),
+            "recording": RecordingSettings(str(tmp_path), mute_keys=True),
+        },
+    )
+
+    async def caller():
+        for ms in (6000, 1500, 1500):
+            await call.transport.say(ms)
+            await call.transport.press("4")
+        await call.transport.say(7000)
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    (path,) = tmp_path.iterdir()
+    caller_side, agent_side, rate = sides(path)
+    assert len(caller_side) / rate == pytest.approx(16, abs=0.1)
+    quiet = [not np.any(caller_side[at : at + rate // 10]) for at in range(0, len(caller_side), rate // 10)]
+    assert quiet == [4 <= at / 10 < 11 for at in range(len(quiet))]
+    assert np.any(agent_side[: 4 * rate])
+    assert not np.any(agent_side[4 * rate : 11 * rate])
+    assert [turn.said for turn in call.turns[1:]].count("I see.") >= 3
 
 
 async def test_a_recording_that_is_whole_says_nothing_of_failure(autojump_clock, tmp_path):

@@ -123,9 +123,13 @@ class Call:
         self._recording: RecordedTransport | None = None
         if directory := settings.recording.directory:
             path = recording_path(directory, info.call_id)
-            waits = settings.recording.consent != "none"
-            readers = settings.recording.readable_by
-            transport = self._recording = RecordedTransport(transport, path, readers, waits=waits)
+            transport = self._recording = RecordedTransport(
+                transport,
+                path,
+                settings.recording.readable_by,
+                waits=settings.recording.consent != "none",
+                mute_keys=settings.recording.mute_keys,
+            )
         self._pipeline, self._transport, self._nursery = pipeline, transport, nursery
         self._emit = EventEmitter(info.call_id, (observer, shows_caller), pipeline.reports)
         self._trace = CallTrace(trace, info.trace)

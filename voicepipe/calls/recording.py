@@ -13,6 +13,7 @@ Three buffers
     1. A track holds the samples that came since the last save.
     2. Every `SAVE_S` the two tracks are cut at the same place, `SETTLED_S` before now: the other side's audio of a
        younger moment may still come. The track that is shorter is filled up with silence.
+       With `mute_keys` it is `MUTED_BEFORE_S`, and what is around a key is made silent before it is written.
     3. The two pieces wait in `_queue` for a thread, which interleaves and writes them.
 
     The file's header is written after each piece, so the file is complete after each save, and a process that dies
@@ -74,6 +75,13 @@ GAP_S = 0.06
 MOST_HELD_S = 60.0
 """The most audio that waits for a disk that takes nothing, in s; with more, the recording ends."""
 
+MUTED_BEFORE_S = 2.0
+"""How long before a key the recording is silent, with `mute_keys`, in s. A transport may report a key when its tone has
+ended, so audio is not written before it is that old."""
+
+MUTED_AFTER_S = 2.0
+"""How long after a key the recording is silent, in s."""
+
 FINISH_S = 2.0
 """The time for which the end of a call waits for the end of its recording, in s."""
 
@@ -95,6 +103,7 @@ class _Track:
         """The number of samples that were taken for the file."""
         self._samples = bytearray()
         self._dropped = False
+        self._muted_from = self._muted_until = 0.0  # in s since the call began
 
     def add(self, audio: bytes | memoryview, at_s: float) -> None:
         """Adds audio that came `at_s` after the call began."""
@@ -103,7 +112,24 @@ class _Track:
         behind = int(at_s * self._rate) - self.length
         if behind > GAP_S * self._rate:
             self._samples += bytes(2 * behind)
+        begin = len(self._samples)
         self._samples += audio if self._converter is None else self._converter.convert(bytes(audio))
+        if self._muted_until:
+            self._silence(begin)
+
+    def mute(self, from_s: float, until_s: float) -> None:
+        """Makes the track silent between two times of the call, in audio that is there and in audio that will come."""
+        if from_s > self._muted_until:  # else one key follows another
+            self._muted_from = from_s
+        self._muted_until = max(self._muted_until, until_s)
+        self._silence(0)
+
+    def _silence(self, begin: int) -> None:
+        """Makes what is to be silent so, from an index of `_samples` on."""
+        first, last = (2 * (round(at_s * self._rate) - self.taken) for at_s in (self._muted_from, self._muted_until))
+        first, last = max(first, begin), min(last, len(self._samples))
+        if first < last:
+            self._samples[first:last] = bytes(last - first)
 
     def take_format(self, audio: AudioFormat, rate: int) -> None:
         """Takes audio in another format from now on; the track, with the samples that it has, gets `rate` Hz."""
@@ -137,11 +163,18 @@ class RecordedTransport:
         path: the file; its directory is made if there is none.
         readable_by: the accounts that may read the file.
         waits: whether nothing is recorded before `begin`.
+        mute_keys: whether the recording is silent while the caller presses keys.
 
     """
 
     def __init__(
-        self, transport: Transport, path: Path, readable_by: Readers = "owner", *, waits: bool = False
+        self,
+        transport: Transport,
+        path: Path,
+        readable_by: Readers = "owner",
+        *,
+        waits: bool = False,
+        mute_keys: bool = False,
     ) -> None:
         self._transport, self.path = transport, path
         self.info: CallInfo = transport.info
@@ -159,6 +192,8 @@ class RecordedTransport:
         self._queue: deque[Callable[[], None]] = deque()  # operations on the file that a thread has yet to run
         self._file_lock = Lock()
         self._on_failure: Callable[[str], None] = lambda _reason: None
+        self._mute_keys = mute_keys
+        self._settled_s = MUTED_BEFORE_S if mute_keys else SETTLED_S
         self._recorded_from = inf if waits else 0.0  # in s since the call began
         self._over = self._ending = False
 
@@ -218,6 +253,13 @@ class RecordedTransport:
         if self._caller.length - self._caller.taken > MOST_HELD_S * self._rate:
             self._fail(f"the disk has taken nothing for {MOST_HELD_S:g} s")
 
+    def key_pressed(self) -> None:
+        """Notes that the caller has pressed a key."""
+        if self._mute_keys:
+            at_s = trio.current_time() - self._began
+            for track in (self._caller, self._agent):
+                track.mute(at_s - MUTED_BEFORE_S, at_s + MUTED_AFTER_S)
+
     def add_agent_audio(self, at: float, audio: bytes) -> None:
         """Records audio of the agent's that the caller has heard from `at` on, a time on trio's clock."""
         self._add(self._agent, audio, at)
@@ -242,7 +284,7 @@ class RecordedTransport:
             await trio.sleep(SAVE_S)
             if self._over or self._ending:
                 return
-            await self._do(self._write, trio.current_time() - self._began - SETTLED_S)
+            await self._do(self._write, trio.current_time() - self._began - self._settled_s)
 
     async def finish(self) -> None:
         """Writes the rest and closes the file; takes `FINISH_S` at most, also if it is cancelled.
@@ -300,11 +342,15 @@ class _RecordingSink:
 
     def __init__(self, sink: CallSink, recorded: RecordedTransport) -> None:
         self._sink, self._recorded = sink, recorded
-        self.dtmf, self.heard, self.hung_up = sink.dtmf, sink.heard, sink.hung_up
+        self.heard, self.hung_up = sink.heard, sink.hung_up
 
     def format_changed(self, audio: AudioFormat) -> None:
         self._recorded.take_format(audio)
         self._sink.format_changed(audio)
+
+    def dtmf(self, digit: str) -> None:
+        self._recorded.key_pressed()
+        self._sink.dtmf(digit)
 
     def audio(self, audio: bytes | memoryview) -> None:
         self._recorded.add_caller_audio(audio)

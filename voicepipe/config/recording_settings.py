@@ -33,6 +33,10 @@ class RecordingSettings:
     answer_s: float = field(default=6.0, validator=gt(0))
     """How long the caller has to begin to answer the `question`, in s; then the answer is a no."""
 
+    mute_keys: bool = False
+    """Whether the recording is silent on both sides while the caller presses keys, from 2 s before a key until 2 s
+    after it, so that neither their tones nor what is said meanwhile tells the number of a card."""
+
     def consent_text(self, language: str | None) -> str | None:
         """Returns what is said before the recording begins, in a language; None: a text has to be given for it."""
         if self.consent == "ask":
