@@ -27,6 +27,7 @@ from reference_engine.calls.announcements import as_transport_id
 from reference_engine.calls.answering import CallAnswerer
 from reference_engine.control.answers import JSONAnswer
 from reference_engine.control.parameters import body_of, check_parameters
+from reference_engine.control.user_agent import COMMAND
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.reports.ended_calls import EndedCalls
 from reference_engine.reports.json_types import as_data
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from reference_engine.calls.answering import ActiveCall
-    from voicepipe import SayOutcome
+    from voicepipe import SayOutcome, SteerableCall
 
 MAX_BODY = 65_536
 """The most bytes of a body."""
@@ -75,7 +76,7 @@ class CallRequests:
         """Has the agent say a text; answers when it was heard, or will not be."""
         active, body = await self._asked(request, SayBody)
         try:
-            outcome = await active.call.say(body.text, interrupt=body.interrupt)
+            outcome = await _steered(active, request).say(body.text, interrupt=body.interrupt)
         except (CallOver, ValueError) as error:
             _refuse(error)
         return _heard(active, outcome)
@@ -85,7 +86,7 @@ class CallRequests:
         active, body = await self._asked(request, PlayBody)
         path = active.pipelines.path.parent / body.file
         try:
-            outcome = await active.call.play(path, text=body.text, interrupt=body.interrupt)
+            outcome = await _steered(active, request).play(path, text=body.text, interrupt=body.interrupt)
         except OSError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"file: {path}: {error.strerror or error}") from error
         except (CallOver, ValueError) as error:
@@ -96,7 +97,7 @@ class CallRequests:
         """Tells the model a fact."""
         active, body = await self._asked(request, TellBody)
         try:
-            active.call.tell(body.fact, respond=body.respond)
+            _steered(active, request).tell(body.fact, respond=body.respond)
         except (CallOver, ValueError) as error:
             _refuse(error)
         return _done(active)
@@ -105,7 +106,7 @@ class CallRequests:
         """Transfers the caller; answers when somebody has taken the call, or nobody has."""
         active, body = await self._asked(request, TransferBody)
         try:
-            await active.call.transfer(body.target)
+            await _steered(active, request).transfer(body.target)
         except (CallOver, TransferFailed, ValueError) as error:
             _refuse(error)
         return _done(active)
@@ -113,14 +114,14 @@ class CallRequests:
     async def hang_up(self, request: Request) -> Response:
         """Ends the call."""
         active, body = await self._asked(request, HangUpBody)
-        active.call.hang_up(body.goodbye)
+        _steered(active, request).hang_up(body.goodbye)
         return _done(active)
 
     async def set_variables(self, request: Request) -> Response:
         """Changes variables of the call."""
         active, body = await self._asked(request, VariablesBody)
         try:
-            active.call.set_variables(body.variables)
+            _steered(active, request).set_variables(body.variables)
         except (CallOver, ValueError) as error:
             _refuse(error)
         return _done(active)
@@ -129,7 +130,7 @@ class CallRequests:
         """Switches the language of the call."""
         active, body = await self._asked(request, LanguageBody)
         try:
-            await active.call.set_language(body.language)
+            await _steered(active, request).set_language(body.language)
         except (CallOver, ValueError) as error:
             _refuse(error)
         return _done(active)
@@ -238,6 +239,12 @@ _SCALARS: Mapping[Any, tuple[Any, str]] = {
     str: (str, "a text"),
 }
 """The Python types of JSON's scalars, and their names for people, by the type of a field."""
+
+
+def _steered(active: ActiveCall, request: Request) -> SteerableCall:
+    """Returns the call of a request, for the operator who makes it."""
+    from_command = request.headers.get("user-agent", "").startswith(COMMAND)
+    return active.call.steered_by("operator:cli" if from_command else "operator:http")
 
 
 def _heard(active: ActiveCall, outcome: SayOutcome) -> Response:

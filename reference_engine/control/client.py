@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from reference_engine.control.user_agent import COMMAND
 from reference_engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def ask(control: Path, method: str, path: str, **request: Any) -> tuple[int, dic
             transport=transport,
             base_url="http://engine",
             timeout=httpx.Timeout(None, connect=CONNECT_S),
+            headers={"User-Agent": COMMAND},
             trust_env=False,  # a proxy of the environment is not for this socket
         ) as client:
             answer = client.request(method, path, **request)

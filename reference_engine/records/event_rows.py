@@ -129,8 +129,8 @@ class CallRows:
                 return self._failure(event.at_s, event.role, event.component, event.rung, "")
             case CallSteered():
                 row["variables"].update(event.variables)
-                fields = {"action": event.action, "text": event.text, "variables": dict(event.variables)}
-                return self._part("steering", {"at_s": event.at_s, **fields})
+                fields = {name: getattr(event, name) for name in ("at_s", "action", "by", "text")}
+                return self._part("steering", {**fields, "variables": dict(event.variables)})
             case TransferEnded():
                 fields = {"target": event.target, "failure": event.failure, "seconds": event.seconds}
                 return self._part("transfers", {"at_s": event.at_s, **fields})

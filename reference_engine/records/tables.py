@@ -204,6 +204,7 @@ steering = _of_call(
     "steering",
     Column("at_s", Float, nullable=False),
     Column("action", Text, nullable=False),
+    Column("by", Text, nullable=False, comment="program, tool:NAME, operator:http or operator:cli"),
     Column("text", Text, nullable=False),
     Column("variables", JSON, nullable=False),
 )

@@ -104,7 +104,7 @@ ROWS: Mapping[type, Row] = {
     CallSteered: Row(
         "call.steered",
         "info",
-        _same("action", "text") | {"changed": "variables", "at_s": "at_s"},
+        _same("action", "by", "text") | {"changed": "variables", "at_s": "at_s"},
         left_out_if_empty=("text", "changed"),
     ),
     TransferStarted: Row("transfer.started", "info", _same("target", "at_s")),

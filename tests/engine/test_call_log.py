@@ -130,12 +130,12 @@ RECORDS = [
     (
         CallSteered("c", 1.0, "say", "We close."),
         ("info", "call.steered"),
-        OF | {"action": "say", "text": "We close.", "at_s": 1.0},
+        OF | {"action": "say", "by": "program", "text": "We close.", "at_s": 1.0},
     ),
     (
-        CallSteered("c", 1.0, "set_variables", variables={"vip": "yes"}),
+        CallSteered("c", 1.0, "set_variables", variables={"vip": "yes"}, by="tool:book"),
         ("info", "call.steered"),
-        OF | {"action": "set_variables", "changed": {"vip": "yes"}, "at_s": 1.0},
+        OF | {"action": "set_variables", "by": "tool:book", "changed": {"vip": "yes"}, "at_s": 1.0},
     ),
     (TransferStarted("c", 1.0, "100"), ("info", "transfer.started"), OF | {"target": "100", "at_s": 1.0}),
     (TransferEnded("c", 1.0, "100", "", 0.12345), ("info", "transfer.ended"), OF | {"target": "100", "seconds": 0.123}),

@@ -61,8 +61,13 @@ async def test_an_operator_steers_a_call(engine, home):
         await caller.hung_up.wait()
     record = await engine.logged("call.ended")
     assert record["outcome"] == "agent_hung_up"
-    steered = [(record["action"], record.get("text")) for record in engine.records if record["event"] == "call.steered"]
-    assert steered == [("say", "We close."), ("tell", "It rains."), ("set_variables", None), ("hang_up", "Bye now.")]
+    steered = [record for record in engine.records if record["event"] == "call.steered"]
+    assert [(record["action"], record.get("text"), record["by"]) for record in steered] == [
+        ("say", "We close.", "operator:http"),
+        ("tell", "It rains.", "operator:http"),
+        ("set_variables", None, "operator:http"),
+        ("hang_up", "Bye now.", "operator:cli"),
+    ]
     over = await engine.ask("POST", f"/calls/{name}/say", json={"text": "More."})
     assert (over.status_code, over.json()["error"]) == (409, "the call is over: agent_hung_up")
     never = await engine.ask("POST", "/calls/nobody/say", json={"text": "More."})

@@ -67,6 +67,7 @@ from voicepipe.calls.events import (
 from voicepipe.calls.observing import EventEmitter
 from voicepipe.calls.parts import connect_parts
 from voicepipe.calls.recording import RecordedTransport, recording_path
+from voicepipe.calls.steered_by import SteeredBy
 from voicepipe.calls.tasks import CallTasks
 from voicepipe.calls.texts import CallTexts
 from voicepipe.calls.turns import events as turns
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
     from voicepipe.components.requests import CallInfo, Message
     from voicepipe.components.trace_context import TraceContext
     from voicepipe.pipelines.snapshot import Pipeline
-    from voicepipe.tools.context import SayOutcome
+    from voicepipe.tools.context import SayOutcome, SteerableCall
     from voicepipe.transports.protocol import Transport
 
 HANG_UP_S = 5.0
@@ -199,6 +200,15 @@ class Call:
         return None if self._ending is None else (self._ending.outcome, self._ending.detail)
 
     # --- Steering ------------------------------------------------------------------------------------------------
+
+    def steered_by(self, name: str) -> SteerableCall:
+        """Returns the call for requests of somebody else than the program that holds it.
+
+        Args:
+            name: who it is, for `CallSteered.by` and the record.
+
+        """
+        return SteeredBy(self._steering, name)
 
     async def say(self, text: str, *, interrupt: bool = False) -> SayOutcome:
         """Has the agent say a text; see `SteerableCall.say`."""

@@ -324,6 +324,9 @@ class CallSteered(_EventBase):
     """The words to say, the fact, the file, the transfer's target, the goodbye, or the language."""
     variables: Mapping[str, str] = field(factory=dict)
     """The variables that `set_variables` changed, with their new values."""
+    by: str = "program"
+    """Who asked for it: `program`, which holds the call; `tool:NAME`; or whom `Call.steered_by` was given, such as the
+    engine's `operator:http` and `operator:cli`."""
 
 
 @frozen

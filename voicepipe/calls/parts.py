@@ -258,7 +258,7 @@ def connect_parts(
 
     tools = ToolRuns(
         toolbox=toolbox,
-        context=lambda: steering.context,
+        context=steering.context_of,
         conversation=conversation,
         tasks=tasks,
         emit=emit,

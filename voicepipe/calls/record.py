@@ -107,6 +107,8 @@ class SteeringRecord:
     """The words, the fact, the file, the target or the language, as in `CallSteered.text`."""
     variables: Mapping[str, str] = field(factory=dict)
     """The variables that were changed, with their new values."""
+    by: str = "program"
+    """Who asked for it, as in `CallSteered.by`."""
 
 
 @frozen
@@ -254,7 +256,7 @@ class CallRecorder:
             case ReplyPrepared():
                 self._discarded_replies += not event.used
             case CallSteered():
-                self._steered.append(SteeringRecord(event.at_s, event.action, event.text, event.variables))
+                self._steered.append(SteeringRecord(event.at_s, event.action, event.text, event.variables, event.by))
             case TransferEnded():
                 self._transfers.append(TransferRecord(event.at_s, event.target, event.failure, event.seconds))
             case ComponentUsed():

@@ -36,6 +36,7 @@ from attrs import evolve
 
 from voicepipe.calls.events import CallSteered
 from voicepipe.calls.sayings import UNHEARD
+from voicepipe.calls.steered_by import SteeredBy
 from voicepipe.calls.turns import events as turns
 from voicepipe.calls.turns.events import Ending
 from voicepipe.components.requests import Told
@@ -58,6 +59,12 @@ if TYPE_CHECKING:
     from voicepipe.calls.turns.events import Event
     from voicepipe.calls.turns.turn_taking import TurnTaking
     from voicepipe.components.requests import CallInfo, Message
+
+PROGRAM = "program"
+"""Stands in `CallSteered.by` for the program that holds the call."""
+
+TOOL = "tool:"
+"""Stands before a tool's name in `CallSteered.by`."""
 
 MAX_FILE = 64_000_000
 """The most bytes of a file that is played: over an hour of 8 kHz."""
@@ -119,10 +126,9 @@ class CallSteering:
         """The conversation so far."""
         return self._conversation.messages
 
-    @property
-    def context(self) -> ToolContext:
-        """The call as a tool sees it that begins now."""
-        return ToolContext(self.info.call_id, self.info, self._texts.values_for_tools, self)
+    def context_of(self, tool: str) -> ToolContext:
+        """Returns the call as a tool sees it that begins now."""
+        return ToolContext(self.info.call_id, self.info, self._texts.values_for_tools, SteeredBy(self, f"{TOOL}{tool}"))
 
     def begin(self) -> None:
         """Carries out what was asked for before: the call has begun."""
@@ -139,28 +145,28 @@ class CallSteering:
         self._sayings.end_all()
         self._transfers.end()
 
-    async def say(self, text: str, *, interrupt: bool = False) -> SayOutcome:
+    async def say(self, text: str, *, interrupt: bool = False, by: str = PROGRAM) -> SayOutcome:
         """Has the agent say a text."""
         text = _with_words(text, "text")
         await self._begun.wait()
-        self._begin("say", text)
+        self._begin("say", text, by)
         return await self._say(text, None, interrupt=interrupt)
 
-    async def play(self, file: str | Path, *, text: str = "", interrupt: bool = False) -> SayOutcome:
+    async def play(self, file: str | Path, *, text: str = "", interrupt: bool = False, by: str = PROGRAM) -> SayOutcome:
         """Plays a WAV file."""
         self._check()
         speech = await trio.to_thread.run_sync(_read_speech, Path(file), text, abandon_on_cancel=True)
         await self._begun.wait()
-        self._begin("play", str(file))
+        self._begin("play", str(file), by)
         return await self._say(text, speech, interrupt=interrupt)
 
-    def tell(self, fact: str, *, respond: bool = False) -> None:
+    def tell(self, fact: str, *, respond: bool = False, by: str = PROGRAM) -> None:
         """Tells the model a fact."""
-        self._begin("tell", _with_words(fact, "fact"))
+        self._begin("tell", _with_words(fact, "fact"), by)
         self._conversation.told(fact)
         self._happened(turns.FactTold(Told(fact) if respond else None))
 
-    async def transfer(self, target: str) -> None:
+    async def transfer(self, target: str, *, by: str = PROGRAM) -> None:
         """Transfers the caller."""
         target = _with_words(target, "target").strip()
         await self._begun.wait()
@@ -169,17 +175,17 @@ class CallSteering:
             raise TransferFailed(f"a transfer to {under_way} is under way already")
         if not self._transfers.possible:
             raise TransferFailed("the call's transport can't transfer")
-        self._begin("transfer", target)
+        self._begin("transfer", target, by)
         self._happened(turns.TransferAsked(target))
         await self._transfers.wait_outcome()
 
-    def hang_up(self, goodbye: str = "") -> None:
+    def hang_up(self, goodbye: str = "", *, by: str = PROGRAM) -> None:
         """Ends the call."""
         if self._is_over:
             if not goodbye.strip():
                 self._end(Ending("agent_hung_up"))  # the line may be open still, until its last words were heard
             return
-        self._emit(CallSteered, action="hang_up", text=goodbye)
+        self._emit(CallSteered, action="hang_up", text=goodbye, by=by)
         if goodbye.strip():
             self._happened(turns.HangUpAsked(goodbye))
         else:
@@ -189,16 +195,16 @@ class CallSteering:
         """Ends the call politely."""
         self._happened(turns.DrainAsked())
 
-    def set_variables(self, variables: Mapping[str, str]) -> None:
+    def set_variables(self, variables: Mapping[str, str], *, by: str = PROGRAM) -> None:
         """Changes variables of the call."""
         for name, value in variables.items():
             if not (isinstance(name, str) and name and isinstance(value, str)):
                 raise ValueError(f"variables are texts with names, not {name!r}: {value!r}")
         self._check()
-        self._emit(CallSteered, action="set_variables", variables=dict(variables))
+        self._emit(CallSteered, action="set_variables", variables=dict(variables), by=by)
         self._texts.info = evolve(self.info, variables={**self.info.variables, **variables})
 
-    async def set_language(self, language: str) -> None:
+    async def set_language(self, language: str, *, by: str = PROGRAM) -> None:
         """Switches the language of the call."""
         language = _with_words(language, "language").strip()
         await self._begun.wait()
@@ -208,7 +214,7 @@ class CallSteering:
         from voicepipe.text.spoken.wording import prepare  # noqa: PLC0415
 
         await trio.to_thread.run_sync(prepare, speech)
-        self._begin("set_language", language)
+        self._begin("set_language", language, by)
         self._composer.speech = speech
         self._texts.language = language
         self._listening.set_language(language)
@@ -220,9 +226,9 @@ class CallSteering:
         if self._turns.phase == "closing":
             raise CallOver("the call is ending: the agent says its last words")
 
-    def _begin(self, action: Steering, text: str) -> None:
+    def _begin(self, action: Steering, text: str, by: str) -> None:
         self._check()
-        self._emit(CallSteered, action=action, text=text)
+        self._emit(CallSteered, action=action, text=text, by=by)
 
     def _emit(self, event: type[CallSteered], **fields: Any) -> None:
         self._once_begun(lambda: self._report(event, **fields))

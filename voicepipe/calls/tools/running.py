@@ -128,7 +128,7 @@ class ToolRuns:
 
     Args:
         toolbox: the tools that may be called.
-        context: returns the call, as functions see it at that moment.
+        context: returns the call, as the function of a tool sees it at that moment, by the tool's name.
         conversation: gets the results.
         tasks: the call's.
         emit: reports events to the observer.
@@ -143,7 +143,7 @@ class ToolRuns:
         self,
         *,
         toolbox: Toolbox,
-        context: Callable[[], ToolContext],
+        context: Callable[[str], ToolContext],
         conversation: Conversation,
         tasks: Tasks,
         emit: EventEmitter,
@@ -309,7 +309,7 @@ class ToolRuns:
             if fault := tool.check(arguments):
                 return _ToolResult(ok=False, text=f"error: {fault}")
             with run.scope:
-                text = text_of(await tool.function(arguments, evolve(self._context(), trace=run.trace)))
+                text = text_of(await tool.function(arguments, evolve(self._context(tool.name), trace=run.trace)))
         except BaseException as error:
             failure = uncancelled(error)
             if not isinstance(failure, Exception | SystemExit):
