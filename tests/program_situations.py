@@ -9,6 +9,7 @@ from voicepipe.calls.turns.actions import (
     End,
     FinaliseTranscript,
     Reply,
+    TellModel,
 )
 from voicepipe.calls.turns.events import (
     Answered,
@@ -25,18 +26,22 @@ from voicepipe.calls.turns.events import (
     Saying,
     SpeechBegan,
     SpeechEnded,
+    ToolsBegan,
+    ToolsEnded,
     TransferAsked,
     TransferDone,
     TransferUnanswered,
     WarningDue,
 )
-from voicepipe.components.requests import CallStarted, Told
+from voicepipe.components.requests import CallStarted, Told, ToolResults
 
 NEWS = Told("It rains.")
 BACK = Told("Nobody took it.", "100")
 SAY, CUT_IN = SayAsked(Saying("Listen.", 1)), SayAsked(Saying("Listen.", 1), interrupt=True)
 LISTEN = Announce("Listen.", saying=1)
 TRANSFERRING = (*LISTENING, (2, TransferAsked("100")))
+FOR_TOOL = (*LISTENING, (2, ToolsBegan()), (2.1, TransferAsked("100", by_tool=True)))
+BUSY = Reply(ToolResults({"1": "busy"}), HELLO_REPLY.inputs)
 GONE, TAKEN = Ending("agent_hung_up"), Ending("transferred", "100")
 
 PATHS |= {
@@ -45,6 +50,12 @@ PATHS |= {
     "called_and_heard": ((0, Answered("Hi.", 4)), (1, SpeechBegan())),
     "transferring": TRANSFERRING,
     "transferring_after_words": (*TRANSFERRING, (3, HELLO)),
+    "transferring_for_tool": FOR_TOOL,
+    "transferring_for_tool_over_speech": (*FOR_TOOL, (3, SpeechBegan())),
+    "transferring_for_tool_after_words": (*FOR_TOOL, (3, HELLO)),
+    "tool_is_back_after_words": (*FOR_TOOL, (3, HELLO), (4, TransferUnanswered(BACK))),
+    "transferring_for_tool_that_ended": (*FOR_TOOL, (3, ToolsEnded({}))),
+    "transferring_by_key_beside_tool": (*LISTENING, (2, ToolsBegan()), (2.1, TransferAsked("100"))),
     "transferring_and_draining": (*TRANSFERRING, (3, DrainAsked())),
     "transferring_too_long": (*TRANSFERRING, (3, MaxLengthDue())),
     "transferring_unheard": (*TRANSFERRING, (3, RoleFailed("gone", "stt"))),
@@ -114,6 +125,12 @@ CASES = [
     ("giving_transfer_up_heard", TransferDone(TAKEN), 4, [], "closing"),
     ("transferring", TransferUnanswered(BACK), 4, [Reply(BACK)], "thinking"),
     ("transferring_after_words", TransferUnanswered(BACK), 4, [Reply(BACK, HELLO_REPLY.inputs)], "thinking"),
+    ("transferring_for_tool", TransferUnanswered(BACK), 4, [TellModel(BACK)], "listening"),
+    ("transferring_for_tool_over_speech", TransferUnanswered(BACK), 4, [TellModel(BACK)], "user_speaking"),
+    ("transferring_for_tool_after_words", TransferUnanswered(BACK), 4, [TellModel(BACK)], "listening"),
+    ("tool_is_back_after_words", ToolsEnded({"1": "busy"}), 4.1, [BUSY], "thinking"),
+    ("transferring_for_tool_that_ended", TransferUnanswered(BACK), 4, [Reply(BACK)], "thinking"),
+    ("transferring_by_key_beside_tool", TransferUnanswered(BACK), 4, [Reply(BACK)], "thinking"),
     ("transferring", SpeechEnded(0.2, 2500), 3, [FinaliseTranscript()], "transferring"),
     ("transferring", HELLO, 3, [], "transferring"),
     ("transferring", KeyPressed("5"), 3, [], "transferring"),

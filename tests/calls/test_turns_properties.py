@@ -104,7 +104,7 @@ class Conversation(RuleBasedStateMachine):
         after, name = self.taking.phase, event.__name__
         assert after in {before, *THE_END} or name in EVERYWHERE or name in DRAWN[before, after]
 
-    def obey(self, asked):
+    def obey(self, asked):  # noqa: C901 - a case for each action
         for action in asked:
             assert not self.endings, "an action after the end"
             match action:
@@ -119,6 +119,9 @@ class Conversation(RuleBasedStateMachine):
                     assert self.prepared is None
                     assert self.transfer is None, "two transfers at once"
                     self.transfer = target
+                case actions.TellModel():
+                    assert self.tools, "nobody will reply to it"
+                    self.outstanding = []  # what was said meanwhile is read with the tools' results
                 case actions.CancelTransfer():
                     assert self.transfer is not None
                     self.transfer = None
@@ -421,10 +424,10 @@ class Conversation(RuleBasedStateMachine):
         assert self.endings or self.taking.phase == "closing"
 
     @precondition(lambda self: self.on)
-    @rule()
-    def the_program_transfers(self):
+    @rule(by_tool=st.booleans())
+    def the_program_transfers(self, by_tool):
         before = self.taking.phase
-        self.happens(turns.TransferAsked("300"))
+        self.happens(turns.TransferAsked("300", by_tool=by_tool and self.tools > 0))
         assert self.transfer or before in {"closing", "thinking", "speaking", "interrupted", *CONSENTING}
 
     @precondition(lambda self: self.on and self.transfer)
@@ -439,7 +442,8 @@ class Conversation(RuleBasedStateMachine):
     def nobody_takes_the_transfer(self):
         target, self.transfer = self.transfer, None
         self.happens(turns.TransferUnanswered(Told("nobody took it", target)))
-        assert self.endings or self.taking.phase in {"thinking", "closing", "transferring"}
+        answered = {"thinking", "closing", "transferring"}
+        assert self.endings or self.taking.phase in answered or self.tools, "nobody tells the caller"
 
     @precondition(lambda self: self.on)
     @rule(seconds=st.sampled_from([0.02, 0.4, 1.5]))

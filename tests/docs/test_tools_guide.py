@@ -41,7 +41,7 @@ async def test_the_tool_that_steers_its_call(tmp_path, monkeypatch):
             await connect.function({"desk": "sales", "pin": "1"}, context)
     assert line.did == ["I am sorry, that was the third wrong PIN. Goodbye."]
     told = await connect.function({"desk": "sales", "pin": "4711"}, context)
-    assert told == "nobody at sales took the call (busy); the caller knows that you are back"
+    assert told == "nobody at sales took the call (busy); ask whether they should call back"
     assert line.did[1:] == ["Thank you. I am connecting you to sales.", "200"]
     assert line.variables["verified"] == "yes"
     with pytest.raises(RuntimeError, match="has no call"):

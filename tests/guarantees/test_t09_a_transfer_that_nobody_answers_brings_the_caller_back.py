@@ -3,17 +3,19 @@
 import pytest
 import trio
 
-from voicepipe.calls.events import TransferEnded, TransferStarted
+from voicepipe.calls.conversation import RUNNING
+from voicepipe.calls.events import CallSteered, TransferEnded, TransferStarted
 from voicepipe.calls.record import CallRecorder
 from voicepipe.calls.transfers import HAND_BACK_S
 from voicepipe.components.events import ReplyDone, TextDelta, ToolCall
-from voicepipe.components.requests import Message, Told
+from voicepipe.components.requests import Message, Told, ToolResults
 from voicepipe.config.call_settings import KeyAction, LimitsSettings, OnFailure, TransferTo
 from voicepipe.errors import ComponentError, TransferFailed
 from voicepipe.testing.buffering_transport import BufferingTransport
 from voicepipe.testing.calls import RehearsedCall
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText
 from voicepipe.testing.transport import MemoryTransport
+from voicepipe.tools.functions import FunctionTool
 
 COMPLETES = frozenset({"transfer", "completes_transfer"})
 TO_100 = ToolCall("1", "transfer", {"target": "100"})
@@ -307,6 +309,80 @@ async def test_the_program_learns_what_came_of_it(autojump_clock):
     ended = await call.hold(silence)
     assert failures == ["no answer"]
     assert (ended.outcome, ended.detail) == ("transferred", "200")
+
+
+@pytest.mark.parametrize("result", ["takes the failure on", "fails by it"])
+@pytest.mark.parametrize("says_more", [False, True])
+async def test_a_tool_that_transfers_in_vain_gets_one_answer(autojump_clock, result, says_more):
+    """The model replies to the tool's result, and reads why nobody took the call."""
+
+    async def connect(_arguments, context):
+        try:
+            await context.transfer("100")
+        except TransferFailed as failed:
+            if result == "fails by it":
+                raise
+            return f"try later: {failed}"
+
+    def answers(request):
+        if any(message.role == "tool" for message in request.messages):
+            return "Nobody is there. Anything else?"
+        return [TextDelta("One moment."), ToolCall("1", "connect", {}), ReplyDone()]
+
+    parameters = {"type": "object", "properties": {}}
+    tool = FunctionTool(name="connect", description="Connects.", parameters=parameters, function=connect, timeout_s=60)
+    stt = ("the sales please", "hello")
+    call = transferring(llm=answers, stt=stt, tools=("connect",), functions=(tool,))
+
+    async def caller():
+        await call.transport.be_silent(1500)
+        await call.transport.say(600)
+        await call.transport.be_silent(4000)
+        if says_more:
+            await call.transport.say(400)
+        await asks_nothing_more(call)
+
+    await call.hold(caller)
+    answer = "Nobody is there. Anything else?"
+    assert [turn.said for turn in call.turns if turn.trigger != "silence"] == ["Hello.", "One moment.", answer]
+    second = call.llm.requests[1]
+    assert isinstance(second.trigger, ToolResults)
+    assert next(message.text for message in second.messages if message.role == "tool") != RUNNING
+    assert Message("operator", BACK) in second.messages
+    assert not any(isinstance(request.trigger, Told) for request in call.llm.requests)
+    assert [(steered.action, steered.by) for steered in call.told(CallSteered)] == [("transfer", "tool:connect")]
+    if says_more:
+        assert second.messages[-1] == Message("caller", "hello")  # nothing asks for a reply of its own
+
+
+async def asks_nothing_more(call):
+    await call.transport.be_silent(9000)
+    await call.transport.hang_up_as_caller()
+
+
+@pytest.mark.parametrize("goodbye", ["", "Bye."])
+async def test_a_transfer_that_is_given_up_too_late_is_one(autojump_clock, goodbye):
+    """The program hangs up while it rings, and the transport has transferred nevertheless."""
+    call = transferring()
+
+    async def transfer(target):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(3)
+        call.transport.transferred_to = target
+
+    call.transport.transfer = transfer
+
+    async def caller():
+        await call.transport.be_silent(1500)
+        await call.transport.say(600)
+        await call.transport.be_silent(3500)
+        assert call.call._turns.phase == "transferring"
+        call.call.hang_up(goodbye)
+        await call.transport.be_silent(5000)
+
+    ended = await call.hold(caller)
+    assert (ended.outcome, ended.detail) == ("transferred", "100")
+    assert [transfer.failure for transfer in call.told(TransferEnded)] == [""]
 
 
 async def test_there_is_one_transfer_at_a_time(autojump_clock):

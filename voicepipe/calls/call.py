@@ -278,6 +278,8 @@ class Call:
                 await self._converse()
             self._end_replies()
             await self._transfers.wait_over()
+            if self._transfers.taken is not None and self._ending == Ending("agent_hung_up"):
+                self._ending = self._transfers.taken  # it was given up too late, and the caller is gone
             if parts.tools.running:
                 await self._leave()  # the caller need not wait for them
         finally:

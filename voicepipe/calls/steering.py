@@ -176,7 +176,7 @@ class CallSteering:
         if not self._transfers.possible:
             raise TransferFailed("the call's transport can't transfer")
         self._begin("transfer", target, by)
-        self._happened(turns.TransferAsked(target))
+        self._happened(turns.TransferAsked(target, by_tool=by.startswith(TOOL)))
         await self._transfers.wait_outcome()
 
     def hang_up(self, goodbye: str = "", *, by: str = PROGRAM) -> None:

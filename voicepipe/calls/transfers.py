@@ -85,6 +85,8 @@ class Transfers:
         self._failure = NOT_BEGUN  # of the last transfer
         self.target = ""
         """The target of the transfer that runs, or that ran last."""
+        self.taken: Ending | None = None
+        """The end of the call by the transfer that has succeeded; None: none has."""
         self.ended_at = -inf
         """The time at which the last transfer ended, on trio's clock."""
 
@@ -178,7 +180,8 @@ class Transfers:
             self._happened(turns.TransferUnanswered(fact))
         else:
             outcome: Outcome = "transferred" if self._completes else "transfer_requested"
-            self._happened(turns.TransferDone(Ending(outcome, target)))
+            self.taken = Ending(outcome, target)
+            self._happened(turns.TransferDone(self.taken))
 
     async def _wait_last_words(self) -> None:
         """Waits until the caller has heard the agent's reply, where only the far end knows when that is."""

@@ -215,6 +215,8 @@ class TurnDriver:
                 listening.give_up_on_final()
             case actions.BeginTransfer(target):
                 self._transfers.begin(target)
+            case actions.TellModel(fact):
+                replies.tell(fact)
             case actions.CancelTransfer():
                 self._transfers.cancel()
             case actions.SettleConsent(consent):

@@ -116,6 +116,10 @@ class Replies:
         self._begin(caller, ReplyText(self._conversation.ask(trigger)))
         self._listening.return_to_preferred()
 
+    def tell(self, fact: Told) -> None:
+        """Tells the model that nobody took a transfer, without a reply to that."""
+        self._conversation.told_of_transfer(fact)
+
     def prepare(self, trigger: Utterance, inputs: Inputs) -> None:
         """Requests a reply that is not heard before it is adopted."""
         self._conversation.caller_said(inputs)

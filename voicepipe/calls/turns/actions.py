@@ -11,7 +11,7 @@ from attrs import Factory, field, frozen
 
 from voicepipe.calls.events import Consent
 from voicepipe.calls.turns.events import CallerInput, Ending
-from voicepipe.components.requests import Trigger, Utterance
+from voicepipe.components.requests import Told, Trigger, Utterance
 
 
 def _own_input(trigger: Trigger | None) -> tuple[CallerInput, ...]:
@@ -111,6 +111,14 @@ class BeginTransfer:
 
 
 @frozen
+class TellModel:
+    """Tell the model a fact, to which no reply of its own is requested."""
+
+    fact: Told
+    """The fact."""
+
+
+@frozen
 class CancelTransfer:
     """Give the transfer up: the call ends otherwise. No event follows."""
 
@@ -144,6 +152,7 @@ Action = (
     | GiveUpOnFinal
     | BeginTransfer
     | CancelTransfer
+    | TellModel
     | SettleConsent
     | End
 )

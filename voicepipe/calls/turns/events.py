@@ -242,6 +242,8 @@ class TransferAsked:
 
     target: str
     """The number or extension."""
+    by_tool: bool = False
+    """True if a tool asks for it: then the tool's result tells the model what came of it."""
 
 
 @frozen

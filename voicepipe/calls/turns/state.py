@@ -191,6 +191,9 @@ class TurnState:
     program left unanswered. Every request to a model clears it, as the conversation has it."""
     transfer_to: str = ""
     """The target of a transfer that begins when the reply has ended; empty: none does."""
+    tools_transfer: str = ""
+    """The target of a transfer that a tool has asked for, and whose result the model is going to reply to; empty: there
+    is none."""
     if_back: events.Ending | None = None
     """The end of the call if nobody takes the transfer; None: the conversation goes on."""
     role_lost: events.RoleFailed | None = None

@@ -95,6 +95,12 @@ def withdraw_saying(state: TurnState, event: events.SayWithdrawn, _now: float) -
     state.sayings = [saying for saying in state.sayings if saying.number != event.number]
 
 
+@rule_in_every_phase(events.TransferAsked)
+def note_whose_transfer_it_is(state: TurnState, event: events.TransferAsked, _now: float) -> None:
+    """A tool tells the model itself what came of its transfer."""
+    state.tools_transfer = event.target if event.by_tool else ""
+
+
 @rule_in_every_phase(events.LanguageSwitched)
 def switch_language(state: TurnState, event: events.LanguageSwitched, _now: float) -> None:
     """Words are compared and counted in the new language."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from voicepipe.calls.turns import actions, events
 from voicepipe.calls.turns.rules.closing import close
 from voicepipe.calls.turns.rules.ending import apologise
-from voicepipe.calls.turns.rules.replying import reply
+from voicepipe.calls.turns.rules.replying import go_on, reply
 from voicepipe.calls.turns.rules.transcripts import keep_words
 from voicepipe.calls.turns.table import rule
 from voicepipe.components.requests import Dtmf
@@ -31,7 +31,11 @@ def end_transferred_call(state: TurnState, event: events.TransferDone, _now: flo
 
 @rule(events.TransferUnanswered, "transferring")
 def take_caller_back(state: TurnState, event: events.TransferUnanswered, now: float) -> None:
-    """The model is told, and replies to that and to what the caller said meanwhile; or the call ends, if it was to."""
+    """The model is told, and replies to that and to what the caller said meanwhile; or the call ends, if it was to.
+
+    If a tool that still runs has asked for the transfer, the model replies to all of that with the tool's result, once.
+    """
+    is_tools, state.tools_transfer = state.tools_transfer == event.fact.transfer != "", ""
     if state.if_back is not None:
         goodbye = "" if state.if_back.outcome == "failed" else state.limits.goodbye  # the apology was said
         close(state, goodbye, state.if_back, now)
@@ -39,6 +43,10 @@ def take_caller_back(state: TurnState, event: events.TransferUnanswered, now: fl
         close(state, state.limits.goodbye, events.Ending("drained"), now)
     elif state.role_lost is not None:
         apologise(state, state.role_lost, now)
+    elif is_tools and state.running_tools:
+        state.actions.append(actions.TellModel(event.fact))
+        state.unanswered.set_aside()
+        go_on(state, now)
     else:
         reply(state, event.fact, state.unanswered.take())
 
