@@ -67,7 +67,7 @@ from voicepipe.calls.events import (
 from voicepipe.calls.observing import EventEmitter
 from voicepipe.calls.parts import connect_parts
 from voicepipe.calls.recording import RecordedTransport, recording_path
-from voicepipe.calls.steered_by import SteeredBy
+from voicepipe.calls.steering import SteeredBy
 from voicepipe.calls.tasks import CallTasks
 from voicepipe.calls.texts import CallTexts
 from voicepipe.calls.turns import events as turns
