@@ -119,7 +119,8 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             metrics = Metrics(
                 sets.by_name,
                 lambda: runtime.attempts,
-                records_lost=lambda: records.lost,
+                records_lost=lambda: records.lost + (store.lost if store is not None else 0),
+                records_waiting=lambda: store.by_place if store is not None else {},
                 max_calls=lambda: current.settings.max_calls,
                 turns=loop.turns,
             )

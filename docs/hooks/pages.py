@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from alerts import alerts_table
 from api import public_api, public_names
+from database import database_table
 from diagram import turns_diagram
 from links import Linked, rewrite_links, source_page
 from mkdocs.structure.files import File
@@ -55,6 +56,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "turns": lambda _: turns_table(),
     "turns_diagram": lambda _: turns_diagram(),
     "alerts": alerts_table,
+    "database": database_table,
     "api": public_names,
     "package": public_api,
 }

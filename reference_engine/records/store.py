@@ -197,6 +197,11 @@ class RecordStore:
         """The number of rows in the spool."""
         return self._spool.waiting
 
+    @property
+    def by_place(self) -> dict[str, int]:
+        """The number of rows that wait, in `memory` and in the `spool`."""
+        return {"memory": self.waiting, "spool": self.spooled}
+
     def observe(self, event: CallEvent, mask_of: Callable[[], Mask | None] | None = None) -> None:
         """Stores an event of a call; never waits and never raises.
 

@@ -28,7 +28,8 @@
 | `voicepipe_component_attempts_total` | role, component, outcome | `success`, `failure`, `excused` |
 | `voicepipe_component_state` | set, role, component | circuit breaker: 0 closed, 1 half open, 2 open |
 | `voicepipe_recordings_failed_total` | set, pipeline | calls whose recording has failed, or ended before they did |
-| `voicepipe_records_lost_total` | | calls' records that could not be written |
+| `voicepipe_records_lost_total` | | calls' records that could not be written; in a database: rows |
+| `voicepipe_records_waiting` | where | rows for the database that wait in `memory`, and in the `spool` on disk |
 | `voicepipe_event_loop_lag_seconds` | | the lengths of turns of the event loop, by which others wait |
 | `voicepipe_build_info` | version, python | 1 |
 | `process_*` | | memory, CPU time, descriptors, start time |
@@ -87,6 +88,7 @@ class Metrics:
         sets: the pipeline sets by name, with a version or without; read at each scrape.
         attempts: returns how calls' attempts at each component have ended; called at each scrape.
         records_lost: returns the number of records that could not be written; called at each scrape.
+        records_waiting: returns the number of rows that wait for a database, by where; called at each scrape.
         max_calls: returns the most calls at once; None: there is no limit.
         turns: the lengths of turns of the event loop; None: they are not measured.
 
@@ -98,6 +100,7 @@ class Metrics:
         attempts: Callable[[], Attempts] = dict,
         records_lost: Callable[[], int] = int,
         *,
+        records_waiting: Callable[[], Mapping[str, int]] = dict,
         max_calls: Callable[[], int | None] = lambda: None,
         turns: Histogram | None = None,
     ) -> None:
@@ -107,7 +110,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(SetsCollector(sets, self._counted, attempts))
         self.connections_refused = 0
-        self._registry.register(_EngineCollector(self, records_lost, max_calls, turns or Histogram(LAG_S)))
+        self._registry.register(
+            _EngineCollector(self, (records_lost, records_waiting), max_calls, turns or Histogram(LAG_S))
+        )
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
             "Whether the engine's own file was valid at its last reload.",
@@ -184,9 +189,14 @@ class _EngineCollector(Collector):
     """Collects what concerns the engine as a whole."""
 
     def __init__(
-        self, metrics: Metrics, records_lost: Callable[[], int], max_calls: Callable[[], int | None], turns: Histogram
+        self,
+        metrics: Metrics,
+        records: tuple[Callable[[], int], Callable[[], Mapping[str, int]]],
+        max_calls: Callable[[], int | None],
+        turns: Histogram,
     ) -> None:
-        self._metrics, self._records_lost, self._max_calls, self._turns = metrics, records_lost, max_calls, turns
+        self._metrics, self._max_calls, self._turns = metrics, max_calls, turns
+        self._records_lost, self._records_waiting = records
 
     def describe(self) -> Iterator[Metric]:
         """Yields nothing, so that registering does not scrape."""
@@ -195,6 +205,9 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         lost = CounterMetricFamily("voicepipe_records_lost", "Calls' records that could not be written.")
         lost.add_metric([], self._records_lost())
+        waiting = GaugeMetricFamily("voicepipe_records_waiting", "Rows that wait for the database.", labels=["where"])
+        for where, number in self._records_waiting().items():
+            waiting.add_metric([where], number)
         refused = CounterMetricFamily("voicepipe_connections_refused", "Connections that were no calls.")
         refused.add_metric([], self._metrics.connections_refused)
         limit = GaugeMetricFamily("voicepipe_max_calls", "The most calls at once.", labels=[])
@@ -204,4 +217,4 @@ class _EngineCollector(Collector):
         lag.add_metric([], self._turns.buckets(), self._turns.total)
         build = GaugeMetricFamily("voicepipe_build_info", "The software.", labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
-        yield from (lost, refused, limit, lag, build)
+        yield from (lost, waiting, refused, limit, lag, build)
