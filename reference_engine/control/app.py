@@ -150,6 +150,27 @@ class Control:
             f"pipeline set {served.name!r} has no version {number!r} in its history; GET /sets lists them",
         )
 
+    async def show_configuration(self, request: Request) -> Response:
+        """Answers with a configuration that calls ran on, from the database of records."""
+        check_parameters(request)
+        place, digest = self.current.settings.records, request.path_params["digest"]
+        if place is None or not place.is_database:
+            reason = "no configurations are kept: `records` of engine.yaml names no database"
+            raise HTTPException(HTTPStatus.NOT_FOUND, reason)
+        from reference_engine.records.provenance import find_configuration  # noqa: PLC0415 - loads SQLAlchemy
+        from reference_engine.records.reading import Reader, RecordsUnavailable  # noqa: PLC0415 - as above
+
+        reader = Reader(place.sqlalchemy_url)
+        try:
+            found = await reader.run(lambda connection: find_configuration(connection, digest))
+        finally:
+            reader.close()
+        if isinstance(found, RecordsUnavailable):
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, found.problem)
+        if found is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"no configuration with the digest {digest!r} is kept")
+        return JSONAnswer(bodies.configuration_body(found))
+
     async def show_calls(self, _request: Request) -> Response:
         """Answers with the calls that are up."""
         return JSONAnswer(bodies.calls_body(self.sessions))

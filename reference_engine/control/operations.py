@@ -18,6 +18,7 @@ from reference_engine.reports.status_bodies import (
     AnnouncementBody,
     CallBody,
     CallsBody,
+    ConfigurationBody,
     ErrorBody,
     RollbackBody,
     SetsBody,
@@ -177,6 +178,18 @@ OPERATIONS = (
             409: Answer("The version is of an earlier run, and its copy can't be read any more."),
         },
         (_SET, Parameter("version", "path", "Its number.", Count)),
+    ),
+    Operation(
+        "GET",
+        "/configurations/{digest}",
+        "show_configuration",
+        "Reports a configuration that calls ran on, from the database of records.",
+        {
+            200: Answer("The configuration.", ConfigurationBody),
+            404: Answer("No configuration with that digest is kept."),
+            503: Answer("The database of records does not answer."),
+        },
+        (Parameter("digest", "path", "Its digest, or the first eight characters of it or more."),),
     ),
     Operation("GET", "/calls", "show_calls", "Reports the calls that are up.", {200: Answer("The calls.", CallsBody)}),
     Operation(

@@ -29,6 +29,7 @@ from reference_engine.reports.status_bodies import (
     CallsBody,
     ComponentBody,
     ComponentErrorBody,
+    ConfigurationBody,
     EngineFileBody,
     MessageBody,
     SessionBody,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from reference_engine.records.history import StoredConfiguration
     from reference_engine.reloads.outcomes import EngineOutcome, ReloadResult
     from reference_engine.reports.sessions import Session
     from reference_engine.settings.changes import EnginePlan
@@ -171,6 +173,11 @@ def version_detail_body(
     """
     shown = effective_config(pipelines.config_of(record.version) if config is None else config)
     return as_data(VersionDetailBody(set=pipelines.name, **_version(record), plan=_plan(record.plan), config=shown))
+
+
+def configuration_body(stored: StoredConfiguration) -> dict[str, Any]:
+    """Returns the JSON object of a configuration that calls ran on."""
+    return as_data(ConfigurationBody(**asdict(stored, recurse=False)))
 
 
 def call_body(

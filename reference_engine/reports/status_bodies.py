@@ -64,6 +64,22 @@ class VersionDetailBody(VersionBody, _SetName):  # attrs puts the fields of the 
 
 
 @frozen(kw_only=True)
+class ConfigurationBody:
+    """A configuration that calls ran on."""
+
+    digest: Digest
+    """Its digest."""
+    set: str
+    """The pipeline set that first served it."""
+    first_served: Moment
+    """The time at which it first served, in UTC."""
+    config: Mapping[str, Any]
+    """The effective configuration, without secrets; a prompt that was read from a file has its `text` too."""
+    files: Mapping[str, Digest | None]
+    """The SHA-256 of the files that it was read from, by their paths; null: the content is secret, or a directory."""
+
+
+@frozen(kw_only=True)
 class ComponentErrorBody:
     """The failure that makes calls skip a component."""
 

@@ -125,7 +125,8 @@ class EngineFile:
     """The file of webhooks that wait to be delivered. A change needs a restart. Null: `$STATE_DIRECTORY/webhooks.db`,
     or without that `~/.local/state/voicepipe/webhooks.db`."""
     last_known_good: Path | None = None
-    """The directory for copies of the files that serve; a start with invalid files serves these. Null: it fails."""
+    """The directory for the last versions with copies of their files: a start with invalid files serves these, and a
+    rollback may go to versions from before a restart. Null: it fails, and there are none."""
 
 
 @frozen(kw_only=True)

@@ -477,6 +477,11 @@ async def test_an_engine_that_is_killed_goes_on_with_its_versions(home):
         assert (await engine.ask("POST", "/-/reload?set=main", headers={"If-Match": '"3"'})).status_code == 412
         rolled = (await engine.ask("POST", "/sets/main/rollback", headers={"If-Match": '"4"'}, json={"to": 2})).json()
         assert (rolled["version"], rolled["rolled_back_to"]) == (5, 2)
+        kept = (await engine.ask("GET", f"/configurations/{shown['digest'][:12]}")).json()
+        assert (kept["digest"], kept["set"]) == (shown["digest"], "main")
+        assert kept["config"]["pipelines"]["default"]["greeting"] == "Good evening."
+        assert str(home.resolve() / "ai-agent.yaml") in kept["files"]
+        assert (await engine.ask("GET", "/configurations/0123456789")).status_code == 404
         engine.process.terminate()
         assert await engine.ended() == 0
     with reading_engine(read_place(f"sqlite:{home / 'calls.db'}")).connect() as connection:
