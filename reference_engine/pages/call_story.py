@@ -85,7 +85,7 @@ def story_of(detail: CallDetail) -> tuple[StoryLine, ...]:
             at_s=row["at_s"],
             until_s=row["at_s"],
             kind="steering",
-            who="steered",
+            who=row["by"],
             words=((steering_words(row), False),),
         )
         for row in detail.steering

@@ -227,7 +227,13 @@ def an_ordinary_call(recording: str = "") -> tuple[dict[str, Any], dict[str, lis
             {"at_s": 13.2, "name": "price_of", "ok": False, "result": "error: no such show", "seconds": 0.8},
         ],
         "steering": [
-            {"at_s": 39.9, "action": "tell", "text": "The desk is closed after six.", "variables": {}},
+            {
+                "at_s": 39.9,
+                "action": "tell",
+                "by": "operator:cli",
+                "text": "The desk is closed after six.",
+                "variables": {},
+            },
         ],
         "transfers": [{"at_s": 39.6, "target": "6001", "failure": "nobody answered within 10 s", "seconds": 10.0}],
         "usage": list(USAGE),
@@ -301,7 +307,7 @@ def a_hostile_call(text: str, number: int | str = 0) -> tuple[dict[str, Any], di
         ],
         "tools": [{"at_s": 12.0, "name": text, "ok": False, "result": text, "seconds": 5.0}],
         "failures": [failure(13.0, "llm", text, "failed", text), failure(14.0, "llm", text, "alternate")],
-        "steering": [{"at_s": 15.0, "action": "say", "text": text, "variables": {text: text}}],
+        "steering": [{"at_s": 15.0, "action": "say", "by": f"tool:{text}", "text": text, "variables": {text: text}}],
         "transfers": [{"at_s": 18.0, "target": text, "failure": text, "seconds": 3.0}],
         "usage": [usage("llm", text, text, text)],
     }
