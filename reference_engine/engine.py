@@ -36,6 +36,7 @@ from reference_engine.lifecycle.systemd import ServiceManager
 from reference_engine.pages.operator_pages import OperatorPages
 from reference_engine.pages.parts import PageParts
 from reference_engine.records.opening import open_store, until_ready
+from reference_engine.records.pruning import Retention
 from reference_engine.records.record_file import open_record_file
 from reference_engine.records.version_recording import VersionRecorder
 from reference_engine.reloads.reloading import Reloader
@@ -121,12 +122,17 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 lambda: runtime.attempts,
                 records_lost=lambda: records.lost + (store.lost if store is not None else 0),
                 records_waiting=lambda: store.by_place if store is not None else {},
+                records_deleted=lambda: retention.deleted,
                 max_calls=lambda: current.settings.max_calls,
                 turns=loop.turns,
             )
             manager, collector, shortage = ServiceManager(sets.by_name), Collector(), Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
-            reloads, latencies = ReloadHistory(logged.conceal), Latencies()
+            reloads, latencies, retention = (
+                ReloadHistory(logged.conceal),
+                Latencies(),
+                Retention(current, sets.by_name, log),
+            )
             observers = (reload_log(log), manager.observe, metrics.observe_set, telemetry.events.observe_set)
             sets.add_observers(*observers, collector.observe_set, reloads.observe)
             ended, announced = EndedCalls(), Announcements()
@@ -195,6 +201,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 readiness.ready()
                 manager.ready()
                 start_upkeep("records", records.report_losses, log)
+                start_upkeep("retention", retention.run)
                 start_upkeep("reloads", reloader.serve)
                 start_upkeep("reload signals", reload_on_signals, hangups, reloader, manager)
                 start_upkeep("drain deadline of old versions", end_superseded_calls, answerer, sets.by_name, current)

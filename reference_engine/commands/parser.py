@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from reference_engine.commands import check, records, reload, rollback, run, schema, status, steer
 from reference_engine.errors import EngineError
-from voicepipe import __version__, run_program
+from voicepipe import ConfigError, __version__, format_problems, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = (run, check, reload, rollback, status, steer, records, schema)
+
+
+EX_CONFIG = 78
+"""The exit status for a file with problems, as in `sysexits.h`."""
 
 
 def run_command(argv: Sequence[str]) -> int:
@@ -42,4 +46,7 @@ def _run_subcommand(argv: Sequence[str]) -> int:
     except EngineError as error:
         sys.stderr.write(f"reference-engine: {error}\n")
         return 1
+    except ConfigError as error:
+        sys.stderr.write(f"{format_problems(error.problems)}\n")
+        return EX_CONFIG
     return status

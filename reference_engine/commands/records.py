@@ -6,6 +6,7 @@ import sys
 from argparse import RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
+from reference_engine.commands import records_deleting
 from reference_engine.commands.records_place import add_place_argument, database_errors, place_of
 from reference_engine.commands.times import FORMS, point_in_time
 
@@ -20,6 +21,8 @@ EXAMPLES = """\
 examples:
   reference-engine records export config/engine.yaml --since 7d > calls.jsonl
   reference-engine records upgrade config/engine.yaml
+  reference-engine records prune config/engine.yaml --dry-run
+  reference-engine records forget config/engine.yaml --caller +4930901820 --dry-run
   reference-engine records export --help     # each has its own help
 """
 
@@ -84,6 +87,7 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     export.add_argument("--since", type=point_in_time, metavar="TIME", help=f"calls that began then or later: {FORMS}")
     export.add_argument("--until", type=point_in_time, metavar="TIME", help="calls that began before, likewise")
     export.set_defaults(run=run_export)
+    records_deleting.add_to(actions)
 
 
 def run_upgrade(arguments: Namespace) -> int:

@@ -30,6 +30,7 @@
 | `voicepipe_recordings_failed_total` | set, pipeline | calls whose recording has failed, or ended before they did |
 | `voicepipe_records_lost_total` | | calls' records that could not be written; in a database: rows |
 | `voicepipe_records_waiting` | where | rows for the database that wait in `memory`, and in the `spool` on disk |
+| `voicepipe_records_deleted_total` | what | calls whose records, recordings or transcripts `keep` had deleted |
 | `voicepipe_event_loop_lag_seconds` | | the lengths of turns of the event loop, by which others wait |
 | `voicepipe_build_info` | version, python | 1 |
 | `process_*` | | memory, CPU time, descriptors, start time |
@@ -89,6 +90,7 @@ class Metrics:
         attempts: returns how calls' attempts at each component have ended; called at each scrape.
         records_lost: returns the number of records that could not be written; called at each scrape.
         records_waiting: returns the number of rows that wait for a database, by where; called at each scrape.
+        records_deleted: returns the number of calls of which something was deleted, by what; called at each scrape.
         max_calls: returns the most calls at once; None: there is no limit.
         turns: the lengths of turns of the event loop; None: they are not measured.
 
@@ -101,6 +103,7 @@ class Metrics:
         records_lost: Callable[[], int] = int,
         *,
         records_waiting: Callable[[], Mapping[str, int]] = dict,
+        records_deleted: Callable[[], Mapping[str, int]] = dict,
         max_calls: Callable[[], int | None] = lambda: None,
         turns: Histogram | None = None,
     ) -> None:
@@ -111,7 +114,9 @@ class Metrics:
         self._registry.register(SetsCollector(sets, self._counted, attempts))
         self.connections_refused = 0
         self._registry.register(
-            _EngineCollector(self, (records_lost, records_waiting), max_calls, turns or Histogram(LAG_S))
+            _EngineCollector(
+                self, (records_lost, records_waiting, records_deleted), max_calls, turns or Histogram(LAG_S)
+            )
         )
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
@@ -191,12 +196,12 @@ class _EngineCollector(Collector):
     def __init__(
         self,
         metrics: Metrics,
-        records: tuple[Callable[[], int], Callable[[], Mapping[str, int]]],
+        records: tuple[Callable[[], int], Callable[[], Mapping[str, int]], Callable[[], Mapping[str, int]]],
         max_calls: Callable[[], int | None],
         turns: Histogram,
     ) -> None:
         self._metrics, self._max_calls, self._turns = metrics, max_calls, turns
-        self._records_lost, self._records_waiting = records
+        self._records_lost, self._records_waiting, self._records_deleted = records
 
     def describe(self) -> Iterator[Metric]:
         """Yields nothing, so that registering does not scrape."""
@@ -208,6 +213,11 @@ class _EngineCollector(Collector):
         waiting = GaugeMetricFamily("voicepipe_records_waiting", "Rows that wait for the database.", labels=["where"])
         for where, number in self._records_waiting().items():
             waiting.add_metric([where], number)
+        deleted = CounterMetricFamily(
+            "voicepipe_records_deleted", "Calls of which something was deleted by `keep`.", labels=["what"]
+        )
+        for what, number in self._records_deleted().items():
+            deleted.add_metric([what], number)
         refused = CounterMetricFamily("voicepipe_connections_refused", "Connections that were no calls.")
         refused.add_metric([], self._metrics.connections_refused)
         limit = GaugeMetricFamily("voicepipe_max_calls", "The most calls at once.", labels=[])
@@ -217,4 +227,4 @@ class _EngineCollector(Collector):
         lag.add_metric([], self._turns.buckets(), self._turns.total)
         build = GaugeMetricFamily("voicepipe_build_info", "The software.", labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
-        yield from (lost, waiting, refused, limit, lag, build)
+        yield from (lost, waiting, deleted, refused, limit, lag, build)

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import EngineSettings
 
 _RESTART = "restart the engine to apply it; until then, put the earlier value back"
-_AT_ONCE = ("max_calls", "watch", "drain_s", "drain_deadline_s", "max_live_versions", "last_known_good", "notify")
+_AT_ONCE = (
+    "max_calls",
+    "watch",
+    "drain_s",
+    "drain_deadline_s",
+    "max_live_versions",
+    "last_known_good",
+    "notify",
+    "keep",
+)
 _AFTER_A_RESTART = ("control", "records", "records_readable_by", "records_spool", "name", "notify_spool")
 
 

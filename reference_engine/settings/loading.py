@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from attrs import asdict, fields_dict
 
+from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.settings.records_place import PlaceError, read_place
 from reference_engine.settings.settings import (
@@ -137,6 +138,7 @@ def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> It
         yield from _open_to_all(document, known)
     yield from _no_place(document)
     yield from _same_target(document)
+    yield from _keeps_in_vain(document)
 
 
 def _unknown_set(document: ConfigDocument, at: tuple[str | int, ...], sets: tuple[str, ...]) -> Iterator[Problem]:
@@ -219,6 +221,24 @@ def _same_target(document: ConfigDocument) -> Iterator[Problem]:
             key = "name" if target.name else "url"
             message = f"notify[{first}] is called {_shown(target.shown)} already"
             yield document.problem(("notify", number, key), message, "give each a `name:` of its own")
+
+
+def _keeps_in_vain(document: ConfigDocument) -> Iterator[Problem]:
+    """Yields a problem if `keep` contradicts itself, or there is no database in which it could delete."""
+    keep = document.take(("keep",), KeepSettings)
+    if keep is None:
+        return
+    for name, why in keep.contradictions():
+        yield document.problem(("keep", name), why, "leave it out, or keep records for longer")
+    text = document.take(("records",), str)
+    try:
+        is_database = text is not None and read_place(text).is_database
+    except PlaceError:
+        return
+    if keep.ages and not is_database:
+        message = "nothing can be deleted without a database of records"
+        hint = "name one (`records: sqlite:///var/lib/voicepipe/calls.db`), or have logrotate delete files of records"
+        yield document.problem(("keep",), message, hint, key=True)
 
 
 def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], classes: Classes) -> T | None:

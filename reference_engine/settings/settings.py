@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
+from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.settings.records_place import RecordsPlace
 from voicepipe import AudioSocketSettings, ConfigDocument, Secret, host_field, port_field
@@ -112,6 +113,8 @@ class EngineFile:
     records_readable_by: Readers = "owner"
     """Who may read that file, or SQLite's, and its directory, if the engine creates them: the user that it runs as, or
     its group too. A change needs a restart."""
+    keep: KeepSettings = field(default=KeepSettings())
+    """For how long a database keeps calls, their recordings and what was said; older ones are deleted."""
     records_spool: Path | None = None
     """The directory where records wait while the database is away. A change needs a restart. Null: beside SQLite's
     file, or for PostgreSQL `$STATE_DIRECTORY/records-spool`, or without that `~/.local/state/voicepipe/records-spool`.
