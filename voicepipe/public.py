@@ -117,6 +117,7 @@ from voicepipe.errors import (
     UnknownVersion,
     VoicepipeError,
 )
+from voicepipe.pipelines.difference_text import describe_difference
 from voicepipe.pipelines.gc_schedule import Collector
 from voicepipe.pipelines.health import ComponentHealth
 from voicepipe.pipelines.kept_versions import ConfigFingerprint, KeptVersion, VersionHistory
@@ -312,6 +313,7 @@ __all__ = [
     "absolute_path",
     "check_tls",
     "check_websockets_installed",
+    "describe_difference",
     "document_schema",
     "effective_config",
     "format_problems",

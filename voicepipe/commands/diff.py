@@ -6,22 +6,21 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from voicepipe.commands.asking import NoAnswerError, ask_serving
 from voicepipe.commands.tools import add_tools_to, tools_of
-from voicepipe.config.describe.effective import comparable, effective
+from voicepipe.config.describe.effective import effective
 from voicepipe.config.load import load_config
 from voicepipe.config.report import format_json, format_problems
-from voicepipe.documents import shown
 from voicepipe.errors import ConfigError, Problem
-from voicepipe.pipelines.difference import Change, Difference, compare
+from voicepipe.pipelines.difference import Difference, compare
+from voicepipe.pipelines.difference_text import difference_between, in_text
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-    from collections.abc import Iterable, Iterator
 
     from voicepipe.config.settings import SetConfig
 
@@ -44,8 +43,6 @@ examples:
 exit status, as of diff: 0 no difference, 1 differences, 2 wrong usage or no answer from the engine, 78 a file is
 invalid (see `voicepipe check`)
 """
-
-_LONGEST = 60
 
 
 def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
@@ -88,7 +85,7 @@ def run(arguments: Namespace) -> int:
         data = {"old": old, "new": new, **difference.as_data()}
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write("\n".join(_in_text(old, new, difference)) + "\n")
+        sys.stdout.write("\n".join(in_text(old, new, difference)) + "\n")
     return 1 if difference else 0
 
 
@@ -101,8 +98,7 @@ def _loaded(path: Path, tools: tuple[str, ...], problems: list[Problem]) -> SetC
 
 
 def _between(old: SetConfig, new: SetConfig) -> tuple[str, Difference]:
-    difference = compare(comparable(old), comparable(new))
-    return str(old.path), attrs.evolve(difference, hidden=not difference and old.digest != new.digest)
+    return str(old.path), difference_between(old, new)
 
 
 def _from_engine(arguments: Namespace, new: SetConfig) -> tuple[str, Difference]:
@@ -114,70 +110,3 @@ def _from_engine(arguments: Namespace, new: SetConfig) -> tuple[str, Difference]
         raise NoAnswerError(message, "check that the engine has the same version as this command") from error
     difference = attrs.evolve(difference, hidden=not difference and serving.digest != new.digest)
     return f"{serving.set}, version {serving.version}", difference
-
-
-def _in_text(old: str, new: str, difference: Difference) -> Iterator[str]:
-    """Yields the lines of the text output."""
-    if not difference:
-        yield f"{old} -> {new}: no difference"
-        return
-    yield f"{old} -> {new}, from the next call on:"
-    if difference.hidden:
-        yield "\nThe only difference is in a secret that is written into the file itself, which is not shown."
-    yield from _section("components", _components(difference))
-    yield from _section("pipelines", _pipelines(difference))
-    at_once = [change for change in difference.settings if change.path.startswith("logging.")]
-    yield from _section("settings", (_change(change) for change in difference.settings if change not in at_once))
-    yield from _section("immediately, also for active calls", map(_change, at_once))
-    yield "\nNo restart is needed."
-
-
-def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    if entries := list(lines):
-        yield f"\n{title}:"
-        yield from (f"  {line}" for line in entries)
-
-
-def _components(difference: Difference) -> Iterator[str]:
-    for component in difference.opens:
-        yield f"opens   {component}, for {', '.join(component.pipelines)}"
-    for component in difference.closes:
-        yield f"closes  {component}, with the last call that uses it"
-    for component in difference.keeps:
-        yield f"keeps   {component}"
-
-
-def _pipelines(difference: Difference) -> Iterator[str]:
-    for name in difference.added:
-        yield f"adds     {name}"
-    for name in difference.removed:
-        yield f"removes  {name}"
-    for name, changes in difference.changed.items():
-        yield f"changes  {name}"
-        yield from (f"    {_change(change)}" for change in changes)
-    for name in difference.unused:
-        yield f"differs  {name}, which no call gets"
-
-
-def _change(change: Change) -> str:
-    old, new = _brief(change.old), _brief(change.new)
-    if old != new:
-        return f"{change.path}: {old} -> {new}"
-    if isinstance(change.new, dict):
-        return f"{change.path}: {new}, with different content"
-    return f"{change.path}: {new}, with a different value that is not shown"
-
-
-def _brief(value: Any) -> str:
-    """Returns a value in a few words."""
-    match value:
-        case None:
-            return "nothing"
-        case {"file": str(path)} | {"directory": str(path)} | {"file": {"file": str(path)}}:
-            return path
-        case float():
-            return f"{value:g}"
-        case str():
-            return shown(value, _LONGEST) if value != value.strip() or not value.isprintable() or not value else value
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

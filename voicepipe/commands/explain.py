@@ -14,7 +14,7 @@ from attrs import frozen
 from voicepipe.commands.columns import in_columns
 from voicepipe.commands.tools import add_tools_to, tools_of
 from voicepipe.components.requests import CallInfo
-from voicepipe.config.describe.provenance import PipelineProvenance, Setting, provenance_of
+from voicepipe.config.describe.provenance import PipelineProvenance, Setting, as_data, place_as_data, provenance_of
 from voicepipe.config.load import load_with_places
 from voicepipe.config.report import format_json, format_problems
 from voicepipe.config.timezones import zone_of
@@ -208,33 +208,13 @@ def _json(explained: _Explained) -> str:
             "at": explained.at.isoformat(timespec="seconds"),
         },
         "pipeline": choice.pipeline,
-        **_place(pipeline.where),
+        **place_as_data(pipeline.where),
         "route": choice.route,
         "reason": choice.reason,
         "routes": [
-            {"path": route.path, "matches": route.matches, "reason": route.reason, **_place(route.where)}
+            {"path": route.path, "matches": route.matches, "reason": route.reason, **place_as_data(route.where)}
             for route in explained.routes
         ],
-        "components": [
-            {
-                "role": component.settings.role,
-                "name": component.settings.name,
-                "adapter": component.settings.adapter,
-                "path": component.settings.path,
-                **_place(component.settings.where),
-                "options": [_setting(option) for option in component.options],
-            }
-            for component in pipeline.components
-        ],
-        "settings": [_setting(setting) for setting in pipeline.settings],
+        **as_data(pipeline),
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-
-
-def _setting(setting: Setting) -> dict[str, Any]:
-    data = {"path": setting.path, "value": setting.value, "origin": setting.origin}
-    return data | ({"source": setting.source, **_place(setting.where)} if setting.where else {})
-
-
-def _place(where: Location) -> dict[str, Any]:
-    return {"file": str(where.file), "line": where.line, "column": where.column}

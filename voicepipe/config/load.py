@@ -147,6 +147,7 @@ def load_without_secrets(
     registry: Registry | None = None,
     environ: Mapping[str, str] | None = None,
     tools: Iterable[str] = (),
+    contents: Mapping[Path, bytes] | None = None,
 ) -> Presumed:
     """Loads a file whose variables may be unset, and whose files of `${file:}` may be absent, as in CI.
 
@@ -157,7 +158,7 @@ def load_without_secrets(
         ConfigError: with every other problem.
 
     """
-    return Presumed(*_loaded(path, registry, environ, tools, allow_missing=True))
+    return Presumed(*_loaded(path, registry, environ, tools, contents=contents, allow_missing=True))
 
 
 def _loaded(

@@ -3,7 +3,7 @@
 Parsing a large file holds the interpreter for hundreds of milliseconds, also in a thread, which callers would hear. The
 request is a pickled `ReadRequest` on standard input. The answer, on standard output, has three parts: a line with the
 fingerprint of this process's code (see `fingerprint`), a pickled `Preface`, which has plain types only, and a pickled
-`SetConfig` or `ConfigError`.
+`SetConfig` or `ConfigError`, or the settings of a pipeline as plain data.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
 
 from voicepipe.components.registry import installed
+from voicepipe.config.describe.provenance import as_data, provenance_of
 from voicepipe.config.fingerprint import adapters_on_disk
 from voicepipe.config.hashes import Signature, known_hashes, learn
-from voicepipe.config.load import load_config
+from voicepipe.config.load import load_config, load_without_secrets
 from voicepipe.config.paths import know_working_directory, working_directory
 from voicepipe.errors import ConfigError, Location, Problem
 
@@ -50,6 +51,8 @@ class ReadRequest:
     """The directory that relative paths start from."""
     hashes: Mapping[Signature, str] = field(factory=dict, repr=False)
     """The known hashes of large files."""
+    explained: str = ""
+    """The pipeline whose settings are to be explained; empty: the configuration is wanted."""
 
 
 Preface: TypeAlias = tuple[str, dict[Signature, str]]
@@ -82,6 +85,37 @@ def read(request: ReadRequest, registry: Registry | None = None) -> SetConfig:
         raise defect(request.path, broke_down(error)) from None
 
 
+def explain(request: ReadRequest, registry: Registry | None = None) -> dict[str, Any]:
+    """Returns the settings of a pipeline with the origin of each, as data for JSON.
+
+    Variables and files of secrets may be missing meanwhile: what they give is shown as it is written.
+
+    Args:
+        request: the file, the pipeline, and the environment to read it in.
+        registry: the adapters that the file may name; None: the installed ones.
+
+    Raises:
+        ConfigError: the file has problems or no such pipeline; a `DefectError` if any other exception was raised.
+
+    """
+    try:
+        presumed = load_without_secrets(
+            request.path,
+            registry=registry,
+            environ=request.environ,
+            tools=request.tools,
+            contents=request.contents,
+        )
+        if presumed.placed is not None:
+            return as_data(provenance_of(presumed.placed, request.explained))
+    except (ConfigError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
+        raise defect(request.path, broke_down(error)) from None
+    missing = ", ".join(presumed.missing)
+    raise ConfigError([Problem(Location(request.path), "", f"can't be explained without {missing}")])
+
+
 def broke_down(error: BaseException) -> str:
     """Returns the type and the location of an exception, without its message, which may quote a secret."""
     frames = extract_tb(error.__traceback__)
@@ -98,7 +132,7 @@ def defect(path: Path, what: str) -> DefectError:
 def answer(request: ReadRequest) -> bytes:
     """Returns the pickled answer to a request."""
     try:
-        config = read(request)
+        config = explain(request) if request.explained else read(request)
     except ConfigError as error:
         return pickle.dumps(error)
     try:

@@ -23,7 +23,7 @@ from voicepipe.pipelines.lease import Lease
 from voicepipe.pipelines.losses import check_losses
 from voicepipe.pipelines.outcome import Applied, ReloadOutcome, SetEvent, Unchanged
 from voicepipe.pipelines.plan import plan_change
-from voicepipe.pipelines.read_in_helper import Environ, load
+from voicepipe.pipelines.read_in_helper import Environ, explain_settings, load
 from voicepipe.tools.functions import FunctionTool
 
 if TYPE_CHECKING:
@@ -140,6 +140,15 @@ class ChangeWorker:
             finally:
                 request.done.set()
             self._versions.retire_unused()
+
+    async def read(self) -> SetConfig:
+        """Returns the configuration of the files as they are now; nothing changes by it."""
+        return await self._load()
+
+    async def explain(self, config: SetConfig, pipeline: str) -> dict[str, Any]:
+        """Returns the settings of a pipeline of a version's configuration, with the origin of each."""
+        options = self.options
+        return await explain_settings(config, pipeline, options.registry, options.environ, options.tool_names)
 
     def abandon(self) -> None:
         """Wakes all who wait for a change that has not begun: the set is closed."""

@@ -69,7 +69,7 @@ attempt under way, requests that have no outcome raise `PipelineSetClosed`, and 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from attrs import evolve
 
@@ -187,6 +187,33 @@ class PipelineSet:
         """
         found = self._versions.find(version)
         return await self._worker.read_kept(found) if isinstance(found, KeptVersion) else found
+
+    async def read(self) -> SetConfig:
+        """Returns the configuration of the files as they are now, as a reload would read it; nothing changes by it.
+
+        Raises:
+            ConfigError: a reload would be rejected, with all problems of the files.
+
+        """
+        return await self._worker.read()
+
+    async def explain(self, version: int, pipeline: str) -> dict[str, Any]:
+        """Returns all settings of a pipeline of a version, each with its value and where it was set.
+
+        They are what `voicepipe explain --format json` prints: `components` with their `options`, and `settings`, each
+        with `path`, `value` and `origin`, and with `file`, `line` and `column` unless it is a default. Secrets are
+        shown as they are written. The version's own sources are read again for that, beside calls.
+
+        Args:
+            version: the version, of the history.
+            pipeline: the pipeline's name.
+
+        Raises:
+            UnknownVersion: the version is not remembered.
+            ConfigError: its sources can't be read any more.
+
+        """
+        return await self._worker.explain(await self.read_config_of(version), pipeline)
 
     @contextmanager
     def pin(self) -> Iterator[Snapshot]:

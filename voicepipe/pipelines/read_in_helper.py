@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import trio
+from attrs import evolve
 
 from voicepipe.components.registry import installed
 from voicepipe.config.fingerprint import (
@@ -31,7 +32,7 @@ from voicepipe.config.fingerprint import (
 )
 from voicepipe.config.hashes import known_hashes, learn
 from voicepipe.config.paths import working_directory
-from voicepipe.config.reading_helper import Preface, ReadRequest, broke_down, defect, read
+from voicepipe.config.reading_helper import Preface, ReadRequest, broke_down, defect, explain, read
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError, Location, Problem
 
@@ -63,6 +64,8 @@ main()
 HELPER = (sys.executable, "-P", "-c", _HELP)
 
 T = TypeVar("T")
+
+_ANSWERED_SOMETHING_ELSE = "failed, because the helper process answered something else"
 
 READERS = 8
 """The number of threads that read files at the same time; further readings wait, within their time limit."""
@@ -100,11 +103,39 @@ async def load(
     request = await read_in_thread(path, partial(_request, path, environ, tools, contents, registry))
     if not (beside_calls and registry is installed()):
         return await read_in_thread(path, partial(read, request, registry))
-    try:
-        with trio.fail_after(READ_S):
-            return await _read_in_helper(request)
-    except trio.TooSlowError:
-        raise _too_slow(path) from None
+    config = await _ask_helper(request)
+    if not isinstance(config, SetConfig):
+        raise defect(path, _ANSWERED_SOMETHING_ELSE)
+    return config
+
+
+async def explain_settings(
+    config: SetConfig, pipeline: str, registry: Registry, environ: Environ, tools: tuple[str, ...]
+) -> dict[str, Any]:
+    """Returns the settings of a pipeline with the origin of each, as data for JSON.
+
+    The configuration's own sources are read again, in a helper process, because calls may be up.
+
+    Args:
+        config: the configuration.
+        pipeline: the pipeline's name.
+        registry: the adapters that it may name; with another one than the installed one a thread reads.
+        environ: the variables for `${NAME}`.
+        tools: names that `tools:` may have besides the built-in ones.
+
+    Raises:
+        ConfigError: the sources can't be read any more; a `DefectError` if reading itself failed.
+
+    """
+    path = config.path
+    request = await read_in_thread(path, partial(_request, path, environ, tools, config.sources, registry))
+    request = evolve(request, explained=pipeline)
+    if registry is not installed():
+        return await read_in_thread(path, partial(explain, request, registry))
+    settings = await _ask_helper(request)
+    if not isinstance(settings, dict):
+        raise defect(path, _ANSWERED_SOMETHING_ELSE)
+    return settings
 
 
 async def read_in_thread(path: Path, read: Callable[[], T]) -> T:
@@ -171,7 +202,16 @@ def _variables(path: Path, environ: Environ) -> dict[str, str]:
         raise defect(path, f"could not begin, because the environment {broke_down(error)}") from None
 
 
-async def _read_in_helper(request: ReadRequest) -> SetConfig:
+async def _ask_helper(request: ReadRequest) -> object:
+    """Returns the answer of a helper process; raises it if it is a `ConfigError`."""
+    try:
+        with trio.fail_after(READ_S):
+            return await _answer_of_helper(request)
+    except trio.TooSlowError:
+        raise _too_slow(request.path) from None
+
+
+async def _answer_of_helper(request: ReadRequest) -> object:
     try:
         run = await trio.run_process(
             HELPER,
@@ -206,8 +246,6 @@ async def _read_in_helper(request: ReadRequest) -> SetConfig:
         raise _upgraded(request.path, "a package of adapters")
     if isinstance(result, ConfigError):
         raise result
-    if not isinstance(result, SetConfig):
-        raise defect(request.path, "failed, because the helper process answered something else")
     return result
 
 

@@ -90,6 +90,34 @@ def provenance_of(placed: PlacedConfig, pipeline: str) -> PipelineProvenance:
     return PipelineProvenance(pipeline, cursor.key_where, components, tuple(settings))
 
 
+def as_data(provenance: PipelineProvenance) -> dict[str, Any]:
+    """Returns the components and settings of a pipeline as data for JSON."""
+    return {
+        "components": [
+            {
+                "role": component.settings.role,
+                "name": component.settings.name,
+                "adapter": component.settings.adapter,
+                "path": component.settings.path,
+                **place_as_data(component.settings.where),
+                "options": [_setting_as_data(option) for option in component.options],
+            }
+            for component in provenance.components
+        ],
+        "settings": [_setting_as_data(setting) for setting in provenance.settings],
+    }
+
+
+def place_as_data(where: Location) -> dict[str, Any]:
+    """Returns a place in a file as data for JSON."""
+    return {"file": str(where.file), "line": where.line, "column": where.column}
+
+
+def _setting_as_data(setting: Setting) -> dict[str, Any]:
+    data = {"path": setting.path, "value": setting.value, "origin": setting.origin}
+    return data | ({"source": setting.source, **place_as_data(setting.where)} if setting.where else {})
+
+
 def _component(resolved: Resolved) -> ComponentProvenance:
     cursors = resolved.cursor.entries()
     values = _inner(resolved.settings.options).items()
