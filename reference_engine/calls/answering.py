@@ -222,6 +222,14 @@ class CallAnswerer:
         for active in self:
             active.drain()
 
+    def drain_version(self, set_name: str, version: int) -> int:
+        """Asks the calls of one version of a set to say goodbye and to hang up; returns their number."""
+        calls = [active for active in self if (active.pipelines.name, active.snapshot.version) == (set_name, version)]
+        for active in calls:
+            active.drain()
+        self._log.info("version.draining", set=set_name, version=version, calls=len(calls))
+        return len(calls)
+
     def log_refused_connection(self, peer: str, why: TransportError) -> None:
         """Logs a connection that was not a call, or that broke the protocol; a listener's `on_refused`."""
         if isinstance(why.__cause__, OSError) and why.__cause__.errno in EXHAUSTED:

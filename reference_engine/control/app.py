@@ -171,6 +171,19 @@ class Control:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"no configuration with the digest {digest!r} is kept")
         return JSONAnswer(bodies.configuration_body(found))
 
+    async def drain_version(self, request: Request) -> Response:
+        """Asks the calls of a version that no longer serves to say goodbye; answers with their number."""
+        check_parameters(request)
+        name, number = request.path_params["set"], request.path_params["version"]
+        served = self._set(name)
+        numbers = {} if served.pipelines is None else {str(each.version): each for each in served.pipelines.history}
+        if number not in numbers:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"pipeline set {name!r} has no version {number!r} in its history")
+        if (version := numbers[number].version) == served.version:
+            reason = f"version {number} of pipeline set {name!r} serves: reload or roll back first"
+            raise HTTPException(HTTPStatus.CONFLICT, reason)
+        return JSONAnswer(bodies.drained_body(name, version, self.answerer.drain_version(name, version)))
+
     async def show_calls(self, _request: Request) -> Response:
         """Answers with the calls that are up."""
         return JSONAnswer(bodies.calls_body(self.sessions))

@@ -19,6 +19,7 @@ from reference_engine.reports.status_bodies import (
     CallBody,
     CallsBody,
     ConfigurationBody,
+    DrainedBody,
     ErrorBody,
     RollbackBody,
     SetsBody,
@@ -190,6 +191,18 @@ OPERATIONS = (
             503: Answer("The database of records does not answer."),
         },
         (Parameter("digest", "path", "Its digest, or the first eight characters of it or more."),),
+    ),
+    Operation(
+        "POST",
+        "/sets/{set}/versions/{version}/drain",
+        "drain_version",
+        "Asks the calls of a version that no longer serves to say goodbye and to hang up.",
+        {
+            200: Answer("They will, each after what it says now.", DrainedBody),
+            404: Answer("There is no such set, or no such version."),
+            409: Answer("The version serves: its calls would only be followed by others."),
+        },
+        (_SET, Parameter("version", "path", "Its number.", Count)),
     ),
     Operation("GET", "/calls", "show_calls", "Reports the calls that are up.", {200: Answer("The calls.", CallsBody)}),
     Operation(

@@ -39,6 +39,7 @@ class OperatorPages:
 
 def _make(parts: PageParts) -> ASGIApp:
     from reference_engine.pages.calls_page import add_calls  # noqa: PLC0415 - see the module
+    from reference_engine.pages.configuration import add_configuration  # noqa: PLC0415
     from reference_engine.pages.figures_page import add_figures  # noqa: PLC0415
     from reference_engine.pages.now import add_now  # noqa: PLC0415
     from reference_engine.pages.records_of_pages import PageRecords  # noqa: PLC0415
@@ -48,4 +49,5 @@ def _make(parts: PageParts) -> ASGIApp:
     add_now(shell, parts)
     add_calls(shell, parts, records)
     add_figures(shell, parts, records)
+    add_configuration(shell, parts)
     return shell.app()

@@ -30,6 +30,7 @@ from reference_engine.reports.status_bodies import (
     ComponentBody,
     ComponentErrorBody,
     ConfigurationBody,
+    DrainedBody,
     EngineFileBody,
     MessageBody,
     SessionBody,
@@ -238,6 +239,11 @@ def _inside(call: Call, logging: LoggingSettings, redact: RedactSettings) -> dic
 def announced_body(transport_id: str, within_s: float) -> dict[str, Any]:
     """Returns the JSON object of an announcement that was accepted."""
     return as_data(AnnouncedBody(transport_id=transport_id, within_s=within_s))
+
+
+def drained_body(set_name: str, version: int, calls: int) -> dict[str, Any]:
+    """Returns the JSON object of a version whose calls were asked to end."""
+    return as_data(DrainedBody(set=set_name, version=version, calls=calls))
 
 
 def calls_body(sessions: Iterable[Session]) -> dict[str, Any]:

@@ -279,6 +279,18 @@ class StatusBody:
 
 
 @frozen(kw_only=True)
+class DrainedBody:
+    """The calls of a version were asked to end."""
+
+    set: str
+    """The pipeline set."""
+    version: Count
+    """The version."""
+    calls: Count
+    """The number of its calls, each of which says goodbye and hangs up."""
+
+
+@frozen(kw_only=True)
 class RollbackBody:
     """The version to serve again."""
 
