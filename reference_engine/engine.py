@@ -33,7 +33,7 @@ from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.lifecycle.signals import reload_on_signals
 from reference_engine.lifecycle.stopping import Shutdown
 from reference_engine.lifecycle.systemd import ServiceManager
-from reference_engine.pages.operator_pages import OperatorPages
+from reference_engine.pages.operator_pages import OperatorPages, url_of
 from reference_engine.pages.parts import PageParts
 from reference_engine.records.opening import open_store, until_ready
 from reference_engine.records.pruning import Retention
@@ -175,7 +175,8 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             )
             requests = CallRequests(answerer, ended, readiness, listeners)
             pages = OperatorPages(
-                PageParts(current, sets, reloader, sessions, readiness, answerer, reloads, latencies, logged.conceal)
+                PageParts(current, sets, reloader, sessions, readiness, answerer, reloads, latencies, logged.conceal),
+                None if admin is None else url_of(address_of(admin[0])),
             )
             app = Control(
                 current, sets, reloader, sessions, metrics, readiness, answerer, ended, announced, requests, pages
@@ -246,6 +247,7 @@ def _log_ready(
         ],
         control=str(settings.control),
         admin=address_of(admin[0]) if admin is not None else None,
+        pages=url_of(address_of(admin[0])) if admin is not None else None,
         sets=[
             {
                 "set": name,

@@ -11,7 +11,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp
 
 from reference_engine.calls.announcements import KEEP_S, Announcements, as_transport_id
 from reference_engine.calls.answering import CallAnswerer
@@ -29,6 +28,7 @@ from reference_engine.control.parameters import (
 )
 from reference_engine.control.redirecting import PAGES, redirect_to_pages
 from reference_engine.lifecycle.readiness import Readiness
+from reference_engine.pages.operator_pages import OperatorPages
 from reference_engine.reloads.outcomes import ReloadResult
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports import json_bodies as bodies
@@ -79,7 +79,7 @@ class Control:
     """The calls that were announced and have not connected."""
     requests: CallRequests
     """Requests to calls that are up."""
-    pages: ASGIApp
+    pages: OperatorPages
     """The operator's pages."""
 
     def app(self) -> Starlette:
@@ -135,7 +135,7 @@ class Control:
             for served in self.sets
         ]
         removed = [bodies.served_set(pipelines, "removed") for pipelines in self.sets.leaving]
-        return JSONAnswer(bodies.sets_body(sets, removed, path, last))
+        return JSONAnswer(bodies.sets_body(sets, removed, path, last, self.pages.url))
 
     async def show_version(self, request: Request) -> Response:
         """Answers with one version of a set, its changes and its effective configuration."""

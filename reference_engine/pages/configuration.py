@@ -50,15 +50,15 @@ class Configuration:
 
     async def show(self, request: Request) -> Response:
         """Answers with the page of one set: its versions, its buttons, and its settings."""
-        return await self._shell.page(request, "configuration.html", **self._content(request))
+        return await self._shell.page(request, "configuration.html", **(await self._content(request)))
 
     async def show_versions(self, request: Request) -> Response:
         """Answers with the part of the page that lists the versions."""
-        return await self._shell.page(request, "configuration_versions.html", **self._content(request))
+        return await self._shell.page(request, "configuration_versions.html", **(await self._content(request)))
 
     async def show_settings(self, request: Request) -> Response:
         """Answers with the settings of one pipeline of a version: as a part of the page, or as a page."""
-        content = self._content(request)
+        content = await self._content(request)
         pipelines, version = content["pipelines"], content["version"]
         groups: tuple[Any, ...] = ()
         problem = ""
@@ -85,7 +85,7 @@ class Configuration:
         try:
             if "version" in request.query_params:
                 number = _number(request.query_params["version"])
-                new, new_name = pipelines.config_of(number), f"version {number}"
+                new, new_name = await pipelines.read_config_of(number), f"version {number}"
             else:
                 async with self._reading:
                     new, new_name = await pipelines.read(), str(served.path)
@@ -140,7 +140,7 @@ class Configuration:
         title = f"{calls} {'call was' if calls == 1 else 'calls were'} asked to say goodbye and to hang up"
         return await self._outcome(request, f"{served.name} {version}: {title}", "", "good", changed=True)
 
-    def _content(self, request: Request) -> dict[str, Any]:
+    async def _content(self, request: Request) -> dict[str, Any]:
         """Returns the values of the templates, for the set, version and pipeline that a request names."""
         served = self._served(request.query_params.get("set"))
         pipelines = served.pipelines
@@ -148,9 +148,11 @@ class Configuration:
         if pipelines is not None and version is not None:
             version = _number(request.query_params.get("version", str(version)))
             try:
-                config = pipelines.config_of(version)
+                config = await pipelines.read_config_of(version)
             except UnknownVersion as error:
                 raise HTTPException(HTTPStatus.NOT_FOUND, str(error)) from None
+            except ConfigError as error:  # of an earlier run, whose secrets are not there any more, say
+                raise HTTPException(HTTPStatus.CONFLICT, self._parts.conceal(str(error))) from None
             names, active = config.reachable, config.active_pipeline
         return {
             "sets": tuple(each.name for each in self._parts.sets),

@@ -56,7 +56,7 @@ class Explained:
 
     def __init__(self, conceal: Callable[[str], str]) -> None:
         self._conceal = conceal
-        self._kept: OrderedDict[tuple[str, str, str], tuple[SettingGroup, ...]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, str, str], tuple[SettingGroup, ...]] = OrderedDict()
 
     async def groups_of(self, pipelines: PipelineSet, version: int, pipeline: str) -> tuple[SettingGroup, ...]:
         """Returns the settings of a pipeline of a version.
@@ -66,7 +66,8 @@ class Explained:
             ConfigError: its sources can't be read any more.
 
         """
-        key = pipelines.name, pipelines.config_of(version).digest, pipeline
+        digest = next((record.digest for record in pipelines.history if record.version == version), "")
+        key = pipelines.name, version, digest, pipeline
         if key not in self._kept:
             explained = await pipelines.explain(version, pipeline)
             self._kept[key] = tuple(self._groups(explained))

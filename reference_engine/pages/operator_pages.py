@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from reference_engine.pages.parts import PageParts
@@ -20,10 +22,12 @@ class OperatorPages:
 
     Args:
         parts: the parts of the engine that pages read and act on.
+        url: their address over TCP; None: they are served on the Unix socket only.
 
     """
 
-    def __init__(self, parts: PageParts) -> None:
+    def __init__(self, parts: PageParts, url: str | None) -> None:
+        self.url = url
         self._parts = parts
         self._app: ASGIApp | None = None
         self._making = trio.Lock()
@@ -35,6 +39,18 @@ class OperatorPages:
                 if self._app is None:
                     self._app = await trio.to_thread.run_sync(_make, self._parts)
         await self._app(scope, receive, send)
+
+
+def url_of(address: Mapping[str, str | int]) -> str:
+    """Returns the address of the pages, as a browser on this machine may open it.
+
+    Args:
+        address: `host` and `port` that the control is bound to.
+
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(str(address["host"]), str(address["host"]))  # noqa: S104
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{host}:{address['port']}/pages/"
 
 
 def _make(parts: PageParts) -> ASGIApp:

@@ -92,13 +92,17 @@ def reloaded_body(reloaded: ReloadResult, sets: Mapping[str, PipelineSet]) -> di
 
 
 def sets_body(
-    sets: Iterable[SetBody], removed: Iterable[SetBody], path: Path | None, last: EngineOutcome | None
+    sets: Iterable[SetBody],
+    removed: Iterable[SetBody],
+    path: Path | None,
+    last: EngineOutcome | None,
+    pages: str | None = None,
 ) -> dict[str, Any]:
     """Returns the JSON object of all sets and of the engine's file; `path` and `last` are None without such a file."""
     engine = None
     if path is not None:
         engine = EngineFileBody(file=str(path), last_attempt=_engine_outcome(last) if last is not None else None)
-    return as_data(SetsBody(sets=tuple(sets), removed=tuple(removed), engine=engine))
+    return as_data(SetsBody(sets=tuple(sets), removed=tuple(removed), engine=engine, pages=pages))
 
 
 def serving_version(pipelines: PipelineSet | None) -> int | None:

@@ -107,6 +107,8 @@ def describe_sets(body: Mapping[str, Any]) -> str:
         if last := shown["last_attempt"]:
             notes.append(f"{shown['set']}: {_last(last)}")
             notes += [f"  {_problem(problem)}" for problem in last.get("errors", ())]
+    if address := body.get("pages"):
+        notes.append(f"operator's page: {address}")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"

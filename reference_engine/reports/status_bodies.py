@@ -169,6 +169,8 @@ class SetsBody:
     """The sets that it no longer names and that calls still hold."""
     engine: EngineFileBody | None
     """The engine's file; null if the engine was started with a set's own file."""
+    pages: str | None = None
+    """The address of the operator's page over TCP; null without `admin`."""
 
 
 @frozen(kw_only=True)

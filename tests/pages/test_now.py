@@ -29,8 +29,10 @@ def label(name):
 INFO = CallInfo(call_id="a", caller="+4930123", variables={"customer": "Ada Lovelace"})
 BEGAN = CallBegan("a", 0.0, INFO, "main", 1, "0" * 64, "default", label("ears"), label("model"), label("voice"))
 
+NO_TIMINGS = Timings()
 
-def turn(heard="", said="", *, pressed=(), trigger="utterance", timings=Timings()):
+
+def turn(heard="", said="", *, pressed=(), trigger="utterance", timings=NO_TIMINGS):
     return TurnEnded("a", 1.0, 1, trigger, heard, said, False, None, timings, pressed=pressed)
 
 
