@@ -15,7 +15,7 @@ import trio
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from reference_engine.pages.explained import Explained
+from reference_engine.pages.explained import ExplainedSettings
 from reference_engine.pages.shell import PageLink, Shell
 from reference_engine.reports.reload_history import as_console
 from reference_engine.sets.served_set import VersionChangedError
@@ -45,7 +45,7 @@ class Configuration:
 
     def __init__(self, shell: Shell, parts: PageParts) -> None:
         self._shell, self._parts = shell, parts
-        self._explained = Explained(parts.conceal)
+        self._explained = ExplainedSettings(parts.conceal)
         self._reading = trio.CapacityLimiter(1)  # one file at a time, however often it is asked for
 
     async def show(self, request: Request) -> Response:

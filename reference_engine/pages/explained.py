@@ -46,7 +46,7 @@ class SettingGroup:
     """The settings."""
 
 
-class Explained:
+class ExplainedSettings:
     """The settings of pipelines, kept for the pages that show them.
 
     Args:
