@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from first_tables import write_first_version
 from patience import LONG_S
 from recorded_events import began, ended, record_store, turn, used, whole_call
 
@@ -127,6 +129,9 @@ def test_what_is_no_database_is_said(tmp_path, monkeypatch, capsys, place, said)
 
 
 def test_the_versions_of_the_schema_make_the_tables_that_the_software_uses(url):
+    """After a change of `tables.py`, see `first_tables.py`."""
+    if os.environ.get("REGENERATE"):
+        write_first_version()
     scripts = ScriptDirectory(migrations.__path__[0])
     assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == VERSIONS
     assert main(["records", "upgrade", url]) == 0
@@ -139,4 +144,6 @@ def test_the_versions_of_the_schema_make_the_tables_that_the_software_uses(url):
             return not (is_sqlite and name == "call_texts_words")  # an index of PostgreSQL only
 
         context = MigrationContext.configure(connection, opts={"include_object": concerns})
-        assert compare_metadata(context, metadata) == []
+        differences = compare_metadata(context, metadata)
+        # What a column means is told by the page: a better word for it needs no new version of the tables.
+        assert [one for one in differences if not (isinstance(one, list) and one[0][0] == "modify_comment")] == []
