@@ -30,29 +30,30 @@ killed engine is stored before that, so what it knew of a call's end counts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
-from queue import SimpleQueue
 from threading import Event, Thread
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-from attrs import define, evolve
+from attrs import evolve
 
+from reference_engine.records.database_thread import DatabaseThread, Job
 from reference_engine.records.event_rows import RECORDED, EventRows
 from reference_engine.records.row_changes import RowChange, storable_row
 from reference_engine.records.runs import BEAT_S, EngineRun
-from reference_engine.records.spool import Chunk, Spool
+from reference_engine.records.spool import Spool
 from voicepipe import CallBegan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
     from reference_engine.log.log import Log
     from reference_engine.log.masked_values import Mask
+    from reference_engine.records.writing import RowWriter
     from reference_engine.settings.records_place import RecordsPlace
     from voicepipe import CallEvent
 
@@ -87,28 +88,6 @@ _Given: TypeAlias = "tuple[CallEvent, float, Callable[[], Mask | None] | None]"
 
 _RECORDED: Final = frozenset(RECORDED)
 _PARTS: Final = frozenset({"turns", "tools", "failures", "steering", "transfers", "usage"})
-
-
-@define(eq=False)
-class _Job:
-    """One thing that the database's thread does."""
-
-    what: str
-    """`connect`, `write`, `replay`, `beat`, `end`."""
-    run: Callable[[Any], Any]
-    """What it does with the `RowWriter`."""
-    began: float
-    """The time on the monotonic clock."""
-    rows: Sequence[RowChange] = ()
-    """The rows of the backlog that it writes."""
-    chunk: Chunk | None = None
-    """The rows of the spool that it writes."""
-    is_spilled: bool = False
-    """Whether `rows` are in the spool, too, because it took so long."""
-    result: Any = None
-    """What it returned."""
-    error: Exception | None = None
-    """What it raised."""
 
 
 class RecordsRefusedError(Exception):
@@ -158,24 +137,19 @@ class RecordStore:
         self._wake, self._closing, self._ready = Event(), Event(), Event()
         self._awake = False
         self._refusal: Exception | None = None
-        self._job: _Job | None = None
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._done: deque[_Job] = deque()
+        self._job: Job | None = None
+        self._database = DatabaseThread(self._open_writer, self._wake.set)
         self._is_connected = self._has_looked = self._is_over = False
         self._retry_at = self._beat_at = self._away_since = 0.0
-        self._looked_at = 0.0
         self._spool_reason = ""
         self._reported_lost, self._report_at = 0, 0.0
         self._reported: set[str] = set()
         self._deadline = 0.0
-        self._threads = (
-            Thread(target=self._work, name="records", daemon=True),
-            Thread(target=self._serve_database, name="database", daemon=True),
-        )
+        self._thread = Thread(target=self._work, name="records", daemon=True)
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._database.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -184,7 +158,7 @@ class RecordStore:
         self._deadline = monotonic() + CLOSE_S
         self._closing.set()
         self._wake.set()
-        self._threads[0].join(CLOSE_S + HANG_S)
+        self._thread.join(CLOSE_S + HANG_S)
 
     @property
     def waiting(self) -> int:
@@ -264,7 +238,7 @@ class RecordStore:
         for path in self._spool.foreign:
             reason = "it is of a later version of voicepipe, which has to store it"
             self._log.error("records.spool_failed", path=str(path), reason=reason)
-        self._start(_Job("connect", lambda writer: writer.connect(), monotonic()))
+        self._start(Job("connect", lambda writer: writer.connect()))
         while not self._is_over:
             try:
                 self._step()
@@ -273,18 +247,18 @@ class RecordStore:
                 self._closing.wait(RETRY_S)
                 self._is_over = self._closing.is_set() and monotonic() > self._deadline
         self._ready.set()
-        self._jobs.put(None)
+        self._database.end()
         self._spool.close()
 
     def _step(self) -> None:
         self._wake.wait(self._pause())
-        if len(self._given) < TAKEN and len(self._backlog) < BATCH and not self._done:
+        if len(self._given) < TAKEN and len(self._backlog) < BATCH and not self._database.done:
             self._closing.wait(GATHER_S)
         self._wake.clear()
         self._awake = False
         self._take_given()
-        while self._done:
-            self._finish(self._done.popleft())
+        while self._database.done:
+            self._finish(self._database.done.popleft())
         self._choose_job()
         self._spill()
         self._report_losses()
@@ -326,25 +300,25 @@ class RecordStore:
         if not self._is_connected:
             if now >= self._retry_at and not self._closing.is_set():
                 up = self._rows.up
-                self._start(_Job("connect", lambda writer: writer.connect(up), now))
+                self._start(Job("connect", lambda writer: writer.connect(up)))
         elif now >= self._beat_at:
             self._beat_at = now + BEAT_S
             look = self._has_looked
-            self._start(_Job("beat", lambda writer: _beat(writer, look=look), now))
-        elif not self._closing.is_set() and (chunk := self._spool.next(BATCH)) is not None:
-            self._start(_Job("replay", lambda writer: writer.write(chunk.changes), now, chunk=chunk))
+            self._start(Job("beat", lambda writer: _beat(writer, look=look)))
+        elif (chunk := self._spool.next(BATCH)) is not None:
+            self._start(Job("replay", lambda writer: writer.write(chunk.changes), chunk=chunk))
         elif not self._has_looked:
             self._has_looked = True
-            self._start(_Job("beat", lambda writer: _beat(writer, look=True), now))
-        elif self._backlog and not (self._closing.is_set() and self._spool.waiting):
+            self._start(Job("beat", lambda writer: _beat(writer, look=True)))
+        elif self._backlog:
             rows = [self._backlog.popleft() for _ in range(min(BATCH, len(self._backlog)))]
-            self._start(_Job("write", lambda writer: writer.write(rows), now, rows=rows))
+            self._start(Job("write", lambda writer: writer.write(rows), rows=rows))
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         self._job = job
-        self._jobs.put(job)
+        self._database.give(job)
 
-    def _finish(self, job: _Job) -> None:
+    def _finish(self, job: Job) -> None:
         from reference_engine.records.schema import SchemaError  # noqa: PLC0415 - loads SQLAlchemy
         from reference_engine.records.writing import DatabaseAwayError  # noqa: PLC0415
 
@@ -362,7 +336,7 @@ class RecordStore:
             self._lose_database(str(error), getattr(error, "hint", ""))
         self._ready.set()
 
-    def _succeed(self, job: _Job) -> None:
+    def _succeed(self, job: Job) -> None:
         written = len(job.rows)
         if job.what == "connect":
             self._is_connected = True
@@ -473,7 +447,8 @@ class RecordStore:
         job, is_late = self._job, monotonic() > self._deadline
         if job is not None and job.what != "connect" and not is_late:
             return
-        if (self._given or self._backlog) and self._is_connected and not self._spool.waiting and not is_late:
+        waits = self._given or self._backlog or self._spool.waiting
+        if waits and self._is_connected and not is_late:
             return
         if self._is_connected and job is None and not self._backlog and not is_late:
             self._end_run()
@@ -489,28 +464,18 @@ class RecordStore:
         self._is_over = True
 
     def _end_run(self) -> None:
-        self._start(_Job("end", lambda writer: writer.end_run(), monotonic()))
-        while not self._done and monotonic() < self._deadline:
+        self._start(Job("end", lambda writer: writer.end_run()))
+        while not self._database.done and monotonic() < self._deadline:
             self._wake.wait(GATHER_S)
             self._wake.clear()
 
-    # The thread `database`
-
-    def _serve_database(self) -> None:
+    def _open_writer(self) -> RowWriter:
         from reference_engine.records.completing import complete_calls  # noqa: PLC0415 - loads SQLAlchemy
         from reference_engine.records.writing import RowWriter  # noqa: PLC0415 - as above
 
-        writer = RowWriter(self.place, self.run, self._software, group=self._group, complete=complete_calls)
-        while (job := self._jobs.get()) is not None:
-            try:
-                job.result = job.run(writer)
-            except Exception as error:  # noqa: BLE001 - the other thread deals with it
-                job.error = error
-            self._done.append(job)
-            self._wake.set()
-        writer.close()
+        return RowWriter(self.place, self.run, self._software, group=self._group, complete=complete_calls)
 
 
-def _beat(writer: Any, *, look: bool) -> list[str]:
+def _beat(writer: RowWriter, *, look: bool) -> list[str]:
     writer.beat()
     return writer.find_lost() if look else []
