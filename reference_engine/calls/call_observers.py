@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reference_engine.log.masked_values import KnownValues, Mask
-from reference_engine.log.redacted_events import CallRedaction
+from reference_engine.log.redacted_events import CallRedaction, bare_event
 from reference_engine.reports.call_log import log_call_event
 from reference_engine.reports.ended_calls import EndedCall
 from voicepipe import CallEnded, CallRecorder, RedactSettings
@@ -69,7 +69,7 @@ class CallObservers:
     ) -> Callable[[CallEvent], None]:
         """Returns the observer of one call, for `open_call`; it never raises.
 
-        All observers get each event without private words; an event that can't be redacted none of them gets.
+        All observers get each event without private words. Of an event that can't be redacted they get no texts.
 
         Args:
             set_name: the pipeline set that answers the call.
@@ -139,7 +139,10 @@ class CallObservers:
             event = redacted(event)
         except Exception as error:  # noqa: BLE001 - a program's own values
             self._report("redaction", event, error)
-            return
+            bare = bare_event(event)
+            if bare is None:
+                return
+            event = bare
         for name, observer in observers:
             try:
                 observer(event)

@@ -153,6 +153,13 @@ class CallRedaction:
         )
 
 
+def bare_event(event: CallEvent) -> CallEvent | None:
+    """Returns an event without any text, for one that can't be redacted; None if it says nothing then."""
+    if isinstance(event, CallBegan):
+        return evolve(event, info=evolve(event.info, variables={}), metadata={})
+    return evolve(event, detail="", metadata={}) if isinstance(event, CallEnded) else None
+
+
 _COMPILED: dict[int, tuple[RedactSettings, PrivateWords]] = {}
 
 

@@ -196,8 +196,9 @@ def _parts(text: str, run: DigitRun) -> Iterator[DigitRun]:
     """Yields a run in parts: a comma or a full stop ends a number in figures that is long enough."""
     tokens = [run.tokens[0]]
     for token, gap in zip(run.tokens[1:], gaps(text, run), strict=True):
-        ends = re.search(r"[,;.:]\s|\n|\+", gap) is not None and tokens[-1].figures and token.figures
-        if ends and sum(len(before.digits) for before in tokens) >= _SHORTEST:
+        in_figures = tokens[-1].figures and token.figures
+        ends = re.search(r"[;+\n]", gap) or (in_figures and re.search(r"[,.:]\s", gap))
+        if "+" in gap or (ends and sum(len(before.digits) for before in tokens) >= _SHORTEST):
             yield DigitRun(tuple(tokens))
             tokens = []
         tokens.append(token)

@@ -19,13 +19,15 @@ from voicepipe.text.private.private_numbers import LONGEST_CARD, is_card_number,
 from voicepipe.text.private.private_words import PrivateSpan, PrivateWords, replaced, united
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _PART_OF_CARD = frozenset({8, 12, 13, 14, 15})
 """Numbers of digits that count as a part of a card number at the end of an utterance."""
 _NUMBERS = frozenset({"card_numbers", "telephone_numbers", "iban"})
 REPEATED = 6
 """The fewest digits of a private number that are private where they are repeated."""
+LONGEST_REPEATED = 34
+"""The most digits of one: those of an IBAN."""
 _MAX_KNOWN = 50
 _WORDS_BEFORE = 4
 """The most words before the digits of an utterance that go on with those of the one before."""
@@ -62,7 +64,7 @@ class PrivateTalk:
             for span in found:
                 if span.kind in _NUMBERS:
                     self._keep("".join(run_digits(runs, span)))
-            found += [PrivateSpan(run.begin, run.end, kind) for run in runs if (kind := self._repeated(run))]
+            found += [PrivateSpan(*span, "digits") for run in runs for span in self._repeated(run)]
         if not complete and self._tail:
             found += [PrivateSpan(run.begin, run.end, "digits") for run in digit_runs(text)]
         return united(found)
@@ -104,9 +106,12 @@ class PrivateTalk:
         alone = first is last
         tokens = (*(before if alone else ()), *(token.digits for token in last.tokens))
         ends_text = not text[last.end :].strip(" .,;!?-…")
-        joined = "".join(tokens)
-        self._tail = tokens if ends_text and len(joined) < LONGEST_CARD and not found else ()
-        if self._tail and len(joined) in _PART_OF_CARD and may_begin_card(joined):
+        while len("".join(tokens)) >= LONGEST_CARD:
+            tokens = tokens[1:]
+        self._tail = tokens if ends_text and not found else ()
+        own = "".join(token.digits for token in last.tokens)
+        begun = ["".join(tokens[skipped:]) for skipped in range(len(tokens))] if self._tail else []
+        if any(len(part) in _PART_OF_CARD and may_begin_card(part) for part in begun if len(part) >= len(own)):
             found.append(PrivateSpan(last.begin, last.end, "part_of_a_card_number"))
         return found
 
@@ -126,11 +131,15 @@ class PrivateTalk:
         if len(digits) >= REPEATED and len(self._known) < _MAX_KNOWN:
             self._known[digits] = None
 
-    def _repeated(self, run: DigitRun) -> str:
-        digits = run.digits
-        if len(digits) < REPEATED:
-            return ""
-        return "digits" if any(digits in known or known in digits for known in self._known) else ""
+    def _repeated(self, run: DigitRun) -> Iterator[tuple[int, int]]:
+        """Yields where digits of private numbers that were found before come again."""
+        end = -1
+        for begin, after, digits in sorted(
+            run.windows(REPEATED, LONGEST_REPEATED), key=lambda part: (part[0], -part[1])
+        ):
+            if begin >= end and any(digits in known for known in self._known):
+                yield begin, after
+                end = after
 
 
 def run_digits(runs: Iterable[DigitRun], span: PrivateSpan) -> Iterable[str]:

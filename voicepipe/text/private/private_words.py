@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import regex
 from attrs import frozen
 
-from voicepipe.text.private.digit_runs import DigitRun, digit_runs, with_digits
+from voicepipe.text.private.digit_runs import DigitRun, DigitToken, digit_runs, with_digits
 from voicepipe.text.private.private_addresses import email_addresses
 from voicepipe.text.private.private_numbers import card_numbers, ibans, may_begin_card, telephone_numbers
 
@@ -112,7 +112,10 @@ class PrivateWords:
         if not text or not self:
             return ()
         runs = digit_runs(text) if self.has_numbers else ()
-        found = [PrivateSpan(begin, end, kind) for kind in self.kinds for begin, end in self._of_kind(kind, text, runs)]
+        found: list[PrivateSpan] = []
+        for kind in self.kinds:
+            others = without_spans(runs, found) if kind == "telephone_numbers" and found else runs
+            found += [PrivateSpan(begin, end, kind) for begin, end in self._of_kind(kind, text, others)]
         if not complete:
             found += self._beginnings(text, runs)
         found += [
@@ -197,6 +200,21 @@ def _whole(places: list[int], begin: int, end: int) -> tuple[int, int]:
     last = places[end - 1]
     after = next((place for place in places[end:] if place > last), last + 1)
     return places[begin], after
+
+
+def without_spans(runs: Iterable[DigitRun], spans: Collection[PrivateSpan]) -> tuple[DigitRun, ...]:
+    """Returns runs without the tokens of spans, at which they are divided."""
+    left: list[DigitRun] = []
+    for run in runs:
+        tokens: list[DigitToken] = []
+        for token in run.tokens:
+            if any(span.begin < token.end and token.begin < span.end for span in spans):
+                left += [DigitRun(tuple(tokens))] if tokens else []
+                tokens = []
+            else:
+                tokens.append(token)
+        left += [DigitRun(tuple(tokens))] if tokens else []
+    return tuple(left)
 
 
 def replaced(text: str, spans: Iterable[PrivateSpan]) -> str:
