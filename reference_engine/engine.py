@@ -133,7 +133,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 Latencies(),
                 Retention(current, sets.by_name, log),
             )
-            observers = (reload_log(log), manager.observe, metrics.observe_set, telemetry.events.observe_set)
+            observers = (reload_log(log), manager.observe, metrics.observe_set, telemetry.observe_set)
             sets.add_observers(*observers, collector.observe_set, reloads.observe)
             ended, announced = EndedCalls(), Announcements()
             answerer = CallAnswerer(

@@ -139,7 +139,7 @@ class CallAnswerer:
         self._current, self._sets, self._sessions, self._metrics = current, sets, sessions, metrics
         self._ended, self._shortage, self._log = ended, shortage, log
         self._announced = Announcements() if announced is None else announced
-        self._logging_of = logging_of
+        self._logging_of, self._telemetry = logging_of, telemetry
         self._latencies = Latencies() if latencies is None else latencies
         self._observers = CallObservers(
             sessions,
@@ -260,7 +260,10 @@ class CallAnswerer:
                 observer = self._observers.of_call(
                     pipelines.name, info.transport_id, lambda: pipelines.current.config.redact
                 )
-                async with open_call(pipeline, transport, observer=observer, info=info, calls=self._up) as call:
+                trace = None if self._telemetry is None else self._telemetry.span_of(info)
+                async with open_call(
+                    pipeline, transport, observer=observer, info=info, calls=self._up, trace=trace
+                ) as call:
                     self._calls[call.call_id] = ActiveCall(call, pipelines, snapshot)
                     try:
                         await call.run()

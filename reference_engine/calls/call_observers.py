@@ -78,7 +78,12 @@ class CallObservers:
 
         """
         recorder, known, redacted = CallRecorder(), KnownValues(), CallRedaction(redact_of)
-        tell, tell_ended = _tell_nobody if self._telemetry is None else self._telemetry.of_call()
+
+        def mask_of() -> Mask | None:
+            settings = self._logging_of(set_name)
+            return Mask(known, settings.mask) if settings is not None and settings.mask else None
+
+        tell, tell_ended = _tell_nobody if self._telemetry is None else self._telemetry.of_call(mask_of)
 
         target = ""
 
@@ -103,7 +108,7 @@ class CallObservers:
             ("values", known.observe),
             ("ended calls", keep_outcome),
             ("records", record),
-            ("database", self._storing(set_name, known)),
+            ("database", self._storing(mask_of)),
             ("telemetry", tell),
             ("sessions", self._sessions.observe),
             ("metrics", self._metrics.observe_call),
@@ -119,14 +124,9 @@ class CallObservers:
 
         return observe
 
-    def _storing(self, set_name: str, known: KnownValues) -> Callable[[CallEvent], None]:
+    def _storing(self, mask: Callable[[], Mask | None]) -> Callable[[CallEvent], None]:
         """Returns the observer that stores a call in the database."""
         store = self._store
-
-        def mask() -> Mask | None:
-            settings = self._logging_of(set_name)
-            return Mask(known, settings.mask) if settings is not None and settings.mask else None
-
         return (lambda event: store.observe(event, mask)) if store is not None else lambda _event: None
 
     def _tell(

@@ -19,6 +19,7 @@ from voicepipe import (
     ComponentError,
     ComponentFailed,
     DtmfReceived,
+    ModelAnswered,
     PrivateSpan,
     PrivateTalk,
     PrivateWords,
@@ -104,6 +105,8 @@ class CallRedaction:
                 return self._turn(event)
             case ComponentFailed():
                 return evolve(event, error=self._component_error(event.error))
+            case ModelAnswered(error=ComponentError() as failure):
+                return evolve(event, error=self._component_error(failure))
             case RecordingFailed():
                 return evolve(event, reason=talk.replace(event.reason))
             case ToolStarted():

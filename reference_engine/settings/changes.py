@@ -24,7 +24,7 @@ _AT_ONCE = (
     "notify",
     "keep",
 )
-_AFTER_A_RESTART = ("control", "records", "records_readable_by", "records_spool", "name", "notify_spool")
+_AFTER_A_RESTART = ("control", "records", "records_readable_by", "records_spool", "name", "notify_spool", "otel")
 
 
 @frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from attrs import asdict, fields_dict
@@ -139,6 +140,9 @@ def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> It
     yield from _no_place(document)
     yield from _same_target(document)
     yield from _keeps_in_vain(document)
+    if document.keys_at("otel") and not (find_spec("opentelemetry") and find_spec("opentelemetry.sdk")):
+        message, hint = "OpenTelemetry is not installed", "pip install 'voicepipe-telephony[otel]'"
+        yield document.problem(("otel",), message, hint, key=True)
 
 
 def _unknown_set(document: ConfigDocument, at: tuple[str | int, ...], sets: tuple[str, ...]) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from attrs.validators import ge, gt, le, min_len, optional
 
 from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.notify_settings import NotifyTarget
+from reference_engine.settings.otel_settings import OtelSettings
 from reference_engine.settings.records_place import RecordsPlace
 from voicepipe import AudioSocketSettings, ConfigDocument, Secret, host_field, port_field
 
@@ -124,6 +125,8 @@ class EngineFile:
     a restart. Left out, it is the name of the machine."""
     notify: tuple[NotifyTarget, ...] = ()
     """The addresses that get webhooks, each with the events that it gets."""
+    otel: OtelSettings | None = None
+    """Traces by OpenTelemetry; null: there are none. A change needs a restart."""
     notify_spool: Path | None = None
     """The file of webhooks that wait to be delivered. A change needs a restart. Null: `$STATE_DIRECTORY/webhooks.db`,
     or without that `~/.local/state/voicepipe/webhooks.db`."""

@@ -10,6 +10,7 @@ from voicepipe import Applied, Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from reference_engine.log.masked_values import Mask
     from reference_engine.reloads.outcomes import EngineOutcome
     from reference_engine.telemetry.webhooks import Webhooks
     from voicepipe import CallBegan, CallRecord, ComponentHealth, RecordingFailed, SetEvent
@@ -27,8 +28,8 @@ class WebhookEvents:
     def __init__(self, webhooks: Webhooks, engine: str) -> None:
         self._webhooks, self._engine = webhooks, engine
 
-    def call_began(self, event: CallBegan) -> None:
-        """Tells `call.started`."""
+    def call_began(self, event: CallBegan, mask: Mask | None) -> None:
+        """Tells `call.started`, without the values that a mask hides."""
         if "call.started" not in self._webhooks.wanted:
             return
         info = event.info
@@ -40,9 +41,9 @@ class WebhookEvents:
             "set": event.set,
             "version": event.version,
             "pipeline": event.pipeline,
-            "caller": info.caller,
-            "called": info.called,
-            "variables": dict(info.variables),
+            "caller": info.caller if mask is None else mask.number("caller", info.caller),
+            "called": info.called if mask is None else mask.number("called", info.called),
+            "variables": dict(info.variables) if mask is None else mask.variables(info.variables),
             "trace_id": None if event.trace is None else event.trace.trace_id,
         }
         self._webhooks.tell("call.started", lambda _target: data, info.caller)
