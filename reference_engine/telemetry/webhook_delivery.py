@@ -88,7 +88,9 @@ class WebhookDelivery:
         """
         now = self.now()
         if self.is_gone:
-            self._dropped(self.spool.remove_of_target(self.target.key), "the target has answered 410 Gone")
+            # Not what is made from now on: the target may have new settings, and another thread, by then.
+            removed = self.spool.remove_until(self.target.key, now)
+            self._dropped(removed, "the target has answered 410 Gone")
             return inf
         if not 0 <= now - self._looked_at < LOOK_EVERY_S:
             self._looked_at = now

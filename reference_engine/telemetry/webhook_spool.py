@@ -149,6 +149,10 @@ class WebhookSpool:
             most,
         )
 
+    def remove_until(self, target: str, made: float) -> int:
+        """Removes the messages of a target that were made by a time; returns how many."""
+        return self._execute("DELETE FROM waiting WHERE target = ? AND made <= ?", target, made)
+
     def remove_of_target(self, target: str) -> int:
         """Removes all messages of a target; returns how many."""
         return self._execute("DELETE FROM waiting WHERE target = ?", target)

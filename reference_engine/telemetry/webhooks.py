@@ -212,12 +212,12 @@ class Webhooks:
     def _deliver(self, worker: _Worker, sender: WebhookSender) -> None:
         """Makes attempts until the worker is to leave: at once if its settings changed, or when little is due."""
         with sender:
-            while True:
+            while not worker.is_leaving or self._leaving.is_set():
                 try:
                     pause = worker.delivery.step()
                 except sqlite3.Error:
                     pause = RETRY_S  # a disk without room; the writer says so
-                if worker.is_leaving and (not self._leaving.is_set() or pause > 0 or monotonic() >= self._until):
+                if worker.is_leaving and (pause > 0 or monotonic() >= self._until):
                     return
                 if pause > 0:
                     worker.wake.wait(min(pause, LONGEST_WAIT_S))
