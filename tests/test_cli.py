@@ -16,7 +16,7 @@ from voicepipe import cli
 from voicepipe.commands import check
 
 CONFIG = Path(__file__).parents[1] / "config" / "ai-agent.yaml"
-RUN = [sys.executable, "-c", "import sys; from voicepipe.cli import main; sys.exit(main())"]
+RUN = [sys.executable, "-m", "voicepipe"]
 
 
 @pytest.fixture
