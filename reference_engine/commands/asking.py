@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentTypeError
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,18 @@ def add_control_option(command: ArgumentParser) -> None:
         metavar="PATH",
         help="the control socket of the running engine (default: %(default)s)",
     )
+
+
+def add_variables(command: ArgumentParser, number: str, help_: str) -> None:
+    """Adds variables of a call as arguments `NAME=VALUE`; `number` of them, as argparse has it."""
+    command.add_argument("variables", nargs=number, type=_variable, metavar="NAME=VALUE", help=help_)
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def request(arguments: Namespace, method: str, path: str, *, expect: str, **options: Any) -> dict[str, Any]:

@@ -33,10 +33,13 @@ def test_every_path_of_the_control_is_listed():
     assert {(operation.method, operation.path) for operation in OPERATIONS} == listed
 
 
+STEERED = ("say", "play", "tell", "variables", "language", "transfer", "hang-up")
+
+
 def test_every_option_is_listed(capsys):
     options = set()
-    steering = (("steer", "CALL", action) for action in ("say", "tell", "transfer", "hang-up"))
-    for command in (("run",), ("check",), ("reload",), ("rollback",), ("status",), ("steer",), *steering):
+    steering = (("steer", "CALL", action) for action in STEERED)
+    for command in (("run",), ("check",), ("reload",), ("rollback",), ("status",), ("steer",), ("dial",), *steering):
         with pytest.raises(SystemExit, match=r"^0$"):
             main([*command, "--help"])
         options |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out.split("examples:")[0]))
