@@ -1,6 +1,7 @@
 """Removes private words from log records: pressed keys, numbers that were said, e-mail addresses. Pure functions.
 
-`logging.transcripts`, `logging.dtmf` and `logging.mask` of a set decide how much its records show of conversations.
+`logging.transcripts`, `logging.dtmf` and `logging.mask` of a set decide what its records show of conversations. What
+private words look like only `voicepipe` knows, as for `redact`, which has hidden its own before anything comes here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from reference_engine.log.masked_values import HIDDEN, Mask
+from voicepipe import PrivateWords
 
 if TYPE_CHECKING:
     from voicepipe import LoggingSettings
@@ -23,35 +25,19 @@ WORDS = ("heard", "said", "arguments", "result", "text", "changed")
 QUOTING = ("message", "answered", "detail", "exception", "reason", "target", "failure")
 """Fields of messages that may quote speech."""
 
-_NUMBER = (
-    r"(?:\d+|zero|oh|o|nought|double|triple|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen"
-    r"|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-    r"|hundred|thousand"
-    r"|null|eins|ein|zwei|zwo|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|doppel"
-    r"|cero|uno|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|doble"
-    r"|zéro|un|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|treize|quatorze|quinze|seize|vingt|trente"
-    r"|quarante|cinquante|soixante)"
-)
-_BETWEEN = r"[\s,.;:()/-]{1,3}(?:(?:and|und|y|et)\s+)?"
-_RUN = re.compile(rf"(?<!\w)\+?{_NUMBER}(?:{_BETWEEN}{_NUMBER})*(?!\w)", re.IGNORECASE)
-_GLUED = re.compile(r"\d(?:[\s.\-/]?\d){3,}")
-_TOKEN = re.compile(rf"\b{_NUMBER}\b", re.IGNORECASE)
-_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_DOT = "(?:dot|punkt|punto|point)"
-_SPOKEN_ADDRESS = re.compile(
-    rf"(?i)\b[\w.+-]+(?: {_DOT} [\w-]+)* (?:at|arroba|arobase) [\w-]+(?: {_DOT} \w+)+",
-)
+_ADDRESSES = PrivateWords(["email"])
 
 
 def redacted(text: str) -> str:
     """Returns the text without numbers of four digits and more, in digits or in words, and without e-mail addresses."""
-    text = _SPOKEN_ADDRESS.sub(HIDDEN, _ADDRESS.sub(HIDDEN, text))
-    return _GLUED.sub(HIDDEN, _RUN.sub(_short_or_hidden, text))
-
-
-def _short_or_hidden(match: re.Match[str]) -> str:
-    digits = sum(len(token) if token.isdecimal() else 1 for token in _TOKEN.findall(match[0]))
-    return match[0] if digits <= MAX_DIGITS else HIDDEN
+    hidden = [(span.begin, span.end) for span in _ADDRESSES.find(text)]
+    hidden += PrivateWords.long_numbers(text, MAX_DIGITS)
+    parts, at = [], 0
+    for begin, end in sorted(hidden):
+        if begin >= at:
+            parts += [text[at:begin], HIDDEN]
+        at = max(at, end)
+    return "".join((*parts, text[at:])) if parts else text
 
 
 def without_private(record: MutableMapping[str, Any], settings: LoggingSettings) -> None:
@@ -61,7 +47,8 @@ def without_private(record: MutableMapping[str, Any], settings: LoggingSettings)
     pressed = record.pop("pressed", ())
     for begins, ends in pressed if masked else ():
         heard = record["heard"]
-        record["heard"] = heard[:begins] + "*" * (ends - begins) + heard[ends:]
+        if not heard[begins:ends].startswith("["):  # else `redact` has hidden them already
+            record["heard"] = heard[:begins] + "*" * (ends - begins) + heard[ends:]
     if masked and record.get("tool") == "send_dtmf" and "arguments" in record:
         record["arguments"] = dict.fromkeys(record["arguments"], HIDDEN)
     if known is not None and settings.mask:
@@ -101,6 +88,7 @@ def redacted_value(value: Any) -> Any:
     return value
 
 
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _ALONE = re.compile(
     r"(?<![\w.:/#-])(?<!line )(?<!closed with code )\+?\d(?:[\s.\-]?\d){3,}(?![\w:/-]| (?:Hz|ms|s|bytes)\b)"
 )

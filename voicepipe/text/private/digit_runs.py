@@ -13,8 +13,9 @@ digits with the place of each of them.
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import regex
 from attrs import frozen
@@ -104,8 +105,9 @@ class DigitRun:
             yield self.tokens[first].begin, self.tokens[last].end, part
 
 
-@frozen
-class _Piece:
+class _Piece(NamedTuple):
+    """Figures or a word; a text has many of them, and making a tuple is quick."""
+
     begin: int
     end: int
     word: str
@@ -127,7 +129,7 @@ def digit_runs(text: str) -> tuple[DigitRun, ...]:
     at = 0
     while at < len(pieces):
         piece = pieces[at]
-        used, digits = _token_at(pieces, at, text)
+        used, digits = _token_at(pieces, at, text) if piece.figures or _may_begin(piece.word) else (0, "")
         if not used:
             if not (piece.word in FILLERS and joined and _is_gap(text, last_end, piece.begin)):
                 joined = False
@@ -191,6 +193,12 @@ def _token_at(pieces: Sequence[_Piece], at: int, text: str) -> tuple[int, str]:
         return 0, ""
     used, value = _number_at(pieces, at, text)
     return (used, str(value)) if used else (0, "")
+
+
+@lru_cache(maxsize=4096)
+def _may_begin(word: str) -> bool:
+    """Returns True if a number may begin with a word; most words of a conversation are asked about often."""
+    return word in TIMES or power_of(word) is not None or value_of(word) is not None
 
 
 def _unit(word: str) -> str | None:

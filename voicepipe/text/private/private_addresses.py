@@ -25,6 +25,7 @@ _WRITTEN = regex.compile(
     r"[\p{L}\p{N}][\p{L}\p{N}.!#$%&'*+/=?^_`{|}~-]{0,63}\s?@\s?[\p{L}\p{N}](?:[\p{L}\p{N}.-]{0,252}[\p{L}\p{N}])?"
 )
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’]+|@")
+_MAY_HAVE_ONE = regex.compile(rf"(?i)@|\bat\b|{'|'.join(sorted(map(regex.escape, AT)))}")
 _BETWEEN = regex.compile(r"[\s.,;:_\-–]{0,3}")
 
 LONGEST_DOMAIN = 8
@@ -35,6 +36,8 @@ LONGEST_SPELLED = 40
 
 def email_addresses(text: str) -> Iterator[tuple[int, int]]:
     """Yields where e-mail addresses are, as (begin, end)."""
+    if not _MAY_HAVE_ONE.search(text):
+        return
     for match in _WRITTEN.finditer(text):
         yield match.span()
     places = [(match.start(), match.end()) for match in _WORD.finditer(text)]

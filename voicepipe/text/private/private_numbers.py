@@ -98,6 +98,9 @@ _LENGTHS = dict(
 )
 """Characters of an IBAN, by its country."""
 
+FEWEST_IBAN_DIGITS = 6
+"""Every IBAN has more digits; a text with fewer is not looked at."""
+
 _ATOM = regex.compile(r"\p{Nd}+|[\p{L}\p{M}'’]+")
 _BETWEEN = re.compile(r"[\s.,:;\-–_/]{0,4}")
 
@@ -111,6 +114,9 @@ def is_iban(text: str) -> bool:
 
 def ibans(text: str, runs: Iterable[DigitRun]) -> Iterator[Span]:
     """Yields where IBANs are, in groups or not, spelled or not."""
+    runs = tuple(runs)
+    if sum(len(run.digits) for run in runs) < FEWEST_IBAN_DIGITS:
+        return
     atoms = _iban_atoms(text, runs)
     at = 0
     while at < len(atoms):
@@ -181,7 +187,8 @@ _OTHERS = tuple(
 
 def telephone_numbers(text: str, runs: Iterable[DigitRun]) -> Iterator[Span]:
     """Yields where telephone numbers are."""
-    amounts = quantities(text)
+    runs = [run for run in runs if len(run.digits) >= _SHORTEST]
+    amounts = quantities(text) if runs else []
     for run in runs:
         for part in _parts(text, run):
             if any(begin < part.end and part.begin < end for begin, end in amounts):

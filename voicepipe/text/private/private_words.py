@@ -136,6 +136,12 @@ class PrivateWords:
         """
         return self._replaced(data, 32)
 
+    @staticmethod
+    def long_numbers(text: str, most_digits: int) -> tuple[tuple[int, int], ...]:
+        """Returns where a text has numbers of more digits, in figures or in words; a plus is included."""
+        long = [run for run in digit_runs(text) if len(run.digits) > most_digits]
+        return tuple((run.begin - (text[run.begin - 1 : run.begin] == "+"), run.end) for run in long)
+
     def _replaced(self, data: Any, depth: int) -> Any:  # noqa: PLR0911 - a case for each type
         if isinstance(data, str):
             return self.replace(data)
