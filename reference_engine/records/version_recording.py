@@ -129,5 +129,9 @@ class VersionRecorder:
     def flush(self) -> None:
         """Records the configurations that wait; it blocks."""
         while self._waiting and self._store is not None:
-            self._store.add_once("configurations", configuration_row(*self._waiting[0]))
-            del self._waiting[0]  # after it was given: a task that fails is restarted
+            set_name, config, served = self._waiting.pop(0)
+            try:
+                self._store.add_once("configurations", configuration_row(set_name, config, served))
+            except Exception:
+                self._given.discard(config.digest)  # another version with it tries again
+                raise

@@ -99,6 +99,8 @@ def describe_sets(body: Mapping[str, Any]) -> str:
                 rows.append(
                     (shown["set"], number, state, calls, version["active_pipeline"], _local(version["applied_at"]))
                 )
+        if earlier := [str(version["version"]) for version in shown["versions"] if version.get("earlier_run")]:
+            notes.append(f"{shown['set']}: versions from before the start, for a rollback: {', '.join(earlier)}")
         if shown["last_known_good"]:
             notes.append(f"{shown['set']}: serving last-known-good files: the current ones are invalid")
         notes += [f"{shown['set']}: {_failing(component)}" for component in shown["components"] if component["error"]]

@@ -22,6 +22,8 @@ from reference_engine.records.runs import EngineRun
 from reference_engine.records.schema import upgrade
 from reference_engine.records.store import RecordStore
 from reference_engine.records.version_recording import VersionRecorder, configuration_row
+from reference_engine.reports.json_bodies import set_body
+from reference_engine.reports.printing import describe_sets
 from reference_engine.sets import kept_files
 from reference_engine.sets.set_versions import VersionKeeping
 from reference_engine.settings.records_place import read_place
@@ -152,6 +154,8 @@ async def test_a_rollback_goes_to_versions_of_before_the_restart(machine):
     await machine.change("third")
     await machine.start()
     machine.recorded.path.unlink()
+    status = describe_sets({"engine": None, "removed": [], "sets": [set_body(machine.pipelines)]})
+    assert "main: versions from before the start, for a rollback: 1, 2\n" in status
     outcome = await machine.roll_back()
     assert (outcome.version, outcome.rolled_back_to, machine.pipelines.current.active.settings.prompt) == (
         4,

@@ -76,27 +76,36 @@ class ConfigFingerprint:
 
 
 def _hash_of(config: SetConfig, salt: bytes) -> str:
-    parts = [config.digest, config.active_pipeline, sha256_of(_equal(config.routes)), sha256_of(_equal(config.logging))]
+    normal = _NormalForm()
+    parts = [config.digest, config.active_pipeline, sha256_of(normal(config.routes)), sha256_of(normal(config.logging))]
     for name in config.reachable:
         time.sleep(0)  # this runs in a thread beside calls, which get the interpreter in between
         pipeline = config.pipelines[name]
-        own = [_equal(getattr(pipeline, key)) for key in _OWN]
+        own = [normal(getattr(pipeline, key)) for key in _OWN]
         parts.append(sha256_of([own, [component.key for role in ROLES for component in pipeline.role(role)]]))
     return scrypt("\n".join(parts).encode(), salt=salt, n=2**12, r=8, p=1, dklen=32).hex()
 
 
-def _equal(value: Any) -> Any:
-    """Returns plain data that is equal for equal settings: without places in the file, for instance."""
-    if isinstance(value, File | Directory):
-        return identity(value)
-    if attrs.has(type(value)):
-        fields = (attribute for attribute in attrs.fields(type(value)) if attribute.eq)
-        return {attribute.name: _equal(getattr(value, attribute.name)) for attribute in fields}
-    if isinstance(value, Mapping):
-        return {str(key): _equal(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_equal(item) for item in value]
-    return str(value) if isinstance(value, str) else value
+class _NormalForm:
+    """Makes plain data of settings, equal for equal ones: without their places in the file, for instance."""
+
+    def __init__(self) -> None:
+        # Most pipelines share most sections, and all of them live as long as the configuration.
+        self._known: dict[int, str] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, File | Directory):
+            return identity(value)
+        if attrs.has(type(value)):
+            if (known := self._known.get(id(value))) is None:
+                fields = (attribute.name for attribute in attrs.fields(type(value)) if attribute.eq)
+                known = self._known[id(value)] = sha256_of({name: self(getattr(value, name)) for name in fields})
+            return known
+        if isinstance(value, Mapping):
+            return {str(key): self(item) for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return [self(item) for item in value]
+        return str(value) if isinstance(value, str) else value
 
 
 @frozen(kw_only=True)
