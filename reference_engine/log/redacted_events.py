@@ -107,6 +107,8 @@ class CallRedaction:
                 return evolve(event, error=self._component_error(event.error))
             case ModelAnswered(error=ComponentError() as failure):
                 return evolve(event, error=self._component_error(failure))
+            case ModelAnswered():
+                return evolve(event, error=None if event.error is None else self._component_error(event.error))
             case RecordingFailed():
                 return evolve(event, reason=talk.replace(event.reason))
             case ToolStarted():

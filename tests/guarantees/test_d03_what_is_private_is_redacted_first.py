@@ -26,6 +26,8 @@ from reference_engine.reports.latencies import Latencies
 from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.settings.records_place import read_place
+from reference_engine.telemetry.opening import Telemetry
+from reference_engine.telemetry.webhook_events import WebhookEvents
 from voicepipe import (
     CallBegan,
     CallEnded,
@@ -37,6 +39,7 @@ from voicepipe import (
     DtmfReceived,
     LoggingSettings,
     Message,
+    ModelAnswered,
     RecordingFailed,
     RedactSettings,
     ReplyContinued,
@@ -111,6 +114,7 @@ EVENTS = (
     turn(2, "it is 5454 5454", "go on"),
     turn(3, "5454 5454", "Your card 4111 111", interrupted=True),
     ComponentFailed("c", 2.0, role="llm", error=ComponentError(ALL, component="m", answered=ALL, hint=ALL)),
+    ModelAnswered("c", 2.0, LABEL, 1.0, None, "failed", error=ComponentError(ALL, answered=ALL)),
     RecordingFailed("c", 2.0, "/r.wav", ALL),
     ToolStarted("c", 2.0, "i", "pay", {"card": 4111111111111111, "all": [{"x": ALL}], ALL: 1}),
     ToolStarted("c", 2.0, "i", "send_dtmf", {"digits": KEYS}),
@@ -213,6 +217,19 @@ async def status_bodies():
     return json.dumps(bodies).encode()
 
 
+def webhooks(_stack, _tmp_path):
+    told = []
+    wanted = {"call.started", "call.ended", "component.failed", "recording.failed"}
+    target = SimpleNamespace(transcript=True, words=True)
+    hooks = SimpleNamespace(wanted=wanted, tell=lambda _event, make, _caller="": told.append(make(target)))
+    telemetry = Telemetry(None, None, hooks, WebhookEvents(hooks, "tokyo"), Log())
+    tell = observing(telemetry=telemetry)
+    for event in EVENTS:
+        tell(event)
+    assert len(told) > 2
+    return json.dumps(told, default=str).encode()
+
+
 SINKS = {
     "log, json": log_of("json"),
     "log, console": log_of("console"),
@@ -220,6 +237,7 @@ SINKS = {
     "database": database,
     "spool": spool,
     "GET /calls": status,
+    "webhooks": webhooks,
 }
 
 

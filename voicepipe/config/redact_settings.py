@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROBE_S = 0.1
 """The processor time that a pattern has for a text that is meant to make it slow, in s."""
-_PROBES = tuple(f"{char * 48}!" for char in ("a", "0", " ", "0 ", "a ", "ab", "0-", "a."))
+_PROBES = tuple(f"{char * 400}!" for char in ("a", "0", " ", "0 ", "a ", "ab", "0-", "a."))
 
 
 class PrivatePattern(str):
