@@ -1,8 +1,8 @@
 """Sends spans to a collector by OTLP over HTTP: one request at a time, from the thread of traces.
 
-Requests are made here and not by OpenTelemetry's exporter, which follows redirects (a POST becomes a GET, whose 200 it
-takes for success), logs each failure, and trusts other certificates than all other clients of the engine. What a
-request holds is made by OpenTelemetry's own encoder.
+Requests are made here and not by OpenTelemetry's exporter, which takes a redirect for success
+(findings/otlp-exporter-takes-a-redirect-for-success.sh), logs each failure, and trusts other certificates than all
+other clients of the engine. What a request holds is made by OpenTelemetry's own encoder.
 """
 
 from __future__ import annotations
