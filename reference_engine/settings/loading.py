@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from attrs import asdict, fields_dict
+from attrs import asdict, evolve, fields_dict
 
 from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.notify_settings import NotifyTarget
@@ -213,7 +213,8 @@ def _no_place(document: ConfigDocument) -> Iterator[Problem]:
         if text is not None:
             read_place(text)
     except PlaceError as error:
-        yield document.problem(("records",), str(error), error.hint)
+        problem = document.problem(("records",), str(error), error.hint)
+        yield evolve(problem, source="") if "@" in (text or "") else problem  # the line may have a password
 
 
 def _same_target(document: ConfigDocument) -> Iterator[Problem]:
