@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain bench-watched profile bench-reload bench-records schema clean
+.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain bench-watched profile bench-reload bench-records bench-history schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -105,6 +105,9 @@ bench-watched: .venv/dev  ## What records, traces, webhooks, metrics and the pag
 
 profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph
 	$(BIN)/python tests/benchmarks/bench.py --profile 200
+
+bench-history: .venv/dev  ## Finds calls among a million in SQLite: ten minutes; BENCH="--calls 100000" for less
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/history.py $(BENCH)
 
 bench-reload: .venv/dev  ## Checks 1,000 pipelines, and reloads them under calls
 	$(BIN)/python tests/benchmarks/big_reload.py

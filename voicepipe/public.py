@@ -123,6 +123,7 @@ from voicepipe.pipelines.health import ComponentHealth
 from voicepipe.pipelines.kept_versions import ConfigFingerprint, KeptVersion, VersionHistory
 from voicepipe.pipelines.opening import open_pipeline_set
 from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, SetEvent, Unchanged, VersionRecord
+from voicepipe.pipelines.past_difference import describe_changes
 from voicepipe.pipelines.pipeline_set import PipelineSet
 from voicepipe.pipelines.plan import Plan
 from voicepipe.pipelines.read_in_helper import read_in_thread
@@ -313,6 +314,7 @@ __all__ = [
     "absolute_path",
     "check_tls",
     "check_websockets_installed",
+    "describe_changes",
     "describe_difference",
     "document_schema",
     "effective_config",

@@ -6,14 +6,28 @@ import sys
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
-from reference_engine.commands import check, dial, notify, records, reload, rollback, run, schema, status, steer
+from reference_engine.commands import (
+    call,
+    calls,
+    check,
+    dial,
+    notify,
+    records,
+    reload,
+    rollback,
+    run,
+    schema,
+    status,
+    steer,
+    versions,
+)
 from reference_engine.errors import EngineError
 from voicepipe import ConfigError, __version__, format_problems, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (run, check, reload, rollback, status, steer, dial, notify, records, schema)
+COMMANDS = (run, check, reload, rollback, status, calls, call, versions, steer, dial, notify, records, schema)
 
 
 EX_CONFIG = 78

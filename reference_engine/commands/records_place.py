@@ -28,8 +28,8 @@ def add_place_argument(command: ArgumentParser) -> None:
     )
 
 
-def place_of(arguments: Namespace) -> RecordsPlace:
-    """Returns the database that PLACE names.
+def place_of(arguments: Namespace, *, files: bool = False) -> RecordsPlace:
+    """Returns the database that PLACE names, or with `files` the file of records, which PLACE may be itself.
 
     Raises:
         EngineError: it names none.
@@ -41,7 +41,7 @@ def place_of(arguments: Namespace) -> RecordsPlace:
     from reference_engine.settings.records_place import PlaceError, read_place  # noqa: PLC0415 - as above
 
     given = arguments.place
-    if re.match(r"[A-Za-z][A-Za-z0-9+]*:", given):
+    if re.match(r"[A-Za-z][A-Za-z0-9+]*:", given) or (files and given.endswith((".jsonl", ".ndjson"))):
         try:
             place = read_place(given)
         except PlaceError as error:
@@ -51,7 +51,7 @@ def place_of(arguments: Namespace) -> RecordsPlace:
         if found is None:
             raise EngineError(f"{given} keeps no records: name a database in it (`records: sqlite:///PATH`)")
         place = found
-    if not place.is_database:
+    if not place.is_database and not files:
         raise EngineError(f"the records of {given} are in the file {place}, not in a database")
     return place
 

@@ -32,7 +32,11 @@ _INDEXED = frozenset({"up", "caller", "called", "failed", "outcome", "version", 
 _FAILED: ColumnElement[bool] = literal_column("calls.failed")  # no Boolean, of which SQLAlchemy makes `failed = 1`
 _UP: ColumnElement[bool] = literal_column("calls.state = 'up'")  # the index's own words, without a parameter
 
+_MOST_WORDS = 50
+"""The most words that stand for the beginning of one."""
+
 call_words = table("call_words", column("rowid"), column("call_words"))
+_vocabulary = table("call_vocabulary", column("term"))
 
 
 @frozen
@@ -95,13 +99,19 @@ def choose_driving(connection: Connection, conditions: Sequence[FilterCondition]
 def _of_number(of: Column[str], number: str, *, sqlite: bool) -> FilterCondition:
     if not number.endswith("*"):
         return FilterCondition(of.name, (of == number,))
-    return FilterCondition(of.name, (_begins_with(of, number.rstrip("*"), sqlite=sqlite),), sorted=True)
+    return FilterCondition(of.name, (begins_with(of, number.rstrip("*"), sqlite=sqlite),), sorted=True)
 
 
-def _begins_with(number: Column[str], beginning: str, *, sqlite: bool) -> ColumnElement[bool]:
+def begins_with(number: Column[str], beginning: str, *, sqlite: bool) -> ColumnElement[bool]:
+    """Returns the condition that a text begins with another, which is not empty."""
     if not sqlite:  # PostgreSQL's collation may sort otherwise than by characters
         return number.startswith(beginning, autoescape=True)
-    return and_(number >= beginning, number < f"{beginning[:-1]}{chr(ord(beginning[-1]) + 1)}")
+    return and_(number >= beginning, number < _after(beginning))
+
+
+def _after(beginning: str) -> str:
+    """Returns the first text that comes after all that begin so."""
+    return f"{beginning[:-1]}{chr(ord(beginning[-1]) + 1)}"
 
 
 def hidden(term: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -114,9 +124,25 @@ def plus(sorted_by: Column[Any]) -> ColumnElement[Any]:
     return UnaryExpression(sorted_by, operator=custom_op("+"), type_=sorted_by.type)
 
 
-def matching(words: Sequence[str]) -> ColumnElement[bool]:
-    """Returns FTS5's condition: all words, each in quotes, within which nothing is an operator."""
-    query = " ".join(f'"{word[:-1]}"*' if word.endswith("*") else f'"{word}"' for word in words)
+def matching(connection: Connection, words: Sequence[str]) -> ColumnElement[bool]:
+    """Returns FTS5's condition: all words, each in quotes, within which nothing is an operator.
+
+    For the beginning of a word FTS5 would first collect all rows that match. So the words that begin so are looked up
+    in its vocabulary, if they are not too many, and asked for one by one: their rows come sorted, as far as needed.
+    """
+    terms = []
+    for word in words:
+        if word.endswith("*"):
+            found = connection.scalars(
+                select(_vocabulary.c.term)
+                .where(_vocabulary.c.term >= word[:-1], _vocabulary.c.term < _after(word[:-1]))
+                .limit(_MOST_WORDS + 1)
+            ).all()
+            many = not 0 < len(found) <= _MOST_WORDS
+            terms.append(f'"{word[:-1]}"*' if many else "(" + " OR ".join(f'"{one}"' for one in found) + ")")
+        else:
+            terms.append(f'"{word}"')
+    query = " AND ".join(terms)
     return literal_column("call_words").op("MATCH", is_comparison=True)(literal(query))
 
 

@@ -45,9 +45,15 @@ def read_figures(connection: Connection, asked: FigureFilter) -> tuple[CallFigur
     if asked.versions:
         query = query.where(hourly.c.version.in_(asked.versions))
     apart = [name in asked.by for name in _KEYS]
+    hour, began = None, None
     for row in connection.execute(query):
-        keys = (key if is_apart else None for key, is_apart in zip(row[1:], apart, strict=False))
-        totals.setdefault((_beginning(row[0], asked), *keys), _Total()).add(row[1 + len(_KEYS) :])
+        if row[0] != hour:  # many rows of an hour follow one another, and time zones are slow
+            hour, began = row[0], _beginning(row[0], asked)
+        key = (began, *(value if is_apart else None for value, is_apart in zip(row[1:5], apart, strict=True)))
+        total = totals.get(key)
+        if total is None:
+            total = totals[key] = _Total()
+        total.add(row[5:])
     ordered = sorted(totals, key=lambda key: (key[0] or _NEVER, *(_sortable(value) for value in key[1:])))
     return tuple(_figures(key, totals[key], asked.zone) for key in ordered)
 

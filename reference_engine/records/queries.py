@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from reference_engine.records.conditions import (
+    begins_with,
     call_words,
     choose_driving,
     conditions_of,
@@ -133,6 +134,13 @@ def find_call(connection: Connection, call_id: str) -> CallDetail | None:
     )
 
 
+def call_ids(connection: Connection, beginning: str, limit: int) -> list[str]:
+    """Returns the IDs of calls that begin with a text, up to a number of them."""
+    sqlite = connection.dialect.name == "sqlite"
+    query = select(calls.c.call_id).where(begins_with(calls.c.call_id, beginning, sqlite=sqlite)).limit(limit)
+    return list(connection.scalars(query))
+
+
 def calls_query(
     connection: Connection,
     filter: CallFilter,  # noqa: A002 - as above
@@ -162,11 +170,11 @@ def calls_query(
         if not sqlite:
             query = query.where(call_texts.c.words.op("@@")(cast(tsquery(words), TSQUERY)))
         elif by_words:
-            query = query.join(call_words, call_words.c.rowid == call_texts.c.id).where(matching(words))
+            query = query.join(call_words, call_words.c.rowid == call_texts.c.id).where(matching(connection, words))
             query = query.where(*text_range(connection, filter, after))
             return query.order_by(call_words.c.rowid.desc()).limit(limit)
         else:
-            found = select(call_words.c.rowid).where(matching(words), call_words.c.rowid == call_texts.c.id)
+            found = select(call_words.c.rowid).where(matching(connection, words), call_words.c.rowid == call_texts.c.id)
             query = query.where(found.correlate(call_texts).exists())
     keys: tuple[ColumnElement[Any], ...] = (calls.c.began, calls.c.call_id)
     if driving.sorted:

@@ -17,6 +17,7 @@ _SQLITE = (
         words, content = 'call_texts', content_rowid = 'id', tokenize = 'ascii', detail = 'none'
     )
     """,
+    "CREATE VIRTUAL TABLE IF NOT EXISTS call_vocabulary USING fts5vocab(call_words, 'row')",
     """
     CREATE TRIGGER IF NOT EXISTS call_words_added AFTER INSERT ON call_texts BEGIN
         INSERT INTO call_words (rowid, words) VALUES (new.id, new.words);
