@@ -101,7 +101,7 @@ bench-chain: .venv/dev  ## The same with Deepgram's and OpenAI's protocols: an h
 	$(BIN)/python tests/benchmarks/bench_chain.py $(BENCH)
 
 bench-watched: .venv/dev  ## What records, traces, webhooks, metrics and the page cost 200 calls: all on beside all off
-	$(BIN)/python tests/benchmarks/watched.py $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_watched.py $(BENCH)
 
 profile: .venv/dev  ## Where the time of 200 calls goes, as text and as a flame graph
 	$(BIN)/python tests/benchmarks/bench.py --profile 200
