@@ -1,4 +1,4 @@
-"""What records, traces, webhooks, metrics and the operator's page cost calls: `python tests/benchmarks/bench_watched.py`.
+"""What records, traces, webhooks, metrics and the page cost calls: `python tests/benchmarks/bench_watched.py`.
 
 The same calls as `bench.py`, on the whole engine, in turn with all of it off and all of it on, so that both see the
 same machine: records in SQLite, each call's trace and webhooks to a server on loopback, a scrape of the metrics each
