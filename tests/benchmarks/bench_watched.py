@@ -31,7 +31,7 @@ notify:
   - {{url: "http://127.0.0.1:{port}/webhooks", events: [call.started, call.ended], secret: {secret}}}
 otel: {{endpoint: "http://127.0.0.1:{port}"}}
 """
-SECRET = "whsec_c2VjcmV0LW9mLXRoZS1iZW5jaG1hcms="
+SECRET = "whsec_dGhlLXNlY3JldC1vZi10aGUtYmVuY2htYXJrLTAwMDE="
 SCRAPE_S = 5
 
 
