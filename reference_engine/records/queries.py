@@ -47,6 +47,7 @@ from reference_engine.records.conditions import (
 )
 from reference_engine.records.history import CallDetail, CallPage, CallSummary
 from reference_engine.records.page_places import PagePlace, read_page_place
+from reference_engine.records.row_changes import storable
 from reference_engine.records.tables import (
     call_texts,
     calls,
@@ -105,6 +106,7 @@ def find_call(connection: Connection, call_id: str) -> CallDetail | None:
         call_id: the call's ID, or the transport's ID of it; several calls may have that, of which the latest is meant.
 
     """
+    call_id = storable(call_id)  # as IDs are stored: no database takes half of a surrogate pair
     query = select(calls, engine_runs.c.name.label("engine"), engine_runs.c.software).join(
         engine_runs, engine_runs.c.run == calls.c.run
     )

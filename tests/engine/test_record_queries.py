@@ -195,6 +195,7 @@ def test_a_call_is_found_by_its_id_or_the_latest_by_its_transports(connection):
     assert (found.summary.call_id, found.summary.engine, found.software) == (last, "tokyo", "1.0")
     assert [(turn["heard"], turn["said"]) for turn in found.turns] == [("hello", "hi")]
     assert find_call(connection, "nobody") is None
+    assert find_call(connection, "\udcff") is None
 
 
 def test_words_that_were_erased_are_found_no_more(connection):

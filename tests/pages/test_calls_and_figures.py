@@ -170,6 +170,7 @@ def test_there_is_no_page_of_a_call_that_is_not_there(client):
     assert answer.status_code == 404
     assert "no record of this call" in answer.text
     assert client.get("calls/nobody%00").status_code == 404
+    assert client.get("calls/%ff%fe").status_code == 404
 
 
 def test_the_configuration_that_a_call_ran_on_is_shown_without_html_in_it(browser, pages, client):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from voicepipe import PrivateTalk, PrivateWords
@@ -46,6 +48,16 @@ FOUND = [
     ("it is ada dot byron at example dot com", f"it is {MAIL}"),
     ("my e-mail is j o h n 42 at gmail dot com please", f"my e-mail is {MAIL} please"),
     ("jean arobase exemple point fr", MAIL),
+    ("write to ada.byron at ada-mueller.de, please", f"write to {MAIL}, please"),
+    ("ada_byron at gmail.com", MAIL),
+    ("ada.byron(at)example.com", MAIL),
+    ('"ada byron"@example.com', MAIL),
+    ("ada＠example.com", MAIL),
+    ("ada\u200b@example.com", MAIL),
+    ("4111 uh 1111 um 1111 1111", CARD),
+    ("4111, and then 1111, 1111 and finally 1111", CARD),
+    ("Dora Emil 89 3704 0044 0532 0130 00", IBAN),
+    ("delta echo eight nine 3704 0044 0532 0130 00", IBAN),
     ("DE89 3704 0044 0532 0130 00 bitte", f"{IBAN} bitte"),
     ("DE89370400440532013000", IBAN),
     (
@@ -68,6 +80,8 @@ KEPT = [
     "two hundred and fifty euros",
     "Ich wohne in der Straße 12, 10115 Berlin",
     "meet me at noon at the office",
+    "look at acme-mueller.com, or come at 10.30 at the latest",
+    "um 10 Uhr, um 12 oder um 15",
     "one two three, testing",
 ]
 
@@ -149,6 +163,30 @@ def test_a_text_that_may_go_on_shows_no_beginning_of_a_number():
     ]
     for end in range(1, len(said)):
         assert words.replace(" ".join(said[:end]), complete=False).count("one") < 3
+
+
+@pytest.mark.parametrize("text", ["4111 1111 1111 1111 ", "1 ", "ada@b.de ", "+49 30 901820, "])
+def test_the_cost_of_a_text_grows_with_its_length_only(text):
+    """Calls wait meanwhile. Lines of code that are run are counted."""
+    words = PrivateWords(KINDS)
+
+    def lines_run(text):
+        count = 0
+
+        def trace(_frame, event, _argument):
+            nonlocal count
+            count += event == "line"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            words.replace(text)
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert lines_run(text * 400) <= 4.5 * lines_run(text * 100)
 
 
 def test_a_pattern_finds_what_was_said_and_a_slow_one_hides_the_text():

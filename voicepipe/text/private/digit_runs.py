@@ -13,6 +13,7 @@ digits with the place of each of them.
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,8 +37,8 @@ _MAX_GAP = 6
 
 FILLERS = SIGNS | frozenset(
     words_in(
-        "and und y et e en plus minus uh um er erm ah hm hmm äh ähm öh euh eh ehm em then next space dann luego puis"
-        " poi daarna strich leerzeichen espacio espace spazio espaço"
+        "and und y et e en plus minus uh um er erm ah hm hmm äh ähm öh euh eh ehm em then next finally space dann luego"
+        " puis poi daarna strich leerzeichen espacio espace spazio espaço"
     )
 )
 """Words that are said between digits."""
@@ -93,12 +94,10 @@ class DigitRun:
         if total < shortest:
             return
         digits = self.digits
-        found = [
-            (first, last)
-            for first in range(len(self.tokens))
-            for last in range(first, len(self.tokens))
-            if shortest <= starts[last + 1] - starts[first] <= longest
-        ]
+        found: list[tuple[int, int]] = []
+        for first, start in enumerate(starts[:-1]):  # by the sums, which only grow: all pairs would be too many
+            ends = range(bisect_left(starts, start + shortest), bisect_right(starts, start + longest))
+            found += [(first, end - 1) for end in ends if end > first]
         found.sort(key=lambda window: starts[window[1] + 1] - starts[window[0]], reverse=True)
         for first, last in found:
             part = digits[starts[first] : starts[last + 1]]
@@ -130,6 +129,8 @@ def digit_runs(text: str) -> tuple[DigitRun, ...]:
     while at < len(pieces):
         piece = pieces[at]
         used, digits = _token_at(pieces, at, text) if piece.figures or _may_begin(piece.word) else (0, "")
+        if used == 1 and joined and piece.word in FILLERS and _is_hesitation(runs[-1][-1], pieces, at):
+            used = 0
         if not used:
             if not (piece.word in FILLERS and joined and _is_gap(text, last_end, piece.begin)):
                 joined = False
@@ -173,6 +174,12 @@ def _is_other_word(before: DigitToken, token: DigitToken, text: str) -> bool:
     said, figures = (token, before) if before.figures else (before, token)
     word = "".join(words_in(text[said.begin : said.end]))
     return word in _WEAK - _SURE_NEXT_TO_FIGURES and len(figures.digits) > 1
+
+
+def _is_hesitation(before: DigitToken, pieces: Sequence[_Piece], at: int) -> bool:
+    """Returns True if a number word that is a filler elsewhere stands between groups of figures: `4567 um 8901`."""
+    after = pieces[at + 1] if at + 1 < len(pieces) else None
+    return before.figures and len(before.digits) > 1 and after is not None and after.figures and len(after.word) > 1
 
 
 # --- Number words ---------------------------------------------------------------------------------------------------

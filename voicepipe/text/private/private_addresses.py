@@ -21,9 +21,20 @@ from voicepipe.text.words import words_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_WRITTEN = regex.compile(
-    r"[\p{L}\p{N}][\p{L}\p{N}.!#$%&'*+/=?^_`{|}~-]{0,63}\s?@\s?[\p{L}\p{N}](?:[\p{L}\p{N}.-]{0,252}[\p{L}\p{N}])?"
+_MAILBOX = r"[\p{L}\p{N}.!#$%&'*+/=?^_`{|}~-]"
+_HOST = r"[\p{L}\p{N}](?:[\p{L}\p{N}.-]{0,252}[\p{L}\p{N}])?"
+_AFTER_MAILBOX = r"[\s\u200b-\u200d\u2060\ufeff]?"
+_WRITTEN = regex.compile(rf"[\p{{L}}\p{{N}}]{_MAILBOX}{{0,63}}{_AFTER_MAILBOX}@\s?{_HOST}")
+_QUOTED = regex.compile(rf'"[^"\n]{{1,64}}"{_AFTER_MAILBOX}@\s?{_HOST}')
+_NAME = r"[\p{L}\p{N}]{1,64}"
+_HALF_WRITTEN = regex.compile(
+    rf"(?i)(?<![\p{{L}}\p{{N}}]){_NAME}(?:[._+-]{_NAME}){{1,8}}"
+    rf"\s{{1,3}}(?:at|{'|'.join(sorted(map(regex.escape, AT)))})\s{{1,3}}"
+    rf"(?:[\p{{L}}\p{{N}}-]{{1,63}}\.){{1,8}}(?:{'|'.join(sorted(map(regex.escape, TOP_LEVEL)))})(?![\p{{L}}\p{{N}}])"
 )
+"""What recognisers write that know addresses, but not the sign: `ada.b at example.com`."""
+_REST_BEFORE = regex.compile(rf"(?r){_MAILBOX}{{0,64}}")
+_REST_AFTER = regex.compile(r"(?:[.-][\p{L}\p{N}]+){0,8}")
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’]+|@")
 _MAY_HAVE_ONE = regex.compile(rf"(?i)@|\bat\b|{'|'.join(sorted(map(regex.escape, AT)))}")
 _BETWEEN = regex.compile(r"[\s.,;:_\-–]{0,3}")
@@ -36,10 +47,12 @@ LONGEST_SPELLED = 40
 
 def email_addresses(text: str) -> Iterator[tuple[int, int]]:
     """Yields where e-mail addresses are, as (begin, end)."""
+    text = text.replace("＠", "@")  # as long as before, so places stay
     if not _MAY_HAVE_ONE.search(text):
         return
-    for match in _WRITTEN.finditer(text):
-        yield match.span()
+    for form in (_WRITTEN, _QUOTED, _HALF_WRITTEN):
+        for match in form.finditer(text):
+            yield match.span()
     places = [(match.start(), match.end()) for match in _WORD.finditer(text)]
     words = ["@" if text[begin] == "@" else "".join(words_in(text[begin:end])) for begin, end in places]
     for at, word in enumerate(words):
@@ -53,8 +66,11 @@ def email_addresses(text: str) -> Iterator[tuple[int, int]]:
             first_after = at + 2
         end = _end_of_domain(words, first_after)
         if end:
-            begin = _begin_of_mailbox(words, places, at, text)
-            yield places[begin][0], places[end - 1][1]
+            first = places[_begin_of_mailbox(words, places, at, text)][0]
+            last = places[end - 1][1]
+            # Words are parts of what is written without spaces: `ada.b(at)example.com`.
+            before, after = _REST_BEFORE.match(text, 0, first), _REST_AFTER.match(text, last)
+            yield before.start() if before else first, after.end() if after else last
 
 
 def _end_of_domain(words: Sequence[str], begin: int) -> int:

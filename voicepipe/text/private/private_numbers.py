@@ -134,10 +134,10 @@ def _iban_atoms(text: str, runs: Iterable[DigitRun]) -> list[tuple[int, int, str
         if match.start() in taken:
             continue
         word = match[0]
-        if len(word) <= 6 and word.isascii() and word.isalpha():
-            letters = word.upper()
-        elif (folded := "".join(words_in(word))) and any(folded in alphabet for alphabet in ALPHABETS):
+        if (folded := "".join(words_in(word))) and any(folded in alphabet for alphabet in ALPHABETS):
             letters = folded[0].upper()
+        elif len(word) <= 6 and word.isascii() and word.isalpha():
+            letters = word.upper()
         else:
             continue
         atoms.append((match.start(), match.end(), letters))

@@ -18,6 +18,7 @@ pattern is run no more, and its texts are all replaced: `too_slow` names it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -211,10 +212,13 @@ def _whole(places: list[int], begin: int, end: int) -> tuple[int, int]:
 def without_spans(runs: Iterable[DigitRun], spans: Collection[PrivateSpan]) -> tuple[DigitRun, ...]:
     """Returns runs without the tokens of spans, at which they are divided."""
     left: list[DigitRun] = []
+    apart = united(spans)
+    begins, ends = [span.begin for span in apart], [span.end for span in apart]
     for run in runs:
         tokens: list[DigitToken] = []
         for token in run.tokens:
-            if any(span.begin < token.end and token.begin < span.end for span in spans):
+            place = bisect_right(ends, token.begin)
+            if place < len(ends) and begins[place] < token.end:
                 left += [DigitRun(tuple(tokens))] if tokens else []
                 tokens = []
             else:
