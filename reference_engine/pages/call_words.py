@@ -44,7 +44,7 @@ STEERING = {
 """What a call was asked for, by `CallSteered.action`."""
 
 TRIGGERS = {
-    "call_started": "the call began",
+    "call_started": "the beginning of the call",
     "utterance": "the caller's words",
     "dtmf": "a key",
     "silence": "silence",

@@ -75,6 +75,18 @@ class Path:
 
 
 @frozen
+class Dot:
+    """A value of a line without neighbours."""
+
+    x: float
+    """Where it is across, in percent."""
+    y: float
+    """Where it is, in px from above."""
+    colour: str
+    """As in `Series`."""
+
+
+@frozen
 class TimeSlot:
     """A span of time, for what the pointer shows."""
 
@@ -118,6 +130,8 @@ class Plot:
     """The bars."""
     paths: tuple[Path, ...]
     """The bands, and the lines above them."""
+    dots: tuple[Dot, ...]
+    """The values of lines between two gaps, which are no line."""
     slots: tuple[TimeSlot, ...]
     """The spans of time."""
     is_empty: bool
@@ -174,6 +188,7 @@ def plot_of(
             for path in (_path(one, len(times), top),)
             if path.d
         ),
+        dots=tuple(dot for one in series if one.form == "line" for dot in _dots(one, len(times), top)),
         slots=tuple(
             TimeSlot(round(slot * each, 3), round(each, 3), f"{time}: {_figures(series, slot, written)}")
             for slot, time in enumerate(times)
@@ -237,19 +252,28 @@ def _boxes(bars: Sequence[Series], each: float, top: float) -> Iterator[Box]:
 def _path(series: Series, slots: int, top: float) -> Path:
     """Returns a line or a band, which begins anew after each gap."""
 
-    def point(slot: int, value: float) -> str:
+    def point(slot: float, value: float) -> str:
         return f"{(slot + 0.5) * ACROSS / slots:.1f} {_down(value, top):.1f}"
 
     pieces = []
     for run in _runs([*range(slots)], series):
         if series.form == "band":
-            above = [point(slot, series.upper[slot] or 0.0) for slot in run]
-            below = [point(slot, series.values[slot] or 0.0) for slot in reversed(run)]
+            at = [(float(slot), slot) for slot in run]
+            if len(run) == 1:  # a band of no width would not be seen
+                at = [(run[0] - 0.25, run[0]), (run[0] + 0.25, run[0])]
+            above = [point(x, series.upper[slot] or 0.0) for x, slot in at]
+            below = [point(x, series.values[slot] or 0.0) for x, slot in reversed(at)]
             pieces.append(f"M{'L'.join(above + below)}Z")
-        else:
-            line = "L".join(point(slot, series.values[slot] or 0.0) for slot in run)
-            pieces.append(f"M{line}" + ("h0.01" if len(run) == 1 else ""))  # a dot
+        elif len(run) > 1:
+            pieces.append(f"M{'L'.join(point(slot, series.values[slot] or 0.0) for slot in run)}")
     return Path("".join(pieces), series.colour, series.form == "band")
+
+
+def _dots(series: Series, slots: int, top: float) -> Iterator[Dot]:
+    for run in _runs([*range(slots)], series):
+        if len(run) == 1:
+            value = series.values[run[0]] or 0.0
+            yield Dot(round((run[0] + 0.5) * 100 / slots, 2), round(_down(value, top), 1), series.colour)
 
 
 def _runs(slots: list[int], series: Series) -> Iterator[list[int]]:

@@ -9,7 +9,7 @@ import pytest
 
 from reference_engine.pages.figure_plots import SPANS, cost_plots, over_time, plots_of, side_by_side, slots_of
 from reference_engine.pages.filters import UNKNOWN
-from reference_engine.pages.plots import HEIGHT, Series, plot_of, round_ticks
+from reference_engine.pages.plots import HEIGHT, Dot, Series, plot_of, round_ticks
 from reference_engine.records.histogram import count_values
 from reference_engine.records.history import CallFigures
 
@@ -55,11 +55,16 @@ def test_bars_stand_on_top_of_each_other_and_a_single_one_is_seen():
 
 
 def test_a_line_has_gaps_where_there_are_no_figures_and_a_lone_value_is_a_dot():
-    (line,) = plot(Series("p", "1", "line", (1, None, 2, 4))).paths
-    assert line.d == "M125.0 112.5h0.01M625.0 75.0L875.0 0.0"
+    drawn = plot(Series("p", "1", "line", (1, None, 2, 4)))
+    assert [path.d for path in drawn.paths] == ["M625.0 75.0L875.0 0.0"]
+    assert drawn.dots == (Dot(12.5, 112.5, "1"),)
+    alone = plot(Series("p", "1", "line", (None, 4, None, None)))
+    assert (alone.paths, alone.dots) == ((), (Dot(37.5, 0.0, "1"),))
     (band,) = plot(Series("p", "1", "band", (1, 1, None, None), (2, 2, None, None))).paths
     assert band.d == "M125.0 0.0L375.0 0.0L375.0 75.0L125.0 75.0Z"
     assert band.is_band
+    (narrow,) = plot(Series("p", "1", "band", (None, 1, None, None), (None, 2, None, None))).paths
+    assert narrow.d == "M312.5 0.0L437.5 0.0L437.5 75.0L312.5 75.0Z"
 
 
 def test_bands_lie_under_lines_and_each_slot_says_its_figures():
