@@ -80,8 +80,10 @@ class RecordsSource:
         if ids:
             more = "" if len(ids) < _MOST_IDS else ", ..."
             raise EngineError(f"several calls begin with {call_id!r}: {', '.join(ids)}{more}")
-        hint = "a call that has just begun may not be written yet; `reference-engine calls` lists what is there"
-        raise EngineError(f"there is no call {call_id!r} in {self.place}: {hint}")
+        hint = "a transport's ID has to be whole, and a call that has just begun may not be written yet"
+        raise EngineError(
+            f"there is no call {call_id!r} in {self.place}: `reference-engine calls` lists what is there; {hint}"
+        )
 
     def _read(self, name: str, from_file: Callable[..., object], *arguments: object) -> Any:
         if not self.place.is_database:

@@ -76,7 +76,7 @@ def why(call: CallDetail) -> str:
         end = "its engine died, or lost its machine; what was written until then is below"
     else:
         end = OUTCOMES.get(summary.outcome or "", (summary.outcome or "").replace("_", " "))
-        end += f": {summary.detail}" if summary.detail else ""
+        end += f": {summary.detail}" if summary.detail and summary.detail != end else ""
     failed = [failure for failure in call.failures if failure["what"] == "failed"]
     if not failed:
         return end
@@ -147,8 +147,8 @@ def _head(call: CallDetail) -> Iterator[tuple[str, str, str]]:
     yield "answered", ", ".join(filter(None, (engine, software, listener, summary.transport))), ""
     yield "transport", f"ID {summary.transport_id}" if summary.transport_id else "", ""
     yield "cost", _money(summary.cost, summary.currency, is_least=summary.cost_is_least), ""
-    recorded = call.recording + (f", consent {call.consent}" if call.consent else "")
-    yield "recording", recorded or (f"none, consent {call.consent}" if call.consent else ""), ""
+    recorded = call.recording or ("none" if call.consent else "")
+    yield "recording", recorded + (f", consent {call.consent}" if call.consent else ""), ""
     yield "", f"the recording stopped: {call.recording_failed}" if call.recording_failed else "", RED
     yield "trace", call.trace_id or "", ""
     yield "variables", ", ".join(f"{name}={value}" for name, value in call.variables.items()), ""
@@ -224,8 +224,9 @@ def _use(use: Mapping[str, Any]) -> str:
     for name, noun in _FIGURES.items():
         if use.get(name) is not None:
             amounts.append(f"{use[name]:,.0f} {noun}")
-    cost = _money(use.get("cost"), use.get("currency"), is_least=bool(use.get("cost_is_least")))
-    return f"{_label({**use, 'name': use['component']})}: " + ", ".join((*amounts, cost))
+    if use.get("cost") is not None:
+        amounts.append(_money(use["cost"], use.get("currency"), is_least=bool(use.get("cost_is_least"))))
+    return f"{_label({**use, 'name': use['component']})}: " + ", ".join(amounts)
 
 
 _FIGURES = {

@@ -199,6 +199,19 @@ def test_a_call_that_is_up_or_lost_says_so(database):
     assert call_text.as_text(up).startswith("call 0aa1-lost  UP\n")
 
 
+def test_a_call_says_nothing_twice_and_names_no_cost_that_is_not_known(database):
+    with open_sqlite(database.removeprefix("sqlite://")) as connection:
+        call = find_call(connection, FAILED_ID)
+    hung_up = evolve(call.summary, outcome="caller_hung_up", detail="the caller hung up", cost=None)
+    usage = tuple({**use, "cost": None} for use in call.usage)
+    call = evolve(call, summary=hung_up, failures=(), usage=usage, recording="", consent="refused")
+    assert call_text.why(call) == "the caller hung up"
+    lines = call_text.as_text(call, width=120).splitlines()
+    assert "  recording  none, consent refused" in lines
+    assert "  cost       not known" in lines
+    assert lines[-1].endswith("4,120 tokens in")
+
+
 def test_a_call_as_json_has_all_of_it(shown):
     _, out, _ = shown("call", f"t-{FAILED_ID}", "--format", "json")
     call = json.loads(out)
