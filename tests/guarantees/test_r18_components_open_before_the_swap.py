@@ -114,6 +114,26 @@ async def test_a_list_that_opens_in_part_is_applied_and_says_so(recorded):
         assert [one.settings.options.id for one in pipelines.current.active.stt] == ["b"]
 
 
+async def test_a_component_that_has_never_opened_does_not_become_the_only_one_of_its_role(recorded):
+    """It is kept from the version before, where another stood beside it."""
+    recorded.opening["llm x"] = raising(ComponentError("refused"))
+    async with recorded.serve() as pipelines:
+        assert isinstance(await recorded.rewrite(pipelines, default=pipeline(llm=["x", "b"])), Applied)
+        outcome = await recorded.rewrite(pipelines, default=pipeline(llm="x"))
+        assert isinstance(outcome, Rejected)
+        assert [problem.message.partition(": ")[2] for problem in outcome.problems] == ["refused"]
+        assert pipelines.version == 2
+
+
+async def test_a_role_that_had_nothing_may_still_have_nothing(recorded):
+    """Else an outage that lasts since the start would block every reload of the file, of other pipelines too."""
+    recorded.opening["llm x"] = raising(ComponentError("refused"))
+    recorded.write(default=pipeline(), other=pipeline(llm="x", selectable=True))
+    async with recorded.serve() as pipelines:
+        outcome = await recorded.rewrite(pipelines, default=pipeline(tts="b"), other=pipeline(llm="x", selectable=True))
+        assert isinstance(outcome, Applied)
+
+
 async def test_an_outage_never_blocks_the_reload_that_leaves_it(recorded):
     """A kept component that is down is neither asked nor waited for."""
     async with recorded.serve(open_s=2 * LONG_S) as pipelines:

@@ -312,6 +312,7 @@ class ChangeWorker:
                 name=self.options.name,
                 version=number,
                 kept=tuple(serving.lease.components) if serving else (),
+                lacking=serving.lease.lacking(serving.snapshot.config) if serving else (),
                 in_part=serving is None,
             )
             degraded = lease.degraded

@@ -14,8 +14,8 @@ own task in the runtime; this lease only waits.
 *In part.* What has not opened by the deadline, or failed, is a problem (`problems`), but not always a fatal one:
 
 - A role with several alternatives needs one that opens.
-- If the serving version has the component too (`kept`), and it has not opened there either, the new version is no
-  worse.
+- If the role of that pipeline has nothing that opened in the serving version either (`lacking`), and a component of it
+  is `kept`, the new version is no worse.
 - The first version of a set needs one pipeline whose roles are all there (`in_part`): a start during an outage of one
   provider must not keep the other pipelines from answering.
 
@@ -37,7 +37,7 @@ from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import trio
 
@@ -59,6 +59,7 @@ from voicepipe.tools.http import http_tool
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from voicepipe.components.labels import Role
     from voicepipe.components.registry import Registry
     from voicepipe.components.values import CaFile
     from voicepipe.config.settings import ComponentSettings, PipelineSettings, SetConfig
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     from voicepipe.tools.http_clients import SharedClient
 
 AnyOpened = TypeVar("AnyOpened", bound=OpenedComponent)
+
+PipelineRole: TypeAlias = "tuple[str, Role]"
+"""A pipeline's name, and one of its roles."""
 
 AT_A_TIME = 25
 """The pipelines that are made between two checkpoints, in about 1 ms: calls are up meanwhile."""
@@ -107,6 +111,7 @@ class Lease:
         name: str,
         version: int,
         kept: Collection[str] = (),
+        lacking: Collection[PipelineRole] = (),
         in_part: bool = False,
     ) -> Snapshot:
         """Acquires and opens all components that calls of a configuration can get, and returns the version.
@@ -117,7 +122,9 @@ class Lease:
             deadline_s: the time limit for opening and for apologies together, in s.
             name: the name of the pipeline set.
             version: the number of the version.
-            kept: keys of the serving version's components, which may be as unavailable as they are there.
+            kept: keys of the serving version's components.
+            lacking: roles of its pipelines that have nothing that has opened; they may be as unavailable with a
+                component that is kept.
             in_part: whether one pipeline with all of its roles is enough, as for a start.
 
         Raises:
@@ -137,7 +144,7 @@ class Lease:
                         shared.hurry()
                     else:
                         nursery.start_soon(self._open, settings, shared, deadline, deadline_s)
-            if fatal := self._fatal(config, kept, in_part=in_part):
+            if fatal := self._fatal(config, kept, lacking, in_part=in_part):
                 raise ComponentsUnavailable(fatal, config.files)
             reachable = [config.pipelines[name] for name in config.reachable]
             await trio.to_thread.run_sync(_prepare_calls, {pipeline.speech for pipeline in reachable})
@@ -235,13 +242,26 @@ class Lease:
             shared = self._clients[ca_file] = await self._runtime.http_clients.acquire(ca_file)
         return shared.http
 
-    def _fatal(self, config: SetConfig, kept: Collection[str], *, in_part: bool) -> list[Problem]:
+    def lacking(self, config: SetConfig) -> frozenset[PipelineRole]:
+        """Returns the roles of reachable pipelines of the leased configuration that have nothing that has opened."""
+        unopened = self.unopened
+        return frozenset(
+            (name, role)
+            for name in config.reachable
+            for role in ROLES
+            if unopened.issuperset(component.key for component in config.pipelines[name].role(role))
+        )
+
+    def _fatal(
+        self, config: SetConfig, kept: Collection[str], lacked: Collection[PipelineRole], *, in_part: bool
+    ) -> list[Problem]:
         """Returns the problems of roles that have no component, if they keep the configuration from being served."""
         lacking: dict[str, dict[str, Problem]] = {}
         for name in config.reachable:
             for role in ROLES:
                 keys = [component.key for component in config.pipelines[name].role(role)]
-                if all(key in self.problems and key not in kept for key in keys):
+                no_worse = (name, role) in lacked and any(key in kept for key in keys)
+                if all(key in self.problems for key in keys) and not no_worse:
                     lacking.setdefault(name, {}).update((key, self.problems[key]) for key in keys)
         if in_part and len(lacking) < len(config.reachable):
             return []
