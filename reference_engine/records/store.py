@@ -8,6 +8,9 @@ Theory of operation
 write a list of rows in a transaction, raise the beat, look for lost calls. Only that thread ever waits for a database,
 and the first one goes on meanwhile.
 
+*A new call* is stored without being gathered with others, unless many events come: an engine that is killed loses the
+calls that are in its memory only.
+
 *Priority.* Python runs one thread at a time, so what is taken in and what is stored compete. Taking in goes first: at
 thousands of calls a second rows go to the spool, which costs little, and into the database when fewer come.
 
@@ -62,6 +65,9 @@ GATHER_S = 0.1
 
 BATCH = 2_000
 """The most rows of one transaction."""
+
+FEW = 100
+"""If more events than these are taken out at once, new calls are gathered too."""
 
 TAKEN = 5_000
 """The most events that are made into rows at once; while more wait, nothing new is begun for the database."""
@@ -134,7 +140,8 @@ class RecordStore:
         self._rows = EventRows(run.run, transport_of)
         self._given: deque[_Given | RowChange] = deque()
         self._backlog: deque[RowChange] = deque()
-        self._wake, self._closing, self._ready = Event(), Event(), Event()
+        self._wake, self._hurry, self._closing, self._ready = Event(), Event(), Event(), Event()
+        self._taken = 0
         self._awake = False
         self._refusal: Exception | None = None
         self._job: Job | None = None
@@ -157,7 +164,7 @@ class RecordStore:
     ) -> None:
         self._deadline = monotonic() + CLOSE_S
         self._closing.set()
-        self._wake.set()
+        self._go_on()
         self._thread.join(CLOSE_S + HANG_S)
 
     @property
@@ -185,7 +192,10 @@ class RecordStore:
 
         """
         if type(event) in _RECORDED:
-            self._give((event, time() if isinstance(event, CallBegan) else 0.0, mask_of))
+            begins = isinstance(event, CallBegan)
+            self._give((event, time() if begins else 0.0, mask_of))
+            if begins:
+                self._hurry.set()
 
     def write(self, table: str, row: Mapping[str, Any]) -> None:
         """Adds a row, or replaces the one with its key; never waits."""
@@ -228,6 +238,10 @@ class RecordStore:
             self._awake = True
             self._wake.set()
 
+    def _go_on(self) -> None:
+        self._hurry.set()
+        self._wake.set()
+
     # The thread `records`
 
     def _work(self) -> None:
@@ -253,7 +267,9 @@ class RecordStore:
     def _step(self) -> None:
         self._wake.wait(self._pause())
         if len(self._given) < TAKEN and len(self._backlog) < BATCH and not self._database.done:
-            self._closing.wait(GATHER_S)
+            (self._hurry if self._taken <= FEW else self._closing).wait(GATHER_S)
+        if not self._closing.is_set():
+            self._hurry.clear()
         self._wake.clear()
         self._awake = False
         self._take_given()
@@ -276,7 +292,8 @@ class RecordStore:
         return max(0.0, (self._beat_at if self._is_connected else self._retry_at) - monotonic())
 
     def _take_given(self) -> None:
-        for _ in range(min(len(self._given), TAKEN)):
+        self._taken = min(len(self._given), TAKEN)
+        for _ in range(self._taken):
             item = self._given.popleft()
             if isinstance(item, RowChange):
                 self._backlog.append(item)

@@ -8,6 +8,7 @@ from patience import LONG_S
 from recorded_events import Log, began, ended, record_store, turn, whole_call
 
 from reference_engine.log.masked_values import KnownValues, Mask
+from reference_engine.records import store as store_module
 from voicepipe import RecordingConsent
 
 
@@ -53,6 +54,19 @@ def test_the_consent_to_a_recording_is_there_when_it_is_settled(tmp_path):
         assert store.wait_stored(LONG_S)
     assert settled == [("a", "given", "calls/a.wav"), ("b", "refused", ""), ("c", None, "")]
     assert rows(path, "SELECT call_id, consent, recording FROM calls ORDER BY call_id") == settled
+
+
+def test_a_new_call_is_not_gathered_with_others(tmp_path, monkeypatch):
+    """An engine that is killed a moment later has a record of it; other rows may wait."""
+    path = tmp_path / "calls.db"
+    with record_store(f"sqlite://{path}", tmp_path / "spool") as store:
+        store.wait_ready()
+        with monkeypatch.context() as patch:
+            patch.setattr(store_module, "GATHER_S", 10 * LONG_S)
+            for call in "abc":
+                store.observe(began(call))
+                assert store.wait_stored(LONG_S)
+            assert rows(path, "SELECT call_id, state FROM calls ORDER BY 1") == [(call, "up") for call in "abc"]
 
 
 def test_no_text_is_refused(tmp_path):
