@@ -66,8 +66,12 @@ class RecordsPlace:
         return f"sqlite://{self.path}" if self.kind == "sqlite" else str(self.path)
 
 
-def read_place(text: str) -> RecordsPlace:
+def read_place(text: str, base: Path = Path()) -> RecordsPlace:
     """Returns the place that a text names.
+
+    Args:
+        text: the URL or the path.
+        base: the directory that relative paths start at: that of the engine's file; by default the working directory.
 
     Raises:
         PlaceError: it names none, or its driver is not installed.
@@ -82,10 +86,10 @@ def read_place(text: str) -> RecordsPlace:
             raise PlaceError(
                 f"{text} looks like a database, but names a file of JSON lines", f"write {_sqlite_url(text)}"
             )
-        return RecordsPlace("file", absolute_path(text))
+        return RecordsPlace("file", absolute_path(base / text))
     match scheme[1].lower():
         case "sqlite":
-            return _sqlite(scheme[2])
+            return _sqlite(scheme[2], base)
         case "postgresql" | "postgres":
             return _postgresql(scheme[2])
         case "sqlite+pysqlite" | "postgresql+psycopg" | "postgresql+psycopg2" | "postgresql+asyncpg" as driver:
@@ -99,7 +103,7 @@ def read_place(text: str) -> RecordsPlace:
             raise PlaceError(f'records can\'t go to "{other[:40]}:"', f"write {_FORMS}")
 
 
-def _sqlite(rest: str) -> RecordsPlace:
+def _sqlite(rest: str, base: Path) -> RecordsPlace:
     missing = "alembic" if find_spec("sqlalchemy") else "sqlalchemy"
     if not (find_spec("sqlalchemy") and find_spec("alembic")):
         raise PlaceError(f"a database needs {missing}, which is not installed", _EXTRA.format("engine"))
@@ -111,14 +115,14 @@ def _sqlite(rest: str) -> RecordsPlace:
         path = path[2:]
         path = f"/{path.lstrip('/')}" if path.startswith("/") else path
         if not path.startswith("/"):
-            hint = f"write sqlite:///{path} for /{path}, or sqlite:{path} for a path from the working directory"
+            hint = f"write sqlite:///{path} for /{path}, or sqlite:{path} for a relative path"
             raise PlaceError("an SQLite URL has one slash or three, not two", hint)
     if path in {"", "/", ":memory:", "/:memory:"}:
         raise PlaceError("the URL names no file", "write sqlite:///var/lib/voicepipe/calls.db")
     if Path(path).parent == Path("/"):
-        hint = f"write sqlite:{path.lstrip('/')} for a path from the working directory"
+        hint = f"write sqlite:{path.lstrip('/')} for a relative path"
         raise PlaceError(f"{path} would be in the root directory, since three slashes begin an absolute path", hint)
-    return RecordsPlace("sqlite", absolute_path(path))
+    return RecordsPlace("sqlite", absolute_path(base / path))
 
 
 def _postgresql(rest: str) -> RecordsPlace:

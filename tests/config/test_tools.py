@@ -66,6 +66,7 @@ def test_the_effective_configuration_shows_them_without_secrets():
         "query": {"version": "1", "who": "${WORD}"},
         "arguments": {},
         "ca_file": None,
+        "trace_context": True,
     }
     assert data["tools"]["unused"]["timeout_s"] == 10.0
     assert SECRET not in json.dumps(data)

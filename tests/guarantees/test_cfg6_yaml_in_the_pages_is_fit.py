@@ -1,6 +1,7 @@
 """CFG6: every YAML block of the documentation is a file that loads, or a fragment that fits where it says it belongs.
 
-A block that is no whole file stands below `<!-- fragment: PATH -->`, with the place in a configuration where it fits.
+A block that is no whole file stands below `<!-- fragment: PATH -->`, with the place in a configuration where it fits:
+`file` is the top level.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def test_block(text, fragment, config, registry):
         (config / "page-script.yaml").write_text(text, encoding="utf-8")
         text, fragment = "llm: {type: scripted, script: page-script.yaml}\n", "pipelines.default"
     if fragment:
-        text = yaml_of(WHOLE, text, fragment)
+        text = yaml_of(WHOLE, text, "" if fragment == "file" else fragment)
     file.write_text(text, encoding="utf-8")
     variables = re.findall(r"\$\{(\w+)\}", text)
     if re.search(r"^pipeline_sets:", text, re.MULTILINE):

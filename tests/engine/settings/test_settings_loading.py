@@ -9,7 +9,9 @@ from typing import get_args, get_type_hints
 import attrs
 import pytest
 
+from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.loading import load_engine_settings, load_settings
+from reference_engine.settings.records_place import RecordsPlace
 from reference_engine.settings.settings import (
     AdminSettings,
     EngineFile,
@@ -48,6 +50,8 @@ def test_everything():
         drain_s=0,
         drain_deadline_s=3600,
         max_live_versions=2,
+        records=RecordsPlace("sqlite", GOOD / "calls.db"),
+        keep=KeepSettings(records="90d", recordings="30d", transcripts="2w"),
         last_known_good=GOOD / "state",
     )
     assert settings.path == GOOD / "everything.yaml"
