@@ -51,6 +51,7 @@ from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.sets import Sets, conceal_all
 from reference_engine.settings.settings import CurrentSettings
 from reference_engine.telemetry.opening import all_of, open_telemetry
+from reference_engine.telemetry.telemetry_metrics import TelemetryCollector
 from reference_engine.upkeep.shortage import Shortage
 from reference_engine.upkeep.tasks import restart_on_failure
 from reference_engine.watch.task_switch import TaskSwitch
@@ -125,6 +126,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 records_deleted=lambda: retention.deleted,
                 max_calls=lambda: current.settings.max_calls,
                 turns=loop.turns,
+                others=[TelemetryCollector(telemetry)],
             )
             manager, collector, shortage = ServiceManager(sets.by_name), Collector(), Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)

@@ -32,6 +32,10 @@
 | `voicepipe_records_waiting` | where | rows for the database that wait in `memory`, and in the `spool` on disk |
 | `voicepipe_records_deleted_total` | what | calls whose records, recordings or transcripts `keep` had deleted |
 | `voicepipe_event_loop_lag_seconds` | | the lengths of turns of the event loop, by which others wait |
+| `voicepipe_trace_spans_total` | outcome | spans of traces: `exported`, `dropped` |
+| `voicepipe_trace_spans_waiting` | | spans that wait for the collector |
+| `voicepipe_webhooks_total` | target, outcome | webhooks: `delivered`, `failed`, `dropped` |
+| `voicepipe_webhooks_waiting` | target | webhooks that wait |
 | `voicepipe_build_info` | version, python | 1 |
 | `process_*` | | memory, CPU time, descriptors, start time |
 
@@ -67,7 +71,7 @@ from voicepipe import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from reference_engine.reloads.outcomes import EngineOutcome
     from reference_engine.reports.set_metrics import Attempts, Refusal
@@ -93,6 +97,7 @@ class Metrics:
         records_deleted: returns the number of calls of which something was deleted, by what; called at each scrape.
         max_calls: returns the most calls at once; None: there is no limit.
         turns: the lengths of turns of the event loop; None: they are not measured.
+        others: collect metrics of parts that stand on this one.
 
     """
 
@@ -106,6 +111,7 @@ class Metrics:
         records_deleted: Callable[[], Mapping[str, int]] = dict,
         max_calls: Callable[[], int | None] = lambda: None,
         turns: Histogram | None = None,
+        others: Iterable[Collector] = (),
     ) -> None:
         self._sets = sets
         self._counted: defaultdict[str, SetCounters] = defaultdict(SetCounters)
@@ -118,6 +124,8 @@ class Metrics:
                 self, (records_lost, records_waiting, records_deleted), max_calls, turns or Histogram(LAG_S)
             )
         )
+        for other in others:
+            self._registry.register(other)
         self._engine_fit = Gauge(
             "voicepipe_engine_config_last_reload_successful",
             "Whether the engine's own file was valid at its last reload.",

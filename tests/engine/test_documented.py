@@ -13,6 +13,7 @@ from reference_engine.cli import main
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.reports.call_log import ROWS
 from reference_engine.reports.metrics import Metrics
+from reference_engine.telemetry.telemetry_metrics import TelemetryCollector
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "engine.md").read_text()
 SOURCES = "".join(path.read_text() for path in Path(reference_engine.__file__).parent.rglob("*.py"))
@@ -48,7 +49,7 @@ def test_every_option_is_listed(capsys):
 
 
 def test_every_metric_is_listed():
-    text = Metrics({}).exposition()[0].decode()
+    text = Metrics({}, others=[TelemetryCollector(None)]).exposition()[0].decode()
     made = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (voicepipe_\w+)", text, re.MULTILINE)}
     listed = re.findall(r"^\| `(voicepipe_\w+)` \|", PAGE, re.MULTILINE)
     assert {name.removesuffix("_total") for name in listed} == made

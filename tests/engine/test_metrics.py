@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import product
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -19,6 +20,8 @@ from reference_engine.reports.histogram import Histogram
 from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.set_metrics import REFUSALS
 from reference_engine.reports.turn_metrics import RESPONSE_S, STEP_S
+from reference_engine.telemetry.telemetry_metrics import TelemetryCollector
+from reference_engine.telemetry.webhook_delivery import TargetCounts
 from voicepipe import (
     CallBegan,
     CallEnded,
@@ -168,6 +171,19 @@ async def test_the_limit_the_software_and_the_loop(sets):
     assert scraped(Metrics(sets), "voicepipe_max_calls") == {}
     assert scraped(metrics, "voicepipe_build_info") == {(__version__,): 1}
     assert scraped(metrics, "voicepipe_event_loop_lag_seconds_bucket") == {("0.1",): 0, ("0.2",): 1, ("+Inf",): 1}
+
+
+async def test_traces_and_webhooks(sets):
+    counts = TargetCounts(delivered=5, failed=2, dropped=1, waiting=3)
+    webhooks = SimpleNamespace(counts={"https://ops.example.com": counts})
+    traces = SimpleNamespace(exported=70, dropped=4, waiting=9)
+    metrics = Metrics(sets, others=[TelemetryCollector(SimpleNamespace(traces=traces, webhooks=webhooks))])
+    assert scraped(metrics, "voicepipe_webhooks_total") == {("delivered",): 5, ("failed",): 2, ("dropped",): 1}
+    assert scraped(metrics, "voicepipe_webhooks_waiting") == {(): 3}
+    assert scraped(metrics, "voicepipe_trace_spans_total") == {("exported",): 70, ("dropped",): 4}
+    assert scraped(metrics, "voicepipe_trace_spans_waiting") == {(): 9}
+    untraced = Metrics(sets, others=[TelemetryCollector(SimpleNamespace(traces=None, webhooks=webhooks))])
+    assert scraped(untraced, "voicepipe_trace_spans_total") == {}
 
 
 async def test_response_times(metrics):
