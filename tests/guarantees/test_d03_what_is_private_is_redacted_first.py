@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+from attrs import evolve
 from patience import LONG_S
 from recorded_events import Log, record_store
 
@@ -25,8 +26,10 @@ from reference_engine.reports.json_bodies import call_body, calls_body
 from reference_engine.reports.latencies import Latencies
 from reference_engine.reports.metrics import Metrics
 from reference_engine.reports.sessions import SessionStore
+from reference_engine.settings.otel_settings import OtelSettings
 from reference_engine.settings.records_place import read_place
 from reference_engine.telemetry.opening import Telemetry
+from reference_engine.telemetry.traces import Traces
 from reference_engine.telemetry.webhook_events import WebhookEvents
 from voicepipe import (
     CallBegan,
@@ -46,6 +49,7 @@ from voicepipe import (
     ReplyPrepared,
     ToolEnded,
     ToolStarted,
+    TraceContext,
     Transcribed,
     TransferEnded,
     TransferStarted,
@@ -230,7 +234,25 @@ def webhooks(_stack, _tmp_path):
     return json.dumps(told, default=str).encode()
 
 
+def traces(stack, _tmp_path):
+    """What a collector is sent, with `transcript: true`."""
+    sent = []
+    exporter = SimpleNamespace(
+        export=lambda batch: sent.extend(batch) or SimpleNamespace(fate="taken", reason=""), close=lambda: None
+    )
+    opened = stack.enter_context(Traces(OtelSettings("http://c", transcript=True), Log(), lambda _settings: exporter))
+    hooks = SimpleNamespace(wanted=(), tell=lambda *_: None)
+    tell = observing(telemetry=Telemetry(None, opened, hooks, WebhookEvents(hooks, "tokyo"), Log()))
+    tell(evolve(EVENTS[0], trace=TraceContext.new(sampled=True)))
+    for event in EVENTS[1:]:
+        tell(event)
+    stack.close()
+    assert len(sent) > 4
+    return repr(sent).encode()
+
+
 SINKS = {
+    "traces": traces,
     "log, json": log_of("json"),
     "log, console": log_of("console"),
     "calls.jsonl": record_file,
