@@ -54,7 +54,7 @@ def test_there_is_a_private_place_to_write_to(service):
     assert service["StateDirectoryMode"] == "0700"
     guide = (UNIT.parents[3] / "docs/how-to/run-as-a-service.md").read_text(encoding="utf-8")
     assert "${STATE_DIRECTORY}/recordings" in guide
-    assert "${STATE_DIRECTORY}/calls.jsonl" in guide
+    assert "${STATE_DIRECTORY}/calls.db" in guide
 
 
 def test_it_is_told_how_the_engine_is(service):

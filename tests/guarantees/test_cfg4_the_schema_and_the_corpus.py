@@ -46,6 +46,8 @@ BEYOND_A_SCHEMA = {
     "list-twice-by-name": "compares components with each other",
     "number-octal": "how a number is written, which YAML's own reading hides",
     "options-beside-list-component": "follows a name to a component that is a list",
+    "recording-consent-without-text": "knows the languages that have a text",
+    "recording-texts-unknown-values": "looks into texts",
     "route-dates": "how a date is written",
     "route-hours-all-week": "compares routes with each other",
     "route-hours-leave-nothing": "compares hours with each other",

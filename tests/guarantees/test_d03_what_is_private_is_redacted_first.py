@@ -7,6 +7,7 @@ it gets, in its own way; none of their bytes has any of the values. A new observ
 from __future__ import annotations
 
 import json
+import re
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -265,7 +266,7 @@ SINKS = {
 
 @pytest.mark.parametrize("sink", SINKS)
 def test_nothing_private_is_kept_or_shown(sink, tmp_path):
-    shown = shown_by(sink, tmp_path)
+    shown = re.sub(rb"\d{4}-\d\d-\d\d[T ][\d:.]+", b"", shown_by(sink, tmp_path))  # times have any digits
     assert [piece for piece in PIECES if piece.encode() in shown] == []
     assert b"[card number]" in shown
 

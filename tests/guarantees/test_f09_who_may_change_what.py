@@ -39,7 +39,7 @@ async def test_with_a_token(home):
         for method, path in ((operation.method, operation.path) for operation in OPERATIONS):
             if path in {"/healthz", "/readyz", "/metrics", "/openapi.json"}:
                 continue
-            asked = path.format(set="main", version=1, call="nobody")
+            asked = path.format(set="main", version=1, call="nobody", digest="0" * 64)
             for headers in ({}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": f"Basic {TOKEN}"}):
                 refused = await engine.ask_admin(method, asked, headers=headers)
                 assert refused.status_code == 401
