@@ -173,7 +173,7 @@ LAYERS = {
         ("__main__",),
     ],
     "reference_engine": [
-        ("errors", "log", "__init__"),
+        ("errors", "log", "link", "__init__"),
         ("settings", "upkeep"),
         ("records",),
         ("watch",),
