@@ -9,6 +9,8 @@ from sqlalchemy import Connection, create_engine, event, insert
 
 from reference_engine.records import tables
 from reference_engine.records.completing import complete_calls
+from reference_engine.records.database import writing_engine
+from reference_engine.settings.records_place import read_place
 
 BEGAN = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 RUN = "run-1"
@@ -21,6 +23,15 @@ def open_sqlite(path="") -> Connection:
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON"))
     connection = engine.connect()
     tables.metadata.create_all(connection)
+    return connection
+
+
+def open_postgresql(server) -> Connection:
+    """A connection to a new database of a server, with all tables; they are committed, what a test adds is not."""
+    engine = writing_engine(read_place(server.url(server.new_database())))
+    connection = engine.connect()
+    tables.metadata.create_all(connection)
+    connection.commit()
     return connection
 
 

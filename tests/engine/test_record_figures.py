@@ -14,17 +14,16 @@ from reference_engine.records.completing import complete_calls
 from reference_engine.records.figures import read_figures
 from reference_engine.records.histogram import add_counts, bound_above, count_values, percentile
 from reference_engine.records.history import FigureFilter
-from tests.engine.recorded_calls import BEGAN, add_call, add_run, minutes, open_sqlite
+from tests.engine.recorded_calls import BEGAN, add_call, add_run, minutes
 
 LLM = {"role": "llm", "component": "m", "adapter": "openai", "model": "gpt-5-mini", "requests": 2, "reported": 1}
 
 
 @pytest.fixture
-def connection():
-    with open_sqlite() as connection:
-        add_run(connection)
-        add_run(connection, "run-2", "osaka")
-        yield connection
+def connection(records_connection):
+    add_run(records_connection)
+    add_run(records_connection, "run-2", "osaka")
+    return records_connection
 
 
 def figures(connection, **asked):
