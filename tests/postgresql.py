@@ -15,6 +15,13 @@ import pytest
 _NUMBERS = count(1)
 _FASTER = "-c fsync=off -c full_page_writes=off -c shared_buffers=8MB -c max_connections=40 -c listen_addresses="
 
+_RULES = """\
+local all with_password scram-sha-256
+local all somebody_else peer
+local all rejected reject
+"""
+"""Roles that may not log in without more; tests make them."""
+
 
 def programs() -> Path | None:
     """The directory of PostgreSQL's programs, the latest version; None if it is not installed."""
@@ -44,6 +51,8 @@ class PostgresqlServer:
         self._run(
             "initdb", "--auth=trust", "--no-sync", "--username=voicepipe", "--encoding=UTF8", "--locale=C", self._data
         )
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"{_RULES}{rules.read_text()}")
 
     def _run(self, program: str, *arguments: object) -> None:
         command = [*self._as_other, self._bin / program, *map(str, arguments)]

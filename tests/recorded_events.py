@@ -72,7 +72,7 @@ def whole_call(call_id, turns=2):
 def record_store(url, spool, *, log=None, name="one", **options):
     """A store of records, to be entered."""
     return RecordStore(
-        read_place(url),
+        read_place(url) if isinstance(url, str) else url,
         spool,
         EngineRun.of_this_process(name),
         log=log or Log(),

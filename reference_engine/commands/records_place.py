@@ -63,18 +63,18 @@ def database_errors(place: RecordsPlace) -> Iterator[None]:
 
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
 
-    from reference_engine.records.database import hint_of, reason_of  # noqa: PLC0415 - as above
+    from reference_engine.records.remedies import hint_of, reason_of  # noqa: PLC0415 - as above
     from reference_engine.records.schema import SchemaError  # noqa: PLC0415 - as above
 
     try:
         yield
     except SchemaError as error:
-        raise EngineError(f"{place}: {error}") from None
+        raise EngineError(f"{place.named}: {error}") from None
     except Exception as error:
         of_driver = type(error).__module__.partition(".")[0] == "psycopg"
         if not (of_driver or isinstance(error, SQLAlchemyError | sqlite3.Error | OSError)) or isinstance(
             error, BrokenPipeError
         ):
             raise
-        why = "; ".join(filter(None, (reason_of(error), hint_of(error))))
-        raise EngineError(f"{place}: {why}") from None
+        why = "; ".join(filter(None, (reason_of(error), hint_of(error, place))))
+        raise EngineError(f"{place.named}: {why}") from None

@@ -18,8 +18,6 @@ from urllib.parse import quote
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
-from reference_engine.errors import hint_for_path
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -108,36 +106,6 @@ def make_file(path: Path, *, group: bool) -> None:
     for directory in (*reversed(path.parent.parents), path.parent):
         directory.mkdir(0o750 if group else 0o700, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640 if group else 0o600))
-
-
-def reason_of(error: BaseException) -> str:
-    """Returns why a database could not be used, on one line, without statements and their values."""
-    original = getattr(error, "orig", None) or error
-    if isinstance(original, OSError) and not isinstance(original, sqlite3.Error):
-        what = original.strerror or str(original)
-        return f"{what}: {original.filename}" if original.filename else what
-    lines = [line.strip() for line in str(original).splitlines() if line.strip()]
-    return "; ".join(lines)[:500] or type(original).__name__
-
-
-def hint_of(error: BaseException) -> str:
-    """Returns the remedy for a database that can't be used; empty if none is known."""
-    original = getattr(error, "orig", None) or error
-    if isinstance(original, OSError):
-        return hint_for_path(original, "`records`")
-    text = str(original)
-    hints = {
-        "password authentication failed": "correct the password in `records`, and restart the engine",
-        "no password supplied": "put the password into `records` as ${NAME}, or set PGPASSWORD",
-        "does not exist": "create the database: createdb NAME",
-        "database is locked": "another program has begun a transaction in it: end that program",
-        "readonly database": "let the engine's user write the file and its directory",
-        "unable to open database file": "let the engine's user write the file and its directory",
-        "disk is full": "free some space",
-        "No space left": "free some space",
-        "not a database": "name another file in `records`, or move that one away",
-    }
-    return next((hint for part, hint in hints.items() if part in text), "")
 
 
 def _postgresql(place: RecordsPlace, options: str) -> Engine:

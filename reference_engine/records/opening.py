@@ -58,7 +58,7 @@ async def until_ready(store: RecordStore | None) -> None:
     try:
         await trio.to_thread.run_sync(store.wait_ready, abandon_on_cancel=True)
     except RecordsRefusedError as error:
-        raise EngineError(f"records: {store.place}: {error}") from None
+        raise EngineError(f"{store.place.named}: {error}") from None
 
 
 def spool_directory(place: RecordsPlace, configured: Path | None) -> Path:

@@ -64,8 +64,9 @@ class Retention:
             return
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - only what the engine needs
 
-        from reference_engine.records.database import reason_of, writing_engine  # noqa: PLC0415 - as above
+        from reference_engine.records.database import writing_engine  # noqa: PLC0415 - as above
         from reference_engine.records.deleting import RecordingFiles  # noqa: PLC0415 - as above
+        from reference_engine.records.remedies import reason_of  # noqa: PLC0415 - as above
         from reference_engine.records.retention import prune  # noqa: PLC0415 - as above
 
         try:

@@ -383,7 +383,7 @@ class RecordStore:
     def _refuse(self, error: Exception) -> None:
         self._is_connected = False
         self._refusal = error
-        self._log.error("records.database_refused", database=str(self.place), reason=str(error))
+        self._log.error("records.database_refused", **self._named(), reason=str(error))
 
     def _lose_database(self, reason: str, hint: str) -> None:
         self._is_connected = False
@@ -399,12 +399,16 @@ class RecordStore:
         self.is_away, self._away_since = True, monotonic()
         self._log.error(
             "records.database_away",
-            database=str(self.place),
+            **self._named(),
             reason=reason,
             waiting=self.waiting + self.spooled,
             spool=str(self._spool.directory),
             **({"hint": hint} if hint else {}),
         )
+
+    def _named(self) -> dict[str, str]:
+        setting = {"setting": f"{self.place.where}: records"} if self.place.where else {}
+        return {"database": str(self.place), **setting}
 
     def _spill(self) -> None:
         """Moves the rows that wait to the spool, if they should not wait in memory."""

@@ -22,7 +22,8 @@ from sqlalchemy import Table, and_, bindparam, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from reference_engine.records.database import hint_of, reason_of, writing_engine
+from reference_engine.records.database import writing_engine
+from reference_engine.records.remedies import hint_of, reason_of
 from reference_engine.records.row_changes import RowChange
 from reference_engine.records.runs import Beats, EngineRun, is_gone
 from reference_engine.records.schema import SchemaError, upgrade
@@ -200,14 +201,14 @@ class RowWriter:
                 if getattr(getattr(error, "orig", None), "sqlstate", None) in _CONFLICTS and attempt < _ATTEMPTS:
                     continue
                 self.close()
-                raise DatabaseAwayError(reason_of(error), hint_of(error)) from error
+                raise DatabaseAwayError(reason_of(error), hint_of(error, self._place)) from error
             except SchemaError:
                 self.close()
                 raise
             except Exception as error:
                 if type(error).__module__.startswith("psycopg"):  # while connecting SQLAlchemy wraps nothing
                     self.close()
-                    raise DatabaseAwayError(reason_of(error), hint_of(error)) from error
+                    raise DatabaseAwayError(reason_of(error), hint_of(error, self._place)) from error
                 raise
         raise AssertionError("each attempt returns or raises")
 

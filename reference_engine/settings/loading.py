@@ -112,7 +112,9 @@ def settings_of(document: ConfigDocument, path: Path) -> EngineSettings:
     if problems := tuple(_inconsistencies(document, ())):
         raise ConfigError(problems, document.files)
     values = asdict(file, recurse=False)
-    values["records"] = read_place(file.records, path.parent) if file.records is not None else None
+    if file.records is not None:
+        where = document.problem(("records",), "").where
+        values["records"] = evolve(read_place(file.records, path.parent), where=str(where))
     # The engine writes there for as long as it runs. `control` is not made absolute: a socket's path has a limit.
     for name in ("records_spool", "notify_spool", "last_known_good"):
         values[name] = absolute_path(values[name]) if values[name] else None

@@ -50,6 +50,14 @@ class RecordsPlace:
     url: str = field(default="", repr=False)
     """PostgreSQL's URL, with the password; empty for others."""
 
+    where: str = field(default="", eq=False)
+    """The `file:line:column` of the setting that names it; empty: it was named on a command line."""
+
+    @property
+    def named(self) -> str:
+        """The place with the setting that names it, for messages."""
+        return f"{self.where}: records: {self}" if self.where else str(self)
+
     @property
     def is_database(self) -> bool:
         """Whether it is a database."""

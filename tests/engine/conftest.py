@@ -29,9 +29,6 @@ def records_connection(request):
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def own_records_connection(request):
     """A connection to a database that a module has for itself, once of each kind."""
-    if request.param == "sqlite":
-        opened = open_sqlite()
-    else:
-        opened = open_postgresql(request.getfixturevalue("postgresql"))
+    opened = open_sqlite() if request.param == "sqlite" else open_postgresql(request.getfixturevalue("postgresql"))
     with opened as connection:
         yield connection
