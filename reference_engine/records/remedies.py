@@ -84,7 +84,7 @@ def hint_of(error: BaseException, place: RecordsPlace) -> str:
     if (known := _BY_SQLSTATE.get(str(getattr(original, "sqlstate", None)))) is not None:
         return known
     text = str(original)
-    table = _OF_SQLITE
+    table: tuple[tuple[str, str], ...] = _OF_SQLITE
     if place.kind == "postgresql":
         table = _MISSING if "does not exist" in text else _BY_TEXT
         text = text.replace("no encryption", "") if "[local]" in text else text
