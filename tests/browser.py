@@ -23,6 +23,12 @@ FLAGS = (
     "--disable-sync",
 )
 
+NARROW = (390, 844)
+"""The size of a telephone's screen."""
+
+WIDE = (1280, 900)
+"""The size of a window on a desk."""
+
 
 def page_after_scripts(address: str, profile: Path, *, wait_ms: int = 10_000) -> str:
     """A page's HTML once its scripts are at rest, for at most `wait_ms` of the browser's virtual time.

@@ -12,6 +12,11 @@ stream, h11's state machine, and one call of the application per request:
 *One request at a time.* `answer` reads a request's head, calls the application, and returns whether the connection can
 be used again. h11 decides that: both sides must be DONE. Pipelined requests stay in h11's buffer until their turn.
 
+*No end without a word.* A client that was not told of the end sends its next request over this connection, where nobody
+reads it; and it can't know whether a POST was carried out. So an answer that is the last one says `Connection: close`,
+and after one that does not, the rest of the request's body is read and dropped. Many requests are answered before their
+body was read, or has even arrived: those without a token, or of an unknown path.
+
 *Heads.* The application's head is kept until its first piece of body and sent with it in one segment. A HEAD request
 gets the head only. A request that h11 rejects is answered with the status that h11 suggests, and the connection ends.
 
@@ -33,6 +38,7 @@ caller of `serve_http` is told, and reports it once a minute.
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
@@ -64,6 +70,9 @@ MAX_HEAD = 16 << 10
 
 MAX_CONNECTIONS = 256
 """The most connections at once; further ones are closed."""
+
+MAX_UNREAD = 1 << 16
+"""The longest body that is read and dropped, in bytes, for the sake of the next request."""
 
 READ_BYTES = 1 << 16
 """The most bytes that are read at once."""
@@ -119,6 +128,8 @@ class _Connection:
         self._head: h11.Response | None = None  # the head of the answer, until the first piece of its body
         self._answered = trio.Event()
         self._bodiless = False
+        self._length = 0.0
+        self._cut = False  # the client has gone or was refused, or an answer could not be sent to its end
         self._client = _client_of(stream)
 
     async def answer(self) -> bool:
@@ -131,15 +142,15 @@ class _Connection:
         if request is None:
             return False
         self._answered, self._bodiless = trio.Event(), request.method == b"HEAD"
+        self._length = _length_of(request)
         try:
             await self._app(_scope(request, self._client), self._receive, self._send_message)
-        except (trio.BrokenResourceError, trio.TooSlowError):
-            return False
         except Exception:  # noqa: BLE001 - the boundary of a request; Starlette has answered 500 already
+            if self._cut:
+                return False
             _log.exception("%s %s failed", request.method.decode(), request.target.decode("latin-1"))
-            return False
-        if self._http.their_state is h11.SEND_BODY:
-            self._http.next_event()  # the end of a body that the application did not read, if no more of it is left
+        if self._http.our_state is h11.DONE:
+            await self._drop_body()
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
@@ -168,15 +179,39 @@ class _Connection:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             if self._http.they_are_waiting_for_100_continue:
                 await self._send(h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[]))
-            self._http.receive_data(await self._stream.receive_some(READ_BYTES))
+            self._http.receive_data(await self._read())
         return event
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._stream.receive_some(READ_BYTES)
+        except trio.BrokenResourceError:
+            self._cut = True
+            raise
+
+    def _can_drop_body(self) -> bool:
+        """Whether what was not read yet of the request's body, if anything, is little and sure to come."""
+        if self._http.their_state is not h11.SEND_BODY:
+            return True
+        # A client that waits to be asked for its body need not send it once it has its answer.
+        return self._length <= MAX_UNREAD and not self._http.they_are_waiting_for_100_continue
+
+    async def _drop_body(self) -> None:
+        """Reads what the application has not read of a request's body, for at most `IDLE_S`."""
+        with suppress(h11.RemoteProtocolError), trio.move_on_after(IDLE_S):
+            while self._http.their_state is h11.SEND_BODY:
+                await self._next_event()
 
     async def _receive(self) -> MutableMapping[str, Any]:
         """ASGI's `receive`: returns the body in pieces; after it, waits for the answer and returns a disconnect."""
         event: Any = None
-        with suppress(h11.RemoteProtocolError):
+        try:
             if self._http.their_state is h11.SEND_BODY:
                 event = await self._next_event()
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error.error_status_hint)
+            self._cut = True
+            return {"type": "http.disconnect"}
         match event:
             case h11.Data():
                 return {"type": "http.request", "body": bytes(event.data), "more_body": True}
@@ -201,7 +236,7 @@ class _Connection:
             nursery.start_soon(answered)
             kept = 0
             with suppress(trio.BrokenResourceError):
-                while kept < MAX_HEAD and (data := await self._stream.receive_some(READ_BYTES)):
+                while kept < MAX_HEAD and (data := await self._read()):
                     self._http.receive_data(data)
                     kept += len(data)
             if kept < MAX_HEAD:
@@ -209,8 +244,12 @@ class _Connection:
 
     async def _send_message(self, message: MutableMapping[str, Any]) -> None:
         """ASGI's `send`: keeps the head, and sends it with the first piece of the body."""
+        if self._cut:
+            return
         if message["type"] == "http.response.start":
             headers = [*message.get("headers", ()), (b"date", formatdate(usegmt=True).encode())]
+            if message["status"] == HTTPStatus.REQUEST_TIMEOUT or not self._can_drop_body():
+                headers.append((b"connection", b"close"))
             self._head = h11.Response(status_code=message["status"], headers=headers)
         elif message["type"] == "http.response.body":
             events: list[Any] = [self._head] if self._head else []
@@ -224,15 +263,19 @@ class _Connection:
                 self._answered.set()
 
     async def _refuse(self, status: int) -> None:
-        """Answers bytes that are not a valid request."""
+        """Answers bytes that are not a valid request, or the body of one."""
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             head = h11.Response(status_code=status, headers=[("content-length", "0"), ("connection", "close")])
             await self._send(head, h11.EndOfMessage())
 
     async def _send(self, *events: Any) -> None:
         data = b"".join(filter(None, map(self._http.send, events)))
-        with trio.fail_after(SEND_S):
-            await self._stream.send_all(data)
+        try:
+            with trio.fail_after(SEND_S):
+                await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.TooSlowError):
+            self._cut = True
+            raise
 
 
 def _client_of(stream: trio.SocketStream) -> tuple[str, int] | None:
@@ -243,6 +286,12 @@ def _client_of(stream: trio.SocketStream) -> tuple[str, int] | None:
         host, port, *_ = stream.socket.getpeername()
         return host, port
     return "", 0
+
+
+def _length_of(request: h11.Request) -> float:
+    """Returns the length of the body of a request, in bytes; infinite if it comes in chunks."""
+    headers = dict(request.headers)
+    return math.inf if b"transfer-encoding" in headers else int(headers.get(b"content-length", 0))
 
 
 def _scope(request: h11.Request, client: tuple[str, int] | None) -> dict[str, Any]:

@@ -32,6 +32,10 @@ async def unread(_request):
     return PlainTextResponse("no body was read", 413)
 
 
+async def slow(_request):
+    return PlainTextResponse("the body did not arrive", 408)
+
+
 async def broken(_request):
     raise RuntimeError("a defect")
 
@@ -41,7 +45,8 @@ APP = Starlette(
         Route("/echo/{name:path}", echo, methods=["GET", "POST"]),
         Route("/big", big),
         Route("/unread", unread, methods=["POST"]),
-        Route("/broken", broken),
+        Route("/broken", broken, methods=["GET", "POST"]),
+        Route("/slow", slow, methods=["POST"]),
     ]
 )
 
@@ -69,7 +74,14 @@ def get(path, *headers, version="1.1"):
     return "\r\n".join([f"GET {path} HTTP/{version}", *headers, "", ""]).encode()
 
 
+def post(path, length, *headers):
+    """The head of a request that has a body."""
+    lengths = [] if length is None else [f"Content-Length: {length}"]
+    return "\r\n".join([f"POST {path} HTTP/1.1", *dict.fromkeys([HOST, *headers]), *lengths, "", ""]).encode()
+
+
 HOST = "Host: localhost"
+CHUNKED = "Transfer-Encoding: chunked"
 LAST = (HOST, "Connection: close")
 
 
@@ -101,10 +113,49 @@ async def test_a_body(address, expect):
 
 
 async def test_a_body_that_nobody_read_is_not_taken_for_a_request(address):
-    head = b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n\r\n"
-    answered = await talk(address, head + get("/echo/1", HOST).ljust(60) + get("/echo/2", HOST))
-    assert answered.count(b"HTTP/1.1") == 1
-    assert answered.endswith(b"no body was read")
+    answered = await talk(address, post("/unread", 60) + get("/echo/1", HOST).ljust(60) + get("/echo/2", *LAST))
+    assert answered.count(b"HTTP/1.1") == 2
+    assert b"/echo/1" not in answered
+    assert b"/echo/2" in answered
+
+
+@pytest.mark.parametrize("path", ["/unread", "/broken", "/none"])
+async def test_what_is_answered_before_its_body_came_does_not_end_the_connection(address, path):
+    async with await trio.open_tcp_stream(*address) as stream:
+        with trio.fail_after(LONG_S):
+            await stream.send_all(post(path, 3))
+            answered = await stream.receive_some()
+            assert b"connection" not in answered
+            await stream.send_all(b"ab")
+            await stream.send_all(b"c" + get("/echo/2", *LAST))
+            while b"/echo/2" not in await stream.receive_some():
+                pass
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "header"),
+    [
+        ("/unread", http.MAX_UNREAD + 1, HOST),
+        ("/none", 1 << 40, HOST),
+        ("/unread", None, CHUNKED),
+        ("/unread", 3, "Expect: 100-continue"),
+        ("/slow", 3, HOST),
+    ],
+)
+async def test_an_answer_says_that_it_is_the_last_one(address, path, length, header):
+    answered = await talk(address, post(path, length, HOST, header))
+    assert b"connection: close" in answered.lower()
+
+
+async def test_a_long_body_that_was_read_is_no_reason_to_end(address):
+    long = b"x" * (http.MAX_UNREAD + 1)
+    answered = await talk(address, post("/echo/1", len(long)) + long + get("/echo/2", *LAST))
+    assert answered.count(b"HTTP/1.1 200") == 2
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(address, monkeypatch):
+    monkeypatch.setattr(http, "IDLE_S", 0.01)
+    assert (await talk(address, post("/unread", 3))).endswith(b"no body was read")
 
 
 @pytest.mark.parametrize(
@@ -114,11 +165,14 @@ async def test_a_body_that_nobody_read_is_not_taken_for_a_request(address):
         (get("/echo/1"), 400),
         (get("/echo/1", HOST, "X: " + "y" * http.MAX_HEAD), 431),
         (get("/echo/" + "y" * http.MAX_HEAD, HOST), 431),
-        (get("/broken", HOST), 500),
+        (post("/echo/1", None, CHUNKED) + b"xx\r\n", 400),
     ],
 )
 async def test_what_is_refused_ends_the_connection(address, sent, status):
-    assert (await talk(address, sent)).startswith(f"HTTP/1.1 {status}".encode())
+    answered = await talk(address, sent)
+    assert answered.startswith(f"HTTP/1.1 {status}".encode())
+    assert b"connection: close" in answered.lower()
+    assert answered.count(b"HTTP/1.1") == 1
 
 
 async def test_a_client_that_says_nothing_is_not_waited_for(address, monkeypatch):

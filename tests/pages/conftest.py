@@ -6,14 +6,8 @@ import os
 import shutil
 
 import pytest
-from browser import FLAGS
+from browser import FLAGS, WIDE
 from patience import LONG_S
-
-NARROW = (390, 844)
-"""The size of a telephone's screen."""
-
-WIDE = (1280, 900)
-"""The size of a window on a desk."""
 
 
 class Browser:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 import sample_calls as samples
-from conftest import NARROW, WIDE
+from browser import NARROW, WIDE
 from sample_calls import call_row, turn
 from served_pages import make_database, served, shell_of
 from sqlalchemy import insert, update

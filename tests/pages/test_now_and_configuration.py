@@ -6,7 +6,7 @@ from functools import partial
 from uuid import uuid4
 
 import trio
-from conftest import NARROW, WIDE
+from browser import NARROW, WIDE
 from engine_process import open_engine
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
