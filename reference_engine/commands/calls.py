@@ -23,6 +23,7 @@ EXAMPLES = """\
 examples:
   reference-engine calls                                    # the latest
   reference-engine calls --failed --since 2h                # what went wrong tonight
+  reference-engine calls --failover --since 7d              # which vendors' failures callers did not notice
   reference-engine calls --caller +49301234567
   reference-engine calls --caller '+49*' --pipeline sales --version 12
   reference-engine calls --text 'cancel order*'             # both in one call, in any form; * is the rest of a word
@@ -58,6 +59,13 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
         default=None,
         help="calls that were lost or failed, or in which a component did",
     )
+    command.add_argument(
+        "--failover",
+        action="store_true",
+        default=None,
+        dest="failed_over",
+        help="calls that another component served than the first choice, though they may have ended well",
+    )
     command.add_argument("--pipeline", metavar="NAME", help="calls on a pipeline")
     command.add_argument("--set", metavar="NAME", help="calls of a pipeline set")
     command.add_argument("--version", type=int, metavar="N", help="calls on a version")
@@ -80,7 +88,20 @@ def run(arguments: Namespace) -> int:
     from reference_engine.records.call_lists import as_csv, as_json, as_table  # noqa: PLC0415 - only what it needs
     from reference_engine.records.history import CallFilter  # noqa: PLC0415 - as above
 
-    names = ("since", "until", "failed", "pipeline", "set", "version", "state", "outcome", "caller", "called", "text")
+    names = (
+        "since",
+        "until",
+        "failed",
+        "failed_over",
+        "pipeline",
+        "set",
+        "version",
+        "state",
+        "outcome",
+        "caller",
+        "called",
+        "text",
+    )
     asked = CallFilter(**{name: getattr(arguments, name) for name in names})
     page = open_source(arguments).find_calls(asked, arguments.after, arguments.limit)
     if arguments.format == "json":

@@ -112,7 +112,15 @@ class Mask:
                 evolve(turn, heard=self._starred(turn.heard), said=self.text(turn.said)) for turn in record.turns
             ),
             tools=tuple(evolve(tool, result=self.text(tool.result)) for tool in record.tools),
-            failures=tuple(evolve(failure, message=self.text(failure.message)) for failure in record.failures),
+            failures=tuple(
+                evolve(
+                    failure,
+                    message=self.text(failure.message),
+                    answered=self.text(failure.answered),
+                    hint=self.text(failure.hint),
+                )
+                for failure in record.failures
+            ),
             steered=tuple(
                 evolve(steered, text=self.text(steered.text), variables=self.variables(steered.variables))
                 for steered in record.steered

@@ -23,8 +23,8 @@ SPANS: Mapping[str, tuple[str, timedelta]] = {
 }
 """The times that can be chosen: what they are called, and how long they are."""
 
-STATES = {"failed": "something failed", "ended": "ended", "up": "up", "lost": "lost"}
-"""The states that can be chosen; `failed` is not one of the record's."""
+STATES = {"failed": "something failed", "failover": "failover", "ended": "ended", "up": "up", "lost": "lost"}
+"""The states that can be chosen; `failed` and `failover` are none of the record's."""
 
 MAX_DIGITS = 9
 """The most digits of a version's number: an integer of a database has no more."""
@@ -81,7 +81,8 @@ def _last(_name: str, value: str, now: datetime) -> dict[str, Any]:
 
 
 def _state(_name: str, value: str, _now: datetime) -> dict[str, Any]:
-    return {"failed": True} if _one_of(STATES, value) == "failed" else {"state": value}
+    marks = {"failed": {"failed": True}, "failover": {"failed_over": True}}
+    return marks.get(_one_of(STATES, value), {"state": value})
 
 
 def _outcome(_name: str, value: str, _now: datetime) -> dict[str, Any]:

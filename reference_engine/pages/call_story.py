@@ -76,6 +76,7 @@ def story_of(detail: CallDetail) -> tuple[StoryLine, ...]:
             kind=row["what"],
             who=row["role"],
             words=((failure_words(row), False),),
+            note=row.get("hint", ""),
             bad=row["what"] in {"failed", "apology"},
         )
         for row in detail.failures

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
-from reference_engine.pages.call_words import ROLES, at, one_line
+from reference_engine.pages.call_words import ROLES, at, one_line, quoted
 from reference_engine.pages.filters import counted, length, milliseconds
 from reference_engine.pages.timeline import STEPS, ends_of
 
@@ -41,6 +41,10 @@ class Finding:
     """What it is, in a sentence."""
     at_s: float | None = None
     """Where it is in the call, in s; None: nowhere in particular."""
+    answered: str = ""
+    """The provider's own words; empty: there were none, or it is no failure of a component."""
+    hint: str = ""
+    """A remedy; empty: none is known."""
 
 
 @frozen
@@ -53,6 +57,10 @@ class Verdict:
     """Why it ended or failed."""
     findings: tuple[Finding, ...]
     """What else is worth a look, the worst first."""
+    answered: str = ""
+    """The own words of the provider whose failure ended the call; empty: there were none."""
+    hint: str = ""
+    """A remedy for that failure; empty: none is known."""
 
 
 def verdict_of(detail: CallDetail) -> Verdict:
@@ -60,7 +68,15 @@ def verdict_of(detail: CallDetail) -> Verdict:
     order = {"bad": 0, "warn": 1, "info": 2, "good": 3}
     findings = sorted(_findings(detail), key=lambda finding: (order[finding.level], finding.at_s or 0.0))
     level, sentence = _ending(detail)
-    return Verdict(level, sentence, tuple(findings))
+    fatal = _fatal(detail) or {}
+    return Verdict(level, sentence, tuple(findings), quoted(fatal), fatal.get("hint", ""))
+
+
+def _fatal(detail: CallDetail) -> Row | None:
+    """Returns the failure that ended the call; None: none did."""
+    if detail.summary.outcome not in {"failed", "returned_to_dialplan"}:
+        return None
+    return next((row for row in reversed(detail.failures) if row["what"] == "failed"), None)
 
 
 def _ending(detail: CallDetail) -> tuple[Level, str]:
@@ -156,6 +172,7 @@ def _missing(turn: Row) -> str:
 
 def _findings(detail: CallDetail) -> Iterator[Finding]:
     yield from _failures(detail)
+    yield from _passed_over(detail)
     yield from _waits(detail)
     for tool in detail.tools:
         if not tool["ok"]:
@@ -174,17 +191,32 @@ def _failures(detail: CallDetail) -> Iterator[Finding]:
     """Yields the failures that the call survived, those of one component with one message together."""
     steps: dict[tuple[str, str, str], list[tuple[Row, str]]] = {}
     rows = detail.failures
-    ended_it = next((row for row in reversed(rows) if row["what"] == "failed"), None)
-    fatal = detail.summary.outcome in {"failed", "returned_to_dialplan"}
+    fatal = _fatal(detail)
     for row, then in zip_longest(rows, rows[1:]):
-        if row["what"] != "failed" or (fatal and row is ended_it):
+        if row["what"] != "failed" or row is fatal:
             continue
         steps.setdefault((row["role"], row["component"], row["message"]), []).append((row, _step(then)))
     for (role, component, message), found in steps.items():
         row, step = found[0][0], found[-1][1]
         times = f" {len(found)} times" if len(found) > 1 else ""
         text = f"{component} ({ROLES.get(role, role)}) failed{times}: {_dot(message)}"
-        yield Finding("bad", f"{text} Then {step}." if step else text, row["at_s"])
+        sentence = f"{text} Then {step}." if step else text
+        yield Finding("bad", sentence, row["at_s"], quoted(row), row.get("hint", ""))
+
+
+def _passed_over(detail: CallDetail) -> Iterator[Finding]:
+    """Yields the first choices that the call did without from the beginning."""
+    used: dict[str, list[str]] = {}
+    for use in detail.usage:
+        used.setdefault(use["role"], []).append(use["component"])
+    for role, names in used.items():
+        first = detail.components.get(role, {}).get("name", names[0])
+        if first not in names:
+            because = "was passed over, since its circuit breaker was open after failures in other calls"
+            role_words = ROLES.get(role, role)
+            yield Finding(
+                "warn", f"{first}, the first choice for {role_words}, {because}. {names[0]} served this call."
+            )
 
 
 def _step(then: Row | None) -> str:

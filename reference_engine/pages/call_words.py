@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
+MOST_QUOTED = 600
+"""The most characters of a provider's own words."""
+
 ROLES = {"stt": "speech-to-text", "llm": "the language model", "tts": "text-to-speech"}
 """The roles of components, as they are written in a sentence."""
 
@@ -70,11 +73,18 @@ def outcome_words(summary: CallSummary) -> str:
     return OUTCOMES.get(summary.outcome or "", (summary.outcome or "it ended").replace("_", " "))
 
 
+def quoted(row: Row) -> str:
+    """Returns the own words of the provider that failed, unless our message has them already; empty: there are none."""
+    answered = one_line(row.get("answered", ""), MOST_QUOTED)
+    return "" if answered and answered in row["message"] else answered
+
+
 def failure_words(row: Row) -> str:
     """Returns a failure, or the step after one, in words."""
     match row["what"]:
         case "failed":
-            return f"{row['component']} ({row['role']}) failed: {row['message']}".removesuffix(": ")
+            words = "; it answered: ".join(filter(None, (row["message"], quoted(row))))
+            return f"{row['component']} ({row['role']}) failed: {words}".removesuffix(": ")
         case "retry":
             return f"{row['component']} was tried again"
         case "alternate":

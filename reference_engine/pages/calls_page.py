@@ -26,6 +26,7 @@ from reference_engine.pages.live import LiveParts
 from reference_engine.pages.recordings import FoundRecording, find_recording, recording_directories
 from reference_engine.pages.shell import PageLink, Shell
 from reference_engine.pages.timeline import CallTimeline, timeline_of
+from reference_engine.records.call_text import why_no_cost
 from reference_engine.records.history import CallDetail, CallPage
 from reference_engine.records.reading import Reader, RecordsUnavailable
 
@@ -270,6 +271,7 @@ def _values(shown: ShownCall) -> dict[str, Any]:
         "story": shown.story,
         "recording": shown.recording,
         "recording_is": _RECORDING_IS.get(shown.recording.state, ""),
+        "why_no_cost": why_no_cost(detail),
         "roles": ROLES,
         **WORDS,
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from reference_engine.records import lengths
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -26,9 +28,7 @@ def length(seconds: float | None) -> str:
     """Returns a length of time: `0:07`, `12:34`, `1:02:03`; a dash for None."""
     if seconds is None:
         return UNKNOWN
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return lengths.length(seconds)
 
 
 def milliseconds(value: float | None) -> str:

@@ -201,7 +201,7 @@ def timeline_of(detail: CallDetail, *, seconds: float | None = None) -> CallTime
         marks=marks,
         work_rows=max((bar.row + 1 for bar in work), default=0),
         label_rows=max((mark.row + 1 for mark in marks), default=1),
-        title=f"Timeline of {length(total)}",
+        title=f"Timeline of {length(known)}",
         description=_description(detail),
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, fields
 
 from reference_engine.records.history import CallSummary
+from reference_engine.records.lengths import length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,18 +87,6 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def length(seconds: float | None) -> str:
-    """Returns a length of time: `47 s`, `3:07`, `1:02:00`; empty if it is not known."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def cut(text: str, size: int) -> str:
     """Returns a text on one line, without characters that a terminal acts on, and no longer than `size`."""
     line = printable(text)
@@ -115,12 +104,19 @@ def _row(call: CallSummary, *, wide: bool) -> tuple[str, ...]:
     return (
         call.call_id if wide else call.call_id[:SHORT_ID],
         f"{began:%Y-%m-%d %H:%M:%S}" if wide else f"{began:%m-%d %H:%M}",
-        length(call.duration_s),
+        "" if call.duration_s is None else length(call.duration_s),
         call.pipeline,
         str(call.version),
         call.caller,
-        f"{how}, with failures" if call.failed and call.outcome not in {None, "failed"} else how,
+        ", ".join((how, *marks_of(call))),
     )
+
+
+def marks_of(call: CallSummary) -> list[str]:
+    """Returns what a call survived: the end alone does not tell."""
+    if call.failed_over:
+        return ["failover"]
+    return ["with failures"] if call.failed and call.outcome not in {None, "failed"} else []
 
 
 def _cell(value: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
 
-from reference_engine.records.call_lists import DIM, OFF, RED, length, plain, printable
+from reference_engine.records.call_lists import DIM, OFF, RED, marks_of, plain, printable
+from reference_engine.records.lengths import length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,7 +83,13 @@ def why(call: CallDetail) -> str:
         return end
     last = failed[-1]
     times = f"{len(failed)} failures, the last: " if len(failed) > 1 else ""
-    return f"{end}. {times}{last['role']} {last['component']} at {last['at_s']:.1f} s: {last['message']}"
+    return f"{end}. {times}{last['role']} {last['component']} at {last['at_s']:.1f} s: {vendor_words(last)}"
+
+
+def vendor_words(failure: Mapping[str, Any]) -> str:
+    """Returns what failed, in our words and in the provider's own."""
+    answered = failure.get("answered")
+    return f"{failure['message']}; it answered: {answered}" if answered else str(failure["message"])
 
 
 @frozen
@@ -100,7 +107,7 @@ class _Page:
         self.lines: list[str] = []
 
     def title(self, summary: CallSummary) -> None:
-        state = "FAILED" if summary.failed and summary.state == "ended" else summary.state.upper()
+        state = "FAILED" if summary.outcome == "failed" else ", ".join((summary.state.upper(), *marks_of(summary)))
         style = RED if summary.failed else _BOLD
         self._add(f"call {printable(summary.call_id)}  {state}", style)
 
@@ -135,7 +142,8 @@ def _head(call: CallDetail) -> Iterator[tuple[str, str, str]]:
     yield "why", why(call), RED if summary.failed else ""
     began = summary.began.astimezone()
     yield "began", f"{began:%Y-%m-%d %H:%M:%S %Z}, {_ago(summary.began)}", ""
-    yield "length", f"{length(summary.duration_s)}, {_count(summary.turns, 'turn')}{_answers(call)}".lstrip(", "), ""
+    known = () if summary.duration_s is None else (length(summary.duration_s),)
+    yield "length", ", ".join((*known, f"{_count(summary.turns, 'turn')}{_answers(call)}")), ""
     yield "caller", f"{summary.caller or 'not known'}, called {summary.called or 'not known'}", ""
     on = f"pipeline {summary.pipeline}, set {summary.set}"
     yield "ran", f"{on}, version {summary.version}, digest {summary.digest[:12]}", ""
@@ -146,7 +154,7 @@ def _head(call: CallDetail) -> Iterator[tuple[str, str, str]]:
     listener = f"listener {call.listener}" if call.listener else ""
     yield "answered", ", ".join(filter(None, (engine, software, listener, summary.transport))), ""
     yield "transport", f"ID {summary.transport_id}" if summary.transport_id else "", ""
-    yield "cost", _money(summary.cost, summary.currency, is_least=summary.cost_is_least), ""
+    yield "cost", _cost(call), ""
     recorded = call.recording or ("none" if call.consent else "")
     yield "recording", recorded + (f", consent {call.consent}" if call.consent else ""), ""
     yield "", f"the recording stopped: {call.recording_failed}" if call.recording_failed else "", RED
@@ -164,7 +172,8 @@ def _moments(call: CallDetail) -> Iterator[_Moment]:
         yield _Moment(begun, "tool", result, "" if tool["ok"] else RED)
     for failure in call.failures:
         if failure["what"] == "failed":
-            text = f"{failure['role']} {failure['component']} FAILED: {failure['message']}"
+            hint = f"\n[{failure['hint']}]" if failure.get("hint") else ""
+            text = f"{failure['role']} {failure['component']} FAILED: {vendor_words(failure)}{hint}"
             yield _Moment(failure["at_s"], "failure", text, RED)
         else:
             text = _STEPS.get(failure["what"], failure["what"])
@@ -245,9 +254,31 @@ def _label(label: Mapping[str, Any]) -> str:
     return of if name in {None, label.get("adapter")} else f"{name} ({of})"
 
 
-def _money(cost: float | None, currency: str | None, *, is_least: bool) -> str:
-    if cost is None:
-        return "not known"
+def _cost(call: CallDetail) -> str:
+    summary = call.summary
+    if summary.cost is not None:
+        return _money(summary.cost, summary.currency, is_least=summary.cost_is_least)
+    return "not known" if summary.state != "ended" else f"not known: {why_no_cost(call)}"
+
+
+def why_no_cost(call: CallDetail) -> str:
+    """Returns why nothing is known of the cost of a call that has ended."""
+    if call.summary.currency is None:
+        return "no prices were configured (`prices`)"
+    unpriced, unreported = list[str](), list[str]()
+    for use in call.usage:
+        if use.get("cost") is None:
+            names = unpriced if use.get("currency") is None else unreported
+            names.append(_label({**use, "name": use["component"]}))
+    reasons = []
+    if unpriced:
+        reasons.append(f"`prices` had none for {', '.join(unpriced)}")
+    if unreported:
+        reasons.append(f"{', '.join(unreported)} reported no use")
+    return "; ".join(reasons) or "the call used no component"
+
+
+def _money(cost: float, currency: str | None, *, is_least: bool) -> str:
     amount = f"{cost:.6f}".rstrip("0")
     whole, _, rest = amount.partition(".")
     return f"{'at least ' if is_least else ''}{whole}.{rest.ljust(2, '0')} {currency or ''}".rstrip()

@@ -26,10 +26,11 @@ _FEW = 5000
 _MANY = 50_000
 """The number of calls up to which the conditions of a filter are compared."""
 
-_INDEXED = frozenset({"up", "caller", "called", "failed", "outcome", "version", "pipeline", "set"})
+_INDEXED = frozenset({"up", "caller", "called", "failed", "failed over", "outcome", "version", "pipeline", "set"})
 """The conditions that an index answers."""
 
 _FAILED: ColumnElement[bool] = literal_column("calls.failed")  # no Boolean, of which SQLAlchemy makes `failed = 1`
+_FAILED_OVER: ColumnElement[bool] = literal_column("calls.failed_over")  # likewise
 _UP: ColumnElement[bool] = literal_column("calls.state = 'up'")  # the index's own words, without a parameter
 
 _MOST_WORDS = 50
@@ -61,10 +62,13 @@ def conditions_of(filter: CallFilter, *, sqlite: bool) -> list[FilterCondition]:
     for of, number in ((calls.c.caller, filter.caller), (calls.c.called, filter.called)):
         if number is not None and (not number or number.strip("*")):
             found.append(_of_number(of, number, sqlite=sqlite))
-    if filter.failed or filter.state == "lost":
-        found.append(FilterCondition("failed", (_FAILED,)))
-    elif filter.failed is False:
-        found.append(FilterCondition("not failed", (literal_column("NOT calls.failed"),)))
+    marks = (
+        ("failed", _FAILED, True if filter.state == "lost" else filter.failed),
+        ("failed over", _FAILED_OVER, filter.failed_over),
+    )
+    for name, is_so, wanted in marks:
+        if wanted is not None:
+            found.append(FilterCondition(name, (is_so,)) if wanted else FilterCondition(f"not {name}", (~is_so,)))
     found += [
         FilterCondition(name, (calls.c[name] == value,))
         for name in ("outcome", "version", "pipeline", "set")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
+from reference_engine.records.failing_over import has_failed_over
 from reference_engine.records.row_changes import RowChange, storable_row
 from voicepipe import (
     CallBegan,
@@ -89,6 +90,7 @@ class CallRows:
             "outcome": None,
             "detail": "",
             "failed": False,
+            "failed_over": False,
             "turns": 0,
             "interruptions": 0,
             "discarded_replies": 0,
@@ -103,6 +105,8 @@ class CallRows:
         }
         self._positions: dict[str, int] = {}
         self._responses: list[float] = []
+        self._used: list[tuple[str, str]] = []
+        self._steps: set[str] = set()
 
     def begin(self) -> RowChange:
         """Returns the row that the call begins with."""
@@ -124,9 +128,11 @@ class CallRows:
             case ComponentFailed():
                 row["failed"] = True
                 error = event.error
-                return self._failure(event.at_s, event.role, error.component, "failed", error.message)
+                words = {"message": error.message, "answered": error.answered, "hint": error.hint}
+                return self._failure(event.at_s, event.role, error.component, "failed", **words)
             case FailedOver():
-                return self._failure(event.at_s, event.role, event.component, event.rung, "")
+                self._steps.add(event.rung)
+                return self._failure(event.at_s, event.role, event.component, event.rung)
             case CallSteered():
                 row["variables"].update(event.variables)
                 fields = {name: getattr(event, name) for name in ("at_s", "action", "by", "text")}
@@ -135,6 +141,7 @@ class CallRows:
                 fields = {"target": event.target, "failure": event.failure, "seconds": event.seconds}
                 return self._part("transfers", {"at_s": event.at_s, **fields})
             case ComponentUsed():
+                self._used.append((event.usage.role, event.usage.component))
                 return self._part("usage", {name: getattr(event.usage, name) for name in _USAGE})
             case ReplyPrepared():
                 row["discarded_replies"] += not event.used
@@ -155,9 +162,9 @@ class CallRows:
         self._positions[table] = position + 1
         return RowChange("put", table, storable_row({"call_id": self._call_id, "position": position, **columns}))
 
-    def _failure(self, at_s: float, role: str, component: str, what: str, message: str) -> RowChange:
-        fields = {"at_s": at_s, "role": role, "component": component, "what": what, "message": message}
-        return self._part("failures", fields)
+    def _failure(self, at_s: float, role: str, component: str, what: str, **words: str) -> RowChange:
+        fields = {"at_s": at_s, "role": role, "component": component, "what": what}
+        return self._part("failures", {**fields, "message": "", "answered": "", "hint": "", **words})
 
     def _end(self, event: CallEnded) -> RowChange:
         row = self._row
@@ -171,6 +178,7 @@ class CallRows:
             "cost_is_least": event.cost_is_least,
             "currency": event.currency,
             "failed": row["failed"] or event.outcome == "failed",
+            "failed_over": has_failed_over(row["components"], self._used, self._steps),
             "metadata": _as_json(event.metadata),
             "response_ms": median(self._responses) if self._responses else None,
         }

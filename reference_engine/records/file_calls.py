@@ -11,6 +11,7 @@ from heapq import nlargest
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from reference_engine.records.failing_over import has_failed_over
 from reference_engine.records.history import CallDetail, CallPage, CallSummary
 from reference_engine.records.page_places import PagePlace, read_page_place
 from reference_engine.records.words import asked_words, has_words, words_in
@@ -81,6 +82,7 @@ def _summary(record: dict[str, Any]) -> CallSummary:
     state = record.get("state", "ended")
     info, failures = record["info"], record.get("failures", ())
     failed = any(failure["what"] == "failed" for failure in failures)
+    used = ((use["role"], use["component"]) for use in record.get("usage", ()))
     responses = [ms for turn in record.get("turns", ()) if (ms := _response_ms(turn)) is not None]
     return CallSummary(
         call_id=record["call_id"],
@@ -99,6 +101,7 @@ def _summary(record: dict[str, Any]) -> CallSummary:
         outcome=record.get("outcome"),
         detail=record.get("detail", ""),
         failed=failed or state == "lost" or record.get("outcome") == "failed",
+        failed_over=has_failed_over(record.get("components", {}), used, {failure["what"] for failure in failures}),
         turns=len(record.get("turns", ())),
         response_ms=median(responses) if responses else None,
         cost=record.get("cost"),
@@ -145,6 +148,7 @@ def _matches(summary: CallSummary, record: dict[str, Any], asked: CallFilter) ->
         and (asked.since is None or summary.began >= asked.since)
         and (asked.until is None or summary.began < asked.until)
         and asked.failed in {None, summary.failed}
+        and asked.failed_over in {None, summary.failed_over}
         and _number_matches(summary.caller, asked.caller)
         and _number_matches(summary.called, asked.called)
         and (asked.text is None or _has_text(record, asked.text))

@@ -35,6 +35,8 @@ class CallFilter:
     """The way in which they ended."""
     failed: bool | None = None
     """Whether they were lost, failed, or a component failed in them."""
+    failed_over: bool | None = None
+    """Whether another component than their first choice served them."""
     caller: str | None = None
     """The caller's number, or the beginning of it with `*` at its end."""
     called: str | None = None
@@ -79,6 +81,9 @@ class CallSummary:
     """More about the outcome."""
     failed: bool
     """True if it was lost, failed, or a component failed in it."""
+    failed_over: bool
+    """True if another component than the first choice of its role served it, be it from the beginning, because the
+    circuit breaker of the first was open, or after a failure."""
     turns: int
     """The number of turns."""
     response_ms: float | None

@@ -128,6 +128,13 @@ calls = Table(
     Column(
         "failed", Boolean, nullable=False, default=False, comment="it was lost, failed, or a component failed in it"
     ),
+    Column(
+        "failed_over",
+        Boolean,
+        nullable=False,
+        default=False,
+        comment="another component than its first choice served it",
+    ),
     Column("turns", Integer, nullable=False, default=0),
     Column("interruptions", Integer, nullable=False, default=0),
     Column("discarded_replies", Integer, nullable=False, default=0),
@@ -150,6 +157,9 @@ calls = Table(
     Index("calls_by_transport_id", "transport_id"),
     Index("calls_by_digest", "digest"),
     Index("failed_calls", "began", "call_id", sqlite_where=text("failed"), postgresql_where=text("failed")),
+    Index(
+        "failed_over_calls", "began", "call_id", sqlite_where=text("failed_over"), postgresql_where=text("failed_over")
+    ),
     Index("calls_up", "run", sqlite_where=text("state = 'up'"), postgresql_where=text("state = 'up'")),
 )
 
@@ -198,6 +208,8 @@ failures = _of_call(
     Column("component", Text, nullable=False),
     Column("what", Text, nullable=False, comment="failed, or the step after it: retry, alternate, apology"),
     Column("message", Text, nullable=False),
+    Column("answered", Text, nullable=False, default="", comment="the provider's own words; empty: there were none"),
+    Column("hint", Text, nullable=False, default="", comment="a remedy; empty: none is known"),
 )
 
 steering = _of_call(

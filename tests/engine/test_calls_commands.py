@@ -64,6 +64,36 @@ def failed_call(connection):
     )
 
 
+def failed_over_at(at_s):
+    """The rows of a failure and the step to an alternative."""
+    busy = {"what": "failed", "message": "HTTP 429", "answered": "slow down", "hint": "buy more"}
+    on_with = {"what": "alternate", "message": "", "answered": "", "hint": ""}
+    return [
+        {"at_s": at_s, "role": "tts", "component": "fine", **busy},
+        {"at_s": at_s, "role": "tts", "component": "plain", **on_with},
+    ]
+
+
+def degraded(connection):
+    """A call that ended well after a step to an alternative."""
+    return add_call(
+        connection,
+        call_id="0aa3-degraded",
+        began=BEGAN - minutes(3),
+        failed=True,
+        failed_over=True,
+        duration_s=9.6,
+        currency="EUR",
+        cost=None,
+        components={"tts": {"name": "fine", "adapter": "espeak", "model": None}},
+        failures=failed_over_at(1.0),
+        usage=[
+            {"role": "tts", "component": "plain", "adapter": "espeak", "requests": 1, "reported": 0, "currency": None},
+            {"role": "llm", "component": "mind", "adapter": "openai", "requests": 1, "reported": 0, "currency": "EUR"},
+        ],
+    )
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
     """The URL of a database with calls; and what `--records` takes."""
@@ -202,13 +232,13 @@ def test_a_call_that_is_up_or_lost_says_so(database):
 def test_a_call_says_nothing_twice_and_names_no_cost_that_is_not_known(database):
     with open_sqlite(database.removeprefix("sqlite://")) as connection:
         call = find_call(connection, FAILED_ID)
-    hung_up = evolve(call.summary, outcome="caller_hung_up", detail="the caller hung up", cost=None)
+    hung_up = evolve(call.summary, outcome="caller_hung_up", detail="the caller hung up", cost=None, currency=None)
     usage = tuple({**use, "cost": None} for use in call.usage)
     call = evolve(call, summary=hung_up, failures=(), usage=usage, recording="", consent="refused")
     assert call_text.why(call) == "the caller hung up"
     lines = call_text.as_text(call, width=120).splitlines()
     assert "  recording  none, consent refused" in lines
-    assert "  cost       not known" in lines
+    assert "  cost       not known: no prices were configured (`prices`)" in lines
     assert lines[-1].endswith("4,120 tokens in")
 
 
@@ -270,6 +300,46 @@ def test_a_file_of_records_is_searched_likewise(shown, database, tmp_path):
                 call.pop("response_ms")
         assert in_file == in_database
     assert shown("call", "5f3c", records=path)[1].splitlines()[:3] == shown("call", "5f3c")[1].splitlines()[:3]
+
+
+def test_a_failover_is_marked_and_found_in_a_database_and_in_a_file(shown, tmp_path):
+    path, file = tmp_path / "calls.db", tmp_path / "calls.jsonl"
+    with open_sqlite(path) as connection:
+        add_run(connection)
+        degraded(connection)
+        passed_over = {"component": "plain", "role": "tts", "adapter": "espeak", "requests": 1, "reported": 0}
+        add_call(
+            connection,
+            call_id="passed-over",
+            began=BEGAN + minutes(1),
+            failed_over=True,
+            components={"tts": {"name": "fine", "adapter": "espeak", "model": None}},
+            usage=[passed_over],
+        )
+        add_call(
+            connection,
+            call_id="retried",
+            failed=True,
+            failures=[dict(failed_over_at(1.0)[0], component="a")],
+            caller="",
+        )
+        connection.commit()
+        file.write_text("\n".join(json.dumps(call) for call in export_calls(connection)), encoding="utf-8")
+    for records in (f"sqlite://{path}", file):
+        found = json.loads(shown("calls", "--failover", "--format", "json", records=records)[1])["calls"]
+        assert [(call["call_id"], call["failed"], call["failed_over"]) for call in found] == [
+            ("passed-over", False, True),
+            ("0aa3-degraded", True, True),
+        ]
+        ends = [line.rpartition("  ")[2] for line in shown("calls", records=records)[1].splitlines()[1:]]
+        assert ends == ["caller hung up, failover", "caller hung up, with failures", "caller hung up, failover"]
+        told = shown("call", "0aa3", records=records)[1]
+        assert "tts fine FAILED: HTTP 429; it answered: slow down" in told
+        assert "[buy more]" in told
+        assert "  length     0:09, 0 turns\n" in told
+        reason = "not known: `prices` had none for plain (espeak); mind (openai) reported no use"
+        assert reason in " ".join(told.split())
+        assert told.startswith("call 0aa3-degraded  ENDED, failover\n")
 
 
 @pytest.mark.parametrize(

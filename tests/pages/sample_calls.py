@@ -68,6 +68,7 @@ def call_row(call_id: str, **changes: Any) -> dict[str, Any]:
         "outcome": "caller_hung_up",
         "detail": "",
         "failed": False,
+        "failed_over": False,
         "turns": 0,
         "interruptions": 0,
         "discarded_replies": 0,
@@ -135,6 +136,10 @@ USAGE = (
 )
 
 
+QUOTA = "You exceeded your current quota for project box-office (insufficient_quota)"
+QUOTA_HINT = "check the plan and the billing of the account, or name an alternative in `llm`"
+
+
 def a_failed_call() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     """A call in which the model's provider refused, and the alternative took too long."""
     return call_row(
@@ -142,6 +147,7 @@ def a_failed_call() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
         outcome="failed",
         detail="llm: backup timed out",
         failed=True,
+        failed_over=True,
         duration_s=21.4,
         turns=3,
         cost=None,
@@ -165,9 +171,9 @@ def a_failed_call() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
             ),
         ],
         "failures": [
-            failure(12.9, "llm", "mind", "failed", "429 Too Many Requests: quota exceeded for project box-office"),
+            failure(12.9, "llm", "mind", "failed", "HTTP 429", answered=QUOTA, hint=QUOTA_HINT),
             failure(12.9, "llm", "mind", "retry"),
-            failure(13.6, "llm", "mind", "failed", "429 Too Many Requests: quota exceeded for project box-office"),
+            failure(13.6, "llm", "mind", "failed", "HTTP 429", answered=QUOTA, hint=QUOTA_HINT),
             failure(13.6, "llm", "backup", "alternate"),
             failure(18.7, "llm", "backup", "failed", "no first word within 5000 ms (budgets.llm.first_token_ms)"),
             failure(18.7, "llm", "", "apology"),
@@ -176,9 +182,12 @@ def a_failed_call() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     }
 
 
-def failure(at_s: float, role: str, component: str, what: str, message: str = "") -> dict[str, Any]:
+def failure(
+    at_s: float, role: str, component: str, what: str, message: str = "", answered: str = "", hint: str = ""
+) -> dict[str, Any]:
     """Returns a row of `failures`."""
-    return {"at_s": at_s, "role": role, "component": component, "what": what, "message": message}
+    said = {"message": message, "answered": answered, "hint": hint}
+    return {"at_s": at_s, "role": role, "component": component, "what": what, **said}
 
 
 def an_ordinary_call(recording: str = "") -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
@@ -237,6 +246,18 @@ def an_ordinary_call(recording: str = "") -> tuple[dict[str, Any], dict[str, lis
         ],
         "transfers": [{"at_s": 39.6, "target": "6001", "failure": "nobody answered within 10 s", "seconds": 10.0}],
         "usage": list(USAGE),
+    }
+
+
+def a_degraded_call() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """A call that ended well, on the second choice of its voice, whose first one was passed over."""
+    row = call_row("degraded-0001", began=BEGAN + timedelta(minutes=11), duration_s=9.6, turns=2, failed_over=True)
+    return row, {
+        "turns": [
+            turn(1, None, (0.1, 1.2), ("", "Hello."), trigger="announcement"),
+            turn(2, (2.0, 3.4), (4.2, 5.9), ("are you open today", "Until six."), steps=(300, 600, 640, 690)),
+        ],
+        "usage": [*USAGE[:2], usage("tts", "spare_voice", "espeak", None, characters=16, audio_s=2.8)],
     }
 
 
@@ -306,7 +327,10 @@ def a_hostile_call(text: str, number: int | str = 0) -> tuple[dict[str, Any], di
             turn(1, (1.0, 9.0), (10.0, 29.0), (text, text), interrupted=True, pressed=((0, 3),), trigger="utterance"),
         ],
         "tools": [{"at_s": 12.0, "name": text, "ok": False, "result": text, "seconds": 5.0}],
-        "failures": [failure(13.0, "llm", text, "failed", text), failure(14.0, "llm", text, "alternate")],
+        "failures": [
+            failure(13.0, "llm", text, "failed", text, f"{text}.", text),
+            failure(14.0, "llm", text, "alternate"),
+        ],
         "steering": [{"at_s": 15.0, "action": "say", "by": f"tool:{text}", "text": text, "variables": {text: text}}],
         "transfers": [{"at_s": 18.0, "target": text, "failure": text, "seconds": 3.0}],
         "usage": [usage("llm", text, text, text)],

@@ -86,6 +86,7 @@ def home(tmp_path_factory):
             samples.a_failed_call(),
             samples.an_ordinary_call(str(path)),
             samples.a_short_call(),
+            samples.a_degraded_call(),
             samples.a_long_call(),
             samples.a_call_that_is_up(),
             samples.a_lost_call(),
@@ -150,6 +151,7 @@ def test_filters_work_without_scripts(client):
     assert client.get("calls?text=word7&last=&state=&caller=&version=").text.count("<tr>") == 2
     assert client.get("calls?version=6&caller=%2B4940*").text.count("<tr>") == 1 + MANY / 2
     assert client.get("calls?last=1h&caller=%2B4940*").text.count("<tr>") == 1 + 7
+    assert client.get("calls?state=failover").text.count(">failover</a>") == 2
     answer = client.get("calls?version=new&from=yesterday&state=odd")
     assert answer.text.count("it was left out") == 3
     assert client.get("calls?after=nonsense").status_code == 400
@@ -159,9 +161,11 @@ def test_filters_work_without_scripts(client):
 def test_a_call_is_found_by_either_of_its_ids(browser, pages):
     browser.driver.get(f"{pages}/calls")
     browser.find("#call").send_keys("0b8f7a52-failed-0001\n")
-    browser.shows("quota exceeded")
+    browser.shows("exceeded your current quota")
     sentence = browser.find(".verdict .sentence").text
     assert "because the language model failed at 0:18: backup: no first word within 5000 ms" in sentence
+    assert browser.find(".verdict .answered").text == f"It answered: {samples.QUOTA}"
+    assert "failover" in browser.find(".call-head").text
     assert browser.find(".call-head").text.startswith("+4930123456")
 
 

@@ -15,6 +15,7 @@ from reference_engine.pages.timeline import NARROWEST, WIDEST, timeline_of
 SAMPLES = {
     "failed": samples.a_failed_call,
     "ordinary": samples.an_ordinary_call,
+    "degraded": samples.a_degraded_call,
     "short": samples.a_short_call,
     "up": samples.a_call_that_is_up,
     "lost": samples.a_lost_call,
@@ -114,7 +115,7 @@ def test_a_name_of_a_step_that_was_faster_than_the_one_before_has_no_width():
             "bad",
             (
                 "failed after 0:21 because the language model failed at 0:18: backup: no first word within 5000 ms",
-                "mind had failed at 0:13: 429 Too Many Requests",
+                "mind had failed at 0:13: HTTP 429.",
                 "heard an apology",
             ),
         ),
@@ -157,8 +158,9 @@ def test_it_says_in_one_sentence_why_a_call_ended(sample, level, words):
 def test_what_else_is_worth_a_look_leads_to_its_moment():
     (quota,) = verdict_of(detail_of(samples.a_failed_call())).findings
     assert (quota.level, quota.at_s) == ("bad", 12.9)
-    assert "failed 2 times: 429" in quota.text
+    assert "failed 2 times: HTTP 429" in quota.text
     assert "backup went on" in quota.text
+    assert (quota.answered, quota.hint) == (samples.QUOTA, samples.QUOTA_HINT)
     tool, transfer = verdict_of(detail_of(samples.an_ordinary_call())).findings
     assert (tool.text, tool.at_s) == ("The tool price_of failed: error: no such show", 13.2)
     assert "6001 failed: nobody answered" in transfer.text
@@ -166,6 +168,36 @@ def test_what_else_is_worth_a_look_leads_to_its_moment():
     (finding,) = verdict_of(detail_of((call_row("slow-1"), {"turns": [slow]}))).findings
     assert "only after 5.00 s, of which 4.00 s went to the model" in finding.text
     assert finding.at_s == 2
+
+
+FATAL = failure(3, "stt", "ears", "failed", "HTTP 401", "INVALID_AUTH: no such key", "check ${KEY}")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "row", "answered", "hint"),
+    [
+        ("failed", FATAL, "INVALID_AUTH: no such key", "check ${KEY}"),
+        ("returned_to_dialplan", FATAL, "INVALID_AUTH: no such key", "check ${KEY}"),
+        ("failed", FATAL | {"message": "HTTP 401: INVALID_AUTH: no such key"}, "", "check ${KEY}"),  # told already
+        ("caller_hung_up", FATAL, "", ""),  # it did not end the call, so it is a finding
+        ("failed", failure(3, "stt", "ears", "failed", "gone"), "", ""),
+    ],
+)
+def test_the_providers_own_words_stand_beside_the_failure_that_ended_the_call(outcome, row, answered, hint):
+    detail = detail_of((call_row("quoted-1", outcome=outcome), {"failures": [row]}))
+    verdict = verdict_of(detail)
+    assert (verdict.answered, verdict.hint) == (answered, hint)
+    told = [(finding.answered, finding.hint) for finding in verdict.findings]
+    assert told == ([(FATAL["answered"], FATAL["hint"])] if outcome == "caller_hung_up" else [])
+    words = "".join(text for text, _ in next(line for line in story_of(detail) if line.kind == "failed").words)
+    assert ("answered" in words) == bool(row["answered"] and row["answered"] not in row["message"])
+
+
+def test_a_first_choice_that_was_passed_over_is_a_finding():
+    (finding,) = verdict_of(detail_of(samples.a_degraded_call())).findings
+    assert finding.level == "warn"
+    assert finding.text.startswith("voice, the first choice for text-to-speech, was passed over")
+    assert "spare_voice served this call" in finding.text
 
 
 def test_keys_are_told_from_words():

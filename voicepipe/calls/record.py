@@ -77,6 +77,10 @@ class FailureRecord:
     """`failed`, or the rung that was taken: `retry`, `alternate`, `apology`."""
     message: str = ""
     """The reason of the failure."""
+    answered: str = ""
+    """The provider's own words, such as the body of its refusal, shortened; empty: there were none."""
+    hint: str = ""
+    """A remedy; empty: none is known."""
 
 
 @frozen
@@ -250,7 +254,17 @@ class CallRecorder:
                 self._tools.append(ToolRecord(event.at_s, event.name, event.ok, event.result, event.seconds))
             case ComponentFailed():
                 error = event.error
-                self._failures.append(FailureRecord(event.at_s, event.role, error.component, "failed", error.message))
+                self._failures.append(
+                    FailureRecord(
+                        event.at_s,
+                        event.role,
+                        error.component,
+                        "failed",
+                        error.message,
+                        error.answered,
+                        error.hint,
+                    )
+                )
             case FailedOver():
                 self._failures.append(FailureRecord(event.at_s, event.role, event.component, event.rung))
             case ReplyPrepared():

@@ -102,6 +102,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("failed", sa.Boolean(), nullable=False),
+        sa.Column("failed_over", sa.Boolean(), nullable=False),
         sa.Column("turns", sa.Integer(), nullable=False),
         sa.Column("interruptions", sa.Integer(), nullable=False),
         sa.Column("discarded_replies", sa.Integer(), nullable=False),
@@ -154,6 +155,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("failed"),
         postgresql_where=sa.text("failed"),
     )
+    op.create_index(
+        "failed_over_calls",
+        "calls",
+        ["began", "call_id"],
+        unique=False,
+        sqlite_where=sa.text("failed_over"),
+        postgresql_where=sa.text("failed_over"),
+    )
     op.create_table(
         "call_texts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -174,6 +183,8 @@ def upgrade() -> None:
         sa.Column("component", sa.Text(), nullable=False),
         sa.Column("what", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("answered", sa.Text(), nullable=False),
+        sa.Column("hint", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["call_id"], ["calls.call_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("call_id", "position"),
     )
