@@ -8,6 +8,7 @@ import math
 import pytest
 import trio
 from engine_process import engine_home, open_engine
+from etcd import open_etcd_server
 from hypothesis import HealthCheck, settings
 from ordering import longest_first
 from postgresql import open_server
@@ -77,4 +78,11 @@ async def engine(home):
 def postgresql():
     """The PostgreSQL server that all tests of a process share; each makes a database of its own (`new_database`)."""
     with open_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def etcd():
+    """The etcd that all tests of a process share; each has a prefix of its own."""
+    with open_etcd_server() as server:
         yield server

@@ -160,6 +160,7 @@ from voicepipe.transports.websocket_listener import (
     check_websockets_installed,
     open_websocket_listener,
 )
+from voicepipe.wire.http_client import open_http_client
 
 __all__ = [
     "Adapter",
@@ -327,6 +328,7 @@ __all__ = [
     "load_config",
     "open_audiosocket_listener",
     "open_call",
+    "open_http_client",
     "open_pipeline_set",
     "open_runtime",
     "open_websocket_listener",

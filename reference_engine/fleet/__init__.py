@@ -1,0 +1,1 @@
+"""Many engines that change their configuration as one, by agreement in etcd."""
