@@ -120,12 +120,13 @@ from voicepipe.errors import (
 from voicepipe.pipelines.difference_text import describe_difference
 from voicepipe.pipelines.gc_schedule import Collector
 from voicepipe.pipelines.health import ComponentHealth
-from voicepipe.pipelines.kept_versions import ConfigFingerprint, KeptVersion, VersionHistory
+from voicepipe.pipelines.kept_versions import ConfigFingerprint, KeptVersion, VersionAgreement, VersionHistory
 from voicepipe.pipelines.opening import open_pipeline_set
 from voicepipe.pipelines.outcome import Applied, Rejected, ReloadOutcome, Retired, SetEvent, Unchanged, VersionRecord
 from voicepipe.pipelines.past_difference import describe_changes
 from voicepipe.pipelines.pipeline_set import PipelineSet
 from voicepipe.pipelines.plan import Plan
+from voicepipe.pipelines.read_config import ReadConfig, decode_config, read_config
 from voicepipe.pipelines.read_in_helper import read_in_thread
 from voicepipe.pipelines.runtime import Runtime, open_runtime
 from voicepipe.pipelines.snapshot import Pipeline, Snapshot
@@ -237,6 +238,7 @@ __all__ = [
     "PrivateWords",
     "Probing",
     "Problem",
+    "ReadConfig",
     "RecordingConsent",
     "RecordingFailed",
     "RedactSettings",
@@ -306,6 +308,7 @@ __all__ = [
     "Upgrade",
     "Usage",
     "Utterance",
+    "VersionAgreement",
     "VersionHistory",
     "VersionRecord",
     "VoicepipeError",
@@ -315,6 +318,7 @@ __all__ = [
     "absolute_path",
     "check_tls",
     "check_websockets_installed",
+    "decode_config",
     "describe_changes",
     "describe_difference",
     "document_schema",
@@ -334,6 +338,7 @@ __all__ = [
     "open_websocket_listener",
     "port_field",
     "problems_as_data",
+    "read_config",
     "read_document",
     "read_env_file",
     "read_in_thread",

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections import deque
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from voicepipe.config.settings import SetConfig
 from voicepipe.errors import ConfigError
 from voicepipe.pipelines.kept_versions import KeptVersion
 from voicepipe.pipelines.outcome import ReloadOutcome
+from voicepipe.pipelines.read_config import ReadConfig
+
+
+@frozen
+class DecidedVersion:
+    """A version that another process, or another machine, has read and decided upon."""
+
+    number: int
+    """Its number."""
+    read: ReadConfig
+    """Its configuration."""
+    put_aside: ReadConfig | None = None
+    """The files that a rollback puts aside with it; None: it is no rollback, or the files were invalid."""
 
 
 @define(eq=False)
@@ -29,6 +42,8 @@ class ChangeRequest:
     """The configuration of that version, which may be forgotten before the request's turn; None: the files are read."""
     kept: KeptVersion | None = None
     """What is kept of that version, if it is of an earlier process, whose files are to be read again."""
+    decided: DecidedVersion | None = None
+    """The version to serve, if it was read and decided elsewhere; None: this set reads and decides."""
     done: trio.Event = field(factory=trio.Event)
     """Set when `outcome` is known, or the set has closed."""
     outcome: ReloadOutcome | None = None
@@ -39,7 +54,7 @@ class ChangeRequest:
     @property
     def is_reload(self) -> bool:
         """Whether it is a reload, which other reloads may share."""
-        return self.to is None and not self.starts
+        return self.to is None and not self.starts and self.decided is None
 
 
 class ChangeQueue:

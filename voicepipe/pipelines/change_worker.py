@@ -3,76 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from contextlib import ExitStack, nullcontext
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from voicepipe.clock.clock import load_of_clocks
-from voicepipe.components.registry import Registry
 from voicepipe.errors import ConfigError, Location, PipelineSetClosed, Problem
 from voicepipe.pipelines.attempts import Attempt, as_config_error, neither_served
 from voicepipe.pipelines.change_queue import ChangeQueue, ChangeRequest
-from voicepipe.pipelines.kept_versions import ConfigFingerprint, KeptVersion, VersionHistory
+from voicepipe.pipelines.kept_versions import KeptVersion, VersionAgreement
 from voicepipe.pipelines.lease import Lease
 from voicepipe.pipelines.losses import check_losses
 from voicepipe.pipelines.outcome import Applied, ReloadOutcome, SetEvent, Unchanged
 from voicepipe.pipelines.plan import plan_change
-from voicepipe.pipelines.read_in_helper import Environ, explain_settings, load
-from voicepipe.tools.functions import FunctionTool
+from voicepipe.pipelines.read_config import ReadConfig
+from voicepipe.pipelines.read_in_helper import explain_settings, load, load_with_answer
+from voicepipe.pipelines.version_to_keep import version_to_keep
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
     from typing import NoReturn
 
     from voicepipe.config.settings import SetConfig
-    from voicepipe.pipelines.plan import Plan
     from voicepipe.pipelines.runtime import Runtime
+    from voicepipe.pipelines.set_options import SetOptions, Sources
     from voicepipe.pipelines.versions import Versions
 
 _log = logging.getLogger("voicepipe")
-
-Sources: TypeAlias = Mapping[Path, bytes]
-"""Contents of files by absolute path, as in `SetConfig.sources`."""
-
-LastKnownGood: TypeAlias = Sources | Callable[[], Awaitable[Sources | None]] | None
-"""Sources of a version that was served once, or a function that returns them when they are needed; None: none."""
 
 START = "start"
 """The trigger of a start."""
 
 LAST_KNOWN_GOOD = "last known good"
 """The trigger of a first version that is not what the files say."""
-
-
-@frozen
-class SetOptions:
-    """The arguments of `open_pipeline_set` that apply to every change of the set."""
-
-    path: Path
-    """The YAML file."""
-    name: str
-    """The set's name in logs and metrics."""
-    registry: Registry
-    """The adapters that the file may name."""
-    environ: Environ
-    """The variables for `${NAME}`, or a function that returns them."""
-    tool_names: tuple[str, ...]
-    """Names that `tools:` may have besides the built-in ones."""
-    functions: Mapping[str, FunctionTool]
-    """Those of the tools that run, by name."""
-    open_s: float
-    """The time limit of opening the components of a version, in s."""
-    max_live_versions: int
-    """The most versions with open components."""
-    last_known_good: LastKnownGood
-    """The sources that a first version serves if the files can't be served."""
-    history: VersionHistory | None = None
-    """Keeps the versions beyond the process."""
 
 
 class ChangeWorker:
@@ -98,7 +65,7 @@ class ChangeWorker:
         self._open_s = options.open_s
         self._queue = ChangeQueue()
         # The configuration of the files, so that a reload knows whether they have changed; None: they were refused.
-        self._files_last_read: SetConfig | None = None
+        self._files_last_read: ReadConfig | None = None
         self._files_at_rollback: tuple[Any, ...] | None = None
         self._rolled_back_to: int | None = None
         self._has_past = False
@@ -143,7 +110,7 @@ class ChangeWorker:
 
     async def read(self) -> SetConfig:
         """Returns the configuration of the files as they are now; nothing changes by it."""
-        return await self._load()
+        return (await self._load()).config
 
     async def explain(self, config: SetConfig, pipeline: str) -> dict[str, Any]:
         """Returns the settings of a pipeline of a version's configuration, with the origin of each."""
@@ -170,11 +137,17 @@ class ChangeWorker:
         """Serves the requested configuration, unless it is served already; raises if that is not possible."""
         await self._load_past()
         held = None
-        if request.kept is not None:
-            config = await self.read_kept(request.kept)
+        if (decided := request.decided) is not None:
+            read = decided.read
+            self._files_last_read = read if request.to is None else decided.put_aside
+        elif request.kept is not None:
+            read = await self._read_kept(request.kept)
+        elif request.config is not None:
+            read = self._versions.read_of(request.config)
         else:
-            config = request.config or await self._read_files()
-            held = await self._held_rollback(config)
+            read = await self._read_files()
+            held = await self._held_rollback(read.config)
+        config = read.config
         attempt.digest, attempt.files = config.digest, config.files
         if self._unchanged(config, request):
             serving = self._versions.current
@@ -189,12 +162,11 @@ class ChangeWorker:
             )
         rolled_back_to = request.to
         if held is None or not await self._serve_held(held, attempt):
-            await self._replace(config, attempt, may_lose=request.to is not None or request.force)
+            may_lose = request.force or (request.to is not None and decided is None)
+            await self._replace(read, attempt, may_lose=may_lose, number=decided.number if decided else None)
         else:
             rolled_back_to, config = held.rolled_back_to, self._versions.current.snapshot.config
-        self._rolled_back_to = rolled_back_to
-        files = self._files_last_read if rolled_back_to is not None else None
-        self._files_at_rollback = None if files is None else _served(files)
+        self._note_rollback(rolled_back_to)
         serving = self._versions.current
         return Applied(
             version=serving.snapshot.version,
@@ -212,18 +184,23 @@ class ChangeWorker:
             if not (sources := await kept() if callable(kept) else kept):
                 return refused
             await self._load_past()
-            config = await self._load(sources)
-            await self._replace(config, Attempt(self.options.name, LAST_KNOWN_GOOD), may_lose=True)
+            read = await self._load(sources)
+            await self._replace(read, Attempt(self.options.name, LAST_KNOWN_GOOD), may_lose=True)
         except Exception as error:  # noqa: BLE001 - as for the files
             return neither_served(refused, as_config_error(error, self.options.path), self.options.path)
         self._files_last_read = None
         return refused
 
-    async def _read_files(self) -> SetConfig:
+    async def _read_files(self) -> ReadConfig:
         self._files_last_read = None
-        config = await self._load()
-        self._files_last_read = config
-        return config
+        self._files_last_read = read = await self._load()
+        return read
+
+    def _note_rollback(self, to: int | None) -> None:
+        """Notes that a rollback holds, and the files that it put aside, or that none does."""
+        self._rolled_back_to = to
+        files = self._files_last_read if to is not None else None
+        self._files_at_rollback = None if files is None else _served(files.config)
 
     async def read_kept(self, kept: KeptVersion) -> SetConfig:
         """Returns the configuration of a version of an earlier process, from its kept files.
@@ -232,6 +209,9 @@ class ChangeWorker:
             ConfigError: the files can't be read, or are not valid today.
 
         """
+        return (await self._read_kept(kept)).config
+
+    async def _read_kept(self, kept: KeptVersion) -> ReadConfig:
         if self.options.history is None:
             raise AssertionError("versions of earlier processes come from a history")
         try:
@@ -259,9 +239,9 @@ class ChangeWorker:
     async def _serve_held(self, held: KeptVersion, attempt: Attempt) -> bool:
         """Serves a rollback of before the restart again; returns False if that is not possible any more."""
         try:
-            config = await self.read_kept(held)
-            attempt.digest, attempt.files = config.digest, config.files
-            await self._replace(config, attempt, may_lose=True, held=held)
+            read = await self._read_kept(held)
+            attempt.digest, attempt.files = read.config.digest, read.config.files
+            await self._replace(read, attempt, may_lose=True, held=held)
         except ConfigError as error:
             _log.warning("version %d can't be served again, so the files are: %s", held.version, error.problems[0])
             return False
@@ -274,90 +254,71 @@ class ChangeWorker:
             serving.kept = evolve(serving.kept, put_aside=None)
             await self._keep(serving.kept, serving.snapshot.config)
 
-    async def _load(self, contents: Sources | None = None, path: Path | None = None) -> SetConfig:
+    async def _load(self, contents: Sources | None = None, path: Path | None = None) -> ReadConfig:
         options = self.options
+        arguments = path or options.path, options.registry, options.environ, options.tool_names
+        if isinstance(options.history, VersionAgreement):  # other processes need it as it was read
+            return ReadConfig(*await load_with_answer(*arguments, contents=contents))
         calls, _speaking = load_of_clocks()  # other sets may have some while this one has no version
-        return await load(
-            path or options.path,
-            options.registry,
-            options.environ,
-            options.tool_names,
-            beside_calls=self._versions.serving is not None or calls > 0,
-            contents=contents,
-        )
+        beside_calls = self._versions.serving is not None or calls > 0
+        return ReadConfig(await load(*arguments, beside_calls=beside_calls, contents=contents))
 
     async def _replace(
-        self, config: SetConfig, attempt: Attempt, *, may_lose: bool, held: KeptVersion | None = None
+        self,
+        read: ReadConfig,
+        attempt: Attempt,
+        *,
+        may_lose: bool,
+        held: KeptVersion | None = None,
+        number: int | None = None,
     ) -> None:
         """Opens a new version, and makes it the serving one; if it raises, nothing has changed."""
-        serving = self._versions.serving
+        serving, config, history = self._versions.serving, read.config, self.options.history
         old, unopened = (serving.snapshot.config, serving.lease.unopened) if serving else (None, ())
         # In a thread, because it takes 10 ms if 250 pipelines change, and calls are up.
         plan = await trio.to_thread.run_sync(partial(plan_change, old, config, unopened=unopened))
+        put_aside = None if attempt.to is None and held is None else self._files_last_read
         kept = None
-        if self.options.history is not None:
-            kept = await self._version_to_keep(config, attempt, plan, held)
-        number = self._versions.next if kept is None else kept.version
+        if history is not None:
+            files = None if put_aside is None else put_aside.config
+            kept = await version_to_keep(self._versions, config, attempt, plan, held=held, files=files, number=number)
+        number = number or (self._versions.next if kept is None else kept.version)
         limit = partial(self._versions.check_limit, self.options.max_live_versions, self.options.path)
         attempt.stage = "limit"
         limit()
         lease = Lease(self._runtime, self.options.functions)
-        with ExitStack() as undo:
-            undo.callback(lease.release)
-            attempt.stage = "open"
-            snapshot = await lease.open(
-                config,
-                self.options.registry,
-                self._open_s,
-                name=self.options.name,
-                version=number,
-                kept=tuple(serving.lease.components) if serving else (),
-                lacking=serving.lease.lacking(serving.snapshot.config) if serving else (),
-                in_part=serving is None,
-            )
-            degraded = lease.degraded
-            if serving is not None:
-                degraded = check_losses(serving.snapshot, config, lease, may_lose=may_lose)
-            attempt.stage = "limit"  # a call may have pinned the serving version meanwhile
-            limit()
-            if kept is not None:
-                attempt.stage = "open"
-                await self._keep(kept, config)
-                attempt.stage = "limit"
+        agreement = history if isinstance(history, VersionAgreement) else None
+        attempt.stage = "open"
+        async with nullcontext() if agreement is None or kept is None else agreement.change(kept, read, put_aside):
+            with ExitStack() as undo:
+                undo.callback(lease.release)
+                snapshot = await lease.open(
+                    config,
+                    self.options.registry,
+                    self._open_s,
+                    name=self.options.name,
+                    version=number,
+                    kept=tuple(serving.lease.components) if serving else (),
+                    lacking=serving.lease.lacking(serving.snapshot.config) if serving else (),
+                    in_part=serving is None,
+                )
+                degraded = lease.degraded
+                if serving is not None:
+                    degraded = check_losses(serving.snapshot, config, lease, may_lose=may_lose)
+                attempt.stage = "limit"  # a call may have pinned the serving version meanwhile
                 limit()
-            plan = evolve(plan, degraded=degraded)
-            back_to = attempt.to if kept is None else kept.rolled_back_to
-            self._versions.serve(snapshot, lease, plan, attempt.trigger, rolled_back_to=back_to, kept=kept)
-            undo.pop_all()
-
-    async def _version_to_keep(
-        self, config: SetConfig, attempt: Attempt, plan: Plan, held: KeptVersion | None
-    ) -> KeptVersion:
-        """Returns what is kept of a version: with the number of the last one of the process before, if it is that."""
-        last = self._versions.last_of_past
-        same = last is not None and await trio.to_thread.run_sync(last.fingerprint.matches, config)
-        files = self._files_last_read if attempt.to is not None else None
-        return KeptVersion(
-            version=last.version if last is not None and same else self._versions.next,
-            fingerprint=(
-                last.fingerprint
-                if last is not None and same
-                else await trio.to_thread.run_sync(ConfigFingerprint.of, config)
-            ),
-            path=config.files[0],
-            active_pipeline=config.active_pipeline,
-            applied_at=datetime.now(UTC),
-            trigger=attempt.trigger,
-            plan=plan,
-            rolled_back_to=attempt.to if held is None else held.rolled_back_to,
-            put_aside=(
-                held.put_aside
-                if held is not None
-                else None
-                if files is None
-                else await trio.to_thread.run_sync(ConfigFingerprint.of, files)
-            ),
-        )
+                if kept is not None:
+                    attempt.stage = "open"
+                    await self._keep(kept, config)
+                    if agreement is None:  # else others serve it already
+                        attempt.stage = "limit"
+                        limit()
+                plan = evolve(plan, degraded=degraded)
+                back_to = attempt.to if kept is None else kept.rolled_back_to
+                self._versions.serve(
+                    snapshot, lease, plan, attempt.trigger, rolled_back_to=back_to, kept=kept, read=read
+                )
+                undo.pop_all()
 
     async def _keep(self, kept: KeptVersion, config: SetConfig) -> None:
         if self.options.history is not None:
@@ -368,6 +329,10 @@ class ChangeWorker:
         serving = self._versions.serving
         if serving is None:
             return False
+        if request.decided is not None:
+            if same := request.decided.number == serving.snapshot.version:
+                self._note_rollback(request.to)
+            return same
         wanted = _served(config)
         if (
             request.to is None
@@ -376,7 +341,7 @@ class ChangeWorker:
             and not request.force
         ):
             return True
-        same: bool = wanted == _served(serving.snapshot.config)
+        same = bool(wanted == _served(serving.snapshot.config))
         if same and request.to is None:
             self._rolled_back_to = self._files_at_rollback = None
         return same

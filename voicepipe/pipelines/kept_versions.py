@@ -29,7 +29,7 @@ from hashlib import scrypt
 from hmac import compare_digest
 from pathlib import Path
 from secrets import token_bytes
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import attrs
 from attrs import field, frozen
@@ -41,7 +41,10 @@ from voicepipe.config.settings import PipelineSettings
 from voicepipe.pipelines.plan import Plan
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from voicepipe.config.settings import SetConfig
+    from voicepipe.pipelines.read_config import ReadConfig
 
 _SALT = 16
 _OWN = tuple(
@@ -138,6 +141,12 @@ class VersionHistory(Protocol):
 
     One change of the set is carried out at a time, so there is one call at a time. An exception of `load` or `keep`
     rejects the change; to go on without a copy, log the failure and return.
+
+    `keep` is the last step of a change before its version serves. Everything that can fail has been done by then: the
+    files are read, all components are open, apologies are recorded, and the version loses nothing and is within the
+    limit of live versions. A rejection there closes all that was opened for it. However long `keep` takes, calls begin
+    and go on with the version before, and only other changes of this set wait. So it may wait until other processes are
+    as far as this one: see `VersionAgreement`.
     """
 
     @property
@@ -167,6 +176,53 @@ class VersionHistory(Protocol):
         Raises:
             LookupError: they are not kept any more.
             OSError: they can't be read.
+
+        """
+        ...
+
+
+@runtime_checkable
+class VersionAgreement(VersionHistory, Protocol):
+    """A `VersionHistory` by which several processes serve a version all together, or none of them does.
+
+    Theory of operation
+    ===================
+
+    A change in two phases is made of the steps of a change that there are anyway. One process leads: it reads the files
+    and decides what the version is and which number it has. The others follow with `PipelineSet.serve`:
+
+        leader     reload: read, number ──> change ──> open ──> keep ─────────── wait ───> serve
+                                              │                   └─> ready        ^
+        agreement                             └─> read, number       ready, ready ─┘ commit
+                                                     v              ┌─> ready      v
+        follower                            serve: change ──> open ──> keep ───── wait ──> serve
+
+    `change` is entered in each process before anything is opened; in the leader it tells the others what to open.
+    `keep` returns when all are ready: the first phase is over, and each `keep` that returns is a commit. If one of them
+    can't serve the version, or has ended, `keep` raises a `ConfigError` in all others, which close what they opened and
+    serve on what they served. The problems of that error are those of the outcome, so they should say which process
+    failed, on what.
+
+    After `keep` nothing is checked any more that could reject the version: a process that has agreed serves it. If a
+    call pinned the version before while `keep` waited, there may be one live version more than `max_live_versions`.
+
+    Cancelling a set that waits there, because the program ends, withdraws it from the change: `change` is left by the
+    cancellation, and the agreement should tell the others that this process is gone.
+    """
+
+    def change(
+        self, version: KeptVersion, read: ReadConfig, put_aside: ReadConfig | None
+    ) -> AbstractAsyncContextManager[None]:
+        """Returns the context of one change, entered before anything is opened for it.
+
+        It is left without an exception when the version serves, and else with the exception that rejected it. Leaving
+        must neither wait nor raise. What entering raises rejects the change. A change that only notes that a rollback
+        is over calls `keep` again for the version that serves, outside of any context.
+
+        Args:
+            version: the version, with its number.
+            read: its configuration, to be encoded for the others.
+            put_aside: the files that a rollback puts aside; None: it is no rollback, or the files were invalid.
 
         """
         ...

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 from voicepipe.components.registry import Registry, installed
 from voicepipe.config.settings import TOOLS
 from voicepipe.nurseries import open_hidden_nursery
-from voicepipe.pipelines.change_worker import ChangeWorker, SetOptions
+from voicepipe.pipelines.change_worker import ChangeWorker
 from voicepipe.pipelines.outcome import Retired, SetEvent
 from voicepipe.pipelines.pipeline_set import PipelineSet
 from voicepipe.pipelines.runtime import Runtime, open_runtime
+from voicepipe.pipelines.set_options import SetOptions
 from voicepipe.pipelines.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from voicepipe.pipelines.change_worker import LastKnownGood
     from voicepipe.pipelines.kept_versions import VersionHistory
     from voicepipe.pipelines.read_in_helper import Environ
+    from voicepipe.pipelines.set_options import LastKnownGood
     from voicepipe.tools.functions import FunctionTool
 
 OPEN_S = 30.0
@@ -68,7 +69,8 @@ async def open_pipeline_set(
             them when they are needed; if the file can't be served and no version serves, the set serves them,
             `last_attempt` and the observer are told why, and the history says so.
         history: keeps the versions beyond the process: their numbers go on after a restart, and a rollback to a version
-            of before is possible; None: numbers begin at 1.
+            of before is possible; a `VersionAgreement` makes several processes serve each version all together; None:
+            numbers begin at 1.
         start: whether to serve a first version before the set is handed out. False: the set is handed out at once,
             without a version (`PipelineSet.version` is None), whatever its file says; `PipelineSet.start` or a reload
             gives it one.

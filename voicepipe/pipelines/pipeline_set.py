@@ -53,6 +53,9 @@ SIGHUP or a watcher doesn't undo the rollback. Files that say something else, fi
 *History.* With a `VersionHistory` a version is kept before it serves, and its number is used once, whatever ends the
 process; see `kept_versions.py`. Versions of earlier processes are in the history of the set, and can be gone back to.
 
+*Two phases.* Several processes that serve one set agree on each version by a `VersionAgreement`, which is a history
+too: one of them reads and decides, the others get what it read (`serve`), and all wait in `keep` until each is ready.
+
 *Last known good.* While no version serves and the files can't be served, the sources of an earlier run are served
 instead, if the program has some. The outcome is `Rejected` all the same, and says which version serves.
 
@@ -73,7 +76,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from attrs import evolve
 
-from voicepipe.pipelines.change_queue import ChangeRequest
+from voicepipe.pipelines.change_queue import ChangeRequest, DecidedVersion
 from voicepipe.pipelines.change_worker import LAST_KNOWN_GOOD, START
 from voicepipe.pipelines.kept_versions import KeptVersion
 
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from voicepipe.errors import Problem
     from voicepipe.pipelines.change_worker import ChangeWorker
     from voicepipe.pipelines.outcome import ReloadOutcome, VersionRecord
+    from voicepipe.pipelines.read_config import ReadConfig
     from voicepipe.pipelines.snapshot import Snapshot
     from voicepipe.pipelines.versions import Versions
 
@@ -256,6 +260,38 @@ class PipelineSet:
 
         """
         return await self._worker.ask(ChangeRequest(trigger, force=force))
+
+    async def serve(
+        self,
+        read: ReadConfig,
+        *,
+        version: int,
+        trigger: str = "api",
+        force: bool = False,
+        rolled_back_to: int | None = None,
+        put_aside: ReadConfig | None = None,
+    ) -> ReloadOutcome:
+        """Serves a configuration that was read elsewhere, under a number that was decided elsewhere.
+
+        Several processes, or machines, serve the same version so; see `VersionAgreement`. No file is read, and it is
+        not asked whether anything has changed: `Unchanged` means that a version of that number serves already. The
+        first version may be served so as well, after `start=False`. Cancelling one who waits cancels no change.
+
+        Args:
+            read: the configuration, from `read_config` or `decode_config`.
+            version: its number, which must be higher than that of all versions of other configurations.
+            trigger: the name of what asked for it, for logs and the history.
+            force: whether to serve without a component that works now if its successor of the same name does not open.
+            rolled_back_to: the earlier version whose configuration it is; None: it is what the files say.
+            put_aside: with `rolled_back_to`, what the files say: a reload that reads just that does not end the
+                rollback. None: they are invalid.
+
+        Raises:
+            PipelineSetClosed: the set is closing.
+
+        """
+        decided = DecidedVersion(version, read, put_aside)
+        return await self._worker.ask(ChangeRequest(trigger, force=force, to=rolled_back_to, decided=decided))
 
     async def rollback(self, to: int | None = None, *, trigger: str = "api") -> ReloadOutcome:
         """Serves the configuration of an earlier version, as a new version; no file is read.

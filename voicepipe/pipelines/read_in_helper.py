@@ -103,10 +103,65 @@ async def load(
     request = await read_in_thread(path, partial(_request, path, environ, tools, contents, registry))
     if not (beside_calls and registry is installed()):
         return await read_in_thread(path, partial(read, request, registry))
-    config = await _ask_helper(request)
+    config, _answer = await _ask_helper(request)
     if not isinstance(config, SetConfig):
         raise defect(path, _ANSWERED_SOMETHING_ELSE)
     return config
+
+
+async def load_with_answer(
+    path: Path,
+    registry: Registry,
+    environ: Environ,
+    tools: tuple[str, ...],
+    *,
+    contents: Mapping[Path, bytes] | None = None,
+) -> tuple[SetConfig, bytes]:
+    """Returns the configuration of a file, and the helper's answer, of which `config_of_answer` makes it anywhere.
+
+    A helper reads even if no calls are up. With a registry other than the installed one a thread reads, and answers.
+
+    Args:
+        path: the YAML file.
+        registry: the adapters that it may name.
+        environ: the variables for `${NAME}`.
+        tools: names that `tools:` may have besides the built-in ones.
+        contents: contents of files by absolute path, which replace those on the disk.
+
+    Raises:
+        ConfigError: the file has problems; a `DefectError` if reading itself failed.
+
+    """
+    request = await read_in_thread(path, partial(_request, path, environ, tools, contents, registry))
+    if registry is not installed():
+        return await read_in_thread(path, partial(_read_and_answer, request, registry))
+    config, answer = await _ask_helper(request)
+    if not isinstance(config, SetConfig):
+        raise defect(path, _ANSWERED_SOMETHING_ELSE)
+    return config, answer
+
+
+async def config_of_answer(path: Path, answer: bytes) -> SetConfig | None:
+    """Returns the configuration in a helper's answer; None if it is of other code, which only its sources can tell.
+
+    Raises:
+        ConfigError: the answer is damaged.
+
+    """
+    await trio.to_thread.run_sync(_note_code, installed())
+    if answer.partition(b"\n")[0].decode(errors="replace") != code_of_this_process():
+        return None
+    config = await _result_of(path, answer)
+    if not isinstance(config, SetConfig):
+        raise defect(path, _ANSWERED_SOMETHING_ELSE)
+    return config
+
+
+def _read_and_answer(request: ReadRequest, registry: Registry) -> tuple[SetConfig, bytes]:
+    config = read(request, registry)
+    preface: Preface = adapters_of_this_process(installed()), known_hashes()
+    answer = f"{code_of_this_process()}\n".encode() + pickle.dumps(preface) + pickle.dumps(config)
+    return config, answer
 
 
 async def explain_settings(
@@ -132,7 +187,7 @@ async def explain_settings(
     request = evolve(request, explained=pipeline)
     if registry is not installed():
         return await read_in_thread(path, partial(explain, request, registry))
-    settings = await _ask_helper(request)
+    settings, _answer = await _ask_helper(request)
     if not isinstance(settings, dict):
         raise defect(path, _ANSWERED_SOMETHING_ELSE)
     return settings
@@ -202,16 +257,17 @@ def _variables(path: Path, environ: Environ) -> dict[str, str]:
         raise defect(path, f"could not begin, because the environment {broke_down(error)}") from None
 
 
-async def _ask_helper(request: ReadRequest) -> object:
-    """Returns the answer of a helper process; raises it if it is a `ConfigError`."""
+async def _ask_helper(request: ReadRequest) -> tuple[object, bytes]:
+    """Returns the result of a helper process, and its whole answer; raises the result if it is a `ConfigError`."""
     try:
         with trio.fail_after(READ_S):
-            return await _answer_of_helper(request)
+            answer = await _answer_of_helper(request)
+            return await _result_of(request.path, answer), answer
     except trio.TooSlowError:
         raise _too_slow(request.path) from None
 
 
-async def _answer_of_helper(request: ReadRequest) -> object:
+async def _answer_of_helper(request: ReadRequest) -> bytes:
     try:
         run = await trio.run_process(
             HELPER,
@@ -226,7 +282,7 @@ async def _answer_of_helper(request: ReadRequest) -> object:
         )
     except OSError as error:
         raise defect(request.path, f"failed, because no helper process can be started: {error.strerror}") from None
-    code, _, answer = run.stdout.partition(b"\n")
+    code = run.stdout.partition(b"\n")[0]
     # A helper without output may be of a release that lacks the modules of `_HELP`.
     fingerprint = code.decode(errors="replace") or await trio.to_thread.run_sync(code_on_disk)
     if fingerprint != code_of_this_process():
@@ -234,16 +290,21 @@ async def _answer_of_helper(request: ReadRequest) -> object:
     if run.returncode:
         ended = f"by signal {-run.returncode}" if run.returncode < 0 else f"with status {run.returncode}"
         raise await _broke_down(request.path, f"failed, because the helper process ended {ended}")
+    return run.stdout
+
+
+async def _result_of(path: Path, answer: bytes) -> object:
+    """Returns the result in a helper's answer, whose first line says that it is of this code."""
     try:
         # In a thread, because a large answer takes 100 ms.
-        adapters, result = await trio.to_thread.run_sync(_unpickled, answer)
+        adapters, result = await trio.to_thread.run_sync(_unpickled, answer.partition(b"\n")[2])
     except EOFError:
-        raise await _broke_down(request.path, "failed, because the helper process ended without an answer") from None
+        raise await _broke_down(path, "failed, because the helper process ended without an answer") from None
     except Exception as error:  # noqa: BLE001 - whatever is in it, it rejects the file and ends nothing
         failed = f"failed: the helper process's answer {broke_down(error)}"
-        raise await _broke_down(request.path, failed) from None
+        raise await _broke_down(path, failed) from None
     if adapters != adapters_of_this_process(installed()):
-        raise _upgraded(request.path, "a package of adapters")
+        raise _upgraded(path, "a package of adapters")
     if isinstance(result, ConfigError):
         raise result
     return result

@@ -14,6 +14,7 @@ from voicepipe.pipelines.kept_versions import KeptVersion
 from voicepipe.pipelines.lease import Lease
 from voicepipe.pipelines.outcome import VersionRecord
 from voicepipe.pipelines.plan import Plan
+from voicepipe.pipelines.read_config import ReadConfig
 from voicepipe.pipelines.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class _Version:
     plan: Plan
     rolled_back_to: int | None
     kept: KeptVersion | None
+    read: ReadConfig | None
     pins: int = 0
     retired: bool = False
 
@@ -197,6 +199,11 @@ class Versions:
         forgotten = " any more" if 0 < number < self.current.snapshot.version else ""
         raise UnknownVersion(f"pipeline set {self._name!r} has no version {number}{forgotten}; kept: {kept_numbers}")
 
+    def read_of(self, config: SetConfig) -> ReadConfig:
+        """Returns the configuration of a version of this process as it was read."""
+        reads = (version.read for version in self._kept if version.snapshot.config is config)
+        return next((read for read in reads if read is not None), ReadConfig(config))
+
     @contextmanager
     def pin(self) -> Iterator[Snapshot]:
         """Pins the serving version during the block.
@@ -232,6 +239,7 @@ class Versions:
         *,
         rolled_back_to: int | None = None,
         kept: KeptVersion | None = None,
+        read: ReadConfig | None = None,
     ) -> None:
         """Makes a new version the serving one; the one before is retired by `retire_unused`."""
         lease.persist()
@@ -243,6 +251,7 @@ class Versions:
             plan=plan,
             rolled_back_to=rolled_back_to,
             kept=kept,
+            read=read,
         )
         self._kept.append(self._serving)
         self._served.set()
