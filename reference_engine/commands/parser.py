@@ -11,6 +11,7 @@ from reference_engine.commands import (
     calls,
     check,
     dial,
+    drain,
     notify,
     records,
     reload,
@@ -27,7 +28,7 @@ from voicepipe import ConfigError, __version__, format_problems, run_program
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (run, check, reload, rollback, status, calls, call, versions, steer, dial, notify, records, schema)
+COMMANDS = (run, check, reload, rollback, drain, status, calls, call, versions, steer, dial, notify, records, schema)
 
 
 EX_CONFIG = 78

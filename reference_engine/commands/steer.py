@@ -26,6 +26,8 @@ examples:
   reference-engine steer CALL tell "The order was found: it is on its way." --respond
   reference-engine steer CALL variables order=1234 vip=yes
   reference-engine steer CALL language de
+  reference-engine steer CALL recording pause                           # while a card number is spoken
+  reference-engine steer CALL recording resume
   reference-engine steer CALL transfer 200                              # waits until somebody has taken it
   reference-engine steer CALL hang-up --goodbye "We close now. Goodbye."
   reference-engine steer "$(curl -s --unix-socket $XDG_RUNTIME_DIR/voicepipe/control.sock http://engine/calls |
@@ -47,6 +49,12 @@ call's record have the new values. Prompts have them with the next request to th
 LANGUAGE = """\
 Switches the language of the call, as BCP 47 has it: de, pt-BR. The caller is understood in it from their next turn on,
 and the voice speaks it from the next reply on, as far as the components can. The prompt stays: tell the model too.
+"""
+
+RECORDING = """\
+Pauses the recording of the call, or resumes it: while it is paused, both sides are silent in the file, and everything
+else stays at its second. What is said is in the conversation and the record as ever; `redact` of the set's file removes
+private words from there. `recording: {mute_keys: true}` does the same by itself while the caller presses keys.
 """
 
 
@@ -81,6 +89,8 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
     add_variables(variables, "+", "a variable and its new value")
     language = add("language", "switch the language of the call", LANGUAGE)
     language.add_argument("language", metavar="LANGUAGE", help="a BCP 47 tag, such as de")
+    recording = add("recording", "pause the recording of the call, or resume it", RECORDING)
+    recording.add_argument("recording_action", choices=["pause", "resume"], help="what is done with the recording")
     transfer = add("transfer", "transfer the caller, after the present reply")
     transfer.add_argument("target", metavar="TARGET", help="the number or extension")
     hang_up = add("hang-up", "end the call")
@@ -94,6 +104,7 @@ _FIELDS = {
     "tell": ("fact", "respond"),
     "variables": ("variables",),
     "language": ("language",),
+    "recording": (),
     "transfer": ("target",),
     "hang-up": ("goodbye",),
 }
@@ -104,17 +115,24 @@ def run(arguments: Namespace) -> int:
     body: dict[str, Any] = {name: getattr(arguments, name) for name in _FIELDS[arguments.action]}
     if "variables" in body:
         body["variables"] = dict(body["variables"])
+    if arguments.action == "recording":
+        body["action"] = arguments.recording_action
     path = f"/calls/{quote(arguments.call, safe='')}/{arguments.action}"
     answer = request(arguments, "POST", path, expect="call_id", json=body)
-    sys.stdout.write(f"{answer['call_id']}: {_told(arguments.action, answer)}\n")
+    sys.stdout.write(f"{answer['call_id']}: {_told(arguments, answer)}\n")
     return 0
 
 
-def _told(action: str, answer: dict[str, Any]) -> str:
+def _told(arguments: Namespace, answer: dict[str, Any]) -> str:
+    action = arguments.action
     if action in {"say", "play"}:
         if answer["whole"]:
             return "the caller heard it"
         return f"the caller heard only: {answer['heard']}" if answer["heard"] else "the caller heard nothing of it"
+    if action == "recording":
+        if not answer["recorded"]:
+            return "this call is not recorded"
+        return "the recording is silent" if arguments.recording_action == "pause" else "the recording goes on"
     return {
         "tell": "the model will know",
         "variables": "the variables are changed",

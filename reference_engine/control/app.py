@@ -175,11 +175,16 @@ class Control:
         """Asks the calls of a version that no longer serves to say goodbye; answers with their number."""
         check_parameters(request)
         name, number = request.path_params["set"], request.path_params["version"]
-        served = self._set(name)
-        numbers = {} if served.pipelines is None else {str(each.version): each for each in served.pipelines.history}
+        served = self.sets.get(name)
+        left = [pipelines for pipelines in self.sets.leaving if pipelines.name == name]
+        if served is None and not left:
+            served = self._set(name)
+        present = [] if served is None or served.pipelines is None else [served.pipelines]
+        numbers = {str(each.version): each.version for pipelines in (*left, *present) for each in pipelines.history}
         if number not in numbers:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"pipeline set {name!r} has no version {number!r} in its history")
-        if (version := numbers[number].version) == served.version:
+        version = numbers[number]
+        if served is not None and version == served.version:
             reason = f"version {number} of pipeline set {name!r} serves: reload or roll back first"
             raise HTTPException(HTTPStatus.CONFLICT, reason)
         return JSONAnswer(bodies.drained_body(name, version, self.answerer.drain_version(name, version)))

@@ -38,6 +38,7 @@ from reference_engine.reports.steering_bodies import (
     LanguageBody,
     NotDialledBody,
     PlayBody,
+    RecordingBody,
     SayBody,
     SteeredBody,
     TellBody,
@@ -134,6 +135,16 @@ class CallRequests:
         except (CallOver, ValueError) as error:
             _refuse(error)
         return _done(active)
+
+    async def set_recording(self, request: Request) -> Response:
+        """Has the call's recording be silent, or go on."""
+        active, body = await self._asked(request, RecordingBody)
+        call = _steered(active, request)
+        try:
+            recorded = call.pause_recording() if body.action == "pause" else call.resume_recording()
+        except CallOver as error:
+            _refuse(error)
+        return JSONAnswer(as_data(SteeredBody(call_id=active.call.call_id, recorded=recorded)))
 
     async def dial(self, request: Request) -> Response:
         """Calls somebody; answers when they have answered, or have not."""

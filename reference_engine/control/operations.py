@@ -33,6 +33,7 @@ from reference_engine.reports.steering_bodies import (
     LanguageBody,
     NotDialledBody,
     PlayBody,
+    RecordingBody,
     SayBody,
     SteeredBody,
     TellBody,
@@ -127,6 +128,7 @@ _STEERING: tuple[tuple[str, str, type, str, str], ...] = (
     ("hang-up", "hang_up", HangUpBody, "Ends the call, after a goodbye if there is one.", "The call ends."),
     ("variables", "set_variables", VariablesBody, "Changes variables of the call.", "They are changed."),
     ("language", "set_language", LanguageBody, "Switches the language of the call.", "It is the next turn's."),
+    ("recording", "set_recording", RecordingBody, "Pauses the call's recording, or resumes it.", "It is done."),
 )
 """The requests to calls: the path's end, the method of `CallRequests`, the body, the purpose, the meaning of 200."""
 

@@ -43,6 +43,8 @@ STEERING = {
     "hang_up": "asked to hang up",
     "set_variables": "variables set",
     "set_language": "language set to",
+    "pause_recording": "recording paused",
+    "resume_recording": "recording resumed",
 }
 """What a call was asked for, by `CallSteered.action`."""
 

@@ -75,6 +75,14 @@ class LanguageBody:
 
 
 @frozen(kw_only=True)
+class RecordingBody:
+    """A pause of the call's recording, or the end of one."""
+
+    action: Literal["pause", "resume"]
+    """`pause`: the recording is silent on both sides from now on; `resume`: it goes on."""
+
+
+@frozen(kw_only=True)
 class SteeredBody:
     """A request to a call was carried out."""
 
@@ -84,6 +92,8 @@ class SteeredBody:
     """The part of the text that the caller heard, after `say` and `play`."""
     whole: bool | LeftOut = LEFT_OUT
     """Whether it was heard to its end, after `say` and `play`."""
+    recorded: bool | LeftOut = LEFT_OUT
+    """Whether the call is recorded now, after `recording`."""
 
 
 @frozen(kw_only=True)

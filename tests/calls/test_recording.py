@@ -12,6 +12,7 @@ import pytest
 import trio
 from attrs import validators
 
+from voicepipe import open_call
 from voicepipe.audio import AudioFormat
 from voicepipe.calls.events import CallBegan, RecordingFailed
 from voicepipe.calls.record import CallRecorder
@@ -19,7 +20,7 @@ from voicepipe.calls.recording import SAVE_S, recording_path
 from voicepipe.config.call_settings import BargeInSettings, TurnsSettings
 from voicepipe.config.settings import RecordingSettings
 from voicepipe.testing.buffering_transport import BufferingTransport
-from voicepipe.testing.calls import RehearsedCall
+from voicepipe.testing.calls import RehearsedCall, open_test_pipeline
 from voicepipe.testing.components import ScriptedLanguageModel, ScriptedSpeechToText, ToneTextToSpeech
 from voicepipe.testing.transport import MemoryTransport
 
@@ -226,6 +227,102 @@ async def test_keys_and_what_is_around_them_are_silent_on_both_sides(autojump_cl
     assert np.any(agent_side[: 4 * rate])
     assert not np.any(agent_side[4 * rate : 11 * rate])
     assert [turn.said for turn in call.turns[1:]].count("I see.") >= 3
+
+
+def silent_tenths(side, rate):
+    """For each tenth of a second, whether a side is silent."""
+    return [not np.any(side[at : at + rate // 10]) for at in range(0, len(side) - rate // 10, rate // 10)]
+
+
+@pytest.mark.parametrize("transport", [MemoryTransport, BufferingTransport])
+async def test_a_paused_recording_is_silent_on_both_sides_for_that_time(autojump_clock, tmp_path, transport):
+    """Over a save in the pause, with a key in it, twice; and all else stays at its second, at its level."""
+    call = RehearsedCall(
+        transport=transport(),
+        settings={
+            "greeting": " ".join(["word"] * 80),
+            "turns": TurnsSettings(barge_in=BargeInSettings(enabled=False)),
+            "recording": RecordingSettings(str(tmp_path)),
+        },
+    )
+
+    async def caller():
+        for ms, steer in ((3000, call.call.pause_recording), (4000, call.call.resume_recording)) * 2:
+            await call.transport.say(ms)
+            assert steer() is True
+            assert steer() is True  # and changes nothing
+        await call.transport.say(2000)
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    (path,) = tmp_path.iterdir()
+    caller_side, agent_side, rate = sides(path)
+    assert len(caller_side) / rate == pytest.approx(16, abs=0.1)
+    quiet = silent_tenths(caller_side, rate)
+    assert quiet == [3 <= at / 10 < 7 or 10 <= at / 10 < 14 for at in range(len(quiet))]
+    spoken = [np.abs(caller_side[at * rate : (at + 1) * rate]).max() for at in (1, 8, 14)]
+    assert min(spoken) == max(spoken) > 3000
+    assert not np.any(agent_side[3 * rate : 7 * rate])
+    assert not np.any(agent_side[10 * rate : 14 * rate])
+    assert np.abs(agent_side[2 * rate : 3 * rate]).max() == np.abs(agent_side[7 * rate + 800 : 8 * rate]).max() > 900
+    steered = record_of(call).steered
+    assert [step.action for step in steered] == ["pause_recording"] * 2 + ["resume_recording"] * 2 + [
+        "pause_recording"
+    ] * 2 + ["resume_recording"] * 2
+    assert [round(step.at_s) for step in steered] == [3, 3, 7, 7, 10, 10, 14, 14]
+    assert {step.by for step in steered} == {"program"}
+
+
+async def test_a_pause_ends_no_silence_around_keys(autojump_clock, tmp_path):
+    call = RehearsedCall(settings={"greeting": "", "recording": RecordingSettings(str(tmp_path), mute_keys=True)})
+
+    async def caller():
+        await call.transport.say(4000)
+        call.call.pause_recording()
+        await call.transport.say(1000)
+        await call.transport.press("4")
+        call.call.resume_recording()
+        await call.transport.say(4000)
+        await call.transport.hang_up_as_caller()
+
+    await call.hold(caller)
+    caller_side, _, rate = sides(next(tmp_path.iterdir()))
+    quiet = silent_tenths(caller_side, rate)
+    assert quiet == [3 <= at / 10 < 7 for at in range(len(quiet))]  # from 2 s before the key until 2 s after it
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_call_may_be_paused_before_it_begins_and_where_nothing_is_recorded(autojump_clock, tmp_path, recorded):
+    directory = str(tmp_path) if recorded else ""
+    call = RehearsedCall(settings={"greeting": "Hello there.", "recording": RecordingSettings(directory)})
+    said = []
+
+    async def caller():
+        await call.transport.say(2000)
+        said.append(call.call.steered_by("tool:pay").resume_recording())
+        await call.transport.say(1000)
+        await call.transport.hang_up_as_caller()
+
+    async with open_test_pipeline(call.stt, call.llm, call.tts, **call.settings) as pipeline:  # noqa: SIM117
+        async with (
+            trio.open_nursery() as nursery,
+            open_call(pipeline, call.transport, observer=call.events.append) as up,
+        ):
+            call.call = up
+            said.append(up.pause_recording())
+            nursery.start_soon(caller)
+            await up.run()
+    assert said == [recorded, recorded]
+    steered = record_of(call).steered
+    assert [(step.action, step.by) for step in steered] == [
+        ("pause_recording", "program"),
+        ("resume_recording", "tool:pay"),
+    ]
+    if recorded:
+        caller_side, agent_side, rate = sides(next(tmp_path.iterdir()))
+        assert not np.any(caller_side[: 2 * rate])
+        assert not np.any(agent_side[: 2 * rate])
+        assert np.any(caller_side[2 * rate :])
 
 
 async def test_a_recording_that_is_whole_says_nothing_of_failure(autojump_clock, tmp_path):

@@ -43,6 +43,8 @@ async def test_an_operator_steers_a_call(engine, home):
         assert await ask("say", text="We close.") == {"call_id": name, "heard": "We close.", "whole": True}
         assert await ask("tell", fact="It rains.") == {"call_id": name}
         await ask("variables", variables={"vip": "yes"})
+        assert await ask("recording", action="pause") == {"call_id": name, "recorded": False}
+        assert (await ask("recording", 422, action="stop"))["error"].startswith('action: must be "pause" or "resume"')
         assert "file: " in (await ask("play", 422, file="none.wav"))["error"]
         assert (await ask("say", 422, txt="We close."))["error"].startswith(
             "unknown field 'txt'; fields: text, interrupt"
@@ -66,6 +68,7 @@ async def test_an_operator_steers_a_call(engine, home):
         ("say", "We close.", "operator:http"),
         ("tell", "It rains.", "operator:http"),
         ("set_variables", None, "operator:http"),
+        ("pause_recording", None, "operator:http"),
         ("hang_up", "Bye now.", "operator:cli"),
     ]
     over = await engine.ask("POST", f"/calls/{name}/say", json={"text": "More."})

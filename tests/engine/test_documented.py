@@ -34,13 +34,13 @@ def test_every_path_of_the_control_is_listed():
     assert {(operation.method, operation.path) for operation in OPERATIONS} == listed
 
 
-STEERED = ("say", "play", "tell", "variables", "language", "transfer", "hang-up")
+STEERED = ("say", "play", "tell", "variables", "language", "recording", "transfer", "hang-up")
 
 
 def test_every_option_is_listed(capsys):
     options = set()
     steering = (("steer", "CALL", action) for action in STEERED)
-    alone = ("run", "check", "reload", "rollback", "status", "calls", "call", "versions", "steer", "dial")
+    alone = ("run", "check", "reload", "rollback", "drain", "status", "calls", "call", "versions", "steer", "dial")
     for command in (*((name,) for name in alone), *steering):
         with pytest.raises(SystemExit, match=r"^0$"):
             main([*command, "--help"])

@@ -130,6 +130,7 @@ async def test_rollback_by_command(home):
         assert told.returncode == 0
         assert b"main: version 4 serves, from the next call on" in told.stdout
         assert b"acme: unchanged, version 1" in told.stdout
+        assert (await engine.command("drain")).stdout == b"no call of an old version is up\n"
 
 
 async def test_all_problems_of_all_sets_end_the_start(home):

@@ -107,7 +107,7 @@ async def test_a_listener_and_a_time_must_be_ones(home):
 
 
 async def test_help_teaches(home):
-    for command in ("run", "check", "reload", "rollback", "status", "steer", "notify", "schema"):
+    for command in ("run", "check", "reload", "rollback", "drain", "status", "steer", "notify", "schema"):
         told = await run_command(command, "--help", home=home)
         assert told.returncode == 0
         assert f"reference-engine {command}".encode() in told.stdout.split(b"examples:")[1]

@@ -47,6 +47,9 @@ def asked(monkeypatch):
             "the variables are changed",
         ),
         (["language", "pt-BR"], "language", {"language": "pt-BR"}, {}, "the language is switched"),
+        (["recording", "pause"], "recording", {"action": "pause"}, {"recorded": True}, "the recording is silent"),
+        (["recording", "resume"], "recording", {"action": "resume"}, {"recorded": True}, "the recording goes on"),
+        (["recording", "pause"], "recording", {"action": "pause"}, {"recorded": False}, "this call is not recorded"),
         (["transfer", "200"], "transfer", {"target": "200"}, {}, "transferred"),
         (["hang-up"], "hang-up", {"goodbye": ""}, {}, "the call ends"),
     ],
@@ -84,7 +87,7 @@ def test_who_does_not_answer_is_told(asked, capsys):
     assert "the line is busy" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("action", ["play", "variables", "language"])
+@pytest.mark.parametrize("action", ["play", "variables", "language", "recording"])
 def test_the_help_of_an_action_explains_it(capsys, action):
     with pytest.raises(SystemExit, match="0"):
         main(["steer", "c1", action, "--help"])

@@ -238,6 +238,14 @@ class Call:
         """Switches the language of the call; see `SteerableCall.set_language`."""
         await self._steering.set_language(language)
 
+    def pause_recording(self) -> bool:
+        """Has the recording be silent from now on; see `SteerableCall.pause_recording`."""
+        return self._steering.pause_recording()
+
+    def resume_recording(self) -> bool:
+        """Has the recording go on; see `SteerableCall.resume_recording`."""
+        return self._steering.resume_recording()
+
     def drain(self) -> None:
         """Ends the call politely: after the present reply, with `limits.goodbye`."""
         self._steering.drain()

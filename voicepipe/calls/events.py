@@ -42,7 +42,17 @@ Consent = Literal["announced", "given", "refused"]
 """What became of the caller's consent to the recording: they were told of it, or asked and said yes, or did not."""
 
 
-Steering = Literal["say", "play", "tell", "transfer", "hang_up", "set_variables", "set_language"]
+Steering = Literal[
+    "say",
+    "play",
+    "tell",
+    "transfer",
+    "hang_up",
+    "set_variables",
+    "set_language",
+    "pause_recording",
+    "resume_recording",
+]
 """What a program, a tool or an operator may have a call do: the names of methods of `Call`."""
 
 

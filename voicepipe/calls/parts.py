@@ -250,6 +250,7 @@ def connect_parts(
         transfers=transfers,
         composer=composer,
         listening=listening,
+        recording=recording,
     )
 
     def tool_refused(error: ComponentError) -> None:

@@ -30,6 +30,10 @@ A recording that begins later
     no file is made. The tracks keep the call's time all the same, so the file begins with silence of that length, and
     what is said at some second of the call is at that second of the file.
 
+A recording that pauses
+    From `pause` to `resume` both tracks get silence in place of what comes, at once: of what is said meanwhile no
+    sample is kept, in memory or on disk. The agent's audio that was written ahead of time is silenced too.
+
 When the disk is slow or full
     Audio waits in memory, up to `MOST_HELD_S`. With more, or after an error, the recording ends: `_fail` drops the
     tracks, reports the reason once, and ignores all further audio; the call goes on. The end of a call waits `FINISH_S`
@@ -103,7 +107,7 @@ class _Track:
         """The number of samples that were taken for the file."""
         self._samples = bytearray()
         self._dropped = False
-        self._muted_from = self._muted_until = 0.0  # in s since the call began
+        self._silences: list[tuple[float, float]] = []  # from and until, in s since the call began, in order
 
     def add(self, audio: bytes | memoryview, at_s: float) -> None:
         """Adds audio that came `at_s` after the call began."""
@@ -114,22 +118,30 @@ class _Track:
             self._samples += bytes(2 * behind)
         begin = len(self._samples)
         self._samples += audio if self._converter is None else self._converter.convert(bytes(audio))
-        if self._muted_until:
+        if self._silences:
             self._silence(begin)
 
     def mute(self, from_s: float, until_s: float) -> None:
         """Makes the track silent between two times of the call, in audio that is there and in audio that will come."""
-        if from_s > self._muted_until:  # else one key follows another
-            self._muted_from = from_s
-        self._muted_until = max(self._muted_until, until_s)
+        self._silences.append((from_s, until_s))
         self._silence(0)
+
+    def unmute(self, at_s: float) -> None:
+        """Lets what comes after a time of the call be heard, where `mute` was to last for ever."""
+        self._silences = [(from_s, at_s if until_s == inf else until_s) for from_s, until_s in self._silences]
 
     def _silence(self, begin: int) -> None:
         """Makes what is to be silent so, from an index of `_samples` on."""
-        first, last = (2 * (round(at_s * self._rate) - self.taken) for at_s in (self._muted_from, self._muted_until))
-        first, last = max(first, begin), min(last, len(self._samples))
-        if first < last:
-            self._samples[first:last] = bytes(last - first)
+        for from_s, until_s in self._silences:
+            first, last = max(self._index(from_s), begin), self._index(until_s)
+            if first < last:
+                self._samples[first:last] = bytes(last - first)
+
+    def _index(self, at_s: float) -> int:
+        """Returns the index in `_samples` of a time of the call, at most their end."""
+        return (
+            len(self._samples) if at_s == inf else min(2 * (round(at_s * self._rate) - self.taken), len(self._samples))
+        )
 
     def take_format(self, audio: AudioFormat, rate: int) -> None:
         """Takes audio in another format from now on; the track, with the samples that it has, gets `rate` Hz."""
@@ -152,6 +164,8 @@ class _Track:
         taken = bytes(self._samples[: 2 * samples])
         del self._samples[: 2 * samples]
         self.taken += samples
+        if self._silences:
+            self._silences = [span for span in self._silences if span[1] * self._rate > self.taken]
         return taken + bytes(2 * samples - len(taken))
 
 
@@ -195,7 +209,26 @@ class RecordedTransport:
         self._mute_keys = mute_keys
         self._settled_s = MUTED_BEFORE_S if mute_keys else SETTLED_S
         self._recorded_from = inf if waits else 0.0  # in s since the call began
-        self._over = self._ending = False
+        self._over = self._ending = self._paused = False
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether audio is recorded, be it silent; False before `begin`, after a failure and after the end."""
+        return self._recorded_from < inf and not (self._over or self._ending)
+
+    def pause(self) -> None:
+        """Records silence on both sides from now on; no-op if it does so already."""
+        if not self._paused:
+            self._paused = True
+            for track in (self._caller, self._agent):
+                track.mute(trio.current_time() - self._began, inf)
+
+    def resume(self) -> None:
+        """Records what is heard from now on; no-op if it does so already."""
+        if self._paused:
+            self._paused = False
+            for track in (self._caller, self._agent):
+                track.unmute(trio.current_time() - self._began)
 
     def begin(self) -> None:
         """Records from now on; there is silence before. `save` is to be run from now on, too."""

@@ -14,6 +14,7 @@ turn, a transfer, the end.
 | `hang_up` | at once, or after a goodbye | |
 | `set_variables` | at once | |
 | `set_language` | with the next turn, of either side | the language is loaded |
+| `pause_recording`, `resume_recording` | at once, also before the call begins | |
 
 A request that waits may be cancelled. A text that has not begun is then not said any more; one that has begun, and a
 transfer, go on.
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from voicepipe.calls.events import Steering
     from voicepipe.calls.listening.listening import Listening
     from voicepipe.calls.observing import EventEmitter
+    from voicepipe.calls.recording import RecordedTransport
     from voicepipe.calls.replies.composing import Composer
     from voicepipe.calls.sayings import Sayings
     from voicepipe.calls.texts import CallTexts
@@ -84,6 +86,7 @@ class CallSteering:
         transfers: the call's.
         composer: speaks the call's language.
         listening: understands it.
+        recording: the call's; None: it is not recorded.
 
     """
 
@@ -101,11 +104,12 @@ class CallSteering:
         transfers: Transfers,
         composer: Composer,
         listening: Listening,
+        recording: RecordedTransport | None,
     ) -> None:
         self._texts, self.metadata = texts, metadata
         self._turns, self._feed, self._end, self._report = turns, happened, end, emit
         self._conversation, self._sayings, self._transfers = conversation, sayings, transfers
-        self._composer, self._listening = composer, listening
+        self._composer, self._listening, self._recording = composer, listening, recording
         self._is_over = False
         self._begun = trio.Event()
         self._asked_before: list[Callable[[], None]] = []  # what takes effect when the call has begun
@@ -219,6 +223,22 @@ class CallSteering:
         self._listening.set_language(language)
         self._happened(turns.LanguageSwitched(language))
 
+    def pause_recording(self, *, by: str = PROGRAM) -> bool:
+        """Has the recording be silent."""
+        self._begin("pause_recording", "", by)
+        if self._recording is None:
+            return False
+        self._recording.pause()
+        return self._recording.is_kept
+
+    def resume_recording(self, *, by: str = PROGRAM) -> bool:
+        """Has the recording go on."""
+        self._begin("resume_recording", "", by)
+        if self._recording is None:
+            return False
+        self._recording.resume()
+        return self._recording.is_kept
+
     def _check(self) -> None:
         if self._is_over:
             raise CallOver("the call is over")
@@ -302,6 +322,14 @@ class SteeredBy:
     async def set_language(self, language: str) -> None:
         """Switches the language of the call."""
         await self._steering.set_language(language, by=self.by)
+
+    def pause_recording(self) -> bool:
+        """Has the recording be silent."""
+        return self._steering.pause_recording(by=self.by)
+
+    def resume_recording(self) -> bool:
+        """Has the recording go on."""
+        return self._steering.resume_recording(by=self.by)
 
 
 def _with_words(text: str, name: str) -> str:

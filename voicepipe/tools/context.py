@@ -132,6 +132,31 @@ class SteerableCall(Protocol):
 
         """
 
+    def pause_recording(self) -> bool:
+        """Has the call's recording be silent on both sides from now on, for instance while a card number is spoken.
+
+        The file has silence of that length, so all else stays at its second. The conversation goes on, and is in the
+        record as ever: `redact` removes private words from there. Pausing what is paused changes nothing.
+
+        Returns:
+            Whether the call is recorded now. A pause holds also if the recording begins later, after a consent.
+
+        Raises:
+            CallOver: the call is over, or the agent says its last words.
+
+        """
+
+    def resume_recording(self) -> bool:
+        """Has the call's recording go on, from now on; nothing changes if it is not paused.
+
+        Returns:
+            Whether the call is recorded now.
+
+        Raises:
+            CallOver: the call is over, or the agent says its last words.
+
+        """
+
 
 class _NoCall:
     """Stands for the call of a context that a test has made without one."""
@@ -200,3 +225,11 @@ class ToolContext:
     async def set_language(self, language: str) -> None:
         """Switches the language of the call; see `SteerableCall.set_language`."""
         await self._call.set_language(language)
+
+    def pause_recording(self) -> bool:
+        """Has the call's recording be silent; see `SteerableCall.pause_recording`."""
+        return self._call.pause_recording()
+
+    def resume_recording(self) -> bool:
+        """Has the call's recording go on; see `SteerableCall.resume_recording`."""
+        return self._call.resume_recording()
