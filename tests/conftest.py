@@ -7,10 +7,11 @@ import math
 
 import pytest
 import trio
+from compiling import compile_tests, share_of
 from engine_process import engine_home, open_engine
 from etcd import open_etcd_server
 from hypothesis import HealthCheck, settings
-from ordering import longest_first
+from ordering import TESTS, longest_first
 from postgresql import open_server
 
 from voicepipe.calls import recording
@@ -28,6 +29,13 @@ code_of_this_process()
 adapters_of_this_process(installed())
 
 
+def pytest_configure(config):
+    """Several workers share the compiling."""
+    if worker := getattr(config, "workerinput", None):
+        number, of = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        compile_tests(share_of(TESTS, number % of, of), config)
+
+
 def pytest_collection_modifyitems(config, items):
     """Several workers begin with what takes longest; `make test` keeps xdist from another order."""
     if hasattr(config, "workerinput"):
@@ -40,13 +48,18 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def _files_take_no_virtual_time(request, monkeypatch):
-    """The autojumping clock does not wait for threads and processes, but jumps to the deadline of their work."""
-    if "autojump_clock" in request.fixturenames:
-        monkeypatch.setattr(read_in_helper, "READ_S", math.inf)
-        monkeypatch.setattr(recording, "MOST_HELD_S", math.inf)
-        monkeypatch.setattr(recording, "FINISH_S", math.inf)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """The autojumping clock does not wait for threads and processes, but jumps to the deadline of their work.
+
+    A fixture for all tests would take a third of the time that pytest itself needs for each.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if "autojump_clock" in getattr(item, "fixturenames", ()):
+            patch.setattr(read_in_helper, "READ_S", math.inf)
+            patch.setattr(recording, "MOST_HELD_S", math.inf)
+            patch.setattr(recording, "FINISH_S", math.inf)
+        return (yield)
 
 
 @pytest.fixture
