@@ -186,7 +186,7 @@ LAYERS = {
         ("lifecycle",),
         ("pages",),
         ("control",),
-        ("engine",),
+        ("engine", "supervisor"),
         ("starting",),
         ("commands",),
         ("cli",),

@@ -242,6 +242,15 @@ class Control:
             reason = f"{len(self.announced)} announced calls have not connected yet; each is kept for {KEEP_S:g} s"
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
+    async def withdraw(self, request: Request) -> Response:
+        """Drops what was told of a call that has not connected."""
+        check_parameters(request)
+        name = as_transport_id(request.path_params["call"])
+        if self.announced.find(name) is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"no call {name!r} is announced, or it has connected")
+        self.announced.remove(name)
+        return JSONAnswer(bodies.withdrawn_body(name))
+
     async def healthz(self, _request: Request) -> Response:
         """Answers 200: the process is alive."""
         return JSONAnswer({"status": "ok"})

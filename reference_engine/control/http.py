@@ -3,8 +3,9 @@
 Theory of operation
 ===================
 
-`serve_http` accepts connections and runs `_serve` for each in a task. `_Connection` couples three things: the byte
-stream, h11's state machine, and one call of the application per request:
+`serve_http` accepts connections and runs `serve_connection` for each in a task; a worker runs it for connections that
+the supervisor has accepted. `_Connection` couples three things: the byte stream, h11's state machine, and one call of
+the application per request:
 
     bytes -> h11.receive_data -> next_event -> `_receive` -> application
     bytes <- h11.send         <- events     <- `_send_message` <-'
@@ -104,16 +105,24 @@ async def serve_http(app: ASGIApp, listening: socket.socket, on_shortage: Callab
                 await trio.sleep(RETRY_S)
                 continue
             if len(connections.child_tasks) < MAX_CONNECTIONS:
-                connections.start_soon(_serve, app, trio.SocketStream(accepted))
+                stream = trio.SocketStream(accepted)
+                connections.start_soon(serve_connection, app, stream, client_of(stream))
             else:
                 accepted.close()
 
 
-async def _serve(app: ASGIApp, stream: trio.SocketStream) -> None:
-    """Serves one connection, from its first request to its end."""
+async def serve_connection(app: ASGIApp, stream: trio.SocketStream, client: tuple[str, int] | None) -> None:
+    """Serves one connection, from its first request to its end.
+
+    Args:
+        app: the ASGI application.
+        stream: the connection, which is closed at the end.
+        client: the address of the client; None: it came by a Unix socket, whose clients are its owner's.
+
+    """
     async with stream:
         with suppress(trio.BrokenResourceError, trio.TooSlowError, OSError):
-            connection = _Connection(app, stream)
+            connection = _Connection(app, stream, client)
             while await connection.answer():
                 pass
             await connection.linger()
@@ -122,15 +131,14 @@ async def _serve(app: ASGIApp, stream: trio.SocketStream) -> None:
 class _Connection:
     """A connection: its stream, h11's state of it, and the request that is being answered."""
 
-    def __init__(self, app: ASGIApp, stream: trio.SocketStream) -> None:
-        self._app, self._stream = app, stream
+    def __init__(self, app: ASGIApp, stream: trio.SocketStream, client: tuple[str, int] | None) -> None:
+        self._app, self._stream, self._client = app, stream, client
         self._http = h11.Connection(h11.SERVER, MAX_HEAD)
         self._head: h11.Response | None = None  # the head of the answer, until the first piece of its body
         self._answered = trio.Event()
         self._bodiless = False
         self._length = 0.0
         self._cut = False  # the client has gone or was refused, or an answer could not be sent to its end
-        self._client = _client_of(stream)
 
     async def answer(self) -> bool:
         """Answers the next request; returns whether another one may follow."""
@@ -278,7 +286,7 @@ class _Connection:
             raise
 
 
-def _client_of(stream: trio.SocketStream) -> tuple[str, int] | None:
+def client_of(stream: trio.SocketStream) -> tuple[str, int] | None:
     """Returns the address of a client on TCP; None on a Unix socket, whose clients are its owner's."""
     if stream.socket.family == trio.socket.AF_UNIX:
         return None

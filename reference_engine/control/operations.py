@@ -25,6 +25,7 @@ from reference_engine.reports.status_bodies import (
     SetsBody,
     StatusBody,
     VersionDetailBody,
+    WithdrawnBody,
 )
 from reference_engine.reports.steering_bodies import (
     DialBody,
@@ -72,7 +73,7 @@ class Answer:
 class Operation:
     """One request that the control answers."""
 
-    method: Literal["GET", "POST", "PUT"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     """The HTTP method."""
     path: str
     """The path, with parameters in braces."""
@@ -241,6 +242,17 @@ OPERATIONS = (
         _ANNOUNCED,
         (_ANNOUNCED_CALL,),
         body=AnnouncementBody,
+    ),
+    Operation(
+        "DELETE",
+        "/calls/{call}",
+        "withdraw",
+        "Takes an announcement back: a call that connects with that ID is like any other.",
+        {
+            200: Answer("Nothing is announced for that ID any more.", WithdrawnBody),
+            404: Answer("Nothing was announced for it, or the call has connected."),
+        },
+        (_ANNOUNCED_CALL,),
     ),
     *(
         Operation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,11 @@ async def body_of(request: Request, most: int) -> bytes:
     """
     content = bytearray()
     with trio.move_on_after(BODY_S) as reading:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > most:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {most} bytes")
+        async with aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > most:
+                    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {most} bytes")
     if reading.cancelled_caught:
         raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_S:g} s")
     return bytes(content)

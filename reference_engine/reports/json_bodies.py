@@ -38,6 +38,7 @@ from reference_engine.reports.status_bodies import (
     SetsBody,
     VersionBody,
     VersionDetailBody,
+    WithdrawnBody,
 )
 from voicepipe import Applied, LoggingSettings, RedactSettings, Rejected, Unchanged, effective_config, problems_as_data
 
@@ -243,6 +244,11 @@ def _inside(call: Call, logging: LoggingSettings, redact: RedactSettings) -> dic
 def announced_body(transport_id: str, within_s: float) -> dict[str, Any]:
     """Returns the JSON object of an announcement that was accepted."""
     return as_data(AnnouncedBody(transport_id=transport_id, within_s=within_s))
+
+
+def withdrawn_body(transport_id: str) -> dict[str, Any]:
+    """Returns the JSON object of an announcement that was taken back."""
+    return as_data(WithdrawnBody(transport_id=transport_id))
 
 
 def drained_body(set_name: str, version: int, calls: int) -> dict[str, Any]:

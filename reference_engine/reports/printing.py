@@ -106,14 +106,33 @@ def describe_sets(body: Mapping[str, Any]) -> str:
         notes += [f"{shown['set']}: {_failing(component)}" for component in shown["components"] if component["error"]]
         apologies = [problem for problem in shown["degraded"] if problem["path"].endswith(".on_failure.say")]
         notes += [f"{shown['set']}: degraded: {_problem(problem)}" for problem in apologies]
+        notes += [f"{shown['set']}: {_behind(worker)}" for worker in shown.get("behind", ())]
         if last := shown["last_attempt"]:
             notes.append(f"{shown['set']}: {_last(last)}")
             notes += [f"  {_problem(problem)}" for problem in last.get("errors", ())]
     if address := body.get("pages"):
         notes.append(f"operator's page: {address}")
+    workers = [*_table(_worker_rows(body["workers"])), ""] if body.get("workers") else []
+    return "\n".join([*workers, *_table(rows), *([""] if notes else []), *notes]) + "\n"
+
+
+def _worker_rows(workers: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    rows = [("WORKER", "PROCESS", "STATE", "CALLS", "MEMORY", "SINCE")]
+    for worker in workers:
+        memory = "-" if worker["memory_bytes"] is None else f"{worker['memory_bytes'] >> 20} MiB"
+        numbers = str(worker["worker"]), str(worker["pid"])
+        rows.append((*numbers, worker["state"], str(worker["calls"]), memory, _local(worker["since"])))
+    return rows
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _behind(worker: Mapping[str, Any]) -> str:
+    number = worker["version"]
+    return f"worker {worker['worker']} serves {'nothing yet' if number is None else f'version {number}'}"
 
 
 def _failing(component: Mapping[str, Any]) -> str:

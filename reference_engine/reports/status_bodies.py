@@ -21,6 +21,10 @@ class ErrorBody:
     """The problem of the request, or the reason why it can't be carried out now."""
     serving_version: int | LeftOut | None = LEFT_OUT
     """The version that serves; null if none ever has."""
+    worker: Count | LeftOut = LEFT_OUT
+    """The worker that ended before it answered."""
+    unanswered: tuple[Count, ...] | LeftOut = LEFT_OUT
+    """The workers that have not answered, and may have the call."""
 
 
 @frozen(kw_only=True)
@@ -120,6 +124,20 @@ class ComponentBody:
 
 
 @frozen(kw_only=True)
+class BehindBody:
+    """A worker that serves another version of a set than the one that is reported."""
+
+    worker: Count
+    """Its number."""
+    state: Literal["serving", "opening", "rejected", "removed"]
+    """The set's state there."""
+    version: int | None
+    """The version that serves there; null if none ever has."""
+    digest: Digest | None
+    """Its digest."""
+
+
+@frozen(kw_only=True)
 class SetBody:
     """The state of a set."""
 
@@ -147,6 +165,8 @@ class SetBody:
     """True if it serves the copy of an earlier run, because its files are invalid."""
     last_attempt: SetOutcomeBody | None
     """The outcome of the last reload or rollback; null if there was none."""
+    behind: tuple[BehindBody, ...] | LeftOut = LEFT_OUT
+    """The workers that serve another version; only with several."""
 
 
 @frozen(kw_only=True)
@@ -157,6 +177,24 @@ class EngineFileBody:
     """Its path, as it was given."""
     last_attempt: EngineOutcomeBody | None
     """The outcome of its last reload; null if there was none."""
+
+
+@frozen(kw_only=True)
+class WorkerBody:
+    """A worker: a process that holds calls."""
+
+    worker: Count
+    """Its number."""
+    pid: Count
+    """Its process ID."""
+    state: Literal["starting", "ready", "draining"]
+    """`ready`: it gets new calls; `draining`: it has only those that are up."""
+    calls: Count
+    """The calls that are up in it, and connections that are becoming calls."""
+    since: Moment
+    """The time at which it was started, in UTC."""
+    memory_bytes: Count | None
+    """The memory that it uses, in bytes; null if it has ended."""
 
 
 @frozen(kw_only=True)
@@ -171,6 +209,8 @@ class SetsBody:
     """The engine's file; null if the engine was started with a set's own file."""
     pages: str | None = None
     """The address of the operator's page over TCP; null without `admin`."""
+    workers: tuple[WorkerBody, ...] | LeftOut = LEFT_OUT
+    """The workers; only with several."""
 
 
 @frozen(kw_only=True)
@@ -198,6 +238,8 @@ class SessionBody:
     """The number of turns that have ended."""
     transport_id: str
     """The transport's ID of the call: AudioSocket's UUID."""
+    worker: Count | LeftOut = LEFT_OUT
+    """The worker that has it; only with several."""
 
 
 @frozen(kw_only=True)
@@ -206,6 +248,8 @@ class CallsBody:
 
     calls: tuple[SessionBody, ...]
     """The calls that are up, the oldest first."""
+    unanswered: tuple[Count, ...] | LeftOut = LEFT_OUT
+    """The workers that have not answered, whose calls are missing; only if there are any."""
 
 
 @frozen(kw_only=True)
@@ -246,6 +290,8 @@ class CallBody:
     """The metadata of a call that is up."""
     conversation: tuple[MessageBody, ...] | LeftOut = LEFT_OUT
     """The conversation of a call that is up, as much of it as the set's `logging.transcripts` shows."""
+    worker: Count | LeftOut = LEFT_OUT
+    """The worker that has it, or had it; only with several."""
 
 
 @frozen(kw_only=True)
@@ -273,11 +319,31 @@ class AnnouncedBody:
 
 
 @frozen(kw_only=True)
+class WithdrawnBody:
+    """An announcement was taken back."""
+
+    transport_id: str
+    """The transport's ID of the call that it was for."""
+
+
+@frozen(kw_only=True)
+class WorkerStatusBody:
+    """The state of a worker."""
+
+    worker: Count
+    """Its number."""
+    status: Literal["starting", "ready", "draining"]
+    """Its state, as an engine of one process has it."""
+
+
+@frozen(kw_only=True)
 class StatusBody:
     """The state of the engine."""
 
     status: Literal["ok", "starting", "ready", "draining"]
     """`ok`: the process is alive; `starting`, `draining`: calls are not answered; `ready`: they are."""
+    workers: tuple[WorkerStatusBody, ...] | LeftOut = LEFT_OUT
+    """The state of each worker, of which one must be ready; only with several."""
 
 
 @frozen(kw_only=True)
