@@ -83,7 +83,7 @@ def _degraded(problems: Sequence[Mapping[str, Any]], *, colour: bool) -> str:
 
 def describe_sets(body: Mapping[str, Any]) -> str:
     """Returns the state of all sets as text: a line for each live version, then the last reload of each set."""
-    rows = [("SET", "VERSION", "STATE", "CALLS", "ACTIVE PIPELINE", "SINCE")]
+    rows: list[tuple[str, ...]] = [("SET", "VERSION", "STATE", "CALLS", "ACTIVE PIPELINE", "SINCE")]
     notes = []
     engine = body["engine"]
     if engine is not None and engine["last_attempt"]:
@@ -117,7 +117,7 @@ def describe_sets(body: Mapping[str, Any]) -> str:
 
 
 def _worker_rows(workers: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    rows = [("WORKER", "PROCESS", "STATE", "CALLS", "MEMORY", "SINCE")]
+    rows: list[tuple[str, ...]] = [("WORKER", "PROCESS", "STATE", "CALLS", "MEMORY", "SINCE")]
     for worker in workers:
         memory = "-" if worker["memory_bytes"] is None else f"{worker['memory_bytes'] >> 20} MiB"
         numbers = str(worker["worker"]), str(worker["pid"])

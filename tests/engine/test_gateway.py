@@ -390,9 +390,9 @@ async def test_a_request_of_http_1_0_without_a_host(served):
 
 
 async def test_a_body_that_does_not_arrive(served, monkeypatch):
-    from reference_engine.supervisor.gateway import reply  # noqa: PLC0415
+    from reference_engine.supervisor.gateway import responder  # noqa: PLC0415
 
-    monkeypatch.setattr(reply, "BODY_S", 0.01)
+    monkeypatch.setattr(responder, "BODY_S", 0.01)
     async with await trio.open_tcp_stream(*served().address) as stream:
         await stream.send_all(b"PUT /calls/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 408")

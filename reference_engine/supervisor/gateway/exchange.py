@@ -32,7 +32,7 @@ _OF_A_HOP: Final = frozenset(
 """Headers of one connection, which are not passed on; those that begin with `proxy-` are not either."""
 
 
-class Worker(Protocol):
+class AskableWorker(Protocol):
     """A worker, as the gateway needs it."""
 
     @property
@@ -78,7 +78,7 @@ Door = Literal["control", "admin"]
 
 
 @frozen
-class Request:
+class ClientRequest:
     """A request of a client."""
 
     door: Door
@@ -104,7 +104,7 @@ class Request:
 
 
 @frozen
-class Answer:
+class WorkerAnswer:
     """The answer of a worker, read whole."""
 
     status: int
@@ -122,7 +122,7 @@ class Answer:
 class WorkerLostError(Exception):
     """A worker has ended, or closed the connection, before its answer was whole."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: AskableWorker) -> None:
         super().__init__(f"worker {worker.number} (process {worker.pid}) ended before it answered")
         self.worker = worker
 
@@ -130,7 +130,7 @@ class WorkerLostError(Exception):
 class Exchange:
     """An answer that is being received."""
 
-    def __init__(self, worker: Worker, stream: trio.SocketStream, http: h11.Connection) -> None:
+    def __init__(self, worker: AskableWorker, stream: trio.SocketStream, http: h11.Connection) -> None:
         self._worker, self._stream, self._http = worker, stream, http
         self.status = 0
         self.headers: Sequence[tuple[bytes, bytes]] = ()
@@ -171,7 +171,7 @@ class Exchange:
 
 
 @asynccontextmanager
-async def open_exchange(worker: Worker, request: Request) -> AsyncIterator[Exchange]:
+async def open_exchange(worker: AskableWorker, request: ClientRequest) -> AsyncIterator[Exchange]:
     """Sends a request to a worker, and receives the head of its answer.
 
     Raises:
@@ -196,7 +196,7 @@ async def open_exchange(worker: Worker, request: Request) -> AsyncIterator[Excha
         theirs.close()
 
 
-async def ask(worker: Worker, request: Request) -> Answer:
+async def ask(worker: AskableWorker, request: ClientRequest) -> WorkerAnswer:
     """Returns the whole answer of a worker.
 
     Raises:
@@ -207,10 +207,10 @@ async def ask(worker: Worker, request: Request) -> Answer:
         body = bytearray()
         async for chunk in exchange.chunks():
             body += chunk
-        return Answer(exchange.status, exchange.headers, bytes(body))
+        return WorkerAnswer(exchange.status, exchange.headers, bytes(body))
 
 
-def _events(request: Request) -> list[Any]:
+def _events(request: ClientRequest) -> list[Any]:
     headers = [(name, value) for name, value in request.headers if _goes_on(name)]
     if not any(name == b"host" for name, _value in headers):  # HTTP/1.0, which no browser speaks
         headers.insert(0, (b"host", b"localhost"))

@@ -32,16 +32,16 @@ from attrs import evolve, frozen
 
 from reference_engine.supervisor.gateway import merging
 from reference_engine.supervisor.gateway.exchange import (
-    Answer,
+    AskableWorker,
+    ClientRequest,
     Door,
-    Request,
-    Worker,
+    WorkerAnswer,
     WorkerLostError,
     ask,
     open_exchange,
 )
 from reference_engine.supervisor.gateway.exposition import OPENMETRICS, PLAIN, Family, read, write
-from reference_engine.supervisor.gateway.reply import BODY_S, Reply, as_json, body_of
+from reference_engine.supervisor.gateway.responder import BODY_S, Responder, as_json, body_of
 from reference_engine.supervisor.gateway.rules import rule_of
 from reference_engine.supervisor.gateway.totals import Totals
 from reference_engine.supervisor.gateway.worker_states import worker_bodies, worker_families
@@ -49,7 +49,7 @@ from reference_engine.supervisor.gateway.worker_states import worker_bodies, wor
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reference_engine.supervisor.gateway.reply import Message, Receive, Send
+    from reference_engine.supervisor.gateway.responder import Message, Receive, Send
 
 ANSWER_S: Final = 5.0
 """The time in which a worker must answer what it is asked for a report, in s."""
@@ -65,7 +65,7 @@ _NO_WORKER: Final = {"error": "no worker answers: they are starting, or do not s
 
 
 @frozen
-class Ended:
+class EndedWorker:
     """A worker that has ended."""
 
     number: int
@@ -83,14 +83,16 @@ class Gateway:
 
     """
 
-    def __init__(self, workers: Callable[[], Sequence[Worker]], pages: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self, workers: Callable[[], Sequence[AskableWorker]], pages: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._workers, self._pages = workers, pages
         self._totals, self._scraping = Totals(), trio.Lock()
-        self._ended: deque[Ended] = deque(maxlen=64)
+        self._ended: deque[EndedWorker] = deque(maxlen=64)
         self._deaths: dict[int, int] = {}
         self._page_worker: Hashable = None
 
-    def leave(self, worker: Worker, metrics: bytes | None = None, *, died: bool = True) -> None:
+    def leave(self, worker: AskableWorker, metrics: bytes | None = None, *, died: bool = True) -> None:
         """Notes that a worker has ended; to be called before it is no longer among the workers.
 
         Args:
@@ -100,7 +102,7 @@ class Gateway:
 
         """
         self._totals.leave(worker.key, None if metrics is None else read(metrics.decode()))
-        self._ended.append(Ended(worker.number, trio.current_time()))
+        self._ended.append(EndedWorker(worker.number, trio.current_time()))
         self._deaths[worker.number] = self._deaths.get(worker.number, 0) + died
 
     def app(self, door: Door) -> Callable[[Message, Receive, Send], Awaitable[None]]:
@@ -108,7 +110,7 @@ class Gateway:
 
         async def answer(scope: Message, receive: Receive, send: Send) -> None:
             client = scope["client"]
-            request = Request(
+            request = ClientRequest(
                 door,
                 "" if client is None else f"{client[0]}:{client[1]}",
                 scope["method"],
@@ -117,24 +119,24 @@ class Gateway:
                 scope["query_string"],
                 scope["headers"],
             )
-            reply = Reply(send, receive)
+            responder = Responder(send, receive)
             body = await body_of(receive)
             if body is None:
                 reason = {"error": f"the body did not arrive within {BODY_S:g} s"}
-                await reply.send_json(reason, HTTPStatus.REQUEST_TIMEOUT)
+                await responder.send_json(reason, HTTPStatus.REQUEST_TIMEOUT)
                 return
             try:
-                await getattr(self, rule_of(request.method, request.path))(evolve(request, body=body), reply)
+                await getattr(self, rule_of(request.method, request.path))(evolve(request, body=body), responder)
             except WorkerLostError as lost:
-                if reply.begun:
+                if responder.begun:
                     raise trio.BrokenResourceError from lost  # `serve_http` closes the connection
-                await reply.send_json({"error": str(lost), "worker": lost.worker.number}, HTTPStatus.BAD_GATEWAY)
+                await responder.send_json({"error": str(lost), "worker": lost.worker.number}, HTTPStatus.BAD_GATEWAY)
             except NoWorkerError:
-                await reply.send_json(_NO_WORKER, HTTPStatus.SERVICE_UNAVAILABLE, [(b"retry-after", b"2")])
+                await responder.send_json(_NO_WORKER, HTTPStatus.SERVICE_UNAVAILABLE, [(b"retry-after", b"2")])
 
         return answer
 
-    async def pass_on(self, request: Request, reply: Reply) -> None:
+    async def pass_on(self, request: ClientRequest, responder: Responder) -> None:
         """Passes a request on to one worker; all requests for pages to the same, which has the sign-ins."""
         workers = self._some_workers()
         chosen = min(workers, key=lambda worker: worker.state != "ready")
@@ -142,120 +144,120 @@ class Gateway:
             if self._page_worker not in [worker.key for worker in workers if worker.state == "ready"]:
                 self._page_worker = chosen.key
             chosen = next(worker for worker in workers if worker.key == self._page_worker)
-        await self._stream(chosen, request, reply)
+        await self._stream(chosen, request, responder)
 
-    async def pass_to_holder(self, request: Request, reply: Reply) -> None:
+    async def pass_to_holder(self, request: ClientRequest, responder: Responder) -> None:
         """Passes a request for a call on to the worker that has the call."""
         found = await self._find(request)
         if found.refusal is not None:
-            await reply.send_answer(found.refusal)
+            await responder.send_answer(found.refusal)
         elif found.holder is not None:
-            await self._stream(found.holder, request, reply)
+            await self._stream(found.holder, request, responder)
         elif found.unanswered:
-            await reply.send_json(_not_all(found.unanswered), HTTPStatus.SERVICE_UNAVAILABLE)
+            await responder.send_json(_not_all(found.unanswered), HTTPStatus.SERVICE_UNAVAILABLE)
         else:
             answer = await ask(self._some_workers()[0], request)
-            await reply.send_answer(self._with_deaths(answer))
+            await responder.send_answer(self._with_deaths(answer))
 
-    async def show_call(self, request: Request, reply: Reply) -> None:
+    async def show_call(self, request: ClientRequest, responder: Responder) -> None:
         """Answers with a call, and with the worker that has it."""
         if request.query:  # a field of it as plain text
-            await self.pass_to_holder(request, reply)
+            await self.pass_to_holder(request, responder)
             return
         found = await self._find(request)
         if found.refusal is not None:
-            await reply.send_answer(found.refusal)
+            await responder.send_answer(found.refusal)
         elif found.body is not None:
-            await reply.send_json(found.body)
+            await responder.send_json(found.body)
         elif found.unanswered:
-            await reply.send_json(_not_all(found.unanswered), HTTPStatus.SERVICE_UNAVAILABLE)
+            await responder.send_json(_not_all(found.unanswered), HTTPStatus.SERVICE_UNAVAILABLE)
         else:
-            await reply.send_answer(self._with_deaths(found.unknown))
+            await responder.send_answer(self._with_deaths(found.unknown))
 
-    async def show_calls(self, request: Request, reply: Reply) -> None:
+    async def show_calls(self, request: ClientRequest, responder: Responder) -> None:
         """Answers with the calls of all workers."""
         answers, unanswered = await self._ask_all(request)
         good = _good(answers)
-        await reply.send_merged(answers, lambda: merging.merge_calls(good, _numbers(unanswered)))
+        await responder.send_merged(answers, lambda: merging.merge_calls(good, _numbers(unanswered)))
 
-    async def show_sets(self, request: Request, reply: Reply) -> None:
+    async def show_sets(self, request: ClientRequest, responder: Responder) -> None:
         """Answers with the sets of all workers, and with the workers."""
         answers, _unanswered = await self._ask_all(request)
         workers = self._workers()
-        await reply.send_merged(
+        await responder.send_merged(
             answers, lambda: merging.merge_sets(_good(answers), worker_bodies(workers), self._pages())
         )
 
-    async def show_version(self, request: Request, reply: Reply) -> None:
+    async def show_version(self, request: ClientRequest, responder: Responder) -> None:
         """Answers with a version, and with its calls in all workers."""
         answers, _unanswered = await self._ask_all(request)
-        await reply.send_merged(answers, lambda: merging.merge_version(_good(answers)))
+        await responder.send_merged(answers, lambda: merging.merge_version(_good(answers)))
 
-    async def show_now(self, request: Request, reply: Reply) -> None:
+    async def show_now(self, request: ClientRequest, responder: Responder) -> None:
         """Answers with what each worker shows on the page Now."""
         answers, _unanswered = await self._ask_all(request)
         workers = [{"worker": number, "now": body} for number, body in _good(answers).items()]
-        await reply.send_merged(answers, lambda: {"workers": workers})
+        await responder.send_merged(answers, lambda: {"workers": workers})
 
-    async def drain_version(self, request: Request, reply: Reply) -> None:
+    async def drain_version(self, request: ClientRequest, responder: Responder) -> None:
         """Has the calls of a version say goodbye in all workers that have it."""
         answers, _unanswered = await self._ask_all(request)
-        await reply.send_merged(answers, lambda: merging.merge_drained(_good(answers)))
+        await responder.send_merged(answers, lambda: merging.merge_drained(_good(answers)))
 
-    async def announce(self, request: Request, reply: Reply) -> None:
+    async def announce(self, request: ClientRequest, responder: Responder) -> None:
         """Announces a call to all workers: nobody knows yet which it will come to."""
         answers, _unanswered = await self._ask_all(request)
         if refused := [answer for answer in answers.values() if answer.status != HTTPStatus.OK]:
             taken = [worker for worker, answer in answers.items() if answer.status == HTTPStatus.OK]
             if taken:
                 await self._ask_all(_taking_back(request), taken)
-            await reply.send_answer(refused[0])
+            await responder.send_answer(refused[0])
         else:
-            await reply.send_answer(next(iter(answers.values())))
+            await responder.send_answer(next(iter(answers.values())))
 
-    async def withdraw(self, request: Request, reply: Reply) -> None:
+    async def withdraw(self, request: ClientRequest, responder: Responder) -> None:
         """Takes an announcement back in all workers; those that it was not kept in don't matter."""
         answers, _unanswered = await self._ask_all(request)
-        await reply.send_answer(min(answers.values(), key=lambda answer: answer.status != HTTPStatus.OK))
+        await responder.send_answer(min(answers.values(), key=lambda answer: answer.status != HTTPStatus.OK))
 
-    async def dial(self, request: Request, reply: Reply) -> None:
+    async def dial(self, request: ClientRequest, responder: Responder) -> None:
         """Has the worker with the fewest calls call somebody, among those that can by the listener that is named."""
-        best: Answer | None = None
+        best: WorkerAnswer | None = None
         for worker in sorted(self._some_workers(), key=lambda worker: (worker.state != "ready", worker.load)):
             answer = await ask(worker, request)
             if answer.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE}:
-                await reply.send_answer(answer)
+                await responder.send_answer(answer)
                 return
             if best is None or answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 best = answer
         if best is not None:
-            await reply.send_answer(best)
+            await responder.send_answer(best)
 
-    async def change(self, request: Request, reply: Reply) -> None:
+    async def change(self, request: ClientRequest, responder: Responder) -> None:
         """Carries out a reload or a rollback in all workers."""
         answers, _unanswered = await self._ask_all(request, within_s=float("inf"))
         bodies = {worker.number: (answer.status, answer.data()) for worker, answer in answers.items()}
         if len({answer.status for answer in answers.values()}) == 1 and not _good(answers):
             first = next(iter(answers.values()))
             if first.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-                await reply.send_answer(first)
+                await responder.send_answer(first)
                 return
         status, body = merging.merge_changes(bodies)
-        await reply.send_json(body, status)
+        await responder.send_json(body, status)
 
-    async def healthz(self, _request: Request, reply: Reply) -> None:
+    async def healthz(self, _request: ClientRequest, responder: Responder) -> None:
         """Answers 200: the supervisor is alive."""
-        await reply.send_json({"status": "ok"})
+        await responder.send_json({"status": "ok"})
 
-    async def readyz(self, request: Request, reply: Reply) -> None:
+    async def readyz(self, request: ClientRequest, responder: Responder) -> None:
         """Answers 200 while a worker answers calls, else 503; with the state of each."""
         workers = self._workers()
         answers, _unanswered = await _ask_each(workers, request, PROBE_S)
         states = {worker.number: _state_of(answers.get(worker)) for worker in workers}
         status, body = merging.merge_readiness(states)
-        await reply.send_json(body, status)
+        await responder.send_json(body, status)
 
-    async def show_metrics(self, request: Request, reply: Reply) -> None:
+    async def show_metrics(self, request: ClientRequest, responder: Responder) -> None:
         """Answers with the metrics of all workers as those of one engine."""
         wanted = evolve(
             request,
@@ -269,7 +271,7 @@ class Gateway:
             answers, _unanswered = await self._ask_all(wanted, workers or self._some_workers())
             good = {worker: answer for worker, answer in answers.items() if answer.status == HTTPStatus.OK}
             if answers and not good:
-                await reply.send_answer(next(iter(answers.values())))
+                await responder.send_answer(next(iter(answers.values())))
                 return
             metrics: dict[Hashable, dict[str, Family]] = {}
             for worker, answer in good.items():  # in a thread, as connections must not wait while thousands are read
@@ -278,17 +280,17 @@ class Gateway:
         merged += worker_families(workers, self._deaths, [metrics.get(worker.key) for worker in workers])
         openmetrics = _accepts_openmetrics(request.header("accept"))
         content_type = OPENMETRICS if openmetrics else PLAIN
-        await reply.send(write(merged, openmetrics=openmetrics).encode(), content_type)
+        await responder.send(write(merged, openmetrics=openmetrics).encode(), content_type)
 
-    def _some_workers(self) -> Sequence[Worker]:
+    def _some_workers(self) -> Sequence[AskableWorker]:
         workers = self._workers()
         if not workers:
             raise NoWorkerError
         return workers
 
     async def _ask_all(
-        self, request: Request, workers: Sequence[Worker] | None = None, within_s: float | None = None
-    ) -> tuple[Mapping[Worker, Answer], Sequence[Worker]]:
+        self, request: ClientRequest, workers: Sequence[AskableWorker] | None = None, within_s: float | None = None
+    ) -> tuple[Mapping[AskableWorker, WorkerAnswer], Sequence[AskableWorker]]:
         """Returns the answers of all workers in their order, and the workers that have not answered in time.
 
         A worker that ended meanwhile is in neither.
@@ -303,7 +305,7 @@ class Gateway:
             raise NoWorkerError
         return answers, late
 
-    async def _find(self, request: Request) -> _Found:
+    async def _find(self, request: ClientRequest) -> _HolderOfCall:
         """Returns which worker has the call of a request, asked as its client."""
         path = b"/".join(request.raw_path.split(b"/")[:3])
         question = evolve(request, method="GET", raw_path=path, query=b"", body=b"")
@@ -312,12 +314,12 @@ class Gateway:
         if refused := [
             answer for answer in answers.values() if answer.status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
         ]:
-            return _Found(None, None, refused[0], first, unanswered)
+            return _HolderOfCall(None, None, refused[0], first, unanswered)
         body = merging.merge_call(_good(answers))
         holders = [worker for worker in answers if body is not None and worker.number == body["worker"]]
-        return _Found(holders[0] if holders else None, body, None, first, unanswered)
+        return _HolderOfCall(holders[0] if holders else None, body, None, first, unanswered)
 
-    def _with_deaths(self, answer: Answer) -> Answer:
+    def _with_deaths(self, answer: WorkerAnswer) -> WorkerAnswer:
         """Returns an answer that a call is not there, with the workers that have ended lately among the reasons."""
         since = trio.current_time() - REMEMBER_S
         numbers = sorted({str(ended.number) for ended in self._ended if ended.at > since})
@@ -327,13 +329,13 @@ class Gateway:
         reason = f"worker {', '.join(numbers)} ended in that time, and `reference-engine call ID` shows its calls"
         return evolve(answer, body=as_json({**body, "error": f"{body['error']}; {reason}"}))
 
-    async def _stream(self, worker: Worker, request: Request, reply: Reply) -> None:
+    async def _stream(self, worker: AskableWorker, request: ClientRequest, responder: Responder) -> None:
         """Passes a request on to a worker, and its answer back as it comes."""
         async with open_exchange(worker, request) as exchange:
-            await reply.begin(exchange.status, exchange.headers)
+            await responder.begin(exchange.status, exchange.headers)
             endless = not any(name == b"content-length" for name, _value in exchange.headers)
             async with aclosing(exchange.chunks()) as chunks:
-                await reply.send_chunks(chunks, until_gone=endless)
+                await responder.send_chunks(chunks, until_gone=endless)
 
 
 class NoWorkerError(Exception):
@@ -341,30 +343,30 @@ class NoWorkerError(Exception):
 
 
 @frozen(eq=False)
-class _Found:
+class _HolderOfCall:
     """What the workers say of a call."""
 
-    holder: Worker | None
+    holder: AskableWorker | None
     """The worker that has it, or had it last."""
     body: Mapping[str, Any] | None
     """The call."""
-    refusal: Answer | None
+    refusal: WorkerAnswer | None
     """The answer of a worker that did not allow the question."""
-    unknown: Answer
+    unknown: WorkerAnswer
     """The first worker's answer, which says that it is not there if none has it."""
-    unanswered: Sequence[Worker]
+    unanswered: Sequence[AskableWorker]
     """The workers that have not answered."""
 
 
 async def _ask_each(
-    workers: Sequence[Worker], request: Request, within_s: float
-) -> tuple[dict[Worker, Answer], list[Worker]]:
+    workers: Sequence[AskableWorker], request: ClientRequest, within_s: float
+) -> tuple[dict[AskableWorker, WorkerAnswer], list[AskableWorker]]:
     """Returns the answers of workers in their order, and the workers that have not answered in time."""
     question = evolve(request, method="GET") if request.method == "HEAD" else request
-    answers: dict[Worker, Answer] = {}
+    answers: dict[AskableWorker, WorkerAnswer] = {}
     late: set[int] = set()
 
-    async def ask_one(worker: Worker) -> None:
+    async def ask_one(worker: AskableWorker) -> None:
         with trio.move_on_after(within_s) as waiting:
             try:
                 answers[worker] = await ask(worker, question)
@@ -380,15 +382,15 @@ async def _ask_each(
     return in_order, [worker for worker in workers if worker.number in late]
 
 
-def _good(answers: Mapping[Worker, Answer]) -> dict[int, Any]:
+def _good(answers: Mapping[AskableWorker, WorkerAnswer]) -> dict[int, Any]:
     return {worker.number: answer.data() for worker, answer in answers.items() if answer.status == HTTPStatus.OK}
 
 
-def _numbers(workers: Sequence[Worker]) -> list[int]:
+def _numbers(workers: Sequence[AskableWorker]) -> list[int]:
     return [worker.number for worker in workers]
 
 
-def _not_all(unanswered: Sequence[Worker]) -> dict[str, Any]:
+def _not_all(unanswered: Sequence[AskableWorker]) -> dict[str, Any]:
     numbers = _numbers(unanswered)
     return {
         "error": f"worker {', '.join(map(str, numbers))} does not answer, and may have the call",
@@ -396,11 +398,11 @@ def _not_all(unanswered: Sequence[Worker]) -> dict[str, Any]:
     }
 
 
-def _state_of(answer: Answer | None) -> str:
+def _state_of(answer: WorkerAnswer | None) -> str:
     return "starting" if answer is None else str(answer.data()["status"])
 
 
-def _taking_back(request: Request) -> Request:
+def _taking_back(request: ClientRequest) -> ClientRequest:
     return evolve(request, method="DELETE", query=b"", body=b"")
 
 

@@ -12,12 +12,12 @@ from reference_engine.supervisor.gateway.exposition import Family, Sample
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reference_engine.supervisor.gateway.exchange import Worker
+    from reference_engine.supervisor.gateway.exchange import AskableWorker
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def worker_bodies(workers: Sequence[Worker]) -> list[dict[str, Any]]:
+def worker_bodies(workers: Sequence[AskableWorker]) -> list[dict[str, Any]]:
     """Returns the workers as JSON objects."""
     return [
         {
@@ -40,7 +40,7 @@ def memory_of(pid: int) -> int | None:
 
 
 def worker_families(
-    workers: Sequence[Worker], deaths: Mapping[int, int], metrics: Sequence[Mapping[str, Family] | None]
+    workers: Sequence[AskableWorker], deaths: Mapping[int, int], metrics: Sequence[Mapping[str, Family] | None]
 ) -> list[Family]:
     """Returns the metrics of the workers.
 

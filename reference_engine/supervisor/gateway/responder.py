@@ -14,7 +14,7 @@ from reference_engine.supervisor.gateway.exchange import WorkerLostError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from reference_engine.supervisor.gateway.exchange import Answer, Worker
+    from reference_engine.supervisor.gateway.exchange import AskableWorker, WorkerAnswer
 
 Message: TypeAlias = MutableMapping[str, Any]
 """A message of ASGI, or the scope of a request."""
@@ -32,7 +32,7 @@ BODY_S: Final = 5.0
 """The time in which a body must arrive, in s."""
 
 
-class Reply:
+class Responder:
     """The answer to a client."""
 
     def __init__(self, send: Send, receive: Receive) -> None:
@@ -82,13 +82,13 @@ class Reply:
         """Sends an object as JSON."""
         await self.send(as_json(body), "application/json", status, headers)
 
-    async def send_answer(self, answer: Answer) -> None:
+    async def send_answer(self, answer: WorkerAnswer) -> None:
         """Sends a worker's answer."""
         headers = [each for each in answer.headers if each[0] != b"content-length"]
         await self.begin(answer.status, [*headers, (b"content-length", b"%d" % len(answer.body))])
         await self._send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
-    async def send_merged(self, answers: Mapping[Worker, Answer], merge: Callable[[], Any]) -> None:
+    async def send_merged(self, answers: Mapping[AskableWorker, WorkerAnswer], merge: Callable[[], Any]) -> None:
         """Sends what the workers' answers come to, or the first refusal if none has answered 200."""
         if any(answer.status == HTTPStatus.OK for answer in answers.values()):
             await self.send_json(merge())
