@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain bench-watched profile bench-reload bench-records bench-history schema clean
+.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain bench-watched profile bench-reload bench-records bench-history fleet-simulation schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -114,6 +114,9 @@ bench-reload: .venv/dev  ## Checks 1,000 pipelines, and reloads them under calls
 
 bench-records: .venv/dev  ## 2,000 calls a second into SQLite and PostgreSQL; BENCH="--rate 500" for another rate
 	$(BIN)/python tests/benchmarks/records.py $(BENCH)
+
+fleet-simulation: .venv/dev  ## 50 engines and 20,000 calls on a virtual clock, against an etcd that misbehaves; BENCH="--seed 2" for another fate
+	$(BIN)/python tests/benchmarks/fleet.py $(BENCH)
 
 schema: .venv/local  ## Writes config/schema.json anew, after a change of options or settings
 	$(BIN)/voicepipe schema > config/schema.json

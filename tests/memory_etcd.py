@@ -52,7 +52,7 @@ class MemoryEtcd:
         """Has leases expire, until it is cancelled."""
         while True:
             self._expire()
-            await trio.sleep(0.1)
+            await trio.sleep(1)
 
     def compact(self) -> None:
         """Forgets all changes so far."""

@@ -199,7 +199,8 @@ def watch_batch(answer: Mapping[str, Any]) -> WatchBatch:
     events = tuple(
         WatchEvent(_key_value(event["kv"]), deleted=event.get("type") == "DELETE") for event in answer.get("events", ())
     )
-    return WatchBatch(revision_of(answer), events)
+    # The head of a message has the revision of the whole store, up to which there may be more events to come.
+    return WatchBatch(events[-1].kv.mod_revision if events else revision_of(answer), events)
 
 
 def _key_value(kv: Mapping[str, Any]) -> KeyValue:
