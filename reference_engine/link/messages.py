@@ -1,8 +1,8 @@
 """The messages between a supervisor and its workers, each a frozen class whose fields are plain data.
 
-Those of a change (`PrepareChange` to `ChangeSettled`) are the two phases of a reload: every worker prepares and answers
-`ChangePrepared`, and only if all are ready does the supervisor send `CommitChange`; else it sends `WithdrawChange`. A
-change has a number, which the supervisor makes and never uses again.
+Those of a change are the two phases of a reload: one worker leads and proposes it (`ProposeChange`), every worker
+prepares and answers `ChangePrepared`, and only if all are ready does the supervisor send `CommitChange`; else it sends
+`WithdrawChange`. `supervisor/two_phase.py` has them in order.
 """
 
 from __future__ import annotations
@@ -51,10 +51,38 @@ class AskAlive:
 
 
 @frozen
-class PrepareChange:
-    """The first phase of a change: the worker opens what is new beside what serves, and answers `ChangePrepared`.
+class LeadChanges:
+    """The worker leads changes from now on: it reads and watches files, and proposes what they say to the others."""
 
-    What was read comes as a blob (pickled by the reading process, the same for all workers).
+
+@frozen
+class FollowingCaughtUp:
+    """The worker serves all that is committed, so it may take calls."""
+
+
+@frozen
+class ReloadFiles:
+    """The leader reads the engine's file and all sets; it answers `FilesReloaded`."""
+
+    id: int
+    """The number of the request."""
+    trigger: str
+    """The cause, for logs and the history."""
+
+
+@frozen
+class ChangeBegun:
+    """The others have been told what the leader proposes, so it opens it too."""
+
+    change: int
+    """The leader's number of the change."""
+
+
+@frozen
+class PrepareChange:
+    """The first phase of a change in a follower: it opens what is new beside what serves, and answers `ChangePrepared`.
+
+    What the leader has read comes as a blob, the same for all.
     """
 
     change: int
@@ -66,9 +94,23 @@ class PrepareChange:
     trigger: str
     """The cause, for logs and the history."""
     version: int | None = None
-    """The number that the version has if it is committed, and that a rollback goes back to; None: the next."""
+    """The number that the version has if it is committed; None: it is the engine's file."""
     force: bool = False
-    """Whether a rollback ends, and components that work may be lost."""
+    """Whether components that work may be lost."""
+    rolled_back_to: int | None = None
+    """The earlier version whose configuration it is; None: it is what the files say."""
+    aside: int = 0
+    """The length of the last part of the blob, the files that a rollback puts aside; 0: there are none."""
+    committed: bool = False
+    """Whether others serve it already, so that only this worker has to be ready."""
+
+
+@frozen
+class KeepChange:
+    """All workers are ready, so the leader keeps the version beyond the process, and answers `ChangeKept`."""
+
+    change: int
+    """The leader's number of the change."""
 
 
 @frozen
@@ -76,7 +118,7 @@ class CommitChange:
     """The second phase: all workers are ready, so what was prepared is put in force."""
 
     change: int
-    """The number of the change."""
+    """The number of the change; the leader's own to the leader."""
 
 
 @frozen
@@ -84,9 +126,9 @@ class WithdrawChange:
     """The second phase: a worker is not ready, so what was prepared is closed, and nothing changes."""
 
     change: int
-    """The number of the change."""
+    """The number of the change; the leader's own to the leader."""
     problems: Sequence[Mapping[str, Any]] = ()
-    """Why, as data of problems, each with the worker's number."""
+    """Why, as data of problems, which name the worker."""
 
 
 @frozen
@@ -164,48 +206,86 @@ class Alive:
 
 
 @frozen
+class ProposeChange:
+    """The leader has found something new, which comes as a blob, and which all are to open; answered by `ChangeBegun`.
+
+    The blob is `ReadConfig.encode()` of what is to be served, followed by that of what a rollback puts aside; of the
+    engine's file it is its settings, followed by the sets that are opened with it.
+    """
+
+    change: int
+    """The leader's number of the change, which it never uses again."""
+    kind: Literal["engine", "start", "reload", "rollback"]
+    """What changes."""
+    set: str
+    """The set's name; empty for the engine's file."""
+    trigger: str
+    """The cause."""
+    file: str
+    """The path of the file, for problems."""
+    digest: str
+    """The digest of the configuration."""
+    version: int | None = None
+    """The number of the version; None: it is the engine's file."""
+    force: bool = False
+    """Whether components that work may be lost."""
+    rolled_back_to: int | None = None
+    """The earlier version whose configuration it is; None: it is what the files say."""
+    aside: int = 0
+    """The length of the last part of the blob; 0: nothing is put aside."""
+    sets: Sequence[str] = ()
+    """The names of all sets of the engine's file."""
+    opened: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    """The sets that are opened with the engine's file, by name: each with its `version`, `digest` and `file`, and where
+    it is in the blob (`at`, `length`)."""
+
+
+@frozen
 class ChangePrepared:
     """How the first phase of a change went in this worker."""
 
     change: int
-    """The number of the change."""
+    """The number of the change; the leader's own from the leader."""
     ready: bool
     """Whether it could commit now; False: nothing is prepared any more."""
-    unchanged: bool = False
-    """Whether nothing would change, so that there is nothing to commit."""
-    version: int | None = None
-    """The number that the version would have."""
-    digest: str | None = None
-    """Its configuration's digest."""
     problems: Sequence[Mapping[str, Any]] = ()
-    """What it is not ready for, as data of problems."""
+    """What it is not ready for, as data of problems, which name the worker."""
 
 
 @frozen
-class ChangeSettled:
-    """A change is over in this worker: committed, withdrawn, or without a change."""
+class ChangeKept:
+    """The version is kept beyond the process, so it may serve."""
 
     change: int
-    """The number of the change."""
-    outcome: Mapping[str, Any] = field(factory=dict)
-    """The outcome's JSON body, as the control would answer it."""
+    """The leader's number of the change."""
 
 
 @frozen
-class WantReload:
-    """Somebody asked this worker for a reload, or a file that it watches has changed; the supervisor carries it out."""
+class VersionLost:
+    """A follower serves no version of a set any more, by a defect, and needs the committed one again."""
 
-    trigger: str
-    """The cause."""
-    set: str = ""
-    """The set's name; empty: the engine's file and all sets."""
+    set: str
+    """The set's name."""
+
+
+@frozen
+class FilesReloaded:
+    """The answer to `ReloadFiles`: the reload is over."""
+
+    id: int
+    """The number of the request."""
 
 
 Message: TypeAlias = (
     HandedConnection
     | SlotAnswer
     | AskAlive
+    | LeadChanges
+    | FollowingCaughtUp
+    | ReloadFiles
+    | ChangeBegun
     | PrepareChange
+    | KeepChange
     | CommitChange
     | WithdrawChange
     | DrainWorker
@@ -216,8 +296,10 @@ Message: TypeAlias = (
     | AskSlot
     | FreeSlot
     | Alive
+    | ProposeChange
     | ChangePrepared
-    | ChangeSettled
-    | WantReload
+    | ChangeKept
+    | VersionLost
+    | FilesReloaded
 )
 """Any message of the link."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from voicepipe.pipelines.read_in_helper import explain_settings, load, load_with
 from voicepipe.pipelines.version_to_keep import version_to_keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
     from typing import NoReturn
 
@@ -251,8 +251,10 @@ class ChangeWorker:
         """Has it kept that a rollback holds no more, after the files came to say what serves."""
         serving = self._versions.current
         if self._rolled_back_to is None and serving.kept is not None and serving.kept.put_aside is not None:
-            serving.kept = evolve(serving.kept, put_aside=None)
-            await self._keep(serving.kept, serving.snapshot.config)
+            kept, config = evolve(serving.kept, put_aside=None), serving.snapshot.config
+            async with self._agreeing(kept, serving.read or ReadConfig(config), None):
+                await self._keep(kept, config)
+            serving.kept = kept
 
     async def _load(self, contents: Sources | None = None, path: Path | None = None) -> ReadConfig:
         options = self.options
@@ -287,9 +289,8 @@ class ChangeWorker:
         attempt.stage = "limit"
         limit()
         lease = Lease(self._runtime, self.options.functions)
-        agreement = history if isinstance(history, VersionAgreement) else None
         attempt.stage = "open"
-        async with nullcontext() if agreement is None or kept is None else agreement.change(kept, read, put_aside):
+        async with self._agreeing(kept, read, put_aside) as agreed:
             with ExitStack() as undo:
                 undo.callback(lease.release)
                 snapshot = await lease.open(
@@ -310,7 +311,7 @@ class ChangeWorker:
                 if kept is not None:
                     attempt.stage = "open"
                     await self._keep(kept, config)
-                    if agreement is None:  # else others serve it already
+                    if not agreed:  # else others serve it already
                         attempt.stage = "limit"
                         limit()
                 plan = evolve(plan, degraded=degraded)
@@ -319,6 +320,18 @@ class ChangeWorker:
                     snapshot, lease, plan, attempt.trigger, rolled_back_to=back_to, kept=kept, read=read
                 )
                 undo.pop_all()
+
+    @asynccontextmanager
+    async def _agreeing(
+        self, kept: KeptVersion | None, read: ReadConfig, put_aside: ReadConfig | None
+    ) -> AsyncIterator[bool]:
+        """Gives whether other processes take part in the change that is made inside."""
+        history = self.options.history
+        if kept is None or not isinstance(history, VersionAgreement):
+            yield False
+            return
+        async with history.change(kept, read, put_aside):
+            yield True
 
     async def _keep(self, kept: KeptVersion, config: SetConfig) -> None:
         if self.options.history is not None:

@@ -217,7 +217,7 @@ class VersionAgreement(VersionHistory, Protocol):
 
         It is left without an exception when the version serves, and else with the exception that rejected it. Leaving
         must neither wait nor raise. What entering raises rejects the change. A change that only notes that a rollback
-        is over calls `keep` again for the version that serves, outside of any context.
+        is over has the number and the configuration of the version that serves.
 
         Args:
             version: the version, with its number.
