@@ -98,7 +98,7 @@ class Committed:
 
 
 @define(eq=False)
-class _Change:
+class _SharedChange:
     id: int
     leader: int
     proposal: ProposeChange
@@ -111,7 +111,7 @@ class _Change:
 
 
 @define(eq=False)
-class _Member:
+class _JoinedWorker:
     name: str
     """The worker as problems call it."""
     rank: int
@@ -139,8 +139,8 @@ class TwoPhase:
     def __init__(self) -> None:
         self.leader: int | None = None
         self.committed: dict[str, Committed] = {}
-        self._members: dict[int, _Member] = {}
-        self._changes: dict[int, _Change] = {}
+        self._members: dict[int, _JoinedWorker] = {}
+        self._changes: dict[int, _SharedChange] = {}
         self._ids = count(1)
         self._deadly: dict[str, tuple[str, str]] = {}  # by set: a digest, and the worker that ended over it
         self._engine_changes = 0
@@ -157,7 +157,7 @@ class TwoPhase:
             now: the time.
 
         """
-        self._members[worker] = _Member(name, rank)
+        self._members[worker] = _JoinedWorker(name, rank)
         return self._catch_up(worker, now) + self._elect()
 
     def gone(self, worker: int, now: float) -> list[ToWorker]:
@@ -195,7 +195,7 @@ class TwoPhase:
             return [ToWorker(worker, WithdrawChange(proposal.change, [refusal]))]
         followers = [other for other, member in self._members.items() if other != worker and member.caught_up]
         members = dict.fromkeys([worker, *followers], False)
-        change = _Change(next(self._ids), worker, proposal, blob, members, now + PREPARE_S)
+        change = _SharedChange(next(self._ids), worker, proposal, blob, members, now + PREPARE_S)
         self._changes[change.id] = change
         prepare = _prepare(change.id, proposal, self._number_of(proposal))
         return [
@@ -281,7 +281,7 @@ class TwoPhase:
     def _number_of(self, proposal: ProposeChange) -> int:
         return self._engine_changes + 1 if proposal.version is None else proposal.version
 
-    def _change_of(self, worker: int, change: int) -> _Change | None:
+    def _change_of(self, worker: int, change: int) -> _SharedChange | None:
         """Returns the change that a worker calls by a number: the leader by its own, followers by that of ours."""
         for mine in self._changes.values():
             its = mine.proposal.change if worker == mine.leader else mine.id
@@ -289,13 +289,13 @@ class TwoPhase:
                 return mine
         return None
 
-    def _keep_if_all_ready(self, change: _Change) -> list[ToWorker]:
+    def _keep_if_all_ready(self, change: _SharedChange) -> list[ToWorker]:
         if change.keeping or not all(change.members.values()):
             return []
         change.keeping = True
         return [ToWorker(change.leader, KeepChange(change.proposal.change))]
 
-    def _withdraw(self, change: _Change, problems: Problems, now: float) -> list[ToWorker]:
+    def _withdraw(self, change: _SharedChange, problems: Problems, now: float) -> list[ToWorker]:
         """Withdraws a change in all workers that take part."""
         del self._changes[change.id]
         sent = []
@@ -306,7 +306,7 @@ class TwoPhase:
             sent += self._catch_up(worker, now)
         return sent
 
-    def _commit_with_engine(self, name: str, opened: Mapping[str, Any], change: _Change) -> None:
+    def _commit_with_engine(self, name: str, opened: Mapping[str, Any], change: _SharedChange) -> None:
         """Notes a set's version that was committed with the engine's file; its own part of the blob is kept."""
         version, at = int(opened["version"]), opened["at"]
         own = ProposeChange(
@@ -371,7 +371,7 @@ class TwoPhase:
         member.again_at[name] = now + pause
         return self._catch_up(worker, now)
 
-    def _serves_all(self, member: _Member) -> bool:
+    def _serves_all(self, member: _JoinedWorker) -> bool:
         return all(member.serves.get(name) == committed.number for name, committed in self.committed.items())
 
     def _elect(self) -> list[ToWorker]:
