@@ -25,6 +25,7 @@ from reference_engine.calls.announcements import Announcements
 from reference_engine.calls.answering import CallAnswerer
 from reference_engine.calls.drain_deadline import end_superseded_calls
 from reference_engine.calls.listeners import ipv4_ports, open_listeners
+from reference_engine.control.agent_check import agent_answer, serve_agent_check
 from reference_engine.control.app import Control
 from reference_engine.control.call_requests import CallRequests
 from reference_engine.control.server import serve_admin, serve_control
@@ -97,6 +98,11 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         admin = (
             claimed.enter_context(claimed_port(settings.admin, ipv6_only=settings.admin.port in ipv4_ports(settings)))
             if settings.admin
+            else None
+        )
+        agents = (
+            claimed.enter_context(claimed_port(settings.agent_check, key="agent_check"))
+            if settings.agent_check
             else None
         )
         records = claimed.enter_context(open_record_file(settings.records, settings.records_readable_by))
@@ -193,6 +199,14 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             start_upkeep("control", serve_control, app, control, shortage)
             if admin is not None:
                 start_upkeep("admin", serve_admin, app, admin, current, shortage)
+            if agents is not None:
+                start_upkeep(
+                    "agent check",
+                    serve_agent_check,
+                    agents,
+                    lambda: agent_answer(readiness.state, len(sessions), current.settings.max_calls),
+                    shortage.report,
+                )
             await sets.start()
             start_upkeep("garbage collector", collector.run)  # the first collection, which is long, before any call
             claimed.enter_context(watch_loop(loop))  # from the first call on: what holds the start up holds up nobody
@@ -200,7 +214,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 start_upkeep("drain", shutdown.drain, listeners.values(), answerer, calls.cancel_scope)
                 for listener in listeners.values():
                     calls.start_soon(listener.serve, answerer.answer)
-                _log_ready(log, sets.serving, settings, listeners, admin)
+                _log_ready(log, sets.serving, settings, listeners, admin, agents=agents)
                 readiness.ready()
                 manager.ready()
                 start_upkeep("records", records.report_losses, log)
@@ -236,6 +250,8 @@ def _log_ready(
     settings: EngineSettings,
     listeners: Mapping[str, Listener],
     admin: Sequence[socket] | None,
+    *,
+    agents: Sequence[socket] | None,
 ) -> None:
     def bound(name: str) -> dict[str, Any]:
         host, port = listeners[name].address
@@ -249,6 +265,7 @@ def _log_ready(
         ],
         control=str(settings.control),
         admin=address_of(admin[0]) if admin is not None else None,
+        **({} if agents is None else {"agent_check": address_of(agents[0])}),
         pages=url_of(address_of(admin[0])) if admin is not None else None,
         sets=[
             {

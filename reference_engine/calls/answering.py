@@ -171,6 +171,8 @@ class CallAnswerer:
         elif pipelines is None or pipelines.version is None:
             reason = f"pipeline set {name!r} has no version that serves; `reference-engine status` shows why"
             self._refuse(info, reason, name, "no_version")
+        elif self.capacity.paused:
+            self._refuse(info, "the engine is paused; `reference-engine resume` ends that", name, "paused")
         elif self.capacity.is_full:
             self._refuse(info, f"{self.capacity.calls} calls are up already, as many as max_calls allows", name, "full")
         elif self._current.requires_announcement(info.listener) and not self._announced.find(info.transport_id):

@@ -1,4 +1,4 @@
-"""Enforces `max_calls` over all listeners: counts the calls that are up, and pauses listeners at the limit."""
+"""Decides whether a further call is taken: counts the calls that are up, and pauses listeners at `max_calls`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ class Capacity:
 
     Attributes:
         calls: the number of calls that are up.
+        paused: whether an operator wants no new calls.
 
     """
 
     def __init__(self, current: CurrentSettings, listeners: Mapping[str, Listener], metrics: Metrics, log: Log) -> None:
         self._current, self._listeners, self._metrics, self._log = current, listeners, metrics, log
-        self._full = False
+        self._full = self._refusing = False
         self.calls = 0
+        self.paused = False
 
     @property
     def is_full(self) -> bool:
@@ -56,25 +58,42 @@ class Capacity:
             self.calls -= 1
             self.update()
 
+    def pause(self, paused: bool) -> None:
+        """Takes no new calls until this is called again with False; calls that are up go on."""
+        if paused == self.paused:
+            return
+        self.paused = paused
+        if paused:
+            self._log.info("engine.paused", calls=self.calls)
+        else:
+            self._log.info("engine.resumed", calls=self.calls)
+        self.update()
+
     def update(self) -> None:
         """Pauses or resumes listeners if the limit was reached or left.
 
         To be called whenever the number of calls or `max_calls` has changed.
         """
         full = self.is_full
+        self._refuse_calls(full or self.paused)
         if full == self._full:
             return
         self._full = full
-        for listener in self._listeners.values():
-            if isinstance(listener, AudioSocketListener) and listener.when_full != "close_listener":
-                continue
-            if full:
-                listener.pause()
-            else:
-                listener.resume()
         self._metrics.observe_full(full)
         limit = self._current.settings.max_calls
         if full:
             self._log.warning("engine.full", calls=self.calls, max_calls=limit)
         else:
             self._log.info("engine.has_room", calls=self.calls, max_calls=limit)
+
+    def _refuse_calls(self, refusing: bool) -> None:
+        if refusing == self._refusing:
+            return
+        self._refusing = refusing
+        for listener in self._listeners.values():
+            if isinstance(listener, AudioSocketListener) and listener.when_full != "close_listener":
+                continue
+            if refusing:
+                listener.pause()
+            else:
+                listener.resume()

@@ -51,8 +51,7 @@ async def open_listeners(
 
 
 def ipv4_ports(settings: EngineSettings) -> frozenset[int]:
-    """Returns the ports that a listener or `admin` binds on IPv4; a `::` on one of them must be IPv6 only."""
+    """Returns the ports that something of the engine's file binds on IPv4; a `::` on one of them must be IPv6 only."""
     bound = [listener.address for listener in settings.listeners if listener.address is not None]
-    if settings.admin is not None:
-        bound.append((settings.admin.host, settings.admin.port))
+    bound += [(asked.host, asked.port) for asked in (settings.admin, settings.agent_check) if asked is not None]
     return frozenset(port for host, port in bound if ":" not in host)

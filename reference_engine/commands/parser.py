@@ -13,6 +13,7 @@ from reference_engine.commands import (
     dial,
     drain,
     notify,
+    pause,
     records,
     reload,
     rollback,
@@ -28,7 +29,23 @@ from voicepipe import ConfigError, __version__, format_problems, run_program
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (run, check, reload, rollback, drain, status, calls, call, versions, steer, dial, notify, records, schema)
+COMMANDS = (
+    run,
+    check,
+    reload,
+    rollback,
+    drain,
+    pause,
+    status,
+    calls,
+    call,
+    versions,
+    steer,
+    dial,
+    notify,
+    records,
+    schema,
+)
 
 
 EX_CONFIG = 78

@@ -160,7 +160,7 @@ class Control:
         from reference_engine.records.provenance import find_configuration  # noqa: PLC0415 - loads SQLAlchemy
         from reference_engine.records.reading import Reader, RecordsUnavailable  # noqa: PLC0415 - as above
 
-        reader = Reader(place)
+        reader = Reader(place.sqlalchemy_url)
         try:
             found = await reader.run(lambda connection: find_configuration(connection, digest))
         finally:
@@ -260,6 +260,21 @@ class Control:
         state = self.readiness.state
         status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONAnswer({"status": state}, status)
+
+    async def pause(self, request: Request) -> Response:
+        """Takes no new calls until `resume`; calls that are up go on."""
+        return self._set_paused(request, True)
+
+    async def resume(self, request: Request) -> Response:
+        """Takes calls again after `pause`."""
+        return self._set_paused(request, False)
+
+    def _set_paused(self, request: Request, paused: bool) -> Response:
+        check_parameters(request)
+        if not (self.readiness.pause() if paused else self.readiness.resume()):
+            raise HTTPException(HTTPStatus.CONFLICT, f"the engine is {self.readiness.state}, so it takes no calls")
+        self.answerer.capacity.pause(paused)
+        return JSONAnswer({"status": self.readiness.state, "calls": self.answerer.capacity.calls})
 
     async def show_metrics(self, request: Request) -> Response:
         """Answers with the metrics, as OpenMetrics where that is accepted, else in Prometheus's text format."""

@@ -151,7 +151,8 @@ class CallRequests:
         check_parameters(request)
         body = structured(DialBody, await body_of(request, MAX_BODY))
         if self.readiness.state != "ready":
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "the engine starts or stops: it makes no calls now")
+            state = "is paused" if self.readiness.state == "paused" else "starts or stops"
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"the engine {state}: it makes no calls now")
         dialler = self._dialler(body)
         asked = DialRequest(
             target=body.target,

@@ -21,6 +21,7 @@ from reference_engine.reports.status_bodies import (
     ConfigurationBody,
     DrainedBody,
     ErrorBody,
+    PausedBody,
     RollbackBody,
     SetsBody,
     StatusBody,
@@ -301,6 +302,28 @@ OPERATIONS = (
             503: Answer("Calls are not answered yet, or not any more.", StatusBody),
         },
         open_to_all=True,
+    ),
+    Operation(
+        "POST",
+        "/-/pause",
+        "pause",
+        "Takes no new calls until `/-/resume`; calls that are up go on.",
+        {
+            200: Answer("No new call is taken.", PausedBody),
+            400: Answer("There are parameters."),
+            409: Answer("The engine starts or stops."),
+        },
+    ),
+    Operation(
+        "POST",
+        "/-/resume",
+        "resume",
+        "Takes calls again after `/-/pause`.",
+        {
+            200: Answer("Calls are taken.", PausedBody),
+            400: Answer("There are parameters."),
+            409: Answer("The engine starts or stops."),
+        },
     ),
     Operation(
         "GET",

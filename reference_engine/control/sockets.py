@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from reference_engine.settings.settings import AdminSettings
+    from reference_engine.settings.settings import AdminSettings, AgentCheckSettings
 
 BACKLOG = 128
 """The most connections that wait to be accepted."""
@@ -118,18 +118,20 @@ def _taken(path: Path, pid: int) -> str:
 
 
 @contextmanager
-def claimed_port(admin: AdminSettings, *, ipv6_only: bool = False) -> Iterator[Sequence[socket.socket]]:
-    """Opens the TCP sockets of the control, one for each address of the host, and closes them on exit.
+def claimed_port(
+    settings: AdminSettings | AgentCheckSettings, *, key: str = "admin", ipv6_only: bool = False
+) -> Iterator[Sequence[socket.socket]]:
+    """Opens TCP sockets, one for each address of the host, and closes them on exit; `key` of the file asks for them.
 
     Raises:
         EngineError: it can't listen there.
 
     """
     try:
-        addresses = socket.getaddrinfo(admin.host, admin.port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
         sockets = listen_on(addresses, backlog=BACKLOG, ipv6_only=ipv6_only)
     except OSError as error:
-        raise _cannot_listen(admin, error) from error
+        raise _cannot_listen(settings, key, error) from error
     with ExitStack() as opened:
         for listening in sockets:
             opened.enter_context(listening)
@@ -142,9 +144,12 @@ def address_of(listening: socket.socket) -> dict[str, str | int]:
     return {"host": host, "port": port}
 
 
-def _cannot_listen(admin: AdminSettings, error: OSError) -> EngineError:
-    why = "; ".join(filter(None, (error.strerror or str(error), hint_for_address(error, admin.port))))
-    return EngineError(f"can't listen for control at {admin.host} port {admin.port}: {why}; give another in `admin`")
+def _cannot_listen(settings: AdminSettings | AgentCheckSettings, key: str, error: OSError) -> EngineError:
+    why = "; ".join(filter(None, (error.strerror or str(error), hint_for_address(error, settings.port))))
+    what = "control" if key == "admin" else key
+    return EngineError(
+        f"can't listen for {what} at {settings.host} port {settings.port}: {why}; give another in `{key}`"
+    )
 
 
 def _check_directory(directory: Path) -> None:

@@ -31,7 +31,7 @@ OUTCOMES = (
 )
 """The outcomes of reloads, each with its reason; all series exist from the start, at 0."""
 
-Refusal: TypeAlias = Literal["full", "no_version", "not_announced", "not_opened", "closing"]
+Refusal: TypeAlias = Literal["full", "paused", "no_version", "not_announced", "not_opened", "closing"]
 """Why a call was refused: `max_calls` are up, the set has no version, the call was not announced, it was announced for
 a pipeline that is not open, or the set closes."""
 

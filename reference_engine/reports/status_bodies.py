@@ -340,10 +340,20 @@ class WorkerStatusBody:
 class StatusBody:
     """The state of the engine."""
 
-    status: Literal["ok", "starting", "ready", "draining"]
-    """`ok`: the process is alive; `starting`, `draining`: calls are not answered; `ready`: they are."""
+    status: Literal["ok", "starting", "ready", "paused", "draining"]
+    """`ok`: the process is alive; `ready`: calls are answered; `starting`, `paused`, `draining`: they are not."""
     workers: tuple[WorkerStatusBody, ...] | LeftOut = LEFT_OUT
     """The state of each worker, of which one must be ready; only with several."""
+
+
+@frozen(kw_only=True)
+class PausedBody:
+    """Whether the engine takes new calls."""
+
+    status: Literal["ready", "paused"]
+    """`ready`: it does; `paused`: it does not."""
+    calls: Count
+    """The number of calls that are up."""
 
 
 @frozen(kw_only=True)

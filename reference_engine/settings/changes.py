@@ -24,7 +24,16 @@ _AT_ONCE = (
     "notify",
     "keep",
 )
-_AFTER_A_RESTART = ("control", "records", "records_readable_by", "records_spool", "name", "notify_spool", "otel")
+_AFTER_A_RESTART = (
+    "control",
+    "agent_check",
+    "records",
+    "records_readable_by",
+    "records_spool",
+    "name",
+    "notify_spool",
+    "otel",
+)
 
 
 @frozen

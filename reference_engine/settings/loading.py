@@ -14,6 +14,7 @@ from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.settings.records_place import PlaceError, read_place
 from reference_engine.settings.settings import (
     AdminSettings,
+    AgentCheckSettings,
     EngineFile,
     EngineSettings,
     ListenerKeys,
@@ -139,6 +140,8 @@ def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> It
     if document.keys_at("admin"):
         yield from _bound_twice(document, ("admin",), (AdminSettings,), bound)
         yield from _open_to_all(document, known)
+    if document.keys_at("agent_check"):
+        yield from _bound_twice(document, ("agent_check",), (AgentCheckSettings,), bound)
     yield from _no_place(document)
     yield from _same_target(document)
     yield from _keeps_in_vain(document)
@@ -191,7 +194,7 @@ def _bound_twice(
     if (host, port) in bound:
         message = f"{bound[host, port]} binds to port {port} of {_shown(host)} already"
         yield document.problem((*at, "port"), message, "give each a `port:` of its own")
-    bound.setdefault((host, port), "admin" if at == ("admin",) else f"listeners[{at[-1]}]")
+    bound.setdefault((host, port), str(at[0]) if len(at) == 1 else f"listeners[{at[-1]}]")
 
 
 def _open_to_all(document: ConfigDocument, known: tuple[Problem, ...]) -> Iterator[Problem]:

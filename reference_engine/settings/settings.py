@@ -84,6 +84,16 @@ class AdminSettings:
     """The token that requests must have, as `Authorization: Bearer ...`; probes and metrics need none."""
 
 
+@frozen
+class AgentCheckSettings:
+    """The port where a load balancer asks how many calls the engine can take: HAProxy's `agent-check`."""
+
+    host: str = host_field()
+    """The address to bind to. The answer is the state and the free part of `max_calls`; there is no password."""
+    port: int = port_field(9099)
+    """Port to bind to; 0 takes a free one, which `engine.ready` tells."""
+
+
 @frozen(kw_only=True)
 class EngineFile:
     """The engine's file."""
@@ -96,6 +106,8 @@ class EngineFile:
     """The control's Unix socket; by default `$XDG_RUNTIME_DIR/voicepipe/control.sock`."""
     admin: AdminSettings | None = None
     """The control over TCP; null: only the Unix socket."""
+    agent_check: AgentCheckSettings | None = None
+    """Answers HAProxy's `agent-check`, over TCP. A change needs a restart. Null: it does not."""
     max_calls: int | None = field(default=None, validator=optional(ge(1)))
     """The most calls at once, over all sets; further ones are refused as `when_full` says. Null: no limit."""
     watch: bool = False

@@ -40,7 +40,8 @@ STEERED = ("say", "play", "tell", "variables", "language", "recording", "transfe
 def test_every_option_is_listed(capsys):
     options = set()
     steering = (("steer", "CALL", action) for action in STEERED)
-    alone = ("run", "check", "reload", "rollback", "drain", "status", "calls", "call", "versions", "steer", "dial")
+    changing = ("run", "check", "reload", "rollback", "drain", "pause", "resume")
+    alone = (*changing, "status", "calls", "call", "versions", "steer", "dial")
     for command in (*((name,) for name in alone), *steering):
         with pytest.raises(SystemExit, match=r"^0$"):
             main([*command, "--help"])

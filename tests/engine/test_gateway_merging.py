@@ -16,6 +16,7 @@ from reference_engine.supervisor.gateway.merging import (
     merge_calls,
     merge_changes,
     merge_drained,
+    merge_paused,
     merge_readiness,
     merge_sets,
     merge_version,
@@ -207,11 +208,19 @@ def test_a_version_has_the_calls_of_all():
     assert merge_drained(drained) == {"set": "main", "version": 1, "calls": 5}
 
 
+def test_several_workers_are_paused_once_all_are():
+    bodies = {1: {"status": "paused", "calls": 2}, 2: {"status": "paused", "calls": 3}}
+    assert merge_paused(bodies) == {"status": "paused", "calls": 5}
+    bodies[2]["status"] = "ready"
+    assert merge_paused(bodies) == {"status": "ready", "calls": 5}
+
+
 @pytest.mark.parametrize(
     ("states", "status", "expected"),
     [
         ({1: "ready", 2: "starting"}, 200, "ready"),
         ({1: "draining", 2: "ready"}, 200, "ready"),
+        ({1: "paused", 2: "draining"}, 503, "paused"),
         ({1: "draining", 2: "starting"}, 503, "starting"),
         ({1: "draining", 2: "draining"}, 503, "draining"),
         ({}, 503, "starting"),

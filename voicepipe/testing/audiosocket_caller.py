@@ -87,7 +87,8 @@ class AudioSocketCaller(Caller):
                         return
                     self._hear(kind, payload)
             with trio.move_on_after(0.1):  # a reset is told only once: perhaps to who is sending just now
-                await self._sending.acquire()
+                async with self._sending:
+                    pass
             self._end("reset" if self._broken else "fin")
         except trio.BrokenResourceError:
             self._end("reset")

@@ -204,6 +204,11 @@ class Gateway:
         answers, _unanswered = await self._ask_all(request)
         await responder.send_merged(answers, lambda: merging.merge_drained(_good(answers)))
 
+    async def pause(self, request: ClientRequest, responder: Responder) -> None:
+        """Has all workers take no new calls, or take them again."""
+        answers, _unanswered = await self._ask_all(request)
+        await responder.send_merged(answers, lambda: merging.merge_paused(_good(answers)))
+
     async def announce(self, request: ClientRequest, responder: Responder) -> None:
         """Announces a call to all workers: nobody knows yet which it will come to."""
         answers, _unanswered = await self._ask_all(request)

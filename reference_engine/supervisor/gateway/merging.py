@@ -135,6 +135,15 @@ def merge_drained(bodies: Bodies) -> Body:
     return {**next(iter(bodies.values())), "calls": sum(body["calls"] for body in bodies.values())}
 
 
+def merge_paused(bodies: Bodies) -> Body:
+    """Returns whether new calls are taken, which they are if one worker takes them, and the calls of all workers."""
+    paused = all(body["status"] == "paused" for body in bodies.values())
+    return {
+        "status": "paused" if paused else "ready",
+        "calls": sum(body["calls"] for body in bodies.values()),
+    }
+
+
 def merge_call(bodies: Bodies) -> Body | None:
     """Returns a call with its worker: the worker that has it, else the one where it ended last; None: none knows it."""
     known = [{**body, "worker": number} for number, body in bodies.items()]
@@ -169,7 +178,7 @@ def merge_readiness(states: Mapping[int, str]) -> tuple[int, Body]:
 
     """
     found = set(states.values())
-    state = next((state for state in ("ready", "starting", "draining") if state in found), "starting")
+    state = next((state for state in ("ready", "starting", "paused", "draining") if state in found), "starting")
     status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
     return status, {"status": state, "workers": [{"worker": each, "status": of} for each, of in states.items()]}
 
