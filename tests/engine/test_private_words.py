@@ -88,7 +88,8 @@ def logged(tmp_path):
 
 
 def test_by_itself_keys_are_masked_and_numbers_are_not_shown(logged):
-    shown = json.dumps([logged(event, None) for event in EVENTS.values()])
+    records = [logged(event, None) for event in EVENTS.values()]
+    shown = json.dumps([{**record, "timestamp": ""} for record in records])  # which may have any four digits
     for private in ("1 2 3 4", "1234", "4321", "5678", "one two", "ada@", '"123"'):
         assert private not in shown, shown
     record = logged(EVENTS["turn"], None)

@@ -118,8 +118,9 @@ MAX_DIGITS_A_RUN = 512
 """The most digits of one run: a longer one is taken in parts, so that a flood of figures costs little."""
 
 
+@lru_cache(maxsize=2)
 def digit_runs(text: str) -> tuple[DigitRun, ...]:
-    """Returns the runs of a text, in order."""
+    """Returns the runs of a text, in order. Whoever looks for several kinds of numbers asks for one text repeatedly."""
     pieces = _pieces(text)
     if not pieces:
         return ()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from voicepipe.text.private.digit_runs import DigitRun, digit_runs
 from voicepipe.text.private.private_numbers import LONGEST_CARD, is_card_number, may_begin_card
-from voicepipe.text.private.private_words import PrivateSpan, PrivateWords, replaced, united
+from voicepipe.text.private.private_words import PrivateSpan, PrivateWords, replaced, rest_of, united
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -56,7 +56,10 @@ class PrivateTalk:
 
         """
         words = self.words
-        found = [*also, *words.find(text, complete=complete)]
+        rest = rest_of(text) if words else ()
+        if rest:
+            text = text[: rest[0].begin]
+        found = [*rest, *also, *words.find(text, complete=complete and not rest)]
         if not words.has_numbers:
             return united(found)
         if found or self._known:
@@ -82,9 +85,10 @@ class PrivateTalk:
 
         """
         found = [*also]
-        if "card_numbers" in self.words.kinds and text:
-            runs = digit_runs(text)
-            found += self._parts_of_card(text, runs)
+        if rest_of(text):
+            self._tail = ()  # what the next utterance goes on with was not looked at
+        elif "card_numbers" in self.words.kinds and text:
+            found += self._parts_of_card(text, digit_runs(text))
         return self.find(text, also=found)
 
     def replace_heard(self, text: str) -> str:

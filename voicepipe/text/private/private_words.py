@@ -11,6 +11,11 @@ said as well.
 *Order.* Where two are found at one place, the one that comes first in `KINDS` gives the name; patterns come last. What
 they cover together is replaced as a whole.
 
+*Long texts.* Searching takes up to 15 ms for a thousand characters, in the loop that all calls share. So at most
+`LONGEST_TEXT` characters of a text are searched, and `LONGEST_DATA` of all texts of a value. Nobody knows what the rest
+has, so it is replaced as a whole: `[90000 more characters]`. Where the rest begins, a number may be cut in two: digits
+before it count as private, as at the end of a text that is not complete.
+
 *A pattern that takes too long* must not hold up the calls of a process. Each has `PATTERN_S` of processor time for a
 text; after that the text is replaced as a whole, for nobody knows what it has. After `MAX_TIMEOUTS` such texts the
 pattern is run no more, and its texts are all replaced: `too_slow` names it.
@@ -51,6 +56,10 @@ PATTERN_S = 0.005
 """The processor time that a pattern has for a text, in s."""
 MAX_TIMEOUTS = 3
 """The number of texts in which a pattern may take longer, before it is run no more."""
+LONGEST_TEXT = 10_000
+"""The most characters of a text that are searched."""
+LONGEST_DATA = 2 * LONGEST_TEXT
+"""The most characters of all texts of a value together."""
 SHORTEST_PREFIX = 4
 """The digits at the end of a text that is not complete that may be the beginning of a private number."""
 
@@ -75,6 +84,31 @@ class PrivateSpan:
 def replacement_of(kind: str) -> str:
     """Returns what stands for private words of a kind, or of a pattern's name: `[card number]`."""
     return f"[{NAMES.get(kind) or kind.replace('_', ' ')}]"
+
+
+class _Room:
+    """How many characters of a value may still be searched; one that is short costs as much as `_LEAST` of them."""
+
+    _LEAST = 8
+
+    def __init__(self) -> None:
+        self._left = LONGEST_DATA
+
+    def takes(self, text: str) -> bool:
+        """Returns whether a text fits, and counts it."""
+        if not text:
+            return True
+        fits = self._left > 0
+        self._left -= max(self._LEAST, min(len(text), LONGEST_TEXT))
+        return fits
+
+
+def rest_of(text: str) -> tuple[PrivateSpan, ...]:
+    """Returns the rest of a text that is too long to be searched, from the beginning of a word on; else nothing."""
+    if len(text) <= LONGEST_TEXT:
+        return ()
+    begin = text.rfind(" ", LONGEST_TEXT // 2, LONGEST_TEXT) + 1 or LONGEST_TEXT
+    return (PrivateSpan(begin, len(text), f"{len(text) - begin} more characters"),)
 
 
 class PrivateWords:
@@ -112,6 +146,8 @@ class PrivateWords:
         """
         if not text or not self:
             return ()
+        if rest := rest_of(text):
+            return (*self.find(text[: rest[0].begin], complete=False), *rest)
         runs = digit_runs(text) if self.has_numbers else ()
         found: list[PrivateSpan] = []
         for kind in self.kinds:
@@ -133,30 +169,38 @@ class PrivateWords:
     def replace_in(self, data: Any) -> Any:
         """Returns data with private words replaced in all its texts and numbers; lists and mappings are searched too.
 
-        A number that is private becomes a text. Data that refers to itself is cut at a depth of 32.
+        A number that is private becomes a text. Data that refers to itself is cut at a depth of 32, and what exceeds
+        `LONGEST_DATA` is replaced as a whole.
         """
-        return self._replaced(data, 32)
+        return self._replaced(data, 32, _Room()) if self else data
 
     @staticmethod
     def long_numbers(text: str, most_digits: int) -> tuple[tuple[int, int], ...]:
-        """Returns where a text has numbers of more digits, in figures or in words; a plus is included."""
+        """Returns where a text has numbers of more digits, in figures or in words; a plus is included.
+
+        The rest of a text that is too long to be searched counts as one.
+        """
+        if rest := rest_of(text):
+            begin, end = rest[0].begin, rest[0].end
+            return (*PrivateWords.long_numbers(text[:begin], most_digits), (begin, end))
         long = [run for run in digit_runs(text) if len(run.digits) > most_digits]
         return tuple((run.begin - (text[run.begin - 1 : run.begin] == "+"), run.end) for run in long)
 
-    def _replaced(self, data: Any, depth: int) -> Any:  # noqa: PLR0911 - a case for each type
+    def _replaced(self, data: Any, depth: int, room: _Room) -> Any:  # noqa: PLR0911 - a case for each type
         if isinstance(data, str):
-            return self.replace(data)
+            return self.replace(data) if room.takes(data) else replacement_of(f"{len(data)} more characters")
         if isinstance(data, bool) or data is None:
             return data
         if isinstance(data, int | float):
             text = str(data)
-            return data if (replaced := self.replace(text)) == text else replaced
+            replaced = self.replace(text) if room.takes(text) else replacement_of("one more number")
+            return data if replaced == text else replaced
         if depth == 0:
             return "..."
         if isinstance(data, Mapping):
-            return {self._replaced(key, 0): self._replaced(item, depth - 1) for key, item in data.items()}
+            return {self._replaced(key, 0, room): self._replaced(item, depth - 1, room) for key, item in data.items()}
         if isinstance(data, list | tuple | set | frozenset):
-            items = [self._replaced(item, depth - 1) for item in data]
+            items = [self._replaced(item, depth - 1, room) for item in data]
             return items if isinstance(data, list) or items != list(data) else data
         return data
 
