@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from attrs import frozen
-
 from reference_engine.commands.asking import add_control_option
 from reference_engine.errors import EngineError
-from voicepipe import describe_changes
+from reference_engine.records.differences import ComparedVersion, difference_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
 
     from reference_engine.records.history import CallDetail, StoredConfiguration
     from reference_engine.records.reading import Reader
     from reference_engine.settings.records_place import RecordsPlace
 
 _DEADLINE_S = 30.0
-
-
-@frozen
-class _ComparedVersion:
-    """One version, as it is compared."""
-
-    name: str
-    """What the output calls it."""
-    digest: str
-    """Its digest."""
-    config: Mapping[str, Any]
-    """Its effective configuration."""
 
 
 def add_configuration_options(command: ArgumentParser) -> None:
@@ -71,10 +54,10 @@ def show_configuration(arguments: Namespace, place: RecordsPlace, call: CallDeta
             )
         if arguments.diff:
             now = _serving(arguments, reader, call)
-            before = _ComparedVersion(
+            before = ComparedVersion(
                 f"call {summary.call_id} ({summary.set}, version {summary.version})", ran_on.digest, ran_on.config
             )
-            sys.stdout.write("".join(_difference(before, now, None if arguments.whole else summary.pipeline)))
+            sys.stdout.write("".join(difference_of(before, now, None if arguments.whole else summary.pipeline)))
         else:
             sys.stdout.write(_as_yaml(call, ran_on, whole=arguments.whole))
     finally:
@@ -124,7 +107,7 @@ def _represent_text(dumper: Any, text: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _serving(arguments: Namespace, reader: Reader, call: CallDetail) -> _ComparedVersion:
+def _serving(arguments: Namespace, reader: Reader, call: CallDetail) -> ComparedVersion:
     """Returns the version that the call's set serves now: the running engine's, or else the latest in the database."""
     from reference_engine.records.provenance import find_versions  # noqa: PLC0415 - loads SQLAlchemy
 
@@ -141,12 +124,12 @@ def _serving(arguments: Namespace, reader: Reader, call: CallDetail) -> _Compare
     if latest is None or kept is None:
         raise EngineError(f"the database has no version of the set {name!r} of engine {call.summary.engine}")
     when = f"served from {latest.served.astimezone():%Y-%m-%d %H:%M:%S}"
-    return _ComparedVersion(
+    return ComparedVersion(
         f"the latest version in the database ({name}, version {latest.version}, {when})", kept.digest, kept.config
     )
 
 
-def _asked(arguments: Namespace, reader: Reader, name: str) -> _ComparedVersion:
+def _asked(arguments: Namespace, reader: Reader, name: str) -> ComparedVersion:
     from reference_engine.control.client import ask  # noqa: PLC0415 - httpx takes 0.2 s to import
 
     _status, body = ask(arguments.control, "GET", "/sets")
@@ -160,42 +143,4 @@ def _asked(arguments: Namespace, reader: Reader, name: str) -> _ComparedVersion:
         )
     kept = _configuration(reader, body["digest"])  # it has the texts of prompts
     config = body["config"] if kept is None else kept.config
-    return _ComparedVersion(f"what serves now ({name}, version {version})", body["digest"], config)
-
-
-def _difference(before: _ComparedVersion, now: _ComparedVersion, pipeline: str | None) -> Iterator[str]:
-    old, new = (_only(_without_texts(version.config), pipeline) for version in (before, now))
-    same = before.digest == now.digest
-    yield describe_changes(old, new, names=(before.name, now.name), same_digest=same or pipeline is not None)
-    was, is_now = _texts(before.config), _texts(now.config)
-    for name in was:
-        if name in is_now and pipeline in {None, name} and was[name] != is_now[name]:
-            changed = difflib.unified_diff(was[name].splitlines(), is_now[name].splitlines(), lineterm="", n=1)
-            yield f"\nprompt of {name}:\n"
-            yield from (f"  {line}\n" for line in list(changed)[2:])
-
-
-def _texts(config: Mapping[str, Any]) -> dict[str, str]:
-    prompts = {name: pipeline["prompt"] for name, pipeline in config["pipelines"].items()}
-    return {
-        name: prompt["text"] if isinstance(prompt, Mapping) else prompt
-        for name, prompt in prompts.items()
-        if not isinstance(prompt, Mapping) or "text" in prompt
-    }
-
-
-def _without_texts(config: Mapping[str, Any]) -> dict[str, Any]:
-    def plain(prompt: Any) -> Any:
-        return {"file": prompt["file"]} if isinstance(prompt, Mapping) else prompt
-
-    pipelines = {
-        name: {**pipeline, "prompt": plain(pipeline["prompt"])} for name, pipeline in config["pipelines"].items()
-    }
-    return {**config, "pipelines": pipelines}
-
-
-def _only(config: dict[str, Any], pipeline: str | None) -> dict[str, Any]:
-    """Returns a configuration with one of its pipelines; with all if `pipeline` is None."""
-    if pipeline is None:
-        return config
-    return config | {"pipelines": {name: own for name, own in config["pipelines"].items() if name == pipeline}}
+    return ComparedVersion(f"what serves now ({name}, version {version})", body["digest"], config)

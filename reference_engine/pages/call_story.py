@@ -115,7 +115,8 @@ def _turn(turn: Row) -> Iterator[StoryLine]:
         )
     notes = []
     if turn["trigger"] != "utterance":
-        notes.append(f"on {TRIGGERS.get(turn['trigger'], turn['trigger'])}")
+        by_itself = turn["trigger"] == "announcement"
+        notes.append("announcement" if by_itself else f"on {TRIGGERS.get(turn['trigger'], turn['trigger'])}")
     if turn["response_ms"] is not None:
         notes.append(f"answered after {milliseconds(turn['response_ms'])}")
     if turn["interrupted"]:

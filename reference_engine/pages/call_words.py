@@ -36,9 +36,9 @@ OUTCOMES = {
 """How a call ended, by `CallEnded.outcome`."""
 
 STEERING = {
-    "say": "asked to say",
+    "say": "asked to say:",
     "play": "asked to play",
-    "tell": "told",
+    "tell": "told the model:",
     "transfer": "asked to transfer to",
     "hang_up": "asked to hang up",
     "set_variables": "variables set",
@@ -71,7 +71,7 @@ def outcome_words(summary: CallSummary) -> str:
     if summary.state == "up":
         return "the call is up"
     if summary.state == "lost":
-        return "the engine that held the call was lost"
+        return "lost with its engine"
     return OUTCOMES.get(summary.outcome or "", (summary.outcome or "it ended").replace("_", " "))
 
 
@@ -102,6 +102,11 @@ def steering_words(row: Row) -> str:
     words = STEERING.get(row["action"], row["action"].replace("_", " "))
     variables = ", ".join(f"{name}={value}" for name, value in row["variables"].items())
     return " ".join(filter(None, (words, row["text"], variables)))
+
+
+def steering_label(row: Row) -> str:
+    """Returns what a call was asked for, in a word or two."""
+    return STEERING.get(row["action"], row["action"].replace("_", " ")).rstrip(":")
 
 
 def at(seconds: float) -> str:

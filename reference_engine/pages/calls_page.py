@@ -27,8 +27,10 @@ from reference_engine.pages.recordings import FoundRecording, find_recording, re
 from reference_engine.pages.shell import PageLink, Shell
 from reference_engine.pages.timeline import CallTimeline, timeline_of
 from reference_engine.records.call_text import why_no_cost
+from reference_engine.records.differences import ComparedVersion, difference_of
 from reference_engine.records.history import CallDetail, CallPage
 from reference_engine.records.reading import Reader, RecordsUnavailable
+from voicepipe import effective_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from reference_engine.pages.parts import PageParts
     from reference_engine.pages.records_of_pages import PageRecords
     from reference_engine.records.history import CallSummary, StoredConfiguration
+    from voicepipe import SetConfig
 
 CALLS = 50
 """The calls of one page of the list."""
@@ -127,17 +130,25 @@ class CallsPage:
     async def show_configuration(self, request: Request) -> Response:
         """Answers with the configuration that a call ran on, as it was kept by its digest."""
         shown = await self._read(request)
-        summary, reader = shown.detail.summary, self._records.reader
-        found = None if reader is None else await reader.run(partial(_find_configuration, digest=summary.digest))
-        if isinstance(found, RecordsUnavailable):
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, found.problem)
-        if found is None:
-            reason = f"The configuration with the digest {summary.digest} is not kept in the database of records."
-            raise HTTPException(HTTPStatus.NOT_FOUND, reason)
+        summary = shown.detail.summary
+        found = await self._configuration_of(summary)
         mine, others = await trio.to_thread.run_sync(as_yaml, found.config, summary.pipeline)
         return await self._shell.page(
             request, "call_configuration.html", call=summary, found=found, mine=mine, others=others
         )
+
+    async def show_difference(self, request: Request) -> Response:
+        """Answers with what differs between what a call ran on and what its set serves now."""
+        shown = await self._read(request)
+        call = shown.detail.summary
+        ran_on = await self._configuration_of(call)
+        pipelines = self._parts.sets.serving.get(call.set)
+        text, serving = "", None
+        if pipelines is not None and pipelines.current is not None:
+            serving = pipelines.version
+            compare = partial(_compared, call, ran_on, pipelines.current.config, serving, pipelines.current.digest)
+            text = self._parts.conceal(await trio.to_thread.run_sync(compare))
+        return await self._shell.page(request, "call_difference.html", call=call, text=text, serving=serving)
 
     async def send_recording(self, request: Request) -> Response:
         """Answers with the recording of a call, or with the part of it that a player asks for."""
@@ -146,6 +157,22 @@ class CallsPage:
             raise HTTPException(HTTPStatus.NOT_FOUND, _RECORDING_IS[shown.recording.state])
         headers = {"accept-ranges": "bytes", "cache-control": "private, no-store"}
         return FileResponse(shown.recording.path, media_type="audio/wav", headers=headers)
+
+    async def _configuration_of(self, summary: CallSummary) -> StoredConfiguration:
+        """Returns what a call ran on.
+
+        Raises:
+            HTTPException: it is not kept (404), or the database is away (503).
+
+        """
+        reader = self._records.reader
+        found = None if reader is None else await reader.run(partial(_find_configuration, digest=summary.digest))
+        if isinstance(found, RecordsUnavailable):
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, found.problem)
+        if found is None:
+            reason = f"The configuration with the digest {summary.digest} is not kept in the database of records."
+            raise HTTPException(HTTPStatus.NOT_FOUND, reason)
+        return found
 
     async def _find(self, asked: AskedCalls) -> tuple[CallPage, str]:
         """Returns a page of calls, and why there is none; empty: there may just be none that matches."""
@@ -217,6 +244,16 @@ def _find_configuration(connection: Connection, digest: str) -> StoredConfigurat
     return find_configuration(connection, digest)
 
 
+def _compared(
+    call: CallSummary, ran_on: StoredConfiguration, config: SetConfig, version: int | None, digest: str
+) -> str:
+    """Returns how what a call ran on differs from what its set serves now, in words."""
+    before = ComparedVersion(f"this call ({call.set}, version {call.version})", ran_on.digest, ran_on.config)
+    name = f"what serves now ({call.set}, version {version})"
+    now = ComparedVersion(name, digest, effective_config(config, texts=True))
+    return "".join(difference_of(before, now, call.pipeline))
+
+
 def as_yaml(config: Mapping[str, Any], pipeline: str) -> tuple[str, str]:
     """Returns a pipeline of a configuration as YAML, and all the rest of it; the pipeline may be missing."""
     pipelines = config.get("pipelines", {})
@@ -249,7 +286,7 @@ def cost_words(cost: float | None, currency: str | None, is_least: bool = False)
     """Returns a cost: `0.0123 EUR`, or `at least 0.0123 EUR`; a dash if nothing of it is known."""
     if cost is None:
         return UNKNOWN
-    digits = 4 if cost < 1 else 2
+    digits = 0 if cost == 0 else 4 if cost < 1 else 2
     return f"{'at least ' if is_least else ''}{cost:,.{digits}f} {currency or ''}".strip()
 
 
@@ -271,7 +308,7 @@ def _values(shown: ShownCall) -> dict[str, Any]:
         "story": shown.story,
         "recording": shown.recording,
         "recording_is": _RECORDING_IS.get(shown.recording.state, ""),
-        "why_no_cost": why_no_cost(detail),
+        "why_no_cost": why_no_cost(detail).replace("`", ""),
         "roles": ROLES,
         **WORDS,
     }
@@ -285,6 +322,7 @@ def add_calls(shell: Shell, parts: PageParts, records: PageRecords) -> None:
         Route("/calls", page.show_calls, methods=["GET"]),
         Route("/calls/{call}", page.show_call, methods=["GET"]),
         Route("/calls/{call}/configuration", page.show_configuration, methods=["GET"]),
+        Route("/calls/{call}/difference", page.show_difference, methods=["GET"]),
         Route("/calls/{call}/updates", page.send_updates, methods=["GET"]),
         Route("/calls/{call}/recording", page.send_recording, methods=["GET"]),
     )

@@ -43,6 +43,21 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def console_parts(text: str) -> list[tuple[str, bool]]:
+    """Returns a text of the console in parts, each with whether it is a line of a file with a caret below it."""
+    parts: list[tuple[str, bool]] = []
+    for line in text.split("\n"):
+        if line.strip("~ ") == "^" and parts:
+            above, _, source = parts.pop()[0].rpartition("\n")
+            parts += [(above, False)] if above else []
+            parts.append((f"{source}\n{line}", True))
+        elif parts and not parts[-1][1]:
+            parts[-1] = (f"{parts[-1][0]}\n{line}", False)
+        else:
+            parts.append((line, False))
+    return parts
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "instant": instant,
     "clock": clock,
@@ -50,5 +65,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "milliseconds": milliseconds,
     "counted": counted,
     "length_of": len,
+    "console_parts": console_parts,
 }
 """The filters by name."""

@@ -109,6 +109,7 @@ class Now:
         return {
             "state": self._parts.readiness.state,
             "number": len(sessions),
+            "has_history": (place := self._parts.current.settings.records) is not None and place.is_database,
             "max_calls": self._parts.current.settings.max_calls,
             "calls": tuple(map(self._call, sessions[:MAX_CALLS])),
             "sets": len(self._parts.current.settings.pipeline_sets),

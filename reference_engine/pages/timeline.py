@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from reference_engine.pages.call_words import failure_words, one_line, outcome_words, steering_words
+from reference_engine.pages.call_words import failure_words, one_line, outcome_words, steering_label, steering_words
 from reference_engine.pages.filters import length, milliseconds
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ LABEL_ROWS = 3
 
 CHAR_PX = 6.4
 """About the width of a character of a label."""
+
+LEAST_CHARS = 3
+"""The fewest characters that are written on a bar."""
 
 STEPS: tuple[tuple[str, str, str], ...] = (
     ("final_ms", "transcript", "the final transcript"),
@@ -157,10 +160,24 @@ class CallTimeline:
     """The rows of tools and transfers; 0: there were none."""
     label_rows: int
     """The rows of labels of marks."""
+    goes_on: bool
+    """Whether the call is up."""
     title: str
     """What it shows, in a sentence."""
     description: str
     """What is in it, in figures: for who does not see it."""
+
+    @property
+    def focus(self) -> float:
+        """What is looked at first where the whole does not fit, in px.
+
+        It is the first failure, else the first reply that never came, else the end of a call that was lost or is up,
+        else the beginning.
+        """
+        moments = [mark.x for mark in self.marks if mark.kind == "failed"]
+        moments += [step.x for step in self.steps if step.kind == "nothing"]
+        moments += [mark.x for mark in self.marks if mark.kind == "lost"]
+        return moments[0] if moments else self.width if self.goes_on else 0.0
 
     @property
     def scrolls(self) -> bool:
@@ -201,6 +218,7 @@ def timeline_of(detail: CallDetail, *, seconds: float | None = None) -> CallTime
         marks=marks,
         work_rows=max((bar.row + 1 for bar in work), default=0),
         label_rows=max((mark.row + 1 for mark in marks), default=1),
+        goes_on=summary.state == "up",
         title=f"Timeline of {length(known)}",
         description=_description(detail),
     )
@@ -226,7 +244,13 @@ def _speech(turns: Iterable[Row], scale: float) -> Iterator[Bar]:
             cut = kind == "agent" and bool(turn["interrupted"])
             x, size = _px(begins * scale), _px(max(2.0, (ends - begins) * scale))
             title = f"{length(begins)} to {length(ends)}, {kind}{', cut short by the caller' if cut else ''}: {words}"
-            yield Bar(kind, x, size, 0, one_line(words, int(size / 3)), title, cut=cut)
+            yield Bar(kind, x, size, 0, _fitting(words, size), title, cut=cut)
+
+
+def _fitting(text: str, width: float) -> str:
+    """Returns as much of a text as fits on a bar; empty: not even a word's beginning does."""
+    characters = int((width - 8) / CHAR_PX)
+    return one_line(text, characters) if characters >= LEAST_CHARS else ""
 
 
 def _steps(turn: Row, scale: float) -> Iterator[Step]:
@@ -262,7 +286,7 @@ def _work(detail: CallDetail, scale: float) -> Iterator[Bar]:
         ends[row : row + 1] = [part["at_s"]]
         size = _px(max(3.0, part["seconds"] * scale))
         title = f"{kind} {name}, {milliseconds(part['seconds'] * 1000)}{', failed' if bad else ''}: {result}"
-        yield Bar(kind, _px(begins * scale), size, row, one_line(name, int(size / 3)), title.rstrip(": "), bad=bad)
+        yield Bar(kind, _px(begins * scale), size, row, _fitting(name, size), title.rstrip(": "), bad=bad)
 
 
 def _marks(detail: CallDetail, total: float, scale: float) -> Iterator[Mark]:
@@ -276,7 +300,9 @@ def _marks(detail: CallDetail, total: float, scale: float) -> Iterator[Mark]:
         yield Mark(row["what"], _px(row["at_s"] * scale), label, 0, False, f"{length(row['at_s'])} {words}")
     for row in detail.steering:
         words = steering_words(row)
-        yield Mark("steering", _px(row["at_s"] * scale), row["action"], 0, False, f"{length(row['at_s'])} {words}")
+        yield Mark(
+            "steering", _px(row["at_s"] * scale), steering_label(row), 0, False, f"{length(row['at_s'])} {words}"
+        )
     for turn in detail.turns:
         if turn["pressed"] and turn["heard_from_s"] is None and (since := ends_of(turn)[0]) is not None:
             keys = " ".join(turn["heard"][begin:end] for begin, end in turn["pressed"])

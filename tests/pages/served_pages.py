@@ -40,7 +40,7 @@ def shell_of(records: str | None, recordings: str = "", pipelines=("default", "n
     current = SimpleNamespace(settings=settings)
     shell = Shell(current)
     page_records = PageRecords(current)
-    add_calls(shell, SimpleNamespace(current=current, sets=sets), page_records)
+    add_calls(shell, SimpleNamespace(current=current, sets=sets, conceal=str), page_records)
     add_figures(shell, SimpleNamespace(current=current, sets=sets), page_records)
     return shell
 

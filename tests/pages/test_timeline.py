@@ -10,6 +10,7 @@ from sample_calls import call_row, detail_of, failure, turn
 
 from reference_engine.pages.call_story import story_of
 from reference_engine.pages.call_verdict import verdict_of
+from reference_engine.pages.filters import console_parts
 from reference_engine.pages.timeline import NARROWEST, WIDEST, timeline_of
 
 SAMPLES = {
@@ -198,6 +199,42 @@ def test_a_first_choice_that_was_passed_over_is_a_finding():
     assert finding.level == "warn"
     assert finding.text.startswith("voice, the first choice for text-to-speech, was passed over")
     assert "spare_voice served this call" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("sample", "at_s"),
+    [
+        (samples.a_failed_call(), 12.9),
+        (samples.a_short_call(), 2.4 + 0.6),  # a reply that never came
+        (samples.a_lost_call(), 1.2),
+        (samples.an_ordinary_call(), 0.0),
+    ],
+)
+def test_a_timeline_that_does_not_fit_begins_at_what_went_wrong(sample, at_s):
+    line = timeline_of(detail_of(sample))
+    assert line.focus / line.px_a_s == pytest.approx(at_s, abs=0.05)
+
+
+def test_a_call_that_goes_on_is_shown_from_its_end():
+    line = timeline_of(detail_of(samples.a_call_that_is_up()))
+    assert line.focus == line.width
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", [("", False)]),
+        ("one\ntwo", [("one\ntwo", False)]),
+        (
+            "a.yaml:3:5: x\n    voyce: b\n    ^\nnext",
+            [("a.yaml:3:5: x", False), ("    voyce: b\n    ^", True), ("next", False)],
+        ),
+        ("  ^~~", [("  ^~~", False)]),  # a caret that points at nothing
+    ],
+)
+def test_a_line_with_a_caret_below_it_is_kept_whole(text, parts):
+    assert console_parts(text) == parts
+    assert "\n".join(lines for lines, _ in parts) == text
 
 
 def test_keys_are_told_from_words():

@@ -48,6 +48,23 @@
     return best;
   }
 
+  // Where the reader has scrolled to, which an update of a call that goes on must not undo; null: nowhere yet.
+  let kept = null;
+
+  function place() {
+    const box = scroller(), svg = drawing();
+    if (!box || !svg) return;
+    const focus = Number(svg.dataset.focus);
+    const first = focus > box.clientWidth * 0.6 ? focus - box.clientWidth * 0.4 : 0;
+    box.scrollLeft = kept === "end" ? box.scrollWidth : kept ?? first;
+    windowMoved();
+  }
+
+  function scrolled(box) {
+    kept = box.scrollLeft + box.clientWidth >= box.scrollWidth - 4 ? "end" : box.scrollLeft;
+    windowMoved();
+  }
+
   function windowMoved() {
     const box = scroller(), svg = drawing(), rect = one("[data-window]");
     if (!box || !svg || !rect) return;
@@ -81,8 +98,8 @@
   for (const name of ["play", "timeupdate", "seeked"]) {
     document.addEventListener(name, (event) => { if (event.target === audio()) follow(); }, true);
   }
-  document.addEventListener("scroll", (event) => { if (event.target === scroller()) windowMoved(); }, true);
+  document.addEventListener("scroll", (event) => { if (event.target === scroller()) scrolled(event.target); }, true);
   addEventListener("resize", windowMoved);
-  document.addEventListener("htmx:load", windowMoved);
-  windowMoved();
+  document.addEventListener("htmx:load", place);
+  place();
 })();
