@@ -106,7 +106,7 @@ def steering_words(row: Row) -> str:
 
 def steering_label(row: Row) -> str:
     """Returns what a call was asked for, in a word or two."""
-    return STEERING.get(row["action"], row["action"].replace("_", " ")).rstrip(":")
+    return STEERING.get(action := str(row["action"]), action.replace("_", " ")).rstrip(":")
 
 
 def at(seconds: float) -> str:

@@ -408,3 +408,21 @@ def test_a_new_database_says_that_no_call_has_come(tmp_path):
     with served(shell_of(f"sqlite://{tmp_path}/calls.db")) as address, httpx.Client(trust_env=False) as client:
         assert "No call has come yet" in client.get(f"{address}/calls").text
         assert "No call has ended" in client.get(f"{address}/figures").text
+
+
+def test_nothing_has_changed_since_a_call_whose_set_is_gone(client):
+    assert client.get("calls/hostile-0/difference").text.count("serves no set") == 1
+    assert client.get("calls/nobody/difference").status_code == 404
+
+
+@pytest.mark.parametrize(("call", "at_s"), [("long-0001", 2400.0), ("failed-0001", 12.9), ("ordinary-0001", 0.0)])
+def test_a_timeline_that_does_not_fit_begins_at_what_went_wrong(browser, pages, call, at_s):
+    browser.resize(*NARROW)
+    browser.driver.get(f"{pages}/calls/{call}")
+    begins, ends = browser.driver.execute_script(
+        "const box = document.querySelector('[data-scroller]'),"
+        " scale = Number(document.querySelector('[data-timeline]').dataset.pxAS);"
+        "return [box.scrollLeft / scale, (box.scrollLeft + box.clientWidth) / scale]"
+    )
+    assert begins <= at_s < ends
+    assert (begins == 0) == (at_s == 0)

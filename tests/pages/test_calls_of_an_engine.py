@@ -32,6 +32,14 @@ async def test_a_call_is_on_its_page_while_it_is_up_and_when_it_is_over():
             configuration = await client.get(f"/pages/calls/{call_id}/configuration")
             assert configuration.status_code == 200
             assert "greeting: Hello." in configuration.text
+            difference = (await client.get(f"/pages/calls/{call_id}/difference")).text
+            assert "this call (main, version 1)" in difference
+            assert "Hello." not in difference, "nothing has changed yet"
+            engine.edit('greeting: "Hello."', 'greeting: "Good day."')
+            assert (await engine.ask("POST", "/-/reload")).status_code == 200
+            difference = (await client.get(f"/pages/calls/{call_id}/difference")).text
+            assert "what serves now (main, version 2)" in difference
+            assert "greeting: &#34;Hello.&#34; -&gt; &#34;Good day.&#34;" in difference
             recording = await client.get(f"/pages/calls/{call_id}/recording", headers={"range": "bytes=0-3"})
             assert (recording.status_code, recording.content) == (206, b"RIFF")
             assert str(caller.call_id) in (await client.get(f"/pages/calls/{caller.call_id}")).text

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import trio
 
-from reference_engine.pages.live import EVERY_S, HEARTBEAT_S, MAX_WATCHERS, LiveParts
+from reference_engine.pages import live
+from reference_engine.pages.live import BYTES_A_S, EVERY_S, HEARTBEAT_S, MAX_WATCHERS, MOST_S, REST, LiveParts
 
 
 class Watcher:
@@ -79,6 +82,44 @@ async def test_many_who_look_cost_as_much_as_one_and_too_many_are_refused(page, 
     watchers[0].gone.set()
     await watchers[0].ended.wait()
     assert page.live.answer(lambda: True).status_code == 200
+
+
+async def test_all_are_sent_what_was_encoded_once(page, nursery, autojump_clock, monkeypatch):
+    encoded = []
+    monkeypatch.setattr(live, "_event", lambda name, html: encoded.append(name) or f"event: {name} {html}".encode())
+    watchers = [Watcher(nursery, page.live) for _ in range(8)]
+    for number in range(5):
+        page.now["calls"] = str(number)
+        await trio.sleep(EVERY_S)
+    assert encoded.count("calls") <= 6
+    assert encoded.count("versions") == 1
+    assert all(watcher.events.count("event: calls 4") == 1 for watcher in watchers)
+
+
+@pytest.mark.parametrize(
+    ("size", "takes_s", "pause_s"),
+    [
+        (100, 0.0, EVERY_S),
+        (2 * int(BYTES_A_S), 0.0, 2.0),  # much to send: a telephone would not follow
+        (100, 0.2, 0.2 * REST),  # much to make: other calls would wait
+        (100, 60.0, 60.0),  # a machine that is overloaded
+        (100 * int(BYTES_A_S), 0.0, MOST_S),
+    ],
+)
+async def test_an_update_that_costs_much_comes_more_rarely(nursery, autojump_clock, size, takes_s, pause_s):
+    made = []
+
+    async def make():
+        await trio.sleep(takes_s)
+        made.append(trio.current_time())
+        return {"calls": f"{len(made):0{size}}", "versions": "1" * size * 3}  # the second never changes
+
+    watcher = Watcher(nursery, LiveParts(make))
+    await trio.sleep(8 + 10 * pause_s)
+    pauses = [after - before for before, after in pairwise(made)][1:]
+    assert pauses
+    assert all(pause_s <= pause <= pause_s + EVERY_S + 0.1 for pause in pauses)
+    assert watcher.events.count("event: versions") == 1
 
 
 async def test_a_browser_that_does_not_read_holds_nobody_up(page, nursery, autojump_clock):
