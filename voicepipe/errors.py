@@ -40,7 +40,7 @@ the circuit breaker."""
 
 @frozen(order=True)
 class Location:
-    """A place in a file; lines and columns count from 1."""
+    """A place in a file; lines and columns count from 1, and are 0 for a file as a whole."""
 
     file: Path = field(converter=Path)
     """The path as the user wrote it, so that an editor or a terminal can open it."""
@@ -49,8 +49,13 @@ class Location:
     column: int = 1
     """1 for the first character of the line."""
 
+    @classmethod
+    def of_whole(cls, file: Path) -> Location:
+        """Returns the place of what concerns a file and no line of it: it was not read, or has to be read again."""
+        return cls(file, 0, 0)
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else str(self.file)
 
 
 @frozen

@@ -44,7 +44,7 @@ class Keywords:
 Count: TypeAlias = Annotated[int, Keywords(minimum=0)]
 """A number of things, or a version's number."""
 
-Position: TypeAlias = Annotated[int, Keywords(minimum=1)]
+Position: TypeAlias = Annotated[int, Keywords(minimum=0)]
 """A line or a column."""
 
 Seconds: TypeAlias = Annotated[float, Keywords(minimum=0)]

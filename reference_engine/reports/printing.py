@@ -23,6 +23,10 @@ _CHANGES = (
 )
 
 
+_TRIED = "components opened, or tried again until they are"
+"""What the plan's `opened` are while some of them could not be opened; which, the problems above say."""
+
+
 def describe_reload(body: Mapping[str, Any], *, colour: bool = False) -> str:
     """Returns the outcome of a reload as text: for the engine's file and each set, the changes or all problems."""
     engine = [_describe_engine(body["engine"], colour=colour)] if "engine" in body else []
@@ -70,7 +74,10 @@ def _describe_applied(body: Mapping[str, Any], *, colour: bool) -> str:
     lines = [f"{body['set']}: version {body['version']} serves{gone_back}, from the next call on {seconds}"]
     active, was = plan["active"], plan["was_active"]
     lines.append(f"  active pipeline: {active}" if was in {"", active} else f"  active pipeline: {was} -> {active}")
-    lines += [f"  {title}: {', '.join(plan[what])}" for what, title in _CHANGES if plan[what]]
+    changes = [
+        (title if not (what == "opened" and plan["degraded"]) else _TRIED, plan[what]) for what, title in _CHANGES
+    ]
+    lines += [f"  {title}: {', '.join(names)}" for title, names in changes if names]
     if plan["degraded"]:
         lines.insert(1, f"{_degraded(plan['degraded'], colour=colour)}\n")
     return "\n".join(lines) + "\n"

@@ -16,9 +16,9 @@ class ProblemBody:
     file: str
     """The path, as it was given."""
     line: Position
-    """Counted from 1."""
+    """Counted from 1; 0: the problem is of the file as a whole."""
     column: Position
-    """Counted from 1."""
+    """Counted from 1; 0 likewise."""
     path: str
     """The path of the setting, such as `pipelines.main.tts`; empty for the file as a whole."""
     message: str

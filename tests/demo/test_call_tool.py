@@ -211,6 +211,6 @@ async def test_it_calls_over_chan_websocket_with_the_callers_variables(capsys):
         nursery.cancel_scope.cancel()
     assert infos[0].caller == "15551230001"
     told = capsys.readouterr().out
-    assert f"to ws://{host}:{port}/media\n" in told
+    assert f"calling ws://{host}:{port}/media; the channel's ID is test-" in told
     assert "correct" not in told
     assert told.splitlines()[-1].endswith("agent   hung up (HANGUP)")

@@ -52,6 +52,11 @@ async def test_what_is_degraded_and_why(recorded):
         (line,) = status_of(pipelines)
         assert line.startswith("main: degraded: tts recorded has not opened yet, ")
         assert line.endswith("HTTP 503; answered: try later (is it up?)")
+        outcome = await recorded.rewrite(pipelines, default=pipeline(llm="b", tts=["a", "b"]))
+        answer = describe_reload(outcome_body(outcome))
+        assert "tts recorded can't be opened" in answer
+        assert "components opened: " not in answer, "it says that one could not be"
+        assert "components opened, or tried again until they are: " in answer
 
 
 @pytest.mark.parametrize("away", [False, True])

@@ -186,6 +186,7 @@ async def test_a_helper_that_breaks_down_over_an_upgraded_library_names_it(
         outcome = await pipelines.reload()
         (problem,) = outcome.problems
         assert problem.message.startswith("some_library was upgraded since the start")
+        assert str(problem).partition(": ")[0] == str(problem.where.file), "no line is to blame"
         assert (outcome.reason, pipelines.current.version) == ("config", 1)
     sys.modules.pop("some_library")
 

@@ -65,12 +65,12 @@ async def _open_call(arguments: Namespace) -> AsyncIterator[Caller]:
         async with open_asterisk_websocket_call(
             url, variables=dict(arguments.variable), username=username, password=password
         ) as caller:
-            _say(f"call {caller.asterisk.channel_id} to {url}")
+            _say(f"calling {url}; the channel's ID is {caller.asterisk.channel_id}")
             yield caller
         return
     host, port = arguments.address
     async with open_audiosocket_call(host, port) as audiosocket_caller:
-        _say(f"call {audiosocket_caller.call_id} to {host}:{port}")
+        _say(f"calling {host}:{port}; AudioSocket's UUID is {audiosocket_caller.call_id}")
         yield audiosocket_caller
 
 

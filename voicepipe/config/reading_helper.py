@@ -113,7 +113,7 @@ def explain(request: ReadRequest, registry: Registry | None = None) -> dict[str,
     except BaseException as error:  # noqa: BLE001 - as above
         raise defect(request.path, broke_down(error)) from None
     missing = ", ".join(presumed.missing)
-    raise ConfigError([Problem(Location(request.path), "", f"can't be explained without {missing}")])
+    raise ConfigError([Problem(Location.of_whole(request.path), "", f"can't be explained without {missing}")])
 
 
 def broke_down(error: BaseException) -> str:
@@ -126,7 +126,7 @@ def broke_down(error: BaseException) -> str:
 def defect(path: Path, what: str) -> DefectError:
     """Returns the error for a file that could not be read because of a defect in the code."""
     hint = "a defect in voicepipe or in an adapter: please report it, with what `voicepipe check` prints"
-    return DefectError([Problem(Location(path), "", f"reading it {what}", hint)])
+    return DefectError([Problem(Location.of_whole(path), "", f"reading it {what}", hint)])
 
 
 def answer(request: ReadRequest) -> bytes:

@@ -84,4 +84,4 @@ def neither_served(refused: ConfigError, last_known_good: ConfigError, path: Pat
     # If either may be served later as it is, trying again is worth it.
     away = isinstance(refused, ComponentsUnavailable) or isinstance(last_known_good, ComponentsUnavailable)
     kind = ComponentsUnavailable if away else ConfigError
-    return kind([*refused.problems, Problem(Location(path), "", message, hint)], refused.files)
+    return kind([*refused.problems, Problem(Location.of_whole(path), "", message, hint)], refused.files)

@@ -218,7 +218,7 @@ class ChangeWorker:
             sources = await self.options.history.sources(kept.version)
         except (LookupError, OSError) as error:
             message = f"the files of version {kept.version} are not kept any more: {error}"
-            raise ConfigError([Problem(Location(kept.path), "", message)]) from error
+            raise ConfigError([Problem(Location.of_whole(kept.path), "", message)]) from error
         return await self._load(sources, kept.path)
 
     async def _load_past(self) -> None:

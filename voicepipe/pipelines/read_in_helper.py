@@ -216,7 +216,7 @@ async def read_in_thread(path: Path, read: Callable[[], T]) -> T:
             raise
         hint = "raise the limit of processes: TasksMax= of systemd, --pids-limit of a container, ulimit -u"
         raise ConfigError(
-            [Problem(Location(path), "", "was not read: the system grants no more threads", hint)]
+            [Problem(Location.of_whole(path), "", "was not read: the system grants no more threads", hint)]
         ) from None
 
 
@@ -231,7 +231,7 @@ def _threads() -> trio.CapacityLimiter:
 
 def _too_slow(path: Path) -> ConfigError:
     hint = "is it, or a file that it names, on a drive that doesn't answer?"
-    return ConfigError([Problem(Location(path), "", f"was not read within {READ_S:g} s", hint)])
+    return ConfigError([Problem(Location.of_whole(path), "", f"was not read within {READ_S:g} s", hint)])
 
 
 def _request(
@@ -243,7 +243,7 @@ def _request(
     except OSError as error:
         hint = "start it in a directory that stays, or give the file's absolute path"
         message = f"the working directory can't be found: {error.strerror}"
-        raise ConfigError([Problem(Location(path), "", message, hint)]) from None
+        raise ConfigError([Problem(Location.of_whole(path), "", message, hint)]) from None
     return ReadRequest(path, _variables(path, environ), tools, contents or {}, directory, known_hashes())
 
 
@@ -339,7 +339,7 @@ def _note_code(registry: Registry) -> None:
 def _upgraded(path: Path, what: str) -> ConfigError:
     message = f"{what} was upgraded since the start, so files can't be read by the code that runs: restart"
     hint = "restart the engine, or the program; until then it serves on as it is"
-    return ConfigError([Problem(Location(path), "", message, hint)])
+    return ConfigError([Problem(Location.of_whole(path), "", message, hint)])
 
 
 async def _kill(process: trio.Process) -> None:

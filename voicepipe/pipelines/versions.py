@@ -99,7 +99,7 @@ class Versions:
         if self.live + 1 - retires > most:
             message = f"{self.live} versions are open already, as many as there may be: calls hold them"
             hint = "wait for old calls to end, set a drain deadline, or raise max_live_versions"
-            raise ConfigError([Problem(Location(path), "", message, hint)])
+            raise ConfigError([Problem(Location.of_whole(path), "", message, hint)])
 
     def go_on(self, past: Iterable[KeptVersion]) -> None:
         """Adds the versions of earlier processes, before the first version of this one."""
