@@ -15,25 +15,37 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
+from attrs import frozen
 
 from reference_engine.calls.announcements import Announcements
 from reference_engine.calls.answering import CallAnswerer
 from reference_engine.calls.drain_deadline import end_superseded_calls
-from reference_engine.calls.listeners import ipv4_ports, open_listeners
+from reference_engine.calls.listeners import ipv4_ports, listeners_to_hand_to, open_listeners
+from reference_engine.calls.own_listeners import OwnListeners
 from reference_engine.control.agent_check import agent_answer, serve_agent_check
 from reference_engine.control.app import Control
 from reference_engine.control.call_requests import CallRequests
-from reference_engine.control.server import serve_admin, serve_control
+from reference_engine.control.server import serve_admin, serve_control, serve_handed_admin, serve_handed_control
 from reference_engine.control.sockets import address_of, claimed_port, claimed_socket
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.lifecycle.signals import reload_on_signals
 from reference_engine.lifecycle.stopping import Shutdown
 from reference_engine.lifecycle.systemd import ServiceManager
+from reference_engine.link.messages import (
+    CapacityChanged,
+    DrainWorker,
+    EndWorker,
+    OpenOwnListeners,
+    OwnListenersOpen,
+    SettingsInForce,
+    WorkerReady,
+)
 from reference_engine.pages.operator_pages import OperatorPages, url_of
 from reference_engine.pages.parts import PageParts
 from reference_engine.records.opening import open_store, until_ready
@@ -50,31 +62,46 @@ from reference_engine.reports.reload_history import ReloadHistory
 from reference_engine.reports.reload_log import engine_reload_log, reload_log
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.sets import Sets, conceal_all
-from reference_engine.settings.settings import CurrentSettings
+from reference_engine.settings.settings import CurrentSettings, number_of_workers
 from reference_engine.telemetry.opening import all_of, open_telemetry
 from reference_engine.telemetry.telemetry_metrics import TelemetryCollector
 from reference_engine.upkeep.shortage import Shortage
 from reference_engine.upkeep.tasks import restart_on_failure
 from reference_engine.watch.task_switch import TaskSwitch
-from voicepipe import Collector, Listener, open_runtime, read_in_thread
+from reference_engine.worker.worker import ADMIN, CONTROL
+from voicepipe import Collector, Listener, __version__, open_runtime, read_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from socket import socket
 
+    from reference_engine.lifecycle.stopping import Closable
     from reference_engine.log.log import Log, LogSettings
     from reference_engine.settings.run_options import RunOptions
     from reference_engine.settings.settings import EngineSettings
+    from reference_engine.worker.worker import Worker
     from voicepipe import PipelineSet
 
 
-async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:  # noqa: PLR0915 - the map of the engine
+class WorkersWantedError(Exception):
+    """The engine is to have several workers, so this process is to become their supervisor; nothing is claimed yet."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(f"{number_of_workers(settings)} workers")
+        self.settings = settings
+
+
+async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
+    options: RunOptions, logged: LogSettings, log: Log, worker: Worker | None = None
+) -> int:
     """Serves calls until SIGTERM or SIGINT, then lets the calls that are up end.
 
     Args:
         options: the command line.
         logged: gets the logging settings of each pipeline set, which the log looks up there.
         log: gets all records.
+        worker: the link to the supervisor, if this is one worker of several; None: this process is the whole engine.
 
     Returns:
         The number of calls that were cut short by a second signal.
@@ -82,6 +109,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
     Raises:
         ConfigError: the files can't be served; it may be in an exception group.
         EngineError: an address or a path can't be used; it may be in an exception group.
+        WorkersWantedError: the engine is to have several workers.
 
     """
     shutdown: Shutdown | None = None
@@ -93,21 +121,26 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
         trio.CancelScope() as everything,
     ):
         settings, environ = await _load(options, stops, everything)
+        if worker is None and number_of_workers(settings) > 1:
+            raise WorkersWantedError(settings)
         current, readiness, sessions = CurrentSettings(settings), Readiness(), SessionStore()
-        control = claimed.enter_context(claimed_socket(settings.control))
+        control = claimed.enter_context(claimed_socket(settings.control)) if worker is None else None
         admin = (
             claimed.enter_context(claimed_port(settings.admin, ipv6_only=settings.admin.port in ipv4_ports(settings)))
-            if settings.admin
+            if settings.admin and worker is None
             else None
         )
         agents = (
             claimed.enter_context(claimed_port(settings.agent_check, key="agent_check"))
-            if settings.agent_check
+            if settings.agent_check and worker is None
             else None
         )
-        records = claimed.enter_context(open_record_file(settings.records, settings.records_readable_by))
+        records = claimed.enter_context(
+            open_record_file(settings.records, settings.records_readable_by, shared=worker is not None)
+        )
         claimed.callback(records.report, log)
-        log.info("engine.starting", file=str(options.file), pid=os.getpid())
+        if worker is None:
+            log.info("engine.starting", file=str(options.file), pid=os.getpid())
         await until_ready(store := claimed.enter_context(open_store(settings, log)))
         telemetry = claimed.enter_context(open_telemetry(current, log, store))
         observe_component = all_of(component_log(log), telemetry.events.observe_component)
@@ -134,7 +167,8 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 turns=loop.turns,
                 others=[TelemetryCollector(telemetry)],
             )
-            manager, collector, shortage = ServiceManager(sets.by_name), Collector(), Shortage(log)
+            manager = ServiceManager(sets.by_name, os.environ if worker is None else {})  # its supervisor tells systemd
+            collector, shortage = Collector(), Shortage(log)
             logged.conceal = partial(conceal_all, sets.by_name, current, runtime)
             reloads, latencies, retention = (
                 ReloadHistory(logged.conceal),
@@ -159,9 +193,16 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 announced=announced,
                 logging_of=logged.of_set.get,
                 latencies=latencies,
+                slots=None if worker is None else worker.slots,
             )
             shutdown = Shutdown(
-                everything, current=current, sessions=sessions, readiness=readiness, manager=manager, log=log
+                everything,
+                current=current,
+                sessions=sessions,
+                readiness=readiness,
+                manager=manager,
+                log=log,
+                process="engine" if worker is None else "worker",
             )
             reloader = Reloader(
                 options,
@@ -177,6 +218,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                     reloads.observe_engine,
                     lambda _outcome: answerer.capacity.update(),
                     telemetry.observe_engine,
+                    *([] if worker is None else [lambda _outcome: worker.post(settings_in_force(current.settings))]),
                 ],
                 reopen=records.reopen,
                 log=log,
@@ -184,7 +226,7 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             requests = CallRequests(answerer, ended, readiness, listeners)
             pages = OperatorPages(
                 PageParts(current, sets, reloader, sessions, readiness, answerer, reloads, latencies, logged.conceal),
-                None if admin is None else url_of(address_of(admin[0])),
+                _url_of_pages(admin, worker),
             )
             app = Control(
                 current, sets, reloader, sessions, metrics, readiness, answerer, ended, announced, requests, pages
@@ -196,7 +238,8 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
             start_upkeep("stop signals", shutdown.watch, stops)
             start_upkeep("systemd's watchdog", manager.feed_watchdog)
             start_upkeep("notes to systemd", manager.deliver)
-            start_upkeep("control", serve_control, app, control, shortage)
+            if control is not None:
+                start_upkeep("control", serve_control, app, control, shortage)
             if admin is not None:
                 start_upkeep("admin", serve_admin, app, admin, current, shortage)
             if agents is not None:
@@ -207,14 +250,34 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                     lambda: agent_answer(readiness.state, len(sessions), current.settings.max_calls),
                     shortage.report,
                 )
+            if worker is not None:
+                worker.on(DrainWorker, lambda asked, _blob: shutdown.request_drain(asked.deadline_s))
+                worker.on(EndWorker, lambda _asked, _blob: shutdown.end_at_once())
+                worker.on(CapacityChanged, lambda _told, _blob: answerer.capacity.update())
+                worker.on_supervisor_gone = lambda: shutdown.request_drain(None)
+                start_upkeep("control", serve_handed_control, app, worker.connections_of(CONTROL))
+                start_upkeep("admin", serve_handed_admin, app, worker.connections_of(ADMIN), current)
+                upkeep.start_soon(worker.run, __version__)
             await sets.start()
             start_upkeep("garbage collector", collector.run)  # the first collection, which is long, before any call
             claimed.enter_context(watch_loop(loop))  # from the first call on: what holds the start up holds up nobody
-            async with open_listeners(settings, answerer, listeners), trio.open_nursery() as calls:
-                start_upkeep("drain", shutdown.drain, listeners.values(), answerer, calls.cancel_scope)
-                for listener in listeners.values():
+            async with _opened_listeners(settings, answerer, listeners, worker), trio.open_nursery() as calls:
+                closing: list[Closable] = [_AllOf(listeners)]
+                if worker is not None:
+                    own = OwnListeners(
+                        settings, answerer, listeners, lambda opened: worker.post(OwnListenersOpen(opened))
+                    )
+                    closing.append(own)
+                    calls.start_soon(restart_on_failure, "listeners of one worker", own.serve, log)
+                    worker.on(OpenOwnListeners, lambda _asked, _blob: own.open())
+                start_upkeep("drain", shutdown.drain, closing, answerer, calls.cancel_scope)
+                for listener in tuple(listeners.values()):
                     calls.start_soon(listener.serve, answerer.answer)
-                _log_ready(log, sets.serving, settings, listeners, admin, agents=agents)
+                if worker is None:
+                    _log_ready(log, sets.serving, settings, listeners, admin, agents=agents)
+                else:
+                    worker.post(settings_in_force(current.settings))
+                    worker.post(WorkerReady(_sets_as_data(sets.serving)))
                 readiness.ready()
                 manager.ready()
                 start_upkeep("records", records.report_losses, log)
@@ -224,7 +287,10 @@ async def run_engine(options: RunOptions, logged: LogSettings, log: Log) -> int:
                 start_upkeep("drain deadline of old versions", end_superseded_calls, answerer, sets.by_name, current)
             shutdown.end()
     cut_short = 0 if shutdown is None else shutdown.confirm_closed()
-    log.info("engine.stopped", calls_cut_short=cut_short)
+    if worker is None:
+        log.info("engine.stopped", calls_cut_short=cut_short)
+    else:
+        log.info("worker.stopped", calls_cut_short=cut_short)
     return cut_short
 
 
@@ -242,6 +308,52 @@ async def _load(
         loaded = await read_in_thread(options.file, options.load)
         nursery.cancel_scope.cancel()
     return loaded
+
+
+def settings_in_force(settings: EngineSettings) -> SettingsInForce:
+    """Returns what a supervisor needs of the settings."""
+    return SettingsInForce(settings.max_calls, settings.drain_s, [listener.name for listener in settings.listeners])
+
+
+def _opened_listeners(
+    settings: EngineSettings, answerer: CallAnswerer, listeners: dict[str, Listener], worker: Worker | None
+) -> AbstractAsyncContextManager[None]:
+    """Opens all listeners; in a worker those that the supervisor hands connections of."""
+    if worker is None:
+        return open_listeners(settings, answerer, listeners)
+    names = {listener.name for listener in listeners_to_hand_to(settings)}
+    return open_listeners(settings, answerer, listeners, names=names, connections_of=worker.connections_of)
+
+
+@frozen
+class _AllOf:
+    """Closes the listeners that there are by then."""
+
+    listeners: Mapping[str, Listener]
+
+    def close(self) -> None:
+        for listener in self.listeners.values():
+            listener.close()
+
+
+def _url_of_pages(admin: Sequence[socket] | None, worker: Worker | None) -> str | None:
+    if admin is not None:
+        return url_of(address_of(admin[0]))
+    if worker is not None and (address := worker.start.addresses.get(ADMIN)):
+        return url_of({"host": address[0], "port": address[1]})
+    return None
+
+
+def _sets_as_data(sets: Mapping[str, PipelineSet]) -> list[dict[str, Any]]:
+    return [
+        {
+            "set": name,
+            "version": pipelines.current.version,
+            "active_pipeline": pipelines.current.config.active_pipeline,
+            "pipelines": list(pipelines.current.pipelines),
+        }
+        for name, pipelines in sets.items()
+    ]
 
 
 def _log_ready(
@@ -267,14 +379,6 @@ def _log_ready(
         admin=address_of(admin[0]) if admin is not None else None,
         **({} if agents is None else {"agent_check": address_of(agents[0])}),
         pages=url_of(address_of(admin[0])) if admin is not None else None,
-        sets=[
-            {
-                "set": name,
-                "version": pipelines.current.version,
-                "active_pipeline": pipelines.current.config.active_pipeline,
-                "pipelines": list(pipelines.current.pipelines),
-            }
-            for name, pipelines in sets.items()
-        ],
+        sets=_sets_as_data(sets),
         pid=os.getpid(),
     )

@@ -147,7 +147,15 @@ from voicepipe.transports.bind_options import host_field, is_loopback, port_fiel
 from voicepipe.transports.binding import listen_on
 from voicepipe.transports.call_socket import CallSocket
 from voicepipe.transports.delivery import Delivery
-from voicepipe.transports.listener import CallHandler, Dialler, DialRequest, Listener, ListenerContext, TransportType
+from voicepipe.transports.listener import (
+    CallHandler,
+    ConnectionSource,
+    Dialler,
+    DialRequest,
+    Listener,
+    ListenerContext,
+    TransportType,
+)
 from voicepipe.transports.protocol import CallEventReceiver, CallSink, Capability, Transport
 from voicepipe.transports.registry import TransportRegistry, installed_transports
 from voicepipe.transports.tls import TlsFiles, check_tls
@@ -201,6 +209,7 @@ __all__ = [
     "ConfigDocument",
     "ConfigError",
     "ConfigFingerprint",
+    "ConnectionSource",
     "Delivery",
     "DialFailed",
     "DialRequest",

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
+    from reference_engine.calls.capacity import Slots
     from reference_engine.log.log import Log
     from reference_engine.records.record_file import KeepRecord
     from reference_engine.records.store import RecordStore
@@ -110,6 +111,7 @@ class CallAnswerer:
         announced: the calls that were announced and have not connected.
         logging_of: returns the logging settings of a set, by its name; None: it has none.
         latencies: the latencies of components; None: nobody wants to know them.
+        slots: the places for calls of all workers; None: this process is the whole engine.
 
     Attributes:
         capacity: the number of calls, and the listeners that are paused at `max_calls`.
@@ -133,9 +135,10 @@ class CallAnswerer:
         announced: Announcements | None = None,
         logging_of: Callable[[str], LoggingSettings | None] = lambda _set: None,
         latencies: Latencies | None = None,
+        slots: Slots | None = None,
     ) -> None:
         ended = EndedCalls() if ended is None else ended
-        self.capacity = Capacity(current, {} if listeners is None else listeners, metrics, log)
+        self.capacity = Capacity(current, {} if listeners is None else listeners, metrics, log, slots)
         self._current, self._sets, self._sessions, self._metrics = current, sets, sessions, metrics
         self._ended, self._shortage, self._log = ended, shortage, log
         self._announced = Announcements() if announced is None else announced
@@ -174,14 +177,17 @@ class CallAnswerer:
         elif self.capacity.paused:
             self._refuse(info, "the engine is paused; `reference-engine resume` ends that", name, "paused")
         elif self.capacity.is_full:
-            self._refuse(info, f"{self.capacity.calls} calls are up already, as many as max_calls allows", name, "full")
+            self._refuse_as_full(info, name)
         elif self._current.requires_announcement(info.listener) and not self._announced.find(info.transport_id):
             reason = f"it was not announced: listener {info.listener!r} has `require_announced: true`"
             advice = "so have the dialplan `POST /calls/{call}` first"
             self._refuse(info, f"{reason}, {advice}", name, "not_announced")
         else:
-            with self.capacity.count_call(), self._uuids.hold(info):
-                await self._run_call(pipelines, transport)
+            async with self.capacity.admit_call() as admitted:
+                if not admitted:
+                    self._refuse_as_full(info, name)
+                with self._uuids.hold(info):
+                    await self._run_call(pipelines, transport)
 
     def __iter__(self) -> Iterator[ActiveCall]:
         return iter(tuple(self._calls.values()))
@@ -302,6 +308,10 @@ class CallAnswerer:
                 variables=list(info.shortened),
                 hint="a call has up to 64 variables, with values up to 2,000 characters and 16,000 in all",
             )
+
+    def _refuse_as_full(self, info: CallInfo, name: str) -> NoReturn:
+        calls = self.capacity.calls_of_all
+        self._refuse(info, f"{calls} calls are up already, as many as max_calls allows", name, "full")
 
     def _refuse(self, info: CallInfo, reason: str, name: str | None, kind: Refusal) -> NoReturn:
         if name is not None:

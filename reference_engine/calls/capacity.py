@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
 
 from voicepipe import AudioSocketListener
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from reference_engine.log.log import Log
     from reference_engine.reports.metrics import Metrics
     from reference_engine.settings.settings import CurrentSettings
     from voicepipe import Listener
+
+
+class Slots(Protocol):
+    """The `max_calls` places for calls of an engine of several workers, of which somebody else keeps the count."""
+
+    full: bool
+    """Whether all of them were taken when the count was last told."""
+    up: int
+    """The number of calls that were up then, over all workers."""
+
+    async def take(self) -> int | None:
+        """Takes a place for a call, and returns its number; None: all are taken."""
+
+    def free(self, slot: int) -> None:
+        """Gives a place back."""
 
 
 class Capacity:
@@ -28,34 +43,60 @@ class Capacity:
         listeners: by name; looked up whenever the limit is reached or left, so they may be opened later.
         metrics: gets `voicepipe_full`.
         log: gets `engine.full` and `engine.has_room`.
+        slots: the places of all workers, whose supervisor counts them and logs that they are taken; None: this process
+            is the whole engine.
 
     Attributes:
-        calls: the number of calls that are up.
+        calls: the number of calls that are up in this process.
         paused: whether an operator wants no new calls.
 
     """
 
-    def __init__(self, current: CurrentSettings, listeners: Mapping[str, Listener], metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self,
+        current: CurrentSettings,
+        listeners: Mapping[str, Listener],
+        metrics: Metrics,
+        log: Log,
+        slots: Slots | None = None,
+    ) -> None:
         self._current, self._listeners, self._metrics, self._log = current, listeners, metrics, log
+        self._slots = slots
         self._full = self._refusing = False
         self.calls = 0
         self.paused = False
 
     @property
+    def calls_of_all(self) -> int:
+        """The number of calls that are up, over all workers."""
+        return self.calls if self._slots is None else self._slots.up
+
+    @property
     def is_full(self) -> bool:
         """Whether a further call must be refused."""
+        if self._slots is not None:
+            return self._slots.full
         limit = self._current.settings.max_calls
         return limit is not None and self.calls >= limit
 
-    @contextmanager
-    def count_call(self) -> Iterator[None]:
-        """Counts a call for as long as the block runs."""
+    @asynccontextmanager
+    async def admit_call(self) -> AsyncIterator[bool]:
+        """Counts a call for as long as the block runs; yields False if other workers have taken the last place.
+
+        In an engine of one process it neither waits nor yields False: there `is_full` is exact.
+        """
+        slot = None if self._slots is None else await self._slots.take()
+        if slot is None and self._slots is not None:
+            yield False
+            return
         self.calls += 1
         self.update()
         try:
-            yield
+            yield True
         finally:
             self.calls -= 1
+            if self._slots is not None and slot is not None:
+                self._slots.free(slot)
             self.update()
 
     def pause(self, paused: bool) -> None:
@@ -72,7 +113,7 @@ class Capacity:
     def update(self) -> None:
         """Pauses or resumes listeners if the limit was reached or left.
 
-        To be called whenever the number of calls or `max_calls` has changed.
+        To be called whenever the number of calls, of any worker, or `max_calls` has changed.
         """
         full = self.is_full
         self._refuse_calls(full or self.paused)
@@ -80,6 +121,8 @@ class Capacity:
             return
         self._full = full
         self._metrics.observe_full(full)
+        if self._slots is not None:
+            return
         limit = self._current.settings.max_calls
         if full:
             self._log.warning("engine.full", calls=self.calls, max_calls=limit)

@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reference_engine.settings.settings import default_control_path
+from reference_engine.settings.settings import MOST_WORKERS, default_control_path
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
@@ -94,6 +94,12 @@ def add_to(commands: _SubParsersAction[ArgumentParser]) -> None:
         action="store_true",
         help="reload when a file changes (default: `watch` of FILE, or off)",
     )
+    command.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="how many processes serve calls, or `auto`: one for each core (default: `workers` of FILE, or 1)",
+    )
     command.set_defaults(run=run)
 
 
@@ -109,6 +115,7 @@ def run(arguments: Namespace) -> int:
         control=arguments.control,
         drain_s=arguments.drain_seconds,
         watch=arguments.watch,
+        workers=arguments.workers,
     )
     return start(options, arguments.log_format)
 
@@ -119,6 +126,14 @@ def _address(text: str) -> tuple[str, int]:
     if not (colon and host and port.isdecimal() and int(port) < 2**16):
         raise ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9092 or [::1]:9092")
     return host, int(port)
+
+
+def _workers(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not (text.isdecimal() and 1 <= int(text) <= MOST_WORKERS):
+        raise ArgumentTypeError(f"{text!r} is not a number of workers from 1 to {MOST_WORKERS}, or auto")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from voicepipe import ConnectionSource
+
 IDLE_S = 30.0
 """The time that a client has for the next request's head, in s."""
 
@@ -109,6 +111,35 @@ async def serve_http(app: ASGIApp, listening: socket.socket, on_shortage: Callab
                 connections.start_soon(serve_connection, app, stream, client_of(stream))
             else:
                 accepted.close()
+
+
+async def serve_handed_http(app: ASGIApp, source: ConnectionSource, *, has_clients: bool) -> None:
+    """Answers requests on connections that another process has accepted, until it is cancelled.
+
+    Args:
+        app: the ASGI application.
+        source: gives the connections.
+        has_clients: whether requests are told the client's address, which the source knows; False: they come from
+            the owner of a Unix socket.
+
+    """
+    async with trio.open_nursery() as connections:
+        while True:
+            accepted, client = await source.accept()
+            if len(connections.child_tasks) < MAX_CONNECTIONS:
+                connections.start_soon(_serve_handed, app, source, accepted, client if has_clients else None)
+            else:
+                accepted.close()
+                source.release(accepted)
+
+
+async def _serve_handed(
+    app: ASGIApp, source: ConnectionSource, accepted: socket.socket, client: tuple[str, int] | None
+) -> None:
+    try:
+        await serve_connection(app, trio.SocketStream(trio.socket.from_stdlib_socket(accepted)), client)
+    finally:
+        source.release(accepted)
 
 
 async def serve_connection(app: ASGIApp, stream: trio.SocketStream, client: tuple[str, int] | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from reference_engine.control.access import AccessControl
-from reference_engine.control.http import serve_http
+from reference_engine.control.http import serve_handed_http, serve_http
 
 if TYPE_CHECKING:
     import socket
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.upkeep.shortage import Shortage
+    from voicepipe import ConnectionSource
+
+
+async def serve_handed_control(app: ASGIApp, source: ConnectionSource) -> None:
+    """Answers requests on connections to the Unix socket that a supervisor has handed over, until it is cancelled."""
+    await serve_handed_http(app, source, has_clients=False)
+
+
+async def serve_handed_admin(app: ASGIApp, source: ConnectionSource, current: CurrentSettings) -> None:
+    """Answers those requests on handed connections over TCP that `AccessControl` allows, until it is cancelled."""
+    await serve_handed_http(AccessControl(app, current), source, has_clients=True)
 
 
 async def serve_control(app: ASGIApp, listening: socket.socket, shortage: Shortage) -> None:

@@ -27,6 +27,10 @@ daemon, so that it does not keep a process that has closed in time. `confirm_clo
 *The supervisor's limit.* Whatever started the engine kills it after a time of its own: systemd's `TimeoutStopSec`,
 Kubernetes's `terminationGracePeriodSeconds`. That must be more than `drain_s` plus `CLOSE_S`.
 
+*A worker* of several (`worker/`) is asked by its supervisor: `request_drain`, with the time that calls may go on, or
+with none if the supervisor itself has gone or another worker takes the place of this one. `end_at_once` is a second
+signal.
+
 Signals before there is an engine to stop, and after, are in `early_signals.py`. The deadline of calls that hold an old
 version, `drain_deadline_s`, is in `calls/drain_deadline.py`.
 """
@@ -35,9 +39,10 @@ from __future__ import annotations
 
 import os
 import time
+from math import inf
 from threading import Event as ThreadEvent
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import trio
 
@@ -50,7 +55,6 @@ if TYPE_CHECKING:
     from reference_engine.log.log import Log
     from reference_engine.reports.sessions import SessionStore
     from reference_engine.settings.settings import CurrentSettings
-    from voicepipe import Listener
 
 GOODBYE_S = 5.0
 """Time before the end of the drain at which the remaining calls are asked to say goodbye, in s."""
@@ -60,6 +64,13 @@ CLOSE_S = 10.0
 
 FLUSH_S = 0.2
 """Time that the log's thread has to write `engine.stuck` before the process exits, in s."""
+
+
+class Closable(Protocol):
+    """What brings calls, such as a listener."""
+
+    def close(self) -> None:
+        """Takes no more calls."""
 
 
 class Shutdown:
@@ -72,6 +83,7 @@ class Shutdown:
         readiness: whether calls are answered yet.
         manager: tells systemd.
         log: gets `engine.draining` and `engine.stuck`.
+        process: what this process is, for the name of the first record.
 
     Attributes:
         cut_short: the number of calls that a second signal ended.
@@ -87,10 +99,14 @@ class Shutdown:
         readiness: Readiness,
         manager: ServiceManager,
         log: Log,
+        process: Literal["engine", "worker"] = "engine",
     ) -> None:
         self._everything, self._current, self._sessions, self._log = everything, current, sessions, log
         self._readiness, self._manager = readiness, manager
-        self._requested = trio.Event()
+        self._process = process
+        self._requested, self._until = trio.Event(), inf
+        self._until_changed = trio.Event()
+        self._drain_s: float | None = None
         self._ending, self._closed = ThreadEvent(), ThreadEvent()
         Thread(target=self._force_exit, name="forced end", daemon=True).start()  # see above: not when it is needed
         self.cut_short = 0
@@ -99,12 +115,29 @@ class Shutdown:
         """Starts the drain at the first signal; ends the engine at the second, or at any signal during the start."""
         async for _signal in signals:
             if self._requested.is_set() or self._readiness.state == "starting":
-                self.cut_short = len(self._sessions)
-                self.end()
-            self._requested.set()
+                self.end_at_once()
+            self.request_drain(self._current.settings.drain_s)
 
-    async def drain(self, listeners: Iterable[Listener], answerer: CallAnswerer, calls: trio.CancelScope) -> None:
-        """Waits for the first signal, then takes no more calls and lets those that are up end within `drain_s`.
+    def request_drain(self, drain_s: float | None) -> None:
+        """Starts the drain, or changes its deadline if that becomes an earlier one.
+
+        Args:
+            drain_s: the time that calls may go on, in s; None: as long as they last.
+
+        """
+        self._requested.set()
+        until = inf if drain_s is None else trio.current_time() + drain_s
+        if until < self._until:
+            self._until, self._drain_s = until, drain_s
+        self._until_changed.set()
+
+    def end_at_once(self) -> None:
+        """Ends the engine with the calls that are up, which are counted in `cut_short`."""
+        self.cut_short = len(self._sessions)
+        self.end()
+
+    async def drain(self, listeners: Iterable[Closable], answerer: CallAnswerer, calls: trio.CancelScope) -> None:
+        """Waits for the first request, then takes no more calls and lets those that are up end within its time.
 
         Args:
             listeners: closed at once.
@@ -113,14 +146,19 @@ class Shutdown:
 
         """
         await self._requested.wait()
-        drain_s = self._current.settings.drain_s
         for listener in listeners:
             listener.close()
         self._readiness.draining()
         self._manager.stopping()
-        self._log.info("engine.draining", calls=len(self._sessions), drain_s=drain_s)
-        calls.deadline = trio.current_time() + drain_s
-        await trio.sleep(drain_s - min(GOODBYE_S, drain_s))
+        calls, drain_s = len(self._sessions), self._drain_s
+        if self._process == "worker":
+            self._log.info("worker.draining", calls=calls, drain_s=drain_s)
+        else:
+            self._log.info("engine.draining", calls=calls, drain_s=drain_s)
+        while self._until_changed.is_set():
+            self._until_changed, calls.deadline = trio.Event(), self._until
+            with trio.CancelScope(deadline=max(self._until - GOODBYE_S, 0.0)):
+                await self._until_changed.wait()
         answerer.drain()
 
     def end(self) -> None:

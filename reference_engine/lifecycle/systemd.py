@@ -1,22 +1,13 @@
-"""Notifies systemd of the engine's state, by the protocol of `sd_notify(3)`; does nothing without `NOTIFY_SOCKET`.
-
-With `Type=notify-reload` systemd sends SIGHUP, and `systemctl reload` waits for RELOADING=1 and the READY=1 after it.
-
-Notifications are datagrams. They are sent from the event loop without waiting. One that the socket does not take,
-because systemd is busy or descriptors are exhausted, is queued, and the task `deliver` sends it again.
-"""
+"""Notifies systemd of the engine's state."""
 
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import trio
-
+from reference_engine.lifecycle.systemd_notes import SystemdNotes
 from voicepipe import Rejected
 
 if TYPE_CHECKING:
@@ -24,15 +15,6 @@ if TYPE_CHECKING:
 
     from reference_engine.reloads.outcomes import EngineOutcome
     from voicepipe import PipelineSet, Problem, SetEvent
-
-RETRY_S = 0.1
-"""Pause before a notification that could not be sent is sent again, in s."""
-
-MAX_NOTES = 100
-"""The most notifications that are queued; a further one drops the oldest."""
-
-MAX_STATUS = 500
-"""The most characters of a status, which `systemctl status` shows on one line."""
 
 
 class ServiceManager:
@@ -51,24 +33,16 @@ class ServiceManager:
     ) -> None:
         self._sets = sets
         self._engine = ""
-        address = environ.get("NOTIFY_SOCKET", "")
-        # systemd writes the NUL that begins an address in the abstract namespace as @.
-        self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._waiting: deque[dict[str, str]] = deque(maxlen=MAX_NOTES)
-        self._unsent = trio.Event()
-        self._watched_us = 0
-        if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
-            with suppress(ValueError):
-                self._watched_us = int(environ.get("WATCHDOG_USEC", "0"))
+        self._notes = SystemdNotes(environ)
 
     def ready(self) -> None:
         """Reports that calls are answered."""
-        self._notify(READY="1", STATUS=self._status())
+        self._notes.send(READY="1", STATUS=self._status())
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Reports on entry that a reload begins; on exit, also after an error, its end and the state of the sets."""
-        self._notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
+        self._notes.send(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
         try:
             yield
         finally:
@@ -76,7 +50,7 @@ class ServiceManager:
 
     def observe(self, _event: SetEvent) -> None:
         """Reports the state of the sets, for `systemctl status`; an observer of pipeline sets."""
-        self._notify(STATUS=self._status())
+        self._notes.send(STATUS=self._status())
 
     def observe_engine(self, outcome: EngineOutcome) -> None:
         """Notes whether the engine's own file was rejected, for the next status; an observer of reloads."""
@@ -84,46 +58,18 @@ class ServiceManager:
 
     def stopping(self) -> None:
         """Reports that no more calls are taken and that those that are up may end."""
-        self._notify(STOPPING="1", STATUS="draining: no new calls, those that are up may end")
+        self._notes.send(STOPPING="1", STATUS="draining: no new calls, those that are up may end")
 
     async def feed_watchdog(self) -> None:
         """Sends WATCHDOG=1 twice per `WatchdogSec=`, to show that the event loop runs; returns if that is not set."""
-        while self._watched_us > 0:
-            self._notify(WATCHDOG="1")
-            await trio.sleep(self._watched_us / 2e6)
-
-    def _status(self) -> str:
-        return self._engine + status_line(self._sets.values())
-
-    def _notify(self, **fields: str) -> None:
-        if not self._address.startswith(("/", "\0")):
-            return
-        if len(fields) == 1:  # a status or a watchdog note replaces a queued one
-            self._waiting = deque((note for note in self._waiting if note.keys() != fields.keys()), MAX_NOTES)
-        self._waiting.append(fields)
-        self._send()
-
-    def _send(self) -> None:
-        """Sends the queued notifications without waiting; wakes `deliver` if one was not taken."""
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as link:
-                while self._waiting:
-                    note = "\n".join(f"{name}={_line(value)}" for name, value in self._waiting[0].items())
-                    with suppress(
-                        FileNotFoundError, ConnectionRefusedError, PermissionError
-                    ):  # nothing listens: drop it
-                        link.sendto(note.encode(errors="replace"), self._address)
-                    self._waiting.popleft()
-        except OSError:
-            self._unsent.set()
+        await self._notes.feed_watchdog()
 
     async def deliver(self) -> None:
         """Sends queued notifications again, until it is cancelled."""
-        while True:
-            await self._unsent.wait()
-            self._unsent = trio.Event()
-            await trio.sleep(RETRY_S)
-            self._send()
+        await self._notes.deliver()
+
+    def _status(self) -> str:
+        return self._engine + status_line(self._sets.values())
 
 
 def status_line(sets: Iterable[PipelineSet]) -> str:
@@ -146,9 +92,3 @@ def _status_of(pipelines: PipelineSet) -> str:
 
 def _why(problems: Sequence[Problem]) -> str:
     return f"{problems[0]} and {len(problems) - 1} more" if len(problems) > 1 else str(problems[0])
-
-
-def _line(text: str) -> str:
-    """Returns the text as one line of at most `MAX_STATUS` characters; a line end would begin another field."""
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_STATUS else f"{line[: MAX_STATUS - 3]}..."

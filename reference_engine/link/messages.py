@@ -139,6 +139,26 @@ class DrainWorker:
     """The time after which calls get a goodbye, in s; None: never."""
 
 
+@frozen
+class EndWorker:
+    """The worker ends at once, as an engine of one process does at a second stop signal."""
+
+
+@frozen
+class OpenOwnListeners:
+    """The worker opens those listeners that can't be handed connections: of all workers, only one has them."""
+
+
+@frozen
+class CapacityChanged:
+    """Whether `max_calls` calls are up, over all workers: then listeners refuse in their transport's way."""
+
+    full: bool
+    """Whether further calls are refused."""
+    calls: int
+    """The number of calls that are up."""
+
+
 # From a worker to the supervisor.
 
 
@@ -159,6 +179,29 @@ class WorkerStarted:
 @frozen
 class WorkerReady:
     """All sets that can be served are, so the worker takes connections."""
+
+    sets: Sequence[Mapping[str, Any]] = ()
+    """The sets that it serves, as `engine.ready` has them."""
+
+
+@frozen
+class SettingsInForce:
+    """What the supervisor needs of the engine's file, sent before `WorkerReady` and after each change of it."""
+
+    max_calls: int | None
+    """The most calls at once over all workers; None: no limit."""
+    drain_s: float
+    """The time that calls may go on after a stop signal, in s."""
+    listeners: Sequence[str]
+    """The names of the listeners that the file has; others take no more calls."""
+
+
+@frozen
+class OwnListenersOpen:
+    """The worker has opened the listeners of `OpenOwnListeners`."""
+
+    addresses: Mapping[str, Sequence[Any]]
+    """The host and port of each, by name."""
 
 
 @frozen
@@ -289,8 +332,13 @@ Message: TypeAlias = (
     | CommitChange
     | WithdrawChange
     | DrainWorker
+    | EndWorker
+    | OpenOwnListeners
+    | CapacityChanged
     | WorkerStarted
+    | SettingsInForce
     | WorkerReady
+    | OwnListenersOpen
     | WorkerFailed
     | ConnectionClosed
     | AskSlot

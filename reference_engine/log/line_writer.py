@@ -18,6 +18,11 @@ only this thread writes. If the rest can't be written:
   is truncated to where the line began. Else the next line begins with a line end, so that the reader finds the torn
   line by itself (`_torn`).
 
+*Several processes.* Workers of one engine write to one stderr, and append to one file. Pipes keep writes of up to 4 KiB
+whole, and nothing keeps a line whole that is written in two parts, or truncated after an error. So each write holds a
+lock of POSIX (`fcntl.lockf`) on `lock`: such locks are a process's, also on a descriptor that it has inherited, and go
+with it however it ends.
+
 *Rotation.* `reopen` puts a request into the same queue. So lines that were written before it go to the old file and
 later ones to the new file. If the new file can't be opened, the old one stays in use.
 
@@ -28,7 +33,9 @@ is queued. The thread is a daemon: one that hangs in `os.write`, on a pipe that 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from contextlib import contextmanager, suppress
 from math import inf
 from queue import SimpleQueue
 from stat import S_ISREG
@@ -37,7 +44,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 MAX_LINES = 10_000
@@ -63,6 +70,8 @@ class LineWriter:
     Args:
         descriptor: the file descriptor to write to.
         reopen: opens the file again and returns its descriptor, for `reopen`; called in the thread.
+        lock: the descriptor of a regular file that is locked while a line is written, since other processes write to
+            the same place; `own`: the descriptor that is written to. None: nobody else writes.
 
     Attributes:
         lost: the number of lost lines; a reader may reset it to 0.
@@ -71,11 +80,16 @@ class LineWriter:
 
     """
 
-    def __init__(self, descriptor: int, reopen: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        reopen: Callable[[], int] | None = None,
+        lock: int | Literal["own"] | None = None,
+    ) -> None:
         self.lost = 0
         self.reason = ""
         self.descriptor = descriptor
-        self._open = reopen
+        self._open, self._lock = reopen, lock
         self._torn = False
         self._waiting = 0
         self._counting = Lock()
@@ -124,10 +138,26 @@ class LineWriter:
     def _write_all(self) -> None:
         while (item := self._lines.get()) is not None:
             if isinstance(item, str):
-                self._write(f"{item}\n".encode(errors="backslashreplace"))
+                with self._locked():
+                    self._write(f"{item}\n".encode(errors="backslashreplace"))
                 self._count(-len(item))
             else:
                 self._open_anew()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keeps other processes from writing meanwhile; if the lock can't be had, the line is written without it."""
+        descriptor = self.descriptor if self._lock == "own" else self._lock
+        if descriptor is None:
+            yield
+            return
+        with suppress(OSError):
+            fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
     def _write(self, line: bytes) -> None:
         if self._torn:

@@ -6,12 +6,13 @@ docs/how-to/record-calls.md says under "Retention".
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import trio
 
@@ -71,7 +72,9 @@ class RecordFile:
 
 
 @contextmanager
-def open_record_file(place: RecordsPlace | Path | None, readable_by: Readers = "owner") -> Iterator[RecordFile]:
+def open_record_file(
+    place: RecordsPlace | Path | None, readable_by: Readers = "owner", *, shared: bool = False
+) -> Iterator[RecordFile]:
     """Opens the file of records and closes it on exit, after the queued records were written.
 
     Each record is appended as a whole. An incomplete record at the end of the file, left by a crash or a full disk, is
@@ -80,6 +83,7 @@ def open_record_file(place: RecordsPlace | Path | None, readable_by: Readers = "
     Args:
         place: the file's path; None, or a place that is no file: records are dropped.
         readable_by: who may read a file, and its directory, that are created.
+        shared: whether other workers append to the same file: each writes whole lines.
 
     Raises:
         EngineError: the file can't be opened for writing.
@@ -89,9 +93,9 @@ def open_record_file(place: RecordsPlace | Path | None, readable_by: Readers = "
     if path is None:
         yield RecordFile(None, None)
         return
-    open_file = partial(_open_for_append, path, readable_by)
+    open_file = partial(_open_for_append, path, readable_by, shared=shared)
     try:
-        lines = LineWriter(open_file(), open_file)
+        lines = LineWriter(open_file(), open_file, lock="own" if shared else None)
     except OSError as error:
         hint = hint_for_path(error, "`records`")
         raise EngineError(f"records: {path} can't be written: {error.strerror}; {hint}") from None
@@ -102,31 +106,33 @@ def open_record_file(place: RecordsPlace | Path | None, readable_by: Readers = "
         os.close(lines.descriptor)
 
 
-def _open_for_append(path: Path, readable_by: Readers) -> int:
+def _open_for_append(path: Path, readable_by: Readers, *, shared: bool) -> int:
     group = readable_by == "group"
     for directory in (*reversed(path.parent.parents), path.parent):
         directory.mkdir(0o750 if group else 0o700, exist_ok=True)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o640 if group else 0o600)
     try:
-        _remove_torn_record(path, descriptor)
+        if path.is_file():
+            with path.open("rb") as file:  # to close it drops the lock too: that is POSIX
+                if shared:
+                    with suppress(OSError):  # a file system without locks
+                        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+                _remove_torn_record(file, descriptor)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _remove_torn_record(path: Path, descriptor: int) -> None:
+def _remove_torn_record(file: BinaryIO, descriptor: int) -> None:
     """Makes the file end with a whole line: removes an incomplete last record, or adds the missing line end."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        tail = b""
-        while b"\n" not in tail and len(tail) < size:
-            start = max(0, size - len(tail) - _PIECE)
-            file.seek(start)
-            tail = file.read(size - len(tail) - start) + tail
+    size = file.seek(0, os.SEEK_END)
+    tail = b""
+    while b"\n" not in tail and len(tail) < size:
+        start = max(0, size - len(tail) - _PIECE)
+        file.seek(start)
+        tail = file.read(size - len(tail) - start) + tail
     last = tail.rpartition(b"\n")[2]
     if not last:
         return

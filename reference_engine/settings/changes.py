@@ -25,6 +25,8 @@ _AT_ONCE = (
     "keep",
 )
 _AFTER_A_RESTART = (
+    "workers",
+    "hang_s",
     "control",
     "agent_check",
     "records",

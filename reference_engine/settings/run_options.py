@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from reference_engine.settings.environment import read_environ
 from reference_engine.settings.loading import load_engine_settings, load_settings
@@ -33,6 +33,20 @@ class RunOptions:
     """The time that calls may go on after a stop signal, in s; None: that of the file."""
     watch: bool = False
     """True: watches files, even if the file says `watch: false`."""
+    workers: int | Literal["auto"] | None = None
+    """The number of processes that serve calls; None: that of the file."""
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the options as plain data, for a process that is to run with them."""
+        data = asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in data.items()}
+
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> Self:
+        """Returns the options that `as_data` made data of."""
+        paths = {name: Path(data[name]) if data[name] else None for name in ("env_file", "control")}
+        where = data["audiosocket"]
+        return cls(**{**data, **paths, "file": Path(data["file"]), "audiosocket": tuple(where) if where else None})
 
     def load(self) -> tuple[EngineSettings, Mapping[str, str]]:
         """Returns the settings, and the variables that they were read with. Blocks.
@@ -72,4 +86,6 @@ class RunOptions:
             settings = evolve(settings, control=self.control)
         if self.watch:
             settings = evolve(settings, watch=True)
+        if self.workers is not None:
+            settings = evolve(settings, workers=self.workers)
         return settings if self.drain_s is None else evolve(settings, drain_s=self.drain_s)

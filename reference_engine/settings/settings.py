@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import Attribute, define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
 from reference_engine.settings.keep_settings import KeepSettings
@@ -25,6 +25,9 @@ Readers: TypeAlias = Literal["owner", "group"]
 MAIN = "main"
 """The name of the set if the engine is started with a set's own file."""
 
+MOST_WORKERS = 256
+"""The most workers of an engine."""
+
 _DAY_S = 24 * 60 * 60
 
 
@@ -33,6 +36,11 @@ def default_control_path() -> Path:
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(runtime) / "voicepipe" / "control.sock"
     return Path(f"/tmp/voicepipe-{os.geteuid()}/control.sock")  # noqa: S108 - made 0700, and its owner is checked
+
+
+def _is_number_of_workers(_instance: Any, _field: Attribute[Any], workers: int | str) -> None:
+    if isinstance(workers, int) and not 1 <= workers <= MOST_WORKERS:
+        raise ValueError(f"must be from 1 to {MOST_WORKERS}, or auto")
 
 
 @frozen
@@ -110,6 +118,12 @@ class EngineFile:
     """Answers HAProxy's `agent-check`, over TCP. A change needs a restart. Null: it does not."""
     max_calls: int | None = field(default=None, validator=optional(ge(1)))
     """The most calls at once, over all sets; further ones are refused as `when_full` says. Null: no limit."""
+    workers: int | Literal["auto"] = field(default=1, validator=_is_number_of_workers)
+    """The number of processes that serve calls, each on a core of its own; `auto`: one for each core that the engine
+    may use. 1: a single process does everything. A change needs a restart."""
+    hang_s: float = field(default=10.0, validator=[ge(1), le(600)])
+    """The time after which a worker that does not answer is killed and started again, in s. A change needs a restart.
+    """
     watch: bool = False
     """Reloads when a file changes, without a request."""
     drain_s: float = field(default=20.0, validator=[ge(0), le(_DAY_S)])
@@ -161,6 +175,13 @@ class EngineSettings(EngineFile):
     """The absolute paths of the files that were read, `path` first; the watcher watches them."""
     document: ConfigDocument | None = field(default=None, eq=False, repr=False)
     """The document that was read, for the places of settings."""
+
+
+def number_of_workers(settings: EngineSettings) -> int:
+    """Returns the number of processes that serve calls; `auto` is the number of cores that this process may use."""
+    if settings.workers != "auto":
+        return settings.workers
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST_WORKERS)
 
 
 @define

@@ -14,7 +14,8 @@ from engine_process import open_engine
 from patience import LONG_S
 from recording import RecordedSet, pipeline, raising
 
-from reference_engine.lifecycle.systemd import MAX_STATUS, ServiceManager
+from reference_engine.lifecycle.systemd import ServiceManager
+from reference_engine.lifecycle.systemd_notes import MAX_STATUS
 from voicepipe import ComponentError
 
 

@@ -23,7 +23,8 @@ from voicepipe.components.observers import ObserverReports
 from voicepipe.errors import CallRefused, TransportError
 from voicepipe.nurseries import defect_of, leaves_of
 from voicepipe.transports.binding import listen_on
-from voicepipe.transports.listener import OnCrash, OnRefused
+from voicepipe.transports.handed_connections import HandedConnections
+from voicepipe.transports.listener import ConnectionSource, OnCrash, OnRefused
 from voicepipe.transports.listening_socket import BACKLOG, ListeningSocket
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ _MORE_FILES: Final = "raise the limit of open files (ulimit -n, LimitNOFILE=)"
 AnyTransport = TypeVar("AnyTransport", bound="Transport")
 Handler: TypeAlias = Callable[[AnyTransport], Awaitable[None]]
 """Conducts one call; the call is hung up when it returns or raises."""
+AnySource: TypeAlias = ListeningSocket | HandedConnections
+"""Brings connections."""
 Prepare: TypeAlias = Callable[[socket.socket, str, trio.Nursery], Callable[[], Awaitable[None]]]
 """Takes over a connection, a non-blocking socket, given the `host:port` of its peer and the nursery of all connections.
 
@@ -55,8 +58,8 @@ Returns the function that serves and closes it, which runs in a task of its own.
 class Connections(Generic[AnyTransport]):
     """The listening sockets of a listener, and the count of its connections and calls."""
 
-    _listening_sockets: Sequence[ListeningSocket]
-    """The listening sockets, one for each address of the host."""
+    _listening_sockets: Sequence[AnySource]
+    """The listening sockets, one for each address of the host, or what hands connections over in their place."""
     name: str
     """The listener's name, for the log."""
     max_connections: int
@@ -143,7 +146,7 @@ class Connections(Generic[AnyTransport]):
             for listening in self._listening_sockets:
                 nursery.start_soon(self._accept, listening, prepare, nursery)
 
-    async def _accept(self, listening: ListeningSocket, prepare: Prepare, nursery: trio.Nursery) -> None:
+    async def _accept(self, listening: AnySource, prepare: Prepare, nursery: trio.Nursery) -> None:
         while True:
             try:
                 connection, (host, port) = await listening.accept()
@@ -157,16 +160,18 @@ class Connections(Generic[AnyTransport]):
             peer = format_peer(host, port)
             if self._open >= self.max_connections + LINGERING:
                 self.cut_off(connection)
+                listening.release(connection)
                 self.report_refused(peer, self.no_room())
                 continue
             self._open += 1
-            nursery.start_soon(self._run, prepare(connection, peer, nursery))
+            nursery.start_soon(self._run, prepare(connection, peer, nursery), listening, connection)
 
-    async def _run(self, serve: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, serve: Callable[[], Awaitable[None]], source: AnySource, connection: socket.socket) -> None:
         try:
             await serve()
         finally:
             self._open -= 1
+            source.release(connection)
 
     async def converse(
         self, transport: AnyTransport, peer: str, answer: Callable[[], Awaitable[bool]], handler: Handler[AnyTransport]
@@ -229,13 +234,22 @@ def format_peer(host: str, port: int) -> str:
 
 
 @asynccontextmanager
-async def open_listening_sockets(host: str, port: int, *, ipv6_only: bool) -> AsyncIterator[list[ListeningSocket]]:
-    """Opens sockets that listen on all addresses of a host, and closes them on exit.
+async def open_listening_sockets(
+    host: str, port: int, *, ipv6_only: bool, connections: ConnectionSource | None = None
+) -> AsyncIterator[Sequence[AnySource]]:
+    """Opens sockets that listen on all addresses of a host, and closes them on exit; with a source, binds nothing.
 
     Raises:
         OSError: the address can't be listened on.
 
     """
+    if connections is not None:
+        handed = HandedConnections(connections)
+        try:
+            yield [handed]
+        finally:
+            handed.close()
+        return
     try:
         addresses = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         sockets = listen_on(addresses, backlog=BACKLOG, ipv6_only=ipv6_only)

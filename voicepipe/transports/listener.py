@@ -17,6 +17,8 @@ from voicepipe.errors import Problem, TransportError
 from voicepipe.transports.protocol import Transport
 
 if TYPE_CHECKING:
+    import socket
+
     from voicepipe.components.requests import CallInfo
 
 Options = TypeVar("Options")
@@ -95,6 +97,28 @@ class Dialler(Protocol):
         """
 
 
+class ConnectionSource(Protocol):
+    """Gives a listener its connections, so that it binds no address: another process accepts them and hands them over.
+
+    Whoever opens the listener makes one for it, and closes connections that come after the listener has closed.
+    """
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port that the other process listens on."""
+
+    async def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Waits for the next connection; returns its non-blocking socket, and the host and port of the peer.
+
+        Raises:
+            OSError: a connection could not be taken; there may be others.
+
+        """
+
+    def release(self, connection: socket.socket) -> None:
+        """Is called once for each socket that `accept` returned, when it has been served and closed."""
+
+
 @frozen
 class ListenerContext:
     """Everything besides its options that a listener is opened with."""
@@ -109,6 +133,8 @@ class ListenerContext:
     """Called for each connection that was refused; None: nobody is told."""
     on_crash: OnCrash | None = None
     """Called when a handler raised anything but `TransportError`; None: the exception is logged by "voicepipe"."""
+    connections: ConnectionSource | None = None
+    """Where connections come from, for a transport with `takes_connections`; None: the listener binds its address."""
 
 
 @frozen
@@ -127,3 +153,6 @@ class TransportType(Generic[Options]):
     Each has `Location("")` and the option's name for a path: the engine knows its place."""
     check_installed: Callable[[], Iterable[Problem]] = field(default=lambda: ())
     """Yields what this machine lacks for the transport, usually a library."""
+    takes_connections: bool = False
+    """Whether its listeners take connections from `ListenerContext.connections`, so that several processes can serve
+    one address. False: such a listener runs in one of them."""

@@ -89,6 +89,9 @@ class ListeningSocket:
                 self._socket.listen(BACKLOG)
                 self.listening = True
 
+    def release(self, connection: socket.socket) -> None:
+        """Is called when a connection was served; nothing depends on it here."""
+
     def close(self) -> None:
         """Closes the socket and gives up its address; accepted connections go on."""
         if not self.closed:

@@ -59,7 +59,8 @@ async def open_websocket_listener(
         host: a name or an address; all of its addresses are listened on.
         port: 0 chooses a free one.
         calls: the transport's decisions.
-        context: the name, the limits, and who is told of refusals and crashes.
+        context: the name, the limits, who is told of refusals and crashes, and where connections come from, if another
+            process listens.
         tls: the certificate and its key, which are read again when they change; None: without TLS.
         ping: whether a peer that is silent is pinged, and taken for dead within 2 s if it does not answer.
 
@@ -71,7 +72,9 @@ async def open_websocket_listener(
     certificate = None if tls is None else ServerTls(tls)
     if certificate is not None:
         await certificate.context()
-    async with open_listening_sockets(host, port, ipv6_only=context.ipv6_only) as listening_sockets:
+    async with open_listening_sockets(
+        host, port, ipv6_only=context.ipv6_only, connections=context.connections
+    ) as listening_sockets:
         connections: Connections[Transport] = Connections(
             listening_sockets,
             name=context.name,

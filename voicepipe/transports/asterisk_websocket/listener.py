@@ -165,5 +165,6 @@ asterisk_websocket: Final = TransportType(
     open=open_asterisk_websocket_listener,
     check=_check,
     check_installed=check_websockets_installed,
+    takes_connections=True,
 )
 """Asterisk's `Dial(WebSocket/...)`, and its external media over a WebSocket."""

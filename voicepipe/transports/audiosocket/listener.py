@@ -16,16 +16,16 @@ from voicepipe.errors import TransportError
 from voicepipe.transports.audiosocket.refusing import WhenFull, cut_off
 from voicepipe.transports.audiosocket.transport import GAP_FRAMES, AudioSocketTransport
 from voicepipe.transports.audiosocket.wire_format import KINDS
-from voicepipe.transports.connections import Connections, open_listening_sockets
+from voicepipe.transports.connections import AnySource, Connections, open_listening_sockets
 from voicepipe.transports.hub import Hub
-from voicepipe.transports.listener import OnCrash, OnRefused
-from voicepipe.transports.listening_socket import ListeningSocket
+from voicepipe.transports.listener import ConnectionSource, OnCrash, OnRefused
 from voicepipe.transports.tls import NonBlockingTlsSocket, ServerTls, TlsFiles
 from voicepipe.wire.byte_stream import shake_hands
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator
+
 
 __all__ = ["AudioSocketListener", "AudioSocketTransport", "open_audiosocket_listener", "serve_audiosocket"]
 
@@ -59,8 +59,8 @@ class AudioSocketOptions(TypedDict, total=False):
 class AudioSocketListener:
     """An open listening socket; made by `open_audiosocket_listener`."""
 
-    _listening_sockets: Sequence[ListeningSocket]
-    """The listening sockets, one for each address of the host."""
+    _listening_sockets: Sequence[AnySource]
+    """The listening sockets, one for each address of the host, or what hands connections over in their place."""
     listener: str = "audiosocket"
     """The listener's name in `CallInfo.listener`."""
     rate: int = field(default=8000, validator=in_(KINDS))
@@ -236,7 +236,12 @@ class AudioSocketListener:
 
 @asynccontextmanager
 async def open_audiosocket_listener(
-    host: str = "127.0.0.1", port: int = 9092, *, ipv6_only: bool = False, **options: Unpack[AudioSocketOptions]
+    host: str = "127.0.0.1",
+    port: int = 9092,
+    *,
+    ipv6_only: bool = False,
+    connections: ConnectionSource | None = None,
+    **options: Unpack[AudioSocketOptions],
 ) -> AsyncIterator[AudioSocketListener]:
     """Opens a listener that is bound but does not `serve` yet, and closes it on exit.
 
@@ -244,13 +249,14 @@ async def open_audiosocket_listener(
         host: a name or an address; all of its addresses are listened on, so `localhost` is 127.0.0.1 and ::1.
         port: 0 chooses a free one.
         ipv6_only: whether `::` leaves IPv4 to another listener on that port; by default it accepts both.
+        connections: where connections come from, if another process listens; None: the address is bound here.
         options: the fields of `AudioSocketListener`.
 
     Raises:
         OSError: the address can't be listened on, or the certificate can't be used.
 
     """
-    async with open_listening_sockets(host, port, ipv6_only=ipv6_only) as listening_sockets:
+    async with open_listening_sockets(host, port, ipv6_only=ipv6_only, connections=connections) as listening_sockets:
         listener = AudioSocketListener(listening_sockets, **options)
         await listener.load_certificate()
         yield listener

@@ -45,6 +45,7 @@ async def _open(settings: AudioSocketSettings, context: ListenerContext) -> Asyn
         settings.host,
         settings.port,
         ipv6_only=context.ipv6_only,
+        connections=context.connections,
         listener=context.name,
         rate=settings.rate,
         max_connections=context.max_connections,
@@ -61,5 +62,6 @@ audiosocket = TransportType(
     options=AudioSocketSettings,
     open=_open,
     check=lambda settings: check_tls(settings.tls),
+    takes_connections=True,
 )
 """Asterisk's AudioSocket."""

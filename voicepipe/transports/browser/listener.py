@@ -123,6 +123,11 @@ def check_options(options: BrowserOptions) -> Iterator[Problem]:
 
 
 browser = TransportType(
-    "browser", BrowserOptions, open_browser_listener, check=check_options, check_installed=check_websockets_installed
+    "browser",
+    BrowserOptions,
+    open_browser_listener,
+    check=check_options,
+    check_installed=check_websockets_installed,
+    takes_connections=True,
 )
 """Calls from web pages."""

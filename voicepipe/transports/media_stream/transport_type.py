@@ -36,5 +36,6 @@ media_stream = TransportType(
     open=open_media_stream_listener,
     check=check_options,
     check_installed=check_websockets_installed,
+    takes_connections=True,
 )
 """Media streams of telephone carriers: Twilio, Telnyx, Plivo, Vonage, SignalWire."""
