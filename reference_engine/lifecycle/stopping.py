@@ -150,11 +150,10 @@ class Shutdown:
             listener.close()
         self._readiness.draining()
         self._manager.stopping()
-        calls, drain_s = len(self._sessions), self._drain_s
         if self._process == "worker":
-            self._log.info("worker.draining", calls=calls, drain_s=drain_s)
+            self._log.info("worker.draining", calls=len(self._sessions), drain_s=self._drain_s)
         else:
-            self._log.info("engine.draining", calls=calls, drain_s=drain_s)
+            self._log.info("engine.draining", calls=len(self._sessions), drain_s=self._drain_s)
         while self._until_changed.is_set():
             self._until_changed, calls.deadline = trio.Event(), self._until
             with trio.CancelScope(deadline=max(self._until - GOODBYE_S, 0.0)):
