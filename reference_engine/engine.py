@@ -68,7 +68,7 @@ from reference_engine.telemetry.telemetry_metrics import TelemetryCollector
 from reference_engine.upkeep.shortage import Shortage
 from reference_engine.upkeep.tasks import restart_on_failure
 from reference_engine.watch.task_switch import TaskSwitch
-from reference_engine.worker.worker import ADMIN, CONTROL
+from reference_engine.worker.worker_link import ADMIN, CONTROL
 from voicepipe import Collector, Listener, __version__, open_runtime, read_in_thread
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from reference_engine.log.log import Log, LogSettings
     from reference_engine.settings.run_options import RunOptions
     from reference_engine.settings.settings import EngineSettings
-    from reference_engine.worker.worker import Worker
+    from reference_engine.worker.worker_link import WorkerLink
     from voicepipe import PipelineSet
 
 
@@ -93,7 +93,7 @@ class WorkersWantedError(Exception):
 
 
 async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
-    options: RunOptions, logged: LogSettings, log: Log, worker: Worker | None = None
+    options: RunOptions, logged: LogSettings, log: Log, worker: WorkerLink | None = None
 ) -> int:
     """Serves calls until SIGTERM or SIGINT, then lets the calls that are up end.
 
@@ -316,7 +316,7 @@ def settings_in_force(settings: EngineSettings) -> SettingsInForce:
 
 
 def _opened_listeners(
-    settings: EngineSettings, answerer: CallAnswerer, listeners: dict[str, Listener], worker: Worker | None
+    settings: EngineSettings, answerer: CallAnswerer, listeners: dict[str, Listener], worker: WorkerLink | None
 ) -> AbstractAsyncContextManager[None]:
     """Opens all listeners; in a worker those that the supervisor hands connections of."""
     if worker is None:
@@ -336,7 +336,7 @@ class _AllOf:
             listener.close()
 
 
-def _url_of_pages(admin: Sequence[socket] | None, worker: Worker | None) -> str | None:
+def _url_of_pages(admin: Sequence[socket] | None, worker: WorkerLink | None) -> str | None:
     if admin is not None:
         return url_of(address_of(admin[0]))
     if worker is not None and (address := worker.start.addresses.get(ADMIN)):

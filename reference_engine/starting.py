@@ -17,7 +17,7 @@ from reference_engine.log.line_writer import LineWriter
 from reference_engine.log.log import LogSettings, adopt_standard_logging, open_log
 from reference_engine.settings.run_options import RunOptions
 from reference_engine.supervised import prepare_supervisor
-from reference_engine.worker.worker import Worker
+from reference_engine.worker.worker_link import WorkerLink
 from voicepipe import ComponentsUnavailable, ConfigError, format_problems, problems_as_data
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def start_worker(start: WorkerStart) -> int:
     logged = LogSettings()
     with LineWriter(sys.stderr.fileno(), lock=start.log_lock) as lines, socket.socket(fileno=start.link) as end:
         log = _open_log(lines, logged, start.log_format, colours=start.colours, worker=start.number)
-        return _run(RunOptions.of_data(start.run), logged, log, start.log_format, Worker(start, Link(end)))
+        return _run(RunOptions.of_data(start.run), logged, log, start.log_format, WorkerLink(start, Link(end)))
 
 
 def _open_log(
@@ -85,7 +85,7 @@ def _open_log(
     return log
 
 
-def _run(options: RunOptions, logged: LogSettings, log: Log, log_format: LogFormat, worker: Worker | None) -> int:
+def _run(options: RunOptions, logged: LogSettings, log: Log, log_format: LogFormat, worker: WorkerLink | None) -> int:
     """Runs the engine and returns its exit status; errors that prevent its start are logged."""
     status = 1
     try:

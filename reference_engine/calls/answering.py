@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
-    from reference_engine.calls.capacity import Slots
+    from reference_engine.calls.capacity import CallSlots
     from reference_engine.log.log import Log
     from reference_engine.records.record_file import KeepRecord
     from reference_engine.records.store import RecordStore
@@ -135,7 +135,7 @@ class CallAnswerer:
         announced: Announcements | None = None,
         logging_of: Callable[[str], LoggingSettings | None] = lambda _set: None,
         latencies: Latencies | None = None,
-        slots: Slots | None = None,
+        slots: CallSlots | None = None,
     ) -> None:
         ended = EndedCalls() if ended is None else ended
         self.capacity = Capacity(current, {} if listeners is None else listeners, metrics, log, slots)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from voicepipe import Listener
 
 
-class Slots(Protocol):
+class CallSlots(Protocol):
     """The `max_calls` places for calls of an engine of several workers, of which somebody else keeps the count."""
 
     full: bool
@@ -58,7 +58,7 @@ class Capacity:
         listeners: Mapping[str, Listener],
         metrics: Metrics,
         log: Log,
-        slots: Slots | None = None,
+        slots: CallSlots | None = None,
     ) -> None:
         self._current, self._listeners, self._metrics, self._log = current, listeners, metrics, log
         self._slots = slots

@@ -12,7 +12,7 @@ from reference_engine.link.messages import AskSlot, CapacityChanged, FreeSlot, M
 
 @define(eq=False)
 class WorkerSlots:
-    """Asks for places, and hands them back; it is the `Slots` of `calls/capacity.py`."""
+    """Asks for places, and hands them back; it is the `CallSlots` of `calls/capacity.py`."""
 
     _post: Callable[[Message], None]
     """Sends a message to the supervisor, after those that were sent before."""

@@ -10,7 +10,7 @@ import stat
 
 import pytest
 
-from reference_engine.control import sockets as control_socket
+from reference_engine.control import unix_socket as control_socket
 from reference_engine.control.sockets import claimed_socket
 from reference_engine.errors import EngineError, hint_for_address
 from reference_engine.settings.settings import default_control_path

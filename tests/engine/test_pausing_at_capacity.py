@@ -47,11 +47,12 @@ class Asterisk(OtherListener, AudioSocketListener):
         (Asterisk("hang_up"), []),
     ],
 )
-def test_a_full_engine_pauses_what_can_refuse_before_a_call_begins(listener, done):
+async def test_a_full_engine_pauses_what_can_refuse_before_a_call_begins(listener, done):
     settings = EngineSettings(pipeline_sets={"main": "x"}, listeners=(ListenerSettings(set="main"),), max_calls=1)
     capacity = Capacity(CurrentSettings(settings), {"door": listener}, Silent(), Silent())
     assert not capacity.is_full
-    with capacity.count_call():
+    async with capacity.admit_call() as admitted:
+        assert admitted
         assert capacity.is_full
         assert listener.done == done[:1]
     assert listener.done == done

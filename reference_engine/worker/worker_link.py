@@ -51,7 +51,7 @@ ADMIN = "admin"
 """The listener of connections to the control over TCP."""
 
 
-class Worker:
+class WorkerLink:
     """A worker's view of its supervisor.
 
     Args:
