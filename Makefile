@@ -40,7 +40,7 @@ talk: .venv/local  ## Lets you talk to an agent in your browser, and change it w
 # Where Python is told not to write compiled code, as in containers, each of the hundreds of processes that tests start
 # would compile everything again, and so would each worker.
 test: .venv/dev lint types  ## Lint, types and all tests but those of the benchmarks
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/benchmarks
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/benchmarks
 
 test-benchmarks: .venv/dev  ## A short form of the benchmarks: that they run, and what they print
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 2 --dist loadfile tests/benchmarks

@@ -11,6 +11,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 LONGEST = (
+    "guarantees/test_cfg5_a_thousand_pipelines.py",
     "test_cli_new_adapter.py",
     "conformance/test_kit_on_local_adapters.py",
     "conformance/test_kit_on_pocketsphinx.py",
@@ -46,7 +47,6 @@ LAST = (
     "demo/test_demo_whole.py",
     "benchmarks/test_bench.py",
     "guarantees/test_r29_a_reload_every_second.py",
-    "guarantees/test_cfg5_a_thousand_pipelines.py",
 )
 """Files whose calls go on in real time while an engine reloads. They come when the others are done, so that the machine
 is as busy with them as a telephone server would be."""

@@ -237,6 +237,7 @@ def test_voices_that_sound_alike_are_told():
 def test_an_engine_that_complains_or_has_to_be_killed_is_told():
     refused, crashed = {"event": "reload.rejected", "level": "error"}, {"event": "call.crashed", "level": "error"}
     assert failures(check_engine, 0, [refused, {"event": "call.ended", "level": "info"}]) == []
+    assert failures(check_engine, 0, [{"event": "loop.held", "level": "warning"}, refused]) == [], "a busy machine"
     assert len(failures(check_engine, None, [refused, crashed])) == 2
 
 
