@@ -72,6 +72,11 @@ class EngineProcess:
         """What the engine calls the call of a caller, once it has answered it."""
         return (await self.logged("call.started", transport_id=str(caller.call_id)))["call_id"]
 
+    @property
+    def calm_records(self):
+        """Its records but those of an event loop that was held up, as it is where other programs take the processor."""
+        return [record for record in self.records if not record["event"].startswith("loop.")]
+
     def count(self, event):
         """How many records of that event there are."""
         return sum(record["event"] == event for record in self.records)

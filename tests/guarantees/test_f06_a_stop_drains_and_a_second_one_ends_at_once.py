@@ -193,7 +193,7 @@ async def test_out_of_threads_a_stop_is_clean(home):
         process.terminate()
         assert await engine.ended() == 0
         await engine.logged("engine.stopped")
-        assert {record["level"] for record in engine.records} == {"info"}
+        assert {record["level"] for record in engine.calm_records} == {"info"}
 
 
 async def asked(engine):

@@ -33,7 +33,7 @@ async def test_with_a_token(home):
     (home / "env").write_text(f"TOKEN={TOKEN}\n")
     (home / "engine.yaml").write_text(TWO_SETS.replace("{port: 0}", '{host: 0.0.0.0, port: 0, token: "${TOKEN}"}'))
     async with open_engine(home, "--env-file", "env", file="engine.yaml") as engine:
-        assert engine.records[-1]["admin"]["host"] == "0.0.0.0"
+        assert (await engine.logged("engine.ready"))["admin"]["host"] == "0.0.0.0"
         for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
             assert (await engine.ask_admin("GET", path)).status_code == 200
         for method, path in ((operation.method, operation.path) for operation in OPERATIONS):

@@ -13,7 +13,7 @@ async def test_it_is_kept_and_a_burst_of_them_is_one(home):
         for name in ("main", "acme"):
             await engine.logged("reload.unchanged", set=name, trigger="signal")
         assert (await engine.ask("GET", "/readyz")).json() == {"status": "ready"}
-        events = [record["event"] for record in engine.records]
+        events = [record["event"] for record in engine.calm_records]
         assert events[:3] == ["engine.starting", "engine.ready", "engine.reload.unchanged"]
         assert events.count("engine.reload.unchanged") == 1
         engine.process.terminate()
