@@ -69,12 +69,12 @@ def whole_call(call_id, turns=2):
     return [began(call_id), *parts, used(call_id), ended(call_id, turns)]
 
 
-def record_store(url, spool, *, log=None, name="one", **options):
+def record_store(url, spool, *, log=None, name="one", worker=None, **options):
     """A store of records, to be entered."""
     return RecordStore(
         read_place(url) if isinstance(url, str) else url,
         spool,
-        EngineRun.of_this_process(name),
+        EngineRun.of_this_process(name, worker),
         log=log or Log(),
         software="0.1",
         transport_of=lambda _listener: "audiosocket",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Integer
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Integer, LargeBinary
 
 from reference_engine.records.tables import UtcTime, metadata
 
@@ -16,6 +16,7 @@ _KINDS: tuple[tuple[type[Any], str], ...] = (
     (BigInteger, "integer"),
     (Integer, "integer"),
     (Float, "number"),
+    (LargeBinary, "bytes"),
 )
 
 

@@ -42,9 +42,10 @@ exit status: 0 the tables are up to date, 1 they could not be upgraded, 78 the e
 
 EXPORT = """\
 Writes each call of the database as a line of JSON to the standard output, the oldest first, in the form of calls.jsonl.
-Besides that form's keys, each has: `state` (up, ended, lost), `engine` (its name), `software`, `ended`, `cost` and
-`currency`, `consent`, `trace_id`; the entries of `usage` have their `cost`. A call that is up or lost has no `outcome`
-and no `duration_s`: they are null. Calls are read a few hundred at a time, so a large database needs no more memory.
+Besides that form's keys, each has: `state` (up, ended, lost), `engine` (its name), `worker` (the number of its process,
+if it has several), `software`, `ended`, `cost` and `currency`, `consent`, `trace_id`; the entries of `usage` have their
+`cost`. A call that is up or lost has no `outcome` and no `duration_s`: they are null. Calls are read a few hundred at a
+time, so a large database needs no more memory.
 """
 
 EXPORT_EXAMPLES = """\

@@ -114,9 +114,9 @@ async def read_shown(
     costs = evolve(chosen, step=span.step, by=("pipeline",), versions=asked.versions)
 
     def read(connection: Any) -> tuple[tuple[CallFigures, ...], ...]:
-        from reference_engine.records.figures import read_figures  # noqa: PLC0415 - SQLAlchemy takes 0.2 s to import
+        from reference_engine.records.figures import read_all_figures  # noqa: PLC0415 - SQLAlchemy takes 0.2 s to import
 
-        return tuple(read_figures(connection, one) for one in (chosen, told_apart, by_version, steps, costs))
+        return read_all_figures(connection, (chosen, told_apart, by_version, steps, costs))
 
     found = await reader.run(read)
     if isinstance(found, RecordsUnavailable):

@@ -142,14 +142,15 @@ def _head(call: CallDetail) -> Iterator[tuple[str, str, str]]:
     yield "why", why(call), RED if summary.failed else ""
     began = summary.began.astimezone()
     yield "began", f"{began:%Y-%m-%d %H:%M:%S %Z}, {_ago(summary.began)}", ""
-    known = () if summary.duration_s is None else (length(summary.duration_s),)
-    yield "length", ", ".join((*known, f"{_count(summary.turns, 'turn')}{_answers(call)}")), ""
+    lasted = ", ".join(filter(None, (_length(call), f"{_count(summary.turns, 'turn')}{_answers(call)}")))
+    yield "length", lasted, ""
     yield "caller", f"{summary.caller or 'not known'}, called {summary.called or 'not known'}", ""
     on = f"pipeline {summary.pipeline}, set {summary.set}"
     yield "ran", f"{on}, version {summary.version}, digest {summary.digest[:12]}", ""
     named = {role: label for role, label in call.components.items() if label}
     yield "components", ", ".join(f"{role} {_label(label)}" for role, label in named.items()), ""
     engine = f"engine {summary.engine}" if summary.engine else ""
+    engine += f", worker {call.worker}" if call.worker is not None else ""
     software = f"voicepipe {call.software}" if call.software else ""
     listener = f"listener {call.listener}" if call.listener else ""
     yield "answered", ", ".join(filter(None, (engine, software, listener, summary.transport))), ""
@@ -252,6 +253,12 @@ def _label(label: Mapping[str, Any]) -> str:
     of = " ".join(filter(None, (label.get("adapter"), label.get("model"))))
     name = label.get("name")
     return of if name in {None, label.get("adapter")} else f"{name} ({of})"
+
+
+def _length(call: CallDetail) -> str:
+    if call.summary.state != "lost":
+        return length(call.summary.duration_s)
+    return f"at least {length(call.known_s)}, to the last that was written" if call.known_s else "not known"
 
 
 def _cost(call: CallDetail) -> str:

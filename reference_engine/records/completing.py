@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from reference_engine.records.histogram import add_counts, count_values
-from reference_engine.records.tables import call_texts, calls, engine_runs, hourly, turns, usage
+from reference_engine.records.histogram import pack_values, packed_bytes, packed_number
+from reference_engine.records.tables import call_texts, calls, engine_runs, hourly, hourly_usage, turns, usage
 from reference_engine.records.words import words_in
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ USAGE_FIGURES = (
 )
 """The columns of `usage` that are added up."""
 
+_USED = ("role", "adapter", "model")
 _KEY = ("hour", "set", "pipeline", "version", "engine", "currency")
 _SUMS = ("calls", "failed", "lost", "seconds", "turns", "interruptions", "cost", "calls_without_cost")
 _MOST = 500
@@ -45,7 +48,7 @@ _ID_BITS = 11
 
 
 def complete_calls(connection: Connection, call_ids: Iterable[str]) -> None:
-    """Adds calls that have ended or are lost to `hourly` and `call_texts`.
+    """Adds calls that have ended or are lost to `hourly`, `hourly_usage` and `call_texts`.
 
     It belongs into the transaction in which their states are written, after all that is known of the calls. Calls that
     are up, or that are not there, are passed over. Many calls at once cost far less than each alone.
@@ -70,19 +73,19 @@ class _Sum:
 
     def __init__(self) -> None:
         self.numbers: dict[str, float] = dict.fromkeys(_SUMS, 0)
-        self.responses: dict[str, int] = {}
-        self.usage: dict[tuple[str, str, str | None], dict[str, Any]] = {}
+        self.responses = 0
+        self.usage: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     def add(self, **numbers: float) -> None:
         for name, number in numbers.items():
             self.numbers[name] += number
 
     def add_usage(self, row: Any) -> None:
-        key = (row["role"], row["adapter"], row["model"])
-        total = self.usage.setdefault(key, dict(zip(("role", "adapter", "model"), key, strict=True)))
+        key = (row["role"], row["adapter"], row["model"] or "")
+        total = self.usage.setdefault(key, dict.fromkeys(USAGE_FIGURES))
         for name in USAGE_FIGURES:
-            if row.get(name) is not None:
-                total[name] = _rounded(total.get(name, 0) + row[name])
+            if row[name] is not None:
+                total[name] = rounded((total[name] or 0) + row[name])
 
 
 def _count(connection: Connection, ids: Sequence[str]) -> None:
@@ -129,7 +132,7 @@ def _add_ended(total: _Sum, row: Row[Any], responses: Sequence[float], used: Seq
         cost=row.cost or 0.0,
         calls_without_cost=row.cost is None or row.cost_is_least,
     )
-    total.responses = add_counts(total.responses, count_values(responses))
+    total.responses += pack_values(responses)
     for use in used:
         total.add_usage(use)
 
@@ -138,25 +141,39 @@ def _add_to_row(connection: Connection, key: dict[str, Any], total: _Sum) -> Non
     this_row = [hourly.c[name] == value for name, value in key.items()]
     there = connection.execute(select(hourly).where(*this_row).with_for_update()).mappings().first()
     if there is None:
-        empty: dict[str, Any] = {**dict.fromkeys(_SUMS, 0), "responses": {}, "usage": []}
+        empty: dict[str, Any] = {**dict.fromkeys(_SUMS, 0), "responses": b""}
         if connection.dialect.name == "postgresql":
-            from sqlalchemy.dialects.postgresql import insert as upsert  # noqa: PLC0415 - only where it is used
-
-            connection.execute(upsert(hourly).values(**key, **empty).on_conflict_do_nothing())
+            connection.execute(postgresql.insert(hourly).values(**key, **empty).on_conflict_do_nothing())
         else:
             connection.execute(insert(hourly).values(**key, **empty))
         there = connection.execute(select(hourly).where(*this_row).with_for_update()).mappings().one()
-    for row in there["usage"]:
-        total.add_usage(row)
     connection.execute(
         update(hourly)
         .where(*this_row)
         .values(
-            **{name: _rounded(there[name] + number) for name, number in total.numbers.items()},
-            responses=add_counts(there["responses"], total.responses),
-            usage=list(total.usage.values()),
+            **{name: rounded(there[name] + number) for name, number in total.numbers.items()},
+            responses=packed_bytes(packed_number(there["responses"]) + total.responses),
         )
     )
+    if total.usage:
+        used = [
+            {**key, **dict(zip(_USED, use, strict=True)), **figures} for use, figures in sorted(total.usage.items())
+        ]
+        connection.execute(_add_usage(connection.dialect.name), used)
+
+
+@cache
+def _add_usage(dialect: str) -> Any:
+    """Returns an INSERT that adds to the row that is there; NULL is what nobody knows, so it adds nothing."""
+    add = (postgresql if dialect == "postgresql" else sqlite).insert(hourly_usage)
+    sums = {
+        name: case(
+            (add.excluded[name].is_(None), hourly_usage.c[name]),
+            else_=func.coalesce(hourly_usage.c[name], 0) + add.excluded[name],
+        )
+        for name in USAGE_FIGURES
+    }
+    return add.on_conflict_do_update(index_elements=[*_KEY, *_USED], set_=sums)
 
 
 def _index(connection: Connection, ids: Sequence[str]) -> None:
@@ -173,7 +190,6 @@ def _index(connection: Connection, ids: Sequence[str]) -> None:
     if not new:
         return
     if connection.dialect.name == "postgresql":
-        from sqlalchemy import func  # noqa: PLC0415 - beside its use
         from sqlalchemy.dialects.postgresql import ARRAY, TEXT  # noqa: PLC0415 - only where it is used
 
         value = func.array_to_tsvector(bindparam("words", type_=ARRAY(TEXT)))
@@ -219,6 +235,6 @@ def _hour_of(began: datetime) -> datetime:
     return began.replace(minute=0, second=0, microsecond=0)
 
 
-def _rounded(number: float) -> float:
+def rounded(number: float) -> float:
     """Returns a sum without the last digits, in which sums of binary fractions are wrong."""
     return number if isinstance(number, int) else round(number, 9)

@@ -38,7 +38,11 @@ def export_calls(
         until: calls that began before.
 
     """
-    query = select(calls, engine_runs.c.name, engine_runs.c.software).join(engine_runs).order_by("began", "call_id")
+    query = (
+        select(calls, engine_runs.c.name, engine_runs.c.worker, engine_runs.c.software)
+        .join(engine_runs)
+        .order_by("began", "call_id")
+    )
     if since is not None:
         query = query.where(calls.c.began >= since)
     if until is not None:
@@ -113,6 +117,7 @@ _ORDER = (
     "transfers",
     "metadata",
     "engine",
+    "worker",
     "software",
     "transport",
     "cost",

@@ -146,6 +146,16 @@ class CallDetail:
     """The caller's consent to the recording: `announced`, `given`, `refused`; None: nobody asked."""
     trace_id: str | None
     """The ID of its trace; None: there is none."""
+    worker: int | None = None
+    """The number of the engine's process that answered it, from 1; None: the engine has one."""
+
+    @property
+    def known_s(self) -> float:
+        """The time from its beginning to the last that is known of it, in s: a lost call was at least that long."""
+        names = ("at_s", "heard_until_s", "said_until_s")
+        parts = (*self.turns, *self.tools, *self.failures, *self.steering, *self.transfers)
+        times: list[float | None] = [part.get(name) for part in parts for name in names]
+        return max([self.summary.duration_s or 0.0, *(time for time in times if time is not None)])
 
 
 @frozen(kw_only=True)

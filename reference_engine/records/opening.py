@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_store(settings: EngineSettings, log: Log) -> Iterator[RecordStore | None]:
-    """Opens the store of records in a database, and closes it on exit; None if `records` names no database."""
+def open_store(settings: EngineSettings, log: Log, *, worker: int | None = None) -> Iterator[RecordStore | None]:
+    """Opens the store of records in a database, and closes it on exit; None if `records` names no database.
+
+    Args:
+        settings: the engine's.
+        log: gets `records.*`.
+        worker: the number of this process, from 1, if the engine has several.
+
+    """
     place = settings.records
     if place is None or not place.is_database:
         yield None
@@ -35,7 +42,7 @@ def open_store(settings: EngineSettings, log: Log) -> Iterator[RecordStore | Non
     with RecordStore(
         place,
         spool_directory(place, settings.records_spool),
-        EngineRun.of_this_process(settings.name),
+        EngineRun.of_this_process(settings.name, worker),
         log=log,
         software=__version__,
         transport_of=lambda listener: types.get(listener, ""),

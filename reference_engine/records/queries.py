@@ -107,7 +107,7 @@ def find_call(connection: Connection, call_id: str) -> CallDetail | None:
 
     """
     call_id = storable(call_id)  # as IDs are stored: no database takes half of a surrogate pair
-    query = select(calls, engine_runs.c.name.label("engine"), engine_runs.c.software).join(
+    query = select(calls, engine_runs.c.name.label("engine"), engine_runs.c.software, engine_runs.c.worker).join(
         engine_runs, engine_runs.c.run == calls.c.run
     )
     row = connection.execute(query.where(calls.c.call_id == call_id)).first()
@@ -133,6 +133,7 @@ def find_call(connection: Connection, call_id: str) -> CallDetail | None:
         recording_failed=row.recording_failed,
         consent=row.consent,
         trace_id=row.trace_id,
+        worker=row.worker,
     )
 
 

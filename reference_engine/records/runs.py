@@ -1,5 +1,7 @@
 """Runs of engines: which process wrote what, and whether it still lives.
 
+An engine with several processes has a run for each: what one of them holds is lost with it alone.
+
 A run is known by its host's boot, its namespace of processes, its pid and the time at which the process began. Only of
 runs in this same namespace can it be told at once that their process is gone. All others have to be watched: a run that
 lives raises its `beat`. `Beats` counts how often an unchanged beat was seen, instead of comparing times, so that no
@@ -43,12 +45,14 @@ class EngineRun:
     """What tells the process from others with the same pid."""
     started: datetime
     """The time at which it began."""
+    worker: int | None = None
+    """The number of its process, from 1, if the engine has several; None: it has one."""
 
     @classmethod
-    def of_this_process(cls, name: str = "") -> EngineRun:
+    def of_this_process(cls, name: str = "", worker: int | None = None) -> EngineRun:
         """Returns a new run of this process, called like its machine unless it has a name."""
         host, pid = socket.gethostname(), os.getpid()
-        return cls(str(uuid4()), name or host, host, pid, _process_start(pid) or "", datetime.now(UTC))
+        return cls(str(uuid4()), name or host, host, pid, _process_start(pid) or "", datetime.now(UTC), worker)
 
     def row(self, software: str) -> dict[str, Any]:
         """Returns its row of `engine_runs`."""
@@ -61,6 +65,7 @@ class EngineRun:
             "software": software,
             "started": self.started,
             "beat": 0,
+            "worker": self.worker,
         }
 
 

@@ -19,12 +19,13 @@ a call's row when words of its turns are changed or deleted, so that erased word
 no turn. Unknown is NULL, never 0 and never an empty text, except where a column says otherwise.
 
 *Who holds a call.* Each start of an engine is a row of `engine_runs`, whose `beat` it raises every few seconds. A call
-that is `up` while its engine's run has ended, or beats no more, is `lost`.
+that is `up` while its engine's run has ended, or beats no more, is `lost`. Each worker of an engine with several
+processes is a run of its own.
 
 *Configurations* are kept by digest, once, with their secrets concealed; `versions` has what each set served, and when.
 
 *Figures* are counted by hour as calls end, so that a year of them is read at once, and survives that its calls are
-deleted.
+deleted. What was used has a table of its own, so that the database adds it up.
 
 The schema's versions are Alembic's, in `migrations/`.
 """
@@ -44,6 +45,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -100,6 +102,7 @@ engine_runs = Table(
     Column("started", UtcTime, nullable=False),
     Column("ended", UtcTime, comment="NULL while it runs, and for ever if it was killed"),
     Column("beat", BigInteger, nullable=False, default=0, comment="raised every few seconds while it runs"),
+    Column("worker", Integer, comment="the number of the process, from 1, if the engine has several; else NULL"),
 )
 
 calls = Table(
@@ -305,10 +308,39 @@ hourly = Table(
     Column("seconds", Float, nullable=False),
     Column("turns", Integer, nullable=False),
     Column("interruptions", Integer, nullable=False),
-    Column("responses", JSON, nullable=False, comment="a histogram of response times: the number by upper bound in ms"),
-    Column("usage", JSON, nullable=False, comment="sums by role, adapter and model"),
+    Column(
+        "responses",
+        LargeBinary,
+        nullable=False,
+        comment="how many response times are at most 2^(i/16) ms, and above 2^((i-1)/16): 32 bits for each i from 0, "
+        "the lowest byte first",
+    ),
     Column("cost", Float, nullable=False),
     Column("calls_without_cost", Integer, nullable=False, comment="calls whose cost is not known, or not all of it"),
+)
+
+hourly_usage = Table(
+    "hourly_usage",
+    metadata,
+    Column("hour", UtcTime, primary_key=True, comment="its beginning"),
+    Column("set", Text, primary_key=True),
+    Column("pipeline", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("engine", Text, primary_key=True),
+    Column("currency", Text, primary_key=True, comment="empty: no cost is known"),
+    Column("role", Text, primary_key=True),
+    Column("adapter", Text, primary_key=True),
+    Column("model", Text, primary_key=True, comment="empty: none"),
+    Column("requests", Integer, nullable=False),
+    Column("reported", Integer, nullable=False),
+    Column("input_tokens", BigInteger, comment="as in usage, and so are the others; NULL: not known of any call"),
+    Column("output_tokens", BigInteger),
+    Column("characters", BigInteger),
+    Column("audio_s", Float),
+    Column("charged_characters", BigInteger),
+    Column("charged_audio_s", Float),
+    Column("cost", Float),
+    sqlite_with_rowid=False,  # its key is most of it
 )
 
 deletions = Table(

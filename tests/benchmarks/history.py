@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import random
 import sqlite3
 import statistics
@@ -26,6 +25,7 @@ from sqlalchemy import create_engine, event
 from reference_engine.records import tables
 from reference_engine.records.completing import first_text_id
 from reference_engine.records.figures import read_figures
+from reference_engine.records.histogram import packed_bytes
 from reference_engine.records.history import CallFilter, FigureFilter
 from reference_engine.records.queries import find_call, find_calls
 from reference_engine.records.words import words_in
@@ -47,7 +47,7 @@ def build(path: Path, number: int) -> None:
     engine.dispose()
     database = sqlite3.connect(path)
     database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -400000;")
-    run = ("run", "tokyo", "tokyo", 1, "1", "1.0", "2026-01-01 00:00:00.000000", None, 1)
+    run = ("run", "tokyo", "tokyo", 1, "1", "1.0", "2026-01-01 00:00:00.000000", None, 1, None)
     database.execute(f"INSERT INTO engine_runs VALUES ({','.join('?' * len(run))})", run)
     choice = random.Random(16)
     columns = [column.name for column in tables.calls.columns]
@@ -123,18 +123,38 @@ def one_call(choice: random.Random, n: int, number: int) -> dict[str, object]:
 
 
 def add_hours(database: sqlite3.Connection, choice: random.Random) -> None:
-    """A year of figures of five pipelines."""
-    columns = [column.name for column in tables.hourly.columns]
-    bounds = [f"{2 ** (step / 16):.6g}" for step in range(140, 180)]
-    some_responses = [json.dumps({bound: choice.randrange(9) for bound in bounds}) for _ in range(50)]
-    use = json.dumps([{"role": "llm", "adapter": "openai", "model": "gpt-5-mini", "input_tokens": 90_000, "cost": 0.4}])
-    rows = []
+    """A year of figures of five pipelines, with all three roles."""
+    rows, used = [], []
     for hour in range(SPAN_S // 3600):
         began = UNTIL - timedelta(hours=hour + 1)
         for pipeline in range(5):
             key = (f"{began:%Y-%m-%d %H:%M:%S.%f}", "main", f"p{pipeline}", 1 + hour // 220, "tokyo", "EUR")
-            rows.append((*key, 23, 1, 0, 900.0, 60, 5, choice.choice(some_responses), use, 1.2, 0))
-    database.executemany(f"INSERT INTO hourly ({names(columns)}) VALUES ({','.join('?' * len(columns))})", rows)
+            responses = packed_bytes(sum(choice.randrange(9) << 32 * step for step in range(140, 180)))
+            rows.append((*key, 23, 1, 0, 900.0, 60, 5, responses, 1.2, 0))
+            tokens, characters, seconds = choice.randrange(90_000), choice.randrange(9_000), choice.random() * 900
+            used += [
+                (*key, "stt", "deepgram", "nova-3", 23, 23, None, None, None, seconds, None, seconds, seconds / 9000),
+                (
+                    *key,
+                    "llm",
+                    "openai",
+                    "gpt-5-mini",
+                    60,
+                    60,
+                    tokens,
+                    tokens // 9,
+                    None,
+                    None,
+                    None,
+                    None,
+                    tokens / 1e6,
+                ),
+                (*key, "tts", "elevenlabs", "", 60, 0, None, None, characters, None, None, None, None),
+            ]
+    for table, of_table in ((tables.hourly, rows), (tables.hourly_usage, used)):
+        columns = names([column.name for column in table.columns])
+        places = ",".join("?" * len(table.columns))
+        database.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({places})", of_table)
 
 
 def names(columns: list[str]) -> str:
@@ -196,8 +216,12 @@ def queries(database: sqlite3.Connection) -> dict[str, object]:
     asked["a call by the transport's ID"] = lambda connection: find_call(connection, transport_id)
     day = FigureFilter(since=UNTIL - timedelta(days=1), step="hour", by=("pipeline",))
     month = FigureFilter(since=UNTIL - timedelta(days=30), step="day", by=("version",))
+    quarter = FigureFilter(since=UNTIL - timedelta(days=90), step="day", by=("version",))
+    year = FigureFilter(since=UNTIL - timedelta(days=365), step="day")
     asked["figures of a day by hour and pipeline"] = lambda connection: read_figures(connection, day)
     asked["figures of a month by day and version"] = lambda connection: read_figures(connection, month)
+    asked["figures of 90 days by day and version"] = lambda connection: read_figures(connection, quarter)
+    asked["figures of a year by day"] = lambda connection: read_figures(connection, year)
     return asked
 
 

@@ -7,12 +7,21 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import asdict
 from sqlalchemy import select, update
 
 from reference_engine.records import tables
 from reference_engine.records.completing import complete_calls
-from reference_engine.records.figures import read_figures
-from reference_engine.records.histogram import add_counts, bound_above, count_values, percentile
+from reference_engine.records.figures import read_all_figures, read_figures
+from reference_engine.records.histogram import (
+    bound_above,
+    count_values,
+    pack_values,
+    packed_bytes,
+    packed_number,
+    percentile,
+    unpacked,
+)
 from reference_engine.records.history import FigureFilter
 from tests.engine.recorded_calls import BEGAN, add_call, add_run, minutes
 
@@ -102,11 +111,47 @@ def test_an_hour_that_comes_twice_at_the_end_of_summer_time_is_two(connection):
 
 def test_percentiles_are_wrong_by_3_percent_at_most():
     values = sorted(random.Random(16).lognormvariate(6.7, 0.6) for _ in range(5000))
-    counts = add_counts(count_values(values[::2]), count_values(values[1::2]))
+    halves = [packed_number(packed_bytes(pack_values(half))) for half in (values[::2], values[1::2])]
+    counts = unpacked(sum(halves))
+    assert counts == count_values(values)
     for share in (0.01, 0.5, 0.95, 0.99, 1.0):
         exact = values[max(1, -(-int(share * 100_000) * len(values) // 100_000)) - 1]
         assert percentile(counts, share) == pytest.approx(exact, rel=0.03)
     assert percentile({}, 0.5) is None
+
+
+def test_no_values_and_the_longest_are_kept():
+    assert packed_bytes(pack_values([])) == b""
+    assert unpacked(packed_number(b"")) == {}
+    hour = [0.0, 1.0, 3_600_000.0, 3_600_000.0]
+    assert unpacked(packed_number(packed_bytes(pack_values(hour)))) == {"1": 2, bound_above(3_600_000.0): 2}
+
+
+def test_several_figures_are_those_that_are_read_one_by_one(connection):
+    choice = random.Random(16)
+    for number in range(60):
+        values = {"version": number % 3, "pipeline": f"p{number % 2}", "run": ("run-1", "run-2")[number % 5 == 0]}
+        use = {**LLM, "component": "m", "input_tokens": choice.choice((None, 7)), "cost": choice.choice((None, 0.1))}
+        turns = [{"response_ms": choice.uniform(1, 5000)}]
+        priced = {"cost": 0.1, "currency": choice.choice(("EUR", "USD"))} if number % 2 else {}
+        began = BEGAN + minutes(choice.randrange(4000))
+        add_call(connection, began=began, turns=turns, usage=[use], **values, **priced, complete=number % 7 == 0)
+    complete_calls(connection, connection.scalars(select(tables.calls.c.call_id)).all())
+    common = {"since": BEGAN + minutes(30), "until": BEGAN + minutes(3000), "zone": ZoneInfo("Asia/Kolkata")}
+    asked = [
+        FigureFilter(**common),
+        FigureFilter(**common, by=("set", "pipeline", "version")),
+        FigureFilter(**common, step="day", by=("version",), versions=(1, 2)),
+        FigureFilter(**common, step="day"),
+        FigureFilter(**common, by=("engine",)),
+    ]
+
+    def comparable(figures):
+        return [{**asdict(one), "usage": sorted(one.usage, key=str)} for one in figures]
+
+    together = [comparable(figures) for figures in read_all_figures(connection, asked)]
+    assert together == [comparable(read_figures(connection, one)) for one in asked]
+    assert sum(one["calls"] for one in together[3]) == together[0][0]["calls"] > 30
 
 
 def test_a_value_is_not_above_its_bound():

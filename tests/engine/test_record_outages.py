@@ -7,13 +7,17 @@ import json
 import os
 import sqlite3
 import threading
+from contextlib import ExitStack, closing
 
 import pytest
 from patience import LONG_S
 from recorded_events import Log, began, ended, record_store, turn, whole_call
+from sqlalchemy import create_engine
 
 from reference_engine.records import store as store_module
+from reference_engine.records.call_text import as_text
 from reference_engine.records.event_rows import EventRows
+from reference_engine.records.queries import find_call
 from reference_engine.records.runs import EngineRun
 from reference_engine.records.spool import Spool
 from reference_engine.records.store import RecordsRefusedError
@@ -142,6 +146,7 @@ def test_rows_of_an_engine_that_was_killed_go_in_first(tmp_path):
 
 def test_calls_that_another_engine_holds_are_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "BEAT_S", 0.01)
+    monkeypatch.setattr("reference_engine.records.runs.MISSED", 10_000)  # however long a beat takes here
     path, log = tmp_path / "calls.db", Log()
     with record_store(f"sqlite://{path}", tmp_path / "spool", name="one") as one:
         one.observe(began("held"))
@@ -155,6 +160,49 @@ def test_calls_that_another_engine_holds_are_left_alone(tmp_path, monkeypatch):
         assert one.wait_stored(LONG_S)
     assert rows(path, "SELECT state FROM calls WHERE call_id = 'held'") == [("ended",)]
     assert not log.named("records.calls_lost")
+
+
+def test_each_worker_of_an_engine_loses_its_own_calls_only(tmp_path, monkeypatch):
+    """One of three is killed; the others, of the same name on the same machine, find it without a new start."""
+    monkeypatch.setattr(store_module, "BEAT_S", 0.02)
+    monkeypatch.setattr("reference_engine.records.runs.MISSED", 10_000)  # however long a beat takes here
+    path, log = tmp_path / "calls.db", Log()
+    with ExitStack() as workers:
+        first, second, third = (
+            workers.enter_context(
+                record_store(f"sqlite://{path}", tmp_path / "spool", name="pbx", worker=number, log=log)
+            )
+            for number in (1, 2, 3)
+        )
+        for number, store in enumerate((first, second, third), 1):
+            store.observe(began(f"of-{number}"))
+            assert store.wait_stored(LONG_S)
+        second.observe(turn("of-2"))
+        assert second.wait_stored(LONG_S)
+        with closing(sqlite3.connect(path, timeout=LONG_S)) as connection:
+            connection.execute("UPDATE engine_runs SET pid = 2147483646 WHERE worker = 2")
+            connection.commit()
+        until(lambda: log.named("records.calls_lost"))
+        assert rows(path, "SELECT call_id, state FROM calls ORDER BY 1") == [
+            ("of-1", "up"),
+            ("of-2", "lost"),
+            ("of-3", "up"),
+        ]
+        for event in (turn("of-1"), ended("of-1", 1), ended("of-3")):
+            (first if event.call_id == "of-1" else third).observe(event)
+        assert first.wait_stored(LONG_S)
+        assert third.wait_stored(LONG_S)
+    assert totals(path) == ([("ended", 2, 1), ("lost", 1, 1)], 2, (3, 1, 1))
+    assert rows(path, "SELECT DISTINCT engine FROM hourly") == [("pbx",)]
+    assert [record["call_ids"] for record in log.named("records.calls_lost")] == [["of-2"]]
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        lost = find_call(connection, "of-2")
+    engine.dispose()
+    assert (lost.summary.engine, lost.worker) == ("pbx", 2)
+    shown = as_text(lost, width=100)
+    assert "engine pbx, worker 2" in shown
+    assert "at least 1 s, to the last that was written, 1 turn" in shown
 
 
 def test_an_engine_elsewhere_that_beats_no_more_has_lost_its_calls(tmp_path, monkeypatch):

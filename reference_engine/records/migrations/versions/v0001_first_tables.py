@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("started", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended", sa.DateTime(timezone=True), nullable=True),
         sa.Column("beat", sa.BigInteger(), nullable=False),
+        sa.Column("worker", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("run"),
     )
     op.create_table(
@@ -60,11 +61,33 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("turns", sa.Integer(), nullable=False),
         sa.Column("interruptions", sa.Integer(), nullable=False),
-        sa.Column("responses", sa.JSON(), nullable=False),
-        sa.Column("usage", sa.JSON(), nullable=False),
+        sa.Column("responses", sa.LargeBinary(), nullable=False),
         sa.Column("cost", sa.Float(), nullable=False),
         sa.Column("calls_without_cost", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("hour", "set", "pipeline", "version", "engine", "currency"),
+    )
+    op.create_table(
+        "hourly_usage",
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("set", sa.Text(), nullable=False),
+        sa.Column("pipeline", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("engine", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("adapter", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("requests", sa.Integer(), nullable=False),
+        sa.Column("reported", sa.Integer(), nullable=False),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("characters", sa.BigInteger(), nullable=True),
+        sa.Column("audio_s", sa.Float(), nullable=True),
+        sa.Column("charged_characters", sa.BigInteger(), nullable=True),
+        sa.Column("charged_audio_s", sa.Float(), nullable=True),
+        sa.Column("cost", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("hour", "set", "pipeline", "version", "engine", "currency", "role", "adapter", "model"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "versions",
