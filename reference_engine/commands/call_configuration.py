@@ -43,7 +43,7 @@ def show_configuration(arguments: Namespace, place: RecordsPlace, call: CallDeta
         raise EngineError(f"{place} has no configurations: a database keeps them (records: sqlite:///PATH)")
     from reference_engine.records.reading import Reader  # noqa: PLC0415 - only what the command needs
 
-    reader = Reader(place.sqlalchemy_url, deadline_s=_DEADLINE_S)
+    reader = Reader(place, deadline_s=_DEADLINE_S)
     summary = call.summary
     try:
         ran_on = _configuration(reader, summary.digest)

@@ -51,7 +51,7 @@ class RecordsSource:
         if place.is_database:
             from reference_engine.records.reading import Reader  # noqa: PLC0415 - SQLAlchemy takes 0.2 s to import
 
-            self._reader = Reader(place.sqlalchemy_url, deadline_s=DEADLINE_S)
+            self._reader = Reader(place, deadline_s=DEADLINE_S)
         elif place.path is not None and sys.stderr.isatty():
             sys.stderr.write(f"reading all of {place.path}: a database answers at once (records: sqlite:///PATH)\n")
 

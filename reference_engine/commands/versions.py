@@ -58,7 +58,7 @@ def run(arguments: Namespace) -> int:
     from reference_engine.records.provenance import find_versions  # noqa: PLC0415 - loads SQLAlchemy
     from reference_engine.records.reading import Reader, RecordsUnavailable  # noqa: PLC0415 - as above
 
-    reader = Reader(place.sqlalchemy_url)
+    reader = Reader(place)
     try:
         found = reader.read(
             lambda connection: find_versions(

@@ -160,7 +160,7 @@ class Control:
         from reference_engine.records.provenance import find_configuration  # noqa: PLC0415 - loads SQLAlchemy
         from reference_engine.records.reading import Reader, RecordsUnavailable  # noqa: PLC0415 - as above
 
-        reader = Reader(place.sqlalchemy_url)
+        reader = Reader(place)
         try:
             found = await reader.run(lambda connection: find_configuration(connection, digest))
         finally:

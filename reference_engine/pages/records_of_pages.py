@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reference_engine.records.reading import Reader
+    from reference_engine.settings.records_place import RecordsPlace
     from reference_engine.settings.settings import CurrentSettings
 
 
@@ -19,7 +20,7 @@ class PageRecords:
 
     def __init__(self, current: CurrentSettings) -> None:
         self._current = current
-        self._url = ""
+        self._place: RecordsPlace | None = None
         self._reader: Reader | None = None
 
     @property
@@ -28,11 +29,11 @@ class PageRecords:
         place = self._current.settings.records
         if place is None or not place.is_database:
             return None
-        if self._reader is None or place.sqlalchemy_url != self._url:
+        if self._reader is None or place != self._place:
             from reference_engine.records.reading import Reader  # noqa: PLC0415 - SQLAlchemy takes 0.2 s to import
 
-            self._url = place.sqlalchemy_url
-            self._reader = Reader(self._url)
+            self._place = place
+            self._reader = Reader(place)
         return self._reader
 
     @property

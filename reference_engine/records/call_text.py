@@ -256,8 +256,10 @@ def _label(label: Mapping[str, Any]) -> str:
 
 
 def _length(call: CallDetail) -> str:
-    if call.summary.state != "lost":
+    if call.summary.duration_s is not None:
         return length(call.summary.duration_s)
+    if call.summary.state != "lost":
+        return ""
     return f"at least {length(call.known_s)}, to the last that was written" if call.known_s else "not known"
 
 

@@ -69,17 +69,26 @@ def writing_engine(place: RecordsPlace, *, group: bool = False) -> Engine:
     return engine
 
 
-def reading_engine(place: RecordsPlace) -> Engine:
+def reading_engine(place: RecordsPlace, *, deadline_s: float = STATEMENT_S, kept: int = 0) -> Engine:
     """Returns an engine whose connections only read; a database that does not exist is not made.
 
     Its connections may be used by other threads than the one that opened them.
+
+    Args:
+        place: a database.
+        deadline_s: the time that a statement of PostgreSQL may take, and that SQLite waits for a lock, in s.
+        kept: the number of connections to PostgreSQL that are kept for later; SQLite's cost nothing to open.
+
     """
     if place.kind == "postgresql":
-        return _postgresql(place, f"-c statement_timeout={STATEMENT_S * 1000} -c default_transaction_read_only=on")
+        limits = f"-c statement_timeout={max(1, int(deadline_s * 1000))} -c default_transaction_read_only=on"
+        return _postgresql(place, limits, kept)
     uri = f"file:{quote(str(_path_of(place)))}?mode=rw"
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            uri, uri=True, timeout=min(BUSY_S, deadline_s), isolation_level=None, check_same_thread=False
+        )
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
@@ -108,7 +117,7 @@ def make_file(path: Path, *, group: bool) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640 if group else 0o600))
 
 
-def _postgresql(place: RecordsPlace, options: str) -> Engine:
+def _postgresql(place: RecordsPlace, options: str, kept: int = 0) -> Engine:
     from psycopg import connect as psycopg_connect  # noqa: PLC0415 - an extra
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
@@ -120,7 +129,9 @@ def _postgresql(place: RecordsPlace, options: str) -> Engine:
     def connect() -> Any:
         return psycopg_connect(place.url, **keywords)
 
-    return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    if not kept:
+        return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    return create_engine("postgresql+psycopg://", creator=connect, pool_size=kept, pool_pre_ping=True)
 
 
 def _path_of(place: RecordsPlace) -> Path:

@@ -6,11 +6,9 @@ connection of PostgreSQL has a `statement_timeout`, and one of SQLite asks a clo
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from reference_engine.records.history import CallDetail, CallFigures, CallFilter, CallPage, FigureFilter
+    from reference_engine.settings.records_place import RecordsPlace
 
 READERS = 4
 """The number of queries that run at once; more wait."""
@@ -48,13 +47,13 @@ class Reader:
     Its methods return `RecordsUnavailable` if the database is away, has another schema, or takes too long.
 
     Args:
-        url: of the database, as SQLAlchemy has it.
+        place: the database.
         deadline_s: the time that a query may take, in s.
 
     """
 
-    def __init__(self, url: str, *, deadline_s: float = DEADLINE_S) -> None:
-        self._url, self._deadline_s = url, deadline_s
+    def __init__(self, place: RecordsPlace, *, deadline_s: float = DEADLINE_S) -> None:
+        self._place, self._deadline_s = place, deadline_s
         self._engine: Engine | None = None
         self._limiter = trio.CapacityLimiter(READERS)
 
@@ -87,62 +86,43 @@ class Reader:
         return await self.run(partial(read_figures, asked=asked))
 
     async def run(self, query: Callable[[Connection], T]) -> T | RecordsUnavailable:
-        """Returns what a function reads with a connection; it runs in a thread."""
+        """Returns what a function reads with a connection; it runs in a thread.
+
+        A thread that a driver keeps beyond the deadline is left to itself. It counts as one of `READERS` until it
+        returns, so a database that swallows everything has a few threads, and never more.
+        """
         with trio.move_on_after(self._deadline_s + 1):
             return await trio.to_thread.run_sync(
                 partial(self.read, query), abandon_on_cancel=True, limiter=self._limiter
             )
-        return RecordsUnavailable(f"the database of records did not answer within {self._deadline_s:g} s")
+        return RecordsUnavailable(
+            f"the database of records ({self._place}) did not answer within {self._deadline_s:g} s: "
+            "look for a server that hangs, a lock, or a firewall"
+        )
 
     def read(self, query: Callable[[Connection], T]) -> T | RecordsUnavailable:
         """Returns what a function reads with a connection; it blocks, for commands that have no trio."""
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
 
+        from reference_engine.records.database import reading_engine  # noqa: PLC0415 - as above
+
         try:
             if self._engine is None:
-                self._engine = open_for_reading(self._url, self._deadline_s)
+                self._engine = reading_engine(self._place, deadline_s=self._deadline_s, kept=READERS)
             with self._engine.connect() as connection, _deadline(connection, self._deadline_s):
                 return query(connection)
-        except SQLAlchemyError as error:
+        except Exception as error:
             if isinstance(error.__cause__, ValueError):  # of a column's type
                 raise error.__cause__ from None
-            return RecordsUnavailable(_explain(error, self._deadline_s))
+            of_driver = type(error).__module__.partition(".")[0] in {"psycopg", "sqlite3"}
+            if not (of_driver or isinstance(error, SQLAlchemyError | OSError)):
+                raise
+            return RecordsUnavailable(_explain(error, self._place, self._deadline_s))
 
     def close(self) -> None:
         """Closes the connections."""
         if self._engine is not None:
             self._engine.dispose()
-
-
-def open_for_reading(url: str, deadline_s: float) -> Engine:
-    """Returns an engine whose connections can't change anything.
-
-    Raises:
-        SQLAlchemyError: the URL names no database, or its library is not installed.
-
-    """
-    from sqlalchemy import create_engine, make_url  # noqa: PLC0415 - as above
-
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return create_engine(parsed, creator=partial(_connect_to_file, parsed.database or "", deadline_s))
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    limits = f"-c default_transaction_read_only=on -c statement_timeout={int(deadline_s * 1000)}"
-    arguments = {"connect_timeout": max(2, int(deadline_s)), "options": limits}
-    return create_engine(parsed, connect_args=arguments, pool_size=READERS, pool_pre_ping=True)
-
-
-def _connect_to_file(path: str, deadline_s: float) -> sqlite3.Connection:
-    """Returns a connection to a file that is there; it changes nothing.
-
-    It is not opened with `mode=ro`: SQLite must then find the files beside a database in WAL mode, which are gone when
-    the engine has ended.
-    """
-    address = f"{Path(path).absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=deadline_s)
-    connection.execute("PRAGMA query_only = ON")
-    return connection
 
 
 @contextmanager
@@ -160,8 +140,10 @@ def _deadline(connection: Connection, deadline_s: float) -> Iterator[None]:
         database.set_progress_handler(None, 0)
 
 
-def _explain(error: Exception, deadline_s: float) -> str:
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+def _explain(error: Exception, place: RecordsPlace, deadline_s: float) -> str:
+    from reference_engine.records.remedies import hint_of, reason_of  # noqa: PLC0415 - as above
+
+    reason = reason_of(error)
     if reason == "interrupted" or "statement timeout" in reason:
         return f"the query took longer than {deadline_s:g} s: ask for less, such as `--since 2h`"
     if "no such table" in reason or ("relation" in reason and "does not exist" in reason):
@@ -170,4 +152,5 @@ def _explain(error: Exception, deadline_s: float) -> str:
         return (
             "the file of the database is not there or may not be read: look at `records` and who may read its directory"
         )
-    return f"the database of records does not answer: {reason}"
+    hint = hint_of(error, place)
+    return f"the database of records can't be read: {reason}" + (f"; {hint}" if hint else "")

@@ -101,7 +101,7 @@ class VersionRecorder:
             from reference_engine.records.provenance import highest_version  # noqa: PLC0415 - loads SQLAlchemy
             from reference_engine.records.reading import Reader  # noqa: PLC0415
 
-            reader = Reader(store.place.sqlalchemy_url, deadline_s=WAIT_S)
+            reader = Reader(store.place, deadline_s=WAIT_S)
             try:
                 found = await reader.run(lambda connection: highest_version(connection, store.run.name, set_name))
             finally:

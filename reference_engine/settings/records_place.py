@@ -63,11 +63,6 @@ class RecordsPlace:
         """Whether it is a database."""
         return self.kind != "file"
 
-    @property
-    def sqlalchemy_url(self) -> str:
-        """The URL of a database as SQLAlchemy has it, with the password."""
-        return f"sqlite:///{self.path}" if self.path is not None else self.url.replace(":", "+psycopg:", 1)
-
     def __str__(self) -> str:
         if self.kind == "postgresql":
             return _concealed(self.url)
