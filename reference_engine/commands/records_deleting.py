@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import RawDescriptionHelpFormatter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from reference_engine.errors import EngineError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
+    from reference_engine.records.forgetting import Forgotten, Person
     from reference_engine.settings.records_place import RecordsPlace
     from reference_engine.settings.settings import EngineSettings
 
@@ -36,6 +38,9 @@ Deletes everything that the records have of one person: calls from or to a numbe
 recordings, and what waits in the spool or for a webhook. Figures by the hour, which name nobody, stay. Calls that are
 up stay too, and are named: run the command again when they are over. Logs, traces and what providers keep are not
 touched.
+
+A number is named as a whole, in any spelling: `+49 (0)30 901-820`, `004930901820` and `+4930901820` are one number.
+`030901820` is another one, because it names no country: name each form that your trunk sends.
 """
 
 FORGET_EXAMPLES = """\
@@ -118,7 +123,7 @@ def run_forget(arguments: Namespace) -> int:
     place, settings = place_of(arguments), _settings_of(arguments)
     from reference_engine.records.database import writing_engine  # noqa: PLC0415 - only what the command needs
     from reference_engine.records.deleting import RecordingFiles  # noqa: PLC0415 - as above
-    from reference_engine.records.forgetting import Forgotten, Person, forget  # noqa: PLC0415 - as above
+    from reference_engine.records.forgetting import Person, forget  # noqa: PLC0415 - as above
     from reference_engine.records.opening import spool_directory  # noqa: PLC0415 - as above
 
     spool = spool_directory(place, None if settings is None else settings.records_spool)
@@ -129,23 +134,37 @@ def run_forget(arguments: Namespace) -> int:
         engine = writing_engine(place)
         found = forget(engine, person, files, spool, dry_run=True)
         if arguments.dry_run:
-            result: Forgotten = found
+            result = found
         elif not (arguments.yes or _confirmed(found.calls)):
             sys.stdout.write("nothing was deleted\n")
             return 1
         else:
             result = forget(engine, person, files, spool)
-    webhooks = 0 if arguments.dry_run else _forget_webhooks(settings, result.callers)
+    webhooks, kept = _forget_webhooks(settings, person, result.ids, dry_run=arguments.dry_run)
     verb = "would be deleted" if arguments.dry_run else "deleted"
     found_things = [(result.calls, "call"), (result.spooled, "row of the spool"), (webhooks, "waiting webhook")]
     things = ", ".join(_counted(number, noun) for number, noun in found_things if number or noun == "call")
     sys.stdout.write(f"{things} {verb}\n")
+    sys.stdout.write("".join(f"{line}\n" for line in (*_notes(found, result), *kept)))
+    had_to_stay = result.up or result.busy or result.damaged or kept
+    return _report_left(result.left) or int(bool(had_to_stay))
+
+
+def _notes(found: Forgotten, result: Forgotten) -> Iterator[str]:
+    """Yields what there is to say of what was not deleted, and of a number that nobody has."""
+    if found.longer:
+        numbers = ", ".join(found.longer)
+        yield f"no call has this number; the records have longer ones: {numbers}. Name each as a whole"
     if result.up:
         some = ", ".join(result.up[:5])
-        sys.stdout.write(f"{len(result.up)} still up, and kept: {some}; run this again when they are over\n")
+        yield f"{len(result.up)} still up, and kept: {some}; run this again when they are over"
     for path in result.busy:
-        sys.stdout.write(f"{path}: a running engine has rows in it that it could not store; run this again later\n")
-    return _report_left(result.left) or int(bool(result.up or result.busy))
+        yield f"{path}: a running engine has rows in it that it could not store; run this again later"
+    for path, lines in result.damaged.items():
+        yield (
+            f"{path}: {_counted(lines, 'damaged line')} can't be read, so they stay; they may be of this person: "
+            "look at them, and delete the file if nothing else is in it"
+        )
 
 
 def _counted(number: int, noun: str) -> str:
@@ -153,19 +172,34 @@ def _counted(number: int, noun: str) -> str:
     return " ".join((f"{number:,}", first if number == 1 else f"{first}s", *rest))
 
 
-def _forget_webhooks(settings: EngineSettings | None, callers: Collection[str]) -> int:
-    """Deletes webhooks about callers that wait for their targets; returns how many."""
-    from reference_engine.settings.notify_settings import default_notify_spool  # noqa: PLC0415 - as below
-    from reference_engine.telemetry.webhook_spool import WebhookSpool  # noqa: PLC0415 - only what the command needs
+def _forget_webhooks(
+    settings: EngineSettings | None, person: Person, ids: Collection[str], *, dry_run: bool
+) -> tuple[int, list[str]]:
+    """Deletes webhooks about a person's calls that wait for their targets, or only counts them.
+
+    Returns:
+        How many, and what there is to say of files that had to stay.
+
+    """
+    import sqlite3  # noqa: PLC0415 - only what the command needs
+
+    from reference_engine.settings.notify_settings import default_notify_spool  # noqa: PLC0415 - as above
+    from reference_engine.telemetry.webhook_spool import WebhookSpool  # noqa: PLC0415 - as above
 
     path = (None if settings is None else settings.notify_spool) or default_notify_spool()
+    kept = [
+        f"{damaged}: webhooks that an engine could not read, and put aside; it may have this person's: delete it"
+        for damaged in sorted(path.parent.glob(f"{path.name}.damaged-*"))
+    ]
     if not path.exists():
-        return 0
-    spool = WebhookSpool(path)
+        return 0, kept
     try:
-        return sum(spool.remove_of_caller(caller) for caller in callers)
-    finally:
-        spool.close()
+        with closing(WebhookSpool(path, put_aside=False)) as spool:
+            about = (person.callers, person.called, ids)
+            return spool.count_about(*about) if dry_run else spool.remove_about(*about), kept
+    except (sqlite3.Error, OSError) as error:
+        what = "run this again" if "locked" in str(error) else "its webhooks stay: delete the file, or repair it"
+        return 0, [*kept, f"{path}: waiting webhooks can't be read: {error}; {what}"]
 
 
 def _settings_of(arguments: Namespace) -> EngineSettings | None:

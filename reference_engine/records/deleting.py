@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
-from sqlalchemy import and_, delete, func, insert, or_, select, text, true, update
+from sqlalchemy import and_, case, delete, func, insert, literal, or_, select, text, true, update
 
+from reference_engine.records.numbers import SEPARATORS, plain_number
 from reference_engine.records.tables import PARTS, call_texts, calls, deletions, steering, tools, turns
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 BATCH = 200
 """The most calls of one transaction."""
-
-_SEPARATORS = " -.()/"
 
 
 @frozen
@@ -62,22 +61,20 @@ def having(what: str) -> ColumnElement[bool]:
 
 
 def of_person(callers: Collection[str], called: Collection[str]) -> ColumnElement[bool]:
-    """Returns the condition of calls from or to certain numbers; spaces, dashes, dots and parentheses don't count."""
+    """Returns the condition of calls from or to certain numbers, however they are spelled, see numbers.py."""
     return or_(
-        _plain(calls.c.caller).in_([plain_number(number) for number in callers]),
-        _plain(calls.c.called).in_([plain_number(number) for number in called]),
+        plain_column(calls.c.caller).in_([plain_number(number) for number in callers]),
+        plain_column(calls.c.called).in_([plain_number(number) for number in called]),
     )
 
 
-def _plain(column: ColumnElement[str]) -> ColumnElement[str]:
-    for separator in _SEPARATORS:
-        column = func.replace(column, separator, "")
-    return column
-
-
-def plain_number(number: str) -> str:
-    """Returns a number without spaces, dashes, dots and parentheses."""
-    return number.translate(str.maketrans("", "", _SEPARATORS))
+def plain_column(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Returns what `plain_number` makes of a column's numbers, as transports write them."""
+    international = or_(column.startswith("+"), column.startswith("00"))
+    plain: ColumnElement[str] = case((international, func.replace(column, "(0)", "")), else_=column)
+    for separator in SEPARATORS:
+        plain = func.replace(plain, separator, "")
+    return case((plain.startswith("00"), literal("+").concat(func.substr(plain, 3))), else_=plain)
 
 
 def count_calls(engine: Engine, condition: ColumnElement[bool]) -> int:

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import define, evolve, field, frozen
 from sqlalchemy import and_, select
 
-from reference_engine.records.deleting import count_calls, delete_records, note_deletion, of_person, plain_number, scrub
+from reference_engine.records.deleting import delete_records, note_deletion, of_person, plain_column, scrub
+from reference_engine.records.numbers import plain_number
 from reference_engine.records.row_changes import from_line
 from reference_engine.records.tables import calls
 
@@ -30,7 +31,7 @@ DRAINED_S = 10.0
 
 @frozen
 class Person:
-    """Somebody by numbers; spaces, dashes, dots and parentheses in them don't count."""
+    """Somebody by numbers, in any spelling."""
 
     callers: tuple[str, ...] = ()
     """Numbers that the person called from."""
@@ -50,8 +51,12 @@ class Forgotten:
     """The number of rows that waited in the spool."""
     busy: tuple[Path, ...] = ()
     """Files of the spool that a running engine has not stored in time, so that nobody could look into them."""
-    callers: frozenset[str] = frozenset()
-    """The callers' numbers, as the given and as the database has them."""
+    ids: tuple[str, ...] = ()
+    """The IDs of the calls in the database and in the spool."""
+    damaged: dict[Path, int] = field(factory=dict)
+    """The number of lines of the spool that nobody can read, by file; they may be of the person."""
+    longer: tuple[str, ...] = ()
+    """Numbers of the database that begin as the given ones do, if no call has these: those may be incomplete."""
     left: dict[str, str] = field(factory=dict)
     """Recordings that had to stay, by path, with the reason."""
 
@@ -83,17 +88,38 @@ def forget(
     with engine.connect() as connection:
         up = connection.execute(select(calls.c.call_id).where(and_(theirs, calls.c.state == "up"))).scalars()
         still_up = tuple(up)
-        callers = frozenset(connection.execute(select(calls.c.caller).where(theirs).distinct()).scalars())
-    callers = (callers | {*person.callers}) - {""} if person.callers else frozenset()
+        if dry_run:
+            over = and_(theirs, calls.c.state != "up")
+            ids = list(connection.execute(select(calls.c.call_id).where(over)).scalars())
+    if not dry_run:
+        ids = delete_records(engine, theirs, files.delete, pause)
+    spooled = _forget_spooled(spool, person, frozenset(ids), dry_run=dry_run)
+    found = Forgotten(
+        calls=len(ids),
+        up=still_up,
+        spooled=spooled.rows,
+        busy=busy,
+        left=dict(files.left),
+        ids=(*ids, *spooled.ids),
+        damaged=spooled.damaged,
+    )
     if dry_run:
-        number = count_calls(engine, and_(theirs, calls.c.state != "up"))
-        return Forgotten(number, still_up, _forget_spooled(spool, person, frozenset(), dry_run=True), busy, callers)
-    ids = delete_records(engine, theirs, files.delete, pause)
-    spooled = _forget_spooled(spool, person, frozenset(ids))
+        return found if ids or spooled.rows or still_up else evolve(found, longer=_longer_numbers(engine, person))
     with engine.begin() as connection:
         note_deletion(connection, datetime.now(UTC), "a person's calls", "forget", None, len(ids))
     scrub(engine, pause)
-    return Forgotten(len(ids), still_up, spooled, busy, callers, dict(files.left))
+    return found
+
+
+def _longer_numbers(engine: Engine, person: Person) -> tuple[str, ...]:
+    """Returns some numbers that begin as the person's do."""
+    found: list[str] = []
+    with engine.connect() as connection:
+        for column, numbers in ((calls.c.caller, person.callers), (calls.c.called, person.called)):
+            for number in map(plain_number, numbers):
+                begins = plain_column(column).startswith(number, autoescape=True)
+                found += connection.execute(select(column).where(begins).distinct().order_by(column).limit(3)).scalars()
+    return tuple(dict.fromkeys(found))[:3]
 
 
 def _spool_files(spool: Path) -> list[Path]:
@@ -132,17 +158,35 @@ def _locked(path: Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _forget_spooled(spool: Path, person: Person, ids: frozenset[str], *, dry_run: bool = False) -> int:
-    """Removes a person's rows from files whose engine is gone; returns how many."""
-    removed = 0
+@define
+class _Spooled:
+    """What the spool had of a person."""
+
+    rows: int = 0
+    ids: tuple[str, ...] = ()
+    damaged: dict[Path, int] = field(factory=dict)
+
+
+def _forget_spooled(spool: Path, person: Person, ids: frozenset[str], *, dry_run: bool) -> _Spooled:
+    """Removes a person's rows from files whose engine is gone; lines that can't be read stay, and are counted."""
+    found = _Spooled()
     for path in _spool_files(spool):
         with suppress(FileNotFoundError), _locked(path) as descriptor:
             if descriptor is None:
                 continue
             lines = path.read_bytes().splitlines(keepends=True)
-            theirs = ids | {str(row["call_id"]) for row in map(_row, lines) if _is_theirs(row, person)}
-            kept = [line for line in lines if str(_row(line).get("call_id")) not in theirs]
-            removed += len(lines) - len(kept)
+            rows = [_row(line) for line in lines]
+            of_spool = {str(row["call_id"]) for row in rows if row is not None and _is_theirs(row, person)}
+            theirs = ids | of_spool
+            kept = [
+                line
+                for line, row in zip(lines, rows, strict=True)
+                if row is None or str(row.get("call_id")) not in theirs
+            ]
+            found.rows += len(lines) - len(kept)
+            found.ids += tuple(sorted(of_spool - ids))
+            if damaged := rows.count(None):
+                found.damaged[path] = damaged
             if len(kept) == len(lines) or dry_run:
                 continue
             beside = path.with_suffix(".rewritten")
@@ -152,14 +196,14 @@ def _forget_spooled(spool: Path, person: Person, ids: frozenset[str], *, dry_run
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
-    return removed
+    return found
 
 
-def _row(line: bytes) -> dict[str, object]:
+def _row(line: bytes) -> dict[str, object] | None:
     try:
         return dict(from_line(line).row)
     except ValueError:
-        return {}
+        return None
 
 
 def _is_theirs(row: dict[str, object], person: Person) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reference_engine.reports.json_bodies import engine_outcome_body, outcome_body
+from reference_engine.telemetry.webhook_spool import About
 from voicepipe import Applied, Rejected
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class WebhookEvents:
             "variables": dict(info.variables) if mask is None else mask.variables(info.variables),
             "trace_id": None if event.trace is None else event.trace.trace_id,
         }
-        self._webhooks.tell("call.started", lambda _target: data, info.caller)
+        about = About(event.call_id, str(data["caller"]), str(data["called"]))
+        self._webhooks.tell("call.started", lambda _target: data, about)
 
     def call_ended(self, record: CallRecord, trace_id: str | None = None) -> None:
         """Tells `call.ended`."""
@@ -54,19 +56,19 @@ class WebhookEvents:
             self._webhooks.tell(
                 "call.ended",
                 lambda target: self._ended(record, trace_id, transcript=target.transcript),
-                record.info.caller,
+                About(record.call_id, record.info.caller, record.info.called),
             )
 
     def calls_lost(self, call_ids: Iterable[str]) -> None:
         """Tells `call.lost`, for each call whose engine is gone."""
         for call_id in call_ids:
             data = {"engine": self._engine, "call_id": call_id}
-            self._webhooks.tell("call.lost", lambda _target, data=data: data)  # type: ignore[misc]
+            self._webhooks.tell("call.lost", lambda _target, data=data: data, About(call_id))  # type: ignore[misc]
 
     def recording_failed(self, event: RecordingFailed) -> None:
         """Tells `recording.failed`."""
         data = {"engine": self._engine, "call_id": event.call_id, "path": event.path, "reason": event.reason}
-        self._webhooks.tell("recording.failed", lambda _target: data)
+        self._webhooks.tell("recording.failed", lambda _target: data, About(event.call_id))
 
     def observe_component(self, health: ComponentHealth) -> None:
         """Tells `component.failed` when a circuit breaker opens, and `component.recovered` when it closes again."""

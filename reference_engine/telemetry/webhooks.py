@@ -28,7 +28,7 @@ from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.telemetry.webhook_delivery import TargetCounts, WebhookDelivery
 from reference_engine.telemetry.webhook_messages import body_of
 from reference_engine.telemetry.webhook_sending import WebhookSender
-from reference_engine.telemetry.webhook_spool import WaitingWebhook, WebhookSpool
+from reference_engine.telemetry.webhook_spool import NOBODY, About, WaitingWebhook, WebhookSpool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -55,7 +55,7 @@ class _Happened:
 
     type: str
     make: Make
-    caller: str = ""
+    about: About = NOBODY
     at: float = field(factory=time)
     id: str = field(factory=lambda: f"msg_{uuid4().hex}")
 
@@ -145,13 +145,13 @@ class Webhooks:
             self._writer = Thread(target=self._write_all, name="webhooks", daemon=True)
             self._writer.start()
 
-    def tell(self, event: str, make: Make, caller: str = "") -> None:
+    def tell(self, event: str, make: Make, about: About = NOBODY) -> None:
         """Tells the targets of an event; never waits and never raises.
 
         Args:
             event: its type.
             make: makes its data, in a thread: of values that don't change any more.
-            caller: the caller whom it is about.
+            about: whom it is about, as far as that may be stored.
 
         """
         if event not in self._wanted:
@@ -159,16 +159,16 @@ class Webhooks:
         if self._queue.qsize() >= MOST_QUEUED:
             self.lost += 1
             return
-        self._queue.put(_Happened(event, make, caller))
+        self._queue.put(_Happened(event, make, about))
 
-    def forget(self, caller: str) -> int:
-        """Drops the webhooks about a caller that wait; returns how many.
+    def forget(self, callers: Iterable[str] = (), called: Iterable[str] = ()) -> int:
+        """Drops the webhooks about calls from and to certain numbers that wait; returns how many.
 
         Raises:
             sqlite3.Error: the file can't be used.
 
         """
-        return 0 if self._spool is None else self._spool.remove_of_caller(caller)
+        return 0 if self._spool is None else self._spool.remove_about(callers, called)
 
     def close(self) -> None:
         """Writes what is queued and sends what is due, within the time limit; the rest stays in the file."""
@@ -251,7 +251,7 @@ class Webhooks:
         workers = list(self._workers.values())
         messages = [
             WaitingWebhook(
-                happened.id, worker.target.key, happened.type, happened.caller, body, happened.at, happened.at
+                happened.id, worker.target.key, happened.type, happened.about, body, happened.at, happened.at
             )
             for happened in self._unwritten
             for worker in workers

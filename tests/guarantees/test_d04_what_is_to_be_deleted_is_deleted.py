@@ -21,7 +21,7 @@ from reference_engine.records.spool import Spool
 from reference_engine.records.tables import PARTS, call_texts, calls, deletions, hourly, turns
 from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.records_place import read_place
-from reference_engine.telemetry.webhook_spool import WaitingWebhook, WebhookSpool
+from reference_engine.telemetry.webhook_spool import About, WaitingWebhook, WebhookSpool
 from tests.engine.recorded_calls import add_call, add_run
 
 NOW = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
@@ -250,7 +250,12 @@ def test_the_commands_say_what_they_do(tmp_path, capsys):
     assert main(["records", "forget", str(path), "--caller", "+49301", "--dry-run"]) == 0
     assert capsys.readouterr().out == "1 call would be deleted\n"
     webhooks = WebhookSpool(tmp_path / "webhooks.db")
-    webhooks.add(WaitingWebhook("w", "ops", "call.ended", caller, "{}", 1.0, 2.0) for caller in ("+49 30 1", "2"))
+    webhooks.add(
+        WaitingWebhook("w", "ops", "call.ended", About("c", caller, "9"), "{}", 1.0, 2.0)
+        for caller in ("+49 30 1", "2")
+    )
+    assert main(["records", "forget", str(path), "--caller", "+49301", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "1 call, 1 waiting webhook would be deleted\n"
     assert main(["records", "forget", str(path), "--caller", "+49301", "--yes"]) == 0
     assert capsys.readouterr().out == "1 call, 1 waiting webhook deleted\n"
     assert webhooks.counts() == {"ops": 1}
@@ -258,6 +263,97 @@ def test_the_commands_say_what_they_do(tmp_path, capsys):
     assert main(["records", "forget", str(path), "--caller", "+49301", "--yes"]) == 0
     assert capsys.readouterr().out == "0 calls deleted\n"
     assert main(["records", "forget", str(path)]) == 1
+
+
+def forgetting_home(tmp_path):
+    """An engine's file with spools of its own, and its database with calls from and to people."""
+    path, url = tmp_path / "engine.yaml", f"sqlite://{tmp_path}/calls.db"
+    path.write_text(
+        f"pipeline_sets: {{}}\nrecords: {url}\nrecords_spool: {tmp_path}/rows\nnotify_spool: {tmp_path}/else/w.db\n"
+    )
+    path.write_text(path.read_text().replace("{}", "{main: set.yaml}") + "listeners: [{set: main}]\n")
+    (tmp_path / "s.yaml").write_text("start: hello\nstates: {hello: {say: Hello.}}\n")
+    (tmp_path / "set.yaml").write_text(
+        "pipelines: {default: {stt: pocketsphinx, llm: {type: scripted, script: s.yaml}, tts: espeak}}\n"
+    )
+    engine = writing_engine(read_place(url))
+    with engine.begin() as connection:
+        upgrade(connection)
+        add_run(connection)
+    return str(path), engine
+
+
+@pytest.mark.parametrize("stored", ["+49 30 901-820", "+4930901820", "0049 (30) 901820", "+49 (0)30/901 820"])
+@pytest.mark.parametrize("given", ["+49 30 901820", "004930901820", "tel:+49-30-901820", "+49\u00a030\u2011901820"])
+def test_a_number_is_one_in_every_spelling(database, stored, given):
+    with database.begin() as connection:
+        add_call(connection, caller=stored)
+        add_call(connection, called=stored)
+        add_call(connection, caller="030 901820", called="+4930901821")
+    for person in (Person(callers=(given,)), Person(called=(given,))):
+        assert forget(database, person, RecordingFiles([]), Path("/nowhere"), pause=no_pause).calls == 1
+    assert count(database, calls) == 1
+
+
+def test_who_was_called_is_forgotten_in_both_spools(tmp_path, capsys):
+    path, engine = forgetting_home(tmp_path)
+    with engine.begin() as connection:
+        called = add_call(connection, caller="+1555", called="+49 30 7")
+    waiting = Spool(tmp_path / "rows", "gone")
+    waiting.append([RowChange("begin", "calls", {"call_id": "s", "caller": "+1556", "called": "+49 30 7"})])
+    waiting.append([RowChange("put", "turns", {"call_id": "s", "heard": SECRET})])
+    waiting.close()
+    webhooks = WebhookSpool(tmp_path / "else/w.db")
+    of_calls = [About(called, "+1555", "+49 30 7"), About(called), About("s"), About("x", "", "0049307"), About("y")]
+    webhooks.add(WaitingWebhook("w", "ops", "call.ended", about, "{}", 1.0, 2.0) for about in of_calls)
+    assert main(["records", "forget", path, "--called", "+49307", "--dry-run"]) == 0
+    found = "1 call, 2 rows of the spool, 4 waiting webhooks"
+    assert capsys.readouterr().out == f"{found} would be deleted\n"
+    assert webhooks.counts() == {"ops": 5}
+    assert main(["records", "forget", path, "--called", "+49307", "--yes"]) == 0
+    assert capsys.readouterr().out == f"{found} deleted\n"
+    assert webhooks.counts() == {"ops": 1}
+    webhooks.close()
+    assert SECRET.encode() not in bytes_of(tmp_path / "rows")
+
+
+def test_an_incomplete_number_is_no_number_and_longer_ones_are_named(tmp_path, capsys):
+    path, engine = forgetting_home(tmp_path)
+    with engine.begin() as connection:
+        for number in ("+49 30 2", "+49 30 1", "+1555", "+49 30 1"):
+            add_call(connection, caller=number)
+    assert main(["records", "forget", path, "--caller", "+49", "--yes"]) == 0
+    said = "0 calls deleted\nno call has this number; the records have longer ones: +49 30 1, +49 30 2. Name each as a"
+    assert capsys.readouterr().out.startswith(said)
+    assert main(["records", "forget", path, "--caller", "+33", "--yes"]) == 0
+    assert capsys.readouterr().out == "0 calls deleted\n"
+    assert count(engine, calls) == 4
+
+
+def test_damaged_spools_are_said_and_hold_up_nothing(tmp_path, capsys):
+    path, engine = forgetting_home(tmp_path)
+    with engine.begin() as connection:
+        add_call(connection, caller="1")
+    (tmp_path / "rows").mkdir()
+    rows = tmp_path / "rows/gone.jsonl"
+    begin = '{"v": 1, "how": "begin", "table": "calls", "times": [], "row": {"call_id": "%s", "caller": "%s"}}\n'
+    rows.write_text(begin % ("s", "1") + "rubbish with +1\n" + begin % ("t", "2"))
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else/w.db").write_text("this is no database, whatever its name is" * 9)
+    (tmp_path / "else/w.db.damaged-1").touch()
+    assert main(["records", "forget", path, "--caller", "1", "--yes"]) == 1
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == "1 call, 1 row of the spool deleted"
+    assert [line.partition(": ")[0] for line in rest] == [
+        str(rows),
+        f"{tmp_path}/else/w.db.damaged-1",
+        f"{tmp_path}/else/w.db",
+    ]
+    assert "1 damaged line can't be read" in rest[0]
+    assert "file is not a database" in rest[2]
+    assert rows.read_text() == "rubbish with +1\n" + begin % ("t", "2")
+    assert (tmp_path / "else/w.db").exists()
+    assert count(engine, calls) == 0
 
 
 def test_an_engine_logs_and_counts_it(tmp_path):

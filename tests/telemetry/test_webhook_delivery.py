@@ -15,7 +15,7 @@ from telemetry_peers import Log
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.telemetry.webhook_delivery import WebhookDelivery
 from reference_engine.telemetry.webhook_messages import TargetAnswer
-from reference_engine.telemetry.webhook_spool import WaitingWebhook, WebhookSpool
+from reference_engine.telemetry.webhook_spool import NOBODY, About, WaitingWebhook, WebhookSpool
 from voicepipe import Secret
 
 
@@ -36,7 +36,9 @@ class Receiver:
     def add(self, *bodies, caller="", made=None, target=None):
         made = self.now if made is None else made
         key = target or self.target.key
-        self.spool.add(WaitingWebhook(f"msg_{body}", key, "call.ended", caller, body, made, made) for body in bodies)
+        self.spool.add(
+            WaitingWebhook(f"msg_{body}", key, "call.ended", About("c", caller), body, made, made) for body in bodies
+        )
 
     def run(self, seconds):
         """Lets so much time pass, with an attempt whenever one is due."""
@@ -159,9 +161,10 @@ def test_a_clock_that_jumps_delays_nothing_for_long(tmp_path, jump):
 
 
 def test_a_callers_webhooks_are_forgotten_for_good(receiver, tmp_path):
-    receiver.add("of-anna", "also-of-anna", caller="+15550100")
+    receiver.add("of-anna", "also-of-anna", caller="+1 (555) 0100")
     receiver.add("of-bob", caller="+15550101")
-    assert receiver.spool.remove_of_caller("+15550100") == 2
+    assert receiver.spool.count_about(["+15550100"], ["+15550101"]) == 2
+    assert receiver.spool.remove_about(["0015550100"], ["+15550101"]) == 2
     receiver.run(0)
     assert receiver.bodies == ["of-bob"]
     assert b"of-anna" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -171,10 +174,10 @@ def test_what_is_queued_survives_kill_9(tmp_path):
     path = tmp_path / "state" / "webhooks.db"
     script = f"""
 import os, pathlib, signal
-from reference_engine.telemetry.webhook_spool import WaitingWebhook, WebhookSpool
+from reference_engine.telemetry.webhook_spool import NOBODY, WaitingWebhook, WebhookSpool
 spool = WebhookSpool(pathlib.Path({str(path)!r}))
-spool.add(WaitingWebhook(f"msg_{{n}}", "t", "call.ended", "", str(n), 1.0, 1.0) for n in range(200))
-spool.add([WaitingWebhook("msg_200", "t", "call.ended", "", "200", 1.0, 1.0)])
+spool.add(WaitingWebhook(f"msg_{{n}}", "t", "call.ended", NOBODY, str(n), 1.0, 1.0) for n in range(200))
+spool.add([WaitingWebhook("msg_200", "t", "call.ended", NOBODY, "200", 1.0, 1.0)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
@@ -197,8 +200,8 @@ def test_a_damaged_file_is_put_aside(tmp_path):
 
 def test_several_are_kept_or_none(receiver):
     broken = [
-        WaitingWebhook("m", "t", "call.ended", "", "x", 1.0, 1.0),
-        WaitingWebhook(None, "t", "call.ended", "", "y", 1.0, 1.0),
+        WaitingWebhook("m", "t", "call.ended", NOBODY, "x", 1.0, 1.0),
+        WaitingWebhook(None, "t", "call.ended", NOBODY, "y", 1.0, 1.0),
     ]
     with pytest.raises(sqlite3.IntegrityError):
         receiver.spool.add(broken)

@@ -16,7 +16,7 @@ from telemetry_peers import Log, open_receiver, until
 from reference_engine.errors import EngineError
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.telemetry.webhook_messages import signature
-from reference_engine.telemetry.webhook_spool import WebhookSpool
+from reference_engine.telemetry.webhook_spool import About, WebhookSpool
 from reference_engine.telemetry.webhooks import Webhooks
 from voicepipe import Secret
 
@@ -95,7 +95,7 @@ def test_settings_that_change_count_at_once(tmp_path):
         webhooks.tell("call.ended", lambda target: {"n": 2, "transcript": target.transcript})
         until(lambda: b'"n":2,"transcript":true' in b"".join(body for *_, body in ops.rest()))
         ops.status = 503
-        webhooks.tell("call.ended", lambda _target: {"n": 3}, "+1")
+        webhooks.tell("call.ended", lambda _target: {"n": 3}, About("c", "+1"))
         ops.next()
         until(lambda: webhooks.counts[f"t{ops.port}"].failed == 1)
         webhooks.apply([])
@@ -105,13 +105,13 @@ def test_settings_that_change_count_at_once(tmp_path):
 
 def test_waiting_webhooks_of_a_caller_are_forgotten(tmp_path):
     with open_receiver() as ops, Webhooks(tmp_path / "w.db", Log(), close_s=0.1) as webhooks:
-        assert webhooks.forget("+1") == 0
+        assert webhooks.forget(["+1"]) == 0
         ops.status = 503
         webhooks.apply([target_of(ops)])
-        webhooks.tell("call.ended", lambda _target: {}, "+1")
+        webhooks.tell("call.ended", lambda _target: {}, About("c", "+1", "+9"))
         ops.next()
         until(lambda: webhooks.counts[f"t{ops.port}"].failed == 1)
-        assert (webhooks.forget("+2"), webhooks.forget("+1"), webhooks.forget("+1")) == (0, 1, 0)
+        assert (webhooks.forget(["+2"], ["+1"]), webhooks.forget(["001"]), webhooks.forget(["+1"])) == (0, 1, 0)
 
 
 def test_a_file_that_can_not_be_written_keeps_events_in_memory_and_counts_the_rest(tmp_path, monkeypatch):
