@@ -69,7 +69,7 @@ def test_what_was_not_delivered_is_by_the_next_engine_with_the_same_id(tmp_path)
         ops.status = 503
         with Webhooks(tmp_path / "w.db", Log(), close_s=0.5) as webhooks:
             webhooks.apply([target_of(ops)])
-            webhooks.tell("call.ended", lambda _target: {"n": 1}, "+15550100")
+            webhooks.tell("call.ended", lambda _target: {"n": 1}, About("c", "+15550100"))
             _, first, _ = ops.next()
             until(lambda: webhooks.counts[f"t{ops.port}"].failed == 1)
         ops.status = 200
