@@ -17,12 +17,13 @@ from reference_engine.reports.sessions import Session
 from voicepipe import ComponentHealth, LoggingSettings, Transcribed, TurnEnded, VersionRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from reference_engine.pages.parts import PageParts
+    from reference_engine.reports.reload_history import PastReload
     from reference_engine.reports.sessions import Words
 
 MAX_CALLS = 100
@@ -116,7 +117,8 @@ class Now:
             "unserved": tuple(served.name for served in self._parts.sets if served.version is None),
             "versions": versions,
             "components": tuple(self._components()),
-            "reloads": tuple(self._parts.reloads),
+            "reloads": (reloads := tuple(self._parts.reloads)),
+            "last_reload": last_reload(reloads),
         }
 
     def _call(self, session: Session) -> CallRow:
@@ -151,6 +153,18 @@ class Now:
                 again = datetime.fromtimestamp(round(now.timestamp() + health.retry_s), UTC) if health.retry_s else None
                 latency = self._parts.latencies.of(name, health.role, health.name)
                 yield ComponentRow(name, health, latency, message, again)
+
+
+def last_reload(reloads: Sequence[PastReload]) -> PastReload | None:
+    """Returns the outcome that matters, of those that are given from the latest on; None: there was none.
+
+    A set whose last reload was rejected matters more than another that was reloaded after it.
+    """
+    latest: dict[str, PastReload] = {}
+    for reload in reloads:
+        latest.setdefault(reload.what, reload)
+    rejected = (reload for reload in latest.values() if reload.outcome == "rejected")
+    return next(rejected, reloads[0] if reloads else None)
 
 
 def shown_words(words: Words, logging: LoggingSettings, mask: Mask) -> LastWords | None:

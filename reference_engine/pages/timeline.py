@@ -171,13 +171,15 @@ class CallTimeline:
     def focus(self) -> float:
         """What is looked at first where the whole does not fit, in px.
 
-        It is the first failure, else the first reply that never came, else the end of a call that was lost or is up,
-        else the beginning.
+        It is the first failure, else the first reply that never came, else the end of a call that was lost, else the
+        last words of one that is up, else the beginning.
         """
         moments = [mark.x for mark in self.marks if mark.kind == "failed"]
         moments += [step.x for step in self.steps if step.kind == "nothing"]
         moments += [mark.x for mark in self.marks if mark.kind == "lost"]
-        return moments[0] if moments else self.width if self.goes_on else 0.0
+        if self.goes_on:
+            moments.append(max((bar.x + bar.width for bar in self.bars), default=0.0))
+        return moments[0] if moments else 0.0
 
     @property
     def scrolls(self) -> bool:

@@ -73,7 +73,7 @@ async def test_what_serves_and_what_its_buttons_do(home):
         rejected = await press("reload")
         assert "main: rejected (" in rejected
         assert re.search(r"ai-agent.yaml:7:\d+: .*voyce", rejected)
-        assert re.search(r"\n +\^\n", rejected), "the line has a caret below"
+        assert re.search(r"\n +\^</span>", rejected), "the line has a caret below, in one piece that is not wrapped"
         assert "would be rejected: 1 problem" in (await part("/difference", set="main"))[1]
 
         back = await press("rollback", version="1", serving="2")

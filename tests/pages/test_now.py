@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from reference_engine.log.masked_values import KnownValues, Mask
-from reference_engine.pages.now import MAX_WORDS, LastWords, shown_words
+from reference_engine.pages.now import MAX_WORDS, LastWords, last_reload, shown_words
 from reference_engine.reports.latencies import KEPT, Latencies
+from reference_engine.reports.reload_history import PastReload
 from reference_engine.reports.sessions import SessionStore
 from voicepipe import (
     CallBegan,
@@ -75,6 +78,20 @@ def test_the_store_has_the_last_event_with_words_until_the_call_ends():
     assert store.last_words("a").text == "hello"
     store.observe(CallEnded("a", 3.0, "caller_hung_up", 1))
     assert store.last_words("a") is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "last"),
+    [
+        ([], None),
+        ([("unchanged", "acme"), ("rejected", "main"), ("applied", "main")], 1),
+        ([("applied", "main"), ("rejected", "main"), ("unchanged", "acme")], 0),
+        ([("unchanged", "acme"), ("applied", "main"), ("rejected", "main")], 0),
+    ],
+)
+def test_a_set_that_was_rejected_last_is_the_outcome_that_matters(outcomes, last):
+    past = [PastReload(outcome, what, "control", datetime(2026, 12, 1, tzinfo=UTC), "") for outcome, what in outcomes]
+    assert last_reload(past) is (None if last is None else past[last])
 
 
 def test_latencies_are_of_the_component_in_use():

@@ -215,9 +215,9 @@ def test_a_timeline_that_does_not_fit_begins_at_what_went_wrong(sample, at_s):
     assert line.focus / line.px_a_s == pytest.approx(at_s, abs=0.05)
 
 
-def test_a_call_that_goes_on_is_shown_from_its_end():
+def test_a_call_that_goes_on_is_shown_at_its_last_words():
     line = timeline_of(detail_of(samples.a_call_that_is_up()))
-    assert line.focus == line.width
+    assert line.focus / line.px_a_s == pytest.approx(1.2, abs=0.05)
 
 
 @pytest.mark.parametrize(

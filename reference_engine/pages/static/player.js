@@ -49,7 +49,7 @@
   }
 
   // Where the reader has scrolled to, which an update of a call that goes on must not undo; null: nowhere yet.
-  let kept = null;
+  let kept = null, placed = 0;
 
   function place() {
     const box = scroller(), svg = drawing();
@@ -57,10 +57,12 @@
     const focus = Number(svg.dataset.focus);
     const first = focus > box.clientWidth * 0.6 ? focus - box.clientWidth * 0.4 : 0;
     box.scrollLeft = kept === "end" ? box.scrollWidth : kept ?? first;
+    placed = box.scrollLeft;
     windowMoved();
   }
 
   function scrolled(box) {
+    if (Math.abs(box.scrollLeft - placed) < 1) return;  // it was us
     kept = box.scrollLeft + box.clientWidth >= box.scrollWidth - 4 ? "end" : box.scrollLeft;
     windowMoved();
   }
