@@ -47,15 +47,17 @@ from reference_engine.records.event_rows import RECORDED, EventRows
 from reference_engine.records.row_changes import RowChange, storable_row
 from reference_engine.records.runs import BEAT_S, EngineRun
 from reference_engine.records.spool import Spool
+from reference_engine.records.store_reports import StoreReports
 from voicepipe import CallBegan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from reference_engine.log.log import Log
     from reference_engine.log.masked_values import Mask
+    from reference_engine.records.lost_calls import LostCall
     from reference_engine.records.writing import RowWriter
     from reference_engine.settings.records_place import RecordsPlace
     from voicepipe import CallEvent
@@ -86,9 +88,6 @@ RETRY_S = 1.0
 
 CLOSE_S = 5.0
 """The time for what waits when the engine ends, in s."""
-
-REPORT_EVERY_S = 60.0
-"""The least time between two reports of rows that are lost, in s."""
 
 _Given: TypeAlias = "tuple[CallEvent, float, Callable[[], Mask | None] | None]"
 
@@ -131,12 +130,13 @@ class RecordStore:
         transport_of: Callable[[str], str] = lambda _listener: "",
         group: bool = False,
     ) -> None:
-        self.place, self.run, self._log, self._software = place, run, log, software
+        self.place, self.run, self._software = place, run, software
         self._group = group
-        self.on_lost: Callable[[list[str]], None] = lambda _call_ids: None
+        self.on_lost: Callable[[Sequence[LostCall]], None] = lambda _calls: None
         self.lost = self.stored = 0
         self.is_away = False
         self._spool = Spool(spool, run.run, group=group)
+        self._reports = StoreReports(log, place, spool)
         self._rows = EventRows(run.run, transport_of)
         self._given: deque[_Given | RowChange] = deque()
         self._backlog: deque[RowChange] = deque()
@@ -149,8 +149,6 @@ class RecordStore:
         self._is_connected = self._has_looked = self._is_over = False
         self._retry_at = self._beat_at = self._away_since = 0.0
         self._spool_reason = ""
-        self._reported_lost, self._report_at = 0, 0.0
-        self._reported: set[str] = set()
         self._deadline = 0.0
         self._thread = Thread(target=self._work, name="records", daemon=True)
 
@@ -248,16 +246,15 @@ class RecordStore:
         try:
             self._spool.take_over()
         except OSError as error:
-            self._log.error("records.spool_failed", path=str(self._spool.directory), reason=str(error))
+            self._reports.spool_failed(self._spool.directory, str(error))
         for path in self._spool.foreign:
-            reason = "it is of a later version of voicepipe, which has to store it"
-            self._log.error("records.spool_failed", path=str(path), reason=reason)
+            self._reports.spool_failed(path, "it is of a later version of voicepipe, which has to store it")
         self._start(Job("connect", lambda writer: writer.connect()))
         while not self._is_over:
             try:
                 self._step()
             except Exception as error:  # noqa: BLE001 - the boundary of this thread
-                self._report_once("records.failed", error)
+                self._reports.failed(error)
                 self._closing.wait(RETRY_S)
                 self._is_over = self._closing.is_set() and monotonic() > self._deadline
         self._ready.set()
@@ -305,7 +302,7 @@ class RecordStore:
                     change = evolve(change, row=mask.row(change.row))
             except Exception as error:  # noqa: BLE001 - the boundary of an event
                 self.lost += 1
-                self._report_once("records.failed", error)
+                self._reports.failed(error)
             else:
                 if change is not None:
                     self._backlog.append(change)
@@ -349,7 +346,7 @@ class RecordStore:
             if not job.is_spilled:
                 self._backlog.extendleft(reversed(job.rows))
             if not isinstance(error, DatabaseAwayError):
-                self._report_once("records.failed", error)
+                self._reports.failed(error)
             self._lose_database(str(error), getattr(error, "hint", ""))
         self._ready.set()
 
@@ -361,29 +358,20 @@ class RecordStore:
             self._spool.stored(job.chunk)
             written = len(job.chunk.changes)
         if job.chunk is not None or job.rows:
-            self._count_refused(job.result)
+            self.lost += len(job.result)
+            self._reports.rows_refused(job.result)
             self.stored += written - len(job.result)
         if job.what == "beat" and job.result:
-            ids = job.result
-            self._log.warning("records.calls_lost", calls=len(ids), call_ids=ids[:20], reason="their engine is gone")
-            self.on_lost(ids)
+            self._reports.calls_lost(job.result)
+            self.on_lost(job.result)
         if self.is_away and not self._spool.waiting:
             self.is_away = False
-            away_s = round(monotonic() - self._away_since, 1)
-            self._log.info("records.database_back", database=str(self.place), away_s=away_s)
-
-    def _count_refused(self, refused: Iterable[tuple[RowChange, str]]) -> None:
-        for change, reason in refused:
-            self.lost += 1
-            if change.table not in self._reported:
-                self._reported.add(change.table)
-                named = {"table": change.table, "call_id": change.row.get("call_id")}
-                self._log.error("records.refused", **named, reason=reason)
+            self._reports.database_back(monotonic() - self._away_since)
 
     def _refuse(self, error: Exception) -> None:
         self._is_connected = False
         self._refusal = error
-        self._log.error("records.database_refused", **self._named(), reason=str(error))
+        self._reports.database_refused(error)
 
     def _lose_database(self, reason: str, hint: str) -> None:
         self._is_connected = False
@@ -397,18 +385,7 @@ class RecordStore:
                 self._refuse(OSError(f"{reason}, and rows can't wait in {self._spool.directory}: {error.strerror}"))
                 return
         self.is_away, self._away_since = True, monotonic()
-        self._log.error(
-            "records.database_away",
-            **self._named(),
-            reason=reason,
-            waiting=self.waiting + self.spooled,
-            spool=str(self._spool.directory),
-            **({"hint": hint} if hint else {}),
-        )
-
-    def _named(self) -> dict[str, str]:
-        setting = {"setting": f"{self.place.where}: records"} if self.place.where else {}
-        return {"database": str(self.place), **setting}
+        self._reports.database_away(reason, hint, self.waiting + self.spooled)
 
     def _spill(self) -> None:
         """Moves the rows that wait to the spool, if they should not wait in memory."""
@@ -441,27 +418,9 @@ class RecordStore:
         self.lost += len(self._backlog) - min(len(kept), MAX_BACKLOG)
         self._backlog = deque(kept[:MAX_BACKLOG])
 
-    def _report_losses(self) -> None:
-        now = monotonic()
+    def _report_losses(self, *, is_last: bool = False) -> None:
         lost = self.lost + self._spool.damaged
-        if now < self._report_at or (lost == self._reported_lost and not self._spool_reason):
-            return
-        self._report_at = now + REPORT_EVERY_S
-        reason = self._spool_reason or "see the records before"
-        self._log.error(
-            "records.failed",
-            path=str(self._spool.directory),
-            lost=lost - self._reported_lost,
-            waiting=self.waiting,
-            reason=reason,
-        )
-        self._reported_lost = lost
-
-    def _report_once(self, event: str, error: Exception) -> None:
-        what = f"{type(error).__name__}: {error}"
-        if what not in self._reported:
-            self._reported.add(what)
-            self._log.error(event, path=str(self.place), reason=what, exc_info=error)
+        self._reports.losses(lost, self.waiting, self._spool_reason, is_last=is_last)
 
     def _close(self) -> None:
         """Ends the thread if nothing waits any more, or the time is up."""
@@ -480,8 +439,7 @@ class RecordStore:
                 self._backlog.append(RowChange("change", "engine_runs", row))
             self._spill()
             self.lost += len(self._backlog)
-        self._report_at = 0.0
-        self._report_losses()
+        self._report_losses(is_last=True)
         self._is_over = True
 
     def _end_run(self) -> None:
@@ -497,6 +455,6 @@ class RecordStore:
         return RowWriter(self.place, self.run, self._software, group=self._group, complete=complete_calls)
 
 
-def _beat(writer: RowWriter, *, look: bool) -> list[str]:
+def _beat(writer: RowWriter, *, look: bool) -> list[LostCall]:
     writer.beat()
     return writer.find_lost() if look else []

@@ -17,17 +17,27 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import fields, frozen
 from sqlalchemy import Table, and_, bindparam, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from reference_engine.records.database import writing_engine
+from reference_engine.records.lost_calls import LostCall
 from reference_engine.records.remedies import hint_of, reason_of
 from reference_engine.records.row_changes import RowChange
 from reference_engine.records.runs import Beats, EngineRun, is_gone
 from reference_engine.records.schema import SchemaError, upgrade
-from reference_engine.records.tables import calls, engine_runs, metadata, turns
+from reference_engine.records.tables import (
+    calls,
+    engine_runs,
+    failures,
+    metadata,
+    steering,
+    tools,
+    transfers,
+    turns,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Dialect, Engine
@@ -138,8 +148,8 @@ class RowWriter:
         raised = update(engine_runs).where(engine_runs.c.run == self._run.run).values(beat=self._beat)
         self._transact(lambda connection: connection.execute(raised))
 
-    def find_lost(self) -> list[str]:
-        """Marks calls as lost whose engine is gone, and returns their IDs; to be called every `BEAT_S`.
+    def find_lost(self) -> list[LostCall]:
+        """Marks calls as lost whose engine is gone, and returns them; to be called every `BEAT_S`.
 
         Raises:
             DatabaseAwayError: the database can't be used now.
@@ -244,13 +254,14 @@ class RowWriter:
                 refused.append((change, reason_of(error)))
         return refused
 
-    def _mark_lost(self, connection: Connection) -> list[str]:
+    def _mark_lost(self, connection: Connection) -> list[LostCall]:
         with_calls = exists().where(and_(calls.c.run == engine_runs.c.run, calls.c.state == "up"))
         runs = connection.execute(select(engine_runs).where(engine_runs.c.run != self._run.run, with_calls)).all()
         beating = {run.run: run.beat for run in runs if run.ended is None}
         lost = [run.run for run in runs if run.ended is not None or is_gone(run.pid, run.process_start)]
         lost += [run for run in self._beats.dead(beating) if run not in lost]
-        return [call_id for run in lost for call_id in self._lose(connection, run)]
+        ids = [call_id for run in lost for call_id in self._lose(connection, run)]
+        return [call for some in _pieces(ids) for call in _lost_calls(connection, some)]
 
     def _lose(self, connection: Connection, run: str) -> list[str]:
         up = select(calls.c.call_id).where(calls.c.run == run, calls.c.state == "up").with_for_update()
@@ -280,6 +291,20 @@ class RowWriter:
     def _complete_calls(self, connection: Connection, ids: Sequence[str]) -> None:
         if self._complete is not None and ids:
             self._complete(connection, ids)
+
+
+def _lost_calls(connection: Connection, ids: Sequence[str]) -> list[LostCall]:
+    """Returns what is known of calls, in the order in which they began."""
+    known: dict[str, float] = defaultdict(float)
+    for table in (turns, tools, failures, steering, transfers):
+        last = select(table.c.call_id, func.max(table.c.at_s)).where(table.c.call_id.in_(ids))
+        for call_id, at_s in connection.execute(last.group_by(table.c.call_id)):
+            known[call_id] = max(known[call_id], at_s)
+    of_call = [calls.c[field.name] for field in fields(LostCall) if field.name in calls.c]
+    query = select(engine_runs.c.name.label("engine"), engine_runs.c.worker, *of_call)
+    query = query.join(engine_runs, engine_runs.c.run == calls.c.run).where(calls.c.call_id.in_(ids))
+    rows = connection.execute(query.order_by(calls.c.began, calls.c.call_id)).mappings()
+    return [LostCall(**row, at_least_s=round(known[row["call_id"]], 3)) for row in rows]
 
 
 def _pieces(ids: list[str], size: int = 500) -> list[list[str]]:

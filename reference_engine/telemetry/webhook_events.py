@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import asdict
+
 from reference_engine.reports.json_bodies import engine_outcome_body, outcome_body
 from reference_engine.telemetry.webhook_spool import About
 from voicepipe import Applied, Rejected
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reference_engine.log.masked_values import Mask
+    from reference_engine.records.lost_calls import LostCall
     from reference_engine.reloads.outcomes import EngineOutcome
     from reference_engine.telemetry.webhooks import Webhooks
     from voicepipe import CallBegan, CallRecord, ComponentHealth, RecordingFailed, SetEvent
@@ -59,11 +62,13 @@ class WebhookEvents:
                 About(record.call_id, record.info.caller, record.info.called),
             )
 
-    def calls_lost(self, call_ids: Iterable[str]) -> None:
+    def calls_lost(self, lost: Iterable[LostCall]) -> None:
         """Tells `call.lost`, for each call whose engine is gone."""
-        for call_id in call_ids:
-            data = {"engine": self._engine, "call_id": call_id}
-            self._webhooks.tell("call.lost", lambda _target, data=data: data, About(call_id))  # type: ignore[misc]
+        for call in lost:
+            data = {**asdict(call), "engine": self._engine, "answered_by": call.engine}
+            data["began"] = call.began.isoformat()
+            about = About(call.call_id, call.caller, call.called)
+            self._webhooks.tell("call.lost", lambda _target, data=data: data, about)  # type: ignore[misc]
 
     def recording_failed(self, event: RecordingFailed) -> None:
         """Tells `recording.failed`."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sqlite3
 import threading
 from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from patience import LONG_S
@@ -22,6 +25,10 @@ from reference_engine.records.runs import EngineRun
 from reference_engine.records.spool import Spool
 from reference_engine.records.store import RecordsRefusedError
 from reference_engine.records.writing import DatabaseAwayError, RowWriter
+from reference_engine.telemetry.webhook_events import WebhookEvents
+
+GUIDE = Path(__file__).parents[2] / "docs/how-to/webhooks.md"
+LOST_ROW = re.search(r"^\| `call.lost` \|[^|]*\|(.*)\|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)[1]
 
 
 @pytest.fixture(autouse=True)
@@ -162,11 +169,23 @@ def test_calls_that_another_engine_holds_are_left_alone(tmp_path, monkeypatch):
     assert not log.named("records.calls_lost")
 
 
+class Told:
+    """Webhooks that keep what they are told."""
+
+    def __init__(self, *wanted):
+        self.wanted = frozenset(wanted)
+        self.events = []
+
+    def tell(self, event, make, about):
+        self.events.append((event, make(None), about))
+
+
 def test_each_worker_of_an_engine_loses_its_own_calls_only(tmp_path, monkeypatch):
     """One of three is killed; the others, of the same name on the same machine, find it without a new start."""
     monkeypatch.setattr(store_module, "BEAT_S", 0.02)
     monkeypatch.setattr("reference_engine.records.runs.MISSED", 10_000)  # however long a beat takes here
     path, log = tmp_path / "calls.db", Log()
+    told = []
     with ExitStack() as workers:
         first, second, third = (
             workers.enter_context(
@@ -177,6 +196,7 @@ def test_each_worker_of_an_engine_loses_its_own_calls_only(tmp_path, monkeypatch
         for number, store in enumerate((first, second, third), 1):
             store.observe(began(f"of-{number}"))
             assert store.wait_stored(LONG_S)
+        first.on_lost = third.on_lost = told.extend
         second.observe(turn("of-2"))
         assert second.wait_stored(LONG_S)
         with closing(sqlite3.connect(path, timeout=LONG_S)) as connection:
@@ -195,6 +215,18 @@ def test_each_worker_of_an_engine_loses_its_own_calls_only(tmp_path, monkeypatch
     assert totals(path) == ([("ended", 2, 1), ("lost", 1, 1)], 2, (3, 1, 1))
     assert rows(path, "SELECT DISTINCT engine FROM hourly") == [("pbx",)]
     assert [record["call_ids"] for record in log.named("records.calls_lost")] == [["of-2"]]
+    (lost_call,) = told
+    assert (lost_call.call_id, lost_call.engine, lost_call.worker) == ("of-2", "pbx", 2)
+    assert (lost_call.caller, lost_call.turns, lost_call.at_least_s) == ("+4930123", 1, 1.0)
+    webhooks = Told("call.lost")
+    WebhookEvents(webhooks, "other").calls_lost(told)
+    ((event, data, about),) = webhooks.events
+    assert json.loads(json.dumps(data)) == data
+    assert (event, data["engine"], data["answered_by"], data["worker"]) == ("call.lost", "other", "pbx", 2)
+    assert (data["pipeline"], data["version"], data["at_least_s"]) == ("default", 1, 1.0)
+    assert datetime.fromisoformat(data["began"]).tzinfo is not None
+    assert (about.call_id, about.caller) == ("of-2", "+4930123")
+    assert set(re.findall(r"`(\w+)`", LOST_ROW)) == {*data}, "the guide names all of it"
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         lost = find_call(connection, "of-2")
