@@ -13,6 +13,7 @@ from reference_engine.cli import main
 from reference_engine.control.operations import OPERATIONS
 from reference_engine.reports.call_log import ROWS
 from reference_engine.reports.metrics import Metrics
+from reference_engine.supervisor.gateway.worker_states import worker_families
 from reference_engine.telemetry.telemetry_metrics import TelemetryCollector
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "engine.md").read_text()
@@ -30,7 +31,8 @@ def test_every_record_has_an_example():
 
 
 def test_every_path_of_the_control_is_listed():
-    listed = set(re.findall(r"^\| `(GET|POST|PUT) (\S+)`", PAGE, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(DELETE|GET|POST|PUT) (\S+)`", PAGE, re.MULTILINE))
+    listed = {(method, path) for method, path in listed if not path.endswith("...")}  # several of them
     assert {(operation.method, operation.path) for operation in OPERATIONS} == listed
 
 
@@ -52,5 +54,6 @@ def test_every_option_is_listed(capsys):
 def test_every_metric_is_listed():
     text = Metrics({}, others=[TelemetryCollector(None)]).exposition()[0].decode()
     made = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (voicepipe_\w+)", text, re.MULTILINE)}
+    made |= {family.name for family in worker_families([], {}, [])}
     listed = re.findall(r"^\| `(voicepipe_\w+)` \|", PAGE, re.MULTILINE)
     assert {name.removesuffix("_total") for name in listed} == made
