@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reference_engine.telemetry.spans import Span, SpanEvent
+from reference_engine.telemetry.span_values import Span, SpanEvent
 from voicepipe import Applied, Rejected, TraceContext, Unchanged
 
 if TYPE_CHECKING:
     from reference_engine.reloads.outcomes import EngineOutcome
-    from reference_engine.telemetry.spans import Value
+    from reference_engine.telemetry.span_values import Value
     from voicepipe import Problem, SetEvent
 
 MOST_PROBLEMS = 20

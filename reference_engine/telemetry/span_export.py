@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reference_engine.settings.otel_settings import OtelSettings
-    from reference_engine.telemetry.spans import Span
+    from reference_engine.telemetry.span_values import Span
 
 Fate: TypeAlias = Literal["taken", "retry", "refused"]
 

@@ -20,11 +20,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from reference_engine.log.masked_values import Mask
+from reference_engine.telemetry.span_values import Span, SpanEvent, Value
 from voicepipe import (
     CallBegan,
     CallEnded,
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 
     from voicepipe import CallEvent, ComponentError
 
-Value: TypeAlias = str | bool | int | float | tuple[str, ...]
-
 TRACED: frozenset[type[CallEvent]] = frozenset(
     {
         CallBegan,
@@ -71,44 +70,6 @@ TRACED: frozenset[type[CallEvent]] = frozenset(
 """The events of which spans are made."""
 
 FINISH_REASONS = {"complete": "stop", "truncated": "length", "empty": "stop", "failed": "error"}
-
-
-@frozen(kw_only=True)
-class SpanEvent:
-    """Something that happened in a span."""
-
-    name: str
-    """Its name."""
-    at_ns: int
-    """When, in ns since the epoch."""
-    attributes: Mapping[str, Value] = field(factory=dict)
-    """Its attributes."""
-
-
-@frozen(kw_only=True)
-class Span:
-    """One span."""
-
-    name: str
-    """Its name."""
-    trace: TraceContext
-    """Its trace, and its ID."""
-    parent_id: str | None
-    """The span above it; None: it is the first of its trace."""
-    parent_is_remote: bool = False
-    """Whether that is a span of another program."""
-    kind: Literal["internal", "server", "client"] = "internal"
-    """Its kind."""
-    start_ns: int
-    """Its beginning, in ns since the epoch."""
-    end_ns: int
-    """Its end, in ns since the epoch."""
-    attributes: Mapping[str, Value] = field(factory=dict)
-    """Its attributes; those that are not known are left out."""
-    events: tuple[SpanEvent, ...] = ()
-    """What happened in it."""
-    failure: str | None = None
-    """What went wrong; None: nothing did."""
 
 
 @define(eq=False)

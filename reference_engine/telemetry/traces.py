@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from attrs import evolve
 
 from reference_engine.telemetry.reload_spans import engine_span, set_span
-from reference_engine.telemetry.spans import TRACED, CallSpans, Span
+from reference_engine.telemetry.span_values import Span
+from reference_engine.telemetry.spans import TRACED, CallSpans
 from voicepipe import CallBegan, CallEnded, TraceContext
 
 if TYPE_CHECKING:
