@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,18 @@ def hang(options):
 
 def note(options, **more):
     seen = {
-        "pid": os.getpid(), "nice": os.nice(0),
+        "pid": os.getpid(), "parent": os.getppid(), "nice": os.nice(0),
         "argv": Path("/proc/self/cmdline").read_bytes().decode(errors="replace"),
         "environ": Path("/proc/self/environ").read_bytes().decode(errors="replace"),
     }
     partly = Path(options.note + ".partly")
     partly.write_text(json.dumps(seen | more))
     partly.rename(options.note)
+
+
+def hang_once(options):
+    if not Path(options.note).exists():
+        hang(options)
 
 
 def shout(options):
@@ -75,6 +81,7 @@ DO = {
     "nothing": lambda options: None,
     "abandon": abandon,
     "hang": hang,
+    "hang once": hang_once,
     "note": note,
     "shout": shout,
     "unpicklable": lambda options: None,
@@ -120,6 +127,7 @@ def odd_adapters(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         yield
     finally:
         installed.cache_clear()
+        sys.modules.pop("odd_adapter", None)  # else the next test would get this one's
 
 
 def odd_pipeline(**tts: str) -> str:

@@ -1,17 +1,18 @@
 """Runs in the helper process that reads a configuration while calls are up, and answers its parent.
 
 Parsing a large file holds the interpreter for hundreds of milliseconds, also in a thread, which callers would hear. The
-request is a pickled `ReadRequest` on standard input. The answer, on standard output, has three parts: a line with the
-fingerprint of this process's code (see `fingerprint`), a pickled `Preface`, which has plain types only, and a pickled
-`SetConfig` or `ConfigError`, or the settings of a pipeline as plain data.
+request is a pickled `ReadRequest`, over a connection. The answer has three parts: a line with the fingerprints of the
+code that this process was imported from and of the code on the disk (see `fingerprint`), a pickled `Preface`, which has
+plain types only, and a pickled `SetConfig` or `ConfigError`, or the settings of a pipeline as plain data.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import sys
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +21,7 @@ from attrs import field, frozen
 
 from voicepipe.components.registry import installed
 from voicepipe.config.describe.provenance import as_data, provenance_of
-from voicepipe.config.fingerprint import adapters_on_disk
+from voicepipe.config.fingerprint import adapters_on_disk, code_on_disk
 from voicepipe.config.hashes import Signature, known_hashes, learn
 from voicepipe.config.load import load_config, load_without_secrets
 from voicepipe.config.paths import know_working_directory, working_directory
@@ -141,15 +142,23 @@ def answer(request: ReadRequest) -> bytes:
         return pickle.dumps(defect(request.path, f"in a helper process {broke_down(error)}: options must be picklable"))
 
 
-def main() -> None:
-    """Answers the request on standard input, and ends the process."""
-    # What an adapter prints goes to stderr, not into the answer.
-    with os.fdopen(os.dup(1), "wb") as output:
-        os.dup2(2, 1)
-        request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
+def main(connection: socket.socket, code: str) -> None:
+    """Answers the request that comes over a connection, and ends the process.
+
+    Args:
+        connection: to the process that asks; it ends its sending after the request.
+        code: the fingerprint of the code from which this process was imported.
+
+    """
+    with connection:
+        connection.sendall(f"{code} {code_on_disk()}\n".encode())
+        with connection.makefile("rb") as asked:
+            request = pickle.load(asked)  # noqa: S301 - our own parent wrote it
         know_working_directory(request.directory)
         learn(request.hashes)
         answered = answer(request)
-        output.write(pickle.dumps((adapters_on_disk(installed()), known_hashes())))
-        output.write(answered)
+        connection.sendall(pickle.dumps((adapters_on_disk(installed()), known_hashes())))
+        connection.sendall(answered)
+        with suppress(OSError):  # a process that an adapter has started may have it too
+            connection.shutdown(socket.SHUT_RDWR)
     os._exit(0)  # an adapter may have left threads behind, which would keep the process

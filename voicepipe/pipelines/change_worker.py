@@ -115,7 +115,14 @@ class ChangeWorker:
     async def explain(self, config: SetConfig, pipeline: str) -> dict[str, Any]:
         """Returns the settings of a pipeline of a version's configuration, with the origin of each."""
         options = self.options
-        return await explain_settings(config, pipeline, options.registry, options.environ, options.tool_names)
+        return await explain_settings(
+            config,
+            pipeline,
+            options.registry,
+            options.environ,
+            options.tool_names,
+            template=self._runtime.reading_template,
+        )
 
     def abandon(self) -> None:
         """Wakes all who wait for a change that has not begun: the set is closed."""
@@ -260,10 +267,11 @@ class ChangeWorker:
         options = self.options
         arguments = path or options.path, options.registry, options.environ, options.tool_names
         if isinstance(options.history, VersionAgreement):  # other processes need it as it was read
-            return ReadConfig(*await load_with_answer(*arguments, contents=contents))
+            return ReadConfig(*await load_with_answer(*arguments, template=self._runtime.reading_template, contents=contents))
         calls, _speaking = load_of_clocks()  # other sets may have some while this one has no version
         beside_calls = self._versions.serving is not None or calls > 0
-        return ReadConfig(await load(*arguments, beside_calls=beside_calls, contents=contents))
+        template = self._runtime.reading_template if beside_calls else None
+        return ReadConfig(await load(*arguments, template=template, contents=contents))
 
     async def _replace(
         self,

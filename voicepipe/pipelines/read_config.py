@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from voicepipe.components.registry import installed
 from voicepipe.config.reading_helper import broke_down, defect
 from voicepipe.config.settings import SetConfig
 from voicepipe.pipelines.read_in_helper import config_of_answer, load, load_with_answer
+from voicepipe.pipelines.reading_template import open_reading_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ class ReadConfig:
     config: SetConfig
     """The configuration."""
     answer: bytes = field(default=b"", repr=False, eq=False)
-    """The answer of the process that read it: a line with the fingerprint of its code, then pickles. Empty: other
+    """The answer of the process that read it: a line with fingerprints of its code, then pickles. Empty: other
     processes read the sources again."""
 
     def encode(self) -> bytes:
@@ -66,9 +66,9 @@ async def read_config(
         ConfigError: the file has problems; it has all of them, each with its place.
 
     """
-    return ReadConfig(
-        *await load_with_answer(Path(path), registry or installed(), environ, tuple(tools), contents=contents)
-    )
+    arguments = Path(path), registry or installed(), environ, tuple(tools)
+    async with open_reading_template() as template:
+        return ReadConfig(*await load_with_answer(*arguments, template=template, contents=contents))
 
 
 async def decode_config(
@@ -97,5 +97,6 @@ async def decode_config(
     if version == _FORMAT and answer and (config := await config_of_answer(path, answer)) is not None:
         return ReadConfig(config, answer)
     contents = {Path(source): content for source, content in sources.items()}
-    read = partial(load, path, registry or installed(), environ, tuple(tools), beside_calls=True)
-    return ReadConfig(await read(contents=contents))
+    arguments = path, registry or installed(), environ, tuple(tools)
+    async with open_reading_template() as template:
+        return ReadConfig(await load(*arguments, template=template, contents=contents))

@@ -1,20 +1,17 @@
 """Reads a configuration beside calls that are up: in a helper process, or in a thread.
 
 Parsing holds the interpreter's lock, so a thread would delay the audio of calls; a process of low priority doesn't. The
-helper (`config/reading_helper.py`) imports voicepipe anew, so it must be the same code as in this process: fingerprints
-of both are compared before anything of its answer is unpickled. If they differ, a package was upgraded in place, and
-the outcome says that the program needs a restart.
+helper (`config/reading_helper.py`) is a fork of a process that has imported voicepipe anew (`reading_template.py`), so
+it must be the same code as in this process: fingerprints of both, and of the code on the disk, are compared before
+anything of its answer is unpickled. If they differ, a package was upgraded in place, and the outcome says that the
+program needs a restart.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -40,28 +37,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from voicepipe.components.registry import Registry
+    from voicepipe.pipelines.reading_template import ReadingTemplate
 
 Environ: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
 """Where `${NAME}` is looked up; a function, called in a thread, gives it anew for each reading; None: the process's
 environment."""
-
-_HELP = """
-import os
-os.nice(10)
-try:
-    open("/proc/self/autogroup", "w").write("10")
-except OSError:
-    pass
-from voicepipe.config.fingerprint import say_code
-say_code()
-from voicepipe.config.reading_helper import main
-main()
-"""
-# A low priority from the first import on: it runs when calls leave time. Not the lowest: beside another program that
-# keeps the processors busy, a reload would take half a minute at 19, and takes a few seconds at 10. Where Linux shares
-# the processor among sessions first (sched(7), autogroups), it is the helper's own session that has to be nice.
-# Not `-m`: what it pickles would be of a module `__main__`, which is another one here.
-HELPER = (sys.executable, "-P", "-c", _HELP)
 
 T = TypeVar("T")
 
@@ -82,7 +62,7 @@ async def load(
     environ: Environ,
     tools: tuple[str, ...],
     *,
-    beside_calls: bool,
+    template: ReadingTemplate | None,
     contents: Mapping[Path, bytes] | None = None,
 ) -> SetConfig:
     """Returns the configuration of a file, as `load_config` does, without blocking the loop.
@@ -92,8 +72,8 @@ async def load(
         registry: the adapters that it may name.
         environ: the variables for `${NAME}`.
         tools: names that `tools:` may have besides the built-in ones.
-        beside_calls: whether calls may be up, so that a helper process has to read. With a registry other than the
-            installed one, which only this process knows, a thread reads all the same.
+        template: makes the helper process, which has to read because calls may be up; None: a thread reads. With a
+            registry other than the installed one, which only this process knows, a thread reads all the same.
         contents: contents of files by absolute path, which replace those on the disk.
 
     Raises:
@@ -101,9 +81,9 @@ async def load(
 
     """
     request = await read_in_thread(path, partial(_request, path, environ, tools, contents, registry))
-    if not (beside_calls and registry is installed()):
+    if template is None or registry is not installed():
         return await read_in_thread(path, partial(read, request, registry))
-    config, _answer = await _ask_helper(request)
+    config, _answer = await _ask_helper(request, template)
     if not isinstance(config, SetConfig):
         raise defect(path, _ANSWERED_SOMETHING_ELSE)
     return config
@@ -115,6 +95,7 @@ async def load_with_answer(
     environ: Environ,
     tools: tuple[str, ...],
     *,
+    template: ReadingTemplate,
     contents: Mapping[Path, bytes] | None = None,
 ) -> tuple[SetConfig, bytes]:
     """Returns the configuration of a file, and the helper's answer, of which `config_of_answer` makes it anywhere.
@@ -126,6 +107,7 @@ async def load_with_answer(
         registry: the adapters that it may name.
         environ: the variables for `${NAME}`.
         tools: names that `tools:` may have besides the built-in ones.
+        template: makes the helper process.
         contents: contents of files by absolute path, which replace those on the disk.
 
     Raises:
@@ -135,7 +117,7 @@ async def load_with_answer(
     request = await read_in_thread(path, partial(_request, path, environ, tools, contents, registry))
     if registry is not installed():
         return await read_in_thread(path, partial(_read_and_answer, request, registry))
-    config, answer = await _ask_helper(request)
+    config, answer = await _ask_helper(request, template)
     if not isinstance(config, SetConfig):
         raise defect(path, _ANSWERED_SOMETHING_ELSE)
     return config, answer
@@ -149,7 +131,7 @@ async def config_of_answer(path: Path, answer: bytes) -> SetConfig | None:
 
     """
     await trio.to_thread.run_sync(_note_code, installed())
-    if answer.partition(b"\n")[0].decode(errors="replace") != code_of_this_process():
+    if _code_of(answer) != {code_of_this_process()}:
         return None
     config = await _result_of(path, answer)
     if not isinstance(config, SetConfig):
@@ -165,7 +147,13 @@ def _read_and_answer(request: ReadRequest, registry: Registry) -> tuple[SetConfi
 
 
 async def explain_settings(
-    config: SetConfig, pipeline: str, registry: Registry, environ: Environ, tools: tuple[str, ...]
+    config: SetConfig,
+    pipeline: str,
+    registry: Registry,
+    environ: Environ,
+    tools: tuple[str, ...],
+    *,
+    template: ReadingTemplate,
 ) -> dict[str, Any]:
     """Returns the settings of a pipeline with the origin of each, as data for JSON.
 
@@ -177,6 +165,7 @@ async def explain_settings(
         registry: the adapters that it may name; with another one than the installed one a thread reads.
         environ: the variables for `${NAME}`.
         tools: names that `tools:` may have besides the built-in ones.
+        template: makes the helper process.
 
     Raises:
         ConfigError: the sources can't be read any more; a `DefectError` if reading itself failed.
@@ -187,7 +176,7 @@ async def explain_settings(
     request = evolve(request, explained=pipeline)
     if registry is not installed():
         return await read_in_thread(path, partial(explain, request, registry))
-    settings, _answer = await _ask_helper(request)
+    settings, _answer = await _ask_helper(request, template)
     if not isinstance(settings, dict):
         raise defect(path, _ANSWERED_SOMETHING_ELSE)
     return settings
@@ -257,40 +246,33 @@ def _variables(path: Path, environ: Environ) -> dict[str, str]:
         raise defect(path, f"could not begin, because the environment {broke_down(error)}") from None
 
 
-async def _ask_helper(request: ReadRequest) -> tuple[object, bytes]:
+async def _ask_helper(request: ReadRequest, template: ReadingTemplate) -> tuple[object, bytes]:
     """Returns the result of a helper process, and its whole answer; raises the result if it is a `ConfigError`."""
     try:
         with trio.fail_after(READ_S):
-            answer = await _answer_of_helper(request)
+            answer = await _answer_of_helper(request, template)
             return await _result_of(request.path, answer), answer
     except trio.TooSlowError:
         raise _too_slow(request.path) from None
 
 
-async def _answer_of_helper(request: ReadRequest) -> bytes:
+async def _answer_of_helper(request: ReadRequest, template: ReadingTemplate) -> bytes:
     try:
-        run = await trio.run_process(
-            HELPER,
-            stdin=pickle.dumps(request),
-            capture_stdout=True,
-            stderr=subprocess.DEVNULL,  # a traceback may quote a secret
-            check=False,
-            start_new_session=True,  # a Ctrl-C at the terminal is not for the helper
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(request.directory / path) for path in sys.path)},
-            cwd="/",  # ours may have been removed, and Python does not start in a removed directory
-            deliver_cancel=_kill,
-        )
+        run = await template.run(pickle.dumps(request), request.directory)
     except OSError as error:
         raise defect(request.path, f"failed, because no helper process can be started: {error.strerror}") from None
-    code = run.stdout.partition(b"\n")[0]
-    # A helper without output may be of a release that lacks the modules of `_HELP`.
-    fingerprint = code.decode(errors="replace") or await trio.to_thread.run_sync(code_on_disk)
-    if fingerprint != code_of_this_process():
+    # A helper without output may be of a release that lacks the modules it begins with.
+    if (_code_of(run.data) or {await trio.to_thread.run_sync(code_on_disk)}) != {code_of_this_process()}:
         raise _upgraded(request.path, "voicepipe")
-    if run.returncode:
-        ended = f"by signal {-run.returncode}" if run.returncode < 0 else f"with status {run.returncode}"
+    if run.status:
+        ended = f"by signal {-run.status}" if run.status < 0 else f"with status {run.status}"
         raise await _broke_down(request.path, f"failed, because the helper process ended {ended}")
-    return run.stdout
+    return run.data
+
+
+def _code_of(answer: bytes) -> set[str]:
+    """Returns the fingerprints in the first line of an answer: of the helper's code, and of that on the disk."""
+    return {*answer.partition(b"\n")[0].decode(errors="replace").split()}
 
 
 async def _result_of(path: Path, answer: bytes) -> object:
@@ -340,9 +322,3 @@ def _upgraded(path: Path, what: str) -> ConfigError:
     message = f"{what} was upgraded since the start, so files can't be read by the code that runs: restart"
     hint = "restart the engine, or the program; until then it serves on as it is"
     return ConfigError([Problem(Location.of_whole(path), "", message, hint)])
-
-
-async def _kill(process: trio.Process) -> None:
-    """Kills a helper and all processes that an adapter may have started in it; there is nothing to clean up."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

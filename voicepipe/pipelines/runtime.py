@@ -12,6 +12,7 @@ from voicepipe.components.observers import ObserverReports
 from voicepipe.components.protocols import Resources
 from voicepipe.components.secrets import RecentSecrets
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.pipelines.reading_template import ReadingTemplate
 from voicepipe.pipelines.shared_component import CLOSE_S, SharedComponent
 from voicepipe.tools.http_clients import HttpClients
 
@@ -47,6 +48,8 @@ class Runtime:
         self._idle = trio.Event()
         self.http_clients = HttpClients(nursery, self._threads)
         """The clients of tools that are requests."""
+        self.reading_template = ReadingTemplate(nursery)
+        """Reads the files of all sets while calls are up."""
         self._secrets = RecentSecrets()
         self._past: dict[tuple[Role, str], tuple[int, int, int]] = {}  # attempts at components that are closed
 
