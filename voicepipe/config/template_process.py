@@ -27,6 +27,7 @@ closed the socket, after the last reading. A reading that is left alone, because
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -105,6 +106,7 @@ def _prepare() -> None:
     adapters_on_disk(installed())
     example = Path("/example.yaml")
     answer(ReadRequest(example, {}, contents={example: _EXAMPLE}, directory=Path("/")))
+    gc.freeze()  # a collection in a fork would write to the head of each object, and so copy all memory
 
 
 class _Server:
