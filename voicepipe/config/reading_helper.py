@@ -8,14 +8,11 @@ plain types only, and a pickled `SetConfig` or `ConfigError`, or the settings of
 
 from __future__ import annotations
 
-import os
 import pickle
-import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from attrs import field, frozen
 
@@ -142,23 +139,19 @@ def answer(request: ReadRequest) -> bytes:
         return pickle.dumps(defect(request.path, f"in a helper process {broke_down(error)}: options must be picklable"))
 
 
-def main(connection: socket.socket, code: str) -> None:
-    """Answers the request that comes over a connection, and ends the process.
+def main(asked: BinaryIO, write: Callable[[bytes], object], code: str) -> None:
+    """Reads a request, and writes the answer.
 
     Args:
-        connection: to the process that asks; it ends its sending after the request.
+        asked: has the request.
+        write: writes a part of the answer at once, for the first line has to come whatever the reading does.
         code: the fingerprint of the code from which this process was imported.
 
     """
-    with connection:
-        connection.sendall(f"{code} {code_on_disk()}\n".encode())
-        with connection.makefile("rb") as asked:
-            request = pickle.load(asked)  # noqa: S301 - our own parent wrote it
-        know_working_directory(request.directory)
-        learn(request.hashes)
-        answered = answer(request)
-        connection.sendall(pickle.dumps((adapters_on_disk(installed()), known_hashes())))
-        connection.sendall(answered)
-        with suppress(OSError):  # a process that an adapter has started may have it too
-            connection.shutdown(socket.SHUT_RDWR)
-    os._exit(0)  # an adapter may have left threads behind, which would keep the process
+    write(f"{code} {code_on_disk()}\n".encode())
+    request = pickle.load(asked)  # noqa: S301 - our own parent wrote it
+    know_working_directory(request.directory)
+    learn(request.hashes)
+    answered = answer(request)
+    write(pickle.dumps((adapters_on_disk(installed()), known_hashes())))
+    write(answered)

@@ -5,7 +5,7 @@ Theory of operation
 
 A reading needs a process of low priority, because parsing would delay the audio of calls, and a fresh one, because
 adapters take part in it. Nearly all of the time of such a process is imports, so they are done once: in a *template*
-process, which then forks for each reading (`config/template_process.py`). It is started by the first reading, so it
+process, which then forks for each reading (`template_process.py`). It is started by the first reading, so it
 costs nothing where nothing is reloaded, and it ends by itself after `IDLE_S` without one.
 
 A template is replaced, and the reading done by another, if
@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field, frozen
 
-from voicepipe.config.template_process import ANYWAY, BEGUN, IF_FRESH
 from voicepipe.nurseries import open_hidden_nursery
+from voicepipe.pipelines.template_process import ANYWAY, BEGUN, IF_FRESH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ try:
     open("/proc/self/autogroup", "w").write("10")
 except OSError:
     pass
-from voicepipe.config.template_process import main
+from voicepipe.pipelines.template_process import main
 main()
 """
 # A low priority from the first import on: it runs when calls leave time. Not the lowest: beside another program that
@@ -68,7 +68,7 @@ _TRIES = 4
 
 
 @frozen
-class Answer:
+class ReadingResult:
     """The result of a reading."""
 
     data: bytes
@@ -78,7 +78,7 @@ class Answer:
 
 
 @frozen
-class _World:
+class _Surroundings:
     """What this process gives to a template when it starts."""
 
     command: tuple[str, ...]
@@ -87,10 +87,10 @@ class _World:
 
 
 @define(eq=False)
-class _Template:
+class _TemplateProcess:
     """A template process."""
 
-    world: _World
+    surroundings: _Surroundings
     process: trio.Process
     requests: trio.socket.SocketType
     ended: trio.Event = field(factory=trio.Event)
@@ -98,7 +98,7 @@ class _Template:
     is_idle: trio.Event = field(factory=trio.Event)
     """Set when the last of the readings has ended."""
 
-    async def fork(self, request: bytes, ask: bytes) -> Answer | None:
+    async def fork(self, request: bytes, ask: bytes) -> ReadingResult | None:
         """Returns what a reading answers; None if there is no reading, or the template ended during it."""
         self.readings += 1
         try:
@@ -109,7 +109,7 @@ class _Template:
                 self.is_idle.set()
                 self.is_idle = trio.Event()
 
-    async def _fork(self, request: bytes, ask: bytes) -> Answer | None:
+    async def _fork(self, request: bytes, ask: bytes) -> ReadingResult | None:
         connection, their_connection = socket.socketpair()
         state, their_state = (
             trio.socket.from_stdlib_socket(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -141,7 +141,7 @@ class _Template:
                     with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_S):
                         state.shutdown(socket.SHUT_WR)
                         await _received(state)
-            return Answer(data, int(status)) if status else None
+            return ReadingResult(data, int(status)) if status else None
 
 
 class ReadingTemplate:
@@ -155,14 +155,14 @@ class ReadingTemplate:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._starting = trio.Lock()
-        self._template: _Template | None = None
+        self._template: _TemplateProcess | None = None
 
     @property
     def pid(self) -> int | None:
         """The id of the present process; None: there is none."""
         return None if self._template is None else self._template.process.pid
 
-    async def run(self, request: bytes, directory: Path) -> Answer:
+    async def run(self, request: bytes, directory: Path) -> ReadingResult:
         """Returns the answer of a process that reads; if cancelled, the process is killed.
 
         Args:
@@ -173,9 +173,9 @@ class ReadingTemplate:
             OSError: no process can be started.
 
         """
-        world = _World(TEMPLATE, dict(os.environ), tuple(str(directory / path) for path in sys.path))
+        surroundings = _Surroundings(TEMPLATE, dict(os.environ), tuple(str(directory / path) for path in sys.path))
         for tries_left in reversed(range(_TRIES)):
-            template, is_new = await self._present(world)
+            template, is_new = await self._present(surroundings)
             answer = await template.fork(request, ANYWAY if is_new or not tries_left else IF_FRESH)
             if answer is not None:
                 return answer
@@ -183,41 +183,41 @@ class ReadingTemplate:
             if is_new:
                 break
         await template.ended.wait()
-        return Answer(b"", template.process.returncode or 0)
+        return ReadingResult(b"", template.process.returncode or 0)
 
-    async def _present(self, world: _World) -> tuple[_Template, bool]:
+    async def _present(self, surroundings: _Surroundings) -> tuple[_TemplateProcess, bool]:
         """Returns the template, and whether it was started for this."""
         async with self._starting:
-            if self._template is not None and self._template.world != world:
+            if self._template is not None and self._template.surroundings != surroundings:
                 self._discard(self._template)
             if self._template is not None:
                 return self._template, False
-            started: _Template = await self._nursery.start(self._keep, world)
+            started: _TemplateProcess = await self._nursery.start(self._keep, surroundings)
             self._template = started
             return started, True
 
-    def _discard(self, template: _Template) -> None:
+    def _discard(self, template: _TemplateProcess) -> None:
         """Sends no more requests to a template; it ends after the readings that it has begun."""
         template.requests.close()
         if self._template is template:
             self._template = None
 
-    async def _keep(self, world: _World, task_status: trio.TaskStatus[_Template]) -> None:
+    async def _keep(self, surroundings: _Surroundings, task_status: trio.TaskStatus[_TemplateProcess]) -> None:
         """Runs a template until it ends."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with trio.socket.from_stdlib_socket(ours) as requests:
             with theirs:
                 process = await trio.lowlevel.open_process(
-                    [*world.command, str(theirs.fileno()), str(IDLE_S)],
+                    [*surroundings.command, str(theirs.fileno()), str(IDLE_S)],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,  # a traceback may quote a secret
                     start_new_session=True,  # a Ctrl-C at the terminal is not for it
-                    env={**world.environ, "PYTHONPATH": os.pathsep.join(world.path)},
+                    env={**surroundings.environ, "PYTHONPATH": os.pathsep.join(surroundings.path)},
                     cwd="/",  # ours may have been removed, and Python does not start in a removed directory
                 )
-            template = _Template(world, process, requests)
+            template = _TemplateProcess(surroundings, process, requests)
             try:
                 task_status.started(template)
                 await process.wait()

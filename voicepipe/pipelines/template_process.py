@@ -67,7 +67,7 @@ logging: {level: INFO}
 
 
 @frozen
-class _Reading:
+class _RunningReading:
     """A reading that goes on."""
 
     pid: int
@@ -79,22 +79,28 @@ class _Reading:
 def main() -> None:
     """Serves requests from the socket whose descriptor is the first argument; the second is the idle time in s."""
     code = code_on_disk()  # before anything is imported that may be replaced meanwhile
-    from voicepipe.config import reading_helper  # noqa: PLC0415
-
     _prepare()
-    connection = _Server(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2])).serve()
+    connection = _ForkServer(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2])).serve()
     if connection is not None:
-        signal.alarm(ALONE_S)
-        reading_helper.main(connection, code)
+        _answer(connection, code)
 
 
 def read_once() -> None:
     """Answers one request, over the connection whose descriptor is the first argument: a reading that is no fork."""
     code = code_on_disk()
+    _answer(socket.socket(fileno=int(sys.argv[1])), code)
+
+
+def _answer(connection: socket.socket, code: str) -> None:
+    """Reads what is asked over a connection, and ends the process."""
     from voicepipe.config import reading_helper  # noqa: PLC0415
 
     signal.alarm(ALONE_S)
-    reading_helper.main(socket.socket(fileno=int(sys.argv[1])), code)
+    with connection.makefile("rb") as asked:
+        reading_helper.main(asked, connection.sendall, code)
+    with suppress(OSError):  # a process that an adapter has started may have it too
+        connection.shutdown(socket.SHUT_RDWR)
+    os._exit(0)  # an adapter may have left threads behind, which would keep the process
 
 
 def _prepare() -> None:
@@ -109,7 +115,7 @@ def _prepare() -> None:
     gc.freeze()  # a collection in a fork would write to the head of each object, and so copy all memory
 
 
-class _Server:
+class _ForkServer:
     """Forks for each request, in a process of one thread."""
 
     def __init__(self, requests: socket.socket, idle_s: float) -> None:
@@ -118,7 +124,7 @@ class _Server:
         self._open = True
         self._imported = ImportedCode()
         self._can_fork = len(list(Path("/proc/self/task").iterdir())) == 1
-        self._running: dict[int, _Reading] = {}  # by the descriptor of its state
+        self._running: dict[int, _RunningReading] = {}  # by the descriptor of its state
         self._woken, self._wake = socket.socketpair()  # readable when a reading has ended
         for end in (self._woken, self._wake):
             end.setblocking(False)
@@ -164,7 +170,7 @@ class _Server:
         if pid is None:
             state.close()
         else:
-            self._running[state.fileno()] = _Reading(pid, state)
+            self._running[state.fileno()] = _RunningReading(pid, state)
             self._poll.register(state, select.POLLIN)
         return None
 
@@ -209,7 +215,7 @@ class _Server:
 def _spawn(connection: socket.socket) -> int:
     """Returns the process of a reading that imports everything anew."""
     os.set_inheritable(connection.fileno(), True)
-    program = "from voicepipe.config.template_process import read_once; read_once()"
+    program = "from voicepipe.pipelines.template_process import read_once; read_once()"
     command = [sys.executable, "-P", "-c", program, str(connection.fileno())]
     return os.posix_spawn(sys.executable, command, os.environ, setpgroup=0)
 
