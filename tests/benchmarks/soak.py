@@ -30,7 +30,11 @@ PIPELINES = ("alpha", "bravo")
 FILE = """\
 active_pipeline: {active}
 logging: {{level: INFO}}
-limits: {{idle_prompt_s: 60}}
+limits: {{idle_prompt_s: 600}}
+budgets:  # a recogniser that gets no processor is no call that was dropped
+  stt: {{connect_ms: 240000, first_transcript_ms: 240000}}
+  llm: {{first_token_ms: 240000, gap_ms: 240000}}
+  tts: {{connect_ms: 240000, first_audio_ms: 240000, gap_ms: 240000}}
 pipelines:
   alpha:
     stt: {{type: vosk, model: models/tiny-en}}
