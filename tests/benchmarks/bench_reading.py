@@ -19,7 +19,7 @@ from bench import machine
 
 from voicepipe import installed
 from voicepipe.pipelines.read_in_helper import load
-from voicepipe.pipelines.reading_template import ReadingTemplate
+from voicepipe.pipelines.reading_template import open_reading_template
 
 FILE = Path(__file__).parents[2] / "config/ai-agent.yaml"
 
@@ -39,14 +39,12 @@ def memory_mb(pid):
 async def read_and_close(readings):
     """Reads with one template, which is started for the first reading: times of all in ms, and its memory."""
     took = []
-    async with trio.open_nursery() as nursery:
-        template = ReadingTemplate(nursery)
+    async with open_reading_template() as template:
         for _ in range(readings):
             began = perf_counter()
             await load(FILE, installed(), {}, (), template=template)
             took.append((perf_counter() - began) * 1000)
         memory = memory_mb(template.pid)
-        nursery.cancel_scope.cancel()
     return took, memory
 
 

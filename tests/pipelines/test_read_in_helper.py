@@ -16,10 +16,9 @@ from patience import until
 
 from voicepipe import Applied, ConfigError, Rejected, Unchanged, installed, load_config, open_pipeline_set
 from voicepipe.config import fingerprint, hashes
-from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines import read_in_helper, reading_template
 from voicepipe.pipelines.read_in_helper import load
-from voicepipe.pipelines.reading_template import ReadingTemplate
+from voicepipe.pipelines.reading_template import open_reading_template
 
 CANARY = "canary-7f3a91"
 ROOT = Path(__file__).parents[2]
@@ -52,15 +51,8 @@ def gone(pid):
         return True
 
 
-@asynccontextmanager
-async def template():
-    async with open_hidden_nursery() as nursery:
-        yield ReadingTemplate(nursery)
-        nursery.cancel_scope.cancel()
-
-
 async def read(file):
-    async with template() as one:
+    async with open_reading_template() as one:
         return await load(file, installed(), {}, (), template=one)
 
 

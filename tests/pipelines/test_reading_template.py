@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -13,10 +12,9 @@ from odd_adapters import odd_adapters, odd_pipeline
 from patience import until
 
 from voicepipe import Applied, ConfigError, Unchanged, installed, open_pipeline_set, open_runtime
-from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines import reading_template
 from voicepipe.pipelines.read_in_helper import load
-from voicepipe.pipelines.reading_template import ReadingTemplate
+from voicepipe.pipelines.reading_template import open_reading_template
 
 SETS = 20
 
@@ -36,13 +34,6 @@ def path(tmp_path, packages):
 @pytest.fixture
 def note(tmp_path):
     return tmp_path / "note.json"
-
-
-@asynccontextmanager
-async def template():
-    async with open_hidden_nursery() as nursery:
-        yield ReadingTemplate(nursery)
-        nursery.cancel_scope.cancel()
 
 
 async def read(one, path, **tts):
@@ -65,7 +56,7 @@ def ended(pid):
 
 
 async def test_readings_are_forks_of_one_process_and_what_breaks_one_costs_no_other(path, note):
-    async with template() as one:
+    async with open_reading_template() as one:
         assert one.pid is None  # nothing has been read
         await read(one, path, do="note", note=str(note))
         seen, first = json.loads(note.read_text()), one.pid
@@ -99,7 +90,7 @@ async def test_readings_are_forks_of_one_process_and_what_breaks_one_costs_no_ot
 
 
 async def test_a_template_that_was_killed_is_replaced_also_during_a_reading(path, note):
-    async with template() as one, trio.open_nursery() as nursery:
+    async with open_reading_template() as one, trio.open_nursery() as nursery:
         await read(one, path)
         first = one.pid
         nursery.start_soon(lambda: read(one, path, do="hang once", note=str(note)))
@@ -112,7 +103,7 @@ async def test_a_template_that_was_killed_is_replaced_also_during_a_reading(path
 
 async def test_it_ends_when_it_is_idle_and_the_next_reading_has_another(path, monkeypatch):
     monkeypatch.setattr(reading_template, "IDLE_S", 0.001)
-    async with template() as one:
+    async with open_reading_template() as one:
         await read(one, path)
         await until(lambda: one.pid is None)
         await read(one, path)
@@ -121,7 +112,7 @@ async def test_it_ends_when_it_is_idle_and_the_next_reading_has_another(path, mo
 async def test_another_environment_another_import_path_and_what_is_installed_have_another_template(
     path, note, packages, monkeypatch
 ):
-    async with template() as one:
+    async with open_reading_template() as one:
         await read(one, path)
         pids = [one.pid]
         monkeypatch.setenv("ODD", "another value")
@@ -148,7 +139,7 @@ async def test_another_environment_another_import_path_and_what_is_installed_hav
 async def test_where_an_import_starts_a_thread_each_reading_imports_anew(path, note, packages):
     with (packages / "odd_adapter.py").open("a") as module:
         module.write("if sys.flags.safe_path: threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n")
-    async with template() as one:
+    async with open_reading_template() as one:
         await read(one, path, do="note", note=str(note))
         seen = json.loads(note.read_text())
         assert "read_once" in seen["argv"]

@@ -267,7 +267,9 @@ class ChangeWorker:
         options = self.options
         arguments = path or options.path, options.registry, options.environ, options.tool_names
         if isinstance(options.history, VersionAgreement):  # other processes need it as it was read
-            return ReadConfig(*await load_with_answer(*arguments, template=self._runtime.reading_template, contents=contents))
+            return ReadConfig(
+                *await load_with_answer(*arguments, template=self._runtime.reading_template, contents=contents)
+            )
         calls, _speaking = load_of_clocks()  # other sets may have some while this one has no version
         beside_calls = self._versions.serving is not None or calls > 0
         template = self._runtime.reading_template if beside_calls else None

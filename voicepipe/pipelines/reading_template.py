@@ -29,7 +29,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -39,6 +39,7 @@ from voicepipe.nurseries import open_hidden_nursery
 from voicepipe.pipelines.template_process import ANYWAY, BEGUN, IF_FRESH
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 _PROGRAM = """
@@ -230,6 +231,14 @@ class ReadingTemplate:
                     process.kill()
                     await process.wait()
                 template.ended.set()
+
+
+@asynccontextmanager
+async def open_reading_template() -> AsyncIterator[ReadingTemplate]:
+    """Gives a template of its own to a program that has no runtime; leaving the context ends its process."""
+    async with open_hidden_nursery() as nursery:
+        yield ReadingTemplate(nursery)
+        nursery.cancel_scope.cancel()
 
 
 async def _exchange(stream: trio.SocketStream, request: bytes) -> bytes:
