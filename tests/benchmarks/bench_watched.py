@@ -3,7 +3,8 @@
 The same calls as `bench.py`, on the whole engine, in turn with all of it off and all of it on, so that both see the
 same machine: records in SQLite, each call's trace and webhooks to a server on loopback, a scrape of the metrics each
 5 s, and a browser's connection to the page Now. The engine has a core of its own; callers and servers have the other.
-Prints the ratio of CPU time and the lateness of both, for each pair of runs and their medians.
+Prints the ratio of CPU time and the lateness of both, for each pair of runs and their medians; and for how much of its
+time the engine's loop was ready to run and something else had its core, for then the lateness is not the engine's.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from statistics import median
 
 import httpx
@@ -93,6 +96,11 @@ def watching(control):
     threads[0].join()
 
 
+def waited_s(pid):
+    """For how long the main thread of a process was ready to run, and had no core."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def run(calls, seconds, warm_up, port):
     """One run of the engine; with the port of a sink, with everything on."""
     folder = OUT / "watched"
@@ -105,10 +113,12 @@ def run(calls, seconds, warm_up, port):
     file.write_text(text)
     with engine(folder / "engine.log", file) as (pid, listens):
         arguments = ("--calls", calls, "--seconds", seconds, "--warm-up", warm_up)
-        if port is None:
-            return call(listens, pid, *arguments)
-        with watching(OUT / "control.sock") as seen:
+        began, waited = time.monotonic(), waited_s(pid)
+        with nullcontext() if port is None else watching(OUT / "control.sock") as seen:
             row = call(listens, pid, *arguments)
+            row["waited"] = (waited_s(pid) - waited) / (time.monotonic() - began)
+    if port is None:
+        return row
     assert seen["scrapes"], "the metrics were not scraped"
     assert seen["updates"], "the page said nothing"
     assert Sink.taken, "neither traces nor webhooks came"
@@ -131,7 +141,8 @@ def main():
             off, on = rows["all off"][-1], rows["all on"][-1]
             print(
                 f"pair {number} of {options.runs}: {on['cpu_s_per_call_min'] / off['cpu_s_per_call_min']:.3f} of the "
-                f"CPU time; p99 late {off['late_p99_ms']} and {on['late_p99_ms']} ms",
+                f"CPU time; p99 late {off['late_p99_ms']} and {on['late_p99_ms']} ms; "
+                f"others had the core {off['waited']:.0%} and {on['waited']:.0%} of the time",
                 flush=True,
             )
     print(f"\n{machine()}\n{options.calls} calls; all off, and all on\n")
