@@ -71,6 +71,11 @@ class ReloadFiles:
 
 
 @frozen
+class ReopenFiles:
+    """Files of records are to be opened again, for log rotation; the leader sends it, and all others get it."""
+
+
+@frozen
 class ChangeBegun:
     """The others have been told what the leader proposes, so it opens it too."""
 
@@ -326,6 +331,7 @@ Message: TypeAlias = (
     | LeadChanges
     | FollowingCaughtUp
     | ReloadFiles
+    | ReopenFiles
     | ChangeBegun
     | PrepareChange
     | KeepChange

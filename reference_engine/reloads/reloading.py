@@ -14,6 +14,7 @@ engine's file. All call `Reloader.reload`, or request its first half. The second
 2. Open the sets without which a listener would not be answered (`_open_needed_sets`). A set that is new, or that gets
    another file, is *prepared*: opened beside everything else, and known to nobody. If one can't be opened, the file is
    rejected, the prepared sets are discarded, and nothing has changed.
+   Several workers agree then (`agree`): each of them has carried out these two steps.
 3. Put it in force (`_put_in_force`): replace the settings, close and re-route listeners, add, move and remove sets.
    There is no `await` and nothing that can fail in this step, so no call sees half of it.
 
@@ -34,9 +35,10 @@ traceback, and is a rejection too. A reload never ends the process.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import trio
 
@@ -49,7 +51,8 @@ from reference_engine.watch.watching import reload_on_changes
 from voicepipe import ConfigError, Location, Problem, Rejected, absolute_path, read_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from reference_engine.log.log import Log
@@ -60,6 +63,13 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import CurrentSettings, EngineSettings
     from reference_engine.watch.task_switch import TaskSwitch
     from voicepipe import Listener, ReloadOutcome
+
+
+Prepared: TypeAlias = "tuple[EngineSettings, EnginePlan, dict[str, ReloadOutcome]]"
+"""Settings that are about to be in force, their differences, and the outcomes of sets that were opened for them."""
+
+Agree: TypeAlias = "Callable[[EngineSettings, EnginePlan, str, list[ServedSet]], AbstractAsyncContextManager[object]]"
+"""Takes settings, their differences, the cause and the sets that were prepared."""
 
 
 class Reloader:
@@ -78,6 +88,8 @@ class Reloader:
 
     Attributes:
         last_attempt: the last outcome of the engine's file; None before its first reload, and without such a file.
+        agree: gives the moment at which the engine's file may be put in force; several workers agree on it.
+        watching: returns whether files are watched here if `watch` says so; of several workers only one does.
 
     """
 
@@ -95,6 +107,8 @@ class Reloader:
         log: Log,
     ) -> None:
         self.last_attempt: EngineOutcome | None = None
+        self.agree: Agree = lambda *_change: nullcontext()
+        self.watching: Callable[[], bool] = lambda: True
         self._options, self._current, self._sets = options, current, sets
         self._listeners, self._watches = listeners, watches
         self._observers, self._log = [GuardedObserver(observe, log) for observe in observers], log
@@ -133,18 +147,36 @@ class Reloader:
 
     async def _reload_file(self, trigger: str) -> EngineOutcome:
         """Reads the engine's file and puts it in force, or rejects it as a whole."""
+
+        async def prepare(prepared: list[ServedSet]) -> Prepared:
+            new = await read_in_thread(self._options.file, self._options.load_again)
+            plan = plan_engine_change(self._current.settings, new)
+            if plan.restart:
+                raise ConfigError(plan.restart)
+            return new, plan, await self._open_needed_sets(new, plan, trigger, prepared)
+
+        return await self.follow(trigger, prepare, self.agree)
+
+    async def follow(
+        self, trigger: str, prepare: Callable[[list[ServedSet]], Awaitable[Prepared]], agree: Agree
+    ) -> EngineOutcome:
+        """Puts new settings in force, wherever they are from, or rejects them as a whole.
+
+        Args:
+            trigger: the cause.
+            prepare: returns the settings with what was opened for them; it adds sets that it prepares to the list.
+            agree: gives the moment at which they may be put in force.
+
+        """
         began = trio.current_time()
         opened: dict[str, ReloadOutcome] = {}
         plan = EnginePlan()
         problems: tuple[Problem, ...] = ()
         prepared: list[ServedSet] = []
         try:
-            new = await read_in_thread(self._options.file, self._options.load_again)
-            plan = plan_engine_change(self._current.settings, new)
-            if plan.restart:
-                raise ConfigError(plan.restart)  # noqa: TRY301 - the handler below rejects it like any other
-            opened = await self._open_needed_sets(new, plan, trigger, prepared)
-            self._put_in_force(new, plan, prepared)
+            new, plan, opened = await prepare(prepared)
+            async with agree(new, plan, trigger, prepared):
+                self._put_in_force(new, plan, prepared)
         except ConfigError as error:
             outcome: Literal["applied", "unchanged", "rejected"] = "rejected"
             plan, problems, self._rejected_files = EnginePlan(), error.problems, error.files
@@ -223,7 +255,7 @@ class Reloader:
             served.move(new.pipeline_sets[served.name])
         for pipelines in self._sets.by_name.values():
             pipelines.max_live_versions = new.max_live_versions
-        self._watches.set(new.watch)
+        self._watches.set(new.watch and self.watching())
         if "last_known_good" in plan.changed:
             self._sets.last_known_good.keep_all()
 

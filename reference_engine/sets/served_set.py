@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from reference_engine.log.log import Log
     from reference_engine.watch.task_switch import TaskSwitch
-    from voicepipe import PipelineSet, ReloadOutcome
+    from voicepipe import PipelineSet, ReadConfig, ReloadOutcome
 
 FAILURE = "failure"
 """The trigger of the reload after a defect has ended the set and it was opened again."""
@@ -88,6 +88,7 @@ class ServedSet:
         on_open: called whenever that was done.
         watches: the switch for watching files.
         log: gets `upkeep.failed` and `watch.failed`.
+        lost: called with its name when a defect has ended it; returns whether somebody else gives it a version again.
 
     Attributes:
         name: the name in the engine's file.
@@ -99,12 +100,21 @@ class ServedSet:
     """
 
     def __init__(
-        self, name: str, path: Path, *, open_set: OpenSet, on_open: Callable[[], None], watches: TaskSwitch, log: Log
+        self,
+        name: str,
+        path: Path,
+        *,
+        open_set: OpenSet,
+        on_open: Callable[[], None],
+        watches: TaskSwitch,
+        log: Log,
+        lost: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self.name, self.path = name, path
         self.pipelines: PipelineSet | None = None
         self.dropped = self.noted = False
         self._open, self._on_open, self._watches, self._log = open_set, on_open, watches, log
+        self._lost = lost
         self._opened, self._admitted, self._removed = trio.Event(), trio.Event(), trio.Event()
         self._until_removed = trio.CancelScope()  # around watching and retrying
         self._failed = False  # since the latest opening
@@ -175,6 +185,32 @@ class ServedSet:
         """
         async with self._change(if_version) as pipelines:
             return await pipelines.reload(trigger=trigger, force=force)
+
+    async def serve(
+        self,
+        read: ReadConfig,
+        *,
+        version: int,
+        trigger: str,
+        force: bool = False,
+        rolled_back_to: int | None = None,
+        put_aside: ReadConfig | None = None,
+    ) -> ReloadOutcome:
+        """Serves what another worker has read: `PipelineSet.serve`.
+
+        Raises:
+            PipelineSetClosed: it was removed, or closes.
+
+        """
+        async with self._change(None) as pipelines:
+            return await pipelines.serve(
+                read,
+                version=version,
+                trigger=trigger,
+                force=force,
+                rolled_back_to=rolled_back_to,
+                put_aside=put_aside,
+            )
 
     async def rollback(self, to: int | None, *, trigger: str, if_version: int | None = None) -> ReloadOutcome:
         """Serves an earlier version again: `PipelineSet.rollback`.
@@ -261,7 +297,7 @@ class ServedSet:
             await trio.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_S)
             self._failed = False
-            if self.version is None:
+            if self.version is None and not self._lost(self.name):
                 with suppress(PipelineSetClosed):  # another defect has ended it: the loop goes on
                     await self.reload(trigger=trigger)
 

@@ -161,6 +161,11 @@ class SetVersions:
             ConfigError: another opening of the set has taken the number for another configuration.
 
         """
+        self.note(version, sources)
+        await self.write(version, sources)
+
+    def note(self, version: KeptVersion, sources: Mapping[Path, bytes]) -> None:
+        """Takes a number for a version that is written to the disk elsewhere, if at all; raises as `keep` does."""
         numbers, number = self._numbers, version.version
         by, taken = numbers.taken.get(number, (self, version.fingerprint))
         if by is not self and taken != version.fingerprint:
@@ -171,7 +176,6 @@ class SetVersions:
             del numbers.taken[min(numbers.taken)]
         numbers.highest = max(numbers.highest, number)
         numbers.current = version, sources
-        await self.write(version, sources)
 
     async def write(self, version: KeptVersion, sources: Mapping[Path, bytes]) -> None:
         """Writes a version to the disk, if there is a directory for it; a failure is logged."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -38,9 +38,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reference_engine.log.log import Log
+    from reference_engine.sets.set_versions import SetVersions
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.watch.task_switch import TaskSwitch
-    from voicepipe import LoggingSettings, PipelineSet, ReloadOutcome, Runtime, SetEvent
+    from voicepipe import LoggingSettings, PipelineSet, ReloadOutcome, Runtime, SetEvent, VersionHistory
+
+
+class SetsOfWorkers(Protocol):
+    """How the sets of one worker agree with those of the others."""
+
+    def history_of(self, served: ServedSet, history: SetVersions) -> VersionHistory:
+        """Returns the history of one opening of a set, by which all workers agree on its versions."""
+
+    def lost(self, name: str) -> bool:
+        """Returns whether somebody else gives a set a version again that a defect has ended."""
 
 
 class Sets:
@@ -55,6 +66,7 @@ class Sets:
         logging: gets the logging settings of each set that serves, by its name.
         log: gets the records of sets.
         recorder: records the versions that serve; None: there is no database of records.
+        workers: how several workers agree on versions; None: this process is the whole engine.
 
     Attributes:
         by_name: the sets that the engine's file names, in its order, with a version or without; one mapping for life,
@@ -75,6 +87,7 @@ class Sets:
         logging: dict[str, LoggingSettings],
         log: Log,
         recorder: VersionRecorder | None = None,
+        workers: SetsOfWorkers | None = None,
     ) -> None:
         self.by_name: dict[str, PipelineSet] = {}
         self.leaving: list[PipelineSet] = []
@@ -82,6 +95,7 @@ class Sets:
         self._current, self._env_file, self._runtime, self._nursery = current, env_file, runtime, nursery
         self._watches, self._logging, self._log = watches, logging, log
         self._recorder = VersionRecorder(None) if recorder is None else recorder
+        self._workers = workers
         self._versions = VersionKeeping(lambda: current.settings.last_known_good, self._recorder.highest, log)
         self.last_known_good = LastKnownGood(self._versions, self.by_name, log)
         self._observers: list[GuardedObserver] = []
@@ -113,10 +127,7 @@ class Sets:
             ConfigError: the files of a set are invalid; with the problems of all rejected sets.
 
         """
-        self._nursery.start_soon(restart_on_failure, "last known good", self.last_known_good.keep, self._log)
-        self._nursery.start_soon(restart_on_failure, "versions", self._recorder.run, self._log)
-        for name, path in self._current.settings.pipeline_sets.items():
-            self.add(name, path)
+        self.follow()
         outcomes = await self._request_all(self._named.values(), self._start)
         rejected = [
             outcome for outcome in outcomes.values() if isinstance(outcome, Rejected) and outcome.version is None
@@ -133,6 +144,13 @@ class Sets:
                 version, missing = pipelines.version, problems_as_data(pipelines.degraded)
                 self._log.warning("set.degraded", set=name, version=version, problems=missing)
 
+    def follow(self) -> None:
+        """Adds all sets of the engine's file without versions, which another worker will tell."""
+        self._nursery.start_soon(restart_on_failure, "last known good", self.last_known_good.keep, self._log)
+        self._nursery.start_soon(restart_on_failure, "versions", self._recorder.run, self._log)
+        for name, path in self._current.settings.pipeline_sets.items():
+            self.add(name, path)
+
     def add(self, name: str, path: Path) -> ServedSet:
         """Adds a set without a version; a reload gives it one."""
         served = self.prepare(name, path)
@@ -142,7 +160,13 @@ class Sets:
     def prepare(self, name: str, path: Path) -> ServedSet:
         """Returns a new set that only the caller knows of; to be admitted or discarded."""
         served = ServedSet(
-            name, path, open_set=self._open, on_open=self._list_sets, watches=self._watches, log=self._log
+            name,
+            path,
+            open_set=self._open,
+            on_open=self._list_sets,
+            watches=self._watches,
+            log=self._log,
+            lost=(lambda _name: False) if self._workers is None else self._workers.lost,
         )
         self._nursery.start_soon(
             partial(restart_on_failure, f"pipeline set {name}", partial(self._keep, served), self._log)
@@ -209,6 +233,7 @@ class Sets:
         return read_environ(self._env_file)
 
     def _open(self, served: ServedSet) -> AbstractAsyncContextManager[PipelineSet]:
+        history = self._versions.of(served.name)
         return open_pipeline_set(
             served.path,
             name=served.name,
@@ -217,7 +242,7 @@ class Sets:
             observer=partial(self._observe, served),
             max_live_versions=self._current.settings.max_live_versions,
             last_known_good=lambda: self.last_known_good.sources(served.name, served.path),
-            history=self._versions.of(served.name),
+            history=history if self._workers is None else self._workers.history_of(served, history),
             start=False,
         )
 

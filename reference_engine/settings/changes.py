@@ -76,12 +76,13 @@ class EnginePlan:
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in differences if names) or "nothing"
 
 
-def plan_engine_change(old: EngineSettings, new: EngineSettings) -> EnginePlan:
+def plan_engine_change(old: EngineSettings, new: EngineSettings, *, restarts: bool = True) -> EnginePlan:
     """Returns the differences between two states of an engine's file.
 
     Args:
         old: the settings in force.
         new: the settings that were read; they have a `document`.
+        restarts: whether to look for settings that can't change; False: another process has, and there is no document.
 
     """
     before, after = ({listener.name: listener for listener in settings.listeners} for settings in (old, new))
@@ -97,7 +98,7 @@ def plan_engine_change(old: EngineSettings, new: EngineSettings) -> EnginePlan:
             name for name, listener in after.items() if name in before and before[name].set != listener.set
         ),
         changed=tuple(changed),
-        restart=tuple(_restarts(old, new)),
+        restart=tuple(_restarts(old, new)) if restarts else (),
     )
 
 

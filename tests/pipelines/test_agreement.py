@@ -47,8 +47,9 @@ class Agreement:
         raise LookupError("none is kept")
 
     @asynccontextmanager
-    async def change(self, version, read, put_aside):
+    async def change(self, version, read, put_aside, *, may_lose):
         self.proposed = version, read, put_aside
+        self.may_lose = may_lose
         self.said.append(f"change {version.version}")
         try:
             yield

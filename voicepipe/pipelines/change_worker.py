@@ -134,7 +134,7 @@ class ChangeWorker:
             return await self._change(request, attempt)
         except Exception as error:  # noqa: BLE001 - a defect in a reload ends neither the set nor its calls
             refused = as_config_error(error, self.options.path)
-        if self._versions.serving is None:
+        if self._versions.serving is None and request.decided is None:
             refused = await self._serve_last_known_good(refused)
         request.refused = refused
         serving = self._versions.serving
@@ -259,7 +259,7 @@ class ChangeWorker:
         serving = self._versions.current
         if self._rolled_back_to is None and serving.kept is not None and serving.kept.put_aside is not None:
             kept, config = evolve(serving.kept, put_aside=None), serving.snapshot.config
-            async with self._agreeing(kept, serving.read or ReadConfig(config), None):
+            async with self._agreeing(kept, serving.read or ReadConfig(config), None, may_lose=True):
                 await self._keep(kept, config)
             serving.kept = kept
 
@@ -300,7 +300,7 @@ class ChangeWorker:
         limit()
         lease = Lease(self._runtime, self.options.functions)
         attempt.stage = "open"
-        async with self._agreeing(kept, read, put_aside) as agreed:
+        async with self._agreeing(kept, read, put_aside, may_lose=may_lose) as agreed:
             with ExitStack() as undo:
                 undo.callback(lease.release)
                 snapshot = await lease.open(
@@ -333,14 +333,14 @@ class ChangeWorker:
 
     @asynccontextmanager
     async def _agreeing(
-        self, kept: KeptVersion | None, read: ReadConfig, put_aside: ReadConfig | None
+        self, kept: KeptVersion | None, read: ReadConfig, put_aside: ReadConfig | None, *, may_lose: bool
     ) -> AsyncIterator[bool]:
         """Gives whether other processes take part in the change that is made inside."""
         history = self.options.history
         if kept is None or not isinstance(history, VersionAgreement):
             yield False
             return
-        async with history.change(kept, read, put_aside):
+        async with history.change(kept, read, put_aside, may_lose=may_lose):
             yield True
 
     async def _keep(self, kept: KeptVersion, config: SetConfig) -> None:

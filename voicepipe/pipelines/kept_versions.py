@@ -211,7 +211,7 @@ class VersionAgreement(VersionHistory, Protocol):
     """
 
     def change(
-        self, version: KeptVersion, read: ReadConfig, put_aside: ReadConfig | None
+        self, version: KeptVersion, read: ReadConfig, put_aside: ReadConfig | None, *, may_lose: bool
     ) -> AbstractAsyncContextManager[None]:
         """Returns the context of one change, entered before anything is opened for it.
 
@@ -223,6 +223,7 @@ class VersionAgreement(VersionHistory, Protocol):
             version: the version, with its number.
             read: its configuration, to be encoded for the others.
             put_aside: the files that a rollback puts aside; None: it is no rollback, or the files were invalid.
+            may_lose: whether to serve without a component that works now: `force` of the others' `serve`.
 
         """
         ...
