@@ -53,6 +53,7 @@ from reference_engine.records.pruning import Retention
 from reference_engine.records.record_file import open_record_file
 from reference_engine.records.version_recording import VersionRecorder
 from reference_engine.reloads.reloading import Reloader
+from reference_engine.reloads.worker_reloads import WorkerReloads, settings_of_bytes
 from reference_engine.reports.component_log import component_log
 from reference_engine.reports.ended_calls import EndedCalls
 from reference_engine.reports.latencies import Latencies
@@ -62,6 +63,7 @@ from reference_engine.reports.reload_history import ReloadHistory
 from reference_engine.reports.reload_log import engine_reload_log, reload_log
 from reference_engine.reports.sessions import SessionStore
 from reference_engine.sets.sets import Sets, conceal_all
+from reference_engine.settings.environment import read_environ
 from reference_engine.settings.settings import CurrentSettings, number_of_workers
 from reference_engine.telemetry.opening import all_of, open_telemetry
 from reference_engine.telemetry.telemetry_metrics import TelemetryCollector
@@ -120,7 +122,7 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
         ExitStack() as claimed,
         trio.CancelScope() as everything,
     ):
-        settings, environ = await _load(options, stops, everything)
+        settings, environ = await _load(options, stops, everything, worker)
         if worker is None and number_of_workers(settings) > 1:
             raise WorkersWantedError(settings)
         current, readiness, sessions = CurrentSettings(settings), Readiness(), SessionStore()
@@ -145,7 +147,8 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
         telemetry = claimed.enter_context(open_telemetry(current, log, store))
         observe_component = all_of(component_log(log), telemetry.events.observe_component)
         async with open_runtime(observe_component) as runtime, trio.open_nursery() as upkeep:
-            watches, listeners = TaskSwitch(settings.watch), dict[str, Listener]()
+            watches, listeners = TaskSwitch(settings.watch and worker is None), dict[str, Listener]()
+            together = None if worker is None else WorkerReloads(worker, current=current, watches=watches, log=log)
             sets = Sets(
                 current,
                 env_file=options.env_file,
@@ -155,6 +158,7 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
                 logging=logged.of_set,
                 log=log,
                 recorder=claimed.enter_context(VersionRecorder(store)),
+                workers=together,
             )
             loop = LoopWatch(log)
             metrics = Metrics(
@@ -220,7 +224,7 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
                     telemetry.observe_engine,
                     *([] if worker is None else [lambda _outcome: worker.post(settings_in_force(current.settings))]),
                 ],
-                reopen=records.reopen,
+                reopen=records.reopen if together is None else together.reopen_all,
                 log=log,
             )
             requests = CallRequests(answerer, ended, readiness, listeners)
@@ -250,15 +254,16 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
                     lambda: agent_answer(readiness.state, len(sessions), current.settings.max_calls),
                     shortage.report,
                 )
-            if worker is not None:
+            if worker is not None and together is not None:
                 worker.on(DrainWorker, lambda asked, _blob: shutdown.request_drain(asked.deadline_s))
                 worker.on(EndWorker, lambda _asked, _blob: shutdown.end_at_once())
                 worker.on(CapacityChanged, lambda _told, _blob: answerer.capacity.update())
-                worker.on_supervisor_gone = lambda: shutdown.request_drain(None)
+                worker.on_supervisor_gone = partial(_finish_calls, shutdown, together)
+                start_upkeep("changes of all workers", together.run)
                 start_upkeep("control", serve_handed_control, app, worker.connections_of(CONTROL))
                 start_upkeep("admin", serve_handed_admin, app, worker.connections_of(ADMIN), current)
                 upkeep.start_soon(worker.run, __version__)
-            await sets.start()
+            await (sets.start() if together is None else together.start(sets, reloader, records.reopen))
             start_upkeep("garbage collector", collector.run)  # the first collection, which is long, before any call
             claimed.enter_context(watch_loop(loop))  # from the first call on: what holds the start up holds up nobody
             async with _opened_listeners(settings, answerer, listeners, worker), trio.open_nursery() as calls:
@@ -295,9 +300,12 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
 
 
 async def _load(
-    options: RunOptions, stops: AsyncIterator[int], everything: trio.CancelScope
+    options: RunOptions, stops: AsyncIterator[int], everything: trio.CancelScope, worker: Worker | None
 ) -> tuple[EngineSettings, Mapping[str, str]]:
-    """Reads the files for the first time; a stop signal cancels it, in case a network drive does not answer."""
+    """Reads the files for the first time; a stop signal cancels it, in case a network drive does not answer.
+
+    A worker that takes the place of another gets the settings in force, whatever the file says meanwhile.
+    """
 
     async def end_at_stop() -> None:
         async for _signal in stops:
@@ -305,9 +313,23 @@ async def _load(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(end_at_stop)
-        loaded = await read_in_thread(options.file, options.load)
+        handed = None if worker is None else worker.start.settings
+        load = options.load if handed is None else partial(_load_handed, options, handed)
+        loaded = await read_in_thread(options.file, load)
         nursery.cancel_scope.cancel()
     return loaded
+
+
+def _load_handed(options: RunOptions, descriptor: int) -> tuple[EngineSettings, Mapping[str, str]]:
+    with open(descriptor, "rb") as file:
+        settings, _opened = settings_of_bytes(file.read())
+    return settings, read_environ(options.env_file)
+
+
+def _finish_calls(shutdown: Shutdown, together: WorkerReloads) -> None:
+    """Ends a worker whose supervisor has ended, after its calls."""
+    together.supervisor_gone()
+    shutdown.request_drain(None)
 
 
 def settings_in_force(settings: EngineSettings) -> SettingsInForce:

@@ -31,6 +31,9 @@ class WorkerStart:
     addresses: Mapping[str, Sequence[Any]]
     """The host and port of each listener that the supervisor has bound, by name."""
 
+    settings: int | None = None
+    """The descriptor of a file with the settings in force; None: it reads the engine's file."""
+
     def as_text(self) -> str:
         """Returns it as a process's argument."""
         return json.dumps(attrs.asdict(self))

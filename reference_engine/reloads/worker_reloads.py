@@ -23,13 +23,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import trio
 from attrs import evolve
 
-from reference_engine.link.link import ReceivedMessage
 from reference_engine.link.messages import (
     ChangeBegun,
     CommitChange,
@@ -46,7 +45,7 @@ from reference_engine.link.messages import (
 )
 from reference_engine.sets.served_set import ServedSet
 from reference_engine.settings.changes import plan_engine_change
-from reference_engine.worker.agreement import AgreedVersions
+from reference_engine.worker.agreement import AgreedVersions, Agreement
 from voicepipe import ConfigError, Rejected, Unchanged, decode_config, read_in_thread
 
 if TYPE_CHECKING:
@@ -59,47 +58,32 @@ if TYPE_CHECKING:
     from reference_engine.settings.changes import EnginePlan
     from reference_engine.settings.settings import CurrentSettings, EngineSettings
     from reference_engine.watch.task_switch import TaskSwitch
-    from reference_engine.worker.agreement import Agreement, ChangeHere
+    from reference_engine.worker.agreement import ChangeHere
+    from reference_engine.worker.worker import Worker
     from voicepipe import ReloadOutcome
-
-
-class SupervisorLink(Protocol):
-    """The worker's end of the link, as far as changes need it."""
-
-    def on(self, kind: type, handle: Callable[[ReceivedMessage], None]) -> None:
-        """Has a function called with each message of a class."""
-
-    def post(self, message: Any, blob: bytes = b"") -> None:
-        """Sends a message to the supervisor; never waits."""
 
 
 class WorkerReloads:
     """The reloads of one worker of several.
 
     Args:
-        agreement: the worker's part in changes.
         link: the worker's end of the link.
         current: the settings in force.
         watches: the switch for watching files, off in a worker that follows.
         log: gets `changes.lead`.
 
-    Attributes:
-        reopen: opens files of records again, for log rotation.
-
     """
 
-    def __init__(
-        self, agreement: Agreement, link: SupervisorLink, *, current: CurrentSettings, watches: TaskSwitch, log: Log
-    ) -> None:
-        self.reopen: Callable[[], None] = lambda: None
-        self._agreement, self._link = agreement, link
+    def __init__(self, link: Worker, *, current: CurrentSettings, watches: TaskSwitch, log: Log) -> None:
+        self._reopen: Callable[[], None] = lambda: None
+        self._agreement, self._link = Agreement(f"worker {link.start.number}", link.post), link
         self._current, self._watches, self._log = current, watches, log
         self._sets: Sets | None = None
         self._reloader: Reloader | None = None
         self._histories = WeakKeyDictionary[ServedSet, AgreedVersions]()
         self._locks: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
-        self._told, self._received = trio.open_memory_channel[ReceivedMessage](inf)
-        agreement.on_lead = self._lead
+        self._told, self._received = trio.open_memory_channel[tuple[Any, bytes]](inf)
+        self._agreement.on_lead = self._lead
 
     def history_of(self, served: ServedSet, history: SetVersions) -> AgreedVersions:
         """Returns the history of one opening of a set, by which all workers agree on its versions."""
@@ -119,17 +103,22 @@ class WorkerReloads:
 
     def reopen_all(self) -> None:
         """Opens files of records again, in this worker and in all others."""
-        self.reopen()
+        self._reopen()
         self._link.post(ReopenFiles())
 
-    async def start(self, sets: Sets, reloader: Reloader) -> None:
+    async def start(self, sets: Sets, reloader: Reloader, reopen: Callable[[], None]) -> None:
         """Serves the first versions: what the files say, or what the others serve.
+
+        Args:
+            sets: the pipeline sets.
+            reloader: reloads the engine's file.
+            reopen: opens files of records again, for log rotation.
 
         Raises:
             ConfigError: this worker leads, and the files can't be served.
 
         """
-        self._sets, self._reloader = sets, reloader
+        self._sets, self._reloader, self._reopen = sets, reloader, reopen
         reloader.agree, reloader.watching = self.agree_on_file, self.watching
         self._listen()
         await self._agreement.role_known.wait()
@@ -143,15 +132,18 @@ class WorkerReloads:
             sets.follow()
             await self._agreement.caught_up.wait()
 
+    def supervisor_gone(self) -> None:
+        """Withdraws every change, because the supervisor has ended."""
+        self._agreement.supervisor_gone()
+
     async def run(self) -> None:
         """Carries out what the supervisor asks for, until it is cancelled."""
         async with trio.open_nursery() as nursery:
-            async for received in self._received:
-                message: Any = received.message
+            async for message, blob in self._received:
                 if isinstance(message, ReloadFiles):
                     nursery.start_soon(self._reload, message)
                 else:
-                    nursery.start_soon(self._follow, message, received.blob)
+                    nursery.start_soon(self._follow, message, blob)
                     await trio.lowlevel.checkpoint()  # it queues for the set's lock before the next one does
 
     @asynccontextmanager
@@ -184,7 +176,7 @@ class WorkerReloads:
                 where = {"at": len(blob), "length": len(part), "file": str(config.path)}
                 opened[name] = {"version": first.version, "digest": config.digest, **where}
                 blob += part
-        settings = pickle.dumps((evolve(new, document=None), opened))
+        settings = settings_as_bytes(new, opened)
         digest = sha256(settings).hexdigest()
         proposal = ProposeChange(
             0,
@@ -210,10 +202,10 @@ class WorkerReloads:
             CommitChange,
             WithdrawChange,
         ):
-            self._link.on(kind, lambda received: self._agreement.take(received.message))
-        self._link.on(PrepareChange, self._told.send_nowait)
-        self._link.on(ReloadFiles, self._told.send_nowait)
-        self._link.on(ReopenFiles, lambda _received: self.reopen())
+            self._link.on(kind, lambda message, _blob: self._agreement.take(message))
+        self._link.on(PrepareChange, lambda message, blob: self._told.send_nowait((message, blob)))
+        self._link.on(ReloadFiles, lambda message, blob: self._told.send_nowait((message, blob)))
+        self._link.on(ReopenFiles, lambda _message, _blob: self._reopen())
 
     def _lead(self) -> None:
         self._log.info("changes.lead", worker_leads=self._agreement.name)
@@ -288,7 +280,7 @@ class WorkerReloads:
         path = self._current.settings.path
         if path is None:
             raise AssertionError("an engine's file was read at the start")
-        new, opened = await read_in_thread(path, partial(pickle.loads, blob[-message.aside :]))
+        new, opened = await read_in_thread(path, partial(settings_of_bytes, blob[-message.aside :]))
         plan = plan_engine_change(self._current.settings, new, restarts=False)
         outcomes: dict[str, ReloadOutcome] = {}
         for name, where in {} if message.committed else opened.items():  # else each is told by itself
@@ -299,6 +291,17 @@ class WorkerReloads:
             if isinstance(outcome, Rejected):
                 raise ConfigError(outcome.problems)
         return new, plan, outcomes
+
+
+def settings_as_bytes(settings: EngineSettings, opened: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Returns settings as they were read, for other workers, with what is known of sets that were opened for them."""
+    return pickle.dumps((evolve(settings, document=None), opened))
+
+
+def settings_of_bytes(data: bytes) -> tuple[EngineSettings, Mapping[str, Mapping[str, Any]]]:
+    """Returns what `settings_as_bytes` made bytes of, in another worker."""
+    settings, opened = pickle.loads(data)  # noqa: S301 - another worker of this engine wrote it
+    return settings, opened
 
 
 async def _nothing() -> None:

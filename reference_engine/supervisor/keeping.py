@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -66,7 +67,10 @@ async def run_worker(supervisor: Supervisor, number: int, log_lock: int) -> Work
     """Runs a worker to its end; returns it then."""
     plan = supervisor.plan
     link, theirs = open_links()
-    with link, theirs:
+    with link, theirs, ExitStack() as handed:
+        settings = supervisor.settings_for_worker()
+        if settings is not None:
+            handed.callback(os.close, settings)
         start = WorkerStart(
             number=number,
             generation=supervisor.generation,
@@ -76,14 +80,16 @@ async def run_worker(supervisor: Supervisor, number: int, log_lock: int) -> Work
             colours=plan.colours,
             run=plan.run,
             addresses=_addresses(supervisor),
+            settings=settings,
         )
         process = await trio.lowlevel.open_process(
             [*plan.python, "-m", "reference_engine.worker_program", start.as_text()],
-            pass_fds=[theirs.fileno(), log_lock],
+            pass_fds=[theirs.fileno(), log_lock, *([] if settings is None else [settings])],
             env=_environ(),
             start_new_session=True,  # a terminal's Ctrl-C is the supervisor's to deal with
         )
         theirs.close()
+        handed.close()
         worker = WorkerProcess(number, supervisor.generation, process, link)
         supervisor.add(worker)
         supervisor.log.info("worker.started", worker=number, pid=worker.pid)

@@ -19,6 +19,7 @@ import trio
 from reference_engine.control.agent_check import agent_answer, serve_agent_check
 from reference_engine.control.unix_socket import claimed_unix_socket
 from reference_engine.lifecycle.systemd_notes import SystemdNotes
+from reference_engine.supervisor.coordinator import Coordinator
 from reference_engine.supervisor.keeping import NeverServedError, keep_worker
 from reference_engine.supervisor.liveness import kill_hung_workers
 from reference_engine.supervisor.supervisor import ADMIN, CONTROL, Supervisor
@@ -55,6 +56,7 @@ async def run_supervisor(plan: SupervisorPlan, log: Log, log_lock: int) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         log.info("engine.starting", file=plan.file, pid=os.getpid(), workers=plan.workers)
         supervisor, notes = Supervisor(plan, log), SystemdNotes()
+        coordinator = Coordinator(supervisor)
         tell_systemd(supervisor, notes)
         reloading = partial(reload_on_signals, hangups, supervisor, notes)
         async with trio.open_nursery() as upkeep:
@@ -73,6 +75,7 @@ async def run_supervisor(plan: SupervisorPlan, log: Log, log_lock: int) -> int:
                 upkeep.start_soon(restart_on_failure, "agent check", agents, log)
             upkeep.start_soon(stop_on_signals, stops, supervisor, notes)
             upkeep.start_soon(restart_on_failure, "reload signals", reloading, log)
+            upkeep.start_soon(restart_on_failure, "changes of all workers", coordinator.run, log)
             upkeep.start_soon(restart_on_failure, "watch of workers", partial(kill_hung_workers, supervisor), log)
             upkeep.start_soon(restart_on_failure, "notes to systemd", notes.deliver, log)
             upkeep.start_soon(restart_on_failure, "systemd's watchdog", notes.feed_watchdog, log)

@@ -98,6 +98,8 @@ class Supervisor:
         calls_cut_short: the number of calls that a second stop signal ended.
         on_control: takes each connection to the control; by default the ready worker with the lowest number gets it.
         on_reload: awaited at each SIGHUP; by default each worker reloads by itself.
+        settings_for_worker: returns the descriptor of a file with the settings in force, for a worker that is about to
+            start, which is to be closed after that; None: it reads the engine's file.
         on_worker_ready: called with each worker that has become ready.
         on_worker_ended: called with each worker that has ended, after its places were freed.
         shortage: reports that connections can't be accepted for lack of a resource.
@@ -116,6 +118,7 @@ class Supervisor:
         self.calls_cut_short = 0
         self.on_control: OnConnection = self._hand_to_first
         self.on_reload: Callable[[], Awaitable[None]] = self._reload_each
+        self.settings_for_worker: Callable[[], int | None] = lambda: None
         self.on_worker_ready: list[Callable[[WorkerProcess], None]] = []
         self.on_worker_ended: list[Callable[[WorkerProcess], None]] = []
         self.own_addresses: dict[str, Sequence[Any]] = {}

@@ -3,8 +3,8 @@
 Theory of operation
 ===================
 
-`supervisor/two_phase.py` has the order of messages. This is the other end: it is told of messages by `take`, which never
-waits, and gives every pipeline set an `AgreedVersions`, in whose `change` and `keep` the set waits for them.
+`supervisor/two_phase.py` has the order of messages. This is the other end: it is told of messages by `take`, which
+never waits, and gives every pipeline set an `AgreedVersions`, in whose `change` and `keep` the set waits for them.
 
 *Numbers of changes.* The leader's own are negative, those of the supervisor positive, so a worker that has followed and
 leads now confuses none.
