@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -46,10 +47,20 @@ from reference_engine.link.messages import (
 from reference_engine.sets.served_set import ServedSet
 from reference_engine.settings.changes import plan_engine_change
 from reference_engine.worker.agreement import AgreedVersions, Agreement
-from voicepipe import ConfigError, Rejected, Unchanged, decode_config, read_in_thread
+from voicepipe import (
+    ConfigError,
+    Location,
+    PipelineSetClosed,
+    Problem,
+    Rejected,
+    Unchanged,
+    decode_config,
+    problems_as_data,
+    read_in_thread,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from reference_engine.log.log import Log
     from reference_engine.reloads.reloading import Prepared, Reloader
@@ -226,8 +237,20 @@ class WorkerReloads:
                 try:
                     follow = self._follow_file if message.kind == "engine" else self._follow_set
                     await follow(message, blob, here)
+                except PipelineSetClosed:
+                    self._agreement.is_ready(here)  # it was removed meanwhile, so there is nothing to do
                 except ConfigError as error:
-                    self._agreement.is_not_ready(here, error.problems)
+                    self._is_not_ready(message, here, error.problems)
+                except Exception as error:
+                    self._agreement.is_not_ready(here, [_defect(self._current, message.set, error)])
+                    raise
+
+    def _is_not_ready(self, message: PrepareChange, here: ChangeHere, problems: Sequence[Problem]) -> None:
+        self._agreement.is_not_ready(here, problems)
+        if message.committed and here.withdrawn is None:
+            self._log.error(
+                "worker.behind", set=message.set, version=message.version, problems=problems_as_data(problems)
+            )
 
     async def _follow_set(self, message: PrepareChange, blob: bytes, here: ChangeHere) -> None:
         if self._sets is None or message.version is None or (served := self._sets.get(message.set)) is None:
@@ -235,7 +258,7 @@ class WorkerReloads:
             return
         outcome = await self._serve(served, message, blob)
         if isinstance(outcome, Rejected):
-            self._agreement.is_not_ready(here, outcome.problems)
+            self._is_not_ready(message, here, outcome.problems)
         elif isinstance(outcome, Unchanged):
             self._agreement.is_ready(here)
 
@@ -247,7 +270,8 @@ class WorkerReloads:
         put_aside = None
         if message.aside:
             put_aside = await decode_config(blob[-message.aside :], environ=self._sets.environ)
-        return await served.serve(
+        return await self._sets.serve(
+            served,
             read,
             version=message.version,
             trigger=message.trigger,
@@ -263,7 +287,7 @@ class WorkerReloads:
             message.trigger, partial(self._prepare_file, message, blob), lambda *_change: self._when_all_are_ready(here)
         )
         if outcome.outcome == "rejected":
-            self._agreement.is_not_ready(here, outcome.problems)
+            self._is_not_ready(message, here, outcome.problems)
 
     @asynccontextmanager
     async def _when_all_are_ready(self, here: ChangeHere) -> AsyncIterator[None]:
@@ -302,6 +326,13 @@ def settings_of_bytes(data: bytes) -> tuple[EngineSettings, Mapping[str, Mapping
     """Returns what `settings_as_bytes` made bytes of, in another worker."""
     settings, opened = pickle.loads(data)  # noqa: S301 - another worker of this engine wrote it
     return settings, opened
+
+
+def _defect(current: CurrentSettings, name: str, error: Exception) -> Problem:
+    """Returns the problem that a failure of this worker's own code is for the others."""
+    path = current.settings.pipeline_sets.get(name) or current.settings.path or Path()
+    message = f"preparing the change failed with {type(error).__name__}"
+    return Problem(Location(path), "", message, "a defect in the engine: please report it")
 
 
 async def _nothing() -> None:

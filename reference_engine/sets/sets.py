@@ -41,7 +41,15 @@ if TYPE_CHECKING:
     from reference_engine.sets.set_versions import SetVersions
     from reference_engine.settings.settings import CurrentSettings
     from reference_engine.watch.task_switch import TaskSwitch
-    from voicepipe import LoggingSettings, PipelineSet, ReloadOutcome, Runtime, SetEvent, VersionHistory
+    from voicepipe import (
+        LoggingSettings,
+        PipelineSet,
+        ReadConfig,
+        ReloadOutcome,
+        Runtime,
+        SetEvent,
+        VersionHistory,
+    )
 
 
 class SetsOfWorkers(Protocol):
@@ -225,6 +233,29 @@ class Sets:
 
     async def _start(self, served: ServedSet) -> ReloadOutcome:
         outcome = await served.start()
+        self._note_first_version(served)
+        return outcome
+
+    async def serve(
+        self,
+        served: ServedSet,
+        read: ReadConfig,
+        *,
+        version: int,
+        trigger: str,
+        force: bool = False,
+        rolled_back_to: int | None = None,
+        put_aside: ReadConfig | None = None,
+    ) -> ReloadOutcome:
+        """Has a set serve what another worker has read, as `PipelineSet.serve` does; its first version is noted."""
+        outcome = await served.serve(
+            read,
+            version=version,
+            trigger=trigger,
+            force=force,
+            rolled_back_to=rolled_back_to,
+            put_aside=put_aside,
+        )
         self._note_first_version(served)
         return outcome
 

@@ -275,7 +275,8 @@ class PipelineSet:
 
         Several processes, or machines, serve the same version so; see `VersionAgreement`. No file is read, and it is
         not asked whether anything has changed: `Unchanged` means that a version of that number serves already. The
-        first version may be served so as well, after `start=False`. Cancelling one who waits cancels no change.
+        first version may be served so as well, after `start=False`, and is no news to the observer then. Cancelling one
+        who waits cancels no change.
 
         Args:
             read: the configuration, from `read_config` or `decode_config`.
@@ -291,7 +292,9 @@ class PipelineSet:
 
         """
         decided = DecidedVersion(version, read, put_aside)
-        return await self._worker.ask(ChangeRequest(trigger, force=force, to=rolled_back_to, decided=decided))
+        starts = self.version is None
+        request = ChangeRequest(trigger, force=force, starts=starts, to=rolled_back_to, decided=decided)
+        return await self._worker.ask(request)
 
     async def rollback(self, to: int | None = None, *, trigger: str = "api") -> ReloadOutcome:
         """Serves the configuration of an earlier version, as a new version; no file is read.

@@ -80,13 +80,18 @@ class Gateway:
     Args:
         workers: returns the workers that answer requests, in the order of their numbers.
         pages: returns the address of the operator's pages over TCP; None: there is none.
+        leader: returns the worker that carries out changes for all, which the pages are asked of too; None: there is
+            none at the moment. Left out, each worker carries them out by itself.
 
     """
 
     def __init__(
-        self, workers: Callable[[], Sequence[AskableWorker]], pages: Callable[[], str | None] = lambda: None
+        self,
+        workers: Callable[[], Sequence[AskableWorker]],
+        pages: Callable[[], str | None] = lambda: None,
+        leader: Callable[[], AskableWorker | None] | None = None,
     ) -> None:
-        self._workers, self._pages = workers, pages
+        self._workers, self._pages, self._leader = workers, pages, leader
         self._totals, self._scraping = Totals(), trio.Lock()
         self._ended: deque[EndedWorker] = deque(maxlen=64)
         self._deaths: dict[int, int] = {}
@@ -141,7 +146,9 @@ class Gateway:
         workers = self._some_workers()
         chosen = min(workers, key=lambda worker: worker.state != "ready")
         if request.path == "/" or f"{request.path}/".startswith(_PAGES):
-            if self._page_worker not in [worker.key for worker in workers if worker.state == "ready"]:
+            if self._leader is not None and (leader := self._leader()) in workers and leader is not None:
+                self._page_worker = leader.key
+            elif self._page_worker not in [worker.key for worker in workers if worker.state == "ready"]:
                 self._page_worker = chosen.key
             chosen = next(worker for worker in workers if worker.key == self._page_worker)
         await self._stream(chosen, request, responder)
@@ -239,7 +246,12 @@ class Gateway:
             await responder.send_answer(best)
 
     async def change(self, request: ClientRequest, responder: Responder) -> None:
-        """Carries out a reload or a rollback in all workers."""
+        """Has the worker that leads carry out a reload or a rollback, which all agree on; else each by itself."""
+        if self._leader is not None:
+            if (leader := self._leader()) is None:
+                raise NoWorkerError
+            await responder.send_answer(await ask(leader, request))
+            return
         answers, _unanswered = await self._ask_all(request, within_s=float("inf"))
         bodies = {worker.number: (answer.status, answer.data()) for worker, answer in answers.items()}
         if len({answer.status for answer in answers.values()}) == 1 and not _good(answers):
