@@ -60,6 +60,7 @@ class Coordinator:
         on(ReopenFiles, lambda worker, message, _blob: self._reopen(worker, message))
         supervisor.on_worker_ended.append(self._ended)
         supervisor.on_reload = self.reload
+        supervisor.leader = lambda: self.leader
         supervisor.settings_for_worker = self._settings
 
     @property

@@ -98,6 +98,7 @@ class Supervisor:
         calls_cut_short: the number of calls that a second stop signal ended.
         on_control: takes each connection to the control; by default the ready worker with the lowest number gets it.
         on_reload: awaited at each SIGHUP; by default each worker reloads by itself.
+        leader: returns the worker that carries out reloads and rollbacks for all; None: there is none at the moment.
         settings_for_worker: returns the descriptor of a file with the settings in force, for a worker that is about to
             start, which is to be closed after that; None: it reads the engine's file.
         on_worker_ready: called with each worker that has become ready.
@@ -118,6 +119,7 @@ class Supervisor:
         self.calls_cut_short = 0
         self.on_control: OnConnection = self._hand_to_first
         self.on_reload: Callable[[], Awaitable[None]] = self._reload_each
+        self.leader: Callable[[], WorkerProcess | None] = lambda: None
         self.settings_for_worker: Callable[[], int | None] = lambda: None
         self.on_worker_ready: list[Callable[[WorkerProcess], None]] = []
         self.on_worker_ended: list[Callable[[WorkerProcess], None]] = []
@@ -331,7 +333,10 @@ class Supervisor:
         return [accepting for _listener, accepting in self._sockets]
 
     def _hand_to_first(self, connection: socket.socket, kind: str, peer: str) -> None:
-        running = sorted(self._running(), key=lambda worker: (worker.state != "ready", worker.number))
+        leader = self.leader()
+        running = sorted(
+            self._running(), key=lambda worker: (worker is not leader, worker.state != "ready", worker.number)
+        )
         if running:
             self.hand(connection, kind, peer, running[0])
         else:
