@@ -142,6 +142,9 @@ class WorkerReloads:
         else:
             sets.follow()
             await self._agreement.caught_up.wait()
+            for lock in tuple(self._locks.values()):  # what was committed last is being put in force
+                async with lock:
+                    pass
 
     def supervisor_gone(self) -> None:
         """Withdraws every change, because the supervisor has ended."""

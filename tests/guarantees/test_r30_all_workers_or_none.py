@@ -213,7 +213,7 @@ async def one_that_hangs(made):
 async def a_rollback(made, to, version):
     """All go back; a reload of the same files is unchanged, also by a worker that was not there at the rollback."""
     index = made.now
-    answer = await made.engine.ask("POST", "/-/sets/main/rollback", json={"to": to})
+    answer = await made.engine.ask("POST", "/sets/main/rollback", json={"to": to})
     assert (answer.status_code, answer.json()["version"], answer.json()["rolled_back_to"]) == (200, version, to)
     await made.serves(version, after=index)
     send(made.engine, 1)
