@@ -300,7 +300,7 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
 
 
 async def _load(
-    options: RunOptions, stops: AsyncIterator[int], everything: trio.CancelScope, worker: Worker | None
+    options: RunOptions, stops: AsyncIterator[int], everything: trio.CancelScope, worker: WorkerLink | None
 ) -> tuple[EngineSettings, Mapping[str, str]]:
     """Reads the files for the first time; a stop signal cancels it, in case a network drive does not answer.
 

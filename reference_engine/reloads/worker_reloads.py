@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from reference_engine.settings.settings import CurrentSettings, EngineSettings
     from reference_engine.watch.task_switch import TaskSwitch
     from reference_engine.worker.agreement import ChangeHere
-    from reference_engine.worker.worker import Worker
+    from reference_engine.worker.worker_link import WorkerLink
     from voicepipe import ReloadOutcome
 
 
@@ -85,7 +85,7 @@ class WorkerReloads:
 
     """
 
-    def __init__(self, link: Worker, *, current: CurrentSettings, watches: TaskSwitch, log: Log) -> None:
+    def __init__(self, link: WorkerLink, *, current: CurrentSettings, watches: TaskSwitch, log: Log) -> None:
         self._reopen: Callable[[], None] = lambda: None
         self._agreement, self._link = Agreement(f"worker {link.start.number}", link.post), link
         self._current, self._watches, self._log = current, watches, log
