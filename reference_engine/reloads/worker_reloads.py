@@ -46,7 +46,7 @@ from reference_engine.link.messages import (
 )
 from reference_engine.sets.served_set import ServedSet
 from reference_engine.settings.changes import plan_engine_change
-from reference_engine.worker.agreement import AgreedVersions, Agreement
+from reference_engine.worker.agreement import AgreedVersions, WorkerAgreement
 from voicepipe import (
     ConfigError,
     Location,
@@ -87,7 +87,7 @@ class WorkerReloads:
 
     def __init__(self, link: WorkerLink, *, current: CurrentSettings, watches: TaskSwitch, log: Log) -> None:
         self._reopen: Callable[[], None] = lambda: None
-        self._agreement, self._link = Agreement(f"worker {link.start.number}", link.post), link
+        self._agreement, self._link = WorkerAgreement(f"worker {link.start.number}", link.post), link
         self._current, self._watches, self._log = current, watches, log
         self._sets: Sets | None = None
         self._reloader: Reloader | None = None

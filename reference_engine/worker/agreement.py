@@ -99,7 +99,7 @@ class ChangeHere:
         return ConfigError([problem_of_data(problem) for problem in problems])
 
 
-class Agreement:
+class WorkerAgreement:
     """What a worker knows of the changes of all workers.
 
     Args:
@@ -254,7 +254,9 @@ class AgreedVersions:
 
     """
 
-    def __init__(self, agreement: Agreement, name: str, history: VersionHistory, admitted: Callable[[], bool]) -> None:
+    def __init__(
+        self, agreement: WorkerAgreement, name: str, history: VersionHistory, admitted: Callable[[], bool]
+    ) -> None:
         self._agreement, self._name, self._history, self._admitted = agreement, name, history, admitted
         self._here: ChangeHere | None = None
         self._leads = False
