@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain bench-watched profile bench-reload bench-reading bench-records bench-history fleet-simulation schema clean
+.PHONY: help setup demo talk test test-benchmarks test-pythons lint types check engine-run engine-reload engine-status docs docs-serve faults fuzz soak conversation-rates phrase-rates bench bench-peers bench-chain bench-watched profile bench-reload bench-agreement bench-reading bench-records bench-history fleet-simulation schema clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -111,6 +111,9 @@ bench-history: .venv/dev  ## Finds calls among a million in SQLite: ten minutes;
 
 bench-reload: .venv/dev  ## Checks 1,000 pipelines, and reloads them under calls
 	$(BIN)/python tests/benchmarks/big_reload.py
+
+bench-agreement: .venv/dev  ## What it costs that four workers agree on a reload, beside one process
+	$(BIN)/python tests/benchmarks/bench_agreement.py $(BENCH)
 
 bench-reading: .venv/dev  ## What the reading of a small file costs: a process that imports everything, and a fork
 	$(BIN)/python tests/benchmarks/bench_reading.py $(BENCH)
