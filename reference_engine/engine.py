@@ -125,6 +125,7 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
         settings, environ = await _load(options, stops, everything, worker)
         if worker is None and number_of_workers(settings) > 1:
             raise WorkersWantedError(settings)
+        number = None if worker is None else worker.start.number
         current, readiness, sessions = CurrentSettings(settings), Readiness(), SessionStore()
         control = claimed.enter_context(claimed_socket(settings.control)) if worker is None else None
         admin = (
@@ -143,8 +144,8 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
         claimed.callback(records.report, log)
         if worker is None:
             log.info("engine.starting", file=str(options.file), pid=os.getpid())
-        await until_ready(store := claimed.enter_context(open_store(settings, log)))
-        telemetry = claimed.enter_context(open_telemetry(current, log, store))
+        await until_ready(store := claimed.enter_context(open_store(settings, log, worker=number)))
+        telemetry = claimed.enter_context(open_telemetry(current, log, store, worker=number))
         observe_component = all_of(component_log(log), telemetry.events.observe_component)
         async with open_runtime(observe_component) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = TaskSwitch(settings.watch and worker is None), dict[str, Listener]()

@@ -184,22 +184,24 @@ def _forget_webhooks(
     import sqlite3  # noqa: PLC0415 - only what the command needs
 
     from reference_engine.settings.notify_settings import default_notify_spool  # noqa: PLC0415 - as above
+    from reference_engine.telemetry.spool_files import spool_files  # noqa: PLC0415 - as above
     from reference_engine.telemetry.webhook_spool import WebhookSpool  # noqa: PLC0415 - as above
 
     path = (None if settings is None else settings.notify_spool) or default_notify_spool()
     kept = [
         f"{damaged}: webhooks that an engine could not read, and put aside; it may have this person's: delete it"
-        for damaged in sorted(path.parent.glob(f"{path.name}.damaged-*"))
+        for damaged in sorted(path.parent.glob(f"{path.stem}*{path.suffix}.damaged-*"))
     ]
-    if not path.exists():
-        return 0, kept
-    try:
-        with closing(WebhookSpool(path, put_aside=False)) as spool:
-            about = (person.callers, person.called, ids)
-            return spool.count_about(*about) if dry_run else spool.remove_about(*about), kept
-    except (sqlite3.Error, OSError) as error:
-        what = "run this again" if "locked" in str(error) else "its webhooks stay: delete the file, or repair it"
-        return 0, [*kept, f"{path}: waiting webhooks can't be read: {error}; {what}"]
+    number = 0
+    for file in spool_files(path):
+        try:
+            with closing(WebhookSpool(file, put_aside=False)) as spool:
+                about = (person.callers, person.called, ids)
+                number += spool.count_about(*about) if dry_run else spool.remove_about(*about)
+        except (sqlite3.Error, OSError) as error:
+            what = "run this again" if "locked" in str(error) else "its webhooks stay: delete the file, or repair it"
+            kept.append(f"{file}: waiting webhooks can't be read: {error}; {what}")
+    return number, kept
 
 
 def _settings_of(arguments: Namespace) -> EngineSettings | None:

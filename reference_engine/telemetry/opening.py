@@ -108,13 +108,16 @@ class Telemetry:
 
 
 @contextmanager
-def open_telemetry(current: CurrentSettings, log: Log, store: RecordStore | None = None) -> Iterator[Telemetry]:
+def open_telemetry(
+    current: CurrentSettings, log: Log, store: RecordStore | None = None, *, worker: int | None = None
+) -> Iterator[Telemetry]:
     """Opens traces and webhooks, and closes them on exit, within some seconds.
 
     Args:
         current: the settings in force.
         log: gets what becomes of webhooks.
         store: finds calls that are lost; None: there is none.
+        worker: the number of this worker, if the engine has several.
 
     Raises:
         EngineError: the file of waiting webhooks can't be opened.
@@ -125,7 +128,7 @@ def open_telemetry(current: CurrentSettings, log: Log, store: RecordStore | None
         traces = None
         if settings.otel is not None and os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
             traces = opened.enter_context(Traces(settings.otel, log, SpanExporter))
-        webhooks = opened.enter_context(Webhooks(settings.notify_spool or default_notify_spool(), log))
+        webhooks = opened.enter_context(Webhooks(settings.notify_spool or default_notify_spool(), log, worker=worker))
         webhooks.apply(settings.notify)
         events = WebhookEvents(webhooks, settings.name or socket.gethostname())
         if store is not None:

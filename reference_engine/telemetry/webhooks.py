@@ -25,6 +25,7 @@ from attrs import define, field, frozen
 
 from reference_engine.errors import EngineError
 from reference_engine.settings.notify_settings import NotifyTarget
+from reference_engine.telemetry.spool_files import SpoolClaim
 from reference_engine.telemetry.webhook_delivery import TargetCounts, WebhookDelivery
 from reference_engine.telemetry.webhook_messages import body_of
 from reference_engine.telemetry.webhook_sending import WebhookSender
@@ -79,6 +80,7 @@ class Webhooks:
     Args:
         path: the file of waiting webhooks.
         log: gets what becomes of them.
+        worker: the number of this worker, which has a file of its own; None: the engine is one process.
         close_s: the time that queued events have to be written, and due ones to be sent, when the block is left, in s.
 
     Attributes:
@@ -86,8 +88,9 @@ class Webhooks:
 
     """
 
-    def __init__(self, path: Path, log: Log, *, close_s: float = 2.0) -> None:
-        self._path, self._log, self._close_s = path, log, close_s
+    def __init__(self, path: Path, log: Log, *, close_s: float = 2.0, worker: int | None = None) -> None:
+        self._path, self._log, self._close_s, self._number = path, log, close_s, worker
+        self._claim: SpoolClaim | None = None
         self.lost = 0
         self._spool: WebhookSpool | None = None
         self._queue: SimpleQueue[_Happened | None] = SimpleQueue()
@@ -187,17 +190,23 @@ class Webhooks:
         threads = [self._writer, *(worker.thread for worker in self._workers.values())]
         if self._spool is not None and not any(thread is not None and thread.is_alive() for thread in threads):
             self._spool.close()
+            if self._claim is not None:
+                self._claim.close()
         self._writer = None
 
     def _open(self) -> WebhookSpool:
         try:
-            spool = WebhookSpool(self._path)
+            self._claim = SpoolClaim(self._path, self._number)
+            spool = WebhookSpool(self._claim.path)
+            self._claim.adopt_orphans()
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise EngineError(f"notify_spool: {self._path} can't be used: {reason}") from None
         if spool.put_aside is not None:
             put_aside = str(spool.put_aside)
-            self._log.error("webhook.file_damaged", path=str(self._path), put_aside=put_aside, reason="is not SQLite's")
+            self._log.error(
+                "webhook.file_damaged", path=str(self._claim.path), put_aside=put_aside, reason="is not SQLite's"
+            )
         return spool
 
     def _start(self, target: NotifyTarget, spool: WebhookSpool) -> _Worker:

@@ -37,7 +37,7 @@ def arguments(service):
 def test_the_drain_fits_into_the_time_that_systemd_gives(service, arguments):
     assert int(service["TimeoutStopSec"]) >= arguments.drain_seconds + stopping.CLOSE_S + 5
     assert service["KillSignal"] == signal.SIGTERM.name
-    assert service["KillMode"] == "mixed"
+    assert service["KillMode"] == "process"
 
 
 def test_the_control_socket_is_where_systemd_makes_a_directory(service, arguments):
