@@ -16,7 +16,7 @@ from voicepipe.testing.audiosocket_caller import open_audiosocket_call
 ENGINE = """\
 pipeline_sets: {main: ai-agent.yaml}
 listeners: [{set: main, port: 0}]
-hang_s: 3
+hang_s: 4
 control: c.sock
 """
 
@@ -34,7 +34,7 @@ async def test_a_worker_that_is_stopped_is_replaced(home):
         hung = await engine.logged("worker.hung")
         assert (hung["worker"], hung["calls"]) == (stopped, 1)
         ended = await restarted(engine, stopped)
-        assert ended["reason"] == "it did not answer for 3 s (hang_s)"
+        assert ended["reason"] == "it did not answer for 4 s (hang_s)"
         assert ended["calls_lost"] == 1
         await first.hung_up.wait()
         assert not second.hung_up.is_set()
