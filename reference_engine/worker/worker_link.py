@@ -121,7 +121,7 @@ class WorkerLink:
             while True:
                 self._take(await self._link.receive())
         except LinkClosedError:
-            self._to_send.close()
+            self._posted.close()
             self.slots.supervisor_gone()
             self.on_supervisor_gone()
 

@@ -59,7 +59,8 @@ async def test_sixty_callers_at_once_and_twenty_places(home):
 async def test_calls_go_to_the_worker_with_the_fewest_and_a_dead_ones_places_are_free(home):
     (home / "engine.yaml").write_text(FULL.replace("20", "3"))
     async with (
-        open_workers(home, file="engine.yaml") as engine, open_audiosocket_call(port=engine.port) as first,
+        open_workers(home, file="engine.yaml") as engine,
+        open_audiosocket_call(port=engine.port) as first,
         open_audiosocket_call(port=engine.port) as second,
     ):
         assert {await worker_of(engine, first), await worker_of(engine, second)} == {1, 2}
