@@ -83,12 +83,15 @@ class Control:
     """The operator's pages."""
 
     def app(self) -> Starlette:
-        """Returns the ASGI application, with a route for each operation of `operations.py`, and the pages."""
+        """Returns the ASGI application, with a route for each operation of `operations.py`, and the pages.
+
+        `/-/now` is no operation: only another worker of the same software asks for it.
+        """
         routes: list[BaseRoute] = [
             Route(operation.path, attrgetter(operation.answered_by)(self), methods=[operation.method])
             for operation in OPERATIONS
         ]
-        routes += [Route("/", redirect_to_pages), Mount(PAGES, app=self.pages)]
+        routes += [Route("/-/now", self.show_own_now), Route("/", redirect_to_pages), Mount(PAGES, app=self.pages)]
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(_REFUSALS, _refused))
 
     async def reload(self, request: Request) -> Response:
@@ -280,6 +283,10 @@ class Control:
         """Answers with the metrics, as OpenMetrics where that is accepted, else in Prometheus's text format."""
         text, content_type = self.metrics.exposition(request.headers.get("accept", ""))
         return Response(text, media_type=content_type)
+
+    async def show_own_now(self, _request: Request) -> Response:
+        """Answers with what this process shows on the page Now; for the worker that renders it for all."""
+        return JSONAnswer(self.pages.own_now())
 
     async def show_openapi(self, _request: Request) -> Response:
         """Answers with the OpenAPI document."""

@@ -2,7 +2,7 @@
 
 Each button is a form of its own, which htmx sends and shows the outcome of below the buttons; without scripts the
 outcome is a page. `Shell.form_of` decides whether it may. A change is carried out by the same methods that the
-control's requests use, with the trigger `page`.
+control's requests use, with the trigger `page`; in a worker, by a request to the supervisor (trigger `control`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
 
 import trio
+from attrs import evolve
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from reference_engine.pages.explained import ExplainedSettings
 from reference_engine.pages.shell import PageLink, Shell
+from reference_engine.reports.printing import describe_reload
 from reference_engine.reports.reload_history import as_console
 from reference_engine.sets.served_set import VersionChangedError
 from voicepipe import ConfigError, PipelineSetClosed, UnknownVersion, describe_difference, format_problems
@@ -107,6 +110,9 @@ class Configuration:
         """Reloads all files, or those of one set, and answers with the outcome as the console shows it."""
         form = await self._form(request)
         force = form.get("force") == "true"
+        if self._parts.whole is not None:
+            params = {**({"set": form["set"]} if form.get("set") else {}), **({"force": "true"} if force else {})}
+            return await self._ask_for_change(request, "/-/reload", params=params)
         if not (name := form.get("set", "")):
             result: ReloadResult = await self._parts.reloader.reload(trigger=TRIGGER, force=force)
             outcomes = [*([result.engine] if result.engine is not None else []), *result.sets]
@@ -124,6 +130,9 @@ class Configuration:
         form = await self._form(request)
         served = self._served(form.get("set"))
         to, meant = _number(form.get("version", "")), _number(form.get("serving", ""))
+        if self._parts.whole is not None:
+            path, unless = f"/sets/{quote(served.name, safe='')}/rollback", {"if-match": f'"{meant}"'}
+            return await self._ask_for_change(request, path, json={"to": to}, headers=unless)
         try:
             outcome = await served.rollback(to, trigger=TRIGGER, if_version=meant)
         except (PipelineSetClosed, UnknownVersion, VersionChangedError) as error:
@@ -136,9 +145,58 @@ class Configuration:
         served, version = self._served(form.get("set")), _number(form.get("version", ""))
         if version == served.version:
             raise HTTPException(HTTPStatus.CONFLICT, f"Version {version} serves: reload or roll back first.")
-        calls = self._parts.answerer.drain_version(served.name, version)
+        if self._parts.whole is None:
+            calls = self._parts.answerer.drain_version(served.name, version)
+        else:
+            path = f"/sets/{quote(served.name, safe='')}/versions/{version}/drain"
+            calls = (await self._ask(path))["calls"]
         title = f"{calls} {'call was' if calls == 1 else 'calls were'} asked to say goodbye and to hang up"
         return await self._outcome(request, f"{served.name} {version}: {title}", "", "good", changed=True)
+
+    async def _ask_for_change(self, request: Request, path: str, **options: Any) -> Response:
+        """Has the whole engine carry out a change, and answers with its outcome."""
+        body = await self._ask(path, **options)
+        outcomes = [*body.get("sets", [body]), *([body["engine"]] if "engine" in body else [])]
+        kinds = {outcome["outcome"] for outcome in outcomes}
+        mood = "bad" if "rejected" in kinds else "good" if "applied" in kinds else ""
+        if "sets" in body or "engine" in body:
+            title = "Some files were rejected" if mood == "bad" else "All files are served"
+        else:
+            title = f"{body['set']}: {body['outcome']}"
+        return await self._outcome(request, title, describe_reload(body), mood, changed=True)
+
+    async def _ask(self, path: str, **options: Any) -> dict[str, Any]:
+        """Returns the body of the whole engine's answer to a request that changes something.
+
+        Raises:
+            HTTPException: the engine refuses it.
+
+        """
+        if self._parts.whole is None:
+            raise AssertionError("this process is the whole engine")
+        status, body = await self._parts.whole.ask("POST", path, **options)
+        if "error" in body:
+            raise HTTPException(status, f"{body['error']}.")
+        return body
+
+    async def _versions(self, served: ServedSet) -> tuple[Any, ...]:
+        """Returns the versions of a set, the latest first, with the calls of all workers."""
+        versions = () if served.pipelines is None else tuple(reversed(served.pipelines.history))
+        if self._parts.whole is None:
+            return versions
+        _status, body = await self._parts.whole.ask("GET", "/sets")
+        states = {
+            version["version"]: (version["calls"], version["state"])
+            for each in body.get("sets", ())
+            if each["set"] == served.name
+            for version in each["versions"]
+        }
+        return tuple(
+            evolve(version, calls=states[version.version][0], state=states[version.version][1])
+            if version.version in states
+            else version
+            for version in versions
+        )
 
     async def _content(self, request: Request) -> dict[str, Any]:
         """Returns the values of the templates, for the set, version and pipeline that a request names."""
@@ -162,7 +220,7 @@ class Configuration:
             "pipelines": pipelines,
             "serving": served.version,
             "version": version,
-            "versions": () if pipelines is None else tuple(reversed(pipelines.history)),
+            "versions": await self._versions(served),
             "names": names,
             "pipeline": request.query_params.get("pipeline", active),
             "defaults": request.query_params.get("defaults") == "true",

@@ -5,9 +5,11 @@ Jinja and the templates take a few tenths of a second, which would be heard if c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
+
+from reference_engine.pages.now_content import Now, content_as_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,10 @@ class OperatorPages:
         self._parts = parts
         self._app: ASGIApp | None = None
         self._making = trio.Lock()
+
+    def own_now(self) -> dict[str, Any]:
+        """Returns what this process has to show on the page Now, as a JSON object."""
+        return content_as_data(Now(self._parts).content())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request; the first one waits until the pages are made."""

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from reference_engine.calls.answering import CallAnswerer
 from reference_engine.lifecycle.readiness import Readiness
+from reference_engine.pages.whole_engine import WholeEngine
 from reference_engine.reloads.reloading import Reloader
 from reference_engine.reports.latencies import Latencies
 from reference_engine.reports.reload_history import ReloadHistory
@@ -38,3 +39,5 @@ class PageParts:
     """The latencies of components."""
     conceal: Callable[[str], str]
     """Removes secrets from a text."""
+    whole: WholeEngine | None = None
+    """The whole engine, if this process is one of its workers; None: it is the engine."""

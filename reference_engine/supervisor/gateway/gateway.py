@@ -202,9 +202,9 @@ class Gateway:
 
     async def show_now(self, request: ClientRequest, responder: Responder) -> None:
         """Answers with what each worker shows on the page Now."""
-        answers, _unanswered = await self._ask_all(request)
+        answers, unanswered = await self._ask_all(request)
         workers = [{"worker": number, "now": body} for number, body in _good(answers).items()]
-        await responder.send_merged(answers, lambda: {"workers": workers})
+        await responder.send_merged(answers, lambda: {"workers": workers, "unanswered": _numbers(unanswered)})
 
     async def drain_version(self, request: ClientRequest, responder: Responder) -> None:
         """Has the calls of a version say goodbye in all workers that have it."""
