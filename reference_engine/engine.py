@@ -41,6 +41,7 @@ from reference_engine.link.messages import (
     CapacityChanged,
     DrainWorker,
     EndWorker,
+    LastMetrics,
     OpenOwnListeners,
     OwnListenersOpen,
     SettingsInForce,
@@ -48,6 +49,7 @@ from reference_engine.link.messages import (
 )
 from reference_engine.pages.operator_pages import OperatorPages, url_of
 from reference_engine.pages.parts import PageParts
+from reference_engine.pages.whole_engine import WholeEngine
 from reference_engine.records.opening import open_store, until_ready
 from reference_engine.records.pruning import Retention
 from reference_engine.records.record_file import open_record_file
@@ -94,7 +96,7 @@ class WorkersWantedError(Exception):
         self.settings = settings
 
 
-async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
+async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
     options: RunOptions, logged: LogSettings, log: Log, worker: WorkerLink | None = None
 ) -> int:
     """Serves calls until SIGTERM or SIGINT, then lets the calls that are up end.
@@ -230,7 +232,18 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
             )
             requests = CallRequests(answerer, ended, readiness, listeners)
             pages = OperatorPages(
-                PageParts(current, sets, reloader, sessions, readiness, answerer, reloads, latencies, logged.conceal),
+                PageParts(
+                    current,
+                    sets,
+                    reloader,
+                    sessions,
+                    readiness,
+                    answerer,
+                    reloads,
+                    latencies,
+                    logged.conceal,
+                    None if worker is None else WholeEngine(settings.control),
+                ),
                 _url_of_pages(admin, worker),
             )
             app = Control(
@@ -291,6 +304,8 @@ async def run_engine(  # noqa: C901, PLR0915 - the map of the engine
                 start_upkeep("reloads", reloader.serve)
                 start_upkeep("reload signals", reload_on_signals, hangups, reloader, manager)
                 start_upkeep("drain deadline of old versions", end_superseded_calls, answerer, sets.by_name, current)
+            if worker is not None:
+                await worker.say_last(LastMetrics(), metrics.exposition("application/openmetrics-text")[0])
             shutdown.end()
     cut_short = 0 if shutdown is None else shutdown.confirm_closed()
     if worker is None:

@@ -230,6 +230,11 @@ class ConnectionClosed:
 
 
 @frozen
+class LastMetrics:
+    """What a worker that ends in order has counted; its metrics in OpenMetrics come as a blob."""
+
+
+@frozen
 class AskSlot:
     """A call is about to begin, and needs a slot of `max_calls`; answered by `SlotAnswer`."""
 
@@ -347,6 +352,7 @@ Message: TypeAlias = (
     | OwnListenersOpen
     | WorkerFailed
     | ConnectionClosed
+    | LastMetrics
     | AskSlot
     | FreeSlot
     | Alive

@@ -77,7 +77,7 @@ class VersionRow:
     """The pipeline set."""
     version: int
     """Its number."""
-    state: Literal["serving", "draining", "retired"]
+    state: str
     """Whether new calls get it."""
     calls: int
     """The number of calls that hold it."""

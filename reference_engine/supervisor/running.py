@@ -20,6 +20,7 @@ from reference_engine.control.agent_check import agent_answer, serve_agent_check
 from reference_engine.control.unix_socket import claimed_unix_socket
 from reference_engine.lifecycle.systemd_notes import SystemdNotes
 from reference_engine.supervisor.coordinator import Coordinator
+from reference_engine.supervisor.http import SupervisorHTTP
 from reference_engine.supervisor.keeping import NeverServedError, keep_worker
 from reference_engine.supervisor.liveness import kill_hung_workers
 from reference_engine.supervisor.supervisor import ADMIN, CONTROL, Supervisor
@@ -58,6 +59,7 @@ async def run_supervisor(plan: SupervisorPlan, log: Log, log_lock: int) -> int:
         supervisor, notes = Supervisor(plan, log), SystemdNotes()
         coordinator = Coordinator(supervisor)
         tell_systemd(supervisor, notes)
+        http = SupervisorHTTP(supervisor)
         reloading = partial(reload_on_signals, hangups, supervisor, notes)
         async with trio.open_nursery() as upkeep:
             controls = [supervisor.accepting_control(control.dup(), CONTROL)]
@@ -73,6 +75,7 @@ async def run_supervisor(plan: SupervisorPlan, log: Log, log_lock: int) -> int:
                     serve_agent_check, listening, partial(_agent_answer, supervisor), supervisor.shortage.report
                 )
                 upkeep.start_soon(restart_on_failure, "agent check", agents, log)
+            upkeep.start_soon(restart_on_failure, "HTTP", http.serve, log)
             upkeep.start_soon(stop_on_signals, stops, supervisor, notes)
             upkeep.start_soon(restart_on_failure, "reload signals", reloading, log)
             upkeep.start_soon(restart_on_failure, "changes of all workers", coordinator.run, log)

@@ -157,7 +157,7 @@ class Supervisor:
         worker.calls, freed = 0, self.slots.free_all_of(worker.pid)
         for message, connection in worker.take_back():
             if message.listener in {CONTROL, ADMIN}:
-                self.on_control(connection, message.listener, message.peer)
+                connection.close()  # the supervisor's own request to that worker, which is not for another one
             else:
                 self.hand(connection, message.listener, message.peer)
         worker.gone.set()

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from math import inf
 from typing import Any, Literal, TypeAlias
 
@@ -33,6 +34,8 @@ class WorkerProcess:
     """Its process."""
     link: Link
     """The supervisor's end of the link; `post` sends over it."""
+    since: datetime = field(init=False, factory=lambda: datetime.now(UTC))
+    """The time at which it was started."""
     state: State = field(init=False, default="starting")
     """How far it is."""
     started: WorkerStarted | None = field(init=False, default=None)

@@ -49,6 +49,8 @@ CONTROL = "control"
 """The listener of connections to the control's Unix socket."""
 ADMIN = "admin"
 """The listener of connections to the control over TCP."""
+LAST_S = 2.0
+"""The time in which the supervisor must take a worker's last message, in s."""
 
 
 class WorkerLink:
@@ -96,6 +98,11 @@ class WorkerLink:
         """Sends a message to the supervisor, after those that were posted before; never waits and never raises."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             self._posted.send_nowait((message, blob))
+
+    async def say_last(self, message: Message, blob: bytes) -> None:
+        """Sends the last message of a worker that ends, and waits until it is sent, for at most `LAST_S`."""
+        with trio.move_on_after(LAST_S), suppress(LinkClosedError):
+            await self._link.send(message, blob=blob)
 
     async def run(self, software: str) -> None:
         """Serves the link until it is cancelled; after the supervisor's end it only waits for that.

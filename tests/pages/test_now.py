@@ -7,11 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reference_engine.log.masked_values import KnownValues, Mask
-<<<<<<< HEAD
 from reference_engine.pages.now_content import MAX_WORDS, LastWords, last_reload, shown_words
-=======
-from reference_engine.pages.now_content import MAX_WORDS, LastWords, shown_words
->>>>>>> 3e75a88 (The operator's pages show and act on all workers: the one that renders asks the supervisor)
 from reference_engine.reports.latencies import KEPT, Latencies
 from reference_engine.reports.reload_history import PastReload
 from reference_engine.reports.sessions import SessionStore
