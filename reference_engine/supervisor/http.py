@@ -78,7 +78,7 @@ class SupervisorHTTP:
         self._supervisor = supervisor
         self._known: dict[WorkerProcess, GatewayWorker] = {}
         self._last_metrics: dict[WorkerProcess, bytes] = {}
-        self.gateway = Gateway(self._workers, lambda: supervisor.plan.pages)
+        self.gateway = Gateway(self._workers, lambda: supervisor.plan.pages, self._leader)
         self._accepted, self._to_serve = trio.open_memory_channel[tuple[socket.socket, Door]](inf)
         supervisor.on_control = self._take
         supervisor.on_worker_ended.append(self._ended)
@@ -100,6 +100,10 @@ class SupervisorHTTP:
         """Returns the workers that have said that they run, by number."""
         running = [worker for worker in self._supervisor.workers if worker.started is not None]
         return [self._view_of(worker) for worker in sorted(running, key=lambda worker: worker.number)]
+
+    def _leader(self) -> GatewayWorker | None:
+        leader = self._supervisor.leader()
+        return None if leader is None else self._view_of(leader)
 
     def _view_of(self, worker: WorkerProcess) -> GatewayWorker:
         return self._known.setdefault(worker, GatewayWorker(self._supervisor, worker))
