@@ -52,6 +52,7 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("POST", "/calls/{call}/hang-up"): "pass_to_holder",
     ("POST", "/calls/{call}/variables"): "pass_to_holder",
     ("POST", "/calls/{call}/language"): "pass_to_holder",
+    ("POST", "/calls/{call}/recording"): "pass_to_holder",
     ("POST", "/-/pause"): "pause",
     ("POST", "/-/resume"): "pause",
     ("GET", "/healthz"): "healthz",
