@@ -33,6 +33,8 @@ from reference_engine.control.app import Control
 from reference_engine.control.call_requests import CallRequests
 from reference_engine.control.server import serve_admin, serve_control, serve_handed_admin, serve_handed_control
 from reference_engine.control.sockets import address_of, claimed_port, claimed_socket
+from reference_engine.fleet.engine_fleet import EngineFleet
+from reference_engine.fleet.fleet_metrics import FleetCollector
 from reference_engine.lifecycle.readiness import Readiness
 from reference_engine.lifecycle.signals import reload_on_signals
 from reference_engine.lifecycle.stopping import Shutdown
@@ -152,6 +154,7 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
         async with open_runtime(observe_component) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = TaskSwitch(settings.watch and worker is None), dict[str, Listener]()
             together = None if worker is None else WorkerReloads(worker, current=current, watches=watches, log=log)
+            watches, listeners, fleet = TaskSwitch(settings.watch), dict[str, Listener](), EngineFleet(settings, log)
             sets = Sets(
                 current,
                 env_file=options.env_file,
@@ -162,6 +165,7 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
                 log=log,
                 recorder=claimed.enter_context(VersionRecorder(store)),
                 workers=together,
+                source=fleet.local,
             )
             loop = LoopWatch(log)
             metrics = Metrics(
@@ -172,7 +176,7 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
                 records_deleted=lambda: retention.deleted,
                 max_calls=lambda: current.settings.max_calls,
                 turns=loop.turns,
-                others=[TelemetryCollector(telemetry)],
+                others=[TelemetryCollector(telemetry), FleetCollector(fleet)],
             )
             manager = ServiceManager(sets.by_name, os.environ if worker is None else {})  # its supervisor tells systemd
             collector, shortage = Collector(), Shortage(log)
@@ -278,6 +282,10 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
                 start_upkeep("admin", serve_handed_admin, app, worker.connections_of(ADMIN), current)
                 upkeep.start_soon(worker.run, __version__)
             await (sets.start() if together is None else together.start(sets, reloader, records.reopen))
+            start_upkeep("fleet", fleet.run, sets, lambda: answerer.capacity.calls, lambda: readiness.state)
+            await fleet.before_sets()
+            await sets.start()
+            await fleet.after_sets()
             start_upkeep("garbage collector", collector.run)  # the first collection, which is long, before any call
             claimed.enter_context(watch_loop(loop))  # from the first call on: what holds the start up holds up nobody
             async with _opened_listeners(settings, answerer, listeners, worker), trio.open_nursery() as calls:

@@ -135,6 +135,8 @@ class SetStatus:
     """The digest of the configuration."""
     behind: str = ""
     """Why it does not serve what is decided; empty if it does."""
+    highest: int = 0
+    """The number under which the engine itself serves it."""
 
 
 @frozen(kw_only=True)

@@ -242,6 +242,8 @@ class _Publication:
         decided = [] if head is None else [head.version, *([head.canary.version] if head.canary else [])]
         numbers = [0, *(version.version for version in decided if version is not None)]
         numbers += [one.highest.get(request.set, 0) for one in members]
+        statuses = [one.sets.get(request.set) for one in view.documents(keys.statuses, EngineStatus)]
+        numbers += [status.highest for status in statuses if status is not None]
         engines = request.engines
         if request.share is not None:
             engines = canary_engines([one.engine for one in members], request.share)
@@ -436,3 +438,40 @@ def _count(number: int, of: str) -> str:
 
 def _some(names: tuple[str, ...], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+async def read_versions(etcd: Etcd, keys: FleetKeys, name: str) -> list[FleetVersion]:
+    """Returns the versions of a set that are in etcd, by their numbers."""
+    kvs = (await etcd.range(keys.versions(name), prefix=True)).kvs
+    return [version for kv in kvs if (version := decoded(kv.value, FleetVersion)) is not None]
+
+
+async def read_earlier(etcd: Etcd, keys: FleetKeys, name: str, to: int | None) -> tuple[FleetVersion, bytes]:
+    """Returns an earlier version of a set, with its files.
+
+    Args:
+        etcd: the requests to etcd.
+        keys: the fleet's keys.
+        name: the set's name.
+        to: its number; None: what serves while there is a canary, or else the one before that has other files.
+
+    Raises:
+        FleetError: it is not in etcd.
+
+    """
+    versions = {version.version: version for version in await read_versions(etcd, keys, name)}
+    if to is None:
+        head = next(iter((await etcd.range(keys.head(name))).kvs), None)
+        decided = None if head is None else decoded(head.value, SetHead)
+        serves = None if decided is None else decided.version
+        if decided is not None and decided.canary is not None and serves is not None:
+            to = serves.version
+        else:
+            earlier = [one for one in versions.values() if serves and one.version < serves.version]
+            to = max((one.version for one in earlier if serves and one.bundle != serves.bundle), default=0)
+    if to not in versions:
+        kept = ", ".join(map(str, versions)) or "none"
+        raise FleetError(f"the fleet has no version {to or 'before'} of {name}; kept: {kept}")
+    for kv in (await etcd.range(keys.bundle(name, versions[to].bundle))).kvs:
+        return versions[to], kv.value
+    raise FleetError(f"the files of version {to} are not in etcd any more")

@@ -60,8 +60,12 @@ class KeysView:
         """Returns the document of a key; None if there is none of that kind."""
         return None if (kv := self._kvs.get(key)) is None else decoded(kv.value, kind)
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yields all keys that begin with a prefix, in their order."""
+        return (key for key in sorted(self._kvs) if key.startswith(prefix))
+
     def documents(self, prefix: str, kind: type[T]) -> Iterator[T]:
         """Yields the documents of all keys that begin with a prefix, in the keys' order."""
-        for key in sorted(self._kvs):
-            if key.startswith(prefix) and (document := self.document(key, kind)) is not None:
+        for key in self.keys(prefix):
+            if (document := self.document(key, kind)) is not None:
                 yield document

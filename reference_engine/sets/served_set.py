@@ -197,6 +197,8 @@ class ServedSet:
         put_aside: ReadConfig | None = None,
     ) -> ReloadOutcome:
         """Serves what another worker has read: `PipelineSet.serve`.
+    async def serve(self, read: ReadConfig, *, version: int, trigger: str) -> ReloadOutcome:
+        """Serves a configuration that was read and numbered elsewhere: `PipelineSet.serve`.
 
         Raises:
             PipelineSetClosed: it was removed, or closes.
@@ -211,6 +213,7 @@ class ServedSet:
                 rolled_back_to=rolled_back_to,
                 put_aside=put_aside,
             )
+            return await pipelines.serve(read, version=version, trigger=trigger)
 
     async def rollback(self, to: int | None, *, trigger: str, if_version: int | None = None) -> ReloadOutcome:
         """Serves an earlier version again: `PipelineSet.rollback`.

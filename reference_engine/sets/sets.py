@@ -60,6 +60,23 @@ class SetsOfWorkers(Protocol):
 
     def lost(self, name: str) -> bool:
         """Returns whether somebody else gives a set a version again that a defect has ended."""
+    from voicepipe import LoggingSettings, PipelineSet, ReloadOutcome, Runtime, SetEvent, VersionHistory
+
+
+class SetSource(Protocol):
+    """Has sets read from elsewhere than their files, such as from what a fleet has decided."""
+
+    def decides(self, name: str) -> bool:
+        """Returns True if a set is read from here."""
+        ...
+
+    def contents(self, name: str) -> Mapping[Path, bytes] | None:
+        """Returns files by absolute path that take the place of those on the disk; None: nothing does."""
+        ...
+
+    def history(self, name: str, own: VersionHistory) -> VersionHistory:
+        """Returns the history for one opening of a set, which may refuse versions; `own` is what it would have."""
+        ...
 
 
 class Sets:
@@ -75,6 +92,7 @@ class Sets:
         log: gets the records of sets.
         recorder: records the versions that serve; None: there is no database of records.
         workers: how several workers agree on versions; None: this process is the whole engine.
+        source: what sets are read from instead of their files; None: nothing.
 
     Attributes:
         by_name: the sets that the engine's file names, in its order, with a version or without; one mapping for life,
@@ -96,6 +114,7 @@ class Sets:
         log: Log,
         recorder: VersionRecorder | None = None,
         workers: SetsOfWorkers | None = None,
+        source: SetSource | None = None,
     ) -> None:
         self.by_name: dict[str, PipelineSet] = {}
         self.leaving: list[PipelineSet] = []
@@ -104,6 +123,7 @@ class Sets:
         self._watches, self._logging, self._log = watches, logging, log
         self._recorder = VersionRecorder(None) if recorder is None else recorder
         self._workers = workers
+        self._source = source
         self._versions = VersionKeeping(lambda: current.settings.last_known_good, self._recorder.highest, log)
         self.last_known_good = LastKnownGood(self._versions, self.by_name, log)
         self._observers: list[GuardedObserver] = []
@@ -128,7 +148,8 @@ class Sets:
     async def start(self) -> None:
         """Opens all sets of the engine's file side by side; returns when each has a version or is rejected.
 
-        If some sets serve and the components of others don't open, the others are tried again with backoff.
+        If some sets serve and the components of others don't open, the others are tried again with backoff. A set that
+        is read from `source` may be rejected: that is logged, and it has no version yet.
 
         Raises:
             ComponentsUnavailable: all files are valid, but no set has components that open; with all problems.
@@ -137,15 +158,17 @@ class Sets:
         """
         self.follow()
         outcomes = await self._request_all(self._named.values(), self._start)
-        rejected = [
+        without = [
             outcome for outcome in outcomes.values() if isinstance(outcome, Rejected) and outcome.version is None
         ]
+        # What others have decided may be mended by them while the engine runs.
+        rejected = [outcome for outcome in without if not self._is_decided(outcome.set)]
         unavailable = all(outcome.reason == "open" for outcome in rejected)
         if rejected and not (unavailable and self.serving):
             problems = [problem for outcome in rejected for problem in outcome.problems]
             files = [file for outcome in rejected for file in outcome.files]
             raise ComponentsUnavailable(problems, files) if unavailable else ConfigError(problems, files)
-        for outcome in rejected:
+        for outcome in without:
             self._log.warning("set.not_open", set=outcome.set, problems=problems_as_data(outcome.problems))
         for name, pipelines in self.serving.items():
             if pipelines.degraded:
@@ -265,6 +288,7 @@ class Sets:
 
     def _open(self, served: ServedSet) -> AbstractAsyncContextManager[PipelineSet]:
         history = self._versions.of(served.name)
+        source, history = self._source, self._versions.of(served.name)
         return open_pipeline_set(
             served.path,
             name=served.name,
@@ -274,8 +298,31 @@ class Sets:
             max_live_versions=self._current.settings.max_live_versions,
             last_known_good=lambda: self.last_known_good.sources(served.name, served.path),
             history=history if self._workers is None else self._workers.history_of(served, history),
+            last_known_good=lambda: self._last_known_good(served),
+            history=history if source is None else source.history(served.name, history),
+            contents=None if source is None else lambda: source.contents(served.name),
             start=False,
         )
+
+    def _is_decided(self, name: str) -> bool:
+        return self._source is not None and self._source.decides(name)
+
+    async def _last_known_good(self, served: ServedSet) -> Mapping[Path, bytes] | None:
+        """Returns the files to serve if those of a set are invalid; none if others decide what it serves."""
+        if self._is_decided(served.name):
+            return None
+        return await self.last_known_good.sources(served.name, served.path)
+
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        """The YAML files of the sets in force, by name."""
+        return self._current.settings.pipeline_sets
+
+    async def highest(self, name: str) -> int:
+        """Returns the highest number that a set of this engine is known to have used."""
+        history = self._versions.of(name)
+        await history.load()
+        return history.highest
 
     async def _keep(self, served: ServedSet) -> None:
         try:

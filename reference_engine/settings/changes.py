@@ -35,6 +35,7 @@ _AFTER_A_RESTART = (
     "name",
     "notify_spool",
     "otel",
+    "fleet",
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from attrs import asdict, evolve, fields_dict
 
+from reference_engine.settings.fleet_settings import FleetSettings
 from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.settings.records_place import PlaceError, read_place
@@ -142,6 +143,7 @@ def _inconsistencies(document: ConfigDocument, known: tuple[Problem, ...]) -> It
         yield from _open_to_all(document, known)
     if document.keys_at("agent_check"):
         yield from _bound_twice(document, ("agent_check",), (AgentCheckSettings,), bound)
+    yield from _no_fleet(document, sets)
     yield from _no_place(document)
     yield from _same_target(document)
     yield from _keeps_in_vain(document)
@@ -249,6 +251,22 @@ def _keeps_in_vain(document: ConfigDocument) -> Iterator[Problem]:
         message = "nothing can be deleted without a database of records"
         hint = "name one (`records: sqlite:///var/lib/voicepipe/calls.db`), or have logrotate delete files of records"
         yield document.problem(("keep",), message, hint, key=True)
+
+
+def _no_fleet(document: ConfigDocument, sets: tuple[str, ...]) -> Iterator[Problem]:
+    """Yields the problems of `fleet` with other settings."""
+    fleet = document.take(("fleet",), FleetSettings) if "fleet" in document.keys_at() else None
+    if fleet is None:
+        return
+    for number in range(len(fleet.sets)):
+        yield from _unknown_set(document, ("fleet", "sets", number), sets)
+    if fleet.key_file is not None and fleet.cert_file is None:
+        yield document.problem(("fleet", "key_file"), "a key without a certificate", "name it in `cert_file`")
+    if fleet.password is not None and fleet.user is None:
+        yield document.problem(("fleet", "password"), "a password without a user", "name the user in `user`", key=True)
+    if "workers" in document.keys_at() and document.take(("workers",), str) not in {None, "1"}:
+        message = "an engine with several workers can't belong to a fleet yet"
+        yield document.problem(("workers",), message, "use `workers: 1`, or reload each engine by itself", key=True)
 
 
 def _given(document: ConfigDocument, at: tuple[str | int, ...], of: type[T], classes: Classes) -> T | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import Attribute, define, field, frozen
 from attrs.validators import ge, gt, le, min_len, optional
 
+from reference_engine.settings.fleet_settings import FleetSettings
 from reference_engine.settings.keep_settings import KeepSettings
 from reference_engine.settings.notify_settings import NotifyTarget
 from reference_engine.settings.otel_settings import OtelSettings
@@ -156,6 +157,9 @@ class EngineFile:
     notify_spool: Path | None = None
     """The file of webhooks that wait to be delivered. A change needs a restart. Null: `$STATE_DIRECTORY/webhooks.db`,
     or without that `~/.local/state/voicepipe/webhooks.db`."""
+    fleet: FleetSettings | None = None
+    """The fleet that the engine belongs to: all engines of it serve the same versions, which `reference-engine publish`
+    has them agree on. A change needs a restart. Null: it belongs to none."""
     last_known_good: Path | None = None
     """The directory for the last versions with copies of their files: a start with invalid files serves these, and a
     rollback may go to versions from before a restart. Null: it fails, and there are none."""

@@ -97,6 +97,7 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     tools: Iterable[str] = (),
     contents: Mapping[Path, bytes] | None = None,
+    allow_missing: bool = False,
 ) -> SetConfig:
     """Returns the configuration of a pipeline set's file, with its files read and its secrets resolved.
 
@@ -108,12 +109,19 @@ def load_config(
         environ: the variables for `${NAME}`; None: the process's environment.
         tools: names that `tools:` may have besides the built-in ones.
         contents: contents of files by absolute path, which replace those on the disk.
+        allow_missing: whether variables of `${NAME}` may be unset here, and files of `${file:...}` absent; the text of
+            such a reference then takes the place of its value.
 
     Raises:
-        ConfigError: with every problem of the file and of the files it names.
+        ConfigError: with every problem of the file and of the files it names; with `allow_missing` also if it can't be
+            read without a value that is missing.
 
     """
-    return load_with_places(path, registry=registry, environ=environ, tools=tools, contents=contents).config
+    placed, missing = _loaded(path, registry, environ, tools, contents=contents, allow_missing=allow_missing)
+    if placed is None:
+        message = f"it can't be read without the values of {', '.join(missing)}"
+        raise ConfigError([Problem(Location(Path(path)), "", message, "set them, or name a file of them")])
+    return placed.config
 
 
 def load_with_places(

@@ -265,6 +265,8 @@ class ChangeWorker:
 
     async def _load(self, contents: Sources | None = None, path: Path | None = None) -> ReadConfig:
         options = self.options
+        if contents is None and options.contents is not None:
+            contents = options.contents()
         arguments = path or options.path, options.registry, options.environ, options.tool_names
         if isinstance(options.history, VersionAgreement):  # other processes need it as it was read
             return ReadConfig(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from voicepipe.pipelines.kept_versions import VersionHistory
     from voicepipe.pipelines.read_in_helper import Environ
-    from voicepipe.pipelines.set_options import LastKnownGood
+    from voicepipe.pipelines.set_options import LastKnownGood, Sources
     from voicepipe.tools.functions import FunctionTool
 
 OPEN_S = 30.0
@@ -45,6 +45,7 @@ async def open_pipeline_set(
     max_live_versions: int = MAX_LIVE_VERSIONS,
     last_known_good: LastKnownGood = None,
     history: VersionHistory | None = None,
+    contents: Callable[[], Sources | None] | None = None,
     start: bool = True,
 ) -> AsyncIterator[PipelineSet]:
     """Opens a pipeline set, which serves the pipelines of its file.
@@ -71,6 +72,9 @@ async def open_pipeline_set(
         history: keeps the versions beyond the process: their numbers go on after a restart, and a rollback to a version
             of before is possible; a `VersionAgreement` makes several processes serve each version all together; None:
             numbers begin at 1.
+        contents: returns contents of files by absolute path, which take the place of those on the disk whenever the
+            set is read, as if they had been written there; None, or a function that returns None: nothing does. So a
+            program can have its configuration elsewhere, in a database, and models beside the file.
         start: whether to serve a first version before the set is handed out. False: the set is handed out at once,
             without a version (`PipelineSet.version` is None), whatever its file says; `PipelineSet.start` or a reload
             gives it one.
@@ -95,6 +99,7 @@ async def open_pipeline_set(
         max_live_versions=max_live_versions,
         last_known_good=last_known_good,
         history=history,
+        contents=contents,
     )
     async with nullcontext(runtime) if runtime is not None else open_runtime() as shared:
         observe = shared.reports.guard(observer or (lambda _event: None))

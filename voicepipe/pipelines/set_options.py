@@ -44,3 +44,5 @@ class SetOptions:
     """The sources that a first version serves if the files can't be served."""
     history: VersionHistory | None = None
     """Keeps the versions beyond the process."""
+    contents: Callable[[], Sources | None] | None = None
+    """Returns files that take the place of those on the disk, for each reading; None: nothing does."""
