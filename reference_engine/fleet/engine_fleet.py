@@ -109,7 +109,7 @@ class EngineFleet:
 
             membership = FleetMembership(etcd, FleetKeys(self.fleet.name), options, log=self._log, status=status)
             membership.highest = {name: await sets.highest(name) for name in self.names}
-            follower = FleetFollower(etcd, membership, self.local)
+            follower = FleetFollower(etcd, membership, self.local, self._log)
             self.membership, self.follower = membership, follower
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(membership.run)

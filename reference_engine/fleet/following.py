@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reference_engine.fleet.agreement import ProposalFate
     from reference_engine.fleet.documents import FleetVersion, Proposal
     from reference_engine.fleet.etcd.protocol import Etcd
-    from reference_engine.fleet.membership import FleetMembership
+    from reference_engine.fleet.membership import FleetLog, FleetMembership
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
 """The pauses between attempts to serve what is decided, which double, in s."""
@@ -78,11 +78,12 @@ class FleetFollower:
         etcd: the requests to etcd.
         membership: what is known, and where reports go.
         local: the sets.
+        log: gets `fleet.not_served`.
 
     """
 
-    def __init__(self, etcd: Etcd, membership: FleetMembership, local: LocalSets) -> None:
-        self._etcd, self._membership, self._local = etcd, membership, local
+    def __init__(self, etcd: Etcd, membership: FleetMembership, local: LocalSets, log: FleetLog) -> None:
+        self._etcd, self._membership, self._local, self._log = etcd, membership, local, log
         self.serves: dict[str, FleetVersion] = {}
         """The fleet's version that each set serves, by the set's name."""
         self.digests: dict[str, str] = {}
@@ -180,9 +181,14 @@ class FleetFollower:
         self, name: str, version: FleetVersion, agree: Callable[[str], Awaitable[None]] | None
     ) -> ApplyOutcome:
         try:
-            return await self._local.apply(name, version, await self.fetch(name, version), agree)
+            outcome = await self._local.apply(name, version, await self.fetch(name, version), agree)
         except (EtcdError, BundleError) as error:
-            return ApplyOutcome(serves=False, problems=(str(error),))
+            outcome = ApplyOutcome(serves=False, problems=(str(error),))
+        if not outcome.serves:
+            self._log.warning(
+                "fleet.not_served", set=name, version=version.version, by=version.by, problems=list(outcome.problems)
+            )
+        return outcome
 
     async def fetch(self, name: str, version: FleetVersion) -> bytes:
         """Returns the files of a version.

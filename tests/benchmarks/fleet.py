@@ -96,7 +96,7 @@ class Engine:
                 status=self.status,
                 random=Random(self.name),
             )
-            self.follower = FleetFollower(connection, self.membership, self.local)
+            self.follower = FleetFollower(connection, self.membership, self.local, Quiet())
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.membership.run)
                 nursery.start_soon(self.follower.run)
