@@ -99,7 +99,7 @@ class EngineFleet:
         """
         if self.fleet is None or self.local is None:
             return
-        self._sets = sets
+        self._sets, self.local.calls = sets, calls
         async with open_etcd(self.fleet) as etcd:
             options = MemberOptions(self.engine, self.names, self.fleet.ttl_s, __version__)
 

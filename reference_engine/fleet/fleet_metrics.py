@@ -17,11 +17,11 @@ class FleetCollector(Collector):
     """Collects whether etcd is reached, and what the fleet has decided.
 
     Args:
-        fleet: the engine's fleet; without one the metrics have no series.
+        fleet: the engine's fleet; without one, or None, the metrics have no series.
 
     """
 
-    def __init__(self, fleet: EngineFleet) -> None:
+    def __init__(self, fleet: EngineFleet | None) -> None:
         self._fleet = fleet
 
     def describe(self) -> Iterator[Metric]:
@@ -40,7 +40,7 @@ class FleetCollector(Collector):
         behind = GaugeMetricFamily(
             "voicepipe_fleet_behind", "1 while a set does not serve what the fleet has decided, else 0.", labels=["set"]
         )
-        if fleet.fleet is not None:
+        if fleet is not None and fleet.fleet is not None:
             reached.add_metric([], 0 if fleet.away else 1)
             for name in fleet.names:
                 version = None if fleet.membership is None else fleet.membership.decided(name)

@@ -36,10 +36,14 @@ from voicepipe import (
     Location,
     PipelineSetClosed,
     Problem,
+    ReadConfig,
+    SetConfig,
     Unchanged,
     VersionHistory,
     absolute_path,
+    load_config,
     read_config,
+    read_in_thread,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +91,8 @@ class FleetSets:
         get: Callable[[str], ServedSet | None],
         environ: Callable[[], Mapping[str, str]],
     ) -> None:
+        self.calls: Callable[[], int] = lambda: 0
+        """Returns the number of calls that are up."""
         self._directory, self._names, self._get, self._environ = directory, names, get, environ
         self._held: dict[str, FleetSource] = {}
         self._trying: dict[str, FleetSource] = {}
@@ -127,7 +133,7 @@ class FleetSets:
         source = FleetSource(version, bundle, unpacked(bundle, absolute_path(served.path)), agree)
         self._trying[name] = source
         try:
-            read = await read_config(served.path, environ=self._environ, contents=source.files)
+            read = await self._read(served.path, source.files)
             outcome = await served.serve(read, version=version.version, trigger=FLEET)
             if isinstance(outcome, Unchanged) and source.agree is not None:
                 await source.agree(outcome.digest)
@@ -143,6 +149,21 @@ class FleetSets:
         self._held[name] = source
         await self.remember(name)
         return ApplyOutcome(serves=True, digest=outcome.digest)
+
+    async def _read(self, path: Path, files: Mapping[Path, bytes]) -> ReadConfig:
+        """Returns the configuration of files: by a helper process beside calls, else by a thread, which is faster.
+
+        Raises:
+            ConfigError: they are not valid here.
+
+        """
+        if self.calls():
+            return await read_config(path, environ=self._environ, contents=files)
+
+        def load() -> SetConfig:
+            return load_config(path, environ=self._environ(), contents=files)
+
+        return ReadConfig(await read_in_thread(path, load))
 
     async def remember(self, name: str) -> None:
         """Keeps what a set serves on the disk, for a start without etcd; a failure is no matter until then."""

@@ -11,6 +11,7 @@ import pytest
 import reference_engine
 from reference_engine.cli import main
 from reference_engine.control.operations import OPERATIONS
+from reference_engine.fleet.fleet_metrics import FleetCollector
 from reference_engine.reports.call_log import ROWS
 from reference_engine.reports.metrics import Metrics
 from reference_engine.supervisor.gateway.worker_states import worker_families
@@ -52,7 +53,7 @@ def test_every_option_is_listed(capsys):
 
 
 def test_every_metric_is_listed():
-    text = Metrics({}, others=[TelemetryCollector(None)]).exposition()[0].decode()
+    text = Metrics({}, others=[TelemetryCollector(None), FleetCollector(None)]).exposition()[0].decode()
     made = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (voicepipe_\w+)", text, re.MULTILINE)}
     made |= {family.name for family in worker_families([], {}, [])}
     listed = re.findall(r"^\| `(voicepipe_\w+)` \|", PAGE, re.MULTILINE)

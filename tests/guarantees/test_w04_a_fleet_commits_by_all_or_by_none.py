@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -54,10 +54,10 @@ def server():
 class Fleet:
     """Engines by name, each in a directory of its own, and what is published to them."""
 
-    def __init__(self, name, server, stack):
+    def __init__(self, name, server, stack, nursery):
         self.name, self.server, self.keys = name, server, FleetKeys(name)
         self.engines, self.homes = {}, {}
-        self._stack, self._lives = stack, {}
+        self._stack, self._nursery = stack, nursery
 
     def home(self, name):
         home = self._stack.enter_context(engine_home(SET))
@@ -68,19 +68,18 @@ class Fleet:
         return home
 
     async def start(self, *names, ready=True):
-        async with trio.open_nursery() as nursery:
-            for name in names:
-                nursery.start_soon(self._start, name, ready)
-
-    async def _start(self, name, ready):
-        home = self.homes.get(name) or self.home(name)
-        life = self._lives[name] = AsyncExitStack()
-        variables = ["--env-file", "variables"] if (home / "variables").exists() else []
-        opened = open_engine(home, *variables, file="engine.yaml", ready=False)
-        self.engines[name] = await life.enter_async_context(opened)
-        self._stack.push_async_exit(life)
-        if ready:
+        for name in names:
+            await self._nursery.start(self._live, name)
+        for name in names if ready else ():
             await self.engines[name].logged("engine.ready")
+
+    async def _live(self, name, task_status):
+        home = self.homes.get(name) or self.home(name)
+        variables = ["--env-file", "variables"] if (home / "variables").exists() else []
+        async with open_engine(home, *variables, file="engine.yaml", ready=False) as engine:
+            self.engines[name] = engine
+            task_status.started()
+            await trio.sleep_forever()
 
     def signal(self, name, number):
         os.kill(self.engines[name].process.pid, number)
@@ -137,10 +136,12 @@ class Fleet:
 
 @asynccontextmanager
 async def open_fleet(name, server, *engines):
-    async with AsyncExitStack() as stack:
-        fleet = Fleet(name, server, stack)
-        await fleet.start(*engines)
-        yield fleet
+    with ExitStack() as stack:
+        async with trio.open_nursery() as nursery:
+            fleet = Fleet(name, server, stack, nursery)
+            await fleet.start(*engines)
+            yield fleet
+            nursery.cancel_scope.cancel()
 
 
 class Dies:
@@ -287,10 +288,10 @@ async def test_etcd_may_stop_stand_still_and_restart_in_the_middle(server):
 
 async def test_an_engine_that_can_not_serve_what_is_decided_takes_no_calls(server):
     async with open_fleet("broken", server, "a") as fleet:
-        yaml = SET.replace("en-us", "${VOICE:-en-gb}").replace("Hello.", "One.")
+        yaml = SET.replace("en-us", '"${VOICE:-en-gb}"').replace("Hello.", "One.")
         home = fleet.homes["a"]
         first = await fleet.publish("One.", bundle=packed(home / "s.yaml", fleet.sources(yaml, home / "s.yaml")))
-        assert first.outcome == "committed"
+        assert first.outcome == "committed", first.reasons
         (fleet.home("b") / "variables").write_text("VOICE=nobody\n")
         await fleet.start("b", ready=False)
         broken = fleet.engines["b"]
