@@ -87,5 +87,8 @@ class RunOptions:
         if self.watch:
             settings = evolve(settings, watch=True)
         if self.workers is not None:
+            if settings.fleet is not None and settings.document is not None and self.workers != 1:
+                message, hint = "an engine with several workers can't belong to a fleet yet", "leave out --workers"
+                raise ConfigError([settings.document.problem(("fleet",), message, hint, key=True)], settings.files)
             settings = evolve(settings, workers=self.workers)
         return settings if self.drain_s is None else evolve(settings, drain_s=self.drain_s)
