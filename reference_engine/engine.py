@@ -154,7 +154,7 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
         async with open_runtime(observe_component) as runtime, trio.open_nursery() as upkeep:
             watches, listeners = TaskSwitch(settings.watch and worker is None), dict[str, Listener]()
             together = None if worker is None else WorkerReloads(worker, current=current, watches=watches, log=log)
-            watches, listeners, fleet = TaskSwitch(settings.watch), dict[str, Listener](), EngineFleet(settings, log)
+            fleet = EngineFleet(settings, log)
             sets = Sets(
                 current,
                 env_file=options.env_file,
@@ -281,10 +281,9 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
                 start_upkeep("control", serve_handed_control, app, worker.connections_of(CONTROL))
                 start_upkeep("admin", serve_handed_admin, app, worker.connections_of(ADMIN), current)
                 upkeep.start_soon(worker.run, __version__)
-            await (sets.start() if together is None else together.start(sets, reloader, records.reopen))
             start_upkeep("fleet", fleet.run, sets, lambda: answerer.capacity.calls, lambda: readiness.state)
             await fleet.before_sets()
-            await sets.start()
+            await (sets.start() if together is None else together.start(sets, reloader, records.reopen))
             await fleet.after_sets()
             start_upkeep("garbage collector", collector.run)  # the first collection, which is long, before any call
             claimed.enter_context(watch_loop(loop))  # from the first call on: what holds the start up holds up nobody

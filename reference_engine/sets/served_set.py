@@ -196,8 +196,6 @@ class ServedSet:
         rolled_back_to: int | None = None,
         put_aside: ReadConfig | None = None,
     ) -> ReloadOutcome:
-        """Serves what another worker has read: `PipelineSet.serve`.
-    async def serve(self, read: ReadConfig, *, version: int, trigger: str) -> ReloadOutcome:
         """Serves a configuration that was read and numbered elsewhere: `PipelineSet.serve`.
 
         Raises:
@@ -213,7 +211,6 @@ class ServedSet:
                 rolled_back_to=rolled_back_to,
                 put_aside=put_aside,
             )
-            return await pipelines.serve(read, version=version, trigger=trigger)
 
     async def rollback(self, to: int | None, *, trigger: str, if_version: int | None = None) -> ReloadOutcome:
         """Serves an earlier version again: `PipelineSet.rollback`.

@@ -60,7 +60,6 @@ class SetsOfWorkers(Protocol):
 
     def lost(self, name: str) -> bool:
         """Returns whether somebody else gives a set a version again that a defect has ended."""
-    from voicepipe import LoggingSettings, PipelineSet, ReloadOutcome, Runtime, SetEvent, VersionHistory
 
 
 class SetSource(Protocol):
@@ -287,8 +286,12 @@ class Sets:
         return read_environ(self._env_file)
 
     def _open(self, served: ServedSet) -> AbstractAsyncContextManager[PipelineSet]:
-        history = self._versions.of(served.name)
-        source, history = self._source, self._versions.of(served.name)
+        source, own = self._source, self._versions.of(served.name)
+        history: VersionHistory = own
+        if self._workers is not None:
+            history = self._workers.history_of(served, own)
+        elif source is not None:
+            history = source.history(served.name, own)
         return open_pipeline_set(
             served.path,
             name=served.name,
@@ -296,10 +299,8 @@ class Sets:
             environ=self.environ,
             observer=partial(self._observe, served),
             max_live_versions=self._current.settings.max_live_versions,
-            last_known_good=lambda: self.last_known_good.sources(served.name, served.path),
-            history=history if self._workers is None else self._workers.history_of(served, history),
             last_known_good=lambda: self._last_known_good(served),
-            history=history if source is None else source.history(served.name, history),
+            history=history,
             contents=None if source is None else lambda: source.contents(served.name),
             start=False,
         )
