@@ -296,13 +296,13 @@ async def test_an_engine_that_can_not_serve_what_is_decided_takes_no_calls(serve
         await fleet.start("b", ready=False)
         broken = fleet.engines["b"]
         told = await broken.logged("fleet.takes_no_calls")
-        assert "nobody" in told["reason"]
+        assert "there is no voice" in told["reason"]
         assert (await broken.ask("GET", "/readyz")).status_code == 503
         assert broken.count("engine.ready") == 0
         status = await fleet.status()
         behind = {one["engine"]: one["behind"] for one in status["engines"]}
         assert behind["a"] == {}
-        assert "nobody" in behind["b"]["main"]
+        assert "there is no voice" in behind["b"]["main"]
 
         # It is asked like all others: what it can't serve is served by none, and what it can mends it.
         other = packed(home / "s.yaml", fleet.sources(f"{yaml}# Two.", home / "s.yaml"))
