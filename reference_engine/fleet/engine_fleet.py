@@ -176,6 +176,7 @@ class EngineFleet:
                 problems = last.problems if isinstance(last, Rejected) else ()
                 self.follower.failed(name, source.version, tuple(str(problem) for problem in problems))
         self._started.set()
+        await self.membership.status_sent()  # a publisher must know the numbers that are used here
         told = ""
         while missing := [name for name in self.names if self.local.decides(name) and not self._serves(name)]:
             reasons = "; ".join(f"{name}: {self.behind(name)}" for name in missing)

@@ -130,11 +130,16 @@ class FleetSets:
         served = self._get(name)
         if served is None:
             return ApplyOutcome(serves=False, problems=(f"this engine has no pipeline set {name!r} any more",))
+        number = version.version
+        # Its own versions have numbers too, which a publisher learns of a moment later.
+        if name not in self._held and served.version is not None and served.version >= number:
+            used = f"this engine has used the number {number} for its own file: publish again, with a higher one"
+            return ApplyOutcome(serves=False, problems=(used,))
         source = FleetSource(version, bundle, unpacked(bundle, absolute_path(served.path)), agree)
         self._trying[name] = source
         try:
             read = await self._read(served.path, source.files)
-            outcome = await served.serve(read, version=version.version, trigger=FLEET)
+            outcome = await served.serve(read, version=number, trigger=FLEET)
             if isinstance(outcome, Unchanged) and source.agree is not None:
                 await source.agree(outcome.digest)
         except ConfigError as error:

@@ -130,7 +130,7 @@ class FleetMembership:
         )
         self._lease: int | None = None
         self._joined = self._told_away = False
-        self._changed, self._to_send = trio.Event(), trio.Event()
+        self._changed, self._to_send, self._sent = trio.Event(), trio.Event(), trio.Event()
         self._reports: dict[str, EngineReport] = {}
 
     @property
@@ -162,6 +162,14 @@ class FleetMembership:
     def tell_status(self) -> None:
         """Has the status sent soon, because what is served has changed."""
         self._to_send.set()
+
+    async def status_sent(self) -> None:
+        """Returns when etcd has the status as it is now, or once etcd is away."""
+        self._sent = trio.Event()
+        self.tell_status()
+        while not self.away and not self._sent.is_set():
+            with trio.move_on_after(FIRST_PAUSE_S):
+                await self._sent.wait()
 
     async def run(self) -> None:
         """Keeps the membership until it is cancelled; then leaves the fleet."""
@@ -271,7 +279,7 @@ class FleetMembership:
         sent: dict[str, EngineReport] = {}
         status: EngineStatus | None = None
         while True:
-            self._to_send = trio.Event()
+            self._to_send, being_sent = trio.Event(), self._sent
             lease = self._held_lease()
             reports = {name: report for name, report in self._reports.items() if sent.get(name) != report}
             now = evolve(self._status(), engine=self.options.engine)
@@ -285,6 +293,7 @@ class FleetMembership:
                 await self._etcd.txn((), puts)
                 sent |= reports
                 status = now
+            being_sent.set()
             with trio.move_on_after(STATUS_S):
                 await self._to_send.wait()
 
