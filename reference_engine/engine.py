@@ -46,6 +46,7 @@ from reference_engine.link.messages import (
     LastMetrics,
     OpenOwnListeners,
     OwnListenersOpen,
+    PauseCalls,
     SettingsInForce,
     WorkerReady,
 )
@@ -275,6 +276,7 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
             if worker is not None and together is not None:
                 worker.on(DrainWorker, lambda asked, _blob: shutdown.request_drain(asked.deadline_s))
                 worker.on(EndWorker, lambda _asked, _blob: shutdown.end_at_once())
+                worker.on(PauseCalls, lambda told, _blob: _pause(readiness, answerer, told.paused))
                 worker.on(CapacityChanged, lambda _told, _blob: answerer.capacity.update())
                 worker.on_supervisor_gone = partial(_finish_calls, shutdown, together)
                 start_upkeep("changes of all workers", together.run)
@@ -399,6 +401,11 @@ def _sets_as_data(sets: Mapping[str, PipelineSet]) -> list[dict[str, Any]]:
         }
         for name, pipelines in sets.items()
     ]
+
+
+def _pause(readiness: Readiness, answerer: CallAnswerer, paused: bool) -> None:
+    if readiness.pause() if paused else readiness.resume():
+        answerer.capacity.pause(paused)
 
 
 def _log_ready(

@@ -164,6 +164,14 @@ class CapacityChanged:
     """The number of calls that are up."""
 
 
+@frozen
+class PauseCalls:
+    """Whether the worker refuses new calls, because an operator has paused the engine."""
+
+    paused: bool
+    """False: it takes calls again."""
+
+
 # From a worker to the supervisor.
 
 
@@ -346,6 +354,7 @@ Message: TypeAlias = (
     | EndWorker
     | OpenOwnListeners
     | CapacityChanged
+    | PauseCalls
     | WorkerStarted
     | SettingsInForce
     | WorkerReady

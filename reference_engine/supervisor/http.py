@@ -78,7 +78,7 @@ class SupervisorHTTP:
         self._supervisor = supervisor
         self._known: dict[WorkerProcess, GatewayWorker] = {}
         self._last_metrics: dict[WorkerProcess, bytes] = {}
-        self.gateway = Gateway(self._workers, lambda: supervisor.plan.pages, self._leader)
+        self.gateway = Gateway(self._workers, lambda: supervisor.plan.pages, self._leader, supervisor.pause)
         self._accepted, self._to_serve = trio.open_memory_channel[tuple[socket.socket, Door]](inf)
         supervisor.on_control = self._take
         supervisor.on_worker_ended.append(self._ended)

@@ -184,7 +184,9 @@ def status_line(supervisor: Supervisor) -> str:
 
 
 def _agent_answer(supervisor: Supervisor) -> bytes:
-    state: Literal["starting", "ready", "draining"] = "ready" if supervisor.ready_workers else "starting"
+    state: Literal["starting", "ready", "paused", "draining"] = "ready" if supervisor.ready_workers else "starting"
+    if supervisor.paused:
+        state = "paused"
     if supervisor.stopping.is_set():
         state = "draining"
     return agent_answer(state, supervisor.slots.taken, supervisor.slots.limit)

@@ -12,7 +12,8 @@ not answered the last question whether it is alive comes after all others. What 
 goes to another one; what it was sent is lost with it, as its calls are.
 
 *Listening.* The kernel refuses connections while no worker is ready, and those of AudioSocket's listeners with
-`close_listener` while all places for calls or connections are taken (`_switch_listeners`). Dialplans go on then.
+`close_listener` while all places for calls or connections are taken, or the engine is paused (`_switch_listeners`).
+Dialplans go on then.
 
 *Places for calls* (`slots.py`) are counted here and nowhere else, so `max_calls` is exact: a worker asks before each
 call, and has them back when it ends, however it ends.
@@ -50,6 +51,7 @@ from reference_engine.link.messages import (
     Message,
     OpenOwnListeners,
     OwnListenersOpen,
+    PauseCalls,
     SettingsInForce,
     SlotAnswer,
     WorkerReady,
@@ -94,6 +96,7 @@ class Supervisor:
         drain_s: the time that calls may go on after a stop signal, in s.
         serving: set when a worker has become ready for the first time.
         stopping: set by the first stop signal.
+        paused: whether an operator wants no new calls.
         begun: set when either of them is.
         calls_cut_short: the number of calls that a second stop signal ended.
         on_control: takes each connection to the control; by default the ready worker with the lowest number gets it.
@@ -117,6 +120,7 @@ class Supervisor:
         self.serving, self.stopping = trio.Event(), trio.Event()
         self.begun, self.own_addresses_changed = trio.Event(), trio.Event()
         self.calls_cut_short = 0
+        self.paused = False
         self.on_control: OnConnection = self._hand_to_first
         self.on_reload: Callable[[], Awaitable[None]] = self._reload_each
         self.leader: Callable[[], WorkerProcess | None] = lambda: None
@@ -214,6 +218,8 @@ class Supervisor:
         if worker.state == "starting" and not self.stopping.is_set():
             worker.state = "ready"
             self.log.info("worker.ready", worker=worker.number, pid=worker.pid, sets=message.sets)
+        if self.paused:
+            worker.post(PauseCalls(paused=True))
         worker.post(CapacityChanged(self.slots.is_full, self.slots.taken))
         self._assign_own_listeners()
         self._switch_listeners()
@@ -349,8 +355,8 @@ class Supervisor:
             if listener.name in self._removed:
                 accepting.close()
                 continue
-            has_room = not listener.closes_when_full or not (self.slots.is_full or self._all_connected(listener))
-            accepting.switch(on=served and has_room)
+            refuses = self.paused or self.slots.is_full or self._all_connected(listener)
+            accepting.switch(on=served and not (refuses and listener.closes_when_full))
 
     def _all_connected(self, listener: PlannedListener) -> bool:
         connected = sum(name == listener.name for worker in self.workers for name in worker.connections.values())
@@ -370,6 +376,11 @@ class Supervisor:
             self.broadcast(CapacityChanged(full, self.slots.taken))
             write, event = (self.log.warning, "engine.full") if full else (self.log.info, "engine.has_room")
             write(event, calls=self.slots.taken, max_calls=self.slots.limit)
+        self._switch_listeners()
+
+    def pause(self, paused: bool) -> None:
+        """Takes no new calls, or takes them again; workers that run were told, and those that start will be."""
+        self.paused = paused
         self._switch_listeners()
 
     def _adopt(self, settings: SettingsInForce) -> None:

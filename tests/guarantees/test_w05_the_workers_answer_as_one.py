@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+import pytest
+import trio
 from worker_engines import open_workers, pid_of, restarted, send, worker_of
 
 from voicepipe.testing.audiosocket_caller import open_audiosocket_call
@@ -34,9 +36,14 @@ async def test_two_workers_answer_as_one_engine_and_no_sum_falls(home):
         await engine.comes_true(lambda: _is(engine, ENDED, 3))
 
         killed = workers[0]
+        assert (await engine.command("pause")).stdout == b"paused: no new call is taken; 0 calls are up\n"
+        with pytest.raises(OSError, match="all attempts to connect"):
+            await trio.open_tcp_stream("127.0.0.1", engine.port)
         before = await engine.samples()
         send(engine, killed)
         await restarted(engine, killed)
+        assert (await engine.ask("GET", "/readyz")).json()["status"] == "paused"  # the new worker too
+        assert (await engine.command("resume")).returncode == 0
         after = await engine.samples()
         sums = [name for name in before if name.partition("{")[0].endswith(("_total", "_count", "_sum", "_bucket"))]
         assert len(sums) > 50

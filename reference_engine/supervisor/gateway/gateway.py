@@ -82,6 +82,7 @@ class Gateway:
         pages: returns the address of the operator's pages over TCP; None: there is none.
         leader: returns the worker that carries out changes for all, which the pages are asked of too; None: there is
             none at the moment. Left out, each worker carries them out by itself.
+        on_pause: called when workers were told to take no new calls, or to take them again.
 
     """
 
@@ -90,8 +91,9 @@ class Gateway:
         workers: Callable[[], Sequence[AskableWorker]],
         pages: Callable[[], str | None] = lambda: None,
         leader: Callable[[], AskableWorker | None] | None = None,
+        on_pause: Callable[[bool], None] = lambda _paused: None,
     ) -> None:
-        self._workers, self._pages, self._leader = workers, pages, leader
+        self._workers, self._pages, self._leader, self._on_pause = workers, pages, leader, on_pause
         self._totals, self._scraping = Totals(), trio.Lock()
         self._ended: deque[EndedWorker] = deque(maxlen=64)
         self._deaths: dict[int, int] = {}
@@ -214,7 +216,9 @@ class Gateway:
     async def pause(self, request: ClientRequest, responder: Responder) -> None:
         """Has all workers take no new calls, or take them again."""
         answers, _unanswered = await self._ask_all(request)
-        await responder.send_merged(answers, lambda: merging.merge_paused(_good(answers)))
+        if good := _good(answers):
+            self._on_pause(all(body["status"] == "paused" for body in good.values()))
+        await responder.send_merged(answers, lambda: merging.merge_paused(good))
 
     async def announce(self, request: ClientRequest, responder: Responder) -> None:
         """Announces a call to all workers: nobody knows yet which it will come to."""
