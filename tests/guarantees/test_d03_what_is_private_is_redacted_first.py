@@ -11,6 +11,7 @@ import re
 from contextlib import ExitStack
 from types import SimpleNamespace
 
+import httpx
 import pytest
 import trio
 from attrs import evolve
@@ -21,6 +22,9 @@ from reference_engine.calls.call_observers import CallObservers
 from reference_engine.log.line_writer import LineWriter
 from reference_engine.log.log import open_log
 from reference_engine.log.redacted_events import CallRedaction
+from reference_engine.pages.calls_page import add_calls
+from reference_engine.pages.records_of_pages import PageRecords
+from reference_engine.pages.shell import Shell
 from reference_engine.records.record_file import open_record_file
 from reference_engine.reports.ended_calls import EndedCalls
 from reference_engine.reports.json_bodies import call_body, calls_body
@@ -252,7 +256,28 @@ def traces(stack, _tmp_path):
     return repr(sent).encode()
 
 
+def pages(stack, tmp_path):
+    """The pages of the operator: the list of calls, what a search finds, and the call's own page."""
+    database(stack, tmp_path)
+    place = read_place(f"sqlite://{tmp_path}/records/calls.db")
+    current = SimpleNamespace(settings=SimpleNamespace(admin=None, records=place))
+    parts = SimpleNamespace(current=current, sets=SimpleNamespace(serving={}, leaving=()), conceal=str)
+    shell = Shell(current)
+    add_calls(shell, parts, PageRecords(current))
+
+    async def read():
+        paths = ("/calls", "/calls?text=card", "/calls/c")
+        transport = httpx.ASGITransport(shell.app(), client=("", 0))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answers = [await client.get(path) for path in paths]
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        return b"".join(answer.content for answer in answers)
+
+    return trio.run(read)
+
+
 SINKS = {
+    "pages": pages,
     "traces": traces,
     "log, json": log_of("json"),
     "log, console": log_of("console"),
