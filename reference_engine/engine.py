@@ -278,7 +278,7 @@ async def run_engine(  # noqa: C901, PLR0912, PLR0915 - the map of the engine
                 worker.on(EndWorker, lambda _asked, _blob: shutdown.end_at_once())
                 worker.on(PauseCalls, lambda told, _blob: _pause(readiness, answerer, told.paused))
                 worker.on(CapacityChanged, lambda _told, _blob: answerer.capacity.update())
-                worker.on_supervisor_gone = partial(_finish_calls, shutdown, together)
+                worker.on_supervisor_gone = partial(_finish_calls, shutdown, together, readiness)
                 start_upkeep("changes of all workers", together.run)
                 start_upkeep("control", serve_handed_control, app, worker.connections_of(CONTROL))
                 start_upkeep("admin", serve_handed_admin, app, worker.connections_of(ADMIN), current)
@@ -351,10 +351,12 @@ def _load_handed(options: RunOptions, descriptor: int) -> tuple[EngineSettings, 
     return settings, read_environ(options.env_file)
 
 
-def _finish_calls(shutdown: Shutdown, together: WorkerReloads) -> None:
-    """Ends a worker whose supervisor has ended, after its calls."""
+def _finish_calls(shutdown: Shutdown, together: WorkerReloads, readiness: Readiness) -> None:
+    """Ends a worker whose supervisor has ended, after its calls; one that still starts has none, and ends at once."""
     together.supervisor_gone()
     shutdown.request_drain(None)
+    if readiness.state == "starting":
+        shutdown.end()
 
 
 def settings_in_force(settings: EngineSettings) -> SettingsInForce:

@@ -179,7 +179,7 @@ async def test_a_systemd_that_does_not_read_holds_nothing_up_and_misses_nothing(
     """What it does not take is offered again, of what a newer note says anew only the newest; nobody waits for it."""
     manager = ServiceManager({}, systemd.environ)
     notes = 0
-    while not manager._waiting:
+    while not manager._notes._waiting:
         notes += 1
         manager.observe(None)
     for _ in range(3):

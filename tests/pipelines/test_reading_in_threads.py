@@ -11,6 +11,7 @@ from patience import LONG_S, until
 
 from voicepipe import ConfigError, installed, read_env_file, read_in_thread
 from voicepipe.pipelines import read_in_helper
+from voicepipe.pipelines.reading_template import ReadingTemplate
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def test_it_is_not_read_on_the_event_loop(tmp_path):
         return {}
 
     with pytest.raises(ConfigError):
-        await read_in_helper.load(path, installed(), environ, (), beside_calls=False)
+        await read_in_helper.load(path, installed(), environ, (), template=None)
     assert len(where) == 1
     assert threading.get_ident() not in where
 
@@ -54,9 +55,11 @@ async def test_a_drive_that_does_not_answer_delays_that_reading_only(tmp_path, d
     assert await read_in_thread(tmp_path / "env", lambda: 1) == 1
 
 
-async def test_an_environment_that_does_not_answer_is_a_problem_of_that_file(tmp_path, drive):
+async def test_an_environment_that_does_not_answer_is_a_problem_of_that_file(tmp_path, drive, nursery):
     with pytest.raises(ConfigError) as caught:
-        await read_in_helper.load(tmp_path / "ai-agent.yaml", installed(), drive.wait, (), beside_calls=True)
+        await read_in_helper.load(
+            tmp_path / "ai-agent.yaml", installed(), drive.wait, (), template=ReadingTemplate(nursery)
+        )
     assert message_of(caught) == "was not read within 0.01 s"
     assert caught.value.problems[0].where.file == tmp_path / "ai-agent.yaml"
 
